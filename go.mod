@@ -1,0 +1,15 @@
+module kugetsu
+
+go 1.26.0
+
+require (
+	github.com/alecthomas/kong v1.17.0
+	github.com/gofrs/flock v0.13.1
+	github.com/hashicorp/go-envparse v0.1.0
+	github.com/lmittmann/tint v1.2.1
+	github.com/mattn/go-isatty v0.0.24
+	github.com/natefinch/atomic v1.0.1
+	github.com/oklog/ulid/v2 v2.1.2
+	golang.org/x/sys v0.49.0
+	pgregory.net/rapid v1.3.0
+)

@@ -1,0 +1,34 @@
+// Package queue keeps the items: what is to be done, what is being done, how it ended.
+//
+// An item is one file. It is live in items/ (or pm/, the PM agent's lane) and settled in finished/. Its name is
+// <priority>-<id>.json, so that the sorted listing of the folder is the run order; the id begins with the time of
+// enqueueing. Whoever holds tick.lock may change an item; publishing a new one needs no lock.
+//
+// # The states on disk
+//
+// A run of an item is named by a slot file (slots/k.json, the intent) and has a folder with a marker that is only ever
+// renamed: exit → started → end.<outcome>.<code>. The item's field runs is the number of its newest run. These are all
+// the states there are, what a crash leaves that stops right there, and who mends it:
+//
+//	pending; no slot names it                   waiting: nothing to mend
+//	pending; a slot names run runs+1 of it      a tick died while dispatching, nothing was handed out: the next tick
+//	                                            removes the unused run folder, then empties the slot
+//	any; a slot names another run of it         settled before: the next tick empties the slot, nothing else
+//	notified; lease held                        running: nothing to mend
+//	notified; lease free; marker end.…          ended, not settled: the next tick settles it by that outcome
+//	notified; lease free; marker started        lost (killed, out of memory, reboot): the next tick settles it as lost
+//	notified; lease free; marker exit           the agent never started: the next tick settles it as void
+//	notified; lease free; no folder or marker   damaged: as with the marker exit
+//	notified; no slot names it                  a slot file was lost: the tick that meets it settles it from its run
+//	                                            folder, after making sure that no process carries the run's mark
+//	completed or error, in items/               settled, not filed: the tick that meets it moves it to finished/, and
+//	                                            then empties the slot that names it (settle, file, empty: in this order,
+//	                                            so that a slot is empty only when nothing remains to be done for its run)
+//	a slot names an item that is gone or filed  the slot is emptied
+//
+// # Promises
+//
+// An item whose id was printed is there after kill -9 and after a power cut. Every transition is one rename, decided
+// before it is written, so no state is visible that is not meant. A file that cannot be read as an item is set aside in
+// bad/ and stops nothing else. An item of a newer version of the format is neither run nor rewritten.
+package queue

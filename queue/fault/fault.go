@@ -1,0 +1,65 @@
+// Package fault gives an error the exit code and the hint it deserves, at the place that knows them.
+//
+// main prints the error as one line, the hint as a second, and exits with the code; nothing else prints errors.
+package fault
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The exit codes of kugetsu: part of its interface, they never change their meaning.
+const (
+	Failed = 1  // the thing asked for was tried and failed
+	NoSlot = 2  // start, continue: no free place for the agent right now
+	Temp   = 75 // EX_TEMPFAIL: work left undone for a passing reason (full disk, lock busy, a file set aside)
+	Unsafe = 77 // EX_NOPERM: the state folder is not safely ours
+	Config = 78 // EX_CONFIG: bad configuration
+	Usage  = 80 // wrong usage of the command line (kong's own code for it)
+)
+
+// Error is an error with an exit code and, where there is a remedy, a hint.
+type Error struct {
+	Code int
+	Hint string
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ExitCode is the status main exits with.
+func (e *Error) ExitCode() int { return e.Code }
+
+// New makes an error; the format may wrap another with %w. An empty hint prints no hint line.
+func New(code int, hint, format string, args ...any) error {
+	return &Error{Code: code, Hint: hint, Err: fmt.Errorf(format, args...)}
+}
+
+// Code is the exit code an error asks for: 0 for nil, Failed where no error in its chain says otherwise.
+func Code(err error) int {
+	if err == nil {
+		return 0
+	}
+	var coded interface{ ExitCode() int }
+	if errors.As(err, &coded) {
+		return coded.ExitCode()
+	}
+	return Failed
+}
+
+// HintOf is the hint of the outermost error in the chain that has one.
+func HintOf(err error) string {
+	for err != nil {
+		var e *Error
+		if !errors.As(err, &e) {
+			return ""
+		}
+		if e.Hint != "" {
+			return e.Hint
+		}
+		err = e.Err
+	}
+	return ""
+}

@@ -1,0 +1,70 @@
+package issueref
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// labelledURL is a URL right after a word and a colon or an equals sign, as in "Issue:https://…".
+// Before the short form they do glue: in git@host:owner/repo#1 it would get the wrong host.
+var labelledURL = regexp.MustCompile(`^[A-Za-z]+[:=]((?i:https?)://.*)$`)
+
+// Find returns the different references anywhere in a text, in order of appearance. Which are the
+// same is decided by Session; the first spelling is kept.
+//
+// A reference must stand free: brackets, quotes, commas and the punctuation that ends a sentence
+// may touch it, a word or a further piece of a path may not. What Parse refuses is passed over, and
+// nothing is looked for inside a URL.
+func Find(text, defaultHost string) []Ref {
+	var refs []Ref
+	seen := make(map[string]bool)
+	for chunk := range strings.FieldsFuncSeq(text, endsURL) {
+		// A comma may separate two references or belong to a URL. After a URL that is
+		// no reference only another URL counts, up to where the first surely ends.
+		inURL := false
+		for piece := range strings.FieldsFuncSeq(chunk, separates) {
+			isURL := strings.Contains(piece, "://")
+			if !isURL && (inURL || !strings.Contains(piece, "#")) {
+				continue
+			}
+			ref, err := Parse(strip(piece), defaultHost)
+			if err != nil {
+				inURL = isURL
+				continue
+			}
+			inURL = false
+			if !seen[ref.Session()] {
+				seen[ref.Session()] = true
+				refs = append(refs, ref)
+			}
+		}
+	}
+	return refs
+}
+
+// endsURL reports whether r stands in no URL and in no word, so that both end before it.
+func endsURL(r rune) bool {
+	if r <= unicode.MaxASCII {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("\"`<>[]{})|*", r)
+	}
+	// Scripts without case (Japanese, Chinese, Thai …) put no space between a reference and the
+	// words around it, so their letters end it. Letters and digits like ours are part of a word.
+	return !unicode.IsUpper(r) && !unicode.IsLower(r) && !unicode.IsDigit(r)
+}
+
+// separates reports whether r separates two references, although it may stand in a URL.
+func separates(r rune) bool {
+	return strings.ContainsRune("(,;", r)
+}
+
+// strip takes from a piece of text what may touch a reference. At the start that is only a quote:
+// without its first character .github/x#1 would be another repository.
+func strip(piece string) string {
+	piece = strings.TrimLeft(piece, "'")
+	piece, _, _ = strings.Cut(piece, "'") // a closing quote, or the genitive of owner/repo#1's
+	if m := labelledURL.FindStringSubmatch(piece); m != nil {
+		piece = m[1]
+	}
+	return strings.TrimRight(piece, ".:!?")
+}

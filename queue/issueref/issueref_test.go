@@ -1,0 +1,247 @@
+package issueref
+
+import (
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestParseReadsEveryFormOfAReference(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"owner/repo#12", "github.com/owner/repo#12"},
+		{"github.com/owner/repo#12", "github.com/owner/repo#12"},
+		{"GitHub.COM/Owner/Repo#12", "github.com/Owner/Repo#12"},
+		{"gitlab.com/group/sub/deep/repo#3", "gitlab.com/group/sub/deep/repo#3"},
+		{"localhost/owner/repo#1", "localhost/owner/repo#1"},
+		{"o.w-n_er/r.e-p_o#999999999", "github.com/o.w-n_er/r.e-p_o#999999999"},
+		{"0/1#1", "github.com/0/1#1"},
+		// Two segments are always owner and repository, even where the first looks like a host.
+		{"example.com/repo#1", "github.com/example.com/repo#1"},
+
+		{"https://github.com/owner/repo/issues/12", "github.com/owner/repo#12"},
+		{"http://github.com/owner/repo/issues/12/", "github.com/owner/repo#12"},
+		{"HTTPS://GitHub.com/Owner/Repo/pull/12", "github.com/Owner/Repo#12"},
+		{"https://github.com/owner/repo/pull/12/files", "github.com/owner/repo#12"},
+		{"https://github.com/owner/repo/pull/12/commits/0a1b2c", "github.com/owner/repo#12"},
+		{"https://github.com/owner/repo/pull/12#issuecomment-5", "github.com/owner/repo#12"},
+		{"https://github.com/owner/repo/issues/12?x=y#z", "github.com/owner/repo#12"},
+		{"https://github.com/owner/repo/issues/12?from=a/-/b", "github.com/owner/repo#12"},
+		{"https://gitlab.com/group/repo/-/issues/3", "gitlab.com/group/repo#3"},
+		{"https://gitlab.com/g/sub/p/-/issues/3#note_5", "gitlab.com/g/sub/p#3"},
+		{"https://gitlab.com/g/sub/p/-/work_items/3", "gitlab.com/g/sub/p#3"},
+		{"https://codeberg.org/owner/repo/issues/3", "codeberg.org/owner/repo#3"},
+		{"https://codeberg.org/owner/repo/pulls/3/files", "codeberg.org/owner/repo#3"},
+		{"http://localhost/owner/repo/pulls/3", "localhost/owner/repo#3"},
+	}
+	for _, tt := range tests {
+		got, err := Parse(tt.in, "github.com")
+		if err != nil {
+			t.Errorf("Parse(%q): %v", tt.in, err)
+		} else if got.String() != tt.want {
+			t.Errorf("Parse(%q) = %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}
+
+func TestParseSaysWhyItRefuses(t *testing.T) {
+	const (
+		form    = "want host/owner/repo#number"
+		noHost  = "is no host"
+		noPart  = "is no owner, group or repository"
+		noNum   = "is no issue number"
+		noURL   = "not that of an issue"
+		hasPort = "map the repository in repos.json or set GIT_CLONE_URL"
+	)
+	tests := []struct{ in, want string }{
+		{"", form},
+		{"#12", form},
+		{"repo#12", form},
+		{"owner/repo", form},
+		{"fix the login", form},
+		{"github.com/owner/repo/issues/3", form},
+
+		{"a/b/c#1", noHost},
+		{"/owner/repo#1", noHost},
+		{"./owner/repo#1", noHost},
+		{".example.com/owner/repo#1", noHost},
+		{"-example.com/owner/repo#1", noHost},
+		{"https://intranet/owner/repo/issues/1", noHost},
+		{"https://user:secret@github.com/owner/repo/issues/1", noHost},
+		{"ftp://github.com/owner/repo#1", noHost},
+		{"localhost:3000/owner/repo#1", hasPort},
+		{"localhost:3000/repo#1", hasPort},
+		{"https://gitea.example.com:3000/owner/repo/issues/1", hasPort},
+
+		{"owner/..#1", noPart},
+		{"../repo#1", noPart},
+		{"github.com/owner/../repo#1", noPart},
+		{"https://github.com/owner/../issues/1", noPart},
+		{"owner/.git#1", noPart},
+		{"-owner/repo#1", noPart},
+		{"_owner/repo#1", noPart},
+		{"@owner/repo#1", noPart},
+		{"own+er/repo#1", noPart},
+		{"own er/repo#1", noPart},
+		{" owner/repo#1", noPart},
+		{"owner/#1", noPart},
+		{"github.com/owner//repo#1", noPart},
+		{"owner/répo#1", noPart},
+		{"owner/repo\n#1", noPart},
+
+		{"owner/repo#", noNum},
+		{"owner/repo#0", noNum},
+		{"owner/repo#01", noNum},
+		{"owner/repo#-1", noNum},
+		{"owner/repo#1234567890", noNum},
+		{"owner/repo#12abc", noNum},
+		{"owner/repo#1#2", noNum},
+		{"owner/repo#1 ", noNum},
+		{"owner/repo#1\n", noNum},
+		{"owner/repo#1/", noNum},
+		{"owner/repo#１", noNum},
+		{"https://github.com/owner/repo/issues/new", noNum},
+
+		{"https://", noURL},
+		{"https://github.com/owner/repo", noURL},
+		{"https://github.com/owner/repo#3", noURL},
+		{"https://github.com/owner/repo/issues", noURL},
+		{"https://github.com/owner/repo/commit/12", noURL},
+		{"https://github.com/a/b/c/issues/3", noURL},
+		{"https://api.github.com/repos/owner/repo/issues/3", noURL},
+		{"https://gitlab.com/g/p/-/pipelines/3", noURL},
+		{"https://gitlab.com/g/p/-/issues", noURL},
+		{"https://gitlab.com/g/-/issues/3", "a repository is owner/repo"},
+		{"https://gitlab.com/g/p/-/merge_requests/3", "merge requests are numbered apart"},
+		{"https://gitlab.com/g/p/merge_requests/3", "merge requests are numbered apart"},
+		{"https://github.com/owner/repo/issues/3 and more", "white space"},
+		{"https://github.com/owner/repo/issues/3\x1b[2J", "control"},
+
+		{"owner/" + strings.Repeat("r", 200) + "#1", "longer than 200 bytes"},
+	}
+	for _, tt := range tests {
+		got, err := Parse(tt.in, "github.com")
+		if err == nil {
+			t.Errorf("Parse(%q) = %s, want an error", tt.in, got)
+		} else if !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Parse(%q): %v, want %q in it", tt.in, err, tt.want)
+		}
+		if !got.IsZero() {
+			t.Errorf("Parse(%q) = %#v beside its error", tt.in, got)
+		}
+	}
+}
+
+func TestTheDefaultHostNeedsNoDot(t *testing.T) {
+	for _, in := range []string{"owner/repo#1", "Gitea/owner/repo#1", "http://gitea/owner/repo/issues/1"} {
+		if got, err := Parse(in, "GITEA"); err != nil || got.String() != "gitea/owner/repo#1" {
+			t.Errorf("Parse(%q) = %s, %v", in, got, err)
+		}
+	}
+}
+
+func TestABadDefaultHostIsRefusedOnlyWhereItIsUsed(t *testing.T) {
+	for host, want := range map[string]string{
+		"":               "no default one",
+		"gitea:3000":     "has a port",
+		"https://x.org":  "is no host name",
+		"x.org/y":        "is no host name",
+		"..":             "is no host name",
+		"x.org\x1b[2J\n": `\x1b[2J\n`,
+	} {
+		if _, err := Parse("owner/repo#1", host); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("default host %q: %v, want %q in it", host, err, want)
+		}
+		if _, err := Parse("github.com/owner/repo#1", host); err != nil {
+			t.Errorf("default host %q: %v", host, err)
+		}
+	}
+}
+
+func TestTheLongestReferenceIsTwoHundredBytes(t *testing.T) {
+	repo := strings.Repeat("r", maxLen-len("github.com/owner/#1"))
+	if _, err := Parse("owner/"+repo+"#1", "github.com"); err != nil {
+		t.Error(err)
+	}
+	if _, err := Parse("owner/"+repo+"#12", "github.com"); err == nil {
+		t.Error("one byte more was accepted")
+	}
+}
+
+func TestErrorsAreShortAndHoldNoControlCharacters(t *testing.T) {
+	for _, in := range []string{
+		strings.Repeat("x", 1<<20),
+		strings.Repeat("\x1b", 1000) + "/b#1",
+		strings.Repeat("月", 1000) + "/b/c#1",
+		strings.Repeat("\xff", 1000),
+		"a/b#" + strings.Repeat("\u202e", 1000),
+		"https://x.org/a/b/issues/" + strings.Repeat("9", 1000),
+	} {
+		_, err := Parse(in, "github.com")
+		if err == nil {
+			t.Fatalf("Parse(%.20q…) accepted", in)
+		}
+		if len(err.Error()) > 1000 {
+			t.Errorf("the error has %d bytes: %v", len(err.Error()), err)
+		}
+		if i := strings.IndexFunc(err.Error(), func(r rune) bool { return r < ' ' || r == '\u202e' }); i >= 0 {
+			t.Errorf("a control character at %d of %q", i, err)
+		}
+	}
+	_, err := Parse(strings.Repeat("a", 79)+"月", "github.com")
+	if want := `"` + strings.Repeat("a", 79) + `..." is no issue reference`; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("a character was cut in two: %v", err)
+	}
+}
+
+func TestNamesOfAReference(t *testing.T) {
+	r := Ref{Host: "github.com", Repo: "User/Repo", Number: 123}
+	for _, tt := range []struct{ what, got, want string }{
+		{"String", r.String(), "github.com/User/Repo#123"},
+		{"Session", r.Session(), "github.com+user+repo@123"},
+		{"RepoPath", r.RepoPath(), "github.com/user/repo"},
+		{"RepoName", r.RepoName(), "github.com+user+repo"},
+		{"String of none", Ref{}.String(), ""},
+		{"Session of none", Ref{}.Session(), ""},
+		{"RepoPath of none", Ref{}.RepoPath(), ""},
+		{"RepoName of none", Ref{}.RepoName(), ""},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("%s = %q, want %q", tt.what, tt.got, tt.want)
+		}
+	}
+	if r.IsZero() || !(Ref{}).IsZero() {
+		t.Error("IsZero is wrong")
+	}
+}
+
+// anyRef draws from so few letters that two of them are often almost the same.
+func anyRef() *rapid.Generator[Ref] {
+	return rapid.Custom(func(t *rapid.T) Ref {
+		part := rapid.StringMatching(`[aA1][aA1._-]{0,2}`)
+		return Ref{
+			Host:   rapid.SampledFrom([]string{"a.a", "a.a.a", "1.a", "localhost", "a"}).Draw(t, "host"),
+			Repo:   strings.Join(rapid.SliceOfN(part, 2, 4).Draw(t, "repo"), "/"),
+			Number: rapid.OneOf(rapid.IntRange(1, 20), rapid.IntRange(1, 999999999)).Draw(t, "number"),
+		}
+	})
+}
+
+func TestSessionIsOneToOne(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := anyRef().Draw(t, "a"), anyRef().Draw(t, "b")
+		same := strings.ToLower(a.String()) == strings.ToLower(b.String())
+		if same != (a.Session() == b.Session()) {
+			t.Fatalf("%s and %s are sessions %s and %s", a, b, a.Session(), b.Session())
+		}
+	})
+}
+
+func TestParseReadsBackWhatStringWrites(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := anyRef().Draw(t, "ref")
+		if got, err := Parse(want.String(), "a"); err != nil || got != want {
+			t.Fatalf("Parse(%q) = %#v, %v", want, got, err)
+		}
+	})
+}

@@ -1,0 +1,212 @@
+package queue
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/oklog/ulid/v2"
+
+	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+)
+
+// Version is the format of item files that this code writes. A file with a higher one is left alone.
+const Version = 1
+
+// Limits of an item, in bytes. MaxItem must be below spool.MaxFile, with room for a history that keepRuns bounds.
+const (
+	MaxMessage = 512 << 10
+	MaxItem    = 768 << 10
+	keepRuns   = 20
+	maxText    = 4 << 10 // of a summary or an error
+)
+
+// State is where an item is in its life.
+type State string
+
+// The states. Notified means: handed to a runner.
+const (
+	Pending   State = "pending"
+	Notified  State = "notified"
+	Completed State = "completed"
+	Errored   State = "error"
+)
+
+// States lists them in the order of an item's life.
+var States = []State{Pending, Notified, Completed, Errored}
+
+// Settled says whether nothing more will happen to an item in this state by itself.
+func (s State) Settled() bool { return s == Completed || s == Errored }
+
+// Mode says whether a run begins or goes on with the issue's session.
+type Mode string
+
+// The modes. Auto: continue where the issue has a session, start where it has none.
+const (
+	Auto     Mode = "auto"
+	Start    Mode = "start"
+	Continue Mode = "continue"
+)
+
+// Item is one task. Names and meanings of the fields are the public format and stay for ever.
+type Item struct {
+	V            int        `json:"v"`
+	ID           string     `json:"id"`
+	IssueRef     string     `json:"issue_ref"` // "" for an item of the PM agent
+	Agent        string     `json:"agent"`
+	Message      string     `json:"message"`
+	Mode         Mode       `json:"mode"`
+	State        State      `json:"state"`
+	Runs         int        `json:"runs"`     // number of the newest run; only grows
+	Attempts     int        `json:"attempts"` // runs that were charged to the item since it was enqueued or retried
+	PendingSince time.Time  `json:"pending_since"`
+	NotBefore    *time.Time `json:"not_before"`
+	NotifiedAt   *time.Time `json:"notified_at"`
+	After        []string   `json:"after"`
+	CompletedAt  *time.Time `json:"completed_at"` // when it was settled, either way
+	ForkPID      *int       `json:"fork_pid"`     // of the runner, while notified
+	Error        *string    `json:"error"`
+	History      []Run      `json:"history"`
+}
+
+// Run is one entry of an item's history: a run that ended.
+type Run struct {
+	Run       int        `json:"run"`
+	StartedAt *time.Time `json:"started_at"` // when the agent started; null when it never did
+	EndedAt   time.Time  `json:"ended_at"`
+	Outcome   Outcome    `json:"outcome"`
+	Charged   bool       `json:"charged"`
+	ExitCode  *int       `json:"exit_code"` // of the agent; 128 + number after a signal
+	Signal    string     `json:"signal,omitempty"`
+	Summary   string     `json:"summary"` // the agent's final message, or why the run failed
+	Changes   *Changes   `json:"changes,omitempty"`
+	Cost      *Cost      `json:"cost,omitempty"`
+	Ref       string     `json:"ref,omitempty"` // where uncommitted work was kept
+}
+
+// Changes is what a run left in the worktree.
+type Changes struct {
+	Commits int `json:"commits"` // made in the run
+	Dirty   int `json:"dirty"`   // files with uncommitted changes, kept at the run's ref
+}
+
+// Cost is what the agent said a run had used.
+type Cost struct {
+	USD        float64 `json:"usd,omitempty"`
+	Input      int64   `json:"input_tokens,omitempty"`
+	Output     int64   `json:"output_tokens,omitempty"`
+	Reasoning  int64   `json:"reasoning_tokens,omitempty"`
+	CacheRead  int64   `json:"cache_read_tokens,omitempty"`
+	CacheWrite int64   `json:"cache_write_tokens,omitempty"`
+}
+
+var idPattern = regexp.MustCompile(`^q_[0-7][0-9a-hjkmnp-tv-z]{25}$`)
+
+// NewID makes an id: it sorts by the time of enqueueing, to the millisecond, also between processes.
+func NewID(now time.Time) string {
+	return "q_" + strings.ToLower(ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String())
+}
+
+// IsID says whether s has the form of an id.
+func IsID(s string) bool { return idPattern.MatchString(s) }
+
+// IDTime is when an item with this id was enqueued; the zero time for what is no id.
+func IDTime(id string) time.Time {
+	u, err := ulid.Parse(strings.ToUpper(strings.TrimPrefix(id, "q_")))
+	if err != nil {
+		return time.Time{}
+	}
+	return u.Timestamp()
+}
+
+// CheckMessage refuses what could not reach the agent byte for byte, or would not fit. The error asks for exit code 80.
+func CheckMessage(message string) error {
+	switch {
+	case strings.TrimSpace(message) == "":
+		return fault.New(fault.Usage, "say what the agent is to do", "the message is empty")
+	case len(message) > MaxMessage:
+		return fault.New(fault.Usage, "put the bulk into a file of the repository and name that",
+			"the message has %d bytes, more than %d", len(message), MaxMessage)
+	case !utf8.ValidString(message):
+		// JSON would replace the bytes in silence.
+		return fault.New(fault.Usage, "convert it with iconv, or put it into a file and name that", "the message is not valid UTF-8")
+	}
+	return nil
+}
+
+// encode makes the file content of an item.
+func (it *Item) encode() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // would make three bytes into six, and a message is often code
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(it); err != nil {
+		return nil, fmt.Errorf("%s: %w", it.ID, err)
+	}
+	if b.Len() > MaxItem {
+		return nil, fault.New(fault.Usage, "put the bulk into a file of the repository and name that",
+			"%s: the item would have %d bytes, more than %d", it.ID, b.Len(), MaxItem)
+	}
+	return b.Bytes(), nil
+}
+
+// ErrNewer is wrapped by the error for an item of a version this code does not know.
+var ErrNewer = fmt.Errorf("written by a newer kugetsu")
+
+// decode reads an item back. Its error wraps spool.ErrBad for what is no item and ErrNewer for what is not ours to
+// judge.
+func decode(id string, data []byte) (*Item, error) {
+	// Unmarshal, not a Decoder: a Decoder takes trailing garbage.
+	var it Item
+	var head struct {
+		V int `json:"v"`
+	}
+	if err := json.Unmarshal(data, &head); err == nil && head.V > Version {
+		return nil, fmt.Errorf("%s: version %d: %w", id, head.V, ErrNewer)
+	}
+	if err := json.Unmarshal(data, &it); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", id, spool.ErrBad, err)
+	}
+	if why := it.malformed(id); why != "" {
+		return nil, fmt.Errorf("%s: %w: %s", id, spool.ErrBad, why)
+	}
+	return &it, nil
+}
+
+// malformed says what makes decoded JSON not an item, or "".
+func (it *Item) malformed(id string) string {
+	switch {
+	case it.V != Version:
+		return fmt.Sprintf("version %d", it.V)
+	case it.ID != id:
+		return fmt.Sprintf("its id is %q", clip(it.ID, 60))
+	case it.Runs < 0 || it.Attempts < 0 || it.Attempts > it.Runs:
+		return fmt.Sprintf("%d runs, %d attempts", it.Runs, it.Attempts)
+	case it.State == Notified && it.Runs == 0:
+		return "notified without a run"
+	}
+	for _, s := range States {
+		if it.State == s {
+			return ""
+		}
+	}
+	return fmt.Sprintf("state %q", clip(string(it.State), 60))
+}
+
+// clip shortens a text to at most max bytes of valid UTF-8.
+func clip(s string, max int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= max {
+		return s
+	}
+	cut := max - len("…")
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}

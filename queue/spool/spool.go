@@ -1,0 +1,271 @@
+// Package spool makes every change of the state folder, and reads every file in it.
+//
+// Nothing else in kugetsu creates, replaces, renames or removes a state file, so the rules below hold everywhere:
+//
+//   - A file's content changes only as a whole: temp file, fsync, rename, fsync of the folder. Without the last
+//     step a power cut on ext4, xfs and btrfs takes back a rename that had already been reported as done.
+//   - A new file is published with link(2), which cannot overwrite another.
+//   - A file is read only if it is a regular file of at most MaxFile bytes, opened so that a FIFO cannot hang us and
+//     a symbolic link cannot lead us elsewhere.
+//   - Only ENOENT means absent. Any other error means unknown, and unknown is never taken for absent.
+//
+// A crash can leave temp files (never a half-written file under a real name); Sweep removes them by age.
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/natefinch/atomic"
+	"golang.org/x/sys/unix"
+
+	"kugetsu/queue/fault"
+)
+
+// MaxFile is the size in bytes above which a state file is not read. It must be above the largest file that is
+// written: an encoded item is at most queue.MaxItem bytes.
+const MaxFile = 1 << 20
+
+// ErrBad is wrapped by the error of Read for what is there but is not a file we would have written: a FIFO, a
+// symbolic link, a folder, something too large. The caller may set such a thing aside.
+var ErrBad = errors.New("not a state file")
+
+// Error is a failed operation on the state folder. It asks for exit code 75: the disk may have room again later.
+type Error struct {
+	Op, Path string
+	Err      error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Path, cause(e.Err)) }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ExitCode is fault.Temp: nothing was lost, the next tick may succeed.
+func (e *Error) ExitCode() int { return fault.Temp }
+
+func wrap(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Op: op, Path: path, Err: err}
+}
+
+// cause drops the path that os errors repeat.
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	var le *os.LinkError
+	if errors.As(err, &le) {
+		return le.Err
+	}
+	return err
+}
+
+// Read returns the content of a state file. The error wraps fs.ErrNotExist when there is none, ErrBad when what is
+// there is not such a file.
+func Read(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	switch {
+	case errors.Is(err, syscall.ELOOP): // a symbolic link
+		return nil, wrap("read", path, fmt.Errorf("%w: a symbolic link", ErrBad))
+	case errors.Is(err, syscall.ENXIO): // a socket
+		return nil, wrap("read", path, fmt.Errorf("%w: a socket", ErrBad))
+	case err != nil:
+		return nil, wrap("read", path, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, wrap("read", path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, wrap("read", path, fmt.Errorf("%w: not a regular file", ErrBad))
+	}
+	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err != nil {
+		return nil, wrap("read", path, err)
+	}
+	if len(data) > MaxFile {
+		return nil, wrap("read", path, fmt.Errorf("%w: larger than %d bytes", ErrBad, MaxFile))
+	}
+	return data, nil
+}
+
+// Write replaces the file or makes it, durably: after it returned nil the new content survives a power cut. After an
+// error the file is the old one or the new one, never a mixture.
+func Write(path string, data []byte) error {
+	// natefinch/atomic syncs the file and renames; it does not sync the folder. Its errors do not unwrap to an errno.
+	if err := atomic.WriteFile(path, bytes.NewReader(data)); err != nil {
+		return wrap("write", path, err)
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// Publish makes a new file, durably, and never overwrites: the error wraps fs.ErrExist when the name is taken.
+func Publish(path string, data []byte) error {
+	dir := filepath.Dir(path)
+	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp*")
+	if err != nil {
+		return wrap("create", path, err)
+	}
+	defer os.Remove(tmp.Name())
+	if _, err = tmp.Write(data); err == nil {
+		err = tmp.Sync()
+	}
+	if closeErr := tmp.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return wrap("write", path, err)
+	}
+	if err := os.Link(tmp.Name(), path); err != nil {
+		return wrap("create", path, err)
+	}
+	return SyncDir(dir)
+}
+
+// Create makes an empty file, durably. The error wraps fs.ErrExist when the name is taken.
+func Create(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return wrap("create", path, err)
+	}
+	if err := f.Close(); err != nil {
+		return wrap("create", path, err)
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// Rename moves a file, durably, over whatever has the new name.
+func Rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return wrap("rename", from, err)
+	}
+	// The new name first: between the two syncs a power cut may leave both names or the new one, never none.
+	if err := SyncDir(filepath.Dir(to)); err != nil {
+		return err
+	}
+	if filepath.Dir(from) == filepath.Dir(to) {
+		return nil
+	}
+	return SyncDir(filepath.Dir(from))
+}
+
+// Remove removes a file, durably; that it is gone already is no error.
+func Remove(path string) error {
+	if err := os.Remove(path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return wrap("remove", path, err)
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// Unlink is Remove without durability, for what harms nobody when a power cut brings it back.
+func Unlink(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return wrap("remove", path, err)
+	}
+	return nil
+}
+
+// RemoveAll removes a folder and all in it, durably; that it is gone already is no error.
+func RemoveAll(path string) error {
+	if err := os.RemoveAll(path); err != nil {
+		return wrap("remove", path, err)
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// Mkdir makes a folder, durably. The error wraps fs.ErrExist when the name is taken: one winner, ever.
+func Mkdir(path string) error {
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return wrap("mkdir", path, err)
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// SyncDir makes the names in a folder durable.
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return wrap("sync", dir, err)
+	}
+	err = d.Sync()
+	if closeErr := d.Close(); err == nil {
+		err = closeErr
+	}
+	return wrap("sync", dir, err)
+}
+
+// Touch sets the time of a file.
+func Touch(path string, at time.Time) error { return wrap("touch", path, os.Chtimes(path, at, at)) }
+
+// Exists says whether something has this name. Any error but ENOENT is an error, not a no.
+func Exists(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, wrap("stat", path, err)
+}
+
+// List returns the names in a folder, sorted. A folder that is missing is an error: unknown is not empty.
+func List(dir string) ([]string, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, wrap("list", dir, err)
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, wrap("list", dir, err)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// temp is how the names end that Write and Publish give to their temp files.
+var temp = regexp.MustCompile(`\.(json|tmp)\d+$`)
+
+// IsTemp says whether a name is that of a temp file of Write or Publish.
+func IsTemp(name string) bool { return temp.MatchString(name) }
+
+// TempAge is how old a temp file must be before Sweep takes it for a leftover. It must be well above the time any
+// process needs between creating and renaming one; a writer is slow only when the disk is.
+const TempAge = time.Hour
+
+// Sweep removes the temp files in a folder that a crashed writer left.
+func Sweep(dir string, now time.Time) error {
+	names, err := List(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		if !IsTemp(name) {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		info, err := os.Lstat(path)
+		if err == nil && info.Mode().IsRegular() && now.Sub(info.ModTime()) > TempAge {
+			err = os.Remove(path)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, wrap("sweep", path, err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,139 @@
+package queue
+
+import (
+	"fmt"
+	"time"
+)
+
+// Outcome is how a run ended: the runner classifies, the tick settles.
+type Outcome string
+
+// The outcomes.
+const (
+	OK          Outcome = "ok"           // exit 0 and nothing in the agent's output contradicts it
+	Failed      Outcome = "failed"       // non-zero exit, killed, model error
+	Denied      Outcome = "denied"       // exit 0, but a permission was refused, or there was no answer
+	StartFailed Outcome = "start_failed" // clone, worktree, hook or exec failed
+	Timeout     Outcome = "timeout"      // longer than TASK_TIMEOUT
+	Lost        Outcome = "lost"         // the agent had started, its runner is gone, nothing recorded the end
+	Void        Outcome = "void"         // no agent was started
+	Cancelled   Outcome = "cancelled"    // queue cancel
+)
+
+// Result is what is known of a run that ended.
+type Result struct {
+	Run
+	Permanent bool // of a start_failed: git says that a retry would meet the same
+	Rebooted  bool // of a lost: the machine was started again since the run began
+}
+
+// Policy is how failures are retried.
+type Policy struct {
+	MaxAttempts int
+	RetryDelay  time.Duration // before the first retry; doubles with each attempt
+}
+
+// maxDelay bounds the doubling: a machine that was off for a week should not wait for months.
+const maxDelay = 24 * time.Hour
+
+// notify is the transition pending → notified: the run was handed to the runner pid.
+func (it *Item) notify(run, pid int, now time.Time) {
+	it.State, it.Runs, it.ForkPID, it.NotifiedAt, it.NotBefore = Notified, run, &pid, &now, nil
+}
+
+// settle is the transition notified → completed, error or back to pending. It is decided as a whole before anything is
+// written: an item that will be retried is never visible as an error.
+func (it *Item) settle(r Result, p Policy, now time.Time) {
+	charged := r.Outcome != Void && r.Outcome != Cancelled
+	if r.Outcome == Lost && r.Rebooted && !it.lostFree() {
+		charged = false // a reboot is not the item's fault, once; an item that brings the machine down ends in error
+	}
+	if charged {
+		it.Attempts++
+	}
+	r.Charged = charged
+	r.Summary = clip(r.Summary, maxText)
+	it.History = append(it.History, r.Run)
+	if len(it.History) > keepRuns {
+		it.History = it.History[len(it.History)-keepRuns:]
+	}
+	it.ForkPID = nil
+
+	switch r.Outcome {
+	case OK:
+		it.finish(Completed, "", now)
+	case Denied, Timeout, Cancelled:
+		it.finish(Errored, reason(r), now)
+	case Void:
+		it.again(now, p.RetryDelay)
+	default: // failed, start_failed, lost
+		switch {
+		case r.Permanent:
+			it.finish(Errored, reason(r), now)
+		case it.Attempts >= p.MaxAttempts:
+			it.finish(Errored, fmt.Sprintf("%s (attempt %d of %d)", reason(r), it.Attempts, p.MaxAttempts), now)
+		case charged:
+			it.again(now, Backoff(p.RetryDelay, it.Attempts))
+		default:
+			it.again(now, 0)
+		}
+	}
+}
+
+// Backoff is how long to wait after the n-th attempt failed: delay, doubled for every attempt after the first.
+func Backoff(delay time.Duration, n int) time.Duration {
+	for ; n > 1 && delay < maxDelay; n-- {
+		delay *= 2
+	}
+	return min(delay, max(maxDelay, 0))
+}
+
+func (it *Item) finish(s State, why string, now time.Time) {
+	it.State, it.CompletedAt, it.NotBefore, it.Error = s, &now, nil, nil
+	if s == Errored {
+		why = clip(why, maxText)
+		it.Error = &why
+	}
+}
+
+func (it *Item) again(now time.Time, delay time.Duration) {
+	it.State, it.NotifiedAt, it.NotBefore = Pending, nil, nil
+	if delay > 0 {
+		t := now.Add(delay)
+		it.NotBefore = &t
+	}
+}
+
+// lostFree says whether the item was lost to a reboot before, without a charge.
+func (it *Item) lostFree() bool {
+	for _, r := range it.History {
+		if r.Outcome == Lost && !r.Charged {
+			return true
+		}
+	}
+	return false
+}
+
+// retry is the transition error or completed → pending, asked for by hand: the attempts begin anew.
+func (it *Item) retry(now time.Time) {
+	it.State, it.Attempts, it.PendingSince = Pending, 0, now
+	it.NotBefore, it.NotifiedAt, it.CompletedAt, it.Error, it.ForkPID = nil, nil, nil, nil, nil
+}
+
+// reason is the error of an item whose run ended like this.
+func reason(r Result) string {
+	if r.Outcome == Cancelled || r.Summary == "" {
+		return string(r.Outcome)
+	}
+	return string(r.Outcome) + ": " + r.Summary
+}
+
+// Ready says whether the item's time has come. A wall clock that was set back since the last run ended must not make an
+// item wait for ever, so a run that ended in the future lifts the wait.
+func (it *Item) Ready(now time.Time) bool {
+	if it.NotBefore == nil || !now.Before(*it.NotBefore) {
+		return true
+	}
+	n := len(it.History)
+	return n > 0 && now.Before(it.History[n-1].EndedAt)
+}
