@@ -1,0 +1,159 @@
+// Package agent knows the command lines of coding agents, and what their output is worth.
+//
+// A preset is data and one small parser, so that the next agent is one more file and one more line in presets.
+// Nothing here starts a process or touches a file: the runner asks a preset for the argv, runs it in the worktree
+// with the message on stdin, feeds the parser what the agent prints, and asks it for the report at the end.
+//
+// One rule stands above all the parsers: exit 0 is a claim, not a proof. Agents exit 0 after a refused permission and
+// after an empty answer, so ok is said only where the output agrees; and no output turns another exit into ok.
+package agent
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"kugetsu/queue/fault"
+)
+
+// presets are all there are, sorted by name.
+var presets = []Preset{command, opencode}
+
+// Names lists the presets, sorted.
+func Names() []string {
+	names := make([]string, len(presets))
+	for i, p := range presets {
+		names[i] = p.Name
+	}
+	return names
+}
+
+// Lookup returns the preset of that name. The error for any other name lists those there are (exit code 78).
+func Lookup(name string) (Preset, error) {
+	i := slices.IndexFunc(presets, func(p Preset) bool { return p.Name == name })
+	if i < 0 {
+		return Preset{}, fault.New(fault.Config, "", "there is no agent %q, only %s", name, strings.Join(Names(), ", "))
+	}
+	return presets[i], nil
+}
+
+// Preset is what kugetsu knows of one agent.
+type Preset struct {
+	Name     string
+	Prompted bool     // it reads the prompt, then the message; otherwise the message alone
+	Version  []string // the argv that prints the version, for Major; nil where Argv needs no Call.Major
+
+	// SetUp is the argv that makes the program create its own state, run once before its first use, alone; nil where
+	// several first starts at once do no harm.
+	SetUp []string
+
+	// Argv is the command line of a run, the program first. Its errors are the settings' (exit code 78).
+	Argv func(Call) ([]string, error)
+	// Parser makes the parser of one run.
+	Parser func() Parser
+}
+
+// Call is all that an argv may depend on.
+type Call struct {
+	Worktree    string // where the agent works: the runner makes it both the cwd and PWD
+	IssueRef    string
+	Session     string // kugetsu's own name for the issue's session
+	Title       string // what the agent's list of conversations shows
+	MessageFile string // holds what the agent also reads on stdin
+
+	Conversation string // the agent's own id of its conversation; "" begins a new one
+	Continue     bool   // this issue's session existed before this run
+	Major        int    // the agent's major version; 0: not known, or not needed
+
+	Args                     string // AGENT_ARGS, for prompted presets only
+	Command, ContinueCommand string // AGENT_COMMAND and AGENT_CONTINUE_COMMAND, for the preset command
+}
+
+// MaxLine bounds a line of output in bytes. Parsers ignore a longer one; the reader need not keep it.
+const MaxLine = 1 << 20
+
+// Parser reads what one run of an agent prints, a line at a time, with or without the newline. A line is not kept
+// after the call. One goroutine at a time: whoever reads two pipes takes turns.
+type Parser interface {
+	Stdout(line []byte)
+	Stderr(line []byte)
+	// Conversation is the agent's id for this conversation, as soon as it is known, else "".
+	Conversation() string
+	// Report judges the run. It is asked once the agent has ended and all its lines were read.
+	Report(Exit) Report
+}
+
+// Exit is how the agent's process ended.
+type Exit struct {
+	Code   int
+	Signal syscall.Signal // 0: it exited by itself
+}
+
+func (e Exit) ok() bool { return e.Code == 0 && e.Signal == 0 }
+
+// String says it as a shell user knows it: "exit status 1", "killed by signal SIGKILL".
+func (e Exit) String() string {
+	if e.Signal == 0 {
+		return "exit status " + strconv.Itoa(e.Code)
+	}
+	if name := unix.SignalName(e.Signal); name != "" {
+		return "killed by signal " + name
+	}
+	return fmt.Sprintf("killed by signal %d", int(e.Signal))
+}
+
+// because adds a detail, where there is one, to how the agent ended.
+func (e Exit) because(detail string) string {
+	if detail == "" {
+		return e.String()
+	}
+	return e.String() + ": " + detail
+}
+
+// The outcomes a parser can tell. The runner knows more of them, such as a timeout.
+const (
+	OK     = "ok"     // it ended well, and nothing it printed contradicts that
+	Failed = "failed" // it says so itself, or broke off: another try may go better
+	Denied = "denied" // exit 0, but a permission was refused or nothing was answered: another try would meet the same
+)
+
+// Report is what a run was worth.
+type Report struct {
+	Outcome    string // OK, Failed or Denied
+	Summary    string // the agent's final message, or why there is none: UTF-8, at most MaxSummary bytes
+	Cost       Cost
+	Permission string // the last permission refused in the run, "external_directory /etc/passwd"; "" if none was
+}
+
+// Cost is what the agent says the run has used: US dollars and tokens.
+type Cost struct {
+	USD        float64 `json:"usd,omitempty"`
+	Input      int64   `json:"input_tokens,omitempty"`
+	Output     int64   `json:"output_tokens,omitempty"`
+	Reasoning  int64   `json:"reasoning_tokens,omitempty"`
+	CacheRead  int64   `json:"cache_read_tokens,omitempty"`
+	CacheWrite int64   `json:"cache_write_tokens,omitempty"`
+}
+
+// conversationID is the form of an id that is believed. It comes out of an agent's output and goes into an argv: a
+// leading "-" would make it an option.
+var conversationID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{0,127}$`)
+
+var version = regexp.MustCompile(`\bv?([0-9]{1,4})\.[0-9]`)
+
+// Major reads the major version in the first line of what an agent's Version prints: 1 for "1.18.33", 2 for
+// "opencode v2.0.1", 0 where there is no version.
+func Major(output string) int {
+	line, _, _ := strings.Cut(strings.TrimSpace(output), "\n")
+	found := version.FindStringSubmatch(line)
+	if found == nil {
+		return 0
+	}
+	major, _ := strconv.Atoi(found[1]) // four digits at most
+	return major
+}

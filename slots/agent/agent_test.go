@@ -1,0 +1,147 @@
+package agent
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"kugetsu/queue/fault"
+)
+
+func TestPresetsAreFoundByNameAndSorted(t *testing.T) {
+	names := Names()
+	if !slices.IsSorted(names) || !slices.Equal(names, slices.Compact(slices.Clone(names))) {
+		t.Errorf("Names() = %q, want them sorted and each once", names)
+	}
+	for _, name := range names {
+		p, err := Lookup(name)
+		if err != nil || p.Name != name {
+			t.Errorf("Lookup(%q) = %q, %v", name, p.Name, err)
+		}
+		if p.Argv == nil || p.Parser == nil || p.Parser() == nil {
+			t.Errorf("%s lacks its argv or its parser", name)
+		}
+	}
+}
+
+func TestAnUnknownAgentIsToldWhichOnesThereAre(t *testing.T) {
+	for _, name := range []string{"", "OpenCode", "opencode ", "emacs"} {
+		_, err := Lookup(name)
+		if err == nil || fault.Code(err) != fault.Config {
+			t.Fatalf("Lookup(%q): %v, want an error of the configuration", name, err)
+		}
+		for _, known := range Names() {
+			if !strings.Contains(err.Error(), known) {
+				t.Errorf("Lookup(%q): %v: does not name %s", name, err, known)
+			}
+		}
+	}
+}
+
+func TestMajorReadsTheFirstLine(t *testing.T) {
+	for _, tt := range []struct {
+		output string
+		want   int
+	}{
+		{"1.18.33\n", 1},
+		{"opencode v2.0.1", 2},
+		{"\n2.0.0-beta.3\n", 2},
+		{"opencode 12.4", 12},
+		{"", 0},
+		{"dev", 0},
+		{"7", 0},
+		{"command not found\n1.2.3", 0},
+		{"99999999999999999999.1", 0},
+		{"-1.5", 1},
+	} {
+		if got := Major(tt.output); got != tt.want {
+			t.Errorf("Major(%q) = %d, want %d", tt.output, got, tt.want)
+		}
+	}
+}
+
+func TestExitSpeaksAsAShellUserKnowsIt(t *testing.T) {
+	for _, tt := range []struct {
+		exit Exit
+		want string
+	}{
+		{Exit{}, "exit status 0"},
+		{Exit{Code: 75}, "exit status 75"},
+		{Exit{Signal: syscall.SIGKILL}, "killed by signal SIGKILL"},
+		{Exit{Code: 137, Signal: syscall.SIGTERM}, "killed by signal SIGTERM"},
+		{Exit{Signal: 63}, "killed by signal 63"},
+	} {
+		if got := tt.exit.String(); got != tt.want {
+			t.Errorf("%#v: %q, want %q", tt.exit, got, tt.want)
+		}
+	}
+}
+
+func TestTextIsCutBetweenCharacters(t *testing.T) {
+	for _, tt := range []struct {
+		cut   func(string, int) string
+		s     string
+		limit int
+		want  string
+	}{
+		{head, "short", 5, "short"},
+		{head, "longer", 5, "lo…"},
+		{head, "月月月", 8, "月…"},
+		{tail, "short", 5, "short"},
+		{tail, "longer", 5, "…er"},
+		{tail, "月月月", 8, "…月"},
+		{oneLine, "git\n\tcommit  -m x", 20, "git commit -m x"},
+		{oneLine, "git\n\tcommit  -m x", 12, "git commi…"},
+	} {
+		if got := tt.cut(tt.s, tt.limit); got != tt.want || len(got) > tt.limit {
+			t.Errorf("%q at %d: %q, want %q", tt.s, tt.limit, got, tt.want)
+		}
+	}
+}
+
+func TestCleanLeavesReadableText(t *testing.T) {
+	for _, tt := range []struct{ s, want string }{
+		{" plain\ttext \r\n\r\nnext ", "plain\ttext \n\nnext"},
+		{"\x1b[93m\x1b[1m! \x1b[0mcareful", "! careful"},
+		{"\x1b]0;a title\x07shown \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "shown link"},
+		{"10%\r50%\rdone", "10%\n50%\ndone"},
+		{"a\x00b\x07c\u009bd\x7f", "abcd"},
+		{"cut \xe6\x9c", "cut \ufffd"},
+		{"月掴 👍🏽", "月掴 👍🏽"},
+	} {
+		if got := clean(tt.s); got != tt.want {
+			t.Errorf("clean(%q) = %q, want %q", tt.s, got, tt.want)
+		}
+	}
+}
+
+// checkReport fails where a report breaks what every report promises.
+func checkReport(t *testing.T, exit Exit, r Report) {
+	t.Helper()
+	if !slices.Contains([]string{OK, Failed, Denied}, r.Outcome) {
+		t.Errorf("outcome %q", r.Outcome)
+	}
+	if !exit.ok() && r.Outcome != Failed {
+		t.Errorf("%v, but the outcome is %q", exit, r.Outcome)
+	}
+	if r.Outcome != OK && r.Summary == "" {
+		t.Errorf("%s without a reason", r.Outcome)
+	}
+	for _, s := range []string{r.Summary, r.Permission} {
+		odd := func(c rune) bool { return unicode.IsControl(c) && c != '\n' && c != '\t' }
+		if len(s) > MaxSummary || !utf8.ValidString(s) || strings.ContainsFunc(s, odd) {
+			t.Errorf("not bounded clean text: %d bytes, %.100q", len(s), s)
+		}
+	}
+	if _, err := json.Marshal(r); err != nil {
+		t.Errorf("cannot be stored: %v", err)
+	}
+	c := r.Cost
+	if c.USD < 0 || min(c.Input, c.Output, c.Reasoning, c.CacheRead, c.CacheWrite) < 0 {
+		t.Errorf("negative cost %+v", c)
+	}
+}

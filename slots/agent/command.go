@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"strings"
+
+	"kugetsu/queue/fault"
+)
+
+// command is any program: AGENT_COMMAND says which.
+var command = Preset{
+	Name:   "command",
+	Argv:   commandArgv,
+	Parser: func() Parser { return new(commandParser) },
+}
+
+// commandArgv splits the setting first and fills the placeholders in afterwards, inside each word: whatever a path or
+// an issue holds, it never becomes two arguments.
+func commandArgv(c Call) ([]string, error) {
+	name, line := "AGENT_COMMAND", c.Command
+	if c.Continue && strings.TrimSpace(c.ContinueCommand) != "" {
+		name, line = "AGENT_CONTINUE_COMMAND", c.ContinueCommand
+	}
+	argv, err := Split(line)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(argv) == 0 || argv[0] == "" {
+		return nil, fault.New(fault.Config, "say what it runs: "+name+"='my-agent --message {message_file}'",
+			"%s is not set, so the agent command has nothing to run", name)
+	}
+	fill := strings.NewReplacer(
+		"{worktree}", c.Worktree,
+		"{issue_ref}", c.IssueRef,
+		"{session}", cmp.Or(c.Conversation, c.Session),
+		"{message_file}", c.MessageFile,
+	)
+	for i, word := range argv {
+		argv[i] = fill.Replace(word)
+	}
+	return argv, nil
+}
+
+// commandLines is how many lines of stdout make the summary: its end is where a program says how it went.
+const commandLines = 20
+
+// commandParser knows nothing of the program, so only the exit status counts.
+type commandParser struct {
+	stdout []string // the last lines that are not blank
+	stderr lastLine
+}
+
+func (p *commandParser) Stdout(line []byte) {
+	line = bytes.TrimSpace(line)
+	if len(line) == 0 {
+		return
+	}
+	if len(p.stdout) == commandLines {
+		p.stdout = p.stdout[1:]
+	}
+	p.stdout = append(p.stdout, string(line[max(0, len(line)-MaxSummary):]))
+}
+
+func (p *commandParser) Stderr(line []byte) { p.stderr.add(line) }
+
+func (p *commandParser) Conversation() string { return "" }
+
+func (p *commandParser) Report(exit Exit) Report {
+	if exit.ok() {
+		return Report{Outcome: OK, Summary: tail(clean(strings.Join(p.stdout, "\n")), MaxSummary)}
+	}
+	last := p.stderr
+	if last == "" && len(p.stdout) > 0 { // many say it on stdout only
+		last.add([]byte(p.stdout[len(p.stdout)-1]))
+	}
+	return Report{Outcome: Failed, Summary: head(exit.because(string(last)), MaxSummary)}
+}

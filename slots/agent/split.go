@@ -1,0 +1,88 @@
+package agent
+
+import (
+	"strings"
+
+	"kugetsu/queue/fault"
+)
+
+// Split splits a command line into words as a POSIX shell would, without being one: quotes and backslashes mean what
+// they mean in XCU 2.2, and nothing is expanded. What would be more than words to a shell is refused rather than
+// handed over literally, for whoever wrote it meant it: an operator, a $ or ` that is not quoted, a ~ or # that begins
+// a word. Patterns (*, ?, [) stay as they are, as they do in a shell where nothing matches.
+//
+// Errors name the character and where it stands, never the text, which may hold a secret (exit code 78).
+func Split(s string) ([]string, error) {
+	var words []string
+	var word []byte
+	inWord := false // a word may be empty: ''
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case strings.IndexByte(" \t\r\n", c) >= 0:
+			if inWord {
+				words = append(words, string(word))
+			}
+			word, inWord = nil, false
+		case c == '\'':
+			end := strings.IndexByte(s[i+1:], '\'')
+			if end < 0 {
+				return nil, unclosed(c, i)
+			}
+			word, inWord = append(word, s[i+1:i+1+end]...), true
+			i += end + 1
+		case c == '"':
+			quoted, length, err := doubleQuoted(s, i+1)
+			if err != nil {
+				return nil, err
+			}
+			word, inWord = append(word, quoted...), true
+			i += length
+		case c == '\\':
+			i++
+			if i == len(s) {
+				return nil, fault.New(fault.Config, "", "a backslash ends the line and quotes nothing")
+			}
+			if s[i] != '\n' { // a newline after it continues the line
+				word, inWord = append(word, s[i]), true
+			}
+		case strings.IndexByte("|&;<>()$`\x00", c) >= 0, !inWord && (c == '#' || c == '~'):
+			return nil, needsShell(c, i)
+		default:
+			word, inWord = append(word, c), true
+		}
+	}
+	if inWord {
+		words = append(words, string(word))
+	}
+	return words, nil
+}
+
+// doubleQuoted reads what stands between double quotes, from s[start] on, and says how many bytes it took, with the
+// closing quote. A backslash quotes only what has a meaning in there.
+func doubleQuoted(s string, start int) (text []byte, length int, err error) {
+	for i := start; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			return text, i + 1 - start, nil
+		case c == '$' || c == '`' || c == 0:
+			return nil, 0, needsShell(c, i)
+		case c == '\\' && i+1 < len(s) && strings.IndexByte("$`\"\\\n", s[i+1]) >= 0:
+			i++
+			if s[i] != '\n' {
+				text = append(text, s[i])
+			}
+		default:
+			text = append(text, c)
+		}
+	}
+	return nil, 0, unclosed('"', start-1)
+}
+
+func unclosed(quote byte, at int) error {
+	return fault.New(fault.Config, "", "the %c at byte %d is never closed", quote, at+1)
+}
+
+func needsShell(c byte, at int) error {
+	return fault.New(fault.Config, "put it in single quotes, or all of it in a script",
+		"the %q at byte %d means something only to a shell, and no shell reads this", c, at+1)
+}

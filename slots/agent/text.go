@@ -1,0 +1,71 @@
+package agent
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxSummary bounds a summary in bytes: it is stored in the item's history, twenty runs of it.
+const MaxSummary = 2000
+
+const ellipsis = "…"
+
+// escape is one ANSI escape sequence: agents colour their stderr even where it is no terminal.
+var escape = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])`)
+
+// clean makes readable text of what an agent wrote: UTF-8 without escape sequences and without control characters
+// other than newline and tab, trimmed. A lone carriage return, as progress bars use it, ends a line.
+func clean(s string) string {
+	s = escape.ReplaceAllString(strings.ToValidUTF8(s, "\ufffd"), "")
+	s = strings.ReplaceAll(s, "\r\n", "\n")
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\r':
+			return '\n'
+		case unicode.IsControl(r) && r != '\n' && r != '\t':
+			return -1
+		}
+		return r
+	}, s)
+	return strings.TrimSpace(s)
+}
+
+// head cuts valid UTF-8 to at most limit bytes by leaving out its end.
+func head(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	end := limit - len(ellipsis)
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + ellipsis
+}
+
+// tail cuts valid UTF-8 to at most limit bytes by leaving out its beginning.
+func tail(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	start := len(s) - limit + len(ellipsis)
+	for start < len(s) && !utf8.RuneStart(s[start]) {
+		start++
+	}
+	return ellipsis + s[start:]
+}
+
+// oneLine makes a name of what may be a whole script: its white space becomes single spaces, at most limit bytes.
+func oneLine(s string, limit int) string {
+	return head(strings.Join(strings.Fields(clean(s)), " "), limit)
+}
+
+// lastLine remembers the last line that was not blank.
+type lastLine string
+
+func (l *lastLine) add(line []byte) {
+	if kept := oneLine(string(line[:min(len(line), MaxSummary)]), MaxSummary/2); kept != "" {
+		*l = lastLine(kept)
+	}
+}

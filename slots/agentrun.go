@@ -1,0 +1,290 @@
+package slots
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kugetsu/slots/agent"
+	"kugetsu/slots/proc"
+)
+
+// errMarker is wrapped when the agent's start could not be recorded.
+var errMarker = errors.New("the agent's start could not be recorded")
+
+// How the wait for an agent ended.
+type ending int
+
+const (
+	exited ending = iota
+	tookTooLong
+	interrupted
+	wasCancelled
+)
+
+// agentRun is the agent's process, and what it prints.
+type agentRun struct {
+	r       *Runner
+	w       *ready
+	cmd     *exec.Cmd
+	parser  agent.Parser
+	mu      sync.Mutex // guards parser
+	readers sync.WaitGroup
+	pipes   []*os.File
+	exit    chan error
+	begun   time.Time
+	talk    chan string // the conversation id, when it is known
+}
+
+// start starts the agent and records that it started.
+func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
+	argv, stdin, preset, err := r.command(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	defer stdin.Close()
+	path, err := lookPath(argv[0], w.agentEnv, w.session.Worktree)
+	if err != nil {
+		return nil, err
+	}
+	a := &agentRun{r: r, w: w, parser: preset.Parser(), exit: make(chan error, 1), talk: make(chan string, 1)}
+	a.cmd = &exec.Cmd{
+		Path: path, Args: argv, Dir: w.session.Worktree, Env: w.agentEnv, Stdin: stdin,
+		ExtraFiles: []*os.File{r.slot, r.session}, SysProcAttr: proc.Attach(),
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	errR, errW, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start: %w", err), outR.Close(), outW.Close())
+	}
+	a.cmd.Stdout, a.cmd.Stderr = outW, errW
+	a.pipes = []*os.File{outR, errR}
+	err = a.cmd.Start()
+	err = errors.Join(err, outW.Close(), errW.Close())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w", argv[0], err), outR.Close(), errR.Close())
+	}
+	a.begun = time.Now()
+	proc.Watch(a.cmd.Process.Pid)
+	go func() { a.exit <- a.cmd.Wait() }()
+	a.readers.Add(2)
+	go a.read(outR, a.stdout)
+	go a.read(errR, func(line []byte) { a.mu.Lock(); a.parser.Stderr(line); a.mu.Unlock() })
+
+	started := Marker{Phase: Started}
+	if err := r.home.setMarker(r.name, r.marker, started); err != nil {
+		// An agent that is not on record must not run: it would be run again, uncharged.
+		return nil, errors.Join(errMarker, err, r.endProcesses())
+	}
+	r.marker = started
+	at := time.Now().UTC()
+	r.result.StartedAt = &at
+	r.tellStarted()
+	return a, nil
+}
+
+// command makes the agent's argv and opens its stdin.
+func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *os.File, preset agent.Preset, err error) {
+	preset, err = agent.Lookup(r.task.Agent.Preset)
+	if err != nil {
+		return nil, nil, preset, err
+	}
+	major, err := r.home.major(ctx, r, preset, w.agentEnv)
+	if err != nil {
+		return nil, nil, preset, err
+	}
+	message, err := r.writeInput("message", r.task.Message)
+	if err != nil {
+		return nil, nil, preset, err
+	}
+	text, err := r.text(preset, w)
+	if err != nil {
+		return nil, nil, preset, err
+	}
+	input := message
+	if preset.Prompted {
+		if input, err = r.writeInput("input", text); err != nil {
+			return nil, nil, preset, err
+		}
+	}
+	conversation := w.session.Conversation
+	if w.session.Agent != preset.Name {
+		conversation = "" // another agent's conversation means nothing to this one
+		w.session.Agent, w.session.Conversation = preset.Name, ""
+	}
+	argv, err = preset.Argv(agent.Call{
+		Worktree: w.session.Worktree, IssueRef: r.task.IssueRef, Session: r.task.Session, MessageFile: message,
+		Title: "kugetsu " + first(r.task.IssueRef, r.task.Session), Conversation: conversation, Continue: w.existed,
+		Major: major, Args: r.task.Agent.Args,
+		Command: r.task.Agent.Command, ContinueCommand: r.task.Agent.ContinueCommand,
+	})
+	if err != nil {
+		return nil, nil, preset, err
+	}
+	stdin, err = os.Open(input)
+	return argv, stdin, preset, err
+}
+
+// lookPath finds a program in the made PATH; exec would search the runner's own, before the env files.
+func lookPath(name string, env []string, dir string) (string, error) {
+	if strings.Contains(name, "/") {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
+		}
+		return name, nil
+	}
+	path := ""
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = v
+		}
+	}
+	for _, d := range filepath.SplitList(path) {
+		file := filepath.Join(d, name)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not in the PATH that agents get (%s)", name, path)
+}
+
+func (a *agentRun) stdout(line []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before := a.parser.Conversation()
+	a.parser.Stdout(line)
+	if id := a.parser.Conversation(); id != before {
+		select {
+		case a.talk <- id:
+		default:
+		}
+	}
+}
+
+// maxLine is how much of a line a parser is given. Longer ones are logged whole and not parsed.
+const maxLine = 1 << 20
+
+// read copies what the agent prints to the log, as it comes, and gives the parser its lines.
+func (a *agentRun) read(pipe *os.File, each func(line []byte)) {
+	defer a.readers.Done()
+	var line []byte
+	tooLong := false
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := pipe.Read(buf)
+		_, _ = a.r.log.Write(buf[:n])
+		for rest := buf[:n]; len(rest) > 0; {
+			part, after, whole := bytes.Cut(rest, []byte("\n"))
+			if !tooLong {
+				line = append(line, part...)
+			}
+			if tooLong = len(line) > maxLine; tooLong {
+				line = line[:0]
+			}
+			if whole {
+				if !tooLong {
+					each(line)
+				}
+				line, tooLong = line[:0], false
+			}
+			rest = after
+		}
+		if err != nil {
+			if len(line) > 0 {
+				each(line)
+			}
+			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) {
+				a.r.log.say("reading the agent's output: %v", err)
+			}
+			return
+		}
+	}
+}
+
+// wait waits until the agent's process ended, was given up on, or is to end.
+func (a *agentRun) wait(ctx context.Context) ending {
+	timeout := time.NewTimer(a.r.task.Timeout) // the monotonic clock: a stepped wall clock ends nothing early
+	defer timeout.Stop()
+	child := make(chan os.Signal, 1)
+	signal.Notify(child, syscall.SIGCHLD)
+	defer signal.Stop(child)
+	end, done := exited, ctx.Done()
+	for {
+		select {
+		case <-a.exit:
+			return end
+		case id := <-a.talk:
+			a.remember(id)
+			continue
+		case <-child:
+			proc.Reap()
+			continue
+		case <-timeout.C:
+			end = tookTooLong
+		case <-done:
+			end = interrupted
+		}
+		a.r.log.say("ending the agent: %s", map[ending]string{tookTooLong: "timeout", interrupted: "asked to"}[end])
+		timeout.Stop()
+		done = nil
+		go func() {
+			if err := a.r.endProcesses(); err != nil {
+				a.r.log.say("%v", err)
+			}
+		}()
+	}
+}
+
+// remember saves the conversation's id as soon as it is known: a run that is killed can then be resumed.
+func (a *agentRun) remember(id string) {
+	a.w.session.Conversation = id
+	if err := a.r.home.WriteSession(a.r.task.Session, a.w.session); err != nil {
+		a.r.log.say("%v", err)
+	}
+}
+
+// drain is how long the agent's output is waited for after its last process is gone.
+const drain = 2 * time.Second
+
+// report says what the run was worth. No process of the run is left.
+func (a *agentRun) report() agent.Report {
+	for _, pipe := range a.pipes {
+		if err := pipe.SetReadDeadline(time.Now().Add(drain)); err != nil {
+			a.r.log.say("%v", err)
+		}
+	}
+	a.readers.Wait()
+	for _, pipe := range a.pipes {
+		_ = pipe.Close() // only read from
+	}
+	exit := agent.Exit{}
+	if state := a.cmd.ProcessState; state != nil {
+		status, _ := state.Sys().(syscall.WaitStatus)
+		exit.Code = status.ExitStatus()
+		if status.Signaled() {
+			exit.Signal = status.Signal()
+			exit.Code = 128 + int(exit.Signal)
+			a.r.result.Signal = unix.SignalName(exit.Signal)
+		}
+	}
+	a.r.result.ExitCode = &exit.Code
+	if id := a.parser.Conversation(); id != "" {
+		a.w.session.Conversation = id
+	}
+	return a.parser.Report(exit)
+}

@@ -1,0 +1,71 @@
+package slots
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"golang.org/x/sys/unix"
+
+	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+	"kugetsu/slots/proc"
+)
+
+// The descriptors a runner is given: its lease and its gate. The agent and git get the lease under the same numbers.
+const (
+	fdSlot    = 3
+	fdSession = 4
+	fdGate    = 5
+)
+
+// Launch forks the runner of a run: in a session of its own, its output in the run's log, nothing inherited but the
+// lease and the gate. It does nothing until it is sent a task. The caller keeps its own hold of the locks and of the
+// gate, and closes both.
+func (d Dir) Launch(run string, slot, session *Lock, env []string) (pid int, gate *Gate, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return 0, nil, fmt.Errorf("launch %s: %w", run, err)
+	}
+	log, err := os.OpenFile(d.LogPath(run), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return 0, nil, &spool.Error{Op: "open", Path: d.LogPath(run), Err: err}
+	}
+	defer log.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return 0, nil, fmt.Errorf("launch %s: %w", run, err)
+	}
+	defer r.Close()
+	cmd := exec.Command(self, "run", run)
+	cmd.Dir = string(d)
+	cmd.Env = with(env, proc.Mark+"="+run)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{slot.File(), session.File(), r}
+	cmd.SysProcAttr = proc.Detach()
+	if err := cmd.Start(); err != nil {
+		return 0, nil, fmt.Errorf("launch %s: %w", run, errors.Join(err, w.Close()))
+	}
+	pid = cmd.Process.Pid
+	// Nobody waits for it here: the tick exits, and the lease tells when the runner is gone.
+	if err := cmd.Process.Release(); err != nil {
+		return pid, &Gate{w}, fmt.Errorf("launch %s: %w", run, err)
+	}
+	return pid, &Gate{w}, nil
+}
+
+// inherited is what Launch gave to this process. It is kept from whatever this process starts, unless passed on.
+func inherited() (slot, session, gate *os.File, err error) {
+	for _, fd := range []int{fdSlot, fdSession, fdGate} {
+		var stat unix.Stat_t
+		if err := unix.Fstat(fd, &stat); err != nil {
+			return nil, nil, nil, fault.New(fault.Usage, "kugetsu tick starts it", "run is not for use by hand: there is no lease")
+		}
+		unix.CloseOnExec(fd)
+	}
+	if err := unix.SetNonblock(fdGate, true); err != nil { // else it could not be read with a deadline
+		return nil, nil, nil, fmt.Errorf("gate: %w", err)
+	}
+	return os.NewFile(fdSlot, "slot"), os.NewFile(fdSession, "session"), os.NewFile(fdGate, "gate"), nil
+}

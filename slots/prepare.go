@@ -1,0 +1,179 @@
+package slots
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"kugetsu/queue/spool"
+	"kugetsu/slots/agent"
+	"kugetsu/slots/proc"
+	"kugetsu/slots/worktree"
+)
+
+// ready is a workspace in which the agent can be started.
+type ready struct {
+	session  *Session
+	existed  bool // the session stood before this run
+	made     worktree.Made
+	agentEnv []string
+	undo     func() // takes back what this run made, after a failed start
+}
+
+// prepare makes the worktree, or finds it.
+func (r *Runner) prepare(ctx context.Context) (*ready, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, prepareLimit, fmt.Errorf("not ready after %s", prepareLimit))
+	defer cancel()
+	if err := os.MkdirAll(r.tmp(), 0o700); err != nil {
+		return nil, err
+	}
+	if err := r.environment(); err != nil {
+		return nil, err
+	}
+	w := &ready{undo: func() {}}
+	var err error
+	if w.session, err = r.home.ReadSession(r.task.Session); err != nil {
+		return nil, err
+	}
+	w.existed = w.session != nil
+	if !w.existed {
+		w.session = r.newSession()
+	}
+	if w.agentEnv, err = r.agentEnvironment(w.session.Worktree); err != nil {
+		return nil, err
+	}
+	if r.task.Workspace.Repo == "" {
+		if err := os.MkdirAll(w.session.Worktree, 0o700); err != nil {
+			return nil, err
+		}
+	} else if err := r.prepareWorktree(ctx, w); err != nil {
+		return nil, err
+	}
+	if err := r.home.WriteSession(r.task.Session, w.session); err != nil {
+		w.undo()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (r *Runner) newSession() *Session {
+	s := &Session{Type: "forked", IssueRef: r.task.IssueRef, Agent: r.task.Agent.Preset, CreatedAt: time.Now().UTC(),
+		Worktree: r.home.Worktree(r.task.Session), Branch: r.task.Workspace.Branch}
+	if r.task.Session == PMSession {
+		s.Type = "pm_agent"
+	}
+	return s
+}
+
+func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
+	ws := r.task.Workspace
+	spec := worktree.Spec{Path: w.session.Worktree, Branch: ws.Branch, Base: ws.Base, Source: worktree.Source{
+		URL: ws.URL, Local: ws.Local,
+		Cache: filepath.Join(r.home.repos(), ws.Repo+".git"), Lock: filepath.Join(r.home.repos(), ws.Repo+".lock"),
+	}}
+	var err error
+	if w.made, err = r.git.Prepare(ctx, spec); err != nil {
+		return err // Prepare has taken back what it made
+	}
+	w.undo = func() {
+		// Only what this run created: a worktree that stood before holds work.
+		if err := r.git.Undo(context.Background(), spec, w.made); err != nil {
+			r.log.say("%v", err)
+		}
+		if !w.existed {
+			if err := spool.Remove(r.home.sessionPath(r.task.Session)); err != nil {
+				r.log.say("%v", err)
+			}
+		}
+	}
+	if w.made.CreatedWorktree && ws.Hook != "" {
+		if err := r.hook(ctx, ws.Hook, w.session.Worktree); err != nil {
+			w.undo()
+			return err
+		}
+	}
+	return nil
+}
+
+// hook runs WORKTREE_HOOK in a new worktree.
+func (r *Runner) hook(ctx context.Context, command, dir string) error {
+	argv, err := agent.Split(command)
+	if err != nil || len(argv) == 0 {
+		return fmt.Errorf("WORKTREE_HOOK: %w", errors.Join(err, errors.New("no command")))
+	}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env = dir, with(r.env, "PWD="+dir, "KUGETSU_ISSUE="+r.task.IssueRef, "KUGETSU_ITEM="+r.task.Item)
+	cmd.Stdout, cmd.Stderr = r.log, r.log
+	cmd.ExtraFiles = []*os.File{r.slot, r.session}
+	cmd.SysProcAttr = proc.Attach()
+	cmd.WaitDelay = killGrace // its background processes may hold the pipe; they are ended with the run
+	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		return fmt.Errorf("WORKTREE_HOOK: %w (its output is in the log)", err)
+	}
+	return nil
+}
+
+// environment makes what git and the hook get: the runner's own, with env/default.env.
+func (r *Runner) environment() error {
+	r.env = with(os.Environ(), "TMPDIR="+r.tmp())
+	for i, file := range r.task.EnvFiles {
+		if i == 0 {
+			vars, err := readEnv(file)
+			if err != nil {
+				return err
+			}
+			r.env = with(r.env, vars...)
+		}
+	}
+	r.git = &worktree.Git{Env: r.env, Log: r.log, Files: []*os.File{r.slot, r.session}, Tmp: r.tmp()}
+	return nil
+}
+
+// agentEnvironment adds what only the agent gets. PWD because opencode believes it over the real working directory.
+func (r *Runner) agentEnvironment(dir string) ([]string, error) {
+	env := r.env
+	for _, file := range r.task.EnvFiles {
+		vars, err := readEnv(file)
+		if err != nil {
+			return nil, err
+		}
+		env = with(env, vars...)
+	}
+	// Last, so that no env file can take a run's mark off its processes.
+	return with(env, "PWD="+dir, "TMPDIR="+r.tmp(), proc.Mark+"="+r.name, "KUGETSU_DIR="+string(r.home),
+		"KUGETSU_ITEM="+r.task.Item, "KUGETSU_ISSUE="+r.task.IssueRef), nil
+}
+
+// text is what the agent reads on stdin: for a preset that takes one the prompt, what failed before, and then the
+// message, byte for byte; for others the message alone.
+func (r *Runner) text(p agent.Preset, w *ready) (string, error) {
+	if !p.Prompted {
+		return r.task.Message, nil
+	}
+	prompt, err := r.prompt(w)
+	if err != nil {
+		return "", err
+	}
+	if r.task.Previous != "" {
+		prompt += "\nThe run before this one did not succeed: " + r.task.Previous +
+			"\nLook at what it left in this worktree and go on from there.\n"
+	}
+	return prompt + "\n" + r.task.Message, nil
+}
+
+// writeInput puts a text where the agent can read it: a file, since an open pipe hangs some agents, an argument is
+// visible in ps, and a pipe would have to be fed.
+func (r *Runner) writeInput(name, text string) (path string, err error) {
+	path = filepath.Join(r.tmp(), name)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.WriteString(f, text)
+	return path, errors.Join(err, f.Close())
+}

@@ -1,0 +1,63 @@
+// Package proc finds and ends the processes of a run, and no others.
+//
+// Every process of a run carries KUGETSU_RUN=<run> in its environment, and a runner is a subreaper: whatever its agent
+// starts, however it detaches itself, stays below the runner. A process is signalled only through a handle that was
+// opened before it was proved to belong to the run, so that a reused pid can never be hit.
+package proc
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+)
+
+// Mark is the environment variable that every process of a run carries.
+const Mark = "KUGETSU_RUN"
+
+// pollEvery is how often the process table is read while processes are being ended.
+const pollEvery = 10 * time.Millisecond
+
+// End sends SIGTERM to the processes that find lists, and SIGKILL to those that are left after the grace, until find
+// lists none. Zero grace kills at once. The error says which processes are left when ctx ends first.
+func End(ctx context.Context, find func() ([]Process, error), grace time.Duration) error {
+	begin := time.Now()
+	asked := map[int]bool{}
+	for {
+		left, err := find()
+		if err != nil || len(left) == 0 {
+			release(left)
+			return err
+		}
+		kill := time.Since(begin) >= grace
+		for _, p := range left {
+			// A process that is gone by now is what we want; any other failure shows in the next listing.
+			if kill {
+				_ = p.signalKill()
+			} else if !asked[p.PID] {
+				asked[p.PID] = true
+				_ = p.signalTerm()
+			}
+		}
+		release(left)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d processes are left, one is %d", len(left), left[0].PID)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// Process is a process that was proved to be ours, with a handle that no other process can take over.
+type Process struct {
+	PID    int
+	handle *os.Process
+}
+
+func release(list []Process) {
+	for _, p := range list {
+		if p.handle != nil {
+			_ = p.handle.Release()
+		}
+	}
+}

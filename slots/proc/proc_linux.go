@@ -1,0 +1,227 @@
+package proc
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func (p Process) signalTerm() error { return p.handle.Signal(syscall.SIGTERM) }
+func (p Process) signalKill() error { return p.handle.Signal(syscall.SIGKILL) }
+
+// BecomeSubreaper makes this process the parent of every orphan below it.
+func BecomeSubreaper() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
+
+// Detach is how a runner is started: in a session of its own.
+func Detach() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// Attach is how an agent is started: in a session of its own, killed by the kernel when the thread that started it
+// dies. The caller must have locked its goroutine to its thread.
+func Attach() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// watched is the agent's process, which Go's own Wait buries.
+var watched atomic.Int64
+
+// Watch names the agent's process: its end is somebody else's to wait for.
+func Watch(pid int) { watched.Store(int64(pid)) }
+
+// CloseOnExec keeps every descriptor from 3 on from our children: what our caller left open (the lock of a crontab line
+// `flock -n x kugetsu tick`, say) would otherwise be held for as long as an agent lives.
+func CloseOnExec() error {
+	err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) { // before Linux 5.11
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if fd, err := strconv.Atoi(e.Name()); err == nil && fd >= 3 {
+				unix.CloseOnExec(fd)
+			}
+		}
+		return nil
+	}
+	return err
+}
+
+// Carries says whether the process exists, is no zombie, and carries the mark of the run.
+func Carries(pid int, run string) bool { return pid > 1 && markOf(pid) == run }
+
+// Signal asks one process of a run to end, after making sure that it is one. False: it is not, or it is gone.
+func Signal(pid int, run string, sig syscall.Signal) bool {
+	handle, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	defer handle.Release()
+	return Carries(pid, run) && handle.Signal(sig) == nil
+}
+
+// Marked lists the processes that carry the mark of a run, but for this one.
+func Marked(run string) ([]Process, error) {
+	pids, err := pids()
+	if err != nil {
+		return nil, err
+	}
+	var found []Process
+	for _, pid := range pids {
+		if pid == os.Getpid() || !Carries(pid, run) {
+			continue
+		}
+		if p, ok := open(pid, func() bool { return Carries(pid, run) }); ok {
+			found = append(found, p)
+		}
+	}
+	return found, nil
+}
+
+// Below lists the processes of a run below this one, its runner. The runner and the subtree of another run are not
+// listed: an agent may have started them with `kugetsu tick`, and they outlive it. isRun tells runs from made-up marks.
+func Below(run string, isRun func(run string) bool) ([]Process, error) {
+	if list, known := children(); known && len(list) == 0 { // the usual case: no need to read the process table
+		return nil, nil
+	}
+	pids, err := pids()
+	if err != nil {
+		return nil, err
+	}
+	below := map[int][]int{}
+	for _, pid := range pids {
+		if ppid, zombie := parent(pid); zombie && ppid == os.Getpid() {
+			bury(pid)
+		} else if ppid > 0 && !zombie {
+			below[ppid] = append(below[ppid], pid)
+		}
+	}
+	var found []Process
+	var walk func(pid int)
+	walk = func(pid int) {
+		for _, child := range below[pid] {
+			mark := markOf(child)
+			if mark != "" && mark != run && isRun(mark) {
+				continue
+			}
+			walk(child)
+			// It is below us while it lives, since we adopt every orphan; so the same parent means the same process.
+			same := func() bool { ppid, zombie := parent(child); return ppid == pid && !zombie }
+			if p, ok := open(child, same); ok {
+				found = append(found, p)
+			}
+		}
+	}
+	walk(os.Getpid())
+	return found, nil
+}
+
+// Reap buries the orphans that ended.
+func Reap() {
+	pids, _ := children()
+	for _, pid := range pids {
+		bury(pid)
+	}
+}
+
+// bury waits for a child of ours that may have ended; nothing happens to one that lives.
+func bury(pid int) {
+	if int64(pid) != watched.Load() {
+		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	}
+}
+
+// open takes a handle on a process and then makes sure that it is still the one that was meant.
+func open(pid int, still func() bool) (Process, bool) {
+	handle, err := os.FindProcess(pid)
+	if err != nil {
+		return Process{}, false
+	}
+	if !still() {
+		_ = handle.Release()
+		return Process{}, false
+	}
+	return Process{PID: pid, handle: handle}, true
+}
+
+func pids() ([]int, error) {
+	d, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+// markOf is the run whose mark a process carries, "" for none, for a zombie and for a process of another user.
+func markOf(pid int) string {
+	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+	if err != nil {
+		return ""
+	}
+	for _, kv := range bytes.Split(env, []byte{0}) {
+		if v, ok := bytes.CutPrefix(kv, []byte(Mark+"=")); ok {
+			return string(v)
+		}
+	}
+	return ""
+}
+
+// parent reads a process's parent; 0 when it is gone.
+func parent(pid int) (ppid int, zombie bool) {
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0, false
+	}
+	// pid (comm) state ppid …: comm may hold anything, so look behind its last parenthesis.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 2 {
+		return 0, false
+	}
+	ppid, err = strconv.Atoi(string(fields[1]))
+	if err != nil {
+		return 0, false
+	}
+	return ppid, fields[0][0] == 'Z' || fields[0][0] == 'X'
+}
+
+// children lists this process's children, those that ended and are not buried among them; false where the kernel does
+// not tell.
+func children() (pids []int, known bool) {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return nil, false
+	}
+	for _, task := range tasks {
+		dir := filepath.Join("/proc/self/task", task.Name())
+		list, err := os.ReadFile(filepath.Join(dir, "children"))
+		if err != nil {
+			if _, gone := os.Stat(dir); errors.Is(gone, fs.ErrNotExist) {
+				continue // the thread ended; its children went to another
+			}
+			return nil, false
+		}
+		for _, field := range bytes.Fields(list) {
+			if pid, err := strconv.Atoi(string(field)); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids, true
+}

@@ -1,0 +1,58 @@
+//go:build !linux
+
+package proc
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Without /proc nobody else's environment can be read, so only the process group of a run is ended, by its runner; an
+// agent whose runner was killed keeps its lease, and so its slot, until it ends by itself.
+
+func (p Process) signalTerm() error { return unix.Kill(p.PID, syscall.SIGTERM) }
+func (p Process) signalKill() error { return unix.Kill(p.PID, syscall.SIGKILL) }
+
+// BecomeSubreaper does nothing: there is no such thing here.
+func BecomeSubreaper() error { return nil }
+
+// Detach is how a runner is started: in a session of its own.
+func Detach() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// Attach is how an agent is started: in a session, and so a process group, of its own.
+func Attach() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// CloseOnExec keeps every descriptor from 3 on from our children.
+func CloseOnExec() error {
+	for fd := 3; fd < 256; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	return nil
+}
+
+// Carries cannot be known here: true, so that no run is taken for dead while its lease is held.
+func Carries(int, string) bool { return true }
+
+// Signal sends nothing: the process cannot be proved to be ours. A runner looks for the cancel mark by itself.
+func Signal(int, string, syscall.Signal) bool { return false }
+
+// Marked finds nothing here.
+func Marked(string) ([]Process, error) { return nil, nil }
+
+// group is the process group of the agent, which Attach made.
+var group int
+
+// Watch names the agent whose process group Below lists.
+func Watch(pid int) { group = pid }
+
+// Below lists the agent's process group, as one negative pid, while a process is left in it.
+func Below(string, func(string) bool) ([]Process, error) {
+	if group <= 1 || unix.Kill(-group, 0) != nil {
+		return nil, nil
+	}
+	return []Process{{PID: -group}}, nil
+}
+
+// Reap does nothing: orphans go to the system here.
+func Reap() {}

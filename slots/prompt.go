@@ -1,0 +1,43 @@
+package slots
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+
+	"kugetsu/queue/spool"
+)
+
+// DevPrompt precedes the message for a dev agent, where prompts/dev.md is missing.
+const DevPrompt = `You are a software developer working alone on {issue_ref}. Nobody can answer questions: decide, and say what you decided.
+
+- You are in a git worktree of your own, on the branch {branch}, which was made from {base}. Stay in it.
+- Read the issue and all its comments first. Look for an open pull request of this branch and for review comments on it.
+- If the branch is behind its base, rebase it, and resolve conflicts.
+- Do what is asked below, and no more. Run the tests.
+- Commit with messages that say why, push the branch, and open the pull request or update it.
+- End with a short summary of what you did and what is left.
+`
+
+// PMPrompt precedes the message for the PM agent, where prompts/pm.md is missing.
+const PMPrompt = `You are the project manager. You coordinate, and talk with the human; you never write code.
+
+- Hand work on an issue to a developer with: kugetsu delegate <issue-ref> <message>
+- Look with: kugetsu queue list, kugetsu status, kugetsu logs <id>, kugetsu notify list
+`
+
+// prompt is the text before the message, its placeholders filled.
+func (r *Runner) prompt(w *ready) (string, error) {
+	data, err := spool.Read(r.task.Prompt)
+	text := string(data)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && r.task.Session == PMSession:
+		text = PMPrompt
+	case errors.Is(err, fs.ErrNotExist):
+		text = DevPrompt
+	case err != nil:
+		return "", err
+	}
+	return strings.NewReplacer("{issue_ref}", r.task.IssueRef, "{branch}", w.session.Branch, "{base}", w.made.Base,
+		"{worktree}", w.session.Worktree, "{session}", r.task.Session).Replace(text), nil
+}

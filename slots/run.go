@@ -1,0 +1,212 @@
+package slots
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"kugetsu/queue/spool"
+)
+
+// RunName is what a run is called: <item>.<n>. It is its folder's name and the mark of its processes.
+func RunName(item string, n int) string { return item + "." + strconv.Itoa(n) }
+
+var runName = regexp.MustCompile(`^q_[0-9a-z]{26}\.[1-9]\d{0,8}$`)
+
+// Phase is what a run's marker says.
+type Phase string
+
+// The phases. Missing: there is no folder or no marker in it.
+const (
+	Missing Phase = ""
+	Exit    Phase = "exit"    // made before the runner: no agent was started yet
+	Started Phase = "started" // the agent's process exists, or existed
+	Ended   Phase = "end"     // the run ended, by Marker.Outcome
+)
+
+// Marker is a run's one empty file. It is made with the folder and only ever renamed, which needs no disk block: a full
+// disk cannot make a run look as if it had not ended.
+type Marker struct {
+	Phase   Phase
+	Outcome string // of an ended run
+	Code    int    // exit code of an ended run's agent
+}
+
+func (m Marker) name() string {
+	if m.Phase != Ended {
+		return string(m.Phase)
+	}
+	return fmt.Sprintf("end.%s.%d", m.Outcome, m.Code)
+}
+
+var endName = regexp.MustCompile(`^end\.([a-z_]{1,30})\.(\d{1,3})$`)
+
+func parseMarker(name string) (Marker, bool) {
+	switch name {
+	case string(Exit), string(Started):
+		return Marker{Phase: Phase(name)}, true
+	}
+	m := endName.FindStringSubmatch(name)
+	if m == nil {
+		return Marker{}, false
+	}
+	code, _ := strconv.Atoi(m[2])
+	return Marker{Phase: Ended, Outcome: m[1], Code: code}, true
+}
+
+// RunDir is a run's folder.
+func (d Dir) RunDir(run string) string { return filepath.Join(d.runs(), run) }
+
+// LogPath is the file of all that a run printed.
+func (d Dir) LogPath(run string) string { return filepath.Join(d.RunDir(run), "log") }
+
+// ClaimRun makes a run's folder with its bare marker. The error wraps fs.ErrExist when the folder is there: every run
+// number has one winner, ever.
+func (d Dir) ClaimRun(run string) error {
+	if err := spool.Mkdir(d.RunDir(run)); err != nil {
+		return err
+	}
+	return spool.Create(filepath.Join(d.RunDir(run), string(Exit)))
+}
+
+// DropRun deletes a run's folder.
+func (d Dir) DropRun(run string) error {
+	if !runName.MatchString(run) {
+		return fmt.Errorf("%q is not a run", run)
+	}
+	return spool.RemoveAll(d.RunDir(run))
+}
+
+// ReadMarker says how far a run came. The lease must have been probed before.
+func (d Dir) ReadMarker(run string) (Marker, error) {
+	names, err := spool.List(d.RunDir(run))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Marker{}, nil
+	}
+	if err != nil {
+		return Marker{}, err
+	}
+	found := Marker{}
+	for _, name := range names {
+		// More than one can only be somebody's doing; the furthest counts, so that nothing is run again.
+		if m, ok := parseMarker(name); ok && (found.Phase == Missing || m.Phase == Ended || found.Phase == Exit) {
+			found = m
+		}
+	}
+	return found, nil
+}
+
+// setMarker renames a run's marker. The error wraps fs.ErrNotExist when it was not what it should have been.
+func (d Dir) setMarker(run string, from, to Marker) error {
+	dir := d.RunDir(run)
+	return spool.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))
+}
+
+// Result is what the runner tells of its run. The marker alone decides; this adds to it, where the disk had room.
+type Result struct {
+	V            int        `json:"v"`
+	Outcome      string     `json:"outcome"`
+	ExitCode     *int       `json:"exit_code"` // null: the agent never started
+	Signal       string     `json:"signal,omitempty"`
+	Summary      string     `json:"summary"`
+	Permanent    bool       `json:"permanent,omitempty"`
+	StartedAt    *time.Time `json:"started_at"`
+	EndedAt      time.Time  `json:"ended_at"`
+	Conversation string     `json:"conversation,omitempty"`
+	Permission   string     `json:"permission,omitempty"` // what was refused
+	Commits      int        `json:"commits"`
+	Dirty        int        `json:"dirty"`
+	Ref          string     `json:"ref,omitempty"`
+	Cost         any        `json:"cost,omitempty"`
+}
+
+func (d Dir) resultPath(run string) string { return filepath.Join(d.RunDir(run), "result.json") }
+
+func (d Dir) writeResult(run string, r Result) error {
+	r.V = 1
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("%s: %w", run, err)
+	}
+	return spool.Write(d.resultPath(run), data)
+}
+
+// ReadResult reads what the runner told into r, whose Cost may point to a struct. The error wraps fs.ErrNotExist when it
+// told nothing.
+func (d Dir) ReadResult(run string, r *Result) error {
+	data, err := spool.Read(d.resultPath(run))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, r); err != nil {
+		return fmt.Errorf("%s: %w: %w", d.resultPath(run), spool.ErrBad, err)
+	}
+	return nil
+}
+
+func (d Dir) cancelPath(run string) string { return filepath.Join(d.RunDir(run), "cancel") }
+
+// MarkCancelled records that a run is not wanted any more. The mark outlives the runner: however the run ends, but by
+// success, it is settled as cancelled and not retried.
+func (d Dir) MarkCancelled(run string) error {
+	err := spool.Create(d.cancelPath(run))
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// Cancelled says whether a run was marked.
+func (d Dir) Cancelled(run string) (bool, error) { return spool.Exists(d.cancelPath(run)) }
+
+// Runs lists the run folders of an item, the oldest first, as names.
+func (d Dir) Runs(item string) ([]string, error) {
+	names, err := spool.List(d.runs())
+	if err != nil {
+		return nil, err
+	}
+	var numbers []int
+	for _, name := range names {
+		if rest, ok := strings.CutPrefix(name, item+"."); ok && runName.MatchString(name) {
+			n, _ := strconv.Atoi(rest)
+			numbers = append(numbers, n)
+		}
+	}
+	return sortedRuns(item, numbers), nil
+}
+
+// NewestRun is the run whose log was touched last, "" when there is none.
+func (d Dir) NewestRun() (string, error) {
+	names, err := spool.List(d.runs())
+	if err != nil {
+		return "", err
+	}
+	newest, at := "", time.Time{}
+	for _, name := range names {
+		if !runName.MatchString(name) {
+			continue
+		}
+		info, err := os.Stat(d.LogPath(name))
+		if err == nil && info.ModTime().After(at) {
+			newest, at = name, info.ModTime()
+		}
+	}
+	return newest, nil
+}
+
+func sortedRuns(item string, numbers []int) []string {
+	slices.Sort(numbers)
+	runs := make([]string, len(numbers))
+	for i, n := range numbers {
+		runs[i] = RunName(item, n)
+	}
+	return runs
+}

@@ -1,0 +1,315 @@
+package slots
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"kugetsu/queue/event"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+	"kugetsu/slots/proc"
+	"kugetsu/slots/worktree"
+)
+
+// The outcomes that a runner writes into the marker. Package queue gives them their meaning.
+const (
+	ok          = "ok"
+	failed      = "failed"
+	denied      = "denied"
+	startFailed = "start_failed"
+	timedOut    = "timeout"
+	void        = "void"
+	cancelled   = "cancelled"
+)
+
+const (
+	// killGrace is how long the processes of a run get between SIGTERM and SIGKILL.
+	killGrace = 5 * time.Second
+	// killLimit bounds the wait for processes that even SIGKILL does not end (stuck in the kernel). Then the runner
+	// goes on waiting without it: the slot stays taken, as it should.
+	killLimit = time.Minute
+	// lookEvery is how often a runner looks for its cancel mark, for the case that no signal reached it.
+	lookEvery = time.Second
+	// prepareLimit bounds clone, fetch, worktree and hook.
+	prepareLimit = 30 * time.Minute
+)
+
+// Runner is one run: the process that the tick forked, and all that it starts.
+type Runner struct {
+	home          Dir
+	name          string
+	task          *Task
+	slot, session *os.File
+	log           *logFile
+	env           []string // of git and hook
+	git           *worktree.Git
+	marker        Marker
+	result        Result
+}
+
+var errCancelled = errors.New("cancelled")
+
+// Run is the life of a runner. Its order is the product:
+//
+//  1. Wait at the gate: without a task nothing was done, and nothing is.
+//  2. Prepare the worktree. Slow work happens here and not under tick.lock.
+//  3. Start the agent, and only then rename the marker to started: a crash between the two costs no attempt, the other
+//     order would charge one for an agent that never was.
+//  4. Wait for the agent, a timeout or a cancellation; then end what is left of the run.
+//  5. Keep what is uncommitted, tell the result, rename the marker to end.…: in this order, since what is recorded as
+//     ended is never looked at again.
+//  6. Close the session's lock, then the slot's: whoever finds the slot free finds the session free as well.
+//  7. Start a tick, which settles this run and refills the slot.
+func Run(ctx context.Context, home Dir, name string) error {
+	runtime.LockOSThread() // the agent dies with the thread that started it
+	slot, session, gate, err := inherited()
+	if err != nil {
+		return err
+	}
+	if err := proc.BecomeSubreaper(); err != nil {
+		return fmt.Errorf("subreaper: %w", err)
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer stop()
+
+	task, err := readTask(gate)
+	if errors.Is(err, errNoTask) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if task.Name() != name {
+		return fault.New(fault.Failed, "", "the gate of %s brought the task of %s", name, task.Name())
+	}
+	if err := gate.Close(); err != nil {
+		return fmt.Errorf("gate: %w", err)
+	}
+	log, err := openLog(home.LogPath(name), LogCap)
+	if err != nil {
+		return err
+	}
+	r := &Runner{home: home, name: name, task: task, slot: slot, session: session, log: log, marker: Marker{Phase: Exit}}
+	return r.run(ctx)
+}
+
+func (r *Runner) run(ctx context.Context) error {
+	ended := r.work(ctx)
+	r.cleanTmp()
+	if !ended {
+		// Asked to end by somebody who did not cancel the run: a shutdown, most likely. The marker stays as it is, so the
+		// next tick finds the run lost, or void, and retries it.
+		return nil
+	}
+	r.result.EndedAt = time.Now().UTC()
+	if err := r.home.writeResult(r.name, r.result); err != nil {
+		r.log.say("the result could not be written: %v", err) // the marker tells what matters
+	}
+	code := 0
+	if r.result.ExitCode != nil {
+		code = *r.result.ExitCode
+	}
+	end := Marker{Phase: Ended, Outcome: r.result.Outcome, Code: code}
+	if err := r.home.setMarker(r.name, r.marker, end); err != nil {
+		return err
+	}
+	if err := r.session.Close(); err != nil {
+		return fmt.Errorf("session: %w", err)
+	}
+	if err := r.slot.Close(); err != nil {
+		return fmt.Errorf("slot: %w", err)
+	}
+	return r.home.startTick()
+}
+
+// work does the run and fills the result; false when it was interrupted and there is nothing to record.
+func (r *Runner) work(ctx context.Context) bool {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go r.watchCancel(ctx, cancel)
+
+	ready, err := r.prepare(ctx)
+	if err != nil {
+		return r.notStarted(ctx, err)
+	}
+	run, err := r.start(ctx, ready)
+	if err != nil {
+		if errors.Is(err, errMarker) { // the agent was ended again; nothing may be recorded that is not so
+			r.log.say("%v", err)
+			return false
+		}
+		ready.undo()
+		return r.notStarted(ctx, err)
+	}
+	end := run.wait(ctx)
+	if err := r.endProcesses(); err != nil {
+		r.log.say("%v", err)
+		return false
+	}
+	report := run.report()
+	if end == interrupted {
+		if r.isCancelled() {
+			end = wasCancelled
+		} else {
+			r.log.say("interrupted; %s will be retried", r.name)
+			r.keepWork(ready)
+			return false
+		}
+	}
+	r.result.Outcome, r.result.Summary = report.Outcome, report.Summary
+	r.result.Permission = report.Permission
+	r.result.Cost = report.Cost
+	switch end {
+	case tookTooLong:
+		r.result.Outcome = timedOut
+		r.result.Summary = fmt.Sprintf("took longer than %s", r.task.Timeout)
+	case wasCancelled:
+		r.result.Outcome = cancelled
+	}
+	r.keepWork(ready)
+	r.saveSession(ready)
+	return true
+}
+
+// watchCancel ends the run when it is marked, also where no signal reaches this process.
+func (r *Runner) watchCancel(ctx context.Context, cancel context.CancelCauseFunc) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lookEvery):
+			if r.isCancelled() {
+				cancel(errCancelled)
+			}
+		}
+	}
+}
+
+func (r *Runner) isCancelled() bool {
+	marked, err := r.home.Cancelled(r.name)
+	if err != nil {
+		r.log.say("%v", err)
+	}
+	return marked
+}
+
+// notStarted fills the result of a run whose agent could not be started.
+func (r *Runner) notStarted(ctx context.Context, err error) bool {
+	if endErr := r.endProcesses(); endErr != nil {
+		r.log.say("%v", endErr)
+		return false
+	}
+	r.log.say("%v", err)
+	if ctx.Err() != nil {
+		r.result.Outcome = cancelled
+		return r.isCancelled()
+	}
+	r.result.Outcome, r.result.Summary = startFailed, err.Error()
+	var git *worktree.Error
+	r.result.Permanent = errors.As(err, &git) && git.Permanent
+	return true
+}
+
+// endProcesses leaves no process of this run behind.
+func (r *Runner) endProcesses() error {
+	ctx, cancel := context.WithTimeout(context.Background(), killLimit)
+	defer cancel()
+	return proc.End(ctx, func() ([]proc.Process, error) { return proc.Below(r.name, r.isOtherRun) }, killGrace)
+}
+
+func (r *Runner) isOtherRun(name string) bool {
+	if !runName.MatchString(name) || name == r.name {
+		return false
+	}
+	there, err := spool.Exists(r.home.RunDir(name))
+	return err != nil || there // unknown: rather leave a process than end another run's
+}
+
+// keepWork snapshots what the run left uncommitted.
+func (r *Runner) keepWork(w *ready) {
+	if r.task.Workspace.Repo == "" {
+		return
+	}
+	snap, err := r.git.Snapshot(context.Background(), w.session.Worktree,
+		fmt.Sprintf("refs/kugetsu/%s/%d", r.task.Item, r.task.Run), w.made.Head,
+		fmt.Sprintf("kugetsu: uncommitted at the end of %s", r.name))
+	if err != nil {
+		r.log.say("uncommitted work could not be kept: %v", err)
+	}
+	r.result.Ref, r.result.Commits, r.result.Dirty = snap.Ref, snap.Commits, snap.Dirty
+}
+
+func (r *Runner) saveSession(w *ready) {
+	w.session.LastUsedAt = time.Now().UTC()
+	r.result.Conversation = w.session.Conversation
+	if err := r.home.WriteSession(r.task.Session, w.session); err != nil {
+		r.log.say("%v", err)
+	}
+}
+
+func (r *Runner) tmp() string { return filepath.Join(r.home.RunDir(r.name), "tmp") }
+
+func (r *Runner) cleanTmp() {
+	if err := os.RemoveAll(r.tmp()); err != nil {
+		r.log.say("%v", err)
+	}
+}
+
+// tellStarted tells that the agent runs. Settling tells it again in case this fails.
+func (r *Runner) tellStarted() {
+	ev := r.task.Events
+	box := event.Box{New: ev.New, Seen: ev.Seen, Owed: ev.Owed, Tell: ev.Tell, Now: time.Now}
+	err := box.Put(event.Event{Name: event.Name(r.task.Item, r.task.Run, event.TaskStarted), Type: event.TaskStarted,
+		Item: r.task.Item, IssueRef: r.task.IssueRef, Agent: r.task.Agent.Preset, Run: r.task.Run, State: "notified"})
+	if err != nil {
+		r.log.say("%v", err)
+	}
+}
+
+// startTick starts the tick that settles this run and refills its slot: in a session of its own, waiting for tick.lock
+// in case a tick is under way that has passed this slot already. cron is only the safety net.
+func (d Dir) startTick() error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("tick: %w", err)
+	}
+	out, err := d.openTickLog()
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd := exec.Command(self, "tick", "--wait")
+	cmd.Dir = string(d)
+	cmd.Env = without(os.Environ(), proc.Mark)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = proc.Detach()
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("tick: %w", err)
+	}
+	return cmd.Process.Release()
+}
+
+// tickLogCap is how large tick.log may grow before it is begun anew; one older one is kept.
+const tickLogCap = 1 << 20
+
+func (d Dir) openTickLog() (*os.File, error) {
+	path := filepath.Join(string(d), "tick.log")
+	if info, err := os.Lstat(path); err == nil && info.Size() > tickLogCap {
+		if err := spool.Rename(path, path+".old"); err != nil {
+			return nil, err
+		}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, &spool.Error{Op: "open", Path: path, Err: err}
+	}
+	return f, nil
+}

@@ -1,0 +1,89 @@
+package slots
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"kugetsu/queue/spool"
+)
+
+// PMSession is the session of the PM agent.
+const PMSession = "pm-agent"
+
+// sessionName is what issueref.Ref.Session makes, and PMSession.
+var sessionName = regexp.MustCompile(`^[a-z0-9][a-z0-9._+@-]{0,220}$`)
+
+// Session is one issue's workspace over many items. Whether it is running is never stored: it follows from the slots.
+type Session struct {
+	V            int       `json:"v"`
+	Type         string    `json:"type"` // "forked", or "pm_agent"
+	IssueRef     string    `json:"issue_ref"`
+	Agent        string    `json:"agent"`
+	Conversation string    `json:"agent_session_id"` // the agent's own conversation, "" until it told
+	Worktree     string    `json:"worktree_path"`
+	Branch       string    `json:"branch_name"`
+	PRURL        string    `json:"pr_url"`
+	CreatedAt    time.Time `json:"created_at"`
+	LastUsedAt   time.Time `json:"last_used_at"`
+}
+
+func (d Dir) sessionPath(name string) string { return filepath.Join(d.sessions(), name+".json") }
+
+// SessionLock is the path of the lock that is held by whoever works in the session's worktree.
+func (d Dir) SessionLock(name string) string { return filepath.Join(d.sessions(), name+".lock") }
+
+// Worktree is the path of a session's working directory.
+func (d Dir) Worktree(name string) string { return filepath.Join(d.worktrees(), name) }
+
+// ReadSession reads a session; nil when the issue has none. The error wraps spool.ErrBad for what is no session file.
+func (d Dir) ReadSession(name string) (*Session, error) {
+	if !sessionName.MatchString(name) {
+		return nil, fmt.Errorf("%q is not a session", name)
+	}
+	data, err := spool.Read(d.sessionPath(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var s Session
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", d.sessionPath(name), spool.ErrBad, err)
+	}
+	if s.V != 1 {
+		return nil, fmt.Errorf("%s: %w: version %d", d.sessionPath(name), spool.ErrBad, s.V)
+	}
+	return &s, nil
+}
+
+// WriteSession replaces a session's file. The caller holds the session's lock.
+func (d Dir) WriteSession(name string, s *Session) error {
+	s.V = 1
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return spool.Write(d.sessionPath(name), append(data, '\n'))
+}
+
+// Sessions lists the names of all sessions.
+func (d Dir) Sessions() ([]string, error) {
+	files, err := spool.List(d.sessions())
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, f := range files {
+		if name, ok := strings.CutSuffix(f, ".json"); ok && sessionName.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}

@@ -1,0 +1,114 @@
+package slots
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"kugetsu/queue/spool"
+)
+
+// Dir is the part of a state folder that this package keeps.
+type Dir string
+
+// PMSlot is the lane of the PM agent: it is never counted among the slots of dev agents.
+const PMSlot = "pm"
+
+func (d Dir) slots() string     { return filepath.Join(string(d), "slots") }
+func (d Dir) runs() string      { return filepath.Join(string(d), "runs") }
+func (d Dir) sessions() string  { return filepath.Join(string(d), "sessions") }
+func (d Dir) worktrees() string { return filepath.Join(string(d), "worktrees") }
+func (d Dir) agents() string    { return filepath.Join(string(d), "agents") }
+func (d Dir) repos() string     { return filepath.Join(string(d), "repos") }
+
+// Make makes the folders.
+func (d Dir) Make() error {
+	return spool.MakeDirs(d.agents(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos())
+}
+
+// SlotLock is the path of a slot's lock.
+func (d Dir) SlotLock(slot string) string { return filepath.Join(d.slots(), slot+".lock") }
+
+func (d Dir) intent(slot string) string { return filepath.Join(d.slots(), slot+".json") }
+
+// Intent says which run a slot is for. It is written before anything of the run exists and removed when nothing remains
+// to be done for it.
+type Intent struct {
+	V       int    `json:"v"`
+	Item    string `json:"item"`
+	Run     int    `json:"run"`
+	Session string `json:"session"`
+	Boot    string `json:"boot"` // boot id of the kernel that the run began under
+}
+
+// RunName is the name of the intent's run folder.
+func (i Intent) RunName() string { return RunName(i.Item, i.Run) }
+
+var slotFile = regexp.MustCompile(`^([1-9]\d{0,3}|pm)\.(json|lock)$`)
+
+// Names lists every slot there is a file of, also beyond today's limit: the numbers in order, then pm.
+func (d Dir) Names() ([]string, error) {
+	files, err := spool.List(d.slots())
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, f := range files {
+		if m := slotFile.FindStringSubmatch(f); m != nil && !slices.Contains(names, m[1]) {
+			names = append(names, m[1])
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return slotNumber(a) - slotNumber(b) })
+	return names, nil
+}
+
+func slotNumber(name string) int {
+	n, err := strconv.Atoi(name)
+	if err != nil {
+		return 1 << 20
+	}
+	return n
+}
+
+// ReadIntent reads what a slot is for; nil when it is empty. The error wraps spool.ErrBad for what is no intent.
+func (d Dir) ReadIntent(slot string) (*Intent, error) {
+	data, err := spool.Read(d.intent(slot))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var in Intent
+	if err := json.Unmarshal(data, &in); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", d.intent(slot), spool.ErrBad, err)
+	}
+	if in.V != 1 || !runName.MatchString(in.RunName()) || !sessionName.MatchString(in.Session) {
+		return nil, fmt.Errorf("%s: %w: version %d, run %q", d.intent(slot), spool.ErrBad, in.V, in.RunName())
+	}
+	return &in, nil
+}
+
+// WriteIntent writes what a slot is for. The caller holds its lock and found it empty: an intent is never overwritten,
+// so the error wraps fs.ErrExist where there is one after all.
+func (d Dir) WriteIntent(slot string, in Intent) error {
+	in.V = 1
+	data, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("slot %s: %w", slot, err)
+	}
+	return spool.Publish(d.intent(slot), data)
+}
+
+// Empty removes a slot's intent. The caller holds its lock.
+func (d Dir) Empty(slot string) error { return spool.Remove(d.intent(slot)) }
+
+// SetIntentAside moves an unreadable intent out of the way; its run is found again through its item.
+func (d Dir) SetIntentAside(slot, bad string) error {
+	return spool.Rename(d.intent(slot), filepath.Join(bad, "slot."+slot+".json"))
+}

@@ -1,0 +1,103 @@
+package slots
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// Task is all that a runner must know. It passes through the gate, a pipe from the tick that forked it, as JSON, after
+// the item says notified; a runner whose gate closes without a whole task exits having done nothing.
+type Task struct {
+	V         int           `json:"v"`
+	Home      Dir           `json:"home"`
+	Item      string        `json:"item"`
+	Run       int           `json:"run"`
+	Session   string        `json:"session"`
+	IssueRef  string        `json:"issue_ref"`
+	Message   string        `json:"message"`
+	Previous  string        `json:"previous"` // why the run before this one failed, "" after none
+	Timeout   time.Duration `json:"timeout"`
+	EnvFiles  []string      `json:"env_files"` // of the agent, later wins; git and hook get the first alone
+	Prompt    string        `json:"prompt"`    // file whose text precedes the message, where the preset takes a prompt
+	Agent     AgentTask     `json:"agent"`
+	Workspace Workspace     `json:"workspace"`
+	Events    Events        `json:"events"`
+}
+
+// AgentTask is the settings of the agent.
+type AgentTask struct {
+	Preset          string `json:"preset"`
+	Args            string `json:"args"`
+	Command         string `json:"command"`
+	ContinueCommand string `json:"continue_command"`
+}
+
+// Workspace is the settings of the worktree. A workspace without a repository is a plain folder: the PM agent's.
+type Workspace struct {
+	Repo   string `json:"repo"`  // flat name of the repository, "" for none
+	URL    string `json:"url"`   // what the bare cache is cloned from
+	Local  string `json:"local"` // a checkout used in place instead
+	Branch string `json:"branch"`
+	Base   string `json:"base"`
+	Hook   string `json:"hook"` // command run in a new worktree
+}
+
+// Events is where the runner tells that the agent started.
+type Events struct {
+	New, Seen, Owed string
+	Tell            bool
+}
+
+// Name is the run's name.
+func (t *Task) Name() string { return RunName(t.Item, t.Run) }
+
+// GateTimeout bounds the hand-over of a task: a tick must not hang on a runner that does not read, nor a runner on a
+// tick that was stopped. It must be well above the time in which a tick writes an item.
+const GateTimeout = 60 * time.Second
+
+// Gate is the tick's end of the pipe to a runner.
+type Gate struct{ pipe *os.File }
+
+// Send lets the runner begin.
+func (g *Gate) Send(t Task) error {
+	t.V = 1
+	data, err := json.Marshal(t)
+	if err != nil {
+		return fmt.Errorf("task %s: %w", t.Name(), err)
+	}
+	if err := g.pipe.SetWriteDeadline(time.Now().Add(GateTimeout)); err != nil {
+		return fmt.Errorf("gate of %s: %w", t.Name(), err)
+	}
+	if _, err := g.pipe.Write(data); err != nil {
+		return fmt.Errorf("gate of %s: %w", t.Name(), err)
+	}
+	return nil
+}
+
+// Close shuts the gate. A runner that got no task ends.
+func (g *Gate) Close() error { return g.pipe.Close() }
+
+// errNoTask is returned for a gate that closed without a whole task.
+var errNoTask = errors.New("the gate closed without a task")
+
+func readTask(gate *os.File) (*Task, error) {
+	if err := gate.SetReadDeadline(time.Now().Add(2 * GateTimeout)); err != nil {
+		return nil, fmt.Errorf("gate: %w", err)
+	}
+	data, err := io.ReadAll(gate)
+	if err != nil {
+		return nil, fmt.Errorf("gate: %w", err)
+	}
+	var t Task
+	if err := json.Unmarshal(data, &t); err != nil { // a tick that died while sending
+		return nil, errNoTask
+	}
+	if t.V != 1 || !runName.MatchString(t.Name()) || !sessionName.MatchString(t.Session) {
+		return nil, fmt.Errorf("the gate brought a task that is none: version %d, run %q", t.V, t.Name())
+	}
+	return &t, nil
+}

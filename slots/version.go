@@ -1,0 +1,138 @@
+package slots
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"kugetsu/queue/spool"
+	"kugetsu/slots/agent"
+	"kugetsu/slots/proc"
+)
+
+// knownAgent is what agents/<preset>.json keeps of an agent's program, so that it is asked once and not in every run.
+type knownAgent struct {
+	Path  string    `json:"path"`
+	Size  int64     `json:"size"`
+	MTime time.Time `json:"mtime"`
+	Home  []string  `json:"home"` // where it keeps its own state
+	Major int       `json:"major"`
+}
+
+// askLimit bounds the questions to an agent's program, each.
+const askLimit = 2 * time.Minute
+
+// major is the major version of a preset's program, where the preset must know it. A program not met before is also
+// made to set itself up, under a lock: the first start of several opencodes at once loses one of them to the creation
+// of its database (measured: one round of four, at three at once).
+func (d Dir) major(ctx context.Context, r *Runner, p agent.Preset, env []string) (int, error) {
+	if p.Version == nil {
+		return 0, nil
+	}
+	path, err := lookPath(p.Version[0], env, string(d))
+	if err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	now := knownAgent{Path: path, Size: info.Size(), MTime: info.ModTime().UTC(), Home: homes(env)}
+	file := filepath.Join(d.agents(), p.Name+".json")
+	if known, err := readKnown(file); err != nil || known.same(now) {
+		return known.Major, err
+	}
+	lock, err := waitLock(ctx, filepath.Join(d.agents(), p.Name+".lock"))
+	if err != nil {
+		return 0, err
+	}
+	defer lock.Close()
+	if known, err := readKnown(file); err != nil || known.same(now) { // somebody asked while we waited
+		return known.Major, err
+	}
+	out, err := r.ask(ctx, env, path, p.Version)
+	if err != nil {
+		return 0, err
+	}
+	now.Major = agent.Major(out)
+	if p.SetUp != nil {
+		if _, err := r.ask(ctx, env, path, p.SetUp); err != nil {
+			r.log.say("%v", err) // it may do without; a run that cannot will say why
+		}
+	}
+	data, err := json.Marshal(now)
+	if err != nil {
+		return 0, err
+	}
+	return now.Major, spool.Write(file, data)
+}
+
+func (k knownAgent) same(o knownAgent) bool {
+	return k.Path == o.Path && k.Size == o.Size && k.MTime.Equal(o.MTime) && slices.Equal(k.Home, o.Home)
+}
+
+// readKnown reads the file; what is missing or unreadable is asked again.
+func readKnown(file string) (knownAgent, error) {
+	var k knownAgent
+	data, err := spool.Read(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, spool.ErrBad):
+		return k, nil
+	case err != nil:
+		return k, err
+	}
+	if json.Unmarshal(data, &k) != nil {
+		return knownAgent{}, nil
+	}
+	return k, nil
+}
+
+func homes(env []string) []string {
+	var out []string
+	for _, kv := range env {
+		if strings.HasPrefix(kv, "HOME=") || strings.HasPrefix(kv, "XDG_DATA_HOME=") {
+			out = append(out, kv)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// ask runs an agent's program for what it prints.
+func (r *Runner) ask(ctx context.Context, env []string, path string, argv []string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, argv[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stderr = r.tmp(), with(env, "PWD="+r.tmp()), r.log
+	cmd.ExtraFiles = []*os.File{r.slot, r.session}
+	cmd.SysProcAttr = proc.Attach()
+	cmd.WaitDelay = killGrace
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", strings.Join(argv, " "), err)
+	}
+	return string(out), nil
+}
+
+// waitLock takes a lock as soon as it is free.
+func waitLock(ctx context.Context, path string) (*Lock, error) {
+	for {
+		lock, err := TryLock(path)
+		if !errors.Is(err, ErrBusy) {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package worktree
+
+import (
+	"context"
+	"testing"
+)
+
+func BenchmarkPrepareStanding(b *testing.B) {
+	w := newWorld(b)
+	s := w.fromRemote(7)
+	w.prepare(s)
+	g := &Git{Env: w.env}
+	for b.Loop() {
+		if m, err := g.Prepare(context.Background(), s); err != nil || m.CreatedWorktree {
+			b.Fatal(m, err)
+		}
+	}
+}
+
+func BenchmarkSnapshotClean(b *testing.B) {
+	w := newWorld(b)
+	w.big()
+	s := w.fromRemote(7)
+	m := w.prepare(s)
+	g := &Git{Env: w.env, Tmp: b.TempDir()}
+	for b.Loop() {
+		if snap, err := g.Snapshot(context.Background(), s.Path, testRef, m.Head, "m"); err != nil || snap.Ref != "" {
+			b.Fatal(snap, err)
+		}
+	}
+}

@@ -1,0 +1,26 @@
+// Package worktree is the git side of a session: the clone, the branch and the worktree an agent works in, and the
+// snapshot that is taken of what it left uncommitted.
+//
+// It runs in the runner of a run, never under the tick's lock, since a clone may take minutes. The caller holds the
+// session's lock, so nobody else prepares, snapshots or removes *this* worktree. Another runner may be at work in the
+// same repository for another issue: one flock per repository keeps them apart, because `git worktree add` races with
+// itself (measured: 147 of 480 failed at sixteen at once). The agents in the other worktrees take no lock of ours, so
+// whatever may collide with *them* (a ref lock, a fetch) is tried a second time instead.
+//
+// What is on disk, what a crash leaves in each, and who mends it (always Prepare, under the repository's lock):
+//
+//	repos/<repo>.git.tmp-*     a clone that was killed            removed, cloned anew
+//	repos/<repo>.git           complete: renamed into place       -
+//	<common>/*.lock, refs      left by a killed git               removed when a git call failed and they are a minute old
+//	branch, no worktree        killed after `git branch`          reused: a branch may hold work, it is never reset
+//	worktree "initializing"    killed inside `git worktree add`   removed if every file in it is a copy from the branch
+//	files without a .git       killed while git cleaned up        the same
+//	registered, folder gone    deleted by hand                    registered anew, the branch and its commits stay
+//	anything else in the way   not ours to judge                  refused with an error, nothing is touched
+//
+// The one invariant: nothing is deleted unless it was proved to be a copy of something git keeps.
+//
+// Git's hooks and its file system monitor do not run in our calls, and no transport that runs a command is allowed.
+// That is hygiene, not a wall: filters (smudge, clean) of the repository's own configuration do run, and an agent of
+// the same user could change any file of ours directly.
+package worktree

@@ -1,0 +1,135 @@
+package worktree
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Error says what failed in words that can be shown to a user. Use errors.As to get at it.
+type Error struct {
+	// Op is what was being done: "git fetch", or "prepare", "snapshot", "undo", "clone", "lock" where it is not git
+	// that failed.
+	Op string
+	// Last is git's own last line that says something, or our reason: one line, no control characters, no
+	// credentials of a URL. It is empty where git said nothing.
+	Last string
+	// Permanent says that a retry would meet the same: no access, no such repository, a folder in the way.
+	Permanent bool
+	// Err is the cause: an *exec.ExitError, the end of the context, an I/O error.
+	Err error
+}
+
+func (e *Error) Error() string {
+	var exit *exec.ExitError
+	text := e.Op + ": "
+	switch {
+	case e.Last == "":
+		return text + clean(e.Err.Error())
+	case e.Err == nil || errors.As(e.Err, &exit):
+		return text + e.Last
+	}
+	return text + clean(e.Err.Error()) + ": " + e.Last
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// refuse is an error of ours that a retry would meet again.
+func refuse(op, format string, args ...any) *Error {
+	return &Error{Op: op, Last: clean(fmt.Sprintf(format, args...)), Permanent: true}
+}
+
+// exitCode is git's exit status, or -1 when it has none: never started, killed, given up.
+func exitCode(err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	return -1
+}
+
+// permanentTexts are what git (in the C locale), its transports and the big hosts say when asking again is of no use.
+// Git has no exit status for it: everything is 128. Not in the list is what may pass: names that do not resolve,
+// refused connections, timeouts, 5xx and 429, a full disk.
+var permanentTexts = []string{
+	"repository not found",                               // GitHub, both transports
+	"project you were looking for could not be found",    // GitLab
+	"does not appear to be a git repository",             // a path, ssh
+	"not a git repository",                               //
+	"fatal: repository '",                                // "repository 'https://…' not found" after a 404
+	"access denied or repository not exported",           // git daemon
+	"permission denied (",                                // ssh: (publickey,…). Without the bracket it is a file's
+	"host key verification failed",                       //
+	"authentication failed",                              //
+	"access denied",                                      //
+	"could not read username", "could not read password", // no credentials, and nobody to ask
+	"returned error: 401", "returned error: 403",
+	"dubious ownership",
+	"fatal: transport '", // transport 'ext' not allowed
+	"unable to find remote helper",
+	"already checked out at", "already used by worktree at",
+	"strange hostname", "strange pathname",
+}
+
+// boilerplate are last lines that say nothing; what went wrong stands above them.
+var boilerplate = []string{
+	"fatal: could not read from remote repository",
+	"please make sure you have the correct access rights",
+	"and the repository exists",
+	"hint:",
+	"use '--' to separate paths from revisions",
+	"'git <command>",
+	"to add an exception for this directory",
+	"git config --global --add safe.directory",
+}
+
+// diagnose finds in git's stderr the line to show, and whether it is permanent.
+func diagnose(stderr string) (last string, permanent bool) {
+	has := func(texts []string, line string, test func(string, string) bool) bool {
+		line = strings.ToLower(line)
+		return slices.ContainsFunc(texts, func(t string) bool { return test(line, t) })
+	}
+	var any, said, failed string // each the last of its kind, and the better the later
+	for _, line := range strings.FieldsFunc(stderr, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		line = clean(line)
+		switch {
+		case line == "":
+			continue
+		case has(boilerplate, line, strings.HasPrefix):
+			any = line
+			continue
+		case has(permanentTexts, line, strings.Contains):
+			return line, true // the first of these is the reason, what follows only its consequence
+		case has([]string{"fatal: ", "error: "}, line, strings.HasPrefix):
+			failed = line
+		}
+		said = line
+	}
+	return cmp.Or(failed, said, any), false
+}
+
+var userinfo = regexp.MustCompile(`://[^/@\s']+@`)
+
+// clean makes text fit for one line of a terminal or a log: no control and no formatting characters (escape
+// sequences, text direction), no invalid UTF-8, no credentials in URLs, at most 500 bytes or so.
+func clean(text string) string {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\r':
+			return ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), r == '\u2028', r == '\u2029':
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	text = userinfo.ReplaceAllString(strings.TrimSpace(text), "://")
+	if len(text) > 500 {
+		text = strings.ToValidUTF8(text[:500], "") + "…"
+	}
+	return text
+}

@@ -1,0 +1,206 @@
+package worktree
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Git runs git in a made environment. It has no state; several may be used at once.
+type Git struct {
+	// Env is the made environment: HOME, PATH (git is looked up in it), tokens. See environ for the GIT_* in it.
+	Env []string
+	// Log receives what git prints on stderr, as it comes. It is kept for errors too, so nil loses only the log.
+	Log io.Writer
+	// Files are inherited by every git from descriptor 3 on: the lease, so that a git which outlives its runner
+	// keeps the slot taken until it is gone.
+	Files []*os.File
+	// Tmp is a directory of the run's own for index files; the empty string means the system's.
+	Tmp string
+}
+
+const (
+	// termGrace is how long git gets after SIGTERM, on which it removes its lock files, before SIGKILL.
+	termGrace = 2 * time.Second
+	// outputGrace bounds the wait for output after git's end: an ssh that stays behind as the master of a shared
+	// connection keeps our pipes open for as long as it lives.
+	outputGrace = 500 * time.Millisecond
+)
+
+// safety precedes every git command. Git hands these on to the git processes it starts.
+//
+//   - hooksPath, fsmonitor: commands that the repository's configuration would run inside our calls.
+//   - protocol.ext: a URL that runs a command. GIT_ALLOW_PROTOCOL says it too; each holds where the other is overridden.
+//   - gc, maintenance: would go to the background and outlive the run.
+//   - splitIndex: a copy of the index, as Snapshot uses it, would write its other half beside the original.
+//   - useRelativePaths: newer gits would write links that older ones cannot read.
+var safety = []string{
+	"-c", "core.hooksPath=/dev/null",
+	"-c", "core.fsmonitor=false",
+	"-c", "protocol.ext.allow=never",
+	"-c", "gc.auto=0",
+	"-c", "maintenance.auto=false",
+	"-c", "core.splitIndex=false",
+	"-c", "worktree.useRelativePaths=false",
+}
+
+// keptPrefixes and keptNames are the GIT_* variables a user may set: how to reach and be admitted to a remote, where
+// git's configuration lies, and whose name is on a commit. All others are dropped: GIT_DIR, GIT_WORK_TREE,
+// GIT_INDEX_FILE, GIT_OBJECT_DIRECTORY and their kin point git at another repository, and a tick started from a git
+// hook has them set.
+var (
+	keptPrefixes = []string{"GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_SSL_"}
+	keptNames    = []string{
+		"GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS",
+		"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CONFIG_COUNT",
+	}
+)
+
+// environ is what a git process gets. Ours comes last, since the last of two equal names wins.
+func (g *Git) environ(dir string, extra []string) []string {
+	var env []string
+	for _, kv := range g.Env {
+		name, _, _ := strings.Cut(kv, "=")
+		has := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+		if has("GIT_") && !slices.Contains(keptNames, name) && !slices.ContainsFunc(keptPrefixes, has) {
+			continue
+		}
+		env = append(env, kv)
+	}
+	env = append(env,
+		"LC_ALL=C", // the texts in error.go are looked for in English
+		"GIT_TERMINAL_PROMPT=0",
+		"GIT_OPTIONAL_LOCKS=0", // `status` must not rewrite the agent's index
+		"GIT_ALLOW_PROTOCOL=file:git:http:https:ssh",
+		"GIT_CEILING_DIRECTORIES="+filepath.Dir(dir), // git in dir, or nothing: never a repository above it
+		"PWD="+dir, // a stale one is believed
+	)
+	return append(env, extra...)
+}
+
+// command is one git call.
+type command struct {
+	dir   string   // where it runs
+	env   []string // on top of the environment
+	stdin string
+	lock  *os.File // the repository's lock, where git may leave children behind that write: see repo.git
+	args  []string // the subcommand and its arguments
+}
+
+// run runs git to its end and returns its stdout, also beside an error, which is always an *Error.
+func (g *Git) run(ctx context.Context, c command) (string, error) {
+	env := g.environ(c.dir, c.env)
+	bin, err := lookPath(env)
+	if err != nil {
+		return "", &Error{Op: "git " + c.args[0], Err: err}
+	}
+	cmd := exec.Command(bin, append(slices.Clone(safety), c.args...)...)
+	cmd.Dir, cmd.Env = c.dir, env
+	if c.stdin != "" { // otherwise /dev/null
+		cmd.Stdin = strings.NewReader(c.stdin)
+	}
+	var stdout bytes.Buffer
+	stderr := &tee{log: g.Log}
+	cmd.Stdout, cmd.Stderr = &stdout, stderr
+	cmd.ExtraFiles = slices.Clone(g.Files)
+	if c.lock != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, c.lock)
+	}
+	cmd.SysProcAttr = sysProcAttr()
+	cmd.WaitDelay = outputGrace
+	if err := runUntil(ctx, cmd); err != nil {
+		last, permanent := diagnose(stderr.String())
+		return stdout.String(), &Error{Op: "git " + c.args[0], Last: last, Permanent: permanent && ctx.Err() == nil, Err: err}
+	}
+	return stdout.String(), nil
+}
+
+// runUntil runs cmd to its end or, when ctx ends first, ends it: the whole group, since it is a child of `git worktree
+// add` that writes the files, and with SIGTERM first, since on SIGKILL git leaves its lock files behind.
+// It starts cmd on the calling goroutine, for Pdeathsig.
+func runUntil(ctx context.Context, cmd *exec.Cmd) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	group := -cmd.Process.Pid
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = syscall.Kill(group, syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(termGrace):
+			_ = syscall.Kill(group, syscall.SIGKILL)
+		}
+	})
+	err := cmd.Wait()
+	close(ended)
+	stop()
+	switch {
+	case ctx.Err() != nil && err != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, exec.ErrWaitDelay): // git itself exited with 0
+		return nil
+	}
+	return err
+}
+
+// lookPath finds git in the made PATH. exec.Command would search the PATH of this process instead.
+func lookPath(env []string) (string, error) {
+	path := ""
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = v
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		file := filepath.Join(dir, "git")
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("git is not in the PATH %q", path)
+}
+
+// tee keeps the end of what is written and passes everything on. It never fails: a full disk under the log must not
+// break the pipe of a git that is doing well.
+type tee struct {
+	log  io.Writer
+	kept []byte
+}
+
+const teeKeeps = 32 << 10
+
+func (t *tee) Write(p []byte) (int, error) {
+	if t.log != nil {
+		_, _ = t.log.Write(p)
+	}
+	t.kept = append(t.kept, p...)
+	if over := len(t.kept) - teeKeeps; over > 0 {
+		t.kept = append(t.kept[:0], t.kept[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tee) String() string { return string(t.kept) }
+
+// say puts a line of ours into the log.
+func (g *Git) say(format string, args ...any) {
+	if g.Log != nil {
+		_, _ = fmt.Fprintf(g.Log, "kugetsu: "+format+"\n", args...)
+	}
+}

@@ -1,0 +1,264 @@
+package worktree
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// moment is the i-th of n instants spread over the time that the whole takes.
+func moment(whole time.Duration, i, n int) <-chan time.Time {
+	return time.After(whole * time.Duration(i) / time.Duration(n))
+}
+
+// big gives the remote enough files that a checkout can be caught in the middle.
+func (w *world) big() {
+	for n := range 150 {
+		w.write(fmt.Sprintf("author/many/%d/file", n), strings.Repeat(fmt.Sprintf("%d\n", n), 2000))
+	}
+	w.commit("author", "many")
+	w.push("trunk")
+}
+
+// whole demands a complete worktree with nothing to commit, and nothing left over beside it.
+func (w *world) whole(s Spec, tip string) {
+	w.Helper()
+	w.equal("head", w.git(s.Path, "rev-parse", "refs/heads/"+s.Branch, "HEAD"), tip+"\n"+tip)
+	w.equal("status", w.git(s.Path, "status", "--porcelain", "--ignored"), "")
+	w.equal("worktrees", strings.Count(w.git(s.Path, "worktree", "list"), "\n"), 1)
+	// A child of the killed git may have been writing for an instant longer: the next to come removes the rest.
+	for n := 100; ; n++ {
+		left, _ := filepath.Glob(s.Source.Cache + ".tmp-*")
+		if len(left) == 0 {
+			return
+		}
+		if n == 150 {
+			w.Fatalf("left: %v", left)
+		}
+		w.prepare(w.fromRemote(n))
+	}
+}
+
+// age makes every lock file look a minute old, which is when Prepare takes it for a dead git's.
+func (w *world) age(dir string) {
+	old := time.Now().Add(-2 * staleAfter)
+	_ = filepath.WalkDir(w.path(dir), func(path string, _ os.DirEntry, _ error) error {
+		if strings.HasSuffix(path, ".lock") {
+			_ = os.Chtimes(path, old, old)
+		}
+		return nil
+	})
+}
+
+func TestAPrepareThatIsGivenUpIsHealedByTheNext(t *testing.T) {
+	const moments = 15
+	w := newWorld(t)
+	w.big()
+	start := time.Now()
+	tip := w.prepare(w.fromRemote(0)).Head
+	took := time.Since(start)
+	seen := map[bool]int{}
+	for i := range moments {
+		w.dir = fmt.Sprintf("%s/%d", t.TempDir(), i)
+		s := w.fromRemote(7)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error)
+		go func() { _, err := w.newGit().Prepare(ctx, s); done <- err }()
+		<-moment(took, i, moments)
+		cancel()
+		err := <-done
+		seen[err == nil]++
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("moment %d: %v", i, err)
+		}
+		w.prepare(s)
+		w.whole(s, tip)
+	}
+	t.Logf("given up %d times, done before %d times", seen[false], seen[true])
+}
+
+// kill starts a runner that prepares s, and kills it and, through it, its git, without warning.
+func (w *world) kill(s Spec, when <-chan time.Time) (killed bool) {
+	w.Helper()
+	task, err := json.Marshal(map[string]any{"Env": w.env, "Tmp": w.TempDir(), "Spec": s})
+	if err != nil {
+		w.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "TEST_PREPARE="+string(task))
+	if err := cmd.Start(); err != nil {
+		w.Fatal(err)
+	}
+	<-when
+	_ = cmd.Process.Kill()
+	return cmd.Wait() != nil
+}
+
+func TestARunnerThatIsKilledIsHealedByTheNext(t *testing.T) {
+	const moments = 15
+	w := newWorld(t)
+	w.big()
+	s := w.fromRemote(0)
+	start := time.Now()
+	w.kill(s, time.After(0)) // costs what starting the binary costs
+	w.age("state")
+	tip := w.prepare(s).Head
+	took := time.Since(start)
+	var killed, cloning, adding int
+	for i := range moments {
+		w.dir = fmt.Sprintf("%s/%d", t.TempDir(), i)
+		s := w.fromRemote(7)
+		if w.kill(s, moment(took, i, moments)) {
+			killed++
+		}
+		if left, _ := filepath.Glob(s.Source.Cache + ".tmp-*"); len(left) > 0 {
+			cloning++
+		}
+		if halfMade(s.Source.Cache+"/worktrees/"+filepath.Base(s.Path)) && w.exists(s.Path) {
+			adding++
+		}
+		w.age("state")
+		w.prepare(s)
+		w.whole(s, tip)
+	}
+	t.Logf("killed %d of %d times, %d while cloning, %d while writing files out", killed, moments, cloning, adding)
+}
+
+func TestNoCommitIsLostWhenTheRemakingIsKilled(t *testing.T) {
+	const moments = 15
+	w := newWorld(t)
+	w.big()
+	s := w.fromRemote(7)
+	w.prepare(s)
+	w.write(s.Path+"/work", "work")
+	tip := w.commit(s.Path, "work that is nowhere else")
+	_ = os.RemoveAll(s.Path)
+	start := time.Now()
+	w.kill(s, time.After(0))
+	w.age("state")
+	w.prepare(s)
+	took := time.Since(start)
+	for i := range moments {
+		_ = os.RemoveAll(s.Path)
+		w.kill(s, moment(took, i, moments))
+		if i%2 == 0 { // or twice in a row
+			w.age("state")
+			w.kill(s, moment(took, moments-i, moments))
+		}
+		w.age("state")
+		w.prepare(s)
+		w.whole(s, tip)
+	}
+}
+
+func TestWhatAKilledGitLeavesIsRemovedWhenEveryFileIsACopy(t *testing.T) {
+	w := newWorld(t)
+	s := w.fromRemote(7)
+	tip := w.prepare(s).Head
+	admin := s.Source.Cache + "/worktrees/" + filepath.Base(s.Path)
+	for name, break_ := range map[string]func(){
+		"locked, all files there":    func() {},
+		"locked, a file cut off":     func() { w.write(s.Path+"/dir/b.txt", "some text\nsome te"); _ = os.Remove(s.Path + "/a.txt") },
+		"locked, a file still empty": func() { w.write(s.Path+"/a.txt", "") },
+		"locked, no files":           func() { _ = os.RemoveAll(s.Path + "/dir"); _ = os.Remove(s.Path + "/a.txt") },
+		"locked, no .git yet":        func() { _ = os.RemoveAll(s.Path); _ = os.Mkdir(s.Path, 0o755) },
+		"locked, no folder":          func() { _ = os.RemoveAll(s.Path) },
+		"locked, nothing on record":  func() { _ = os.RemoveAll(s.Path); _ = os.Remove(admin + "/gitdir"); _ = os.Remove(admin + "/HEAD") },
+		"an empty record":            func() { _ = os.RemoveAll(s.Path); _ = os.RemoveAll(admin); _ = os.Mkdir(admin, 0o755) },
+		"the record already gone":    func() { _ = os.RemoveAll(admin); _ = os.Remove(s.Path + "/a.txt") },
+		"an index still locked":      func() { w.write(admin+"/index.lock", "") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.write(admin+"/locked", "initializing\n")
+			break_()
+			m := w.prepare(s)
+			w.equal("made", m, Made{Branch: "fix/issue-7", Base: "trunk", Head: tip, CreatedWorktree: true})
+			w.whole(s, tip)
+			w.equal("again", w.prepare(s).CreatedWorktree, false)
+			records, _ := os.ReadDir(s.Source.Cache + "/worktrees")
+			w.equal("records", len(records), 1)
+		})
+	}
+	t.Run("but not with a file of somebody's", func(t *testing.T) {
+		w.write(admin+"/locked", "initializing\n")
+		w.write(s.Path+"/mine.ignored", "work")
+		e := w.refused(s)
+		w.equal("permanent", e.Permanent, true)
+		w.contains(e.Last, "in the way (left half-made by a git that was killed)")
+		w.equal("kept", w.read(s.Path+"/mine.ignored"), "work")
+	})
+}
+
+func TestALockIsRemovedOnlyWhenItIsStaleAndInTheWay(t *testing.T) {
+	w := newWorld(t)
+	w.prepare(w.fromRemote(1))
+	w.commit("author", "second")
+	w.push("trunk")
+	s := w.fromRemote(7)
+	cache := s.Source.Cache
+	blocking := []string{cache + "/refs/remotes/origin/trunk.lock", cache + "/packed-refs.lock"}
+	w.git("author", "push", "-q", "origin", "HEAD:x")
+	w.git(w.fromRemote(1).Path, "fetch", "-q")
+	w.git("author", "push", "-q", "origin", ":x") // to prune it takes packed-refs.lock
+	for _, lock := range append(blocking, cache+"/index.lock", cache+"/refs/heads/fix/issue-8.lock") {
+		w.write(lock, "")
+	}
+	w.equal("permanent", w.refused(s).Permanent, false)
+	for _, lock := range blocking {
+		w.equal("young lock kept", w.exists(lock), true)
+	}
+	w.age("state")
+	w.prepare(s)
+	for _, lock := range blocking {
+		w.equal("stale lock kept", w.exists(lock), false)
+	}
+	w.write(cache+"/refs/heads/fix/issue-9.lock", "") // nobody else writes its own branch: at any age
+	w.prepare(w.fromRemote(9))
+	w.equal("index.lock", w.exists(cache+"/index.lock"), true)
+	w.equal("another session's", w.exists(cache+"/refs/heads/fix/issue-8.lock"), true)
+}
+
+// The git that a runner starts dies with it; the one that writes the files out is its child, and lives on. It holds
+// the repository's lock, so that nobody removes or makes the folder beneath it.
+func TestWhoeverStillWritesForADeadRunnerHoldsTheLock(t *testing.T) {
+	w := newWorld(t)
+	for _, pipe := range []string{"started", "go"} {
+		if err := unix.Mkfifo(w.path(pipe), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.write("author/.gitattributes", "a.txt filter=slow\n")
+	tip := w.commit("author", "a file that takes long to write")
+	w.push("trunk")
+	plain := w.read("home/.gitconfig")
+	w.write("home/.gitconfig", plain+fmt.Sprintf("[filter \"slow\"]\n\tsmudge = \"echo > %s; cat %s; cat\"\n", w.path("started"), w.path("go")))
+	s := w.fromRemote(7)
+	writing := make(chan time.Time)
+	go func() {
+		_, _ = os.ReadFile(w.path("started")) // opens when the filter does
+		close(writing)
+	}()
+	w.kill(s, writing)
+
+	lock, err := os.Open(s.Source.Lock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+		t.Errorf("the lock is free while files are written: %v", err)
+	}
+	w.write("go", "") // opens when the filter does
+	w.write("home/.gitconfig", plain)
+	w.prepare(s)
+	w.whole(s, tip)
+}

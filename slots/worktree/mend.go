@@ -1,0 +1,228 @@
+package worktree
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// clear makes room for a worktree at the path, or refuses. It is called when no worktree stands there, under the
+// lock, so that a half-made one is a dead git's. why is what git said about the place, for the refusal.
+func (r *repo) clear(ctx context.Context, why string) error {
+	path := r.spec.Path
+	admins, err := r.admins()
+	if err != nil {
+		return &Error{Op: "prepare", Err: err}
+	}
+	whole := false // a complete worktree is registered for the path
+	for _, admin := range admins {
+		if halfMade(admin) {
+			continue
+		}
+		whole = true
+		if reason, err := os.ReadFile(filepath.Join(admin, "locked")); err == nil {
+			return refuse("prepare", "the worktree %s does not stand, but is locked (%s): git worktree unlock", path, oneLine(reason))
+		}
+	}
+	if !empty(path) {
+		if why == "" {
+			why = "git knows nothing of it"
+		}
+		if whole { // the folder of a worktree that an agent or a user damaged: its files may be work
+			return refuse("prepare", "%s is a damaged worktree (%s): mend it (git worktree repair), or move it away", path, why)
+		}
+		ok, err := r.copied(ctx)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return refuse("prepare", "%s is in the way (%s) and holds files that are not in branch %s: move it away", path, why, r.spec.Branch)
+		}
+		r.g.say("removing the half-made worktree %s", path)
+	}
+	// First the folder, then the record of it: killed in between, the record says how to go on.
+	if err := os.RemoveAll(path); err != nil {
+		return &Error{Op: "prepare", Err: err}
+	}
+	for _, admin := range admins {
+		if err := r.forget(ctx, admin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget removes the record of a worktree whose folder is gone. `git worktree prune` would do it for every worktree
+// whose folder it cannot see, also for those on a disk that is not mounted just now.
+func (r *repo) forget(ctx context.Context, admin string) error {
+	if !halfMade(admin) {
+		// Commits on a detached HEAD (an interrupted rebase) hang by this record alone.
+		if head, err := os.ReadFile(filepath.Join(admin, "HEAD")); err == nil && commitID.MatchString(oneLine(head)) {
+			kept := "refs/kugetsu/detached/" + oneLine(head)
+			if _, err := r.git(ctx, "update-ref", kept, oneLine(head)); err != nil {
+				return err
+			}
+			r.g.say("the detached HEAD of the worktree that is gone is kept as %s", kept)
+		}
+	}
+	if err := os.RemoveAll(admin); err != nil {
+		return &Error{Op: "prepare", Err: err}
+	}
+	return nil
+}
+
+// admins finds what git has on record for a worktree at the path: the directories in <common>/worktrees whose file
+// gitdir names it (gitrepository-layout(5)), and those that a killed git made for it before it could write that file.
+func (r *repo) admins() ([]string, error) {
+	dir := filepath.Join(r.common, "worktrees")
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	// Git writes the path with its links resolved; the folder itself may be gone.
+	parent, base := filepath.Split(r.spec.Path)
+	if real, err := filepath.EvalSymlinks(parent); err == nil {
+		parent = real
+	}
+	link := filepath.Join(parent, base, ".git")
+	var found []string
+	for _, e := range entries {
+		admin := filepath.Join(dir, e.Name())
+		text, err := os.ReadFile(filepath.Join(admin, "gitdir"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if len(text) > 0 {
+			if rel(admin, oneLine(text)) == link {
+				found = append(found, admin)
+			}
+			continue
+		}
+		// Git names it after the folder, with a number if the name is taken. Whatever else has such a name and no
+		// file gitdir is another session's leftover: we hold the lock.
+		number, ok := strings.CutPrefix(e.Name(), base)
+		if ok && strings.Trim(number, "0123456789") == "" && halfMade(admin) {
+			found = append(found, admin)
+		}
+	}
+	return found, nil
+}
+
+// halfMade says whether `git worktree add` was killed before it was done: it locks the worktree with this reason
+// (builtin/worktree.c) until the files are written out. Nobody has ever worked in such a folder, since Prepare did
+// not return. Before the lock it makes the directory, and nothing in it.
+func halfMade(admin string) bool {
+	reason, err := os.ReadFile(filepath.Join(admin, "locked"))
+	if err == nil {
+		return oneLine(reason) == "initializing"
+	}
+	_, err = os.Lstat(filepath.Join(admin, "gitdir"))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// empty says whether nothing is at path, or a folder with nothing in it.
+func empty(path string) bool {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	return len(entries) == 0
+}
+
+// copied says whether every file in the folder is a copy of a file of the branch, whole or cut off at the end, so
+// that nothing is lost with it: what a checkout that was killed leaves, with or without its record. Files that git
+// ignores do count: somebody put them there.
+func (r *repo) copied(ctx context.Context) (bool, error) {
+	path := r.spec.Path
+	if info, err := os.Lstat(path); err != nil || !info.IsDir() {
+		return false, nil // a link or a file is no checkout's leftover
+	}
+	refs, err := r.refs(ctx)
+	if err != nil || refs.branch.commit == "" {
+		return false, err
+	}
+	tmp, err := os.MkdirTemp(r.g.Tmp, "index-*")
+	if err != nil {
+		return false, &Error{Op: "prepare", Err: err}
+	}
+	defer os.RemoveAll(tmp)
+	git := func(args ...string) (string, error) {
+		return r.g.run(ctx, command{dir: path, lock: r.lock, args: args, env: []string{
+			"GIT_DIR=" + r.common, "GIT_WORK_TREE=" + path, "GIT_INDEX_FILE=" + filepath.Join(tmp, "index"),
+		}})
+	}
+	if _, err := git("read-tree", refs.branch.commit); err != nil {
+		return false, err
+	}
+	out, err := git(append(statusArgs, "--ignored=traditional")...)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range parseStatus(out).entries {
+		switch e.worktree {
+		case '.', 'D': // a copy, not written yet
+		case 'M':
+			whole, err := git("cat-file", "--filters", refs.branch.commit+":"+e.path)
+			if err != nil {
+				return false, err
+			}
+			part, err := os.ReadFile(filepath.Join(path, e.path))
+			if err != nil || !strings.HasPrefix(whole, string(part)) {
+				return false, nil
+			}
+		default:
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// Undo removes what this Prepare made, after the start failed, and nothing else: the worktree with whatever a hook
+// left in it, and the branch. Anything that was there before stays, and so does everything as soon as there is a
+// commit that was not there: then it is an error. The clone stays. Undo of nothing does nothing.
+func (g *Git) Undo(ctx context.Context, s Spec, m Made) error {
+	if !m.CreatedWorktree && !m.CreatedBranch {
+		return nil
+	}
+	s, err := s.checked()
+	if err != nil {
+		return err
+	}
+	r, _, err := g.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer r.lock.Close()
+	v, err := g.look(ctx, s)
+	if err != nil {
+		return err
+	}
+	if v.stands && (v.made.Head != m.Head || v.made.Branch != m.Branch) {
+		return refuse("undo", "%s has moved on from %s: it stays", s.Path, m.Head)
+	}
+	if m.CreatedWorktree && v.stands {
+		// Twice --force: also when a hook locked it or there are submodules.
+		if _, err := r.git(ctx, "worktree", "remove", "--force", "--force", "--", s.Path); err != nil {
+			return err
+		}
+	} else if m.CreatedWorktree {
+		if err := r.clear(ctx, v.why); err != nil {
+			return err
+		}
+	}
+	if !m.CreatedBranch {
+		return nil
+	}
+	refs, err := r.refs(ctx)
+	if err != nil || refs.branch.commit == "" {
+		return err
+	}
+	if refs.branch.commit != m.Head || refs.branch.worktree != "" {
+		return refuse("undo", "branch %s has moved on from %s: it stays", m.Branch, m.Head)
+	}
+	_, err = r.git(ctx, "branch", "--quiet", "-D", "--", m.Branch) // with its tracking configuration
+	return err
+}

@@ -1,0 +1,283 @@
+package worktree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Spec is what a session needs.
+type Spec struct {
+	Source Source
+	Path   string // worktrees/<session>, absolute
+	Branch string // fix/issue-7
+	Base   string // KUGETSU_BASE_BRANCH, "main" or "origin/main"; empty for the remote's default branch
+}
+
+// Made is what Prepare found or made.
+type Made struct {
+	Branch string // what is checked out: Spec.Branch, or what an agent went to since; empty when HEAD is detached
+	Base   string // the branch it is based on ("main"); empty when that is not known, a commit id when it has no name
+	Head   string // the commit checked out; empty on a branch without any commit
+
+	CreatedWorktree bool // by this call, for Undo
+	CreatedBranch   bool // likewise
+}
+
+// Prepare makes s.Path a worktree with s.Branch, or finds that it is one.
+//
+// A worktree that stands is taken as it is: one git process, no lock, no network. Otherwise the repository is locked,
+// cloned or fetched, what a crash left is mended, and the worktree is made: on the branch if there is one here, since
+// it holds work; else on a new one from origin's branch of that name, tracking it; else from the base, tracking
+// nothing, so that a plain `git push` cannot push to the base.
+//
+// Made is also valid beside an error: hand it to Undo. Every error is an *Error.
+func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
+	s, err := s.checked()
+	if err != nil {
+		return Made{}, err
+	}
+	v, err := g.look(ctx, s)
+	if err != nil || v.stands {
+		return v.made, err
+	}
+	r, fresh, err := g.open(ctx, s)
+	if err != nil {
+		return Made{}, err
+	}
+	defer r.lock.Close()
+	if !fresh {
+		// Before the fetch: a folder that is in the way needs no network to be refused.
+		if err := r.clear(ctx, v.why); err != nil {
+			return Made{}, err
+		}
+		refs, err := r.refs(ctx)
+		if err != nil {
+			return Made{}, err
+		}
+		switch err := r.fetch(ctx); {
+		case err == nil:
+		case ctx.Err() != nil:
+			return Made{}, err
+		case s.Source.Local != "" || refs.branch.commit != "":
+			// Work goes on with what is here: a branch that exists is not made from the base, and a local
+			// checkout is its owner's to keep fresh.
+			g.say("not fetched, going on with what is here: %v", err)
+		default:
+			return Made{}, err // a new branch from a stale base would be work against yesterday's code
+		}
+	}
+	return r.add(ctx)
+}
+
+// add makes the worktree where there is none.
+func (r *repo) add(ctx context.Context) (Made, error) {
+	var made Made
+	s := r.spec
+	if err := os.MkdirAll(filepath.Dir(s.Path), 0o700); err != nil {
+		return made, &Error{Op: "prepare", Err: err}
+	}
+	// The second try looks at everything anew: the first may have got as far as making the branch.
+	err := r.twice(ctx, func() error {
+		if err := r.clear(ctx, ""); err != nil {
+			return err
+		}
+		refs, err := r.refs(ctx)
+		if err != nil {
+			return err
+		}
+		if at := refs.branch.worktree; at != "" {
+			return refuse("prepare", "branch %s is checked out at %s (if that folder is gone: git worktree prune)", s.Branch, at)
+		}
+		before := made
+		args, err := r.start(ctx, refs, &made)
+		if err != nil {
+			return err
+		}
+		made.CreatedWorktree = true
+		made.CreatedBranch = refs.branch.commit == "" || (before.CreatedBranch && before.Head == made.Head)
+		_, err = r.git(ctx, append([]string{"worktree", "add", "--quiet"}, args...)...)
+		return err
+	})
+	if err != nil {
+		return made, err
+	}
+	// Git removes its own mark last and only warns if it cannot. It must be gone before anybody works here: a folder
+	// with the mark is removed by the next Prepare.
+	v, err := r.g.look(ctx, s)
+	if err == nil && !v.stands {
+		err = &Error{Op: "prepare", Last: clean("git made a worktree that does not stand: " + v.why)}
+	}
+	return made, err
+}
+
+// start decides what the worktree starts from: the arguments of `git worktree add`.
+func (r *repo) start(ctx context.Context, f refs, made *Made) ([]string, error) {
+	s := r.spec
+	base, name := f.base, s.Base
+	if name == "" {
+		name = strings.TrimPrefix(f.head.symref, "refs/remotes/origin/")
+		base = f.head
+	}
+	if base.commit == "" && s.Source.Local != "" { // a checkout without a remote: its own branch
+		if s.Base != "" {
+			base = f.localBase
+		} else if out, err := r.git(ctx, "rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD"); err == nil {
+			commit, full, _ := strings.Cut(strings.TrimSpace(out), "\n")
+			base.commit = commit
+			if name = strings.TrimPrefix(full, "refs/heads/"); name == "HEAD" {
+				name = commit
+			}
+		} else if ctx.Err() != nil {
+			return nil, err
+		}
+	}
+	made.Branch, made.Base = s.Branch, name
+	switch {
+	case f.branch.commit != "":
+		made.Head = f.branch.commit
+		return []string{"--", s.Path, s.Branch}, nil
+	case f.origin.commit != "":
+		made.Head = f.origin.commit
+		return []string{"--track", "-b", s.Branch, "--", s.Path, "refs/remotes/origin/" + s.Branch}, nil
+	case base.commit != "":
+		made.Head = base.commit
+		return []string{"--no-track", "-b", s.Branch, "--", s.Path, base.commit}, nil
+	case s.Base != "":
+		return nil, refuse("prepare", "the repository has no branch %s (KUGETSU_BASE_BRANCH)", s.Base)
+	}
+	if out, err := r.git(ctx, "for-each-ref", "--count=1", "refs/remotes/origin/", "refs/heads/"); err != nil {
+		return nil, err
+	} else if out == "" {
+		return nil, refuse("prepare", "the repository has no commit yet")
+	}
+	return nil, refuse("prepare", "the repository has no default branch: set KUGETSU_BASE_BRANCH")
+}
+
+// ref is one reference; commit is empty when it does not exist.
+type ref struct{ commit, symref, worktree string }
+
+// refs are those that decide where a worktree starts.
+type refs struct{ branch, origin, head, base, localBase ref }
+
+func (r *repo) refs(ctx context.Context) (refs, error) {
+	var f refs
+	want := map[string]*ref{
+		"refs/heads/" + r.spec.Branch:          &f.branch,
+		"refs/remotes/origin/" + r.spec.Branch: &f.origin,
+		"refs/remotes/origin/HEAD":             &f.head,
+	}
+	base, localBase := "refs/remotes/origin/"+r.spec.Base, "refs/heads/"+r.spec.Base
+	args := []string{"for-each-ref", "--format=%(refname)%00%(objectname)%00%(symref)%00%(worktreepath)%00"}
+	for name := range want {
+		args = append(args, name)
+	}
+	if r.spec.Base != "" {
+		args = append(args, base, localBase)
+	}
+	out, err := r.git(ctx, args...)
+	if err != nil {
+		return f, err
+	}
+	for line := range strings.SplitSeq(out, "\x00\n") {
+		// A pattern also matches what lies below it, hence the look-up by the whole name.
+		if part := strings.Split(line, "\x00"); len(part) == 4 {
+			got := ref{commit: part[1], symref: part[2], worktree: part[3]}
+			if p := want[part[0]]; p != nil {
+				*p = got
+			}
+			if part[0] == base {
+				f.base = got
+			}
+			if part[0] == localBase {
+				f.localBase = got
+			}
+		}
+	}
+	return f, nil
+}
+
+// view is what look found at Spec.Path.
+type view struct {
+	stands bool
+	made   Made
+	why    string // it does not: git's own words, if it has any
+}
+
+var commitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// look is the hot path: one git process says whether a worktree of this repository stands at the path. It is an
+// error if one of another repository does, since it would be in the way for ever.
+func (g *Git) look(ctx context.Context, s Spec) (view, error) {
+	if _, err := os.Lstat(filepath.Join(s.Path, ".git")); err != nil {
+		return view{}, nil // clear finds out what is there instead
+	}
+	out, err := g.run(ctx, command{dir: s.Path, args: []string{
+		"rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "HEAD^{commit}", "--symbolic-full-name", "HEAD",
+	}})
+	if ctx.Err() != nil {
+		return view{}, err
+	}
+	line := strings.Split(out, "\n")
+	if len(line) < 3 { // git got no further than looking for the repository
+		var e *Error
+		if errors.As(err, &e) && strings.Contains(e.Last, "dubious ownership") {
+			return view{}, err
+		}
+		return view{why: fmt.Sprint(err)}, nil
+	}
+	gitDir, common := line[0], line[1]
+	want := s.Source.Cache
+	if s.Source.Local != "" {
+		if want, err = commonDir(s.Source.Local); err != nil {
+			return view{}, refuse("prepare", "%s is not a git checkout: %v", s.Source.Local, err)
+		}
+	}
+	switch {
+	case !same(common, want):
+		return view{}, refuse("prepare", "%s belongs to the repository %s, not to %s", s.Path, common, want)
+	case same(gitDir, common): // the path is the main checkout itself
+		return view{}, refuse("prepare", "%s is a repository, not a worktree of one", s.Path)
+	case halfMade(gitDir):
+		return view{why: "left half-made by a git that was killed"}, nil
+	}
+	v := view{stands: true, made: Made{Base: s.Base}}
+	if v.made.Base == "" {
+		v.made.Base = branchIn(filepath.Join(common, "refs", "remotes", "origin", "HEAD"), "refs/remotes/origin/")
+	}
+	if v.made.Base == "" && s.Source.Local != "" { // as in start: a checkout without a remote
+		v.made.Base = branchIn(filepath.Join(s.Source.Local, ".git", "HEAD"), "refs/heads/")
+	}
+	if len(line) > 3 && commitID.MatchString(line[2]) {
+		v.made.Head = line[2]
+		v.made.Branch, _ = strings.CutPrefix(line[3], "refs/heads/")
+		if v.made.Branch == "HEAD" {
+			v.made.Branch = ""
+		}
+		return v, nil
+	}
+	// HEAD names no commit. On a branch that is yet to get its first one that is fine (an agent may have begun an
+	// orphan branch). A reference that is there but names nothing readable (a power cut leaves empty files) is not ours
+	// to mend, and an agent that is let in would take it for an empty repository.
+	v.made.Branch = branchIn(filepath.Join(gitDir, "HEAD"), "refs/heads/")
+	_, unborn := g.run(ctx, command{dir: s.Path, args: []string{"rev-parse", "--quiet", "--verify", "HEAD"}})
+	if unborn != nil && exitCode(unborn) != 1 {
+		return view{}, unborn
+	}
+	if _, err := os.Lstat(filepath.Join(common, "refs", "heads", v.made.Branch)); unborn == nil || !errors.Is(err, fs.ErrNotExist) {
+		return view{}, refuse("prepare", "%s: HEAD names no commit that is there; see git reflog and git fsck", s.Path)
+	}
+	return v, nil
+}
+
+// same says whether two paths name one directory.
+func same(a, b string) bool {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(x, y)
+}

@@ -1,0 +1,113 @@
+package worktree
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// validRef says whether git would accept name as a full reference name: the rules of git-check-ref-format(1), here
+// because a process for each check would double the price of a follow-up.
+func validRef(name string) bool {
+	if strings.Contains(name, "..") || strings.Contains(name, "@{") || strings.HasSuffix(name, ".") {
+		return false
+	}
+	for _, b := range []byte(name) {
+		if b <= ' ' || b == 0x7f || strings.IndexByte(`~^:?*[\`, b) >= 0 {
+			return false
+		}
+	}
+	parts := strings.Split(name, "/")
+	for _, part := range parts {
+		if part == "" || strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock") {
+			return false
+		}
+	}
+	return len(parts) > 1
+}
+
+// validBranch is validRef for a branch name. Git itself refuses a branch that looks like an option, and "HEAD".
+func validBranch(name string) bool {
+	return name != "HEAD" && !strings.HasPrefix(name, "-") && validRef("refs/heads/"+name)
+}
+
+// helperURL is git's syntax for a URL that names its own transport program: `ext::sh -c …`. The same syntax with an
+// IPv6 address has a bracket before the colons.
+var helperURL = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+.-]*::`)
+
+// checked returns the Spec with clean paths and base, or says what about it no git should ever see.
+func (s Spec) checked() (Spec, error) {
+	src := &s.Source
+	if src.Local == "" {
+		switch {
+		case src.URL == "" || strings.HasPrefix(src.URL, "-") || helperURL.MatchString(src.URL):
+			return s, refuse("prepare", "refused the repository url %q", src.URL)
+		case strings.ContainsFunc(src.URL, func(r rune) bool { return r < ' ' || r == 0x7f }):
+			return s, refuse("prepare", "control character in the repository url %q", src.URL)
+		}
+	}
+	for _, path := range []*string{&s.Path, &src.Cache, &src.Lock, &src.Local} {
+		if *path == "" && ((path == &src.Local) || (path == &src.Cache && src.Local != "")) {
+			continue
+		}
+		// A newline would be read as the end of a path in git's answers.
+		if !filepath.IsAbs(*path) || strings.ContainsAny(*path, "\n\x00") {
+			return s, refuse("prepare", "not an absolute path on one line: %q", *path)
+		}
+		*path = filepath.Clean(*path)
+	}
+	if !validBranch(s.Branch) {
+		return s, refuse("prepare", "not a branch name: %q", s.Branch)
+	}
+	s.Base = strings.TrimPrefix(s.Base, "origin/")
+	if s.Base != "" && !validBranch(s.Base) {
+		return s, refuse("prepare", "not a branch name: KUGETSU_BASE_BRANCH %q", s.Base)
+	}
+	return s, nil
+}
+
+// commonDir finds the repository directory that a checkout shares with its linked worktrees, without a process:
+// .git itself, or where the file .git and the file commondir behind it lead (gitrepository-layout(5)).
+func commonDir(checkout string) (string, error) {
+	dir := filepath.Join(checkout, ".git")
+	info, err := os.Stat(dir)
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() {
+		link, err := os.ReadFile(dir)
+		if err != nil {
+			return "", err
+		}
+		dir = rel(checkout, strings.TrimPrefix(oneLine(link), "gitdir: "))
+	}
+	if common, err := os.ReadFile(filepath.Join(dir, "commondir")); err == nil {
+		dir = rel(dir, oneLine(common))
+	}
+	return dir, nil
+}
+
+// rel is path as seen from dir.
+func rel(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}
+
+func oneLine(b []byte) string { return strings.TrimRight(string(b), "\r\n") }
+
+// branchIn reads a symbolic reference as git keeps it in a file: the branch below prefix, or the empty string for
+// anything else, also where git keeps its references in another format.
+func branchIn(file, prefix string) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return ""
+	}
+	target, ok := strings.CutPrefix(oneLine(text), "ref: "+prefix)
+	if !ok || target == ".invalid" { // what a reftable repository has in HEAD
+		return ""
+	}
+	return target
+}

@@ -1,0 +1,324 @@
+package worktree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+)
+
+func TestAForeignFolderAtThePathIsRefusedAndKept(t *testing.T) {
+	w := newWorld(t)
+	w.prepare(w.fromRemote(1)) // the clone is there
+	w.git(w.fromRemote(1).Path, "branch", "fix/issue-7", "origin/trunk")
+	s := w.fromRemote(7)
+	outside := w.path("outside")
+	w.write("outside/precious", "x")
+	for name, make := range map[string]func(){
+		"a file of the user's":        func() { w.write(s.Path+"/notes", "x") },
+		"an ignored file":             func() { w.write(s.Path+"/.gitignore", "*.ignored\n"); w.write(s.Path+"/x.ignored", "x") },
+		"a changed copy":              func() { w.write(s.Path+"/a.txt", "one\ntwo\n") },
+		"a copy with the wrong start": func() { w.write(s.Path+"/a.txt", "o\n") },
+		"a link for a file": func() {
+			w.write(s.Path+"/dir/x", "")
+			_ = os.Remove(s.Path + "/dir/x")
+			_ = os.Symlink(outside, s.Path+"/a.txt")
+		},
+		"a repository of its own":       func() { w.git("", "init", "-q", s.Path) },
+		"a clone of the same":           func() { w.git("", "clone", "-q", w.remote, s.Path) },
+		"a repository inside":           func() { w.git("", "init", "-q", s.Path+"/sub") },
+		"a worktree of another":         func() { w.git("author", "worktree", "add", "-q", "--detach", s.Path) },
+		"a link to a folder":            func() { _ = os.Symlink(outside, s.Path) },
+		"a file":                        func() { w.write(s.Path, "x") },
+		"a .git that leads nowhere":     func() { w.write(s.Path+"/.git", "gitdir: /nonexistent\n"); w.write(s.Path+"/x", "x") },
+		"a worktree without its .git":   func() { w.prepare(s); _ = os.Remove(s.Path + "/.git") },
+		"a worktree with a broken .git": func() { w.prepare(s); w.write(s.Path+"/.git", "") },
+		"a worktree that lost its commit": func() {
+			w.prepare(s)
+			w.write(w.fromRemote(7).Source.Cache+"/refs/heads/fix/issue-7", "")
+		},
+		"a locked record without a folder": func() {
+			w.prepare(s)
+			w.git(s.Path, "worktree", "lock", "--reason", "on a stick", s.Path)
+			_ = os.Rename(s.Path, w.path("stick"))
+			_ = os.Mkdir(s.Path, 0o755)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			make()
+			before := w.tree(s.Path)
+			e := w.refused(s)
+			if !e.Permanent || !strings.Contains(e.Error(), s.Path) {
+				t.Errorf("permanent %v: %v", e.Permanent, e)
+			}
+			if err := w.newGit().Undo(context.Background(), s, Made{CreatedWorktree: true, CreatedBranch: true, Head: "x"}); err == nil {
+				t.Error("undone")
+			}
+			if after := w.tree(s.Path); fmt.Sprint(before) != fmt.Sprint(after) {
+				t.Errorf("touched:\n%v\n%v", before, after)
+			}
+			w.equal("outside", w.read("outside/precious"), "x")
+
+			if err := os.RemoveAll(s.Path); err != nil {
+				t.Fatal(err)
+			}
+			_ = os.Remove(s.Source.Cache + "/refs/heads/fix/issue-7")
+			w.git(s.Source.Cache, "update-ref", "refs/heads/fix/issue-7", "refs/remotes/origin/trunk")
+			_, _ = w.try(s.Source.Cache, "worktree", "unlock", s.Path)
+			w.git(s.Source.Cache, "worktree", "prune")
+			w.git("author", "worktree", "prune")
+		})
+	}
+	w.prepare(s)
+}
+
+func TestFilesWhoseCloneIsGoneAreRefusedWithoutCloning(t *testing.T) {
+	w := newWorld(t)
+	s := w.fromRemote(7)
+	w.write(s.Path+"/file", "x")
+	w.equal("permanent", w.refused(s).Permanent, true)
+	w.equal("cloned", w.exists(s.Source.Cache), false)
+}
+
+func TestABranchCheckedOutElsewhereIsAPermanentError(t *testing.T) {
+	w := newWorld(t)
+	w.prepare(w.fromRemote(1))
+	w.git(w.fromRemote(1).Path, "checkout", "-q", "-b", "fix/issue-7")
+	e := w.refused(w.fromRemote(7))
+	w.equal("permanent", e.Permanent, true)
+	w.contains(e.Last, "branch fix/issue-7 is checked out at "+w.fromRemote(1).Path)
+
+	w.git("author", "checkout", "-q", "-b", "fix/issue-8") // the main checkout itself
+	e = w.refused(w.fromLocal(8, "author"))
+	w.equal("permanent", e.Permanent, true)
+	w.contains(e.Last, "is checked out at "+w.author)
+}
+
+func TestAnEmptyRepositoryIsAPermanentError(t *testing.T) {
+	w := newWorld(t)
+	w.git("", "init", "-q", "--bare", "empty.git")
+	w.git("", "init", "-q", "unborn")
+	s := w.fromRemote(1)
+	s.Source.URL = w.path("empty.git")
+	for _, s := range []Spec{s, w.fromLocal(2, "unborn")} {
+		e := w.refused(s)
+		w.equal("permanent", e.Permanent, true)
+		w.equal("said", e.Last, "the repository has no commit yet")
+	}
+	w.push("trunk")
+	s.Source.URL = w.remote
+	w.prepare(s) // the cached clone of nothing is no obstacle
+}
+
+func TestARemoteWithoutADefaultBranchSaysWhatToSet(t *testing.T) {
+	w := newWorld(t)
+	w.git("remote.git", "symbolic-ref", "HEAD", "refs/heads/nonexistent")
+	w.contains(w.refused(w.fromRemote(1)).Error(), "set KUGETSU_BASE_BRANCH")
+	s := w.fromRemote(1)
+	s.Base = "trunk"
+	w.prepare(s)
+}
+
+func TestNoSuchRepositoryIsPermanentInGitsOwnWords(t *testing.T) {
+	w := newWorld(t)
+	s := w.fromRemote(7)
+	s.Source.URL = w.path("nowhere.git")
+	e := w.refused(s)
+	w.equal("permanent", e.Permanent, true)
+	w.equal("error", e.Error(), "git fetch: fatal: '"+s.Source.URL+"' does not appear to be a git repository")
+	left, _ := os.ReadDir(w.path("state/repos"))
+	w.equal("left", len(left), 1) // the lock
+	w.equal("permanent", w.refused(w.fromLocal(1, "home")).Permanent, true)
+	w.equal("permanent", w.refused(w.fromLocal(1, "nowhere")).Permanent, true)
+}
+
+func TestARemoteThatIsDownIsNoPermanentErrorAndNoSecretIsShown(t *testing.T) {
+	w := newWorld(t)
+	s := w.fromRemote(7)
+	s.Source.URL = "http://user:s3cret@127.0.0.1:1/user/repo.git"
+	e := w.refused(s)
+	w.equal("permanent", e.Permanent, false)
+	for _, text := range []string{e.Error(), w.log.String()} {
+		w.contains(text, "127.0.0.1")
+		if strings.Contains(text, "s3cret") {
+			t.Errorf("the password shows: %q", text)
+		}
+	}
+}
+
+func TestAnotherUsersCheckoutIsAPermanentError(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a folder away")
+	}
+	w := newWorld(t)
+	if err := os.Chown(w.path("author"), 12345, 12345); err != nil {
+		t.Fatal(err)
+	}
+	e := w.refused(w.fromLocal(7, "author"))
+	w.equal("permanent", e.Permanent, true)
+	w.contains(e.Last, "dubious ownership")
+}
+
+func TestNoCommandOfTheRepositoryOrTheURLRuns(t *testing.T) {
+	w := newWorld(t)
+	canary := w.path("canary")
+	touch := "touch " + canary
+	hook := "#!/bin/sh\n" + touch + "\n"
+	for n, url := range []string{
+		"--upload-pack=" + touch, "-u" + touch, "ext::" + touch, "ext::sh -c " + touch, "fd::17",
+		"ssh://-oProxyCommand=" + touch + "/x", "-oProxyCommand=x:" + touch, "", "a\nb",
+	} {
+		s := w.fromRemote(n)
+		s.Source.URL = url
+		w.equal(url, w.refused(s).Permanent, true)
+	}
+	for n, branch := range []string{"-b", "--detach", "a b", "a..b", "", "HEAD", "refs/../x", "x\x00y"} {
+		s := w.fromRemote(n)
+		s.Branch = branch
+		w.equal(branch, w.refused(s).Permanent, true)
+	}
+	run := func(s Spec, gitDir string) {
+		w.prepare(s)
+		for _, name := range []string{"post-checkout", "post-commit", "pre-commit", "reference-transaction", "post-index-change"} {
+			w.write(gitDir+"/hooks/"+name, hook)
+			if err := os.Chmod(gitDir+"/hooks/"+name, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.write(gitDir+"/fsmonitor", hook)
+		_ = os.Chmod(gitDir+"/fsmonitor", 0o755)
+		config, err := os.ReadFile(gitDir + "/config")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.write(gitDir+"/config", string(config)+"[core]\n\tfsmonitor = "+gitDir+"/fsmonitor\n\thooksPath = "+gitDir+"/hooks\n[protocol \"ext\"]\n\tallow = always\n")
+		w.prepare(s)
+		_ = os.RemoveAll(s.Path)
+		w.write(s.Path+"/a.txt", "one\n")
+		_ = os.RemoveAll(gitDir + "/worktrees")
+		m := w.prepare(s) // over what a killed git left
+		w.write(s.Path+"/new", "x")
+		if _, err := w.newGit().Snapshot(context.Background(), s.Path, "refs/kugetsu/q/1", m.Head, "m"); err != nil {
+			t.Error(err)
+		}
+		if err := w.newGit().Undo(context.Background(), s, m); err != nil {
+			t.Error(err)
+		}
+	}
+	run(w.fromRemote(20), w.fromRemote(20).Source.Cache)
+	run(w.fromLocal(21, "author"), w.path("author/.git"))
+	w.equal("canary", w.exists(canary), false)
+}
+
+func TestTheEnvironmentCannotPointGitElsewhere(t *testing.T) {
+	w := newWorld(t)
+	w.env = append(w.env, "GIT_DIR=/nonexistent", "GIT_WORK_TREE=/nonexistent", "GIT_INDEX_FILE=/nonexistent", "GIT_CONFIG_PARAMETERS='x'",
+		"GIT_OBJECT_DIRECTORY=/nonexistent", "GIT_ALLOW_PROTOCOL=ext", "LC_ALL=de_DE.UTF-8", "PWD=/nonexistent",
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=kugetsu.test", "GIT_CONFIG_VALUE_0=kept")
+	g := w.newGit()
+	out, err := g.run(context.Background(), command{dir: w.dir, args: []string{"config", "--get", "kugetsu.test"}})
+	w.equal("config", fmt.Sprint(out, err), "kept\n<nil>")
+	s := w.fromRemote(1)
+	w.env = append(w.env, "GIT_CONFIG_KEY_0=safe.bareRepository", "GIT_CONFIG_VALUE_0=explicit")
+	w.prepare(s)
+	w.prepare(s)
+	g.Env = []string{"PATH=/nonexistent:."}
+	if _, err := g.Prepare(context.Background(), w.fromRemote(2)); !strings.Contains(fmt.Sprint(err), "git is not in the PATH") {
+		t.Error(err)
+	}
+}
+
+func TestGitInheritsTheLease(t *testing.T) {
+	w := newWorld(t)
+	r, p, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer p.Close()
+	g := w.newGit()
+	g.Files = []*os.File{p}
+	// An alias is a child of git's; what it writes to the lease arrives here.
+	_, err = g.run(context.Background(), command{dir: w.dir, args: []string{"-c", "alias.say=!echo here >&3", "say"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 5)
+	_, _ = r.Read(got)
+	w.equal("lease", string(got), "here\n")
+}
+
+func TestAChildThatStaysBehindIsNotWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	if err := unix.Mkfifo(w.path("end"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// As an ssh that keeps its connection for the next one: it holds stdout and stderr.
+	out, err := w.newGit().run(context.Background(), command{dir: w.dir, args: []string{"-c", "alias.say=!echo here; cat end &", "say"}})
+	w.equal("said", fmt.Sprint(out, err), "here\n<nil>")
+	w.write("end", "") // opens as long as it lives, and ends it
+}
+
+func TestAGitThatDoesNotMindSIGTERMIsKilled(t *testing.T) {
+	w := newWorld(t)
+	if err := unix.Mkfifo(w.path("ready"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		_, _ = os.ReadFile(w.path("ready"))
+		cancel()
+	}()
+	_, err := w.newGit().run(ctx, command{dir: w.dir, args: []string{"-c", "alias.say=!trap '' TERM; echo > ready; while :; do sleep 1; done", "say"}})
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestValidRefIsWhatGitAccepts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.StringOfN(rapid.SampledFrom([]rune("ab/.-@{~^:?*[\\ \x7f\tlockéHEAD")), 1, 9, -1).Draw(t, "name")
+		if rapid.Bool().Draw(t, "lock") {
+			name += ".lock"
+		}
+		err := exec.Command("git", "check-ref-format", name).Run()
+		if got := validRef(name); got != (err == nil) {
+			t.Errorf("validRef(%q) = %v, git: %v", name, got, err)
+		}
+	})
+}
+
+func TestTheLineThatIsShownSaysWhatWentWrong(t *testing.T) {
+	for _, c := range []struct {
+		stderr, last string
+		permanent    bool
+	}{
+		{"ERROR: Repository not found.\r\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n", "ERROR: Repository not found.", true},
+		{"git@github.com: Permission denied (publickey).\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n", "git@github.com: Permission denied (publickey).", true},
+		{"Host key verification failed.\nfatal: Could not read from remote repository.\n", "Host key verification failed.", true},
+		{"remote: Repository not found.\nfatal: repository 'https://github.com/a/b.git/' not found\n", "remote: Repository not found.", true},
+		{"fatal: could not read Username for 'https://github.com': terminal prompts disabled\n", "fatal: could not read Username for 'https://github.com': terminal prompts disabled", true},
+		{"remote: HTTP Basic: Access denied\nfatal: Authentication failed for 'https://u:p@gitlab.com/a/b/'\n", "remote: HTTP Basic: Access denied", true},
+		{"fatal: unable to access 'https://u:p@h/a/': The requested URL returned error: 403\n", "fatal: unable to access 'https://h/a/': The requested URL returned error: 403", true},
+		{"ssh: Could not resolve hostname github.com: Temporary failure in name resolution\nfatal: Could not read from remote repository.\n", "ssh: Could not resolve hostname github.com: Temporary failure in name resolution", false},
+		{"fatal: unable to access 'https://h/a/': The requested URL returned error: 503\n", "fatal: unable to access 'https://h/a/': The requested URL returned error: 503", false},
+		{"error: unable to create file a: Permission denied\nfatal: \x1b[31mred\x07\u202e\n", "fatal: [31mred", false},
+		{"Preparing worktree\nfatal: cannot lock ref 'x': Unable to create 'x.lock': File exists.\n\nAnother git process seems to be running in this repository, e.g.\nremove the file manually to continue.\n", "fatal: cannot lock ref 'x': Unable to create 'x.lock': File exists.", false},
+		{"fatal: Could not read from remote repository.\n", "fatal: Could not read from remote repository.", false},
+		{"", "", false},
+	} {
+		last, permanent := diagnose(c.stderr)
+		if last != c.last || permanent != c.permanent {
+			t.Errorf("diagnose(%q) = %q, %v", c.stderr, last, permanent)
+		}
+	}
+	if e := (&Error{Op: "lock", Err: errors.New("a\nb")}); e.Error() != "lock: a b" {
+		t.Error(e)
+	}
+}

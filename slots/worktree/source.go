@@ -1,0 +1,271 @@
+package worktree
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Source says where a repository comes from. All paths are absolute.
+type Source struct {
+	URL   string // cloned into Cache; unused when Local is set
+	Local string // a non-bare checkout used in place: its repository gets the worktree, itself stays as it is
+	Cache string // repos/<repo>.git, the bare clone
+	Lock  string // repos/<repo>.lock, held for git work in the repository; made when missing, never deleted
+}
+
+// repo is one repository under its lock.
+type repo struct {
+	g      *Git
+	spec   Spec
+	lock   *os.File
+	dir    string   // where git runs
+	env    []string // GIT_DIR for the bare clone, which git may be configured not to discover (safe.bareRepository)
+	common string   // the repository directory
+}
+
+// git runs a command that changes the repository on this machine only. Its children inherit the lock: when a runner
+// is killed, its git dies with it, but the git that *that* one had started to write out the files does not, and the
+// next to prepare this worktree must not begin before it is gone.
+func (r *repo) git(ctx context.Context, args ...string) (string, error) {
+	return r.g.run(ctx, command{dir: r.dir, env: r.env, lock: r.lock, args: args})
+}
+
+// remote runs a command that talks to the remote. It does not pass the lock on: a credential helper may stay behind
+// as a daemon and would hold it. What a killed one leaves running only receives objects, which harms nobody.
+func (r *repo) remote(ctx context.Context, args ...string) (string, error) {
+	return r.g.run(ctx, command{dir: r.dir, env: r.env, args: args})
+}
+
+// take waits for the repository's lock until ctx ends. It is released by closing the file, never by unlocking: an
+// unlock would take it from the children that inherited it, too.
+func (g *Git) take(ctx context.Context, path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, &Error{Op: "lock", Err: err}
+	}
+	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return nil, &Error{Op: "lock", Err: err}
+	}
+	// Asking again and again, since a blocking flock cannot be given up when ctx ends.
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for said := false; ; {
+		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			return lock, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			lock.Close()
+			return nil, &Error{Op: "lock", Err: &fs.PathError{Op: "flock", Path: path, Err: err}}
+		case !said:
+			g.say("waiting for another run's git in the same repository")
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			lock.Close()
+			return nil, &Error{Op: "lock", Last: "another run's git is at work in the same repository", Err: context.Cause(ctx)}
+		case <-tick.C:
+		}
+	}
+}
+
+// open locks the repository and makes the clone if there is none. fresh says that it was cloned just now.
+// The lock is held until r.lock is closed.
+func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error) {
+	lock, err := g.take(ctx, s.Source.Lock)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() {
+		if err != nil {
+			lock.Close()
+		}
+	}()
+	r = &repo{g: g, spec: s, lock: lock}
+	if local := s.Source.Local; local != "" {
+		r.dir = local
+		if r.common, err = commonDir(local); err != nil {
+			return nil, false, refuse("prepare", "%s is not a git checkout: %v", local, err)
+		}
+		return r, false, nil
+	}
+	r.at(s.Source.Cache)
+	if err := r.removeKilled(); err != nil {
+		return nil, false, err
+	}
+	switch _, err := os.Lstat(r.common); {
+	case err == nil:
+		return r, false, r.writeOrigin()
+	case !errors.Is(err, fs.ErrNotExist): // "could not look" is never "is not there"
+		return nil, false, &Error{Op: "prepare", Err: err}
+	}
+	if !empty(s.Path) { // no clone could say what these files are
+		return nil, false, refuse("prepare", "%s is in the way: it holds files, and the repository they may come from (%s) is gone", s.Path, r.common)
+	}
+	return r, true, r.clone(ctx)
+}
+
+// at points r at a bare repository.
+func (r *repo) at(dir string) {
+	r.dir, r.common, r.env = dir, dir, []string{"GIT_DIR=" + dir}
+}
+
+// removeKilled removes what clones that were killed left. We hold the lock, so whoever made these is dead; but a child
+// of its git may still be writing for an instant, so this is done every time, and what cannot be removed now is in
+// nobody's way.
+func (r *repo) removeKilled() error {
+	dir, base := filepath.Split(r.spec.Source.Cache)
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &Error{Op: "clone", Err: err}
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), base+".tmp-") {
+			_ = os.RemoveAll(filepath.Join(dir, e.Name()))
+		}
+	}
+	return nil
+}
+
+// clone makes the bare clone: at a temporary place, and renamed when it is complete, so that a clone which was killed
+// is never taken for one. `git clone --bare` would copy the remote's branches to our own; here they are kept apart
+// as in any checkout, since our own hold the agents' work.
+func (r *repo) clone(ctx context.Context) error {
+	cache := r.spec.Source.Cache
+	dir, base := filepath.Split(cache)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return &Error{Op: "clone", Err: err}
+	}
+	tmp, err := os.MkdirTemp(dir, base+".tmp-*")
+	if err != nil {
+		return &Error{Op: "clone", Err: err}
+	}
+	defer os.RemoveAll(tmp)
+	r.at(tmp)
+	if _, err := r.git(ctx, "init", "--quiet", "--bare", "--template=", "--initial-branch=main"); err != nil {
+		return err
+	}
+	config, err := os.OpenFile(filepath.Join(tmp, "config"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return &Error{Op: "clone", Err: err}
+	}
+	_, err = config.WriteString("[include]\n\tpath = " + originFile + "\n")
+	if err = errors.Join(err, config.Close(), r.writeOrigin()); err != nil {
+		return &Error{Op: "clone", Err: err}
+	}
+	if err := r.fetch(ctx); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, cache); err != nil {
+		return &Error{Op: "clone", Err: err}
+	}
+	r.at(cache)
+	return nil
+}
+
+// originFile holds the remote's configuration, included by the clone's.
+const originFile = "origin.config"
+
+// writeOrigin writes down where the clone comes from. It is a file of its own so that a URL that was changed in the
+// settings is followed without editing the configuration, in which agents write too; and a file at all because
+// `git config` would show a URL with a token in it to everybody, in its argv.
+func (r *repo) writeOrigin() error {
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`) // control characters were refused
+	want := "[remote \"origin\"]\n\turl = \"" + quote.Replace(r.spec.Source.URL) +
+		"\"\n\tfetch = " + originRefs + "\n"
+	file := filepath.Join(r.common, originFile)
+	if have, err := os.ReadFile(file); err == nil && string(have) == want {
+		return nil
+	}
+	tmp := file + ".new" // one writer: we hold the lock
+	if err := os.WriteFile(tmp, []byte(want), 0o600); err != nil {
+		return &Error{Op: "prepare", Err: err}
+	}
+	if err := os.Rename(tmp, file); err != nil {
+		return &Error{Op: "prepare", Err: err}
+	}
+	return nil
+}
+
+const originRefs = "+refs/heads/*:refs/remotes/origin/*"
+
+// fetch brings the remote's branches up to date. In a local checkout it changes nothing but refs/remotes/origin/: its
+// own refspecs are not used (a mirror's would overwrite branches), and nothing is pruned.
+func (r *repo) fetch(ctx context.Context) error {
+	args := []string{"fetch", "--quiet", "--refmap=", "--no-write-fetch-head", "--recurse-submodules=no"}
+	if r.spec.Source.Local != "" {
+		if _, err := r.git(ctx, "config", "--get", "remote.origin.url"); exitCode(err) == 1 {
+			return nil // a repository without a remote
+		}
+		args = append(args, "--no-prune", "--no-tags")
+	} else {
+		args = append(args, "--prune")
+	}
+	if err := r.twice(ctx, func() error {
+		_, err := r.remote(ctx, append(args, "--end-of-options", "origin", originRefs)...)
+		return err
+	}); err != nil {
+		return err
+	}
+	if r.spec.Base != "" {
+		return nil // then nobody asks for the default branch
+	}
+	head := filepath.Join(r.common, "refs", "remotes", "origin", "HEAD")
+	if _, err := os.Stat(head); err == nil && r.spec.Source.Local != "" {
+		return nil // the user's own choice
+	}
+	// A failure is no error of its own: the old default branch may still be there, and if not, `start` says so.
+	_, _ = r.remote(ctx, "remote", "set-head", "origin", "--auto")
+	return nil
+}
+
+// twice tries again once, since agents in other worktrees of the repository update the same refs and take no lock of
+// ours; what a git that was killed left in the way is removed in between.
+func (r *repo) twice(ctx context.Context, try func() error) error {
+	err := try()
+	var e *Error
+	if err == nil || ctx.Err() != nil || (errors.As(err, &e) && e.Permanent) {
+		return err
+	}
+	r.sweep(time.Now())
+	return try()
+}
+
+// staleAfter is the age at which a ref lock must have been left by a git that was killed: git holds one for
+// milliseconds. It is not longer than the shortest RETRY_DELAY that is usual, so that the second attempt heals.
+const staleAfter = time.Minute
+
+// sweep removes the stale lock files that would stop Prepare. The one of the session's own branch is stale at any age,
+// since nobody else writes there: we hold the session's lock and the repository's. Not index.lock and HEAD.lock: those
+// belong to a worktree, and an editor that is open for a commit message holds one for hours.
+func (r *repo) sweep(now time.Time) {
+	own := filepath.Join(r.common, "refs", "heads", filepath.FromSlash(r.spec.Branch)+".lock")
+	locks := []string{
+		own,
+		filepath.Join(r.common, "packed-refs.lock"),
+		filepath.Join(r.common, "config.lock"),
+		filepath.Join(r.common, "shallow.lock"),
+	}
+	_ = filepath.WalkDir(filepath.Join(r.common, "refs", "remotes", "origin"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && strings.HasSuffix(path, ".lock") {
+			locks = append(locks, path)
+		}
+		return nil
+	})
+	for _, path := range locks {
+		info, err := os.Lstat(path)
+		if err == nil && (path == own || now.Sub(info.ModTime()) > staleAfter) && os.Remove(path) == nil {
+			r.g.say("removed a lock that a killed git left: %s", path)
+		}
+	}
+}

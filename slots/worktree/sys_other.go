@@ -1,0 +1,11 @@
+//go:build !linux
+
+package worktree
+
+import "syscall"
+
+// sysProcAttr puts git in a process group of its own, so that its children can be signalled with it. There is no
+// Pdeathsig here: a git that outlives its runner keeps the lease and the repository's lock until it is done.
+func sysProcAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
