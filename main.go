@@ -1,0 +1,169 @@
+// Command kugetsu queues work for AI coding agents and runs a bounded number of them, each in its own git worktree,
+// without a daemon.
+//
+// Read on in tick/ (one pass over the queue), queue/ (items and their states) and slots/ (the right to run, and the
+// runner that uses it).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/lmittmann/tint"
+	"github.com/mattn/go-isatty"
+
+	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+	"kugetsu/queue/terminal"
+	"kugetsu/slots"
+	"kugetsu/slots/proc"
+	"kugetsu/tick/command"
+	"kugetsu/tick/settings"
+)
+
+// grammar is the table of contents: every command there is.
+type grammar struct {
+	settings.Settings
+	Verbose bool `short:"v" help:"Say more on stderr."`
+
+	Init     command.Init     `cmd:"" help:"Make the state folder ready: config, env files, prompts."`
+	Delegate command.Delegate `cmd:"" help:"Enqueue what is to be done; prints the id."`
+	Tick     command.Tick     `cmd:"" help:"One pass: settle what ended, fill the free slots, exit."`
+
+	Start    command.Start    `cmd:"" help:"Begin an issue now, past the queue, or exit 2."`
+	Continue command.Continue `cmd:"" help:"Go on with an issue now, past the queue, or exit 2."`
+
+	Status command.Status `cmd:"" default:"1" help:"What runs, what waits and why (also without a command)."`
+	List   command.List   `cmd:"" help:"The sessions: one per issue."`
+	Logs   command.Logs   `cmd:"" help:"What an agent printed."`
+
+	Queue struct {
+		List    command.QueueList   `cmd:"" help:"The items, in run order."`
+		Stats   command.QueueStats  `cmd:"" help:"How many items are in which state."`
+		Show    command.QueueShow   `cmd:"" help:"All of an item, with its history."`
+		Logs    command.Logs        `cmd:"" help:"What an item's agent printed."`
+		Wait    command.QueueWait   `cmd:"" help:"Wait until items are settled: 0 completed, 1 error."`
+		Cancel  command.QueueCancel `cmd:"" help:"End items for good, running ones too."`
+		Retry   command.QueueRetry  `cmd:"" help:"Put settled items back."`
+		Clear   command.QueueClear  `cmd:"" help:"Delete old settled items."`
+		Enqueue command.Enqueue     `cmd:"" help:"Delegate by hand."`
+	} `cmd:"" help:"Look at the items and act on them."`
+
+	Pause  command.Pause  `cmd:"" help:"Start nothing; what runs goes on."`
+	Resume command.Resume `cmd:"" help:"Lift a pause."`
+	Notify struct {
+		List  command.NotifyList  `cmd:"" help:"The events that were not cleared."`
+		Clear command.NotifyClear `cmd:"" help:"Mark them as seen."`
+	} `cmd:"" help:"What happened."`
+
+	Version command.Version `cmd:"" help:"Print the version."`
+	Run     command.Run     `cmd:"" hidden:""`
+}
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run is main with an exit code.
+func run(args []string) int {
+	err := execute(args)
+	if err != nil {
+		// One line, whatever the error holds, and a second with the hint.
+		fmt.Fprintf(os.Stderr, "kugetsu: error: %s\n", terminal.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")))
+		if hint := fault.HintOf(err); hint != "" {
+			fmt.Fprintf(os.Stderr, "kugetsu: hint: %s\n", terminal.Clean(hint))
+		}
+	}
+	return fault.Code(err)
+}
+
+func execute(args []string) error {
+	home, homeErr := settings.Home()
+	if homeErr == nil {
+		homeErr = spool.CheckHome(home)
+	}
+	source := settings.Open(home, homeErr == nil) // what others may write to is not believed
+
+	var g grammar
+	parser, err := kong.New(&g, kong.Name("kugetsu"), kong.Resolvers(source),
+		kong.Description("Queue work for AI coding agents and run a bounded number of them. No daemon: cron runs kugetsu tick."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return err
+	}
+	kctx, err := parser.Parse(args)
+	if err != nil {
+		return fault.New(fault.Usage, "kugetsu --help, or kugetsu <command> --help", "%w", usage(err))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	app := &command.App{
+		Ctx: ctx, Home: slots.Dir(home), Settings: &g.Settings, Config: source.Err(&g.Settings),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()),
+		Now: time.Now, Log: logger(g.Verbose, kctx.Command()), Version: version(),
+	}
+	if kctx.Command() != "version" {
+		if homeErr != nil {
+			return homeErr
+		}
+		if kctx.Command() != "run <run>" { // a runner has its lease there
+			if err := proc.CloseOnExec(); err != nil {
+				return err
+			}
+			if err := source.Unreadable(); err != nil {
+				return err
+			}
+			if err := app.Open(source); err != nil {
+				return err
+			}
+		}
+	}
+	return kctx.Run(app)
+}
+
+// usage keeps of kong's error what it says, not the exit code it would like.
+func usage(err error) error {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) {
+		return errors.New(parse.Error())
+	}
+	return err
+}
+
+// logger writes to stderr, coloured on a terminal that can. A tick tells what it did; other commands only what is wrong.
+func logger(verbose bool, cmd string) *slog.Logger {
+	level := slog.LevelWarn
+	if cmd == "tick" {
+		level = slog.LevelInfo
+	}
+	if verbose {
+		level = slog.LevelDebug
+	}
+	colour := isatty.IsTerminal(os.Stderr.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, TimeFormat: time.RFC3339, NoColor: !colour}))
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = s.Value
+		}
+	}
+	if v == "" {
+		v = "(devel)"
+	}
+	return v
+}

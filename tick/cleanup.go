@@ -1,0 +1,128 @@
+package tick
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/spool"
+)
+
+const (
+	// expireMost bounds the items that one pass deletes: tick.lock is held meanwhile.
+	expireMost = 50
+	// sweepEvery is how often a pass looks for temp files and old events. It must be well below spool.TempAge.
+	sweepEvery = 10 * time.Minute
+)
+
+// cleanUp deletes what is old enough: settled items with their runs, events that were seen, temp files of crashed
+// writers. Bounded, since it happens under the lock; what is left is for the next pass.
+func (t *Tick) cleanUp() error {
+	if t.Config != nil {
+		return nil // how long to keep things is not known
+	}
+	err := t.expire()
+	due, dueErr := t.sweepDue()
+	if dueErr != nil || !due {
+		return errors.Join(err, dueErr)
+	}
+	errs := []error{err}
+	for _, dir := range []string{t.Queue.Items, t.Queue.PM, t.Queue.Finished, t.Queue.Events.New, t.Queue.Events.Seen,
+		t.Queue.Events.Owed, string(t.Home), filepath.Join(string(t.Home), "slots"), filepath.Join(string(t.Home), "sessions"),
+		filepath.Join(string(t.Home), "agents")} {
+		errs = append(errs, spool.Sweep(dir, t.Now()))
+	}
+	return errors.Join(append(errs, t.Queue.Events.Expire(t.Settings.CleanupAge()))...)
+}
+
+// sweepDue says whether the last sweep was long enough ago. Its time is that of the folder seen/, which only clearing
+// events and sweeping change.
+func (t *Tick) sweepDue() (bool, error) {
+	info, err := os.Stat(t.Queue.Events.Seen)
+	if err != nil {
+		return false, err
+	}
+	age := t.Now().Sub(info.ModTime())
+	if age >= 0 && age < sweepEvery { // a time in the future is a clock that was set back
+		return false, nil
+	}
+	return true, os.Chtimes(t.Queue.Events.Seen, t.Now(), t.Now())
+}
+
+func (t *Tick) expire() error {
+	entries, err := t.Queue.Settled()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	deleted := 0
+	for _, e := range entries {
+		if deleted == expireMost {
+			break
+		}
+		// The id tells when it was enqueued: only what is older than that can have been settled long enough ago, and
+		// only that need be read.
+		if t.Now().Sub(queue.IDTime(e.ID)) < t.Settings.CleanupAge() {
+			continue
+		}
+		old, err := t.settledBefore(e, t.Now().Add(-t.Settings.CleanupAge()))
+		if err == nil && old {
+			deleted++
+			err = t.Forget(e)
+		}
+		if err != nil && !queue.IsAbsent(err) {
+			errs = append(errs, fmt.Errorf("expire: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// settledBefore says whether an item was settled before a time.
+func (t *Tick) settledBefore(e queue.Entry, limit time.Time) (bool, error) {
+	it, err := t.Queue.Load(e)
+	if err != nil {
+		if errors.Is(err, spool.ErrBad) {
+			return false, t.setAside(e.Path, err)
+		}
+		return false, err
+	}
+	return it.State.Settled() && it.CompletedAt != nil && it.CompletedAt.Before(limit), nil
+}
+
+// Forget deletes a settled item and its runs. The runs first: the other way round a crash would leave folders that
+// nothing names.
+func (t *Tick) Forget(e queue.Entry) error {
+	runs, err := t.Home.Runs(e.ID)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		if err := t.Home.DropRun(run); err != nil {
+			return err
+		}
+	}
+	return t.Queue.Drop(e)
+}
+
+// Clear deletes the items that were settled before a time and returns how many. Under tick.lock.
+func (t *Tick) Clear(limit time.Time) (int, error) {
+	entries, err := t.Queue.Settled()
+	if err != nil {
+		return 0, err
+	}
+	var errs []error
+	n := 0
+	for _, e := range entries {
+		old, err := t.settledBefore(e, limit)
+		if err == nil && old {
+			if err = t.Forget(e); err == nil {
+				n++
+			}
+		}
+		errs = append(errs, err)
+	}
+	return n, errors.Join(errs...)
+}

@@ -1,0 +1,134 @@
+// Package command is the commands: one struct each, with its flags, its help and its Run, driving the packages below.
+//
+// What every command keeps to: data goes to stdout and everything else to stderr; --json prints the same data with the
+// field names of the files; an error is one line in lower case, without a full stop, and a second line is its hint
+// where there is a remedy. main prints both. What an agent, an issue or a file name brought is never printed without
+// package terminal.
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/event"
+	"kugetsu/queue/issueref"
+	"kugetsu/queue/terminal"
+	"kugetsu/slots"
+	"kugetsu/tick"
+	"kugetsu/tick/settings"
+)
+
+// App is what the commands work with.
+type App struct {
+	Ctx      context.Context
+	Home     slots.Dir
+	Settings *settings.Settings
+	Config   error // what is wrong with the configuration
+	Tick     *tick.Tick
+	Queue    *queue.Queue
+	Stdin    io.Reader
+	Stdout   io.Writer
+	Stderr   io.Writer
+	Terminal bool // stdout is a terminal
+	Now      func() time.Time
+	Log      *slog.Logger
+	Version  string
+}
+
+// Open makes the folders of the state folder, where they are missing, and what works on them.
+func (a *App) Open(source *settings.Source) error {
+	s := a.Settings
+	dir := s.QueueDir
+	if dir == "" {
+		dir = filepath.Join(string(a.Home), "queue")
+	}
+	items := s.QueueItemsDir
+	if items == "" {
+		items = filepath.Join(dir, "items")
+	}
+	notes := filepath.Join(string(a.Home), "notifications")
+	a.Queue = &queue.Queue{
+		Dirs: queue.Dirs{Items: items, PM: filepath.Join(dir, "pm"), Finished: filepath.Join(dir, "finished"), Bad: filepath.Join(dir, "bad")},
+		Events: &event.Box{New: filepath.Join(notes, "new"), Seen: filepath.Join(notes, "seen"), Owed: filepath.Join(notes, "owed"),
+			Tell: s.NotifyCommand != "", Now: a.Now},
+		Now: a.Now,
+	}
+	a.Tick = &tick.Tick{Home: a.Home, Queue: a.Queue, Settings: s, Source: source, Config: a.Config, Now: a.Now, Log: a.Log}
+	if err := a.Home.Make(); err != nil {
+		return err
+	}
+	return a.Queue.Make()
+}
+
+func (a *App) print(format string, args ...any) error {
+	_, err := fmt.Fprintf(a.Stdout, format, args...)
+	return err
+}
+
+// printJSON prints a value as JSON in which no string has a control character that a terminal would obey.
+func (a *App) printJSON(v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = a.Stdout.Write(append(terminal.JSON(data), '\n'))
+	return err
+}
+
+// table prints rows in columns, the first being the heading; nothing when there are no others.
+func (a *App) table(rows [][]string) error {
+	if len(rows) < 2 {
+		return nil
+	}
+	w := tabwriter.NewWriter(a.Stdout, 0, 8, 2, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			if i > 0 {
+				fmt.Fprint(w, "\t")
+			}
+			fmt.Fprint(w, terminal.Clean(cell))
+		}
+		fmt.Fprintln(w)
+	}
+	return w.Flush()
+}
+
+// find resolves what a user means by an id, a part of one, or an issue reference.
+func (a *App) find(word string) (queue.Entry, *queue.Item, error) {
+	var isIssue func(string) bool
+	if ref, err := issueref.Parse(word, a.Settings.GitServer); err == nil {
+		isIssue = tick.SameIssue(ref.String())
+	}
+	e, err := a.Queue.Resolve(word, isIssue)
+	if err != nil {
+		return e, nil, err
+	}
+	it, err := a.Queue.Load(e)
+	if queue.IsAbsent(err) { // filed between the two
+		if e, err = a.Queue.Find(e.ID); err == nil {
+			it, err = a.Queue.Load(e)
+		}
+	}
+	return e, it, err
+}
+
+// duration prints how long ago or how long a thing is, in at most two units.
+func duration(d time.Duration) string {
+	d = max(d, 0).Round(time.Second)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}

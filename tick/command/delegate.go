@@ -1,0 +1,213 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
+	"kugetsu/slots"
+	"kugetsu/slots/agent"
+)
+
+// New is the flags of what enqueues.
+type New struct {
+	Agent    string `help:"Agent for this item (default: KUGETSU_AGENT)." placeholder:"NAME"`
+	Priority int    `help:"00 runs first, 99 last." default:"50" placeholder:"N"`
+	JSON     bool   `name:"json" help:"Print the item as JSON."`
+}
+
+// Delegate enqueues whatever it is given.
+type Delegate struct {
+	New
+	Now  bool     `name:"tick" help:"Run a tick afterwards: start it now if a slot is free."`
+	Args []string `arg:"" name:"message" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
+}
+
+// Run enqueues. It never asks, never waits for a lock, and prints the id only when the item is durable.
+func (c *Delegate) Run(a *App) error {
+	message, err := a.message(c.Args)
+	if err != nil {
+		return err
+	}
+	ref, message, err := a.reference(c.Args[0], len(c.Args) > 1, message)
+	if err != nil {
+		return err
+	}
+	if err := c.enqueue(a, ref, message); err != nil || !c.Now {
+		return err
+	}
+	return runTick(a, 0)
+}
+
+// message joins the words; a last word - is replaced by what stdin holds, byte for byte.
+func (a *App) message(words []string) (string, error) {
+	if words[len(words)-1] != "-" {
+		return strings.Join(words, " "), nil
+	}
+	data, err := io.ReadAll(io.LimitReader(a.Stdin, queue.MaxMessage+1))
+	if err != nil {
+		return "", fmt.Errorf("read the message from stdin: %w", err)
+	}
+	return strings.Join(append(words[:len(words)-1:len(words)-1], string(data)), " "), nil
+}
+
+// reference finds out which issue a message is about: the first word, if it is a reference and more follows; else the
+// one reference in the message. A zero Ref means the PM agent.
+func (a *App) reference(first string, more bool, message string) (issueref.Ref, string, error) {
+	if more {
+		if ref, err := issueref.Parse(first, a.Settings.GitServer); err == nil {
+			return ref, strings.TrimPrefix(message, first+" "), nil
+		}
+	}
+	found := issueref.Find(message, a.Settings.GitServer)
+	switch len(found) {
+	case 1:
+		return found[0], message, nil
+	case 0:
+		pm, err := a.Home.ReadSession(slots.PMSession)
+		if err != nil || pm != nil {
+			return issueref.Ref{}, message, err
+		}
+		return issueref.Ref{}, "", fault.New(fault.Usage, "name it first: kugetsu delegate owner/repo#12 "+`"what to do"`,
+			"no issue reference, and there is no PM agent to take it")
+	}
+	names := make([]string, len(found))
+	for i, ref := range found {
+		names[i] = ref.String()
+	}
+	return issueref.Ref{}, "", fault.New(fault.Usage, "name the one it is for first",
+		"the message names %d issues: %s", len(found), strings.Join(names, ", "))
+}
+
+// item makes a new item.
+func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*queue.Item, error) {
+	if a.Config != nil {
+		return nil, a.Config
+	}
+	if err := queue.CheckMessage(message); err != nil {
+		return nil, err
+	}
+	if c.Priority < 0 || c.Priority > 99 {
+		return nil, fault.New(fault.Usage, "00 runs first, 50 is the default", "priority %d is not between 0 and 99", c.Priority)
+	}
+	name := c.Agent
+	if name == "" {
+		name = a.Settings.Agent
+	}
+	if _, err := agent.Lookup(name); err != nil {
+		if c.Agent != "" {
+			return nil, fault.New(fault.Usage, "", "%w", err)
+		}
+		return nil, fault.New(fault.Config, "set KUGETSU_AGENT to one of them", "%w", err)
+	}
+	now := a.Now().UTC()
+	return &queue.Item{ID: queue.NewID(now), IssueRef: ref.String(), Agent: name, Message: message, Mode: mode,
+		PendingSince: now, After: []string{}, History: []queue.Run{}}, nil
+}
+
+func (c *New) enqueue(a *App, ref issueref.Ref, message string) error {
+	it, err := c.item(a, ref, message, queue.Auto)
+	if err != nil {
+		return err
+	}
+	lane := queue.Dev
+	if ref.IsZero() {
+		lane = queue.PM
+	}
+	if _, err := a.Queue.Publish(it, lane, c.Priority); err != nil {
+		return err
+	}
+	return c.announce(a, it)
+}
+
+func (c *New) announce(a *App, it *queue.Item) error {
+	if c.JSON {
+		return a.printJSON(listed{Item: it, Priority: c.Priority})
+	}
+	if err := a.print("%s\n", it.ID); err != nil {
+		return err
+	}
+	if a.Terminal && it.State == queue.Pending {
+		fmt.Fprintln(a.Stderr, "it starts with the next tick that finds a free slot; kugetsu tick makes one now")
+	}
+	return nil
+}
+
+// Enqueue is delegate by hand: the reference is not searched for.
+type Enqueue struct {
+	New
+	Ref     string   `arg:"" name:"issue-ref" help:"host/owner/repo#n, owner/repo#n, or the URL of an issue or pull request."`
+	Message []string `arg:"" help:"What to do; - reads it from stdin."`
+}
+
+// Run enqueues.
+func (c *Enqueue) Run(a *App) error {
+	ref, err := a.ref(c.Ref)
+	if err != nil {
+		return err
+	}
+	message, err := a.message(c.Message)
+	if err != nil {
+		return err
+	}
+	return c.enqueue(a, ref, message)
+}
+
+// ref reads a reference. The error asks for exit code 80.
+func (a *App) ref(s string) (issueref.Ref, error) {
+	ref, err := issueref.Parse(s, a.Settings.GitServer)
+	if err != nil {
+		return ref, fault.New(fault.Usage, "owner/repo#12, host/owner/repo#12, or the URL of the issue", "%w", err)
+	}
+	return ref, nil
+}
+
+// Start dispatches a new item now, past the queue.
+type Start struct {
+	New
+	Ref     string   `arg:"" name:"issue-ref" help:"The issue."`
+	Message []string `arg:"" help:"What to do; - reads it from stdin."`
+}
+
+// Run dispatches, or exits 2.
+func (c *Start) Run(a *App) error { return c.dispatch(a, c.Ref, c.Message, queue.Start) }
+
+// Continue dispatches a new item now, in the issue's session.
+type Continue struct {
+	New
+	Ref     string   `arg:"" name:"issue-ref" help:"The issue."`
+	Message []string `arg:"" optional:"" help:"What to do; - reads it from stdin. Without one the agent looks for new comments and finishes."`
+}
+
+// followUp is the message of a continue without one.
+const followUp = "Look for new comments on the issue and its pull request, do what they ask for, and finish what is not finished."
+
+// Run dispatches, or exits 2.
+func (c *Continue) Run(a *App) error {
+	if len(c.Message) == 0 {
+		c.Message = []string{followUp}
+	}
+	return c.dispatch(a, c.Ref, c.Message, queue.Continue)
+}
+
+func (c *New) dispatch(a *App, word string, words []string, mode queue.Mode) error {
+	ref, err := a.ref(word)
+	if err != nil {
+		return err
+	}
+	message, err := a.message(words)
+	if err != nil {
+		return err
+	}
+	it, err := c.item(a, ref, message, mode)
+	if err != nil {
+		return err
+	}
+	if _, err := a.Tick.Dispatch(a.Ctx, it, c.Priority); err != nil {
+		return err
+	}
+	return c.announce(a, it)
+}

@@ -1,0 +1,41 @@
+package command
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"kugetsu/queue/fault"
+	"kugetsu/tick"
+)
+
+// Pause holds the fill.
+type Pause struct {
+	For    time.Duration `help:"Lift it by itself after this long (90m, 8h)." placeholder:"DURATION"`
+	Reason []string      `arg:"" optional:"" help:"Shown by status."`
+}
+
+// Resume lifts a pause.
+type Resume struct{}
+
+// Run holds the fill: what runs goes on, nothing is started.
+func (c *Pause) Run(a *App) error {
+	if c.For < 0 {
+		return fault.New(fault.Usage, "without --for it holds until kugetsu resume", "--for %s is in the past", c.For)
+	}
+	p := tick.Pause{Reason: strings.Join(c.Reason, " ")}
+	if c.For > 0 {
+		until := a.Now().Add(c.For).UTC()
+		p.Until = &until
+	}
+	return tick.WritePause(a.Home, p)
+}
+
+// Run lifts the pause.
+func (c *Resume) Run(a *App) error {
+	was, err := tick.Resume(a.Home)
+	if err == nil && !was {
+		fmt.Fprintln(a.Stderr, "nothing was paused")
+	}
+	return err
+}

@@ -1,0 +1,146 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"kugetsu/queue/fault"
+	"kugetsu/queue/terminal"
+	"kugetsu/slots"
+)
+
+// Logs shows what an agent printed.
+type Logs struct {
+	ID     string `arg:"" optional:"" help:"An id, a part of one, or an issue reference; the newest run without one."`
+	Follow bool   `short:"f" help:"Wait for a run that has not started, and end with it."`
+	Number int    `name:"run" help:"An earlier run than the newest." placeholder:"N"`
+	Raw    bool   `help:"Byte for byte, control characters and all."`
+}
+
+// Run shows the log of a run.
+func (c *Logs) Run(a *App) error {
+	run, err := c.which(a)
+	if err != nil {
+		return err
+	}
+	out := io.Writer(a.Stdout)
+	if !c.Raw {
+		out = terminal.Writer(a.Stdout)
+	}
+	return c.copy(a, run, out)
+}
+
+// which finds the run to show, and waits for it with -f.
+func (c *Logs) which(a *App) (string, error) {
+	if c.ID == "" {
+		run, err := a.Home.NewestRun()
+		if err == nil && run == "" {
+			err = fault.New(fault.Failed, "kugetsu tick starts what waits", "nothing has run yet")
+		}
+		return run, err
+	}
+	e, _, err := a.find(c.ID)
+	if err != nil {
+		return "", err
+	}
+	for {
+		runs, err := a.Home.Runs(e.ID)
+		if err != nil {
+			return "", err
+		}
+		if c.Number > 0 {
+			for _, run := range runs {
+				if run == slots.RunName(e.ID, c.Number) {
+					return run, nil
+				}
+			}
+			return "", fault.New(fault.Failed, "kugetsu queue show "+e.ID, "there is no run %d of %s", c.Number, e.ID)
+		}
+		if len(runs) > 0 {
+			return runs[len(runs)-1], nil
+		}
+		if !c.Follow {
+			return "", fault.New(fault.Failed, "kugetsu logs -f "+e.ID+" waits for it", "%s has not run yet", e.ID)
+		}
+		now, err := a.Queue.Find(e.ID)
+		if err != nil {
+			return "", err
+		}
+		if it, err := a.Queue.Load(now); err == nil && it.State.Settled() {
+			return "", fault.New(fault.Failed, "kugetsu queue show "+e.ID, "%s was settled without a run", e.ID)
+		}
+		select {
+		case <-a.Ctx.Done():
+			return "", fault.New(fault.Failed, "", "interrupted")
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// copy shows a log, and with -f what is added to it until the run has ended.
+func (c *Logs) copy(a *App, run string, out io.Writer) error {
+	var offset int64
+	for {
+		over, err := c.over(a, run) // asked before reading: what was written before the end is then shown
+		if err != nil {
+			return err
+		}
+		n, err := copyFrom(a.Home.LogPath(run), offset, out)
+		if err != nil {
+			return err
+		}
+		offset = n
+		if !c.Follow || over {
+			return nil
+		}
+		select {
+		case <-a.Ctx.Done():
+			return nil
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// over says whether a run has ended: the item has moved on from it.
+func (c *Logs) over(a *App, run string) (bool, error) {
+	marker, err := a.Home.ReadMarker(run)
+	if err != nil || marker.Phase == slots.Ended {
+		return true, err
+	}
+	view, err := a.Tick.Look()
+	if err != nil {
+		return true, err
+	}
+	for _, s := range view.Slots {
+		if s.Held && slots.RunName(s.Item, s.Run) == run {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// copyFrom copies a file from an offset and returns where it ended. A file that became shorter was cut to its newest
+// half; it is shown from where it now begins.
+func copyFrom(path string, offset int64, out io.Writer) (int64, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("log: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("log: %w", err)
+	}
+	if info.Size() < offset {
+		offset = 0
+	}
+	n, err := io.Copy(out, io.NewSectionReader(f, offset, info.Size()-offset))
+	return offset + n, err
+}

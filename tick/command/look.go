@@ -1,0 +1,192 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"kugetsu/queue/spool"
+	"kugetsu/queue/terminal"
+	"kugetsu/slots"
+)
+
+func clean(s string) string { return terminal.Clean(s) }
+
+// Status shows what runs, what waits and why.
+type Status struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run shows it. A bad configuration is shown, and then is the error.
+func (c *Status) Run(a *App) error {
+	view, err := a.Tick.Look()
+	if err != nil {
+		return err
+	}
+	bad, err := spool.List(a.Queue.Bad)
+	if err != nil {
+		return err
+	}
+	if len(bad) > 0 {
+		view.Problem = append(view.Problem, fmt.Sprintf("%d files were set aside in %s", len(bad), a.Queue.Bad))
+	}
+	if c.JSON {
+		return errors.Join(a.printJSON(view), a.Config)
+	}
+	if err := a.print("%d of %d slots taken, %d waiting\n", view.Running, view.Limit, len(view.Waiting)); err != nil {
+		return err
+	}
+	rows := [][]string{{"SLOT", "FOR", "AGENT", "ISSUE", "ITEM", "RUN"}}
+	for _, s := range view.Slots {
+		if s.Item == "" && !s.Held {
+			continue
+		}
+		since := ""
+		if s.Since != nil {
+			since = duration(a.Now().Sub(*s.Since))
+		}
+		if !s.Held {
+			since = "ended"
+		}
+		rows = append(rows, []string{s.Slot, since, s.Agent, issueOrPM(s.IssueRef), s.Item, fmt.Sprint(s.Run)})
+	}
+	errs := []error{a.table(rows)}
+	rows = [][]string{{"WAITING", "PRI", "SINCE", "ISSUE", "WHY"}}
+	for _, w := range view.Waiting {
+		if len(rows) > 10 {
+			errs = append(errs, a.table(rows), a.print("and %d more: kugetsu queue list\n", len(view.Waiting)-10))
+			rows = nil
+			break
+		}
+		why := w.Why
+		if why == "" {
+			why = view.Why
+		}
+		if why == "" {
+			why = "the next tick starts it"
+		}
+		rows = append(rows, []string{w.Item, fmt.Sprintf("%02d", w.Priority), duration(a.Now().Sub(w.Since)), issueOrPM(w.IssueRef), why})
+	}
+	errs = append(errs, a.table(rows))
+	if view.Why != "" {
+		errs = append(errs, a.print("nothing more starts: %s\n", clean(view.Why)))
+	}
+	last := "never"
+	if view.Last != nil {
+		last = duration(a.Now().Sub(*view.Last)) + " ago"
+	}
+	errs = append(errs, a.print("last tick: %s\n", last))
+	for _, p := range view.Problem {
+		errs = append(errs, a.print("problem: %s\n", clean(p)))
+	}
+	return errors.Join(append(errs, a.Config)...)
+}
+
+// List shows the sessions.
+type List struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// shown is a session as --json shows it.
+type shown struct {
+	Name string `json:"session"`
+	*slots.Session
+	Running bool `json:"running"`
+}
+
+// Run lists the sessions. Whether one runs is derived from the slots.
+func (c *List) Run(a *App) error {
+	names, err := a.Home.Sessions()
+	if err != nil {
+		return err
+	}
+	view, err := a.Tick.Look()
+	if err != nil {
+		return err
+	}
+	running := map[string]bool{}
+	for _, s := range view.Slots {
+		running[s.Session] = running[s.Session] || s.Held
+	}
+	list := []shown{}
+	var errs []error
+	for _, name := range names {
+		s, err := a.Home.ReadSession(name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if s != nil {
+			list = append(list, shown{name, s, running[name]})
+		}
+	}
+	if c.JSON {
+		return errors.Join(append(errs, a.printJSON(list))...)
+	}
+	rows := [][]string{{"ISSUE", "STATE", "BRANCH", "AGENT", "USED", "WORKTREE"}}
+	for _, s := range list {
+		state := "idle"
+		if s.Running {
+			state = "running"
+		}
+		rows = append(rows, []string{issueOrPM(s.IssueRef), state, s.Branch, s.Agent, ago(a.Now(), s.LastUsedAt), s.Worktree})
+	}
+	return errors.Join(append(errs, a.table(rows))...)
+}
+
+func ago(now, t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return duration(now.Sub(t)) + " ago"
+}
+
+// NotifyList shows events.
+type NotifyList struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run lists the events that were not cleared.
+func (c *NotifyList) Run(a *App) error {
+	events, bad, err := a.Queue.Events.List()
+	if err != nil {
+		return err
+	}
+	if bad > 0 {
+		fmt.Fprintf(a.Stderr, "%d files in %s are no events\n", bad, a.Queue.Events.New)
+	}
+	if c.JSON {
+		if events == nil {
+			return a.print("[]\n")
+		}
+		return a.printJSON(events)
+	}
+	rows := [][]string{{"TIME", "EVENT", "ISSUE", "ITEM", "TEXT"}}
+	for _, ev := range events {
+		rows = append(rows, []string{ev.At.Local().Format("01-02 15:04:05"), string(ev.Type), ev.IssueRef, ev.Item, short(ev.Text, 70)})
+	}
+	return a.table(rows)
+}
+
+// NotifyClear marks events as seen.
+type NotifyClear struct{}
+
+// Run clears them.
+func (c *NotifyClear) Run(a *App) error {
+	n, err := a.Queue.Events.Clear()
+	return errors.Join(err, a.print("%d cleared\n", n))
+}
+
+// Version prints what this is.
+type Version struct{}
+
+// Run prints the version.
+func (c *Version) Run(a *App) error { return a.print("kugetsu %s\n", a.Version) }
+
+// Run is a runner: hidden, forked by a tick.
+type Run struct {
+	Name string `arg:"" name:"run" help:"<item>.<n>"`
+}
+
+// Run runs the agent of one run.
+func (c *Run) Run(a *App) error { return slots.Run(a.Ctx, a.Home, c.Name) }

@@ -1,0 +1,195 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/terminal"
+	"kugetsu/tick"
+)
+
+// Tick is one pass.
+type Tick struct {
+	DryRun bool `help:"Say what a pass would do and why it would not, and do nothing."`
+	Drain  bool `help:"Stay in the foreground until nothing is left to run. Exits 0 when all completed, 1 when something is an error, 75 when only held work remains."`
+	JSON   bool `name:"json" help:"Print JSON."`
+	Wait   bool `hidden:"" help:"Wait for the lock: the last act of a runner."`
+}
+
+// waitForLock is how long a runner's tick waits: well above what a pass takes.
+const waitForLock = 60 * time.Second
+
+// Run does the pass.
+func (c *Tick) Run(a *App) error {
+	switch {
+	case c.DryRun:
+		return c.dryRun(a)
+	case c.Drain:
+		return c.drain(a)
+	}
+	wait := time.Duration(0)
+	if c.Wait {
+		wait = waitForLock
+	}
+	report, err := a.Tick.Run(a.Ctx, wait)
+	if errors.Is(err, tick.ErrLocked) {
+		a.Log.Debug("another pass is under way")
+		return nil
+	}
+	if c.JSON {
+		err = errors.Join(a.printJSON(report), err)
+	}
+	return errors.Join(err, a.Config)
+}
+
+func runTick(a *App, wait time.Duration) error {
+	_, err := a.Tick.Run(a.Ctx, wait)
+	if errors.Is(err, tick.ErrLocked) {
+		return nil
+	}
+	return err
+}
+
+func (c *Tick) dryRun(a *App) error {
+	view, err := a.Tick.Look()
+	if err != nil {
+		return err
+	}
+	plan := a.Tick.Plan(view)
+	if c.JSON {
+		return errors.Join(a.printJSON(map[string]any{"plan": plan, "view": view}), a.Config)
+	}
+	for _, line := range plan {
+		if err := a.print("%s\n", terminal.Clean(line)); err != nil {
+			return err
+		}
+	}
+	return a.Config
+}
+
+// drain makes passes until nothing is left, telling on stderr what happens. It is for CI and for a terminal; the
+// runners' own ticks refill the slots, so it mostly watches.
+func (c *Tick) drain(a *App) error {
+	watched := map[string]queue.State{}
+	failed := 0
+	last := time.Time{}
+	for {
+		if time.Since(last) > tickEvery || a.somethingEnded() {
+			last = time.Now()
+			if err := runTick(a, 0); err != nil {
+				return errors.Join(err, a.Config)
+			}
+		}
+		live, running, err := c.progress(a, watched, &failed)
+		if err != nil {
+			return err
+		}
+		if live == 0 {
+			break
+		}
+		if running == 0 {
+			view, err := a.Tick.Look()
+			if err != nil {
+				return err
+			}
+			if view.Running == 0 && (view.Why != "" || a.Config != nil) {
+				return errors.Join(a.Config, fault.New(fault.Temp, "kugetsu resume lifts a pause", "%d items are held: %s", live, view.Why))
+			}
+		}
+		select {
+		case <-a.Ctx.Done():
+			return fault.New(fault.Failed, "kugetsu tick --drain watches again", "interrupted; what runs goes on")
+		case <-time.After(pollEvery):
+		}
+	}
+	if failed > 0 {
+		return fault.New(fault.Failed, "kugetsu queue list --state error", "%d of %d ended in an error", failed, len(watched))
+	}
+	return nil
+}
+
+// somethingEnded says whether a slot names a run that nobody holds any more.
+func (a *App) somethingEnded() bool {
+	view, err := a.Tick.Look()
+	if err != nil {
+		return true
+	}
+	for _, s := range view.Slots {
+		if s.Item != "" && !s.Held {
+			return true
+		}
+	}
+	return false
+}
+
+// progress tells what changed since it was called last, of all items that were ever live meanwhile.
+func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (live, running int, err error) {
+	for _, lane := range queue.Lanes {
+		entries, err := a.Queue.Live(lane)
+		if err != nil {
+			return 0, 0, err
+		}
+		for _, e := range entries {
+			if _, known := watched[e.ID]; !known {
+				watched[e.ID] = ""
+			}
+		}
+	}
+	for id, before := range watched {
+		if before.Settled() {
+			continue
+		}
+		e, err := a.Queue.Find(id)
+		if queue.IsAbsent(err) { // set aside, or cleared
+			watched[id] = queue.Errored
+			*failed++
+			continue
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+		it, err := a.Queue.Load(e)
+		if queue.IsAbsent(err) {
+			live++ // it moves just now
+			continue
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+		if it.State != before {
+			c.tell(a, it, before)
+			watched[id] = it.State
+		}
+		switch it.State {
+		case queue.Notified:
+			live, running = live+1, running+1
+		case queue.Pending:
+			live++
+		case queue.Errored:
+			*failed++
+		}
+	}
+	return live, running, nil
+}
+
+func (c *Tick) tell(a *App, it *queue.Item, before queue.State) {
+	what := map[queue.State]string{queue.Pending: "waiting", queue.Notified: "running", queue.Completed: "completed", queue.Errored: "error"}[it.State]
+	text := short(it.Message, 60)
+	if n := len(it.History); n > 0 && it.State != queue.Notified {
+		text = lastLine(it.History[n-1].Summary)
+		if it.State == queue.Pending {
+			what = "retry"
+		}
+	}
+	fmt.Fprintf(a.Stderr, "%s  %-9s  %s  %s\n", a.Now().Format("15:04:05"), what, clean(issueOrPM(it.IssueRef)), clean(text))
+}
+
+// lastLine is where an agent says how it went.
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return short(s[strings.LastIndex(s, "\n")+1:], 60)
+}

@@ -1,0 +1,197 @@
+package tick
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
+	"kugetsu/slots"
+	"kugetsu/slots/proc"
+)
+
+// LockWait is how long the commands that act on an item wait for tick.lock.
+const LockWait = 10 * time.Second
+
+// Dispatch hands a new item to a runner at once, past the queue: start and continue. The same lock, the same count and
+// the same steps as a pass. The error asks for exit code 2 when there is no place for it; then nothing was enqueued.
+func (t *Tick) Dispatch(ctx context.Context, it *queue.Item, priority int) (Report, error) {
+	var report Report
+	if t.Config != nil {
+		return report, t.Config
+	}
+	err := t.Locked(ctx, LockWait, func() error {
+		k, reconcileErr := t.reconcile(ctx, &report)
+		if reconcileErr != nil {
+			t.Log.Warn("reconcile", "err", reconcileErr) // what is unknown counts as held
+		}
+		why, err := t.closed()
+		if err != nil {
+			return err
+		}
+		if why != "" {
+			return fault.New(fault.Temp, "kugetsu resume lifts a pause; kugetsu delegate enqueues", "nothing is started: %s", why)
+		}
+		if it.Mode == queue.Start {
+			if err := t.isNew(it); err != nil {
+				return err
+			}
+		}
+		return t.dispatch(ctx, it, priority, k, &report)
+	})
+	if errors.Is(err, ErrLocked) {
+		return report, Busy()
+	}
+	return report, err
+}
+
+// isNew refuses to start an issue that is worked on already.
+func (t *Tick) isNew(it *queue.Item) error {
+	session, err := sessionOf(it)
+	if err != nil {
+		return err
+	}
+	s, err := t.Home.ReadSession(session)
+	if err != nil {
+		return err
+	}
+	if s != nil {
+		return fault.New(fault.Failed, "kugetsu continue "+it.IssueRef+" goes on in it", "%s has a session already", it.IssueRef)
+	}
+	e, err := t.Queue.Resolve(it.IssueRef, SameIssue(it.IssueRef))
+	if err != nil {
+		return nil // no item has it
+	}
+	if _, live := t.Queue.Lane(e); live {
+		return fault.New(fault.Failed, "kugetsu queue wait "+e.ID, "%s is in the queue already, as %s", it.IssueRef, e.ID)
+	}
+	return nil
+}
+
+// SameIssue says of a reference whether it means the same issue as another.
+func SameIssue(ref string) func(string) bool {
+	want, err := parseRef(ref)
+	return func(other string) bool {
+		got, otherErr := parseRef(other)
+		return err == nil && otherErr == nil && got.Session() == want.Session()
+	}
+}
+
+// parseRef reads a reference in the form that items keep. It names its host, which may be one without a dot that was the
+// default when the item was enqueued.
+func parseRef(ref string) (issueref.Ref, error) {
+	host, _, _ := strings.Cut(ref, "/")
+	r, err := issueref.Parse(ref, host)
+	if err == nil && r.String() != ref {
+		return r, fmt.Errorf("%q does not name its host", ref)
+	}
+	return r, err
+}
+
+func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *taken, report *Report) error {
+	noPlace := func(why string) error {
+		return fault.New(fault.NoSlot, "kugetsu delegate enqueues it instead", "%s", why)
+	}
+	lane := queue.Dev
+	if t.full(lane, k) {
+		return noPlace(fmt.Sprintf("no free slot: %d of %d are taken", k.dev, t.Settings.MaxAgents))
+	}
+	session, err := sessionOf(it)
+	if err != nil {
+		return err
+	}
+	busy := noPlace("another run works on " + it.IssueRef)
+	if k.sessions[session] {
+		return busy
+	}
+	repos, err := readRepos(t.Home)
+	if err != nil {
+		return err
+	}
+	p, err := t.take(ctx, lane, session, k, report)
+	switch {
+	case errors.Is(err, errNoSlot):
+		return noPlace("no free slot")
+	case err != nil:
+		return err
+	case p == nil:
+		return busy
+	}
+	defer p.close()
+	// Published only now that it has a place: whoever is refused leaves nothing behind. From here on a crash leaves a
+	// pending item, which the next pass starts.
+	e, err := t.Queue.Publish(it, lane, priority)
+	if err != nil {
+		return err
+	}
+	return t.hand(p, e, it, k, repos, report)
+}
+
+// Cancel ends an item for good. A pending one is settled here and now. A running one is marked, so that however its run
+// ends it is not retried, and its runner is told; true means that the caller should wait for it to end.
+func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) {
+	err = t.Locked(ctx, LockWait, func() error {
+		var report Report
+		if _, err := t.reconcile(ctx, &report); err != nil {
+			t.Log.Warn("reconcile", "err", err)
+		}
+		e, it, err := t.item(id)
+		if err != nil {
+			return err
+		}
+		switch it.State {
+		case queue.Pending:
+			if err := t.Queue.Cancel(e, it); err != nil {
+				return err
+			}
+			_, err = t.Queue.File(e)
+			return err
+		case queue.Notified:
+			running = true
+			run := slots.RunName(it.ID, it.Runs)
+			// The mark first: a runner that is told looks for it, and one that dies of the signal leaves it behind.
+			if err := t.Home.MarkCancelled(run); err != nil {
+				return err
+			}
+			if it.ForkPID != nil && !proc.Signal(*it.ForkPID, run, syscall.SIGTERM) {
+				t.Log.Debug("the runner is gone or cannot be told; it looks for the mark by itself", "run", run)
+			}
+			return nil
+		}
+		return fault.New(fault.Failed, "kugetsu queue show "+it.ID, "%s is %s already", it.ID, it.State)
+	})
+	if errors.Is(err, ErrLocked) {
+		return false, Busy()
+	}
+	return running, err
+}
+
+// Retry puts a settled item back into the queue, its attempts begun anew, its worktree and conversation kept.
+func (t *Tick) Retry(ctx context.Context, id string) error {
+	err := t.Locked(ctx, LockWait, func() error {
+		var report Report
+		// A slot may still name the item's last run; that must be settled before the item moves.
+		k, err := t.reconcile(ctx, &report)
+		if err != nil {
+			t.Log.Warn("reconcile", "err", err)
+		}
+		e, it, err := t.item(id)
+		if err != nil {
+			return err
+		}
+		if _, live := t.Queue.Lane(e); live || k.items[id] {
+			return fault.New(fault.Failed, "kugetsu queue wait "+it.ID, "%s is %s: only what is settled can be retried", it.ID, it.State)
+		}
+		_, err = t.Queue.Retry(e, it)
+		return err
+	})
+	if errors.Is(err, ErrLocked) {
+		return Busy()
+	}
+	return err
+}

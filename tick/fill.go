@@ -1,0 +1,347 @@
+package tick
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+
+	"kugetsu/queue"
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+)
+
+// fill hands pending items to free slots, in the order of their names, one after the other. It reads items only until
+// the slots are full.
+func (t *Tick) fill(ctx context.Context, k *taken, report *Report) error {
+	why, err := t.closed()
+	if err != nil || why != "" {
+		report.Why = append(report.Why, why)
+		return err
+	}
+	repos, err := readRepos(t.Home)
+	if err != nil {
+		report.Why = append(report.Why, err.Error())
+		return err
+	}
+	var errs []error
+	for _, lane := range queue.Lanes {
+		errs = append(errs, t.fillLane(ctx, lane, k, repos, report))
+	}
+	return errors.Join(errs...)
+}
+
+// closed says why nothing may be started at all, or "".
+func (t *Tick) closed() (string, error) {
+	if t.Config != nil {
+		return t.Config.Error(), nil // reported by the caller, who knows the exit code
+	}
+	pause, err := ReadPause(t.Home, t.Now())
+	switch {
+	case err != nil:
+		return "", err
+	case pause != nil:
+		return pause.String(), nil
+	case t.Settings.MaxAgents == 0:
+		return "MAX_CONCURRENT_AGENTS is 0: what runs ends, nothing starts", nil
+	}
+	return "", nil
+}
+
+// full says that a lane has no free place.
+func (t *Tick) full(lane queue.Lane, k *taken) bool {
+	if lane == queue.PM {
+		return k.slots[slots.PMSlot]
+	}
+	return k.dev >= t.Settings.MaxAgents
+}
+
+func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, k *taken, repos repos, report *Report) error {
+	if t.full(lane, k) {
+		return nil
+	}
+	errs := []error{t.setStraysAside(lane)}
+	entries, err := t.Queue.Live(lane)
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	for _, e := range entries {
+		if t.full(lane, k) {
+			break
+		}
+		if ctx.Err() != nil {
+			return errors.Join(append(errs, context.Cause(ctx))...)
+		}
+		it, err := t.meet(ctx, e, k, report)
+		if err == nil && it != nil && t.waits(it, k) == "" {
+			err = t.start(ctx, lane, e, it, k, repos, report)
+		}
+		if errors.Is(err, errNoSlot) { // all are taken after all: nothing to complain about
+			break
+		}
+		if errors.Is(err, errStop) {
+			errs = append(errs, err)
+			break
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// errStop is wrapped by the error that another item would meet as well: no slot, no process, no disk.
+var errStop = errors.New("nothing more is started")
+
+// errNoSlot is wrapped when every slot turned out to be taken.
+var errNoSlot = errors.New("no free slot")
+
+func (t *Tick) setStraysAside(lane queue.Lane) error {
+	strays, err := t.Queue.Strays(lane)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, path := range strays {
+		errs = append(errs, t.setAside(path, fmt.Errorf("its name is not that of an item")))
+	}
+	return errors.Join(errs...)
+}
+
+// setAside moves a bad file away. That is an error too: the pass exits 75, so that cron tells somebody.
+func (t *Tick) setAside(path string, why error) error {
+	if err := t.Queue.SetAside(path, why); err != nil {
+		return err
+	}
+	return &spool.Error{Op: "set aside", Path: path, Err: why}
+}
+
+// meet reads an item that lies in a lane and mends what a crash left of it; the item is returned if it is pending.
+func (t *Tick) meet(ctx context.Context, e queue.Entry, k *taken, report *Report) (*queue.Item, error) {
+	it, err := t.Queue.Load(e)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // moved by nobody but us; a file system that is slow to tell, say
+		return nil, nil
+	case errors.Is(err, spool.ErrBad):
+		return nil, t.setAside(e.Path, err)
+	case err != nil:
+		return nil, err
+	}
+	if k.items[it.ID] || k.unknown && it.State != queue.Pending {
+		return nil, nil // a slot names it, or one that could not be read may
+	}
+	switch it.State {
+	case queue.Pending:
+		return it, nil
+	case queue.Notified:
+		return nil, t.settleUnnamed(ctx, e, it, report)
+	default: // settled, not filed, and the slot that named it is gone: or a retry that did not come to be
+		_, err := t.Queue.File(e)
+		return nil, err
+	}
+}
+
+// settleUnnamed settles a notified item that no slot names: a slot file was lost. Its session's lock is part of its
+// lease; while that is held the run is alive.
+func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item, report *Report) error {
+	session, err := sessionOf(it)
+	if err != nil {
+		return t.setAside(e.Path, err)
+	}
+	lock, err := slots.TryLockPatiently(t.Home.SessionLock(session))
+	if errors.Is(err, slots.ErrBusy) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := t.endMarked(ctx, slots.RunName(it.ID, it.Runs)); err != nil {
+		return err
+	}
+	if err := t.settle(ctx, e, it, "", report); err != nil {
+		return err
+	}
+	if it.State.Settled() {
+		_, err = t.Queue.File(e)
+	}
+	return err
+}
+
+// sessionOf is the name of the session an item works in. The error wraps spool.ErrBad for a reference that is none.
+func sessionOf(it *queue.Item) (string, error) {
+	if it.IssueRef == "" {
+		return slots.PMSession, nil
+	}
+	ref, err := parseRef(it.IssueRef)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %w", it.ID, spool.ErrBad, err)
+	}
+	return ref.Session(), nil
+}
+
+// waits says why a pending item is not eligible now, or "". Fill and the listings use the same rule.
+func (t *Tick) waits(it *queue.Item, k *taken) string {
+	if !it.Ready(t.Now()) {
+		return "not before " + it.NotBefore.Local().Format("2006-01-02 15:04:05")
+	}
+	session, err := sessionOf(it)
+	if err != nil {
+		return err.Error()
+	}
+	if k.sessions[session] {
+		return "another run works on this issue"
+	}
+	return ""
+}
+
+// start finds a slot for an item and hands it over.
+func (t *Tick) start(ctx context.Context, lane queue.Lane, e queue.Entry, it *queue.Item, k *taken, repos repos, report *Report) error {
+	session, err := sessionOf(it)
+	if err != nil {
+		return t.setAside(e.Path, err)
+	}
+	p, err := t.take(ctx, lane, session, k, report)
+	if err != nil || p == nil {
+		return err
+	}
+	defer p.close()
+	return t.hand(p, e, it, k, repos, report)
+}
+
+// place is a slot and a session, both locked by this pass.
+type place struct {
+	name           string // of the slot
+	session        string
+	slot, sessLock *slots.Lock
+}
+
+// close gives up this pass's hold. The runner, if there is one, keeps its own. The session's lock goes first: whoever
+// finds the slot free finds the session free as well.
+func (p *place) close() {
+	_ = p.sessLock.Close()
+	_ = p.slot.Close()
+}
+
+// take locks a free slot and then the session, in this order as everywhere. It returns nil when the session is busy,
+// and an error that wraps errStop when there is no slot.
+//
+// Slots are tried from 1 to today's limit, so the kernel bounds the agents even if another pass were under way.
+func (t *Tick) take(ctx context.Context, lane queue.Lane, session string, k *taken, report *Report) (*place, error) {
+	names := []string{slots.PMSlot}
+	if lane == queue.Dev {
+		names = names[:0]
+		for n := 1; n <= t.Settings.MaxAgents; n++ {
+			names = append(names, strconv.Itoa(n))
+		}
+	}
+	for _, name := range names {
+		if k.slots[name] {
+			continue
+		}
+		lock, err := slots.TryLockPatiently(t.Home.SlotLock(name))
+		if err == nil {
+			// An intent is never overwritten: one that appeared since reconcile is settled first.
+			_, held, settleErr := t.settleSlot(ctx, name, report)
+			if settleErr == nil && !held {
+				return t.takeSession(name, lock, session)
+			}
+			_ = lock.Close()
+			err = settleErr
+			if err == nil {
+				err = slots.ErrBusy
+			}
+		}
+		k.hold(name, nil)
+		if !errors.Is(err, slots.ErrBusy) {
+			return nil, fmt.Errorf("slot %s: %w: %w", name, errStop, err)
+		}
+		if t.full(lane, k) {
+			break
+		}
+	}
+	return nil, fmt.Errorf("%w: %w", errNoSlot, errStop)
+}
+
+func (t *Tick) takeSession(name string, lock *slots.Lock, session string) (*place, error) {
+	sess, err := slots.TryLockPatiently(t.Home.SessionLock(session))
+	if err == nil {
+		return &place{name: name, session: session, slot: lock, sessLock: sess}, nil
+	}
+	_ = lock.Close()
+	if errors.Is(err, slots.ErrBusy) {
+		return nil, nil
+	}
+	return nil, err
+}
+
+// hand gives an item to a runner. The order of the steps is what makes it safe to die between any two of them:
+//
+//	a. the intent: from here on the slot tells the next tick which run to look for
+//	b. the run folder with its bare marker: one winner per run number, ever
+//	c. the runner, which has the lease from birth and waits at its gate
+//	d. the item becomes notified: one write
+//	e. the task, through the gate: no agent ever runs that is not on record
+//
+// Nothing is rolled back when a step fails: whether the runner exists may not be known. The next reconcile decides from
+// the lease and the marker.
+func (t *Tick) hand(p *place, e queue.Entry, it *queue.Item, k *taken, repos repos, report *Report) error {
+	task, err := t.task(it, p.session, repos)
+	if err != nil {
+		return err
+	}
+	env, err := t.environ()
+	if err != nil {
+		return err
+	}
+	in := slots.Intent{Item: it.ID, Run: it.Runs + 1, Session: p.session, Boot: slots.BootID()}
+	run := in.RunName()
+	if err := t.Home.WriteIntent(p.name, in); err != nil { // a.
+		k.hold(p.name, nil)
+		return stop(run, err)
+	}
+	k.hold(p.name, &in)
+	if err := t.Home.ClaimRun(run); err != nil { // b.
+		if errors.Is(err, fs.ErrExist) {
+			return t.claimed(p, in, it)
+		}
+		return stop(run, err)
+	}
+	pid, gate, err := t.Home.Launch(run, p.slot, p.sessLock, env) // c.
+	if err != nil {
+		return stop(run, err)
+	}
+	defer gate.Close()
+	if err := t.Queue.Notify(e, it, in.Run, pid); err != nil { // d.
+		return stop(run, err)
+	}
+	task.Run = in.Run
+	if err := gate.Send(task); err != nil { // e.
+		return stop(run, err)
+	}
+	report.Started = append(report.Started, Started{Item: it.ID, IssueRef: it.IssueRef, Run: in.Run, Slot: p.name})
+	t.Log.Info("started", "item", it.ID, "issue", it.IssueRef, "run", in.Run, "slot", p.name)
+	return nil
+}
+
+func stop(run string, err error) error { return fmt.Errorf("%s: %w: %w", run, errStop, err) }
+
+// claimed deals with a run folder that is there already. If the item has moved on, another pass (without the lock) was
+// faster: the intent is taken back and all is well. If it has not, the folder was left by a pass whose slot file was
+// lost, and nothing ran in it, since the item was never notified: it is removed, and the next pass begins anew.
+func (t *Tick) claimed(p *place, in slots.Intent, it *queue.Item) error {
+	_, now, err := t.item(it.ID)
+	if err != nil && !queue.IsAbsent(err) {
+		return err // the intent stays: the next reconcile decides
+	}
+	marker, err := t.Home.ReadMarker(in.RunName())
+	if err != nil {
+		return err
+	}
+	untouched := marker.Phase == slots.Missing || marker.Phase == slots.Exit
+	if now != nil && now.State == queue.Pending && now.Runs == it.Runs && untouched {
+		if err := t.Home.DropRun(in.RunName()); err != nil {
+			return err
+		}
+	}
+	return t.Home.Empty(p.name)
+}

@@ -1,0 +1,161 @@
+package tick
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/slots"
+)
+
+// View is what can be seen without changing anything: status, the listings and the dry run are made of it.
+type View struct {
+	Slots   []SlotView `json:"slots"`
+	Running int        `json:"running"`   // slots of dev agents that are held
+	Limit   int        `json:"limit"`     // MAX_CONCURRENT_AGENTS
+	Waiting []Waiting  `json:"waiting"`   // pending items in run order
+	Why     string     `json:"why"`       // why nothing starts, "" when something may
+	Last    *time.Time `json:"last_tick"` // when the last pass began
+	Problem []string   `json:"problems"`  // what somebody should look at
+	taken   *taken
+}
+
+// SlotView is one slot.
+type SlotView struct {
+	Slot     string     `json:"slot"`
+	Held     bool       `json:"held"`
+	Item     string     `json:"item,omitempty"`
+	IssueRef string     `json:"issue_ref,omitempty"`
+	Agent    string     `json:"agent,omitempty"`
+	Run      int        `json:"run,omitempty"`
+	Session  string     `json:"session,omitempty"`
+	Since    *time.Time `json:"since,omitempty"` // handed to a runner
+}
+
+// Waiting is a pending item.
+type Waiting struct {
+	Item     string     `json:"item"`
+	IssueRef string     `json:"issue_ref"`
+	Lane     queue.Lane `json:"lane"`
+	Priority int        `json:"priority"`
+	Since    time.Time  `json:"pending_since"`
+	Why      string     `json:"why"` // it is not eligible now; "" when it only waits for a slot
+}
+
+// Look probes every slot with a shared lock, for an instant, and reads the live items. No lock is needed: what is seen
+// may be over by the time it is shown.
+func (t *Tick) Look() (*View, error) {
+	v := &View{Limit: t.Settings.MaxAgents, taken: newTaken(), Slots: []SlotView{}, Waiting: []Waiting{}, Problem: []string{}}
+	names, err := t.Home.Names()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		v.Slots = append(v.Slots, t.lookSlot(name, v))
+	}
+	v.Running = v.taken.dev
+	for _, lane := range queue.Lanes {
+		if err := t.lookLane(lane, v); err != nil {
+			return nil, err
+		}
+	}
+	if v.Why, err = t.closed(); err != nil {
+		v.Problem = append(v.Problem, err.Error())
+	}
+	if v.Why == "" && v.Running >= v.Limit {
+		v.Why = fmt.Sprintf("all %d slots are taken", v.Limit)
+	}
+	last, err := LastPass(t.Home)
+	if err != nil {
+		return nil, err
+	}
+	if !last.IsZero() {
+		v.Last = &last
+	}
+	return v, nil
+}
+
+func (t *Tick) lookSlot(name string, v *View) SlotView {
+	s := SlotView{Slot: name}
+	in, err := t.Home.ReadIntent(name)
+	if err != nil {
+		v.problem("slot %s: %v", name, err)
+	}
+	if s.Held, err = slots.Held(t.Home.SlotLock(name)); err != nil {
+		v.problem("slot %s: %v", name, err)
+		s.Held = true
+	}
+	if s.Held {
+		v.taken.hold(name, in)
+	}
+	if in == nil {
+		return s
+	}
+	s.Item, s.Run, s.Session = in.Item, in.Run, in.Session
+	if _, it, err := t.item(in.Item); err == nil {
+		s.IssueRef, s.Agent, s.Since = it.IssueRef, it.Agent, it.NotifiedAt
+	}
+	return s
+}
+
+func (t *Tick) lookLane(lane queue.Lane, v *View) error {
+	entries, err := t.Queue.Live(lane)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		it, err := t.Queue.Load(e)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			v.problem("%v", err)
+		case it.State == queue.Pending && !v.taken.items[it.ID]:
+			v.Waiting = append(v.Waiting, Waiting{Item: it.ID, IssueRef: it.IssueRef, Lane: lane, Priority: e.Priority,
+				Since: it.PendingSince, Why: t.waits(it, v.taken)})
+		}
+	}
+	return nil
+}
+
+func (v *View) problem(format string, args ...any) {
+	v.Problem = append(v.Problem, fmt.Sprintf(format, args...))
+}
+
+// Plan says, a line each, what a pass would do now.
+func (t *Tick) Plan(v *View) []string {
+	var plan []string
+	for _, s := range v.Slots {
+		if s.Item != "" && !s.Held {
+			plan = append(plan, fmt.Sprintf("would settle run %d of %s %s", s.Run, s.Item, s.IssueRef))
+		}
+	}
+	free := v.Limit - v.Running
+	pm := !v.taken.slots[slots.PMSlot]
+	sessions := map[string]bool{}
+	for _, w := range v.Waiting {
+		why := w.Why
+		session, _ := sessionOf(&queue.Item{IssueRef: w.IssueRef})
+		switch {
+		case why != "":
+		case v.Why != "" && (free > 0 || w.Lane == queue.PM):
+			why = v.Why
+		case sessions[session]:
+			why = "an item before it works on this issue"
+		case w.Lane == queue.PM && pm:
+			pm = false
+		case w.Lane == queue.Dev && free > 0:
+			free--
+		default:
+			why = "no free slot"
+		}
+		if why == "" {
+			sessions[session] = true
+			plan = append(plan, fmt.Sprintf("would start %s %s", w.Item, w.IssueRef))
+		} else {
+			plan = append(plan, fmt.Sprintf("would not start %s %s: %s", w.Item, w.IssueRef, why))
+		}
+	}
+	return plan
+}

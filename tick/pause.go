@@ -1,0 +1,70 @@
+package tick
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+)
+
+// Pause is the file paused: while it is there nothing is started. What runs goes on.
+type Pause struct {
+	Until  *time.Time `json:"until"` // nil: until resume
+	Reason string     `json:"reason"`
+}
+
+// String says it for status and for a tick's report.
+func (p *Pause) String() string {
+	text := "paused"
+	if p.Until != nil {
+		text += " until " + p.Until.Local().Format("2006-01-02 15:04:05")
+	}
+	if p.Reason != "" {
+		text += ": " + p.Reason
+	}
+	return text
+}
+
+func pausePath(home slots.Dir) string { return filepath.Join(string(home), "paused") }
+
+// ReadPause is the pause in force, nil for none. A file that cannot be understood pauses: somebody meant it to.
+func ReadPause(home slots.Dir, now time.Time) (*Pause, error) {
+	data, err := spool.Read(pausePath(home))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil && !errors.Is(err, spool.ErrBad) {
+		return nil, err
+	}
+	p := &Pause{}
+	if len(data) > 0 && json.Unmarshal(data, p) != nil {
+		p = &Pause{}
+	}
+	if p.Until != nil && !now.Before(*p.Until) {
+		return nil, nil
+	}
+	return p, nil
+}
+
+// WritePause holds the fill.
+func WritePause(home slots.Dir, p Pause) error {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("pause: %w", err)
+	}
+	return spool.Write(pausePath(home), append(data, '\n'))
+}
+
+// Resume lifts the hold; false when there was none.
+func Resume(home slots.Dir) (bool, error) {
+	there, err := spool.Exists(pausePath(home))
+	if err != nil || !there {
+		return false, err
+	}
+	return true, spool.Remove(pausePath(home))
+}

@@ -1,0 +1,280 @@
+package tick
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+	"kugetsu/slots/agent"
+	"kugetsu/slots/proc"
+)
+
+// taken is what the slots hold, as a pass knows it.
+type taken struct {
+	dev      int             // slots of dev agents that are held, or not known to be free
+	slots    map[string]bool // the same by name, with the PM's
+	items    map[string]bool // that a slot names
+	sessions map[string]bool // that a slot names
+	unknown  bool            // a slot names something that could not be read
+}
+
+func (k *taken) hold(slot string, in *slots.Intent) {
+	if !k.slots[slot] {
+		k.slots[slot] = true
+		if slot != slots.PMSlot {
+			k.dev++
+		}
+	}
+	if in == nil {
+		return
+	}
+	k.items[in.Item] = true
+	k.sessions[in.Session] = true
+}
+
+func newTaken() *taken {
+	return &taken{slots: map[string]bool{}, items: map[string]bool{}, sessions: map[string]bool{}}
+}
+
+// reconcile looks at every slot there is, also beyond today's limit, and settles what ended. It reads one item per slot
+// and never the queue. What it cannot know counts as held.
+func (t *Tick) reconcile(ctx context.Context, report *Report) (*taken, error) {
+	k := newTaken()
+	names, err := t.Home.Names()
+	if err != nil {
+		k.unknown = true
+		return k, err
+	}
+	var errs []error
+	for _, slot := range names {
+		in, held, err := t.reconcileSlot(ctx, slot, report)
+		if held || err != nil {
+			k.hold(slot, in)
+			k.unknown = k.unknown || in == nil
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("slot %s: %w", slot, err))
+		}
+	}
+	return k, errors.Join(errs...)
+}
+
+// reconcileSlot settles what is in a slot, unless it is held. The lease is probed before the marker is read.
+func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, held bool, err error) {
+	lock, err := slots.TryLock(t.Home.SlotLock(slot))
+	if errors.Is(err, slots.ErrBusy) {
+		if in, err = t.Home.ReadIntent(slot); err != nil {
+			return nil, true, ignoreBad(err)
+		}
+		if lock, err = t.lockAgain(ctx, slot, in); errors.Is(err, slots.ErrBusy) {
+			return in, true, nil
+		}
+	}
+	if err != nil {
+		return in, true, err
+	}
+	defer lock.Close()
+	return t.settleSlot(ctx, slot, report)
+}
+
+// ignoreBad drops the error for an intent that is unreadable while its slot is held: it is set aside when the slot is
+// free.
+func ignoreBad(err error) error {
+	if errors.Is(err, spool.ErrBad) {
+		return nil
+	}
+	return err
+}
+
+// orphanLimit bounds the wait for the processes of a dead runner; tick.lock is held meanwhile.
+const orphanLimit = 3 * time.Second
+
+// lockAgain tries a held slot again where nobody but an onlooker should hold it, or where the runner is gone and only
+// what it started still holds the lease: a dead runner enforces no timeout, so what it left behind is ended.
+func (t *Tick) lockAgain(ctx context.Context, slot string, in *slots.Intent) (*slots.Lock, error) {
+	path := t.Home.SlotLock(slot)
+	if in == nil {
+		return slots.TryLockPatiently(path)
+	}
+	marker, err := t.Home.ReadMarker(in.RunName())
+	if err != nil {
+		return nil, err
+	}
+	if marker.Phase == slots.Ended {
+		if lock, err := slots.TryLockPatiently(path); !errors.Is(err, slots.ErrBusy) {
+			return lock, err
+		}
+	}
+	_, it, err := t.item(in.Item)
+	if err != nil || it.State != queue.Notified || it.Runs != in.Run || it.ForkPID == nil || proc.Carries(*it.ForkPID, in.RunName()) {
+		return nil, slots.ErrBusy
+	}
+	t.Log.Warn("the runner is gone and something it started is left", "run", in.RunName())
+	if err := t.endMarked(ctx, in.RunName()); err != nil {
+		t.Log.Warn("what a dead runner left could not be ended", "run", in.RunName(), "err", err)
+	}
+	return slots.TryLockPatiently(path)
+}
+
+func (t *Tick) endMarked(ctx context.Context, run string) error {
+	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
+	defer cancel()
+	return proc.End(ctx, func() ([]proc.Process, error) { return proc.Marked(run) }, 0)
+}
+
+func (t *Tick) item(id string) (queue.Entry, *queue.Item, error) {
+	e, err := t.Queue.Find(id)
+	if err != nil {
+		return e, nil, err
+	}
+	it, err := t.Queue.Load(e)
+	return e, it, err
+}
+
+// settleSlot settles the run that a locked slot names and empties the slot. The session's lock is held as well: a
+// worktree that somebody works in is not dead.
+//
+// Settle, file, empty, in this order: each is one rename, each can be repeated, and as long as the slot names the run
+// the next tick knows that something remains to be done.
+func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, held bool, err error) {
+	in, err = t.Home.ReadIntent(slot)
+	switch {
+	case errors.Is(err, spool.ErrBad):
+		// Its run is found again through its item, which no slot names now.
+		t.Log.Warn("an unreadable slot file was set aside", "slot", slot, "err", err)
+		return nil, false, t.Home.SetIntentAside(slot, t.Queue.Bad)
+	case err != nil:
+		return nil, true, err
+	case in == nil:
+		return nil, false, nil
+	}
+	session, err := slots.TryLockPatiently(t.Home.SessionLock(in.Session))
+	if errors.Is(err, slots.ErrBusy) {
+		return in, true, nil
+	}
+	if err != nil {
+		return in, true, err
+	}
+	defer session.Close()
+
+	e, it, err := t.item(in.Item)
+	switch {
+	case queue.IsAbsent(err) && t.Config == nil:
+		return in, false, t.Home.Empty(slot)
+	case queue.IsAbsent(err): // with a bad configuration it may lie in a queue that we do not see
+		return in, true, nil
+	case errors.Is(err, spool.ErrBad):
+		if err := t.Queue.SetAside(e.Path, err); err != nil {
+			return in, true, err
+		}
+		return in, false, t.Home.Empty(slot)
+	case errors.Is(err, queue.ErrNewer): // it occupies its slot until a newer kugetsu comes
+		return in, true, err
+	case err != nil:
+		return in, true, err
+	}
+	lane, live := t.Queue.Lane(e)
+	switch {
+	case it.State == queue.Pending && live && in.Run == it.Runs+1:
+		// A tick died while dispatching. The runner, if there was one, did nothing: its gate closed without a task.
+		if err := t.Home.DropRun(in.RunName()); err != nil {
+			return in, true, err
+		}
+	case it.State == queue.Notified && in.Run == it.Runs:
+		if err := t.settle(ctx, e, it, in.Boot, report); err != nil {
+			return in, true, err
+		}
+	}
+	if live && it.State.Settled() {
+		t.Log.Debug("filed", "item", it.ID, "lane", lane)
+		if _, err := t.Queue.File(e); err != nil {
+			return in, true, err
+		}
+	}
+	return in, false, t.Home.Empty(slot)
+}
+
+// settle records the end of a notified item's newest run. The caller has made sure that its lease is free.
+func (t *Tick) settle(ctx context.Context, e queue.Entry, it *queue.Item, boot string, report *Report) error {
+	run := slots.RunName(it.ID, it.Runs)
+	marker, err := t.Home.ReadMarker(run)
+	if err != nil {
+		return err
+	}
+	if marker.Phase != slots.Ended {
+		// The lease is free, but a process may have closed its share of it and live on.
+		if err := t.endMarked(ctx, run); err != nil {
+			return fmt.Errorf("%s: %w", run, err)
+		}
+	}
+	r, err := t.result(it, run, marker, boot)
+	if err != nil {
+		return err
+	}
+	if err := t.Queue.Settle(e, it, r, t.policy()); err != nil {
+		return err
+	}
+	report.Settled = append(report.Settled, Settled{Item: it.ID, IssueRef: it.IssueRef, Run: it.Runs, Outcome: r.Outcome, State: it.State})
+	t.Log.Info("settled", "item", it.ID, "issue", it.IssueRef, "run", it.Runs, "outcome", string(r.Outcome), "state", string(it.State))
+	return nil
+}
+
+// result is what is known of a run whose lease is free. The marker decides; what the runner told is added where there is
+// something.
+func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot string) (queue.Result, error) {
+	r := queue.Result{Run: queue.Run{Run: it.Runs, EndedAt: t.Now().UTC()}}
+	switch marker.Phase {
+	case slots.Ended:
+		r.Outcome = queue.Outcome(marker.Outcome)
+		code := marker.Code
+		r.ExitCode = &code
+		t.addTold(&r, run)
+	case slots.Started:
+		r.Outcome, r.StartedAt = queue.Lost, it.NotifiedAt
+		r.Summary = "its runner was killed"
+		if r.Rebooted = boot != "" && boot != slots.BootID(); r.Rebooted {
+			r.Summary = "the machine was restarted"
+		}
+	default:
+		r.Outcome, r.Summary = queue.Void, "no agent was started"
+	}
+	cancelled, err := t.Home.Cancelled(run)
+	if err != nil {
+		return r, err
+	}
+	if cancelled && r.Outcome != queue.OK { // a success that came first is not taken back
+		r.Outcome = queue.Cancelled
+	}
+	return r, nil
+}
+
+// addTold adds what the runner wrote in result.json, as far as it fits the marker.
+func (t *Tick) addTold(r *queue.Result, run string) {
+	var cost agent.Cost
+	told := slots.Result{Cost: &cost}
+	if err := t.Home.ReadResult(run, &told); err != nil {
+		if !errors.Is(err, fs.ErrNotExist) { // a full disk at the end of the run
+			t.Log.Warn("a run's result could not be read", "run", run, "err", err)
+		}
+		r.Summary = fmt.Sprintf("the run left no report, only exit code %d", *r.ExitCode)
+		return
+	}
+	if told.Outcome != string(r.Outcome) {
+		t.Log.Warn("a run's result contradicts its marker", "run", run)
+		return
+	}
+	r.StartedAt, r.EndedAt, r.ExitCode, r.Signal = told.StartedAt, told.EndedAt, told.ExitCode, told.Signal
+	r.Summary, r.Permanent, r.Ref = told.Summary, told.Permanent, told.Ref
+	if told.Commits > 0 || told.Dirty > 0 {
+		r.Changes = &queue.Changes{Commits: told.Commits, Dirty: told.Dirty}
+	}
+	if cost != (agent.Cost{}) {
+		c := queue.Cost(cost)
+		r.Cost = &c
+	}
+}

@@ -1,0 +1,23 @@
+package settings
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Example is a config file that sets the PATH that agents get, and shows every other setting as a comment.
+func Example(path string) string {
+	var b strings.Builder
+	b.WriteString("# kugetsu: KEY=value. Nothing is expanded here: write paths out. The environment wins over this file.\n\n")
+	fmt.Fprintf(&b, "# What runners, git, hooks and agents are given. cron's own PATH is poor.\nPATH='%s'\n", strings.ReplaceAll(path, "'", ""))
+	for _, key := range Base[1:] {
+		fmt.Fprintf(&b, "#%s=\n", key)
+	}
+	t := reflect.TypeFor[Settings]()
+	for i := range t.NumField() {
+		tag := t.Field(i).Tag
+		fmt.Fprintf(&b, "\n# %s\n#%s=%s\n", tag.Get("help"), tag.Get("key"), tag.Get("default"))
+	}
+	return b.String()
+}

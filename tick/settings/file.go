@@ -1,0 +1,205 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"github.com/hashicorp/go-envparse"
+
+	"kugetsu/queue/fault"
+)
+
+// Source is where settings come from: the environment and the config file. It is a kong resolver.
+//
+// kong would read the environment itself, but asks its resolvers afterwards and lets a file win over it; so no flag of
+// Settings has an env tag, and Source looks into both, in the right order. A value that does not fit is kept as a
+// problem and the default is used: a tick with a bad configuration must still reconcile what died.
+type Source struct {
+	path     string
+	file     map[string]string
+	fatal    error
+	problems []string
+	known    []string
+}
+
+// Base is what agents, git and hooks are given from the config file alone: cron's PATH is poor, and these must not
+// depend on who ran the tick.
+var Base = []string{"PATH", "LANG", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"}
+
+// removed settings of the first kugetsu, and what to do instead.
+var removed = map[string]string{
+	"QUEUE_DAEMON_BATCH_SIZE":      "a tick starts as many items as there are free slots: set MAX_CONCURRENT_AGENTS",
+	"QUEUE_DAEMON_PID_FILE":        "there is no daemon and no pid file: remove the line",
+	"QUEUE_DAEMON_LOCK_FILE":       "the lock is always tick.lock in KUGETSU_DIR: remove the line",
+	"QUEUE_DAEMON_LOG_FILE":        "the log is always tick.log in KUGETSU_DIR: remove the line",
+	"AGENT_CHECK_INTERVAL_MINUTES": "a runner waits for its agent, nothing is polled: remove the line",
+	"SESSIONS_DIR":                 "it is always sessions in KUGETSU_DIR: remove the line",
+	"WORKTREES_DIR":                "it is always worktrees in KUGETSU_DIR: remove the line",
+	"LOGS_DIR":                     "logs are in runs in KUGETSU_DIR: remove the line",
+	"LOCKS_DIR":                    "locks lie beside what they guard: remove the line",
+	"CONTEXT_DIR":                  "agents keep their own conversations: remove the line",
+	"ENABLE_CONTEXT_DUMP":          "agents keep their own conversations: remove the line",
+	"KUGETSU_TEMP_DIR":             "every run has a TMPDIR of its own: remove the line",
+	"KUGETSU_VERBOSITY":            "edit prompts/pm.md in KUGETSU_DIR instead",
+	"GIT_SERVERS":                  "set DEFAULT_GIT_SERVER and GIT_CLONE_URL, or repos.json in KUGETSU_DIR",
+	"GITEA_TOKEN":                  "tokens go into env/default.env in KUGETSU_DIR",
+}
+
+// Open reads the config file of the state folder, where there is one and it may be believed. It never fails: Err tells.
+func Open(home string, believed bool) *Source {
+	s := &Source{path: filepath.Join(home, "config"), file: map[string]string{}}
+	if !believed {
+		return s
+	}
+	f, err := os.Open(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s
+	}
+	if err == nil {
+		defer f.Close()
+		var info fs.FileInfo
+		if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
+			err = errors.New("not a regular file")
+		}
+	}
+	var data []byte
+	if err == nil {
+		data, err = io.ReadAll(io.LimitReader(f, 1<<20))
+	}
+	if err != nil {
+		// "Could not read" is never "is not there": defaults might mean another queue.
+		s.fatal = fault.New(fault.Config, "mend or remove it", "cannot read the configuration %s: %w", s.path, unwrap(err))
+		return s
+	}
+	for n, line := range strings.Split(string(data), "\n") {
+		s.line(n+1, line)
+	}
+	return s
+}
+
+func unwrap(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// expands is what only a shell would make something of, outside single quotes.
+var expands = regexp.MustCompile("^\\s*(export\\s+)?\\w+=(\\s*[\"]?~|[^']*(^|[^\\\\])(\\$[\\w({]|`))")
+
+// line takes one line by itself, so that a bad one does not take the others with it.
+func (s *Source) line(n int, line string) {
+	vars, err := envparse.Parse(strings.NewReader(line))
+	var pe *envparse.ParseError
+	switch {
+	case errors.As(err, &pe):
+		s.problem("line %d: %v", n, pe.Err)
+	case err != nil:
+		s.problem("line %d: %v", n, err)
+	case len(vars) > 0 && expands.MatchString(line):
+		s.problem("line %d: only a shell would expand this: write it out, or put it in single quotes", n)
+	}
+	if err == nil {
+		maps.Copy(s.file, vars)
+	}
+}
+
+func (s *Source) problem(format string, args ...any) {
+	s.note(s.path + ": " + fmt.Sprintf(format, args...))
+}
+
+// note keeps a problem, once: kong asks for a flag's value more than once.
+func (s *Source) note(problem string) {
+	if !slices.Contains(s.problems, problem) {
+		s.problems = append(s.problems, problem)
+	}
+}
+
+// Validate finds the keys of the file that are no settings.
+func (s *Source) Validate(app *kong.Application) error {
+	s.known = slices.Clone(Base)
+	for _, group := range app.AllFlags(false) {
+		for _, flag := range group {
+			if key := flag.Tag.Get("key"); key != "" {
+				s.known = append(s.known, key)
+			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.file)) {
+		switch instead, was := removed[key]; {
+		case was:
+			s.problem("%s is no longer a setting: %s", key, instead)
+		case key == "KUGETSU_DIR":
+			s.problem("KUGETSU_DIR cannot be set in the file that lies in it: set it in the environment")
+		case !slices.Contains(s.known, key):
+			s.problem("unknown setting %s", key)
+		}
+	}
+	return nil
+}
+
+// Resolve gives kong the value of a setting that no flag set.
+func (s *Source) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	key := flag.Tag.Get("key")
+	if key == "" {
+		return nil, nil
+	}
+	for _, from := range []struct{ value, where string }{{os.Getenv(key), "the environment"}, {s.file[key], s.path}} {
+		if from.value == "" {
+			continue
+		}
+		scratch := reflect.New(flag.Target.Type()).Elem()
+		if err := flag.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: from.value}), scratch); err != nil {
+			s.note(fmt.Sprintf("%s: %s: %v", from.where, key, err))
+			return nil, nil
+		}
+		return from.value, nil
+	}
+	return nil, nil
+}
+
+// Unreadable is the error for a config file that is there and cannot be read: then not even the place of the queue is
+// known, and nothing may be done at all.
+func (s *Source) Unreadable() error { return s.fatal }
+
+// Err is everything that is wrong with the configuration, as one line. It asks for exit code 78.
+func (s *Source) Err(set *Settings) error {
+	if s.fatal != nil {
+		return s.fatal
+	}
+	problems := slices.Clone(s.problems)
+	if err := set.check(); err != nil {
+		problems = append(problems, strings.Split(err.Error(), "\n")...)
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fault.New(fault.Config, "the README lists every setting; nothing is started until this is mended",
+		"bad configuration: %s", strings.Join(problems, "; "))
+}
+
+// File is the value of a key in the config file alone, "" where it has none.
+func (s *Source) File(key string) string { return s.file[key] }
+
+// Environ is the settings that were set in the environment, as KEY=value, sorted.
+func (s *Source) Environ() []string {
+	var env []string
+	for _, key := range s.known {
+		if v := os.Getenv(key); v != "" && !slices.Contains(Base, key) {
+			env = append(env, key+"="+v)
+		}
+	}
+	slices.Sort(env)
+	return env
+}

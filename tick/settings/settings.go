@@ -1,0 +1,104 @@
+// Package settings knows every setting: its name, its default, where it may be set and what a good value is.
+//
+// A setting is a flag, an environment variable or a line KEY=value in the file config of the state folder; the first of
+// these that is set and not empty wins. The same names mean the same in all of them (MAX_CONCURRENT_AGENTS is also
+// --max-concurrent-agents).
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"kugetsu/queue/fault"
+)
+
+// Settings are kong flags; the key is the name in the environment and in the config file.
+type Settings struct {
+	QueueDir      string `key:"QUEUE_DIR" hidden:"" help:"Where the queue is kept (default: queue in the state folder)."`
+	QueueItemsDir string `key:"QUEUE_ITEMS_DIR" hidden:"" help:"Where live items are kept (default: items in QUEUE_DIR)."`
+	CleanupDays   int    `key:"QUEUE_CLEANUP_AGE_DAYS" name:"queue-cleanup-age-days" default:"7" hidden:"" help:"Days after which settled items and their runs are deleted."`
+
+	MaxAgents   int           `key:"MAX_CONCURRENT_AGENTS" name:"max-concurrent-agents" default:"3" hidden:"" help:"How many dev agents may run at once; 0 drains."`
+	MaxAttempts int           `key:"MAX_ATTEMPTS" default:"3" hidden:"" help:"Runs of an item that may fail before it is an error."`
+	RetryDelay  time.Duration `key:"RETRY_DELAY" default:"1m" hidden:"" help:"Wait before the first retry; doubles."`
+	TaskTimeout time.Duration `key:"TASK_TIMEOUT" hidden:"" help:"How long a run may take (default: TASK_TIMEOUT_HOURS)."`
+	TaskHours   int           `key:"TASK_TIMEOUT_HOURS" name:"task-timeout-hours" default:"1" hidden:"" help:"The same in whole hours."`
+
+	Agent           string `key:"KUGETSU_AGENT" name:"kugetsu-agent" default:"opencode" hidden:"" help:"Agent of new items."`
+	AgentArgs       string `key:"AGENT_ARGS" hidden:"" help:"Added to the agent's command line."`
+	AgentCommand    string `key:"AGENT_COMMAND" hidden:"" help:"What the agent 'command' runs."`
+	ContinueCommand string `key:"AGENT_CONTINUE_COMMAND" name:"agent-continue-command" hidden:"" help:"The same to go on with a session."`
+
+	GitServer    string `key:"DEFAULT_GIT_SERVER" name:"default-git-server" default:"github.com" hidden:"" help:"Host of references without one."`
+	CloneURL     string `key:"GIT_CLONE_URL" name:"git-clone-url" default:"https://{host}/{path}.git" hidden:"" help:"Where a repository is cloned from."`
+	BaseBranch   string `key:"KUGETSU_BASE_BRANCH" name:"kugetsu-base-branch" hidden:"" help:"What new branches start from (default: the remote's default branch)."`
+	WorktreeHook string `key:"WORKTREE_HOOK" hidden:"" help:"Command run in a new worktree."`
+
+	NotifyCommand string `key:"NOTIFY_COMMAND" hidden:"" help:"Command run per event, JSON on stdin."`
+}
+
+// Home is the state folder: $KUGETSU_DIR, or ~/.kugetsu. The error asks for exit code 78.
+//
+// The home of the user is $HOME and not the password file's entry, so that a test or a container with a HOME of its own
+// never writes into the real queue.
+func Home() (string, error) {
+	dir := os.Getenv("KUGETSU_DIR")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fault.New(fault.Config, "set HOME or KUGETSU_DIR", "there is no place for the state folder: %w", err)
+		}
+		dir = filepath.Join(home, ".kugetsu")
+	}
+	if !filepath.IsAbs(dir) {
+		return "", fault.New(fault.Config, "write it out from the root: /home/you/.kugetsu", "the state folder %q is not an absolute path", dir)
+	}
+	return filepath.Clean(dir), nil
+}
+
+// Timeout is how long a run may take.
+func (s *Settings) Timeout() time.Duration {
+	if s.TaskTimeout > 0 {
+		return s.TaskTimeout
+	}
+	return time.Duration(s.TaskHours) * time.Hour
+}
+
+// CleanupAge is how long settled items are kept.
+func (s *Settings) CleanupAge() time.Duration { return time.Duration(s.CleanupDays) * 24 * time.Hour }
+
+// check says what is wrong with values that have the right type, and puts the defaults in their place: what died must be
+// reconciled by some rule also while the configuration is bad.
+func (s *Settings) check() error {
+	var errs []error
+	number := func(v *int, lo, hi, def int, key string) {
+		if *v < lo || *v > hi {
+			errs = append(errs, fmt.Errorf("%s must be between %d and %d, not %d", key, lo, hi, *v))
+			*v = def
+		}
+	}
+	duration := func(v *time.Duration, def time.Duration, key string) {
+		if *v < 0 {
+			errs = append(errs, fmt.Errorf("%s must not be negative", key))
+			*v = def
+		}
+	}
+	folder := func(v *string, key string) {
+		if *v != "" && !filepath.IsAbs(*v) {
+			errs = append(errs, fmt.Errorf("%s must be an absolute path, not %q", key, *v))
+			*v = ""
+		}
+	}
+	number(&s.MaxAgents, 0, 999, 3, "MAX_CONCURRENT_AGENTS")
+	number(&s.MaxAttempts, 1, 1000, 3, "MAX_ATTEMPTS")
+	number(&s.TaskHours, 1, 24*365, 1, "TASK_TIMEOUT_HOURS")
+	number(&s.CleanupDays, 1, 36500, 7, "QUEUE_CLEANUP_AGE_DAYS")
+	duration(&s.RetryDelay, time.Minute, "RETRY_DELAY")
+	duration(&s.TaskTimeout, 0, "TASK_TIMEOUT")
+	folder(&s.QueueDir, "QUEUE_DIR")
+	folder(&s.QueueItemsDir, "QUEUE_ITEMS_DIR")
+	return errors.Join(errs...)
+}

@@ -1,0 +1,103 @@
+package tick
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+	"kugetsu/tick/settings"
+)
+
+// task is all that a runner must know of an item: `slots` knows no items.
+func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, error) {
+	s := t.Settings
+	env := func(name string) string { return filepath.Join(string(t.Home), "env", name) }
+	task := slots.Task{
+		Home: t.Home, Item: it.ID, Session: session, IssueRef: it.IssueRef, Message: it.Message, Previous: previous(it),
+		Timeout:  s.Timeout(),
+		EnvFiles: []string{env("default.env"), env("dev.env")},
+		Prompt:   filepath.Join(string(t.Home), "prompts", "dev.md"),
+		Agent: slots.AgentTask{Preset: it.Agent, Args: s.AgentArgs,
+			Command: s.AgentCommand, ContinueCommand: s.ContinueCommand},
+		Events: slots.Events{New: t.Queue.Events.New, Seen: t.Queue.Events.Seen, Owed: t.Queue.Events.Owed, Tell: t.Queue.Events.Tell},
+	}
+	if session == slots.PMSession {
+		task.EnvFiles[1] = env("pm-agent.env")
+		task.Prompt = filepath.Join(string(t.Home), "prompts", "pm.md")
+		return task, nil
+	}
+	ref, err := parseRef(it.IssueRef)
+	if err != nil {
+		return task, err
+	}
+	task.Workspace = slots.Workspace{Repo: ref.RepoName(), Branch: fmt.Sprintf("fix/issue-%d", ref.Number), Base: s.BaseBranch, Hook: s.WorktreeHook}
+	task.Workspace.URL, task.Workspace.Local = repos.source(ref, s.CloneURL)
+	return task, nil
+}
+
+// previous is what the next attempt is told of the one before: nothing after a success or a run that never began.
+func previous(it *queue.Item) string {
+	n := len(it.History)
+	if n == 0 || it.Attempts == 0 {
+		return ""
+	}
+	last := it.History[n-1]
+	return fmt.Sprintf("%s: %s", last.Outcome, last.Summary)
+}
+
+// environ is the environment a runner gets.
+func (t *Tick) environ() ([]string, error) {
+	base := map[string]string{}
+	for _, key := range settings.Base {
+		base[key] = t.Source.File(key)
+	}
+	return t.Home.Environ(base, t.Source.Environ())
+}
+
+// repos says where repositories come from: repos.json, keys in lower case.
+type repos map[string]string
+
+// readRepos reads repos.json. The error asks for exit code 78.
+func readRepos(home slots.Dir) (repos, error) {
+	path := filepath.Join(string(home), "repos.json")
+	data, err := spool.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var given map[string]string
+	if err == nil {
+		err = json.Unmarshal(data, &given)
+	}
+	if err != nil {
+		return nil, fault.New(fault.Config, `it maps "host/owner/repo" to a url or the path of a local checkout`, "repos.json: %w", err)
+	}
+	known := repos{}
+	for key, value := range given {
+		known[strings.ToLower(key)] = value
+	}
+	return known, nil
+}
+
+// source is where a repository comes from: a URL to clone, or a local checkout to use in place.
+func (r repos) source(ref issueref.Ref, template string) (url, local string) {
+	place := r[ref.RepoPath()]
+	if place == "" {
+		return strings.NewReplacer("{host}", ref.Host, "{path}", ref.Repo).Replace(template), ""
+	}
+	// A checkout has a .git; a bare repository has none and is cloned like any other remote.
+	if filepath.IsAbs(place) {
+		if _, err := os.Lstat(filepath.Join(place, ".git")); err == nil {
+			return "", place
+		}
+	}
+	return place, ""
+}
