@@ -54,6 +54,9 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	} else if err := r.prepareWorktree(ctx, w); err != nil {
 		return nil, err
 	}
+	if w.existed {
+		return w, nil // written again when the run ends
+	}
 	if err := r.home.WriteSession(r.task.Session, w.session); err != nil {
 		w.undo()
 		return nil, err

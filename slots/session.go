@@ -16,8 +16,11 @@ import (
 // PMSession is the session of the PM agent.
 const PMSession = "pm-agent"
 
-// sessionName is what issueref.Ref.Session makes, and PMSession.
-var sessionName = regexp.MustCompile(`^[a-z0-9][a-z0-9._+@-]{0,220}$`)
+// sessionName is what issueref.Ref.Session makes, and PMSession. (A bound in the pattern would cost every process
+// half a millisecond to compile.)
+var sessionName = regexp.MustCompile(`^[a-z0-9][a-z0-9._+@-]*$`)
+
+func isSession(name string) bool { return len(name) <= 220 && sessionName.MatchString(name) }
 
 // Session is one issue's workspace over many items. Whether it is running is never stored: it follows from the slots.
 type Session struct {
@@ -43,7 +46,7 @@ func (d Dir) Worktree(name string) string { return filepath.Join(d.worktrees(), 
 
 // ReadSession reads a session; nil when the issue has none. The error wraps spool.ErrBad for what is no session file.
 func (d Dir) ReadSession(name string) (*Session, error) {
-	if !sessionName.MatchString(name) {
+	if !isSession(name) {
 		return nil, fmt.Errorf("%q is not a session", name)
 	}
 	data, err := spool.Read(d.sessionPath(name))
@@ -81,7 +84,7 @@ func (d Dir) Sessions() ([]string, error) {
 	}
 	var names []string
 	for _, f := range files {
-		if name, ok := strings.CutSuffix(f, ".json"); ok && sessionName.MatchString(name) {
+		if name, ok := strings.CutSuffix(f, ".json"); ok && isSession(name) {
 			names = append(names, name)
 		}
 	}

@@ -88,7 +88,7 @@ func (d Dir) ReadIntent(slot string) (*Intent, error) {
 	if err := json.Unmarshal(data, &in); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", d.intent(slot), spool.ErrBad, err)
 	}
-	if in.V != 1 || !runName.MatchString(in.RunName()) || !sessionName.MatchString(in.Session) {
+	if in.V != 1 || !runName.MatchString(in.RunName()) || !isSession(in.Session) {
 		return nil, fmt.Errorf("%s: %w: version %d, run %q", d.intent(slot), spool.ErrBad, in.V, in.RunName())
 	}
 	return &in, nil

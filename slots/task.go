@@ -96,7 +96,7 @@ func readTask(gate *os.File) (*Task, error) {
 	if err := json.Unmarshal(data, &t); err != nil { // a tick that died while sending
 		return nil, errNoTask
 	}
-	if t.V != 1 || !runName.MatchString(t.Name()) || !sessionName.MatchString(t.Session) {
+	if t.V != 1 || !runName.MatchString(t.Name()) || !isSession(t.Session) {
 		return nil, fmt.Errorf("the gate brought a task that is none: version %d, run %q", t.V, t.Name())
 	}
 	return &t, nil

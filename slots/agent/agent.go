@@ -142,7 +142,9 @@ type Cost struct {
 
 // conversationID is the form of an id that is believed. It comes out of an agent's output and goes into an argv: a
 // leading "-" would make it an option.
-var conversationID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]{0,127}$`)
+var conversationID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
+
+func isConversation(id string) bool { return len(id) <= 128 && conversationID.MatchString(id) }
 
 var version = regexp.MustCompile(`\bv?([0-9]{1,4})\.[0-9]`)
 

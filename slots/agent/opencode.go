@@ -25,7 +25,7 @@ var opencode = Preset{
 // run. 1.x believes PWD more than its cwd and --dir more than both. 2.x has no --dir, and without --standalone the work
 // would be done by a server shared by all runs of the user, which no slot and no timeout bounds.
 func opencodeArgv(c Call) ([]string, error) {
-	if c.Conversation != "" && !conversationID.MatchString(c.Conversation) {
+	if c.Conversation != "" && !isConversation(c.Conversation) {
 		return nil, fault.New(fault.Config, "", "%q is no id of an opencode conversation", c.Conversation)
 	}
 	args, err := Split(c.Args)
@@ -123,7 +123,7 @@ func (p *opencodeParser) Stdout(line []byte) {
 	if err := json.Unmarshal(line, &e); err != nil && !errors.As(err, &wrongType) {
 		return
 	}
-	if p.conversation == "" && conversationID.MatchString(e.SessionID) {
+	if p.conversation == "" && isConversation(e.SessionID) {
 		p.conversation = e.SessionID
 	}
 	switch e.Type {

@@ -158,7 +158,7 @@ func FuzzOpencode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stdout, stderr string, code, signal int) {
 		p := opencode.Parser()
 		feed(p, stdout, stderr)
-		if id := p.Conversation(); id != "" && !conversationID.MatchString(id) {
+		if id := p.Conversation(); id != "" && !isConversation(id) {
 			t.Errorf("conversation %q", id)
 		}
 		for _, exit := range []Exit{{Code: code, Signal: syscall.Signal(signal)}, {}} {

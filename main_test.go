@@ -1,0 +1,322 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"kugetsu/slots/proc"
+)
+
+// The scripts in testdata/script of the packages drive the real binary, with real git and real processes. Their agent is
+// this test binary under the name fakeagent; their clock is a condition, never a sleep.
+
+// patience bounds every wait of a test. It is generous: the machine may be busy.
+const patience = 2 * time.Minute
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"fakeagent": fakeAgent})
+}
+
+func TestScripts(t *testing.T) {
+	bin := buildKugetsu(t)
+	for _, dir := range []string{"queue", "slots", "tick"} {
+		t.Run(dir, func(t *testing.T) {
+			testscript.Run(t, testscript.Params{
+				Dir:                 filepath.Join(dir, "testdata", "script"),
+				RequireExplicitExec: true,
+				RequireUniqueNames:  true,
+				Setup:               func(env *testscript.Env) error { return setup(env, bin) },
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"exits": exits, "waitfor": waitFor, "repo": makeRepo, "same": same, "within": within, "fill": fillFile,
+				},
+			})
+		})
+	}
+}
+
+// buildKugetsu builds the binary under test; with the race detector if the test has it.
+func buildKugetsu(t *testing.T) (dir string) {
+	dir = t.TempDir()
+	args := []string{"build", "-o", filepath.Join(dir, "kugetsu")}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-race" && s.Value == "true" {
+				args = append(args, "-race")
+			}
+		}
+	}
+	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return dir
+}
+
+func setup(env *testscript.Env, bin string) error {
+	home := filepath.Join(env.WorkDir, "home")
+	state := filepath.Join(home, ".kugetsu")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return err
+	}
+	env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
+	env.Setenv("HOME", home)
+	env.Setenv("STATE", state)
+	env.Setenv("KUGETSU_AGENT", "command")
+	env.Setenv("AGENT_COMMAND", "fakeagent")
+	env.Setenv("RETRY_DELAY", "1ms")
+	for _, name := range []string{"GIT_AUTHOR", "GIT_COMMITTER"} {
+		env.Setenv(name+"_NAME", "test")
+		env.Setenv(name+"_EMAIL", "test@localhost")
+	}
+	env.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
+	env.Defer(func() { endAll(state) })
+	return nil
+}
+
+// endAll ends every process of every run of a state folder: what a script left behind.
+func endAll(state string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	runs, _ := os.ReadDir(filepath.Join(state, "runs"))
+	for _, run := range runs {
+		if err := proc.End(ctx, func() ([]proc.Process, error) { return proc.Marked(run.Name()) }, 0); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+}
+
+// exits runs a command that must end with an exit code: exits 2 kugetsu start …
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits code command…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, not %d", got, want)
+	}
+}
+
+// waitFor waits for a file to be there, or, with !, to be gone.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	for _, arg := range args {
+		path := ts.MkAbs(arg)
+		for begin := time.Now(); ; {
+			matches, err := filepath.Glob(path)
+			ts.Check(err)
+			if (len(matches) > 0) != neg {
+				break
+			}
+			if time.Since(begin) > patience {
+				ts.Fatalf("%s did not come, or did not go, in %s", arg, patience)
+			}
+			poll()
+		}
+	}
+}
+
+// within runs a command again and again until its stdout has a text: within 'running' kugetsu status
+func within(ts *testscript.TestScript, neg bool, args []string) {
+	for begin := time.Now(); ; {
+		err := ts.Exec(args[1], args[2:]...)
+		out := ts.ReadFile("stdout")
+		if err == nil && strings.Contains(out, args[0]) != neg {
+			return
+		}
+		if time.Since(begin) > patience {
+			ts.Fatalf("%v did not say %q in %s, but %q", args[1:], args[0], patience, out)
+		}
+		poll()
+	}
+}
+
+// poll gives way between two looks at a condition.
+func poll() { <-time.After(10 * time.Millisecond) }
+
+// same compares two files byte for byte, without the end-of-line conversions that cmp is free to make.
+func same(ts *testscript.TestScript, neg bool, args []string) {
+	a, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	b, err := os.ReadFile(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if bytes.Equal(a, b) == neg {
+		ts.Fatalf("%s (%d bytes) and %s (%d bytes)", args[0], len(a), args[1], len(b))
+	}
+}
+
+// fillFile makes a file of a size: fill file 200000 'text to repeat'
+func fillFile(ts *testscript.TestScript, _ bool, args []string) {
+	size, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	text := strings.Repeat(args[2], size/len(args[2])+1)[:size]
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// makeRepo makes a throwaway repository with one commit, and names it in repos.json: repo github.com/you/project dir
+func makeRepo(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(dir, 0o700))
+	ts.Check(os.WriteFile(filepath.Join(dir, "README.md"), []byte("# project\n"), 0o600))
+	for _, git := range [][]string{{"init", "-q", "-b", "main", dir}, {"-C", dir, "add", "."}, {"-C", dir, "commit", "-q", "-m", "first"}} {
+		ts.Check(ts.Exec("git", git...))
+	}
+	state := ts.Getenv("STATE")
+	ts.Check(os.MkdirAll(state, 0o700))
+	ts.Check(os.WriteFile(filepath.Join(state, "repos.json"), fmt.Appendf(nil, "{%q: %q}", args[0], dir), 0o600))
+}
+
+// fakeAgent does what its arguments say, or else each line of its stdin:
+//
+//	say TEXT, complain TEXT    print on stdout or stderr
+//	write FILE TEXT            write a file (relative to the worktree)
+//	stdin FILE, env FILE       keep its stdin, its environment, its working directory and arguments in a file
+//	commit TEXT                git commit everything
+//	await FILE                 wait until a file is there
+//	record DIR                 count itself among the agents that run now: DIR/max grows a line with that number
+//	spawn FILE                 leave a server behind: in a session of its own, its pid in FILE, its streams inherited
+//	stubborn                   ignore SIGTERM from here on
+//	run WORDS…                 run a command, its output on stdout
+//	kill SIGNAL                die of a signal
+//	exit N
+func fakeAgent() {
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
+		check(os.WriteFile(os.Args[2]+".tmp", []byte(strconv.Itoa(os.Getpid())), 0o600))
+		check(os.Rename(os.Args[2]+".tmp", os.Args[2]))
+		select {}
+	}
+	if len(os.Args) > 1 {
+		do(strings.Join(os.Args[1:], " "))
+		leave()
+		return
+	}
+	in := bufio.NewScanner(os.Stdin)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
+		do(in.Text())
+	}
+	check(in.Err())
+	leave()
+}
+
+var leave = func() {}
+
+func do(line string) {
+	verb, rest, _ := strings.Cut(line, " ")
+	one, two, _ := strings.Cut(rest, " ")
+	switch verb {
+	case "say":
+		fmt.Println(rest)
+	case "complain":
+		fmt.Fprintln(os.Stderr, rest)
+	case "write":
+		check(os.WriteFile(one, []byte(two+"\n"), 0o600))
+	case "stdin":
+		data, err := io.ReadAll(os.Stdin)
+		check(err)
+		check(os.WriteFile(rest, data, 0o600))
+	case "env":
+		cwd, err := os.Getwd()
+		check(err)
+		check(os.WriteFile(rest, []byte(strings.Join(os.Environ(), "\n")+"\nCWD="+cwd+"\nARGS="+strings.Join(os.Args[1:], "|")+"\n"), 0o600))
+	case "commit":
+		runTool("git", "add", "-A")
+		runTool("git", "-c", "user.name=agent", "-c", "user.email=agent@localhost", "commit", "-q", "--allow-empty", "-m", rest)
+	case "await":
+		for {
+			if _, err := os.Stat(rest); err == nil {
+				return
+			}
+			poll()
+		}
+	case "record":
+		record(rest)
+	case "spawn":
+		self, err := os.Executable()
+		check(err)
+		cmd := exec.Command(self, "serve", rest)
+		cmd.Args[0] = os.Args[0]
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		check(cmd.Start())
+		for {
+			if _, err := os.Stat(rest); err == nil {
+				return
+			}
+			poll()
+		}
+	case "stubborn":
+		signal.Ignore(syscall.SIGTERM)
+	case "run":
+		runTool(one, strings.Fields(two)...)
+	case "kill":
+		leave()
+		n, err := strconv.Atoi(rest)
+		check(err)
+		check(syscall.Kill(os.Getpid(), syscall.Signal(n)))
+		select {}
+	case "exit":
+		leave()
+		n, err := strconv.Atoi(rest)
+		check(err)
+		os.Exit(n)
+	default:
+		fmt.Println(line)
+	}
+}
+
+// record counts the agents that run at this instant, by a file each, under a lock of its own.
+func record(dir string) {
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	check(err)
+	check(syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+	me := filepath.Join(dir, "running."+strconv.Itoa(os.Getpid()))
+	check(os.WriteFile(me, []byte(os.Getenv("KUGETSU_RUN")), 0o600))
+	running, err := filepath.Glob(filepath.Join(dir, "running.*"))
+	check(err)
+	cwd, err := os.Getwd()
+	check(err)
+	log, err := os.OpenFile(filepath.Join(dir, "max"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	check(err)
+	_, err = fmt.Fprintf(log, "%d %s %s\n", len(running), os.Getenv("KUGETSU_RUN"), cwd)
+	check(err)
+	check(lock.Close())
+	leave = func() { check(os.Remove(me)) }
+}
+
+func runTool(name string, args ...string) {
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	check(cmd.Run())
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fakeagent:", err)
+		os.Exit(99)
+	}
+}
