@@ -125,6 +125,20 @@ func (q *Queue) Find(id string) (Entry, error) {
 	return Entry{}, fmt.Errorf("%s: %w", id, fs.ErrNotExist)
 }
 
+// FindHinted is Find for a caller who knows what the item's file was called: no folder is listed when it still is. A file
+// name that is not that of the item is no hint.
+func (q *Queue) FindHinted(id, file string) (Entry, error) {
+	if hinted, ok := parseName(file); ok && hinted.ID == id && file == filepath.Base(file) {
+		for _, dir := range []string{q.Items, q.PM, q.Finished} {
+			hinted.Path = filepath.Join(dir, file)
+			if there, err := spool.Exists(hinted.Path); err != nil || there {
+				return hinted, err
+			}
+		}
+	}
+	return q.Find(id)
+}
+
 // Lane says in which lane an entry is live; false when it is settled.
 func (q *Queue) Lane(e Entry) (Lane, bool) {
 	switch filepath.Dir(e.Path) {

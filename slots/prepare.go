@@ -80,11 +80,10 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		Cache: filepath.Join(r.home.repos(), ws.Repo+".git"), Lock: filepath.Join(r.home.repos(), ws.Repo+".lock"),
 	}}
 	var err error
-	if w.made, err = r.git.Prepare(ctx, spec); err != nil {
-		return err // Prepare has taken back what it made
-	}
+	w.made, err = r.git.Prepare(ctx, spec)
 	w.undo = func() {
-		// Only what this run created: a worktree that stood before holds work.
+		// Only what this run created: a worktree that stood before holds work. Also after an error it may have got so far
+		// as to create something.
 		if err := r.git.Undo(context.Background(), spec, w.made); err != nil {
 			r.log.say("%v", err)
 		}
@@ -94,13 +93,29 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 			}
 		}
 	}
-	if w.made.CreatedWorktree && ws.Hook != "" {
-		if err := r.hook(ctx, ws.Hook, w.session.Worktree); err != nil {
-			w.undo()
-			return err
-		}
+	if err == nil && w.made.CreatedWorktree && ws.Hook != "" {
+		err = r.hook(ctx, ws.Hook, w.session.Worktree)
+	}
+	if err != nil {
+		w.undo()
+		return err
+	}
+	if r.task.Lost > 0 && !w.made.CreatedWorktree {
+		r.keepLost(ctx, w)
 	}
 	return nil
+}
+
+// keepLost keeps what a run left uncommitted whose runner was killed before it could: before the next agent touches it.
+func (r *Runner) keepLost(ctx context.Context, w *ready) {
+	snap, err := r.git.Snapshot(ctx, w.session.Worktree, r.ref(r.task.Lost), w.made.Head,
+		"kugetsu: left by "+RunName(r.task.Item, r.task.Lost)+", which was lost")
+	if err != nil {
+		r.log.say("what the lost run left could not be kept: %v", err)
+	}
+	if snap.Ref != "" {
+		r.log.say("what the lost run left uncommitted is kept at %s", snap.Ref)
+	}
 }
 
 // hook runs WORKTREE_HOOK in a new worktree.

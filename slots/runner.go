@@ -160,7 +160,6 @@ func (r *Runner) work(ctx context.Context) bool {
 			end = wasCancelled
 		} else {
 			r.log.say("interrupted; %s will be retried", r.name)
-			r.keepWork(ready)
 			return false
 		}
 	}
@@ -239,13 +238,16 @@ func (r *Runner) keepWork(w *ready) {
 		return
 	}
 	snap, err := r.git.Snapshot(context.Background(), w.session.Worktree,
-		fmt.Sprintf("refs/kugetsu/%s/%d", r.task.Item, r.task.Run), w.made.Head,
-		fmt.Sprintf("kugetsu: uncommitted at the end of %s", r.name))
+		r.ref(r.task.Run), w.made.Head,
+		"kugetsu: uncommitted at the end of "+r.name)
 	if err != nil {
 		r.log.say("uncommitted work could not be kept: %v", err)
 	}
 	r.result.Ref, r.result.Commits, r.result.Dirty = snap.Ref, snap.Commits, snap.Dirty
 }
+
+// ref is where the uncommitted work of a run of this item is kept.
+func (r *Runner) ref(run int) string { return fmt.Sprintf("refs/kugetsu/%s/%d", r.task.Item, run) }
 
 func (r *Runner) saveSession(w *ready) {
 	w.session.LastUsedAt = time.Now().UTC()

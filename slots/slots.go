@@ -43,6 +43,7 @@ type Intent struct {
 	Item    string `json:"item"`
 	Run     int    `json:"run"`
 	Session string `json:"session"`
+	File    string `json:"file"` // name of the item's file when the run began: a hint, so that no folder need be listed
 	Boot    string `json:"boot"` // boot id of the kernel that the run began under
 }
 

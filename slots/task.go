@@ -20,6 +20,7 @@ type Task struct {
 	IssueRef  string        `json:"issue_ref"`
 	Message   string        `json:"message"`
 	Previous  string        `json:"previous"` // why the run before this one failed, "" after none
+	Lost      int           `json:"lost"`     // the run before this one, if it was lost; else 0
 	Timeout   time.Duration `json:"timeout"`
 	EnvFiles  []string      `json:"env_files"` // of the agent, later wins; git and hook get the first alone
 	Prompt    string        `json:"prompt"`    // file whose text precedes the message, where the preset takes a prompt

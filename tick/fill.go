@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strconv"
 
 	"kugetsu/queue"
@@ -293,7 +294,7 @@ func (t *Tick) hand(p *place, e queue.Entry, it *queue.Item, k *taken, repos rep
 	if err != nil {
 		return err
 	}
-	in := slots.Intent{Item: it.ID, Run: it.Runs + 1, Session: p.session, Boot: slots.BootID()}
+	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: it.Runs + 1, Session: p.session, Boot: slots.BootID()}
 	run := in.RunName()
 	if err := t.Home.WriteIntent(p.name, in); err != nil { // a.
 		k.hold(p.name, nil)

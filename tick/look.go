@@ -94,7 +94,7 @@ func (t *Tick) lookSlot(name string, v *View) SlotView {
 		return s
 	}
 	s.Item, s.Run, s.Session = in.Item, in.Run, in.Session
-	if _, it, err := t.item(in.Item); err == nil {
+	if _, it, err := t.itemIn(in); err == nil {
 		s.IssueRef, s.Agent, s.Since = it.IssueRef, it.Agent, it.NotifiedAt
 	}
 	return s

@@ -110,7 +110,7 @@ func (t *Tick) lockAgain(ctx context.Context, slot string, in *slots.Intent) (*s
 			return lock, err
 		}
 	}
-	_, it, err := t.item(in.Item)
+	_, it, err := t.itemIn(in)
 	if err != nil || it.State != queue.Notified || it.Runs != in.Run || it.ForkPID == nil || proc.Carries(*it.ForkPID, in.RunName()) {
 		return nil, slots.ErrBusy
 	}
@@ -125,6 +125,16 @@ func (t *Tick) endMarked(ctx context.Context, run string) error {
 	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
 	defer cancel()
 	return proc.End(ctx, func() ([]proc.Process, error) { return proc.Marked(run) }, 0)
+}
+
+// itemIn finds the item that a slot names, without listing the queue.
+func (t *Tick) itemIn(in *slots.Intent) (queue.Entry, *queue.Item, error) {
+	e, err := t.Queue.FindHinted(in.Item, in.File)
+	if err != nil {
+		return e, nil, err
+	}
+	it, err := t.Queue.Load(e)
+	return e, it, err
 }
 
 func (t *Tick) item(id string) (queue.Entry, *queue.Item, error) {
@@ -162,7 +172,7 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 	}
 	defer session.Close()
 
-	e, it, err := t.item(in.Item)
+	e, it, err := t.itemIn(in)
 	switch {
 	case queue.IsAbsent(err) && t.Config == nil:
 		return in, false, t.Home.Empty(slot)

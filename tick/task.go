@@ -22,7 +22,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 	s := t.Settings
 	env := func(name string) string { return filepath.Join(string(t.Home), "env", name) }
 	task := slots.Task{
-		Home: t.Home, Item: it.ID, Session: session, IssueRef: it.IssueRef, Message: it.Message, Previous: previous(it),
+		Home: t.Home, Item: it.ID, Session: session, IssueRef: it.IssueRef, Message: it.Message, Previous: previous(it), Lost: lost(it),
 		Timeout:  s.Timeout(),
 		EnvFiles: []string{env("default.env"), env("dev.env")},
 		Prompt:   filepath.Join(string(t.Home), "prompts", "dev.md"),
@@ -52,6 +52,14 @@ func previous(it *queue.Item) string {
 	}
 	last := it.History[n-1]
 	return fmt.Sprintf("%s: %s", last.Outcome, last.Summary)
+}
+
+// lost is the number of an item's newest run if it was lost, else 0.
+func lost(it *queue.Item) int {
+	if n := len(it.History); n > 0 && it.History[n-1].Outcome == queue.Lost {
+		return it.History[n-1].Run
+	}
+	return 0
 }
 
 // environ is the environment a runner gets.
