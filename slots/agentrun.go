@@ -9,8 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -55,7 +53,7 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 		return nil, err
 	}
 	defer stdin.Close()
-	path, err := lookPath(argv[0], w.agentEnv, w.session.Worktree)
+	path, err := proc.LookPath(argv[0], w.agentEnv, w.session.Worktree)
 	if err != nil {
 		return nil, err
 	}
@@ -138,29 +136,6 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 	}
 	stdin, err = os.Open(input)
 	return argv, stdin, preset, err
-}
-
-// lookPath finds a program in the made PATH; exec would search the runner's own, before the env files.
-func lookPath(name string, env []string, dir string) (string, error) {
-	if strings.Contains(name, "/") {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(dir, name)
-		}
-		return name, nil
-	}
-	path := ""
-	for _, kv := range env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = v
-		}
-	}
-	for _, d := range filepath.SplitList(path) {
-		file := filepath.Join(d, name)
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return file, nil
-		}
-	}
-	return "", fmt.Errorf("%s is not in the PATH that agents get (%s)", name, path)
 }
 
 func (a *agentRun) stdout(line []byte) {

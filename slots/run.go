@@ -141,16 +141,7 @@ func (d Dir) writeResult(run string, r Result) error {
 
 // ReadResult reads what the runner told into r, whose Cost may point to a struct. The error wraps fs.ErrNotExist when it
 // told nothing.
-func (d Dir) ReadResult(run string, r *Result) error {
-	data, err := spool.Read(d.resultPath(run))
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, r); err != nil {
-		return fmt.Errorf("%s: %w: %w", d.resultPath(run), spool.ErrBad, err)
-	}
-	return nil
-}
+func (d Dir) ReadResult(run string, r *Result) error { return spool.ReadJSON(d.resultPath(run), r) }
 
 func (d Dir) cancelPath(run string) string { return filepath.Join(d.RunDir(run), "cancel") }
 

@@ -49,16 +49,13 @@ func (d Dir) ReadSession(name string) (*Session, error) {
 	if !isSession(name) {
 		return nil, fmt.Errorf("%q is not a session", name)
 	}
-	data, err := spool.Read(d.sessionPath(name))
+	var s Session
+	err := spool.ReadJSON(d.sessionPath(name), &s)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
-	}
-	var s Session
-	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", d.sessionPath(name), spool.ErrBad, err)
 	}
 	if s.V != 1 {
 		return nil, fmt.Errorf("%s: %w: version %d", d.sessionPath(name), spool.ErrBad, s.V)

@@ -78,16 +78,13 @@ func slotNumber(name string) int {
 
 // ReadIntent reads what a slot is for; nil when it is empty. The error wraps spool.ErrBad for what is no intent.
 func (d Dir) ReadIntent(slot string) (*Intent, error) {
-	data, err := spool.Read(d.intent(slot))
+	var in Intent
+	err := spool.ReadJSON(d.intent(slot), &in)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
-	}
-	var in Intent
-	if err := json.Unmarshal(data, &in); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", d.intent(slot), spool.ErrBad, err)
 	}
 	if in.V != 1 || !runName.MatchString(in.RunName()) || !isSession(in.Session) {
 		return nil, fmt.Errorf("%s: %w: version %d, run %q", d.intent(slot), spool.ErrBad, in.V, in.RunName())

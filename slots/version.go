@@ -37,7 +37,7 @@ func (d Dir) major(ctx context.Context, r *Runner, p agent.Preset, env []string)
 	if p.Version == nil {
 		return 0, nil
 	}
-	path, err := lookPath(p.Version[0], env, string(d))
+	path, err := proc.LookPath(p.Version[0], env, string(d))
 	if err != nil {
 		return 0, err
 	}
@@ -82,17 +82,11 @@ func (k knownAgent) same(o knownAgent) bool {
 // readKnown reads the file; what is missing or unreadable is asked again.
 func readKnown(file string) (knownAgent, error) {
 	var k knownAgent
-	data, err := spool.Read(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, spool.ErrBad):
-		return k, nil
-	case err != nil:
-		return k, err
-	}
-	if json.Unmarshal(data, &k) != nil {
+	err := spool.ReadJSON(file, &k)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, spool.ErrBad) {
 		return knownAgent{}, nil
 	}
-	return k, nil
+	return k, err
 }
 
 func homes(env []string) []string {

@@ -34,16 +34,14 @@ func pausePath(home slots.Dir) string { return filepath.Join(string(home), "paus
 
 // ReadPause is the pause in force, nil for none. A file that cannot be understood pauses: somebody meant it to.
 func ReadPause(home slots.Dir, now time.Time) (*Pause, error) {
-	data, err := spool.Read(pausePath(home))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil && !errors.Is(err, spool.ErrBad) {
-		return nil, err
-	}
 	p := &Pause{}
-	if len(data) > 0 && json.Unmarshal(data, p) != nil {
-		p = &Pause{}
+	switch err := spool.ReadJSON(pausePath(home), p); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.Is(err, spool.ErrBad): // `touch paused`, say
+		return &Pause{}, nil
+	case err != nil:
+		return nil, err
 	}
 	if p.Until != nil && !now.Before(*p.Until) {
 		return nil, nil

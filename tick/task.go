@@ -1,7 +1,6 @@
 package tick
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -77,13 +76,10 @@ type repos map[string]string
 // readRepos reads repos.json. The error asks for exit code 78.
 func readRepos(home slots.Dir) (repos, error) {
 	path := filepath.Join(string(home), "repos.json")
-	data, err := spool.Read(path)
+	var given map[string]string
+	err := spool.ReadJSON(path, &given)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
-	}
-	var given map[string]string
-	if err == nil {
-		err = json.Unmarshal(data, &given)
 	}
 	if err != nil {
 		return nil, fault.New(fault.Config, `it maps "host/owner/repo" to a url or the path of a local checkout`, "repos.json: %w", err)

@@ -133,13 +133,9 @@ func (b *Box) List() (events []Event, bad int, err error) {
 }
 
 func readEvent(path string) (Event, error) {
-	data, err := spool.Read(path)
-	if err != nil {
-		return Event{}, err
-	}
 	var ev Event
-	if err := json.Unmarshal(data, &ev); err != nil {
-		return Event{}, fmt.Errorf("%s: %w: %w", path, spool.ErrBad, err)
+	if err := spool.ReadJSON(path, &ev); err != nil {
+		return Event{}, err
 	}
 	if ev.Name+".json" != filepath.Base(path) {
 		return Event{}, fmt.Errorf("%s: %w: its name is %q", path, spool.ErrBad, ev.Name[:min(len(ev.Name), 60)])

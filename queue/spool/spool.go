@@ -14,6 +14,7 @@ package spool
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -100,6 +101,18 @@ func Read(path string) ([]byte, error) {
 		return nil, wrap("read", path, fmt.Errorf("%w: larger than %d bytes", ErrBad, MaxFile))
 	}
 	return data, nil
+}
+
+// ReadJSON reads a state file into v. Its error is as that of Read, and wraps ErrBad for what is not JSON of that form.
+func ReadJSON(path string, v any) error {
+	data, err := Read(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil { // not a Decoder: that takes trailing garbage
+		return wrap("read", path, fmt.Errorf("%w: %w", ErrBad, err))
+	}
+	return nil
 }
 
 // Write replaces the file or makes it, durably: after it returned nil the new content survives a power cut. After an

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"kugetsu/slots/proc"
 )
 
 // Git runs git in a made environment. It has no state; several may be used at once.
@@ -99,7 +101,7 @@ type command struct {
 // run runs git to its end and returns its stdout, also beside an error, which is always an *Error.
 func (g *Git) run(ctx context.Context, c command) (string, error) {
 	env := g.environ(c.dir, c.env)
-	bin, err := lookPath(env)
+	bin, err := proc.LookPath("git", env, c.dir)
 	if err != nil {
 		return "", &Error{Op: "git " + c.args[0], Err: err}
 	}
@@ -154,26 +156,6 @@ func runUntil(ctx context.Context, cmd *exec.Cmd) error {
 		return nil
 	}
 	return err
-}
-
-// lookPath finds git in the made PATH. exec.Command would search the PATH of this process instead.
-func lookPath(env []string) (string, error) {
-	path := ""
-	for _, kv := range env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = v
-		}
-	}
-	for _, dir := range filepath.SplitList(path) {
-		if !filepath.IsAbs(dir) {
-			continue
-		}
-		file := filepath.Join(dir, "git")
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return file, nil
-		}
-	}
-	return "", fmt.Errorf("git is not in the PATH %q", path)
 }
 
 // tee keeps the end of what is written and passes everything on. It never fails: a full disk under the log must not

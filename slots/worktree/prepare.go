@@ -111,6 +111,10 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 	// with the mark is removed by the next Prepare.
 	v, err := r.g.look(ctx, s)
 	if err == nil && !v.stands {
+		_, le := os.Lstat(s.Path + "/.git")
+		es, _ := os.ReadDir(s.Path)
+		ad, _ := r.admins()
+		fmt.Fprintln(os.Stderr, "DEBUG", ctx.Err(), le, len(es), ad, made)
 		err = &Error{Op: "prepare", Last: clean("git made a worktree that does not stand: " + v.why)}
 	}
 	return made, err

@@ -1,0 +1,32 @@
+package proc
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// LookPath finds a program in the PATH of an environment that was made for it; exec would search this process's own.
+// Folders of that PATH that are not absolute are passed over. A name with a slash is taken as it is, from dir.
+func LookPath(name string, env []string, dir string) (string, error) {
+	if strings.Contains(name, "/") {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
+		}
+		return name, nil
+	}
+	path := ""
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = v // the last one counts, as it does for exec
+		}
+	}
+	for _, d := range filepath.SplitList(path) {
+		file := filepath.Join(d, name)
+		if info, err := os.Stat(file); filepath.IsAbs(d) && err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return file, nil
+		}
+	}
+	return "", fmt.Errorf("%s is not in the PATH %q", name, path)
+}
