@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -68,6 +69,10 @@ type grammar struct {
 	Version command.Version `cmd:"" help:"Print the version."`
 	Run     command.Run     `cmd:"" hidden:""`
 }
+
+// The main goroutine keeps its thread: the kernel ends an agent when the *thread* that started it ends, and the fault
+// tests can follow a command by one thread.
+func init() { runtime.LockOSThread() }
 
 func main() { os.Exit(run(os.Args[1:])) }
 

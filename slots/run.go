@@ -85,6 +85,12 @@ func (d Dir) DropRun(run string) error {
 	return spool.RemoveAll(d.RunDir(run))
 }
 
+// tmp is the TMPDIR of a run.
+func (d Dir) tmp(run string) string { return filepath.Join(d.RunDir(run), "tmp") }
+
+// DropTmp deletes a run's temporary files. None of its processes is left.
+func (d Dir) DropTmp(run string) error { return os.RemoveAll(d.tmp(run)) }
+
 // ReadMarker says how far a run came. The lease must have been probed before.
 func (d Dir) ReadMarker(run string) (Marker, error) {
 	names, err := spool.List(d.RunDir(run))

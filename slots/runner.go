@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -59,6 +58,8 @@ var errCancelled = errors.New("cancelled")
 
 // Run is the life of a runner. Its order is the product:
 //
+// The caller's goroutine must be locked to its thread: the agent dies with the thread that started it.
+//
 //  1. Wait at the gate: without a task nothing was done, and nothing is.
 //  2. Prepare the worktree. Slow work happens here and not under tick.lock.
 //  3. Start the agent, and only then rename the marker to started: a crash between the two costs no attempt, the other
@@ -69,7 +70,6 @@ var errCancelled = errors.New("cancelled")
 //  6. Close the session's lock, then the slot's: whoever finds the slot free finds the session free as well.
 //  7. Start a tick, which settles this run and refills the slot.
 func Run(ctx context.Context, home Dir, name string) error {
-	runtime.LockOSThread() // the agent dies with the thread that started it
 	slot, session, gate, err := inherited()
 	if err != nil {
 		return err
@@ -257,10 +257,10 @@ func (r *Runner) saveSession(w *ready) {
 	}
 }
 
-func (r *Runner) tmp() string { return filepath.Join(r.home.RunDir(r.name), "tmp") }
+func (r *Runner) tmp() string { return r.home.tmp(r.name) }
 
 func (r *Runner) cleanTmp() {
-	if err := os.RemoveAll(r.tmp()); err != nil {
+	if err := r.home.DropTmp(r.name); err != nil {
 		r.log.say("%v", err)
 	}
 }

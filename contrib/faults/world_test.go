@@ -1,0 +1,314 @@
+// Package faults breaks kugetsu at every system call that it makes, with real processes, and looks whether plain ticks
+// bring the state back to what was promised.
+//
+//	go test ./contrib/faults            a sample of the points, as CI does
+//	go test ./contrib/faults -full -timeout 2h    all of them; -table FILE writes the table that the README links
+//
+// It needs strace, and says so where that is missing.
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/event"
+	"kugetsu/slots"
+	"kugetsu/slots/proc"
+)
+
+var (
+	full  = flag.Bool("full", false, "try every point, not a sample")
+	table = flag.String("table", "", "write the table of results to this file")
+)
+
+// patience bounds every wait; the machine may be busy.
+const patience = 2 * time.Minute
+
+// limit is MAX_CONCURRENT_AGENTS in every world.
+const limit = 3
+
+// bin is the folder of the kugetsu under test.
+var bin string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "kugetsu-faults-*")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		bin = dir
+		if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "kugetsu"), "kugetsu").CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+			return 1
+		}
+		code := m.Run()
+		if code == 0 {
+			code = writeTable()
+		}
+		return code
+	}())
+}
+
+// world is a state folder of its own, with a repository and an agent that notes when it begins and ends.
+type world struct {
+	t    testing.TB
+	dir  string
+	home slots.Dir
+	q    *queue.Queue
+	env  []string
+	ids  []string // of the items that must be settled in the end, completed
+	held []*slots.Lock
+}
+
+// agent notes its run in the file that the harness reads: first that it begins, last that it ends.
+const agent = `#!/bin/sh
+echo "begin $KUGETSU_RUN $PWD" >>"$REC"
+cat >/dev/null
+echo "end $KUGETSU_RUN $PWD" >>"$REC"
+`
+
+func newWorld(t testing.TB) *world {
+	dir, err := os.MkdirTemp("", "kugetsu-world-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, dir: dir, home: slots.Dir(filepath.Join(dir, "state"))}
+	queueDir := filepath.Join(string(w.home), "queue")
+	notes := filepath.Join(string(w.home), "notifications")
+	w.q = &queue.Queue{Dirs: queue.Dirs{Items: queueDir + "/items", PM: queueDir + "/pm", Finished: queueDir + "/finished", Bad: queueDir + "/bad"},
+		Events: &event.Box{New: notes + "/new", Seen: notes + "/seen", Owed: notes + "/owed", Now: time.Now}, Now: time.Now}
+	w.env = []string{"HOME=" + dir, "KUGETSU_DIR=" + string(w.home), "PATH=" + bin + ":" + os.Getenv("PATH"), "KUGETSU_AGENT=command",
+		"AGENT_COMMAND=env REC=" + w.record() + " " + filepath.Join(dir, "agent"), fmt.Sprintf("MAX_CONCURRENT_AGENTS=%d", limit),
+		"RETRY_DELAY=1ms", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"}
+	w.must(os.WriteFile(filepath.Join(dir, "agent"), []byte(agent), 0o700))
+	w.must(os.MkdirAll(string(w.home), 0o700))
+	w.must(w.home.Make())
+	w.must(w.q.Make())
+	repo := filepath.Join(dir, "repo")
+	for _, args := range [][]string{{"init", "-q", "-b", "main", repo}, {"-C", repo, "commit", "-q", "--allow-empty", "-m", "first"}} {
+		cmd := exec.Command("git", args...)
+		cmd.Env = append(w.env, "GIT_AUTHOR_NAME=t", "GIT_AUTHOR_EMAIL=t@localhost", "GIT_COMMITTER_NAME=t", "GIT_COMMITTER_EMAIL=t@localhost")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	w.must(os.WriteFile(filepath.Join(string(w.home), "repos.json"), fmt.Appendf(nil, `{"github.com/you/project": %q}`, repo), 0o600))
+	return w
+}
+
+func (w *world) record() string { return filepath.Join(w.dir, "record") }
+
+func (w *world) must(err error) {
+	if err != nil {
+		w.t.Helper()
+		w.t.Fatal(err)
+	}
+}
+
+// close ends what is left of the world's runs and removes it.
+func (w *world) close() {
+	for _, l := range w.held {
+		_ = l.Close()
+	}
+	runs, _ := os.ReadDir(filepath.Join(string(w.home), "runs"))
+	for _, run := range runs {
+		left, err := proc.Marked(run.Name())
+		if err == nil && len(left) > 0 {
+			w.end(run.Name())
+		}
+	}
+	if err := os.RemoveAll(w.dir); err != nil {
+		w.t.Log(err)
+	}
+}
+
+func (w *world) end(run string) {
+	ctx, cancel := contextFor(patience)
+	defer cancel()
+	if err := proc.End(ctx, func() ([]proc.Process, error) { return proc.Marked(run) }, 0); err != nil {
+		w.t.Log(err)
+	}
+}
+
+// item publishes an item on issue n.
+func (w *world) item(n int) (queue.Entry, *queue.Item) {
+	now := time.Now().UTC()
+	it := &queue.Item{ID: queue.NewID(now), IssueRef: fmt.Sprintf("github.com/you/project#%d", n), Agent: "command", Message: "work",
+		Mode: queue.Auto, PendingSince: now, After: []string{}, History: []queue.Run{}}
+	e, err := w.q.Publish(it, queue.Dev, queue.DefaultPriority)
+	w.must(err)
+	w.ids = append(w.ids, it.ID)
+	return e, it
+}
+
+func session(n int) string { return fmt.Sprintf("github.com+you+project@%d", n) }
+
+// nobody is a pid that no process has, for the fork_pid of a runner that is gone.
+const nobody = 1<<22 - 2
+
+// inSlot makes a slot name run 1 of an item, with its marker; notified says whether the item was handed over.
+func (w *world) inSlot(slot string, n int, marker string, notified bool) (queue.Entry, *queue.Item) {
+	e, it := w.item(n)
+	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: 1, Session: session(n), Boot: slots.BootID()}
+	w.must(w.home.WriteIntent(slot, in))
+	w.must(w.home.ClaimRun(in.RunName()))
+	if marker != "exit" {
+		w.must(os.Rename(filepath.Join(w.home.RunDir(in.RunName()), "exit"), filepath.Join(w.home.RunDir(in.RunName()), marker)))
+	}
+	if notified {
+		w.must(w.q.Notify(e, it, 1, nobody))
+	}
+	return e, it
+}
+
+// hold takes the lease of a slot and a session in this process: the run is alive.
+func (w *world) hold(slot string, n int) {
+	for _, path := range []string{w.home.SlotLock(slot), w.home.SessionLock(session(n))} {
+		l, err := slots.TryLock(path)
+		w.must(err)
+		w.held = append(w.held, l)
+	}
+}
+
+// crowd fills the world with an item in every state that a tick can meet. It returns what ends the run that is alive.
+func (w *world) crowd() (finish func()) {
+	w.inSlot("1", 1, "end.ok.0", true)          // ended, not settled: must never run again
+	w.inSlot("2", 2, "started", true)           // lost: runs again, as run 2
+	w.inSlot("3", 3, "exit", false)             // its dispatch died: runs as run 1
+	w.inSlot("4", 4, "exit", true)              // its runner died at the gate: runs as run 2
+	e, it := w.inSlot("5", 5, "end.ok.0", true) // settled, not filed
+	w.must(w.q.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK, EndedAt: time.Now().UTC()}}, queue.Policy{MaxAttempts: 3}))
+	_, alive := w.inSlot("6", 6, "started", true) // running, in a slot beyond the limit
+	w.hold("6", 6)
+	w.item(7) // waiting
+	w.item(8)
+	bad := filepath.Join(w.q.Items, "50-"+queue.NewID(time.Now())+".json")
+	w.must(os.WriteFile(bad, []byte("{"), 0o600))
+	return func() {
+		dir := w.home.RunDir(slots.RunName(alive.ID, 1))
+		if err := os.Rename(filepath.Join(dir, "started"), filepath.Join(dir, "end.ok.0")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			w.t.Fatal(err)
+		}
+		for _, l := range w.held {
+			w.must(l.Close())
+		}
+		w.held = nil
+	}
+}
+
+// kugetsu runs a command to its end; its exit code and what it printed.
+func (w *world) kugetsu(args ...string) (int, string) { return w.exec("kugetsu", args...) }
+
+func (w *world) exec(name string, args ...string) (int, string) {
+	cmd := exec.Command(name, args...)
+	if name == "kugetsu" {
+		cmd.Path = filepath.Join(bin, name)
+		cmd.Err = nil
+	}
+	cmd.Env = w.env
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		w.t.Fatalf("%s %v: %v", name, args, err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// settle makes plain ticks until every item is settled and filed, every slot is empty, and no process is left.
+func (w *world) settle() error {
+	for begin := time.Now(); ; {
+		w.kugetsu("tick")
+		why := w.unsettled()
+		if why == "" {
+			return nil
+		}
+		if time.Since(begin) > patience {
+			return fmt.Errorf("after %s of ticks: %s", patience, why)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+// unsettled says what keeps the world from being at rest.
+func (w *world) unsettled() string {
+	for _, dir := range []string{w.q.Items, w.q.PM} {
+		if left, _ := filepath.Glob(filepath.Join(dir, "*.json")); len(left) > 0 {
+			return "in the queue: " + filepath.Base(left[0])
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(string(w.home), "slots", "*.json")); len(left) > 0 {
+		return "a slot names a run: " + left[0]
+	}
+	runs, _ := os.ReadDir(filepath.Join(string(w.home), "runs"))
+	for _, run := range runs {
+		if left, err := proc.Marked(run.Name()); err != nil || len(left) > 0 {
+			return "a process is left of " + run.Name()
+		}
+	}
+	return ""
+}
+
+// judge looks whether the promises were kept: every item completed, no run twice, none at all for an item whose only run
+// had ended, never more agents than the limit, never two in one worktree, the bad file set aside.
+func (w *world) judge(mayEnd map[queue.State]bool) error {
+	var errs []error
+	complain := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for i, id := range w.ids {
+		e, err := w.q.Find(id)
+		if err != nil {
+			complain("item %d is lost: %w", i+1, err)
+			continue
+		}
+		it, err := w.q.Load(e)
+		if err != nil {
+			complain("item %d: %w", i+1, err)
+		} else if !mayEnd[it.State] {
+			text, _ := json.Marshal(it)
+			complain("item %d is %s: %s", i+1, it.State, text)
+		}
+	}
+	data, err := os.ReadFile(w.record())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		complain("%w", err)
+	}
+	begun, now, in := map[string]int{}, map[string]bool{}, map[string]string{}
+	for line := range bytes.Lines(data) {
+		what, rest, _ := strings.Cut(strings.TrimSpace(string(line)), " ")
+		run, where, _ := strings.Cut(rest, " ")
+		if what == "end" {
+			delete(now, run)
+			delete(in, where)
+			continue
+		}
+		if begun[run]++; begun[run] > 1 {
+			complain("%s ran twice", run)
+		}
+		if other := in[where]; other != "" && now[other] {
+			complain("%s and %s in one worktree", other, run)
+		}
+		now[run], in[where] = true, run
+		if len(now) > limit {
+			complain("%d agents at once", len(now))
+		}
+	}
+	if len(errs) > 0 {
+		complain("record:\n%s", data)
+	}
+	return errors.Join(errs...)
+}
+
+var completed = map[queue.State]bool{queue.Completed: true}
