@@ -51,7 +51,9 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "kugetsu"), "kugetsu").CombinedOutput(); err != nil {
+		build := exec.Command("go", "build", "-o", filepath.Join(dir, "kugetsu"), "kugetsu")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // a dynamic linker has system calls of its own
+		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 			return 1
 		}
@@ -70,7 +72,8 @@ type world struct {
 	home slots.Dir
 	q    *queue.Queue
 	env  []string
-	ids  []string // of the items that must be settled in the end, completed
+	ids  []string // of the items that must be settled in the end
+	paid []int    // attempts of each that the world began with
 	held []*slots.Lock
 }
 
@@ -151,7 +154,7 @@ func (w *world) item(n int) (queue.Entry, *queue.Item) {
 		Mode: queue.Auto, PendingSince: now, After: []string{}, History: []queue.Run{}}
 	e, err := w.q.Publish(it, queue.Dev, queue.DefaultPriority)
 	w.must(err)
-	w.ids = append(w.ids, it.ID)
+	w.ids, w.paid = append(w.ids, it.ID), append(w.paid, 0)
 	return e, it
 }
 
@@ -171,6 +174,9 @@ func (w *world) inSlot(slot string, n int, marker string, notified bool) (queue.
 	}
 	if notified {
 		w.must(w.q.Notify(e, it, 1, nobody))
+	}
+	if marker != "exit" { // its agent started, so settling it charges the item
+		w.paid[len(w.paid)-1] = 1
 	}
 	return e, it
 }
@@ -267,6 +273,10 @@ func (w *world) unsettled() string {
 func (w *world) judge(mayEnd map[queue.State]bool) error {
 	var errs []error
 	complain := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	data, err := os.ReadFile(w.record())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		complain("%w", err)
+	}
 	for i, id := range w.ids {
 		e, err := w.q.Find(id)
 		if err != nil {
@@ -279,11 +289,9 @@ func (w *world) judge(mayEnd map[queue.State]bool) error {
 		} else if !mayEnd[it.State] {
 			text, _ := json.Marshal(it)
 			complain("item %d is %s: %s", i+1, it.State, text)
+		} else if started := bytes.Count(data, []byte("begin "+id+".")); it.Attempts != w.paid[i]+started {
+			complain("item %d was charged %d attempts, but its agent started %d times", i+1, it.Attempts, w.paid[i]+started)
 		}
-	}
-	data, err := os.ReadFile(w.record())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		complain("%w", err)
 	}
 	begun, now, in := map[string]int{}, map[string]bool{}, map[string]string{}
 	for line := range bytes.Lines(data) {

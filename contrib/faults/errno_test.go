@@ -1,0 +1,151 @@
+package faults
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"kugetsu/queue"
+)
+
+// errnos is what each kind of system call is made to fail with: what real disks, quotas, limits and kernels say.
+var errnos = map[string][]string{
+	"openat":     {"ENOSPC", "EIO", "EDQUOT", "EROFS", "EMFILE", "EACCES", "EINTR"},
+	"read":       {"EIO", "EINTR"},
+	"write":      {"ENOSPC", "EIO", "EDQUOT", "EINTR"},
+	"fsync":      {"ENOSPC", "EIO", "EDQUOT", "EINTR"},
+	"renameat":   {"ENOSPC", "EIO", "EDQUOT", "EROFS", "EACCES"},
+	"linkat":     {"ENOSPC", "EIO", "EDQUOT", "EROFS", "EACCES"},
+	"unlinkat":   {"EIO", "EROFS", "EACCES"},
+	"mkdirat":    {"ENOSPC", "EIO", "EDQUOT", "EROFS", "EACCES"},
+	"flock":      {"ENOLCK", "EIO", "EINTR"},
+	"getdents64": {"EIO"},
+	"newfstatat": {"EIO", "EACCES"},
+	"fstat":      {"EIO"},
+	"utimensat":  {"EIO", "EROFS"},
+	"pipe2":      {"EMFILE"},
+	"clone":      {"EAGAIN"},
+	"clone3":     {"EAGAIN"},
+}
+
+// failures pairs the points of a command with the errors that can happen there.
+func failures(list []point) (points []point, errs []string) {
+	for _, p := range list {
+		for _, e := range errnos[p.call] {
+			points, errs = append(points, p), append(errs, e)
+		}
+	}
+	return points, errs
+}
+
+// TestTickMeetsEveryErrorAtEverySystemCall: a tick whose system call fails says so in one line or copes; nothing is lost,
+// nothing runs twice, no attempt is charged for an agent that never started, and the ticks after it heal the rest.
+func TestTickMeetsEveryErrorAtEverySystemCall(t *testing.T) {
+	needStrace(t)
+	w := newWorld(t)
+	w.crowd()
+	list, errs := failures(points(t, w, "tick"))
+	w.close()
+	byErr := map[string][]point{}
+	step := 1
+	if most := 60; !*full && len(list) > most {
+		step = len(list)/most + 1
+	}
+	for i := 0; i < len(list); i += step {
+		byErr[errs[i]] = append(byErr[errs[i]], list[i])
+	}
+	for _, e := range slices.Sorted(maps.Keys(byErr)) {
+		sweep(t, e+" in tick", "error="+e, byErr[e], func(w *world, broken []string, _ point) error {
+			finish := w.crowd()
+			code, out := w.exec("strace", append(broken, filepath.Join(bin, "kugetsu"), "tick")...)
+			if err := oneLine(code, out, 0, 75); err != nil {
+				return err
+			}
+			finish()
+			if err := w.settle(); err != nil {
+				return err
+			}
+			return w.judge(completed)
+		})
+	}
+}
+
+// oneLine looks at how a command ended whose system call failed: with one of these codes, and if not with 0 then with one
+// error line.
+func oneLine(code int, out string, codes ...int) error {
+	if !slices.Contains(codes, code) {
+		return fmt.Errorf("exit code %d: %s", code, out)
+	}
+	if n := strings.Count(out, "kugetsu: error: "); code != 0 && n != 1 {
+		return fmt.Errorf("exit code %d with %d error lines: %s", code, n, out)
+	}
+	return nil
+}
+
+// delegated looks at what a broken delegate left: nothing, or a whole item; and the item whose id it printed.
+func (w *world) delegated(code int, out string) error {
+	live, err := w.q.Live(queue.Dev)
+	if err != nil {
+		return err
+	}
+	if len(live) > 1 {
+		return fmt.Errorf("%d items from one delegate", len(live))
+	}
+	for _, e := range live {
+		if _, err := w.q.Load(e); err != nil {
+			return fmt.Errorf("a torn item: %w", err)
+		}
+		w.ids, w.paid = append(w.ids, e.ID), append(w.paid, 0)
+	}
+	id, _, _ := strings.Cut(out, "\n")
+	if queue.IsID(id) && (len(live) == 0 || live[0].ID != id) {
+		return fmt.Errorf("%s was printed and is not there", id)
+	}
+	if code == 0 && len(live) == 0 {
+		return fmt.Errorf("exit code 0 and no item: %s", out)
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	return w.judge(completed)
+}
+
+var delegate = []string{"delegate", "you/project#1", "work"}
+
+func TestDelegateIsKilledAtEverySystemCall(t *testing.T) {
+	needStrace(t)
+	w := newWorld(t)
+	list := points(t, w, delegate...)
+	w.close()
+	sweep(t, "kill -9 of delegate", "signal=KILL", sample(list, 25), func(w *world, broken []string, _ point) error {
+		_, out := w.exec("strace", append(append(broken, filepath.Join(bin, "kugetsu")), delegate...)...)
+		return w.delegated(-1, out)
+	})
+}
+
+func TestDelegateMeetsEveryErrorAtEverySystemCall(t *testing.T) {
+	needStrace(t)
+	w := newWorld(t)
+	list, errs := failures(points(t, w, delegate...))
+	w.close()
+	step := 1
+	if most := 25; !*full && len(list) > most {
+		step = len(list)/most + 1
+	}
+	byErr := map[string][]point{}
+	for i := 0; i < len(list); i += step {
+		byErr[errs[i]] = append(byErr[errs[i]], list[i])
+	}
+	for _, e := range slices.Sorted(maps.Keys(byErr)) {
+		sweep(t, e+" in delegate", "error="+e, byErr[e], func(w *world, broken []string, _ point) error {
+			code, out := w.exec("strace", append(append(broken, filepath.Join(bin, "kugetsu")), delegate...)...)
+			if err := oneLine(code, out, 0, 75, 77, 78); err != nil {
+				return err
+			}
+			return w.delegated(code, out)
+		})
+	}
+}
