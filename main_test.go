@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 				Setup:               func(env *testscript.Env) error { return setup(env, bin) },
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"exits": exits, "waitfor": waitFor, "repo": makeRepo, "same": same, "within": within, "fill": fillFile,
+					"keep": keep, "expand": expand, "dead": dead,
 				},
 			})
 		})
@@ -83,6 +84,7 @@ func setup(env *testscript.Env, bin string) error {
 		env.Setenv(name+"_NAME", "test")
 		env.Setenv(name+"_EMAIL", "test@localhost")
 	}
+	env.Setenv("GORACE", "atexit_sleep_ms=0") // a raced process would stay for a second after its end
 	env.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
 	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	env.Defer(func() { endAll(state) })
@@ -154,6 +156,34 @@ func within(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// keep keeps what the last command printed, without the newline at its end, in a variable: keep ID
+func keep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: keep NAME")
+	}
+	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile("stdout"), "\n"))
+}
+
+// expand puts the values of variables into files: expand task
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	for _, arg := range args {
+		ts.Check(os.WriteFile(ts.MkAbs(arg), []byte(os.Expand(ts.ReadFile(arg), ts.Getenv)), 0o600))
+	}
+}
+
+// dead waits until the process whose id is in a file is gone, or, with !, makes sure that it is not.
+func dead(ts *testscript.TestScript, neg bool, args []string) {
+	for begin := time.Now(); ; poll() {
+		lives := alive(ts.ReadFile(args[0]))
+		if neg && lives || !neg && !lives {
+			return
+		}
+		if neg || time.Since(begin) > patience {
+			ts.Fatalf("the process of %s lives: %t", args[0], lives)
+		}
+	}
+}
+
 // poll gives way between two looks at a condition.
 func poll() { <-time.After(10 * time.Millisecond) }
 
@@ -197,22 +227,26 @@ func makeRepo(ts *testscript.TestScript, _ bool, args []string) {
 //	commit TEXT                git commit everything
 //	await FILE                 wait until a file is there
 //	record DIR                 count itself among the agents that run now: DIR/max grows a line with that number
-//	spawn FILE                 leave a server behind: in a session of its own, its pid in FILE, its streams inherited
+//	spawn FILE [bare|closed]   leave a server behind: in a session of its own, its pid in FILE, its streams inherited;
+//	                           without an environment, or with every other descriptor closed
+//	pid FILE, runner FILE      keep its own process id, or its runner's, in a file
+//	gone FILE                  exit 98 if the process whose id is in a file lives
 //	stubborn                   ignore SIGTERM from here on
 //	run WORDS…                 run a command, its output on stdout
+//	once …                     do the rest of the line in the item's first run only
 //	kill SIGNAL                die of a signal
 //	exit N
 func fakeAgent() {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
-		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
-		check(os.WriteFile(os.Args[2]+".tmp", []byte(strconv.Itoa(os.Getpid())), 0o600))
-		check(os.Rename(os.Args[2]+".tmp", os.Args[2]))
-		select {}
+		deaf := make(chan os.Signal, 1)
+		signal.Notify(deaf, syscall.SIGTERM, syscall.SIGHUP)
+		writePID(os.Args[2], os.Getpid())
+		for range deaf {
+		}
 	}
 	if len(os.Args) > 1 {
 		do(strings.Join(os.Args[1:], " "))
-		leave()
-		return
+		quit(0)
 	}
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(nil, 1<<20)
@@ -220,7 +254,13 @@ func fakeAgent() {
 		do(in.Text())
 	}
 	check(in.Err())
+	quit(0)
+}
+
+// quit ends the agent at once: os.Exit would keep a raced one for a second.
+func quit(code int) {
 	leave()
+	syscall.Exit(code)
 }
 
 var leave = func() {}
@@ -258,16 +298,37 @@ func do(line string) {
 	case "spawn":
 		self, err := os.Executable()
 		check(err)
-		cmd := exec.Command(self, "serve", rest)
+		cmd := exec.Command(self, "serve", one)
 		cmd.Args[0] = os.Args[0]
+		switch two {
+		case "bare":
+			cmd.Env = []string{"HOME=/"} // an empty list would mean ours
+		case "closed":
+			check(proc.CloseOnExec())
+		}
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		check(cmd.Start())
 		for {
-			if _, err := os.Stat(rest); err == nil {
+			if _, err := os.Stat(one); err == nil {
 				return
 			}
 			poll()
+		}
+	case "pid":
+		writePID(rest, os.Getpid())
+	case "runner":
+		writePID(rest, os.Getppid())
+	case "gone":
+		data, err := os.ReadFile(rest)
+		check(err)
+		if alive(string(data)) {
+			fmt.Fprintf(os.Stderr, "fakeagent: process %s lives\n", data)
+			quit(98)
+		}
+	case "once":
+		if strings.HasSuffix(os.Getenv("KUGETSU_RUN"), ".1") {
+			do(rest)
 		}
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
@@ -280,13 +341,24 @@ func do(line string) {
 		check(syscall.Kill(os.Getpid(), syscall.Signal(n)))
 		select {}
 	case "exit":
-		leave()
 		n, err := strconv.Atoi(rest)
 		check(err)
-		os.Exit(n)
+		quit(n)
 	default:
 		fmt.Println(line)
 	}
+}
+
+// writePID puts a process id into a file, whole or not at all.
+func writePID(file string, pid int) {
+	check(os.WriteFile(file+".tmp", []byte(strconv.Itoa(pid)), 0o600))
+	check(os.Rename(file+".tmp", file))
+}
+
+// alive says whether a process exists and is no zombie.
+func alive(pid string) bool {
+	state, err := exec.Command("ps", "-o", "stat=", "-p", strings.TrimSpace(pid)).Output()
+	return err == nil && !strings.HasPrefix(string(state), "Z")
 }
 
 // record counts the agents that run at this instant, by a file each, under a lock of its own.
@@ -317,6 +389,6 @@ func runTool(name string, args ...string) {
 func check(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fakeagent:", err)
-		os.Exit(99)
+		syscall.Exit(99)
 	}
 }

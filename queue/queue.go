@@ -167,7 +167,7 @@ func (q *Queue) Resolve(word string, isIssue func(ref string) bool) (Entry, erro
 				if err != nil || !isIssue(it.IssueRef) {
 					continue // what cannot be read is nobody's issue; the tick reports it
 				}
-			case !strings.Contains(e.ID, strings.ToLower(word)):
+			case word == "" || !strings.Contains(e.ID, strings.ToLower(word)): // an unset variable in a script means no item
 				continue
 			}
 			if dir == q.Finished {

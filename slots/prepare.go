@@ -124,7 +124,11 @@ func (r *Runner) hook(ctx context.Context, command, dir string) error {
 	if err != nil || len(argv) == 0 {
 		return fmt.Errorf("WORKTREE_HOOK: %w", errors.Join(err, errors.New("no command")))
 	}
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	path, err := proc.LookPath(argv[0], r.env, dir)
+	if err != nil {
+		return fmt.Errorf("WORKTREE_HOOK: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, path, argv[1:]...)
 	cmd.Dir, cmd.Env = dir, with(r.env, "PWD="+dir, "KUGETSU_ISSUE="+r.task.IssueRef, "KUGETSU_ITEM="+r.task.Item)
 	cmd.Stdout, cmd.Stderr = r.log, r.log
 	cmd.ExtraFiles = []*os.File{r.slot, r.session}

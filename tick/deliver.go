@@ -9,10 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"kugetsu/queue/event"
-	"kugetsu/queue/fault"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
@@ -31,8 +31,8 @@ func (t *Tick) deliver(ctx context.Context) error {
 		return nil
 	}
 	argv, err := agent.Split(t.Settings.NotifyCommand)
-	if err != nil || len(argv) == 0 {
-		return fault.New(fault.Config, "", "NOTIFY_COMMAND: %w", errors.Join(err, errors.New("it is not a command")))
+	if err != nil || len(argv) == 0 { // nothing but blanks; what is no command line at all was refused as a setting
+		return err
 	}
 	// One deliverer: two would tell everything twice.
 	lock, err := slots.TryLock(filepath.Join(t.Queue.Events.Owed, "deliver.lock"))
@@ -81,17 +81,33 @@ func tell(ctx context.Context, argv, env []string, ev event.Event) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, notifyLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = env
+	path, err := proc.LookPath(argv[0], env, "/")
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, path, argv[1:]...)
+	cmd.Args[0], cmd.Env = argv[0], env
 	cmd.Stdin = bytes.NewReader(append(data, '\n'))
-	var said bytes.Buffer
+	var said tail
 	cmd.Stdout, cmd.Stderr = nil, &said
 	cmd.SysProcAttr = proc.Detach()
+	// All of its group: a script that hangs does so in a program that it started.
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		last := said.String()
-		last = terminal.Clean(strings.TrimSpace(last[max(0, len(last)-300):]))
-		return fmt.Errorf("%w: %s", err, last)
+		if last := terminal.Clean(strings.TrimSpace(string(said))); last != "" {
+			return fmt.Errorf("%w: %s", err, last)
+		}
+		return err
 	}
 	return nil
+}
+
+// tail keeps the last bytes of what is written to it, however much that is.
+type tail []byte
+
+func (t *tail) Write(p []byte) (int, error) {
+	all := append(*t, p...)
+	*t = append((*t)[:0], all[max(0, len(all)-300):]...)
+	return len(p), nil
 }

@@ -221,6 +221,10 @@ func (t *Tick) settle(ctx context.Context, e queue.Entry, it *queue.Item, boot s
 		if err := t.endMarked(ctx, run); err != nil {
 			return fmt.Errorf("%s: %w", run, err)
 		}
+		// Its runner did not come to that. An agent leaves megabytes there.
+		if err := t.Home.DropTmp(run); err != nil {
+			t.Log.Warn("the temporary files of a run are left", "run", run, "err", err)
+		}
 	}
 	r, err := t.result(it, run, marker, boot)
 	if err != nil {

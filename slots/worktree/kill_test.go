@@ -198,6 +198,51 @@ func TestWhatAKilledGitLeavesIsRemovedWhenEveryFileIsACopy(t *testing.T) {
 	})
 }
 
+func TestARecordThatIsIncompleteStopsNoSession(t *testing.T) {
+	w := newWorld(t)
+	one, other := w.fromRemote(1), w.fromRemote(2)
+	tip := w.prepare(one).Head
+	w.prepare(other)
+	admin := one.Source.Cache + "/worktrees/" + filepath.Base(one.Path)
+	// The order in which git writes them. What comes later is not there when one is not complete.
+	order := []string{"locked", "gitdir", ".git", "HEAD", "commondir"}
+	for i, name := range order {
+		for _, state := range []string{"missing", "empty", "whole"} {
+			for _, first := range []Spec{one, other} {
+				t.Run(name+" "+state+" "+first.Branch, func(t *testing.T) {
+					w := *w
+					w.TB = t
+					whole := map[string]string{"locked": "initializing\n", "gitdir": one.Path + "/.git\n", "HEAD": strings.Repeat("0", 40) + "\n", "commondir": "../..\n"}
+					_ = os.RemoveAll(admin)
+					_ = os.RemoveAll(one.Path)
+					_ = os.RemoveAll(other.Path)
+					_ = os.Mkdir(admin, 0o700)
+					for k, name := range order[:i+1] {
+						file, text := admin+"/"+name, whole[name]
+						if name == ".git" {
+							file, text = one.Path+"/.git", "gitdir: "+admin+"\n"
+						}
+						if k == i && state == "missing" {
+							continue
+						}
+						if k == i && state == "empty" {
+							text = ""
+						}
+						w.write(file, text)
+					}
+					w.prepare(first)
+					w.prepare(one)
+					w.prepare(other)
+					w.equal("heads", w.git(one.Path, "rev-parse", "HEAD")+w.git(other.Path, "rev-parse", "HEAD"), tip+tip)
+					w.equal("status", w.git(one.Path, "status", "--porcelain"), "")
+					records, _ := os.ReadDir(filepath.Dir(admin))
+					w.equal("records", len(records), 2)
+				})
+			}
+		}
+	}
+}
+
 func TestALockIsRemovedOnlyWhenItIsStaleAndInTheWay(t *testing.T) {
 	w := newWorld(t)
 	w.prepare(w.fromRemote(1))

@@ -111,16 +111,36 @@ func (r *repo) admins() ([]string, error) {
 	return found, nil
 }
 
-// halfMade says whether `git worktree add` was killed before it was done: it locks the worktree with this reason
-// (builtin/worktree.c) until the files are written out. Nobody has ever worked in such a folder, since Prepare did
-// not return. Before the lock it makes the directory, and nothing in it.
-func halfMade(admin string) bool {
-	reason, err := os.ReadFile(filepath.Join(admin, "locked"))
-	if err == nil {
-		return oneLine(reason) == "initializing"
+// completeRecords completes the records of worktrees, of all sessions, that were killed between the making of the file
+// commondir and the writing of it: with one such, every git that lists the worktrees dies ("failed to read …/commondir:
+// Success"), for every issue of the repository. Should somebody else's git be at that point this very moment, then
+// what it is about to write is the same.
+func (r *repo) completeRecords() error {
+	entries, err := os.ReadDir(filepath.Join(r.common, "worktrees"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &Error{Op: "prepare", Err: err}
 	}
-	_, err = os.Lstat(filepath.Join(admin, "gitdir"))
-	return errors.Is(err, fs.ErrNotExist)
+	for _, e := range entries {
+		file := filepath.Join(r.common, "worktrees", e.Name(), "commondir")
+		if info, err := os.Lstat(file); err != nil || info.Size() > 0 || !halfMade(filepath.Dir(file)) {
+			continue
+		}
+		if err := os.WriteFile(file, []byte("../..\n"), 0o666); err != nil {
+			return &Error{Op: "prepare", Err: err}
+		}
+	}
+	return nil
+}
+
+// halfMade says whether `git worktree add` was killed before it was done. It makes the record, locks it with this
+// reason, writes gitdir and then the rest (builtin/worktree.c), and unlocks it when the files are written out. Nobody
+// has ever worked in such a folder, since Prepare did not return. A lock without a reason is a user's.
+func halfMade(admin string) bool {
+	if _, err := os.Lstat(filepath.Join(admin, "gitdir")); err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	reason, err := os.ReadFile(filepath.Join(admin, "locked"))
+	return err == nil && oneLine(reason) == "initializing"
 }
 
 // empty says whether nothing is at path, or a folder with nothing in it.

@@ -111,10 +111,6 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 	// with the mark is removed by the next Prepare.
 	v, err := r.g.look(ctx, s)
 	if err == nil && !v.stands {
-		_, le := os.Lstat(s.Path + "/.git")
-		es, _ := os.ReadDir(s.Path)
-		ad, _ := r.admins()
-		fmt.Fprintln(os.Stderr, "DEBUG", ctx.Err(), le, len(es), ad, made)
 		err = &Error{Op: "prepare", Last: clean("git made a worktree that does not stand: " + v.why)}
 	}
 	return made, err
@@ -159,6 +155,10 @@ func (r *repo) start(ctx context.Context, f refs, made *Made) ([]string, error) 
 		return nil, err
 	} else if out == "" {
 		return nil, refuse("prepare", "the repository has no commit yet")
+	}
+	var e *Error
+	if errors.As(r.noHead, &e) && !e.Permanent {
+		return nil, r.noHead // the network went away between two requests
 	}
 	return nil, refuse("prepare", "the repository has no default branch: set KUGETSU_BASE_BRANCH")
 }
@@ -224,7 +224,7 @@ func (g *Git) look(ctx context.Context, s Spec) (view, error) {
 	out, err := g.run(ctx, command{dir: s.Path, args: []string{
 		"rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "HEAD^{commit}", "--symbolic-full-name", "HEAD",
 	}})
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return view{}, err
 	}
 	line := strings.Split(out, "\n")

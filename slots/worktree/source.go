@@ -1,6 +1,7 @@
 package worktree
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -28,6 +29,7 @@ type repo struct {
 	dir    string   // where git runs
 	env    []string // GIT_DIR for the bare clone, which git may be configured not to discover (safe.bareRepository)
 	common string   // the repository directory
+	noHead error    // why origin's default branch could not be asked for
 }
 
 // git runs a command that changes the repository on this machine only. Its children inherit the lock: when a runner
@@ -97,7 +99,7 @@ func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error)
 		if r.common, err = commonDir(local); err != nil {
 			return nil, false, refuse("prepare", "%s is not a git checkout: %v", local, err)
 		}
-		return r, false, nil
+		return r, false, r.completeRecords()
 	}
 	r.at(s.Source.Cache)
 	if err := r.removeKilled(); err != nil {
@@ -105,7 +107,7 @@ func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error)
 	}
 	switch _, err := os.Lstat(r.common); {
 	case err == nil:
-		return r, false, r.writeOrigin()
+		return r, false, cmp.Or(r.writeOrigin(), r.completeRecords())
 	case !errors.Is(err, fs.ErrNotExist): // "could not look" is never "is not there"
 		return nil, false, &Error{Op: "prepare", Err: err}
 	}
@@ -224,9 +226,14 @@ func (r *repo) fetch(ctx context.Context) error {
 	if _, err := os.Stat(head); err == nil && r.spec.Source.Local != "" {
 		return nil // the user's own choice
 	}
-	// A failure is no error of its own: the old default branch may still be there, and if not, `start` says so.
-	_, _ = r.remote(ctx, "remote", "set-head", "origin", "--auto")
-	return nil
+	r.noHead = r.twice(ctx, func() error {
+		_, err := r.remote(ctx, "remote", "set-head", "origin", "--auto")
+		return err
+	})
+	if ctx.Err() != nil {
+		return r.noHead // a clone must not be taken for complete
+	}
+	return nil // no error of its own: what was the default branch may still be there, and if not, start says so
 }
 
 // twice tries again once, since agents in other worktrees of the repository update the same refs and take no lock of

@@ -212,7 +212,11 @@ func (c *QueueWait) Run(a *App) error {
 		}
 		if it.State == queue.Errored {
 			failed++
-			fmt.Fprintf(a.Stderr, "%s %s\n", it.ID, short(clean(*it.Error), 120))
+			why := "error" // all that an item written by hand may say
+			if it.Error != nil {
+				why = *it.Error
+			}
+			fmt.Fprintf(a.Stderr, "%s %s\n", it.ID, short(clean(why), 120))
 		}
 	}
 	if failed > 0 {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kugetsu/queue/fault"
+	"kugetsu/slots/agent"
 )
 
 // Settings are kong flags; the key is the name in the environment and in the config file.
@@ -92,6 +93,12 @@ func (s *Settings) check() error {
 			*v = ""
 		}
 	}
+	words := func(v *string, key string) {
+		if _, err := agent.Split(*v); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+			*v = ""
+		}
+	}
 	number(&s.MaxAgents, 0, 999, 3, "MAX_CONCURRENT_AGENTS")
 	number(&s.MaxAttempts, 1, 1000, 3, "MAX_ATTEMPTS")
 	number(&s.TaskHours, 1, 24*365, 1, "TASK_TIMEOUT_HOURS")
@@ -100,5 +107,10 @@ func (s *Settings) check() error {
 	duration(&s.TaskTimeout, 0, "TASK_TIMEOUT")
 	folder(&s.QueueDir, "QUEUE_DIR")
 	folder(&s.QueueItemsDir, "QUEUE_ITEMS_DIR")
+	words(&s.AgentArgs, "AGENT_ARGS")
+	words(&s.AgentCommand, "AGENT_COMMAND")
+	words(&s.ContinueCommand, "AGENT_CONTINUE_COMMAND")
+	words(&s.WorktreeHook, "WORKTREE_HOOK")
+	words(&s.NotifyCommand, "NOTIFY_COMMAND")
 	return errors.Join(errs...)
 }
