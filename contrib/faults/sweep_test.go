@@ -46,6 +46,10 @@ var traced = regexp.MustCompile(`^([a-z0-9_]+)\(`)
 func points(t *testing.T, w *world, args ...string) []point {
 	trace := filepath.Join(w.dir, "trace")
 	w.exec("strace", append([]string{"-o", trace, filepath.Join(bin, "kugetsu")}, args...)...)
+	return readPoints(t, trace)
+}
+
+func readPoints(t *testing.T, trace string) []point {
 	f, err := os.Open(trace)
 	if err != nil {
 		t.Fatal(err)
