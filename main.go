@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 	"github.com/lmittmann/tint"
@@ -102,6 +103,11 @@ func execute(args []string) error {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return err
+	}
+	for n, arg := range args {
+		if !utf8.ValidString(arg) { // kong passes words through JSON, which would replace the bytes in silence
+			return fault.New(fault.Usage, "convert it with iconv, or put it into a file and name that", "argument %d is not valid UTF-8", n+1)
+		}
 	}
 	kctx, err := parser.Parse(args)
 	if err != nil {

@@ -42,6 +42,12 @@ func TestScripts(t *testing.T) {
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 				Setup:               func(env *testscript.Env) error { return setup(env, bin) },
+				Condition: func(cond string) (bool, error) {
+					if cond == "root" {
+						return os.Geteuid() == 0, nil
+					}
+					return false, fmt.Errorf("unknown condition %q", cond)
+				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"exits": exits, "waitfor": waitFor, "repo": makeRepo, "same": same, "within": within, "fill": fillFile,
 					"keep": keep, "expand": expand, "dead": dead,
@@ -164,17 +170,22 @@ func keep(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile("stdout"), "\n"))
 }
 
-// expand puts the values of variables into files: expand task
+// expand puts the values of $WORK and $STATE into files: expand task
 func expand(ts *testscript.TestScript, _ bool, args []string) {
+	values := strings.NewReplacer("$WORK", ts.Getenv("WORK"), "$STATE", ts.Getenv("STATE"))
 	for _, arg := range args {
-		ts.Check(os.WriteFile(ts.MkAbs(arg), []byte(os.Expand(ts.ReadFile(arg), ts.Getenv)), 0o600))
+		ts.Check(os.WriteFile(ts.MkAbs(arg), []byte(values.Replace(ts.ReadFile(arg))), 0o600))
 	}
 }
 
 // dead waits until the process whose id is in a file is gone, or, with !, makes sure that it is not.
 func dead(ts *testscript.TestScript, neg bool, args []string) {
+	pid := strings.TrimSpace(ts.ReadFile(args[0]))
+	if _, err := strconv.Atoi(pid); err != nil {
+		ts.Fatalf("%s holds no process id: %q", args[0], pid)
+	}
 	for begin := time.Now(); ; poll() {
-		lives := alive(ts.ReadFile(args[0]))
+		lives := alive(pid)
 		if neg && lives || !neg && !lives {
 			return
 		}

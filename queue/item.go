@@ -18,12 +18,14 @@ import (
 // Version is the format of item files that this code writes. A file with a higher one is left alone.
 const Version = 1
 
-// Limits of an item, in bytes. MaxItem must be below spool.MaxFile, with room for a history that keepRuns bounds.
+// Limits of an item, in bytes. MaxItem is for a new one. What it gets later must fit below spool.MaxFile as well: room is
+// for all of that but the history, of which save keeps as many runs as fit.
 const (
 	MaxMessage = 512 << 10
 	MaxItem    = 768 << 10
+	room       = 32 << 10
 	keepRuns   = 20
-	maxText    = 4 << 10 // of a summary or an error
+	maxText    = 4 << 10 // of a summary or an error; six times as much when all of it is escaped
 )
 
 // State is where an item is in its life.
@@ -148,11 +150,19 @@ func (it *Item) encode() ([]byte, error) {
 	if err := enc.Encode(it); err != nil {
 		return nil, fmt.Errorf("%s: %w", it.ID, err)
 	}
-	if b.Len() > MaxItem {
-		return nil, fault.New(fault.Usage, "put the bulk into a file of the repository and name that",
-			"%s: the item would have %d bytes, more than %d", it.ID, b.Len(), MaxItem)
-	}
 	return b.Bytes(), nil
+}
+
+// lasts says whether an item, read from so many bytes, can be written again however its runs end. Else the tick that
+// started it could not record that, now and at every pass after it.
+func (it *Item) lasts(size int) bool {
+	if size <= MaxItem/8 { // layout and escapes do not make that much of it
+		return true
+	}
+	bare := *it
+	bare.History = nil
+	data, err := bare.encode()
+	return err == nil && len(data) <= MaxItem+room
 }
 
 // ErrNewer is wrapped by the error for an item of a version this code does not know.
@@ -174,6 +184,9 @@ func decode(id string, data []byte) (*Item, error) {
 	}
 	if why := it.malformed(id); why != "" {
 		return nil, fmt.Errorf("%s: %w: %s", id, spool.ErrBad, why)
+	}
+	if !it.lasts(len(data)) {
+		return nil, fmt.Errorf("%s: %w: too large to be kept", id, spool.ErrBad)
 	}
 	return &it, nil
 }

@@ -212,6 +212,10 @@ func (q *Queue) Publish(it *Item, lane Lane, priority int) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
+	if len(data) > MaxItem {
+		return Entry{}, fault.New(fault.Usage, "put the bulk into a file of the repository and name that",
+			"the item would have %d bytes, more than %d", len(data), MaxItem)
+	}
 	e := Entry{ID: it.ID, Priority: priority, Path: filepath.Join(q.dir(lane), fileName(priority, it.ID))}
 	// The event first: a crash between the two leaves an event about an item that never came to be, which harms nobody.
 	// The other way round an event would be missing, and at least once is the promise.
@@ -219,15 +223,23 @@ func (q *Queue) Publish(it *Item, lane Lane, priority int) (Entry, error) {
 	if err := q.Events.Put(ev); err != nil {
 		return Entry{}, err
 	}
-	if err := spool.Publish(e.Path, data); err != nil {
+	switch err := spool.Publish(e.Path, data); {
+	case errors.Is(err, fs.ErrExist): // the event is that of the item that is there
+		return Entry{}, err
+	case err != nil:
 		return Entry{}, errors.Join(err, q.Events.Retract(ev.Name))
 	}
 	return e, nil
 }
 
-// save replaces an item's file. Only the holder of tick.lock may.
+// save replaces an item's file. Only the holder of tick.lock may. Of a history that does not fit the oldest runs go.
 func (q *Queue) save(e Entry, it *Item) error {
+	it.History = it.History[max(0, len(it.History)-keepRuns):]
 	data, err := it.encode()
+	for err == nil && len(data) > spool.MaxFile && len(it.History) > 0 {
+		it.History = it.History[1:]
+		data, err = it.encode()
+	}
 	if err != nil {
 		return err
 	}
@@ -281,7 +293,7 @@ func (q *Queue) Cancel(e Entry, it *Item) error {
 		return fmt.Errorf("%s is %s, not pending", it.ID, it.State)
 	}
 	it.finish(Errored, string(Cancelled), q.Now())
-	if err := q.Events.Put(about(it, event.TaskError, *it.Error)); err != nil {
+	if err := q.Events.Put(q.byHand(about(it, event.TaskError, *it.Error))); err != nil {
 		return err
 	}
 	return q.save(e, it)
@@ -312,13 +324,16 @@ func (q *Queue) Retry(e Entry, it *Item) (Entry, error) {
 		return e, err
 	}
 	it.retry(q.Now())
-	ev := about(it, event.TaskQueued, "")
-	// Several may be asked for between two runs, and each is told.
-	ev.Name = fmt.Sprintf("%s.%d", ev.Name, q.Now().UnixMilli())
-	if err := q.Events.Put(ev); err != nil {
+	if err := q.Events.Put(q.byHand(about(it, event.TaskQueued, ""))); err != nil {
 		return to, err
 	}
 	return to, q.save(to, it)
+}
+
+// byHand names the event of what a user asked for: it may be asked for several times between two runs, and each is told.
+func (q *Queue) byHand(ev event.Event) event.Event {
+	ev.Name = fmt.Sprintf("%s.%d", ev.Name, q.Now().UnixMilli())
+	return ev
 }
 
 // Drop deletes a settled item. Its runs are the caller's to delete, before: the other way round a crash would leave run

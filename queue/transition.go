@@ -54,9 +54,6 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 	r.Charged = charged
 	r.Summary = clip(r.Summary, maxText)
 	it.History = append(it.History, r.Run)
-	if len(it.History) > keepRuns {
-		it.History = it.History[len(it.History)-keepRuns:]
-	}
 	it.ForkPID = nil
 
 	switch r.Outcome {

@@ -199,9 +199,12 @@ func (a *agentRun) wait(ctx context.Context) ending {
 	signal.Notify(child, syscall.SIGCHLD)
 	defer signal.Stop(child)
 	end, done := exited, ctx.Done()
+	var killing sync.WaitGroup
 	for {
 		select {
 		case <-a.exit:
+			// Whoever kills must have stopped looking: the tick that this process starts as its last act is below it, too.
+			killing.Wait()
 			return end
 		case id := <-a.talk:
 			a.remember(id)
@@ -217,11 +220,11 @@ func (a *agentRun) wait(ctx context.Context) ending {
 		a.r.log.say("ending the agent: %s", map[ending]string{tookTooLong: "timeout", interrupted: "asked to"}[end])
 		timeout.Stop()
 		done = nil
-		go func() {
+		killing.Go(func() {
 			if err := a.r.endProcesses(); err != nil {
 				a.r.log.say("%v", err)
 			}
-		}()
+		})
 	}
 }
 

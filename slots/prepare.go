@@ -82,6 +82,11 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	var err error
 	w.made, err = r.git.Prepare(ctx, spec)
 	w.undo = func() {
+		// What a hook left running would go on writing into what is removed here.
+		if err := r.endProcesses(); err != nil {
+			r.log.say("%v", err)
+			return
+		}
 		// Only what this run created: a worktree that stood before holds work. Also after an error it may have got so far
 		// as to create something.
 		if err := r.git.Undo(context.Background(), spec, w.made); err != nil {
@@ -93,7 +98,8 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 			}
 		}
 	}
-	if err == nil && w.made.CreatedWorktree && ws.Hook != "" {
+	// A session is written when the hook is through: without one, a runner may have been killed before that.
+	if err == nil && (w.made.CreatedWorktree || !w.existed) && ws.Hook != "" {
 		err = r.hook(ctx, ws.Hook, w.session.Worktree)
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"kugetsu/queue"
+	"kugetsu/queue/event"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 )
@@ -17,7 +18,10 @@ import (
 // the slots are full.
 func (t *Tick) fill(ctx context.Context, k *taken, report *Report) error {
 	why, err := t.closed()
-	if err != nil || why != "" {
+	if err != nil {
+		why = err.Error()
+	}
+	if why != "" {
 		report.Why = append(report.Why, why)
 		return err
 	}
@@ -124,6 +128,8 @@ func (t *Tick) meet(ctx context.Context, e queue.Entry, k *taken, report *Report
 		return nil, nil
 	case errors.Is(err, spool.ErrBad):
 		return nil, t.setAside(e.Path, err)
+	case errors.Is(err, queue.ErrNewer): // left alone, told once, and shown by status
+		return nil, t.Queue.Events.PutOnce(event.LeftAlone(filepath.Base(e.Path), err))
 	case err != nil:
 		return nil, err
 	}
@@ -132,6 +138,9 @@ func (t *Tick) meet(ctx context.Context, e queue.Entry, k *taken, report *Report
 	}
 	switch it.State {
 	case queue.Pending:
+		if _, err := sessionOf(it); err != nil { // else it would wait for ever
+			return nil, t.setAside(e.Path, err)
+		}
 		return it, nil
 	case queue.Notified:
 		return nil, t.settleUnnamed(ctx, e, it, report)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"time"
 
 	"kugetsu/queue"
@@ -115,7 +116,7 @@ func (t *Tick) lockAgain(ctx context.Context, slot string, in *slots.Intent) (*s
 		return nil, slots.ErrBusy
 	}
 	t.Log.Warn("the runner is gone and something it started is left", "run", in.RunName())
-	if err := t.endMarked(ctx, in.RunName()); err != nil {
+	if err := t.endHeirs(ctx, path, in.RunName()); err != nil {
 		t.Log.Warn("what a dead runner left could not be ended", "run", in.RunName(), "err", err)
 	}
 	return slots.TryLockPatiently(path)
@@ -125,6 +126,21 @@ func (t *Tick) endMarked(ctx context.Context, run string) error {
 	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
 	defer cancel()
 	return proc.End(ctx, func() ([]proc.Process, error) { return proc.Marked(run) }, 0)
+}
+
+// endHeirs ends what a dead runner left: what carries the run's mark, and what cleared its environment but has the lease.
+func (t *Tick) endHeirs(ctx context.Context, lock, run string) error {
+	real, err := filepath.EvalSymlinks(lock)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
+	defer cancel()
+	return proc.End(ctx, func() ([]proc.Process, error) {
+		marked, err := proc.Marked(run)
+		heirs, heirsErr := proc.Heirs(real, run)
+		return append(marked, heirs...), errors.Join(err, heirsErr)
+	}, 0)
 }
 
 // itemIn finds the item that a slot names, without listing the queue.

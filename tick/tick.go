@@ -65,7 +65,7 @@ var ErrLocked = errors.New("another kugetsu holds tick.lock")
 // Run is one pass. It waits for the lock for that long; with no wait, ErrLocked is the usual answer while another pass
 // is under way, which does the work. Errors of a single item or slot stop nothing else; they are joined at the end.
 func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
-	var report Report
+	report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}
 	err := t.Locked(ctx, wait, func() error {
 		taken, err := t.reconcile(ctx, &report)
 		err = errors.Join(err, t.fill(ctx, taken, &report))

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	_ "kugetsu/tick/command" // what the binary is made of: a cached result is not believed after a change there
 )
 
 // patience bounds every wait for runs. A run takes five seconds where nothing else is going on.
@@ -103,6 +105,7 @@ func completesAndContinues(t *testing.T, bin string) {
 	if !os.SameFile(known, w.stat("agents", "opencode.json")) {
 		t.Error("what was known of opencode was asked again")
 	}
+	w.until("all is done", func() bool { return strings.HasPrefix(w.kugetsu(0, "status"), "0 of 3 slots taken, 0 waiting\n") })
 }
 
 func saysDenied(t *testing.T, bin string) {
@@ -175,6 +178,9 @@ func retriesLost(t *testing.T, bin string) {
 	if it.State != "notified" || it.ForkPID == nil || !before.Running || !strings.HasPrefix(before.Conversation, "ses_") {
 		t.Fatalf("the run is not on record: %s, %+v", it, before)
 	}
+	if status := w.kugetsu(0, "status"); !strings.HasPrefix(status, "1 of 3 slots taken") || !strings.Contains(status, id) {
+		t.Errorf("status does not show what runs: %q", status)
+	}
 	marked := processes("KUGETSU_RUN=" + run)
 	for _, pid := range []int{*it.ForkPID, agent, tool} {
 		if !slices.Contains(marked, pid) {
@@ -233,6 +239,9 @@ func keepsUncommitted(t *testing.T, bin string) {
 // buildKugetsu builds the binary under test; with the race detector if the test has it.
 func buildKugetsu(t *testing.T) (bin string) {
 	t.Helper()
+	if _, err := os.Stat(filepath.Join("..", "..", "main.go")); err != nil { // for the cache, as the import above
+		t.Fatal(err)
+	}
 	bin = filepath.Join(t.TempDir(), "kugetsu")
 	args := []string{"build", "-o", bin}
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {

@@ -58,9 +58,9 @@ func TestTickMeetsEveryErrorAtEverySystemCall(t *testing.T) {
 		byErr[errs[i]] = append(byErr[errs[i]], list[i])
 	}
 	for _, e := range slices.Sorted(maps.Keys(byErr)) {
-		sweep(t, e+" in tick", "error="+e, byErr[e], func(w *world, broken []string, _ point) error {
+		sweep(t, e+" in tick", "error="+e, byErr[e], func(w *world, inject []string) error {
 			finish := w.crowd()
-			code, out := w.exec("strace", append(broken, filepath.Join(bin, "kugetsu"), "tick")...)
+			code, out := w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
 			if err := oneLine(code, out, 0, 75); err != nil {
 				return err
 			}
@@ -120,8 +120,8 @@ func TestDelegateIsKilledAtEverySystemCall(t *testing.T) {
 	w := newWorld(t)
 	list := points(t, w, delegate...)
 	w.close()
-	sweep(t, "kill -9 of delegate", "signal=KILL", sample(list, 25), func(w *world, broken []string, _ point) error {
-		_, out := w.exec("strace", append(append(broken, filepath.Join(bin, "kugetsu")), delegate...)...)
+	sweep(t, "kill -9 of delegate", "signal=KILL", sample(list, 25), func(w *world, inject []string) error {
+		_, out := w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), delegate...)...)
 		return w.delegated(-1, out)
 	})
 }
@@ -140,8 +140,8 @@ func TestDelegateMeetsEveryErrorAtEverySystemCall(t *testing.T) {
 		byErr[errs[i]] = append(byErr[errs[i]], list[i])
 	}
 	for _, e := range slices.Sorted(maps.Keys(byErr)) {
-		sweep(t, e+" in delegate", "error="+e, byErr[e], func(w *world, broken []string, _ point) error {
-			code, out := w.exec("strace", append(append(broken, filepath.Join(bin, "kugetsu")), delegate...)...)
+		sweep(t, e+" in delegate", "error="+e, byErr[e], func(w *world, inject []string) error {
+			code, out := w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), delegate...)...)
 			if err := oneLine(code, out, 0, 75, 77, 78); err != nil {
 				return err
 			}

@@ -62,21 +62,24 @@ func runnerPoints(t *testing.T) []point {
 func TestRunnerIsKilledAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	list := sample(runnerPoints(t), 40)
-	sweep(t, "kill -9 of the runner", "signal=KILL", list, func(w *world, inject []string, _ point) error {
-		w.unpaid = 1
-		w.runner(inject)
-		if err := w.settle(); err != nil {
-			return err
-		}
-		if err := w.judge(completed); err != nil {
-			return err
-		}
-		runs, err := w.home.Runs(w.ids[0])
-		if err == nil && len(runs) > 2 {
-			err = fmt.Errorf("%d runs after one kill", len(runs))
-		}
+	sweep(t, "kill -9 of the runner", "signal=KILL", list, killRunner)
+}
+
+// killRunner kills the runner of an item's first run.
+func killRunner(w *world, inject []string) error {
+	w.unpaid = 1
+	w.runner(inject)
+	if err := w.settle(); err != nil {
 		return err
-	})
+	}
+	if err := w.judge(completed); err != nil {
+		return err
+	}
+	runs, err := w.home.Runs(w.ids[0])
+	if err == nil && len(runs) > 2 {
+		err = fmt.Errorf("%d runs after one kill", len(runs))
+	}
+	return err
 }
 
 // TestCancelIsKilledAtEverySystemCall: afterwards the item is cancelled, or is as if cancel had not been asked for.
@@ -87,7 +90,7 @@ func TestCancelIsKilledAtEverySystemCall(t *testing.T) {
 	list := points(t, w, "queue", "cancel", it.ID)
 	w.close()
 	either := map[queue.State]bool{queue.Completed: true, queue.Errored: true}
-	sweep(t, "kill -9 of queue cancel", "signal=KILL", sample(list, 20), func(w *world, inject []string, _ point) error {
+	sweep(t, "kill -9 of queue cancel", "signal=KILL", sample(list, 20), func(w *world, inject []string) error {
 		_, it := w.item(1)
 		code, out := w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "queue", "cancel", it.ID)...)
 		if err := w.settle(); err != nil {
@@ -124,7 +127,7 @@ func TestClearIsKilledAtEverySystemCall(t *testing.T) {
 	finished(w)
 	list := points(t, w, clear...)
 	w.close()
-	sweep(t, "kill -9 of queue clear", "signal=KILL", sample(list, 20), func(w *world, inject []string, _ point) error {
+	sweep(t, "kill -9 of queue clear", "signal=KILL", sample(list, 20), func(w *world, inject []string) error {
 		finished(w)
 		w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), clear...)...)
 		left, err := w.q.Settled()

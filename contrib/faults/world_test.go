@@ -51,10 +51,8 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		build := exec.Command("go", "build", "-o", filepath.Join(dir, "kugetsu"), "kugetsu")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0") // a dynamic linker has system calls of its own
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		if err := build(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		code := m.Run()
@@ -63,6 +61,16 @@ func TestMain(m *testing.M) {
 		}
 		return code
 	}())
+}
+
+// build builds kugetsu into a folder.
+func build(dir string, flags ...string) error {
+	cmd := exec.Command("go", append(append([]string{"build"}, flags...), "-o", filepath.Join(dir, "kugetsu"), "kugetsu")...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // a dynamic linker has system calls of its own
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // world is a state folder of its own, with a repository and an agent that notes when it begins and ends.

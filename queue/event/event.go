@@ -26,7 +26,7 @@ const (
 	TaskCompleted Type = "task_completed" // settled, done
 	TaskError     Type = "task_error"     // settled, not done
 	TaskRetry     Type = "task_retry"     // the run failed, the item is pending again
-	FileBad       Type = "file_bad"       // a file could not be read as an item and was set aside
+	FileBad       Type = "file_bad"       // a file could not be read as an item and was set aside, or left alone
 )
 
 // Event is one file in notifications/. Its name is made of the item, the run and the type: a repeat after a crash has
@@ -62,6 +62,11 @@ func Name(item string, run int, kind Type) string { return fmt.Sprintf("%s.%d.%s
 // Bad makes the event that a file was set aside.
 func Bad(file string, why error) Event {
 	return Event{Name: string(FileBad) + "." + safeName(file), Type: FileBad, Text: fmt.Sprintf("%s was set aside in bad/: %v", file, why)}
+}
+
+// LeftAlone makes the event that a file is not ours to judge and stays where it is.
+func LeftAlone(file string, why error) Event {
+	return Event{Name: string(FileBad) + "." + safeName(file), Type: FileBad, Text: fmt.Sprintf("%s was left alone: %v", file, why)}
 }
 
 // safeName makes a file name of any file name: it may hold what a stranger wrote.

@@ -33,7 +33,7 @@ import (
 )
 
 // MaxFile is the size in bytes above which a state file is not read. It must be above the largest file that is
-// written: an encoded item is at most queue.MaxItem bytes.
+// written: an item, which package queue keeps below it.
 const MaxFile = 1 << 20
 
 // ErrBad is wrapped by the error of Read for what is there but is not a file we would have written: a FIFO, a

@@ -84,6 +84,53 @@ func Marked(run string) ([]Process, error) {
 	return found, nil
 }
 
+// Heirs lists the processes that inherited the flock of a file, which must be named by its real path, from whoever took
+// it: what is left of a run that cleared its environment. A process that took the lock by itself is not listed, nor one
+// that carries the mark of another run.
+func Heirs(path, run string) ([]Process, error) {
+	pids, err := pids()
+	if err != nil {
+		return nil, err
+	}
+	var found []Process
+	for _, pid := range pids {
+		heir := func() bool { mark := markOf(pid); return (mark == "" || mark == run) && inherited(pid, path) }
+		if pid <= 1 || pid == os.Getpid() || !heir() {
+			continue
+		}
+		if p, ok := open(pid, heir); ok {
+			found = append(found, p)
+		}
+	}
+	return found, nil
+}
+
+// inherited says whether a process holds the exclusive flock of a file without having taken it. proc(5): fdinfo shows the
+// locks of a descriptor, and who took them.
+func inherited(pid int, path string) bool {
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	fds, err := os.ReadDir(filepath.Join(dir, "fd"))
+	if err != nil { // gone, or another user's
+		return false
+	}
+	for _, fd := range fds {
+		if name, err := os.Readlink(filepath.Join(dir, "fd", fd.Name())); err != nil || name != path {
+			continue
+		}
+		info, err := os.ReadFile(filepath.Join(dir, "fdinfo", fd.Name()))
+		if err != nil {
+			continue
+		}
+		for line := range bytes.Lines(info) { // lock: 1: FLOCK ADVISORY WRITE pid dev:inode 0 EOF
+			f := bytes.Fields(line)
+			if len(f) > 5 && string(f[0]) == "lock:" && string(f[2]) == "FLOCK" && string(f[4]) == "WRITE" && string(f[5]) != strconv.Itoa(pid) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Below lists the processes of a run below this one, its runner. The runner and the subtree of another run are not
 // listed: an agent may have started them with `kugetsu tick`, and they outlive it. isRun tells runs from made-up marks.
 func Below(run string, isRun func(run string) bool) ([]Process, error) {

@@ -40,6 +40,9 @@ func Signal(int, string, syscall.Signal) bool { return false }
 // Marked finds nothing here.
 func Marked(string) ([]Process, error) { return nil, nil }
 
+// Heirs finds nothing here.
+func Heirs(string, string) ([]Process, error) { return nil, nil }
+
 // group is the process group of the agent, which Attach made.
 var group int
 

@@ -11,7 +11,8 @@
 //
 //	repos/<repo>.git.tmp-*     a clone that was killed            removed, cloned anew
 //	repos/<repo>.git           complete: renamed into place       -
-//	<common>/*.lock, refs      left by a killed git               removed when a git call failed and they are a minute old
+//	ref and config locks       left by a killed git               removed when a git call failed and they are a minute old
+//	an empty commondir         the same: stops every git there    completed
 //	branch, no worktree        killed after `git branch`          reused: a branch may hold work, it is never reset
 //	worktree "initializing"    killed inside `git worktree add`   removed if every file in it is a copy from the branch
 //	files without a .git       killed while git cleaned up        the same

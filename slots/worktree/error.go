@@ -73,6 +73,7 @@ var permanentTexts = []string{
 	"fatal: transport '", // transport 'ext' not allowed
 	"unable to find remote helper",
 	"already checked out at", "already used by worktree at",
+	"exists; cannot create", // a branch `fix` where `fix/issue-7` is wanted
 	"cannot determine remote head", "multiple remote head branches",
 	"strange hostname", "strange pathname",
 }

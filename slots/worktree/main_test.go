@@ -37,6 +37,25 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// count replaces git by one that counts, and returns the number of git processes since.
+func (w *world) count() func() int {
+	w.Helper()
+	real, err := exec.LookPath("git")
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.write("counting/git", "#!/bin/sh\necho >> "+w.path("count")+"\nexec "+real+` "$@"`+"\n")
+	if err := os.Chmod(w.path("counting/git"), 0o755); err != nil {
+		w.Fatal(err)
+	}
+	w.env = append(w.env, "PATH="+w.path("counting")+":"+os.Getenv("PATH"))
+	return func() int {
+		text, _ := os.ReadFile(w.path("count"))
+		_ = os.Remove(w.path("count"))
+		return len(text)
+	}
+}
+
 // world is a home, a bare remote whose default branch is called trunk, and a state folder.
 type world struct {
 	testing.TB
@@ -152,6 +171,10 @@ func (w *world) prepare(s Spec) Made {
 	if err != nil {
 		w.Fatalf("prepare: %v\n%s", err, w.log.String())
 	}
+	if !w.exists(m.Repository + "/objects") {
+		w.Errorf("repository %q", m.Repository)
+	}
+	m.Repository = "" // the same in every test
 	return m
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -177,7 +178,7 @@ func (r *repo) copied(ctx context.Context) (bool, error) {
 	if _, err := git("read-tree", refs.branch.commit); err != nil {
 		return false, err
 	}
-	out, err := git(append(statusArgs, "--ignored=traditional")...)
+	out, err := git(slices.Concat(statusArgs, []string{"--ignored=traditional"})...)
 	if err != nil {
 		return false, err
 	}
@@ -202,7 +203,8 @@ func (r *repo) copied(ctx context.Context) (bool, error) {
 
 // Undo removes what this Prepare made, after the start failed, and nothing else: the worktree with whatever a hook
 // left in it, and the branch. Anything that was there before stays, and so does everything as soon as there is a
-// commit that was not there: then it is an error. The clone stays. Undo of nothing does nothing.
+// commit that was not there: then it is an error. The clone stays. Undo of nothing does nothing. ctx must be a live
+// one, not that on which Prepare was given up.
 func (g *Git) Undo(ctx context.Context, s Spec, m Made) error {
 	if !m.CreatedWorktree && !m.CreatedBranch {
 		return nil
@@ -243,6 +245,8 @@ func (g *Git) Undo(ctx context.Context, s Spec, m Made) error {
 	if refs.branch.commit != m.Head || refs.branch.worktree != "" {
 		return refuse("undo", "branch %s has moved on from %s: it stays", m.Branch, m.Head)
 	}
-	_, err = r.git(ctx, "branch", "--quiet", "-D", "--", m.Branch) // with its tracking configuration
-	return err
+	return r.twice(ctx, func() error {
+		_, err := r.git(ctx, "branch", "--quiet", "-D", "--", m.Branch) // with its tracking configuration
+		return err
+	})
 }

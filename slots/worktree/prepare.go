@@ -25,6 +25,10 @@ type Made struct {
 	Base   string // the branch it is based on ("main"); empty when that is not known, a commit id when it has no name
 	Head   string // the commit checked out; empty on a branch without any commit
 
+	// Repository is the directory that git writes to beside the worktree: objects, branches, the worktree's own index.
+	// A sandboxed agent needs it, too. It is empty beside an error.
+	Repository string
+
 	CreatedWorktree bool // by this call, for Undo
 	CreatedBranch   bool // likewise
 }
@@ -113,6 +117,7 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 	if err == nil && !v.stands {
 		err = &Error{Op: "prepare", Last: clean("git made a worktree that does not stand: " + v.why)}
 	}
+	made.Repository = v.made.Repository
 	return made, err
 }
 
@@ -250,7 +255,7 @@ func (g *Git) look(ctx context.Context, s Spec) (view, error) {
 	case halfMade(gitDir):
 		return view{why: "left half-made by a git that was killed"}, nil
 	}
-	v := view{stands: true, made: Made{Base: s.Base}}
+	v := view{stands: true, made: Made{Base: s.Base, Repository: common}}
 	if v.made.Base == "" {
 		v.made.Base = branchIn(filepath.Join(common, "refs", "remotes", "origin", "HEAD"), "refs/remotes/origin/")
 	}

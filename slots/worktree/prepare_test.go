@@ -99,6 +99,27 @@ func TestAStandingWorktreeIsTakenAsItIsWithoutNetworkOrLock(t *testing.T) {
 	again()
 }
 
+func TestAFollowUpCostsOneGitProcess(t *testing.T) {
+	w := newWorld(t)
+	count := w.count()
+	for n, s := range []Spec{w.fromRemote(0), w.fromLocal(1, "author")} {
+		w.prepare(s)
+		count()
+		head := w.prepare(s).Head
+		w.equal("prepare", count(), 1)
+		g := w.newGit()
+		for _, want := range []int{1, 2} {
+			ref := fmt.Sprintf("refs/kugetsu/q/%d", n)
+			if snap, err := g.Snapshot(context.Background(), s.Path, ref, head, "m"); err != nil || snap.Commits != want-1 {
+				t.Error(snap, err)
+			}
+			w.equal("snapshot", count(), want)
+			w.commit(s.Path, "work")
+			count()
+		}
+	}
+}
+
 func TestASecondIssueMeetsWhatTheRemoteHasNow(t *testing.T) {
 	w := newWorld(t)
 	w.prepare(w.fromRemote(1))

@@ -100,6 +100,14 @@ func TestABranchCheckedOutElsewhereIsAPermanentError(t *testing.T) {
 	w.contains(e.Last, "is checked out at "+w.author)
 }
 
+func TestABranchInTheWayOfABranchIsAPermanentError(t *testing.T) {
+	w := newWorld(t)
+	w.git("author", "branch", "fix")
+	e := w.refused(w.fromLocal(7, "author"))
+	w.equal("permanent", e.Permanent, true)
+	w.contains(e.Last, "'refs/heads/fix' exists; cannot create")
+}
+
 func TestAnEmptyRepositoryIsAPermanentError(t *testing.T) {
 	w := newWorld(t)
 	w.git("", "init", "-q", "--bare", "empty.git")
@@ -275,7 +283,7 @@ func TestAGitThatDoesNotMindSIGTERMIsKilled(t *testing.T) {
 		_, _ = os.ReadFile(w.path("ready"))
 		cancel()
 	}()
-	_, err := w.newGit().run(ctx, command{dir: w.dir, args: []string{"-c", "alias.say=!trap '' TERM; echo > ready; while :; do sleep 1; done", "say"}})
+	_, err := w.newGit().run(ctx, command{dir: w.dir, args: []string{"-c", "alias.say=!trap '' TERM; echo > ready; while [ -e ready ]; do sleep 1; done", "say"}})
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

@@ -36,6 +36,9 @@ func (c *Logs) Run(a *App) error {
 
 // which finds the run to show, and waits for it with -f.
 func (c *Logs) which(a *App) (string, error) {
+	if c.Number < 0 || c.Number > 0 && c.ID == "" {
+		return "", fault.New(fault.Usage, "kugetsu logs --run 1 <id>", "--run is the number of one of an item's runs")
+	}
 	if c.ID == "" {
 		run, err := a.Home.NewestRun()
 		if err == nil && run == "" {

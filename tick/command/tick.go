@@ -8,6 +8,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
 	"kugetsu/tick"
 )
@@ -38,7 +39,7 @@ func (c *Tick) Run(a *App) error {
 	report, err := a.Tick.Run(a.Ctx, wait)
 	if errors.Is(err, tick.ErrLocked) {
 		a.Log.Debug("another pass is under way")
-		return nil
+		report.Why, err = append(report.Why, err.Error()), nil
 	}
 	if c.JSON {
 		err = errors.Join(a.printJSON(report), err)
@@ -75,23 +76,32 @@ func (c *Tick) dryRun(a *App) error {
 // runners' own ticks refill the slots, so it mostly watches.
 func (c *Tick) drain(a *App) error {
 	watched := map[string]queue.State{}
-	failed := 0
+	failed, newer := 0, 0
 	last := time.Time{}
+	var wrong error // with the first pass that said so; what is good goes on
+	inRow := 0
 	for {
 		if time.Since(last) > tickEvery || a.somethingEnded() {
 			last = time.Now()
-			if err := runTick(a, 0); err != nil {
-				return errors.Join(err, a.Config)
+			err := runTick(a, 0)
+			if wrong == nil {
+				wrong = err
+			}
+			if inRow++; err == nil {
+				inRow = 0
 			}
 		}
-		live, running, err := c.progress(a, watched, &failed)
+		live, running, left, err := c.progress(a, watched, &failed)
 		if err != nil {
 			return err
 		}
-		if live == 0 {
+		if newer = left; live == 0 {
 			break
 		}
 		if running == 0 {
+			if inRow > 1 { // not a file that was set aside: it will not get better
+				return errors.Join(wrong, a.Config)
+			}
 			view, err := a.Tick.Look()
 			if err != nil {
 				return err
@@ -106,10 +116,13 @@ func (c *Tick) drain(a *App) error {
 		case <-time.After(pollEvery):
 		}
 	}
-	if failed > 0 {
-		return fault.New(fault.Failed, "kugetsu queue list --state error", "%d of %d ended in an error", failed, len(watched))
+	switch {
+	case failed > 0:
+		return errors.Join(fault.New(fault.Failed, "kugetsu queue list --state error", "%d of %d ended in an error", failed, len(watched)), wrong)
+	case newer > 0:
+		return errors.Join(fault.New(fault.Temp, "", "%d items are left alone: %w", newer, queue.ErrNewer), wrong)
 	}
-	return nil
+	return wrong
 }
 
 // somethingEnded says whether a slot names a run that nobody holds any more.
@@ -126,12 +139,13 @@ func (a *App) somethingEnded() bool {
 	return false
 }
 
-// progress tells what changed since it was called last, of all items that were ever live meanwhile.
-func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (live, running int, err error) {
+// progress tells what changed since it was called last, of all items that were ever live meanwhile. It counts those that
+// are live, the running ones among them, and those of a newer kugetsu, which nobody here may run.
+func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (live, running, newer int, err error) {
 	for _, lane := range queue.Lanes {
 		entries, err := a.Queue.Live(lane)
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 		for _, e := range entries {
 			if _, known := watched[e.ID]; !known {
@@ -150,15 +164,19 @@ func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (li
 			continue
 		}
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 		it, err := a.Queue.Load(e)
-		if queue.IsAbsent(err) {
-			live++ // it moves just now
+		switch {
+		case queue.IsAbsent(err), errors.Is(err, spool.ErrBad): // it moves just now, or the next pass moves it
+			live++
+			continue
+		case errors.Is(err, queue.ErrNewer):
+			newer++
 			continue
 		}
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 		if it.State != before {
 			c.tell(a, it, before)
@@ -173,7 +191,7 @@ func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (li
 			*failed++
 		}
 	}
-	return live, running, nil
+	return live, running, newer, nil
 }
 
 func (c *Tick) tell(a *App, it *queue.Item, before queue.State) {

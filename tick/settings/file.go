@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/hashicorp/go-envparse"
@@ -55,13 +56,16 @@ var removed = map[string]string{
 	"GITEA_TOKEN":                  "tokens go into env/default.env in KUGETSU_DIR",
 }
 
+// maxConfig bounds the config file, in bytes: more is some other file by mistake.
+const maxConfig = 1 << 20
+
 // Open reads the config file of the state folder, where there is one and it may be believed. It never fails: Err tells.
 func Open(home string, believed bool) *Source {
 	s := &Source{path: filepath.Join(home, "config"), file: map[string]string{}}
 	if !believed {
 		return s
 	}
-	f, err := os.Open(s.path)
+	f, err := os.OpenFile(s.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not hang us; a link may lead elsewhere
 	if errors.Is(err, fs.ErrNotExist) {
 		return s
 	}
@@ -74,7 +78,10 @@ func Open(home string, believed bool) *Source {
 	}
 	var data []byte
 	if err == nil {
-		data, err = io.ReadAll(io.LimitReader(f, 1<<20))
+		data, err = io.ReadAll(io.LimitReader(f, maxConfig+1))
+	}
+	if err == nil && len(data) > maxConfig {
+		err = fmt.Errorf("larger than %d bytes", maxConfig)
 	}
 	if err != nil {
 		// "Could not read" is never "is not there": defaults might mean another queue.
@@ -95,8 +102,34 @@ func unwrap(err error) error {
 	return err
 }
 
-// expands is what only a shell would make something of, outside single quotes.
-var expands = regexp.MustCompile("^\\s*(export\\s+)?\\w+=(\\s*[\"]?~|[^']*(^|[^\\\\])(\\$[\\w({]|`))")
+// expands says whether a shell would make something of the value of a line: a variable or a command outside single
+// quotes, a home folder at the beginning of a path. A backslash takes the meaning from what follows it.
+func expands(line string) bool {
+	_, value, _ := strings.Cut(line, "=")
+	value = strings.TrimSpace(value)
+	if strings.HasPrefix(strings.TrimPrefix(value, `"`), "~") || strings.Contains(value, ":~/") {
+		return true
+	}
+	single, double := false, false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case c == '\'' && !double:
+			single = !single
+		case single:
+		case c == '"':
+			double = !double
+		case c == '#' && !double: // a comment
+			return false
+		case c == '\\':
+			i++
+		case c == '`', c == '$' && shellName.MatchString(value[i+1:]):
+			return true
+		}
+	}
+	return false
+}
+
+var shellName = regexp.MustCompile(`^[\w({]`)
 
 // line takes one line by itself, so that a bad one does not take the others with it.
 func (s *Source) line(n int, line string) {
@@ -107,7 +140,7 @@ func (s *Source) line(n int, line string) {
 		s.problem("line %d: %v", n, pe.Err)
 	case err != nil:
 		s.problem("line %d: %v", n, err)
-	case len(vars) > 0 && expands.MatchString(line):
+	case len(vars) > 0 && expands(line):
 		s.problem("line %d: only a shell would expand this: write it out, or put it in single quotes", n)
 	}
 	if err == nil {
@@ -161,7 +194,8 @@ func (s *Source) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, e
 		}
 		scratch := reflect.New(flag.Target.Type()).Elem()
 		if err := flag.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: from.value}), scratch); err != nil {
-			s.note(fmt.Sprintf("%s: %s: %v", from.where, key, err))
+			why := strings.TrimPrefix(err.Error(), "--"+flag.Name+": ") // nobody used the flag
+			s.note(fmt.Sprintf("%s: %s: %s", from.where, key, why))
 			return nil, nil
 		}
 		return from.value, nil

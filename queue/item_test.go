@@ -1,0 +1,177 @@
+package queue
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+)
+
+const someID = "q_01arz3ndektsv4rrffq69g5fav"
+
+func TestIDsSortByTheTimeOfEnqueueing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ms := rapid.SliceOfN(rapid.Int64Range(0, 1<<47), 2, 20).Draw(t, "milliseconds")
+		ids := make([]string, len(ms))
+		for i, m := range ms {
+			at := time.UnixMilli(m)
+			ids[i] = NewID(at)
+			if !IsID(ids[i]) {
+				t.Fatalf("%s is not an id", ids[i])
+			}
+			if !IDTime(ids[i]).Equal(at) {
+				t.Fatalf("%s is of %s, not of %s", ids[i], IDTime(ids[i]), at)
+			}
+		}
+		slices.Sort(ids)
+		slices.Sort(ms)
+		for i := range ids {
+			if got := IDTime(ids[i]).UnixMilli(); got != ms[i] {
+				t.Fatalf("sorted by id, number %d is of %d, not of %d", i, got, ms[i])
+			}
+		}
+	})
+}
+
+func TestIDsOfOneMillisecondSortInTheOrderTheyWereMade(t *testing.T) {
+	now := time.UnixMilli(1775383200123)
+	last := ""
+	for range 1000 {
+		id := NewID(now)
+		if id <= last {
+			t.Fatalf("%s was made after %s", id, last)
+		}
+		last = id
+	}
+}
+
+func TestWhatIsNoIDHasNoTime(t *testing.T) {
+	for _, s := range []string{"", "q_", "q_01", someID[2:], strings.ToUpper(someID), someID + "0", "q_81arz3ndektsv4rrffq69g5fav",
+		"q_01arz3ndektsv4rrffq69g5fau", "../" + someID, "q_01arz3ndektsv4rrffq69g5fa\n"} {
+		if IsID(s) {
+			t.Errorf("%q is an id", s)
+		}
+	}
+	if at := IDTime("q_nonsense"); !at.IsZero() {
+		t.Errorf("it has the time %s", at)
+	}
+}
+
+func TestAMessageThatCouldNotArriveByteForByteIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name, message string
+		ok            bool
+	}{
+		{"text", "mend it", true},
+		{"NUL and control characters", "a\x00b\x1b[31m", true},
+		{"the largest", strings.Repeat("x", MaxMessage), true},
+		{"one byte more", strings.Repeat("x", MaxMessage+1), false},
+		{"nothing", "", false},
+		{"blanks", " \n\t", false},
+		{"no UTF-8", "caf\xe9", false},
+		{"half a character", "日本"[:4], false},
+		{"a surrogate", "\xed\xa0\x80", false},
+	} {
+		err := CheckMessage(c.message)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err != nil && (fault.Code(err) != fault.Usage || fault.HintOf(err) == "") {
+			t.Errorf("%s: exit code %d, hint %q", c.name, fault.Code(err), fault.HintOf(err))
+		}
+	}
+}
+
+func TestOnlyAnItemIsReadAsOne(t *testing.T) {
+	item := func(change string) string {
+		return `{"v":1,"id":"` + someID + `","state":"pending","message":"m","runs":1` + change + `}`
+	}
+	runs := func(n int) string { return `,"history":[` + strings.TrimSuffix(strings.Repeat("{},", n), ",") + `]` }
+	for _, c := range []struct {
+		name, data string
+		want       error
+	}{
+		{"an item", item(""), nil},
+		{"unknown fields", item(`,"colour":"red"`), nil},
+		{"more of a history than is kept", item(runs(1000)), nil},
+		{"nothing", "", spool.ErrBad},
+		{"null", "null", spool.ErrBad},
+		{"a list", "[]", spool.ErrBad},
+		{"a string", `"` + someID + `"`, spool.ErrBad},
+		{"cut off", item("")[:30], spool.ErrBad},
+		{"more behind it", item("") + "{}", spool.ErrBad},
+		{"NULs", strings.Repeat("\x00", 400), spool.ErrBad},
+		{"another's id", strings.Replace(item(""), "fav", "faw", 1), spool.ErrBad},
+		{"no version", strings.Replace(item(""), `"v":1,`, "", 1), spool.ErrBad},
+		{"an older version", strings.Replace(item(""), `"v":1`, `"v":0`, 1), spool.ErrBad},
+		{"no state", strings.Replace(item(""), "pending", "", 1), spool.ErrBad},
+		{"a state there is not", strings.Replace(item(""), "pending", "done", 1), spool.ErrBad},
+		{"more attempts than runs", item(`,"attempts":2`), spool.ErrBad},
+		{"runs below zero", item(`,"runs":-1`), spool.ErrBad},
+		{"notified without a run", item(`,"state":"notified","runs":0`), spool.ErrBad},
+		{"a message that leaves no room for a history", item(`,"message":"` + strings.Repeat("x", MaxItem+room) + `"`), spool.ErrBad},
+		{"a newer version", `{"v":2,"id":7,"state":[]}`, ErrNewer},
+	} {
+		it, err := decode(someID, []byte(c.data))
+		if !errors.Is(err, c.want) || (it == nil) != (c.want != nil) {
+			t.Errorf("%s: %v, not %v", c.name, err, c.want)
+		}
+	}
+}
+
+// FuzzItem: whatever is read as an item can be written, and is read back as the same.
+func FuzzItem(f *testing.F) {
+	f.Add([]byte(`{"v":1,"id":"` + someID + `","issue_ref":"github.com/user/repo#123","agent":"opencode","message":"a\u2028<b>\u0000",
+		"mode":"auto","state":"error","runs":2,"attempts":1,"pending_since":"2026-04-05T10:00:00+02:00","not_before":null,
+		"notified_at":"2026-04-05T10:00:00.123456789Z","after":["x"],"completed_at":"0001-01-01T00:00:00Z","fork_pid":-1,"error":"e",
+		"history":[{"run":1,"exit_code":0,"summary":"s","changes":{"commits":1},"cost":{"usd":1e-9}}]}`))
+	f.Add([]byte(`{"v":1,"id":"` + someID + `","state":"pending","after":null,"history":null}`))
+	f.Add([]byte(`{"V":1,"Id":"` + someID + `","STATE":"notified","runs":1,"message":"\ud800"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var head struct {
+			ID string `json:"id"`
+		}
+		_ = json.Unmarshal(data, &head) // what cannot be read has no id, and decode says so
+		it, err := decode(head.ID, data)
+		if err != nil {
+			if !errors.Is(err, spool.ErrBad) && !errors.Is(err, ErrNewer) {
+				t.Fatalf("an error of no kind: %v", err)
+			}
+			return
+		}
+		once, err := it.encode()
+		if err != nil {
+			t.Fatalf("it was read, but cannot be written: %v", err)
+		}
+		again, err := decode(it.ID, once)
+		if err != nil {
+			t.Fatalf("it was written, but cannot be read: %v\n%s", err, once)
+		}
+		twice, err := again.encode()
+		if err != nil || !bytes.Equal(once, twice) {
+			t.Fatalf("%v\n%s\nis not\n%s", err, twice, once)
+		}
+	})
+}
+
+func TestAClippedTextIsValidAndFits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")) + rapid.String().Draw(t, "text")
+		max := rapid.IntRange(len("…"), 40).Draw(t, "max")
+		got := clip(s, max)
+		if len(got) > max || strings.ToValidUTF8(got, "") != got {
+			t.Fatalf("%q", got)
+		}
+		if valid := strings.ToValidUTF8(s, "\uFFFD"); len(valid) <= max && got != valid {
+			t.Fatalf("%q was cut to %q", s, got)
+		}
+	})
+}

@@ -1,0 +1,359 @@
+package queue
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"kugetsu/queue/event"
+	"kugetsu/queue/spool"
+)
+
+// newQueue makes a queue in a folder of its own.
+func newQueue(t testing.TB, now func() time.Time) *Queue {
+	t.Helper()
+	dir := t.TempDir()
+	at := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
+	q := &Queue{
+		Dirs:   Dirs{Items: at("queue", "items"), PM: at("queue", "pm"), Finished: at("queue", "finished"), Bad: at("queue", "bad")},
+		Events: &event.Box{New: at("notes", "new"), Seen: at("notes", "seen"), Owed: at("notes", "owed"), Tell: true, Now: now},
+		Now:    now,
+	}
+	if err := q.Make(); err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// modelled is what the machine knows of an item without looking at the disk.
+type modelled struct {
+	lane           Lane
+	priority       int
+	state          State
+	runs, attempts int
+	filed, set     bool // in finished/; set aside
+	events         int  // that were told of it, of different names
+}
+
+// machine does what ticks and commands do to a queue, in any order that tick.lock allows.
+type machine struct {
+	q     *Queue
+	now   time.Time
+	items map[string]*modelled
+	order []string
+}
+
+// any draws an item for which a condition holds.
+func (m *machine) any(t *rapid.T, ok func(*modelled) bool) (string, *modelled, Entry, *Item) {
+	var ids []string
+	for _, id := range m.order {
+		if ok(m.items[id]) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		t.SkipNow()
+	}
+	id := rapid.SampledFrom(ids).Draw(t, "id")
+	e, err := m.q.Find(id)
+	fatal(t, err)
+	it, err := m.q.Load(e)
+	fatal(t, err)
+	return id, m.items[id], e, it
+}
+
+func fatal(t *rapid.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *machine) Publish(t *rapid.T) {
+	it := &Item{ID: NewID(m.now), IssueRef: "github.com/you/project#1", Message: rapid.StringN(1, 20, -1).Draw(t, "message"),
+		PendingSince: m.now, After: []string{}, History: []Run{}}
+	want := &modelled{lane: Dev, priority: rapid.IntRange(0, 99).Draw(t, "priority"), state: Pending, events: 1}
+	if rapid.Bool().Draw(t, "pm") {
+		want.lane, it.IssueRef = PM, ""
+	}
+	e, err := m.q.Publish(it, want.lane, want.priority)
+	fatal(t, err)
+	if e.ID != it.ID || e.Priority != want.priority {
+		t.Fatalf("%+v", e)
+	}
+	m.items[it.ID], m.order = want, append(m.order, it.ID)
+}
+
+func (m *machine) PublishAgain(t *rapid.T) {
+	_, want, e, it := m.any(t, func(w *modelled) bool { return !w.filed && !w.set })
+	before := it.State
+	if _, err := m.q.Publish(it, want.lane, e.Priority); !errors.Is(err, fs.ErrExist) {
+		t.Fatalf("an item was overwritten: %v", err)
+	}
+	it.State = before
+}
+
+func (m *machine) Notify(t *rapid.T) {
+	_, want, e, it := m.any(t, func(w *modelled) bool { return w.state == Pending && !w.set })
+	fatal(t, m.q.Notify(e, it, it.Runs+1, 4711))
+	want.state, want.runs = Notified, want.runs+1
+	want.events++
+}
+
+func (m *machine) Settle(t *rapid.T) {
+	_, want, e, it := m.any(t, func(w *modelled) bool { return w.state == Notified && !w.set })
+	r := Result{
+		Run: Run{Run: it.Runs, EndedAt: m.now, Summary: rapid.String().Draw(t, "summary"),
+			Outcome: rapid.SampledFrom([]Outcome{OK, Failed, Denied, StartFailed, Timeout, Lost, Void, Cancelled}).Draw(t, "outcome")},
+		Permanent: rapid.Bool().Draw(t, "permanent"), Rebooted: rapid.Bool().Draw(t, "rebooted"),
+	}
+	if rapid.Bool().Draw(t, "started") {
+		r.StartedAt = &m.now
+		want.events++
+	}
+	fatal(t, m.q.Settle(e, it, r, Policy{MaxAttempts: 3, RetryDelay: time.Minute}))
+	// Which outcome leads where is TestSettleDecidesByTheOutcomeAlone's; here it is taken as it comes.
+	want.state = it.State
+	want.attempts = it.Attempts
+	want.events++
+}
+
+func (m *machine) SettleAnother(t *rapid.T) {
+	_, want, e, it := m.any(t, func(w *modelled) bool { return !w.set })
+	run := it.Runs
+	if want.state == Notified {
+		run--
+	}
+	if err := m.q.Settle(e, it, Result{Run: Run{Run: run, Outcome: OK}}, Policy{}); err == nil {
+		t.Fatalf("run %d of an item that is %s, run %d, was settled", run, want.state, want.runs)
+	}
+}
+
+func (m *machine) Cancel(t *rapid.T) {
+	_, want, e, it := m.any(t, func(w *modelled) bool { return !w.set })
+	err := m.q.Cancel(e, it)
+	if (err == nil) != (want.state == Pending) {
+		t.Fatalf("cancelled while %s: %v", want.state, err)
+	}
+	if err == nil {
+		want.state = Errored
+		want.events++
+	}
+}
+
+func (m *machine) File(t *rapid.T) {
+	_, want, e, _ := m.any(t, func(w *modelled) bool { return w.state.Settled() && !w.filed && !w.set })
+	filed, err := m.q.File(e)
+	fatal(t, err)
+	if filepath.Base(filed.Path) != filepath.Base(e.Path) {
+		t.Fatalf("%s became %s", e.Path, filed.Path)
+	}
+	want.filed = true
+}
+
+func (m *machine) Retry(t *rapid.T) {
+	_, want, e, it := m.any(t, func(w *modelled) bool { return w.filed })
+	_, err := m.q.Retry(e, it)
+	fatal(t, err)
+	want.state, want.attempts, want.filed = Pending, 0, false
+	want.events++
+}
+
+func (m *machine) Drop(t *rapid.T) {
+	id, want, e, _ := m.any(t, func(w *modelled) bool { return !w.set })
+	err := m.q.Drop(e)
+	if (err == nil) != want.filed {
+		t.Fatalf("dropped while %s: %v", want.state, err)
+	}
+	if err == nil {
+		delete(m.items, id)
+		m.order = slices.DeleteFunc(m.order, func(o string) bool { return o == id })
+	}
+}
+
+func (m *machine) SetAside(t *rapid.T) {
+	_, want, e, _ := m.any(t, func(w *modelled) bool { return !w.filed && !w.set })
+	fatal(t, m.q.SetAside(e.Path, errors.New("it is bad")))
+	want.set = true
+}
+
+// Check compares the disk with the model.
+func (m *machine) Check(t *rapid.T) {
+	m.now = m.now.Add(time.Millisecond) // events of one item have names of their own
+	files := map[string][]string{}
+	for _, dir := range []string{m.q.Items, m.q.PM, m.q.Finished, m.q.Bad} {
+		names, err := spool.List(dir)
+		fatal(t, err)
+		for _, name := range names {
+			e, ok := parseName(name)
+			if !ok {
+				t.Fatalf("%s in %s", name, dir)
+			}
+			files[e.ID] = append(files[e.ID], dir)
+		}
+	}
+	if len(files) != len(m.items) {
+		t.Fatalf("%d items on disk, not %d", len(files), len(m.items))
+	}
+	for id, want := range m.items {
+		dir := m.q.dir(want.lane)
+		if want.filed {
+			dir = m.q.Finished
+		}
+		if want.set {
+			dir = m.q.Bad
+		}
+		if !slices.Equal(files[id], []string{dir}) {
+			t.Fatalf("%s is in %v, not in %s alone", id, files[id], dir)
+		}
+		if !want.set {
+			m.checkItem(t, id, want)
+		}
+	}
+	m.checkOrder(t)
+}
+
+func (m *machine) checkItem(t *rapid.T, id string, want *modelled) {
+	e, err := m.q.Find(id)
+	fatal(t, err)
+	it, err := m.q.Load(e)
+	fatal(t, err)
+	if e.Priority != want.priority || it.State != want.state || it.Runs != want.runs || it.Attempts != want.attempts {
+		t.Fatalf("%s: priority %d, %s, %d runs, %d attempts, not %+v", id, e.Priority, it.State, it.Runs, it.Attempts, want)
+	}
+	_, live := m.q.Lane(e)
+	switch {
+	case it.Attempts > it.Runs, want.filed == live, !it.State.Settled() && !live,
+		(it.ForkPID != nil) != (it.State == Notified),
+		(it.NotifiedAt == nil) != (it.State == Pending) && it.State != Errored, // a pending item may be cancelled
+		(it.CompletedAt != nil) != it.State.Settled(),
+		(it.Error != nil) != (it.State == Errored),
+		it.NotBefore != nil && it.State != Pending,
+		len(it.History) > keepRuns,
+		!slices.IsSortedFunc(it.History, func(a, b Run) int { return a.Run - b.Run }):
+		t.Fatalf("%+v", it)
+	}
+}
+
+// checkOrder: the listing of a lane is the run order, and every event that was told is there.
+func (m *machine) checkOrder(t *rapid.T) {
+	for _, lane := range Lanes {
+		entries, err := m.q.Live(lane)
+		fatal(t, err)
+		if !slices.IsSortedFunc(entries, func(a, b Entry) int {
+			if a.Priority != b.Priority {
+				return a.Priority - b.Priority
+			}
+			return strings.Compare(a.ID, b.ID)
+		}) {
+			t.Fatalf("%v", entries)
+		}
+	}
+	told, bad, err := m.q.Events.List()
+	fatal(t, err)
+	events := map[string]int{}
+	for _, ev := range told {
+		events[ev.Item]++
+	}
+	for id, want := range m.items {
+		if events[id] < want.events || bad > 0 {
+			t.Fatalf("%d events of %s, not %d; %d bad ones", events[id], id, want.events, bad)
+		}
+	}
+}
+
+func TestAQueueHoldsItsStateTable(t *testing.T) {
+	few(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &machine{now: noon, items: map[string]*modelled{}}
+		m.q = newQueue(t, func() time.Time { return m.now })
+		rt.Repeat(rapid.StateMachineActions(m))
+	})
+}
+
+// few makes a test that syncs files affordable: fewer checks, unless somebody asks for a number.
+func few(t *testing.T) {
+	checks := flag.Lookup("rapid.checks")
+	if checks.Value.String() != checks.DefValue {
+		return
+	}
+	if err := checks.Value.Set("20"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := checks.Value.Set(checks.DefValue); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestALargeItemIsSettledHoweverItEnds(t *testing.T) {
+	now := noon
+	q := newQueue(t, func() time.Time { return now })
+	// As large as an item may be, and each run says as much as it may, all of it escaped.
+	it := &Item{ID: NewID(now), Message: strings.Repeat(`"`, (MaxItem-600)/2)}
+	e, err := q.Publish(it, Dev, DefaultPriority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= 2*keepRuns; n++ {
+		if err := q.Notify(e, it, n, 4711); err != nil {
+			t.Fatal(err)
+		}
+		r := Result{Run: Run{Run: n, Outcome: Failed, Summary: strings.Repeat("\x01", maxText)}}
+		if err := q.Settle(e, it, r, Policy{MaxAttempts: 2 * keepRuns}); err != nil {
+			t.Fatalf("run %d: %v", n, err)
+		}
+		if it, err = q.Load(e); err != nil {
+			t.Fatalf("run %d: %v", n, err)
+		}
+		if last := it.History[len(it.History)-1]; last.Run != n {
+			t.Fatalf("the last run is %d, not %d", last.Run, n)
+		}
+	}
+	if it.State != Errored || len(it.Message) != (MaxItem-600)/2 {
+		t.Errorf("%s, a message of %d bytes", it.State, len(it.Message))
+	}
+}
+
+func TestAnItemThatIsTooLargeIsRefusedAndLeavesNothing(t *testing.T) {
+	q := newQueue(t, time.Now)
+	_, err := q.Publish(&Item{ID: NewID(noon), Message: strings.Repeat(`"`, MaxMessage)}, Dev, DefaultPriority)
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(MaxItem)) {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{q.Items, q.Events.New, q.Events.Owed} {
+		if names, err := spool.List(dir); err != nil || len(names) > 0 {
+			t.Errorf("%s: %v, %v", dir, names, err)
+		}
+	}
+}
+
+func TestTheHistoryKeepsTheLastRuns(t *testing.T) {
+	now := noon
+	q := newQueue(t, func() time.Time { return now })
+	it := &Item{ID: NewID(now), Message: "m"}
+	e, err := q.Publish(it, Dev, DefaultPriority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= keepRuns+5; n++ {
+		if err := q.Notify(e, it, n, 4711); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.Settle(e, it, Result{Run: Run{Run: n, Outcome: Void}}, Policy{MaxAttempts: 3}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if it, err = q.Load(e); err != nil || len(it.History) != keepRuns || it.History[0].Run != 6 {
+		t.Errorf("%v, %d runs, from %d on", err, len(it.History), it.History[0].Run)
+	}
+}

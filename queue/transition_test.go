@@ -1,0 +1,174 @@
+package queue
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 4, 5, 12, 0, 0, 0, time.UTC)
+
+func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
+	policy := Policy{MaxAttempts: 3, RetryDelay: time.Minute}
+	type want struct {
+		state   State
+		charged bool
+		delay   time.Duration // until not_before; 0: null
+		err     string
+	}
+	again := func(delay time.Duration) want { return want{Pending, true, delay, ""} }
+	over := func(err string) want { return want{Errored, true, 0, err} }
+	for _, c := range []struct {
+		name     string
+		outcome  Outcome
+		attempts int // before
+		summary  string
+		change   func(*Item, *Result)
+		want     want
+	}{
+		{"ok", OK, 0, "done", nil, want{Completed, true, 0, ""}},
+		{"ok at the last attempt", OK, 2, "done", nil, want{Completed, true, 0, ""}},
+
+		{"the first failure", Failed, 0, "exit 1", nil, again(time.Minute)},
+		{"the second failure", Failed, 1, "exit 1", nil, again(2 * time.Minute)},
+		{"the last failure", Failed, 2, "exit 1", nil, over("failed: exit 1 (attempt 3 of 3)")},
+		{"more attempts than there are now", Failed, 7, "exit 1", nil, over("failed: exit 1 (attempt 8 of 3)")},
+		{"a failure without a word", Failed, 2, "", nil, over("failed (attempt 3 of 3)")},
+
+		{"a start that failed", StartFailed, 0, "no space", nil, again(time.Minute)},
+		{"the last start that failed", StartFailed, 2, "no space", nil, over("start_failed: no space (attempt 3 of 3)")},
+		{"a start that always will", StartFailed, 0, "no such repository", permanent, over("start_failed: no such repository")},
+
+		{"denied", Denied, 0, "bash", nil, over("denied: bash")},
+		{"too long", Timeout, 0, "took longer than 1h", nil, over("timeout: took longer than 1h")},
+		{"cancelled", Cancelled, 0, "whatever", nil, want{Errored, false, 0, "cancelled"}},
+		{"cancelled after attempts", Cancelled, 2, "", nil, want{Errored, false, 0, "cancelled"}},
+
+		{"lost", Lost, 0, "killed", nil, again(time.Minute)},
+		{"lost at the last attempt", Lost, 2, "killed", nil, over("lost: killed (attempt 3 of 3)")},
+		{"lost to a reboot", Lost, 0, "restarted", rebooted, want{Pending, false, 0, ""}},
+		{"lost to a reboot at the last attempt", Lost, 2, "restarted", rebooted, want{Pending, false, 0, ""}},
+		{"lost to a second reboot", Lost, 0, "restarted", rebootedAgain, again(time.Minute)},
+		{"lost to reboot after reboot", Lost, 2, "restarted", rebootedAgain, over("lost: restarted (attempt 3 of 3)")},
+		{"a failure is no better for a reboot", Failed, 0, "exit 1", rebooted, again(time.Minute)},
+
+		{"never started", Void, 0, "", nil, want{Pending, false, time.Minute, ""}},
+		{"never started, attempts or not", Void, 2, "", nil, want{Pending, false, time.Minute, ""}},
+
+		{"an outcome of a newer runner", "stalled", 0, "silent", nil, again(time.Minute)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pid := 7
+			it := &Item{V: Version, ID: someID, State: Notified, Runs: 9, Attempts: c.attempts, ForkPID: &pid, NotifiedAt: &noon}
+			r := Result{Run: Run{Run: 9, Outcome: c.outcome, Summary: c.summary, EndedAt: noon}}
+			if c.change != nil {
+				c.change(it, &r)
+			}
+			before := len(it.History)
+			it.settle(r, policy, noon)
+
+			got := want{state: it.State}
+			last := it.History[len(it.History)-1]
+			got.charged = last.Charged
+			if it.NotBefore != nil {
+				got.delay = it.NotBefore.Sub(noon)
+			}
+			if it.Error != nil {
+				got.err = *it.Error
+			}
+			if got != c.want {
+				t.Errorf("%+v, not %+v", got, c.want)
+			}
+			attempts := c.attempts
+			if c.want.charged {
+				attempts++
+			}
+			if it.Attempts != attempts || it.Runs != 9 || it.ForkPID != nil || len(it.History) != before+1 || last.Outcome != c.outcome {
+				t.Errorf("%d attempts, not %d; %d runs, pid %v, history %v", it.Attempts, attempts, it.Runs, it.ForkPID, it.History)
+			}
+			if (it.CompletedAt != nil) != it.State.Settled() || it.State == Pending && it.NotifiedAt != nil {
+				t.Errorf("%s, settled at %v, notified at %v", it.State, it.CompletedAt, it.NotifiedAt)
+			}
+		})
+	}
+}
+
+func permanent(_ *Item, r *Result) { r.Permanent = true }
+
+func rebooted(_ *Item, r *Result) { r.Rebooted = true }
+
+func rebootedAgain(it *Item, r *Result) {
+	r.Rebooted = true
+	it.History = []Run{{Run: 8, Outcome: Lost}}
+}
+
+func TestAnItemThatBringsTheMachineDownEndsInAnError(t *testing.T) {
+	it := &Item{State: Pending}
+	for n := 1; it.State == Pending; n++ {
+		if n > 10 {
+			t.Fatal("it is run for ever")
+		}
+		it.notify(n, 7, noon)
+		it.settle(Result{Run: Run{Run: n, Outcome: Lost, Summary: "restarted"}, Rebooted: true}, Policy{MaxAttempts: 3}, noon)
+	}
+	if it.State != Errored || it.Runs != 4 || it.Attempts != 3 {
+		t.Errorf("%s after %d runs, %d of them charged", it.State, it.Runs, it.Attempts)
+	}
+}
+
+func TestBackoffDoublesUpToADay(t *testing.T) {
+	for _, c := range []struct {
+		delay time.Duration
+		n     int
+		want  time.Duration
+	}{
+		{time.Minute, 1, time.Minute},
+		{time.Minute, 2, 2 * time.Minute},
+		{time.Minute, 5, 16 * time.Minute},
+		{time.Minute, 11, 1024 * time.Minute},
+		{time.Minute, 12, 24 * time.Hour},
+		{time.Minute, 1000, 24 * time.Hour},
+		{48 * time.Hour, 1, 24 * time.Hour},
+		{1 << 62, 3, 24 * time.Hour},
+		{0, 1, 0},
+		{0, 1000, 0},
+		{time.Minute, 0, time.Minute},
+	} {
+		if got := Backoff(c.delay, c.n); got != c.want {
+			t.Errorf("%s after attempt %d of a delay of %s, not %s", got, c.n, c.delay, c.want)
+		}
+	}
+}
+
+func TestReadyWaitsUnlessTheClockWasSetBack(t *testing.T) {
+	at := func(d time.Duration) *time.Time { t := noon.Add(d); return &t }
+	ended := func(d time.Duration) []Run { return []Run{{EndedAt: noon.Add(d)}} }
+	for _, c := range []struct {
+		name string
+		it   Item
+		want bool
+	}{
+		{"nothing to wait for", Item{}, true},
+		{"its time has come", Item{NotBefore: at(-time.Second)}, true},
+		{"it comes this instant", Item{NotBefore: at(0)}, true},
+		{"it is to come", Item{NotBefore: at(time.Second), History: ended(-time.Minute)}, false},
+		{"it is to come, and nothing ran", Item{NotBefore: at(time.Hour)}, false},
+		{"it failed in the future: the clock was set back", Item{NotBefore: at(25 * time.Hour), History: ended(24 * time.Hour)}, true},
+		{"it failed this instant", Item{NotBefore: at(time.Minute), History: ended(0)}, false},
+	} {
+		if got := c.it.Ready(noon); got != c.want {
+			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+}
+
+func ExampleBackoff() {
+	for n := 1; n <= 4; n++ {
+		fmt.Println(Backoff(time.Minute, n))
+	}
+	// Output:
+	// 1m0s
+	// 2m0s
+	// 4m0s
+	// 8m0s
+}
