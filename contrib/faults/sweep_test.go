@@ -135,9 +135,12 @@ func writeTable() int {
 // attempt is what is done in a world with a broken command: its error says which promise was not kept.
 type attempt func(w *world, inject []string) error
 
-// try breaks a command at each point, in a world of its own each time.
-func try(t *testing.T, what string, list []point, one attempt) (errs []error) {
+// try breaks a command at each point, in a world of its own each time, until most points failed.
+func try(t *testing.T, what string, list []point, most int, one attempt) (errs []error) {
 	for _, p := range list {
+		if len(errs) == most {
+			break
+		}
 		err := func() error {
 			w := newWorld(t)
 			defer w.close()
@@ -152,7 +155,7 @@ func try(t *testing.T, what string, list []point, one attempt) (errs []error) {
 
 // sweep is try, and every promise must be kept at every point.
 func sweep(t *testing.T, name, what string, list []point, one attempt) {
-	errs := try(t, what, list, one)
+	errs := try(t, what, list, len(list), one)
 	for _, err := range errs {
 		t.Errorf("%s %v", name, err)
 	}
