@@ -142,7 +142,7 @@ func (d Dir) writeResult(run string, r Result) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", run, err)
 	}
-	return spool.Write(d.resultPath(run), data)
+	return spool.WriteSoon(d.resultPath(run), data)
 }
 
 // ReadResult reads what the runner told into r, whose Cost may point to a struct. The error wraps fs.ErrNotExist when it

@@ -125,27 +125,48 @@ func Write(path string, data []byte) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// Publish makes a new file, durably, and never overwrites: the error wraps fs.ErrExist when the name is taken.
-func Publish(path string, data []byte) error {
-	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp*")
+// WriteSoon is Write without durability: a power cut may leave the old content, or a file with none. For what is only
+// told and never decides anything; it saves the disk two waits.
+func WriteSoon(path string, data []byte) error {
+	tmp, err := writeTemp(path, data, false)
 	if err != nil {
-		return wrap("create", path, err)
+		return err
 	}
-	defer os.Remove(tmp.Name())
-	if _, err = tmp.Write(data); err == nil {
+	if err := os.Rename(tmp, path); err != nil {
+		return errors.Join(wrap("rename", path, err), os.Remove(tmp))
+	}
+	return nil
+}
+
+// writeTemp writes a temp file beside path.
+func writeTemp(path string, data []byte, durable bool) (name string, err error) {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp*")
+	if err != nil {
+		return "", wrap("create", path, err)
+	}
+	if _, err = tmp.Write(data); err == nil && durable {
 		err = tmp.Sync()
 	}
 	if closeErr := tmp.Close(); err == nil {
 		err = closeErr
 	}
 	if err != nil {
-		return wrap("write", path, err)
+		return "", errors.Join(wrap("write", path, err), os.Remove(tmp.Name()))
 	}
-	if err := os.Link(tmp.Name(), path); err != nil {
+	return tmp.Name(), nil
+}
+
+// Publish makes a new file, durably, and never overwrites: the error wraps fs.ErrExist when the name is taken.
+func Publish(path string, data []byte) error {
+	tmp, err := writeTemp(path, data, true)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp) // or Sweep does: a name that is left over must not make what is published look as if it were not
+	if err := os.Link(tmp, path); err != nil {
 		return wrap("create", path, err)
 	}
-	return SyncDir(dir)
+	return SyncDir(filepath.Dir(path))
 }
 
 // Create makes an empty file, durably. The error wraps fs.ErrExist when the name is taken.

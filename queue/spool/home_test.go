@@ -1,0 +1,76 @@
+package spool
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kugetsu/queue/fault"
+)
+
+func TestAHomeMustBeSafelyOurs(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		name string
+		make func(path string) error
+		code int
+	}{
+		{"missing", func(string) error { return nil }, 0},
+		{"missing with its parents", func(path string) error { return os.RemoveAll(filepath.Dir(path)) }, 0},
+		{"private", folder(0o700), 0},
+		{"readable for others", folder(0o755), 0},
+		{"writable for the group", folder(0o770), fault.Unsafe},
+		{"writable for all", folder(0o707), fault.Unsafe},
+		{"sticky, and writable for all", folder(0o777 | os.ModeSticky), fault.Unsafe},
+		{"a file", func(path string) error { return os.WriteFile(path, nil, 0o600) }, fault.Unsafe},
+		{"a link to a private folder", link(0o700), 0},
+		{"a link to a folder for all", link(0o777), fault.Unsafe},
+		{"a link to nowhere", func(path string) error { return os.Symlink("/nowhere/at/all", path) }, fault.Temp},
+	} {
+		path := filepath.Join(dir, strings.ReplaceAll(c.name, " ", "_"), "state")
+		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		must(t, c.make(path))
+		err := CheckHome(path)
+		if fault.Code(err) != c.code {
+			t.Errorf("%s: %v, exit code %d", c.name, err, fault.Code(err))
+		}
+		if c.code == fault.Unsafe && fault.HintOf(err) == "" {
+			t.Errorf("%s: there is no hint", c.name)
+		}
+		if info, err := os.Stat(path); c.code == 0 && (err != nil || !info.IsDir()) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func folder(mode os.FileMode) func(string) error {
+	return func(path string) error {
+		if err := os.Mkdir(path, 0o700); err != nil {
+			return err
+		}
+		return os.Chmod(path, mode) // Mkdir's mode is subject to the umask
+	}
+}
+
+func link(mode os.FileMode) func(string) error {
+	return func(path string) error {
+		if err := folder(mode)(path + ".real"); err != nil {
+			return err
+		}
+		return os.Symlink(path+".real", path)
+	}
+}
+
+func TestFoldersAreMadeForTheirOwnerAlone(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	must(t, MakeDirs(dir, filepath.Join(dir, "c")))
+	must(t, MakeDirs(dir, filepath.Join(dir, "c")))
+	for path := dir; len(path) > len(filepath.Dir(filepath.Dir(dir))); path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		must(t, err)
+		if info.Mode().Perm() != 0o700 {
+			t.Errorf("%s has the mode %o", path, info.Mode().Perm())
+		}
+	}
+}
