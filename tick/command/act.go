@@ -174,7 +174,7 @@ func (c *QueueRetry) Run(a *App) error {
 		errs = append(errs, err)
 	}
 	if c.Now {
-		errs = append(errs, runTick(a, 0))
+		errs = append(errs, runTick(a, tick.LockWait))
 	}
 	return errors.Join(errs...)
 }

@@ -18,6 +18,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/event"
+	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
@@ -69,7 +70,15 @@ func (a *App) Open(source *settings.Source) error {
 
 func (a *App) print(format string, args ...any) error {
 	_, err := fmt.Fprintf(a.Stdout, format, args...)
-	return err
+	return unprinted(err)
+}
+
+// unprinted is the error when stdout does not take what was done: it was done all the same.
+func unprinted(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault.New(fault.Temp, "it was done; only the output is missing", "%w", err)
 }
 
 // printJSON prints a value as JSON in which no string has a control character that a terminal would obey.
@@ -79,7 +88,7 @@ func (a *App) printJSON(v any) error {
 		return err
 	}
 	_, err = a.Stdout.Write(append(terminal.JSON(data), '\n'))
-	return err
+	return unprinted(err)
 }
 
 // table prints rows in columns, the first being the heading; nothing when there are no others.
@@ -97,7 +106,7 @@ func (a *App) table(rows [][]string) error {
 		}
 		fmt.Fprintln(w)
 	}
-	return w.Flush()
+	return unprinted(w.Flush())
 }
 
 // find resolves what a user means by an id, a part of one, or an issue reference.

@@ -10,6 +10,7 @@ import (
 	"kugetsu/queue/issueref"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
+	"kugetsu/tick"
 )
 
 // New is the flags of what enqueues.
@@ -39,7 +40,7 @@ func (c *Delegate) Run(a *App) error {
 	if err := c.enqueue(a, ref, message); err != nil || !c.Now {
 		return err
 	}
-	return runTick(a, 0)
+	return runTick(a, tick.LockWait) // the pass under way may have been past this item already
 }
 
 // message joins the words; a last word - is replaced by what stdin holds, byte for byte.

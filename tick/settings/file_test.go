@@ -1,0 +1,238 @@
+package settings
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"kugetsu/queue/fault"
+)
+
+// read parses settings as main does: from the config file, the environment and flags.
+func read(t *testing.T, file string, args ...string) (*Settings, *Source) {
+	t.Helper()
+	home := t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, "config"), []byte(file), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return parse(t, Open(home, true), args...)
+}
+
+func parse(t *testing.T, source *Source, args ...string) (*Settings, *Source) {
+	t.Helper()
+	var g struct{ Settings }
+	parser, err := kong.New(&g, kong.Resolvers(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return &g.Settings, source
+}
+
+// unset takes every setting out of this process's environment.
+func unset(t *testing.T) {
+	t.Helper()
+	_, source := parse(t, Open(t.TempDir(), true))
+	for _, key := range source.known {
+		if _, there := os.LookupEnv(key); there {
+			t.Setenv(key, os.Getenv(key)) // so that it is put back
+			if err := os.Unsetenv(key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestALineOfTheFileIsOneSetting(t *testing.T) {
+	unset(t)
+	for _, c := range []struct {
+		line, want string // AGENT_ARGS afterwards
+		problem    string
+	}{
+		{"AGENT_ARGS=plain", "plain", ""},
+		{"AGENT_ARGS=-m a/b --c", "-m a/b --c", ""},
+		{"  AGENT_ARGS = spaced out  ", "spaced out", ""},
+		{"export AGENT_ARGS=exported", "exported", ""},
+		{"AGENT_ARGS='in single quotes'", "in single quotes", ""},
+		{`AGENT_ARGS="in \"double\" quotes"`, `in "double" quotes`, ""},
+		{"AGENT_ARGS=a # comment", "a", ""},
+		{"AGENT_ARGS='a#none'", "a#none", ""},
+		{"# AGENT_ARGS=a", "", ""},
+		{"", "", ""},
+		{"\t", "", ""},
+		{"AGENT_ARGS=", "", ""},
+		{"AGENT_ARGS=a\r", "a", ""},
+		{"AGENT_ARGS=a=b", "a=b", ""},
+		{"AGENT_ARGS=1\nAGENT_ARGS=2", "2", ""},
+
+		{"AGENT_ARGS=$HOME", "", "line 1: only a shell would expand this"},
+		{"AGENT_ARGS=a/$HOME/b", "", "line 1: only a shell"},
+		{`AGENT_ARGS="$HOME"`, "", "line 1: only a shell"},
+		{`AGENT_ARGS="it's $HOME"`, "", "line 1: only a shell"},
+		{"AGENT_ARGS=${HOME}", "", "line 1: only a shell"},
+		{"AGENT_ARGS=$(date)", "", "line 1: only a shell"},
+		{"AGENT_ARGS=`date`", "", "line 1: only a shell"},
+		{"AGENT_ARGS='a' $B", "", "line 1: only a shell"},
+		{"AGENT_ARGS=~/bin", "", "line 1: only a shell"},
+		{`AGENT_ARGS="~/bin"`, "", "line 1: only a shell"},
+		{"AGENT_ARGS=/bin:~/bin", "", "line 1: only a shell"},
+		{"export AGENT_ARGS=$HOME", "", "line 1: only a shell"},
+		{"AGENT_ARGS = $HOME", "", "line 1: only a shell"},
+		{"AGENT_ARGS=a # $HOME", "a", ""},
+		{"AGENT_ARGS=costs 5$", "", "AGENT_ARGS: the '$' at byte 8"}, // no shell would, but the command line is split
+		{`AGENT_ARGS='a \$B'`, `a \$B`, ""},
+		{"AGENT_ARGS=a~b", "a~b", ""},
+
+		{"AGENT_ARGS", "", "line 1: missing ="},
+		{"=a", "", "line 1: empty key"},
+		{"1=a", "", "line 1: key must start with"},
+		{"AGENT-ARGS=a", "", "line 1: key characters must be"},
+		{"AGENT_ARGS='a", "", "line 1: unmatched '"},
+		{`AGENT_ARGS="a`, "", `line 1: unmatched "`},
+		{"AGENT_ARGS=a\x00b", "", "line 1: 0x00 is an invalid value character"},
+		{"\n\nNONE_SUCH=a", "", "unknown setting NONE_SUCH"},
+		{"agent_args=a", "", "unknown setting agent_args"},
+		{"KUGETSU_DIR=/x", "", "KUGETSU_DIR cannot be set in the file that lies in it"},
+	} {
+		set, source := read(t, c.line)
+		err := source.Err(set)
+		switch {
+		case c.problem == "" && err != nil:
+			t.Errorf("%q: %v", c.line, err)
+		case c.problem == "" && set.AgentArgs != c.want:
+			t.Errorf("%q: %q", c.line, set.AgentArgs)
+		case c.problem != "" && (err == nil || !strings.Contains(err.Error(), c.problem)):
+			t.Errorf("%q: %v, not %q", c.line, err, c.problem)
+		case c.problem != "" && (fault.Code(err) != fault.Config || fault.HintOf(err) == "" || strings.Contains(err.Error(), "\n")):
+			t.Errorf("%q: exit code %d, hint %q, %q", c.line, fault.Code(err), fault.HintOf(err), err)
+		}
+	}
+}
+
+func TestEveryRemovedSettingSaysWhatToDoInstead(t *testing.T) {
+	unset(t)
+	for key, instead := range removed {
+		set, source := read(t, key+"=1\n")
+		err := source.Err(set)
+		if err == nil || !strings.Contains(err.Error(), key+" is no longer a setting: "+instead) {
+			t.Errorf("%s: %v", key, err)
+		}
+		if instead == "" {
+			t.Errorf("%s does not say what to do instead", key)
+		}
+	}
+}
+
+func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
+	unset(t)
+	for _, c := range []struct {
+		file, env, flag string
+		want            int
+		bad             bool
+	}{
+		{"", "", "", 3, false},
+		{"5", "", "", 5, false},
+		{"", "7", "", 7, false},
+		{"5", "7", "", 7, false},
+		{"5", "7", "9", 9, false},
+		{"", "", "9", 9, false},
+		{"five", "", "", 3, true},
+		{"5", "seven", "", 3, true},
+		{"five", "7", "", 7, false}, // it is not asked for
+		{"five", "", "9", 9, false},
+		{"1000", "", "", 3, true},
+		{"5", "-1", "", 3, true},
+	} {
+		t.Setenv("MAX_CONCURRENT_AGENTS", c.env)
+		var args []string
+		if c.flag != "" {
+			args = []string{"--max-concurrent-agents=" + c.flag}
+		}
+		set, source := read(t, "MAX_CONCURRENT_AGENTS="+c.file, args...)
+		if err := source.Err(set); (err != nil) != c.bad || set.MaxAgents != c.want {
+			t.Errorf("%+v: %d, %v", c, set.MaxAgents, err)
+		}
+	}
+}
+
+func TestABadValueNamesItsPlaceOnce(t *testing.T) {
+	unset(t)
+	t.Setenv("RETRY_DELAY", "soon")
+	set, source := read(t, "MAX_ATTEMPTS=many\n")
+	err := source.Err(set)
+	if err == nil {
+		t.Fatal("it is not told")
+	}
+	for _, want := range []string{"the environment: RETRY_DELAY: ", "/config: MAX_ATTEMPTS: "} {
+		if strings.Count(err.Error(), want) != 1 {
+			t.Errorf("%q is not told once in %q", want, err)
+		}
+	}
+	if set.RetryDelay != time.Minute || set.MaxAttempts != 3 {
+		t.Errorf("%+v", set)
+	}
+}
+
+func TestAFileThatIsNotBelievedIsNotRead(t *testing.T) {
+	unset(t)
+	home := t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, "config"), []byte("MAX_CONCURRENT_AGENTS=5\nWHAT=ever\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, source := parse(t, Open(home, false))
+	if err := source.Err(set); err != nil || set.MaxAgents != 3 {
+		t.Errorf("%v, %d", err, set.MaxAgents)
+	}
+}
+
+func TestTheExampleIsAValidFileThatShowsEverySetting(t *testing.T) {
+	unset(t)
+	text := Example("/usr/bin:/it's/bin")
+	set, source := read(t, text)
+	if err := source.Err(set); err != nil {
+		t.Error(err)
+	}
+	if got := source.File("PATH"); got != "/usr/bin:/its/bin" {
+		t.Errorf("PATH is %q", got)
+	}
+
+	// With every example line put in force it means the same.
+	lines := strings.Split(text, "\n")
+	shown := map[string]bool{}
+	for i, line := range lines {
+		if key, _, ok := strings.Cut(strings.TrimPrefix(line, "#"), "="); ok && !strings.Contains(key, " ") {
+			lines[i], shown[key] = strings.TrimPrefix(line, "#"), true
+		}
+	}
+	all, source := read(t, strings.Join(lines, "\n"))
+	if err := source.Err(all); err != nil {
+		t.Error(err)
+	}
+	if *all != *set {
+		t.Errorf("%+v is not %+v", all, set)
+	}
+	for _, key := range source.known {
+		if !shown[key] {
+			t.Errorf("%s is not shown", key)
+		}
+	}
+}
+
+func TestOnlySettingsOfTheEnvironmentArePassedOn(t *testing.T) {
+	unset(t)
+	t.Setenv("MAX_ATTEMPTS", "5")
+	t.Setenv("AGENT_ARGS", "")
+	t.Setenv("CANARY", "1")
+	t.Setenv("PATH", "/tmp")
+	t.Setenv("LANG", "tlh")
+	_, source := read(t, "MAX_CONCURRENT_AGENTS=5\n")
+	if got := strings.Join(source.Environ(), " "); got != "MAX_ATTEMPTS=5" {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,109 @@
+package settings
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kugetsu/queue/fault"
+)
+
+func TestAValueOutOfBoundsIsToldAndTheDefaultTakesItsPlace(t *testing.T) {
+	unset(t)
+	for _, c := range []struct {
+		line, problem string
+	}{
+		{"MAX_CONCURRENT_AGENTS=0", ""},
+		{"MAX_CONCURRENT_AGENTS=-1", "MAX_CONCURRENT_AGENTS must be between 0 and 999, not -1"},
+		{"MAX_ATTEMPTS=0", "MAX_ATTEMPTS must be between 1 and 1000, not 0"},
+		{"MAX_ATTEMPTS=1e3", "MAX_ATTEMPTS: "},
+		{"MAX_ATTEMPTS=99999999999999999999", "MAX_ATTEMPTS: "},
+		{"QUEUE_CLEANUP_AGE_DAYS=0", "QUEUE_CLEANUP_AGE_DAYS must be between"},
+		{"QUEUE_CLEANUP_AGE_DAYS=36500", ""},
+		{"TASK_TIMEOUT_HOURS=0", "TASK_TIMEOUT_HOURS must be between"},
+		{"TASK_TIMEOUT=-1h", "TASK_TIMEOUT must not be negative"},
+		{"TASK_TIMEOUT=90", "TASK_TIMEOUT: "},
+		{"RETRY_DELAY=-1s", "RETRY_DELAY must not be negative"},
+		{"RETRY_DELAY=0", ""},
+		{"QUEUE_DIR=queue", `QUEUE_DIR must be an absolute path, not "queue"`},
+		{"QUEUE_ITEMS_DIR=./items", "QUEUE_ITEMS_DIR must be an absolute path"},
+		{"AGENT_ARGS='-m \"x'", "AGENT_ARGS: the \" at byte 4 is never closed"},
+		{"AGENT_COMMAND='a | b'", "AGENT_COMMAND: the '|' at byte 3"},
+		{"AGENT_CONTINUE_COMMAND='a;b'", "AGENT_CONTINUE_COMMAND: "},
+		{"WORKTREE_HOOK='npm ci && true'", "WORKTREE_HOOK: "},
+		{"NOTIFY_COMMAND='curl > /dev/null'", "NOTIFY_COMMAND: "},
+		{"WORKTREE_HOOK='sh -c \"npm ci && true\"'", ""},
+	} {
+		set, source := read(t, c.line)
+		err := source.Err(set)
+		if (err != nil) != (c.problem != "") || err != nil && !strings.Contains(err.Error(), c.problem) {
+			t.Errorf("%s: %v", c.line, err)
+		}
+		if err == nil {
+			continue
+		}
+		if *set != *defaults(t) {
+			t.Errorf("%s: %+v", c.line, set)
+		}
+		if fault.Code(err) != fault.Config {
+			t.Errorf("%s: exit code %d", c.line, fault.Code(err))
+		}
+	}
+}
+
+func defaults(t *testing.T) *Settings {
+	set, source := read(t, "")
+	if err := source.Err(set); err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func TestADurationWinsOverWholeHours(t *testing.T) {
+	for _, c := range []struct {
+		set  Settings
+		want time.Duration
+	}{
+		{Settings{TaskHours: 1}, time.Hour},
+		{Settings{TaskHours: 5}, 5 * time.Hour},
+		{Settings{TaskHours: 5, TaskTimeout: 90 * time.Second}, 90 * time.Second},
+	} {
+		if got := c.set.Timeout(); got != c.want {
+			t.Errorf("%+v: %s", c.set, got)
+		}
+	}
+}
+
+func TestTheStateFolderIsNamedOrInHome(t *testing.T) {
+	for _, c := range []struct {
+		dir, home, want string
+	}{
+		{"", "/home/you", "/home/you/.kugetsu"},
+		{"/srv/queue", "/home/you", "/srv/queue"},
+		{"/srv//queue/../queue/", "", "/srv/queue"},
+		{"relative", "/home/you", ""},
+		{"./x", "/home/you", ""},
+		{"~/x", "/home/you", ""},
+		{"", "", ""},
+		{"", "relative", ""},
+	} {
+		t.Setenv("KUGETSU_DIR", c.dir)
+		t.Setenv("HOME", c.home)
+		got, err := Home()
+		if got != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%+v: %q, %v", c, got, err)
+		}
+		if err != nil && (fault.Code(err) != fault.Config || fault.HintOf(err) == "") {
+			t.Errorf("%+v: exit code %d, hint %q", c, fault.Code(err), fault.HintOf(err))
+		}
+	}
+}
+
+func TestAMissingFileIsNoConfiguration(t *testing.T) {
+	unset(t)
+	_, source := parse(t, Open(filepath.Join(t.TempDir(), "nowhere"), true))
+	if err := source.Unreadable(); err != nil {
+		t.Error(err)
+	}
+}
