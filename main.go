@@ -118,7 +118,7 @@ func execute(args []string) error {
 	app := &command.App{
 		Ctx: ctx, Home: slots.Dir(home), Settings: &g.Settings, Config: source.Err(&g.Settings),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()),
-		Now: time.Now, Log: logger(g.Verbose, kctx.Command()), Version: version(),
+		Now: time.Now, Log: logger(g.Verbose, kctx.Command() == "tick" && !g.Tick.Drain), Version: version(),
 	}
 	if kctx.Command() != "version" {
 		if homeErr != nil {
@@ -148,10 +148,11 @@ func usage(err error) error {
 	return err
 }
 
-// logger writes to stderr, coloured on a terminal that can. A tick tells what it did; other commands only what is wrong.
-func logger(verbose bool, cmd string) *slog.Logger {
+// logger writes to stderr, coloured on a terminal that can. A tick tells what it did, unless it shows that anyway; other
+// commands only tell what is wrong.
+func logger(verbose, tells bool) *slog.Logger {
 	level := slog.LevelWarn
-	if cmd == "tick" {
+	if tells {
 		level = slog.LevelInfo
 	}
 	if verbose {

@@ -93,7 +93,10 @@ func setup(env *testscript.Env, bin string) error {
 	env.Setenv("GORACE", "atexit_sleep_ms=0") // a raced process would stay for a second after its end
 	env.Setenv("GIT_CONFIG_GLOBAL", "/dev/null")
 	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
-	env.Defer(func() { endAll(state) })
+	env.Defer(func() {
+		endAll(state)
+		noRace(env.T(), state)
+	})
 	return nil
 }
 
@@ -105,6 +108,17 @@ func endAll(state string) {
 	for _, run := range runs {
 		if err := proc.End(ctx, func() ([]proc.Process, error) { return proc.Marked(run.Name()) }, 0); err != nil {
 			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+}
+
+// noRace fails where a runner, or the tick that it started, met a data race: nobody sees what they print.
+func noRace(t testscript.T, state string) {
+	logs, _ := filepath.Glob(filepath.Join(state, "runs", "*", "log"))
+	for _, log := range append(logs, filepath.Join(state, "tick.log")) {
+		if data, _ := os.ReadFile(log); bytes.Contains(data, []byte("WARNING: DATA RACE")) {
+			t.Log(string(data))
+			t.FailNow()
 		}
 	}
 }

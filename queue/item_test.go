@@ -54,8 +54,10 @@ func TestIDsOfOneMillisecondSortInTheOrderTheyWereMade(t *testing.T) {
 }
 
 func TestWhatIsNoIDHasNoTime(t *testing.T) {
-	for _, s := range []string{"", "q_", "q_01", someID[2:], strings.ToUpper(someID), someID + "0", "q_81arz3ndektsv4rrffq69g5fav",
-		"q_01arz3ndektsv4rrffq69g5fau", "../" + someID, "q_01arz3ndektsv4rrffq69g5fa\n"} {
+	for _, s := range []string{
+		"", "q_", "q_01", someID[2:], strings.ToUpper(someID), someID + "0", "q_81arz3ndektsv4rrffq69g5fav",
+		"q_01arz3ndektsv4rrffq69g5fau", "../" + someID, "q_01arz3ndektsv4rrffq69g5fa\n",
+	} {
 		if IsID(s) {
 			t.Errorf("%q is an id", s)
 		}

@@ -78,8 +78,10 @@ func fatal(t *rapid.T, err error) {
 }
 
 func (m *machine) Publish(t *rapid.T) {
-	it := &Item{ID: NewID(m.now), IssueRef: "github.com/you/project#1", Message: rapid.StringN(1, 20, -1).Draw(t, "message"),
-		PendingSince: m.now, After: []string{}, History: []Run{}}
+	it := &Item{
+		ID: NewID(m.now), IssueRef: "github.com/you/project#1", Message: rapid.StringN(1, 20, -1).Draw(t, "message"),
+		PendingSince: m.now, After: []string{}, History: []Run{},
+	}
 	want := &modelled{lane: Dev, priority: rapid.IntRange(0, 99).Draw(t, "priority"), state: Pending, events: 1}
 	if rapid.Bool().Draw(t, "pm") {
 		want.lane, it.IssueRef = PM, ""
@@ -111,8 +113,10 @@ func (m *machine) Notify(t *rapid.T) {
 func (m *machine) Settle(t *rapid.T) {
 	_, want, e, it := m.any(t, func(w *modelled) bool { return w.state == Notified && !w.set })
 	r := Result{
-		Run: Run{Run: it.Runs, EndedAt: m.now, Summary: rapid.String().Draw(t, "summary"),
-			Outcome: rapid.SampledFrom([]Outcome{OK, Failed, Denied, StartFailed, Timeout, Lost, Void, Cancelled}).Draw(t, "outcome")},
+		Run: Run{
+			Run: it.Runs, EndedAt: m.now, Summary: rapid.String().Draw(t, "summary"),
+			Outcome: rapid.SampledFrom([]Outcome{OK, Failed, Denied, StartFailed, Timeout, Lost, Void, Cancelled}).Draw(t, "outcome"),
+		},
 		Permanent: rapid.Bool().Draw(t, "permanent"), Rebooted: rapid.Bool().Draw(t, "rebooted"),
 	}
 	if rapid.Bool().Draw(t, "started") {
@@ -304,18 +308,21 @@ func TestALargeItemIsSettledHoweverItEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := 1; n <= 2*keepRuns; n++ {
+	long := func(n int) Run { return Run{Run: n, Outcome: Failed, Summary: strings.Repeat("\x01", maxText)} }
+	for n := 1; n < keepRuns; n++ {
+		it.History = append(it.History, long(n))
+	}
+	for n := keepRuns; n <= keepRuns+1; n++ {
 		if err := q.Notify(e, it, n, 4711); err != nil {
 			t.Fatal(err)
 		}
-		r := Result{Run: Run{Run: n, Outcome: Failed, Summary: strings.Repeat("\x01", maxText)}}
-		if err := q.Settle(e, it, r, Policy{MaxAttempts: 2 * keepRuns}); err != nil {
+		if err := q.Settle(e, it, Result{Run: long(n)}, Policy{MaxAttempts: 2}); err != nil {
 			t.Fatalf("run %d: %v", n, err)
 		}
 		if it, err = q.Load(e); err != nil {
 			t.Fatalf("run %d: %v", n, err)
 		}
-		if last := it.History[len(it.History)-1]; last.Run != n {
+		if last := it.History[len(it.History)-1]; last.Run != n || len(last.Summary) != maxText {
 			t.Fatalf("the last run is %d, not %d", last.Run, n)
 		}
 	}

@@ -232,12 +232,12 @@ func (q *Queue) Publish(it *Item, lane Lane, priority int) (Entry, error) {
 	return e, nil
 }
 
-// save replaces an item's file. Only the holder of tick.lock may. Of a history that does not fit the oldest runs go.
+// save replaces an item's file. Only the holder of tick.lock may. Of a history that does not fit the older half goes.
 func (q *Queue) save(e Entry, it *Item) error {
 	it.History = it.History[max(0, len(it.History)-keepRuns):]
 	data, err := it.encode()
 	for err == nil && len(data) > spool.MaxFile && len(it.History) > 0 {
-		it.History = it.History[1:]
+		it.History = it.History[(len(it.History)+1)/2:]
 		data, err = it.encode()
 	}
 	if err != nil {

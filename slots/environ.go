@@ -1,6 +1,7 @@
 package slots
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -78,7 +79,10 @@ func readEnv(path string) ([]string, error) {
 	vars, err := envparse.Parse(bytes.NewReader(data))
 	if err != nil {
 		var pe *envparse.ParseError
-		if errors.As(err, &pe) {
+		switch {
+		case errors.As(err, &pe) && errors.Is(pe.Err, bufio.ErrTooLong):
+			return nil, fmt.Errorf("%s: line %d is too long", path, pe.Line+1)
+		case errors.As(err, &pe):
 			return nil, fmt.Errorf("%s: line %d is not KEY=value", path, pe.Line)
 		}
 		return nil, fmt.Errorf("%s: not KEY=value lines", path)

@@ -32,8 +32,11 @@ func TryLock(path string) (*Lock, error) { return try(path, unix.LOCK_EX) }
 const grace = 50 * time.Millisecond
 
 // TryLockPatiently is TryLock for a lock that nobody but an onlooker should hold.
-func TryLockPatiently(path string) (*Lock, error) {
-	for deadline := time.Now().Add(grace); ; time.Sleep(2 * time.Millisecond) {
+func TryLockPatiently(path string) (*Lock, error) { return TryLockFor(path, grace) }
+
+// TryLockFor is TryLock for a lock that ought to be free soon.
+func TryLockFor(path string, patience time.Duration) (*Lock, error) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
 		lock, err := TryLock(path)
 		if !errors.Is(err, ErrBusy) || time.Now().After(deadline) {
 			return lock, err

@@ -28,7 +28,7 @@ func (d Dir) repos() string     { return filepath.Join(string(d), "repos") }
 
 // Make makes the folders.
 func (d Dir) Make() error {
-	return spool.MakeDirs(d.agents(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos())
+	return spool.MakeDirs(string(d), d.agents(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos())
 }
 
 // SlotLock is the path of a slot's lock.

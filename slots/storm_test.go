@@ -354,6 +354,7 @@ func count(list []string, s string) (n int) {
 
 // Forty processes that all want the same slots: what is refused leaves nothing behind, what is not is done once.
 func TestStorm(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const sessions = 5 // issues that continue fights over
 	type call struct {
@@ -363,24 +364,28 @@ func TestStorm(t *testing.T) {
 		stderr string
 	}
 	var calls []*call
-	for n := range 10 {
-		issue := func(k int) string { return fmt.Sprintf("you/project#%d", k) }
-		calls = append(calls,
-			&call{args: []string{"start", issue(100 + n), "work"}},
-			&call{args: []string{"continue", issue(1 + n%sessions), "work"}},
-			&call{args: []string{"tick"}},
-			&call{args: []string{"delegate", issue(1 + n%(sessions+2)), "work"}},
-		)
-		if n%2 == 0 {
-			calls[len(calls)-1].args = append([]string{"delegate", "--tick"}, calls[len(calls)-1].args[1:]...)
+	for round := range 2 {
+		from := len(calls)
+		for n := range 10 {
+			issue := func(k int) string { return fmt.Sprintf("you/project#%d", k) }
+			delegate := []string{"delegate", issue(1 + n%(sessions+2)), "work linger work"}
+			if n%2 == 0 {
+				delegate = slices.Insert(delegate, 1, "--tick")
+			}
+			calls = append(calls,
+				&call{args: []string{"start", issue(100 + 10*round + n), "work linger work"}},
+				&call{args: []string{"continue", issue(1 + n%sessions), "work linger work"}},
+				&call{args: []string{"tick"}},
+				&call{args: delegate},
+			)
 		}
+		rand.Shuffle(40, func(i, j int) { calls[from+i], calls[from+j] = calls[from+j], calls[from+i] })
+		var all sync.WaitGroup
+		for _, c := range calls[from:] {
+			all.Go(func() { c.code, c.stdout, c.stderr = w.kugetsu(c.args...) })
+		}
+		all.Wait()
 	}
-	rand.Shuffle(len(calls), func(i, j int) { calls[i], calls[j] = calls[j], calls[i] })
-	var all sync.WaitGroup
-	for _, c := range calls {
-		all.Go(func() { c.code, c.stdout, c.stderr = w.kugetsu(c.args...) })
-	}
-	all.Wait()
 	var ids []string
 	for _, c := range calls {
 		id := strings.TrimSpace(c.stdout)
@@ -411,11 +416,12 @@ func TestStorm(t *testing.T) {
 	if len(done) != len(ids) {
 		t.Errorf("%d ids were printed, and %d things done", len(ids), len(done))
 	}
-	t.Logf("%d of %d were accepted", len(ids), 30)
+	t.Logf("%d of %d were accepted", len(ids), 60)
 }
 
 // A cancelled item is an error and stays one, or it had completed and cancel said so; whenever cancel comes.
 func TestCancelAtAnyInstant(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "WORKTREE_HOOK=sh -c 'case $KUGETSU_ISSUE in *#9*) while :; do sleep 1; done;; esac'")
 	lives := slices.Concat(
 		[]life{{"leaves a server", w, 300, "work server"}, {"hangs", w, 300, "server hang"}, {"stubborn", w, 300, "stubborn server hang"}},
@@ -503,6 +509,7 @@ func (l life) cancelled(issue int, after time.Duration, begun bool) (id string) 
 
 // A tick that is killed at any instant loses nothing and starts nothing twice.
 func TestTickKilledAtAnyInstant(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	large := "work " + strings.Repeat("x", 200_000) // more than fits into the gate at once
 	there := func(pattern string) func(string) func() bool {
@@ -596,6 +603,7 @@ func total(counts map[string]int) (n int) {
 
 // A runner that is killed at any instant takes its agent along, and the item is run again.
 func TestRunnerKilledAtAnyInstant(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	begin := time.Now()
 	w.delegate(1, "work linger work")

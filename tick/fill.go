@@ -10,6 +10,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/event"
+	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 )
@@ -347,11 +348,17 @@ func (t *Tick) claimed(p *place, in slots.Intent, it *queue.Item) error {
 	if err != nil {
 		return err
 	}
+	movedOn := now == nil || now.State != queue.Pending || now.Runs != it.Runs
 	untouched := marker.Phase == slots.Missing || marker.Phase == slots.Exit
-	if now != nil && now.State == queue.Pending && now.Runs == it.Runs && untouched {
+	if !movedOn && untouched {
 		if err := t.Home.DropRun(in.RunName()); err != nil {
 			return err
 		}
 	}
-	return t.Home.Empty(p.name)
+	if err := t.Home.Empty(p.name); err != nil || movedOn || untouched {
+		return err
+	}
+	// An old item that was copied back, say. Nothing is run again; somebody has to look.
+	return fault.New(fault.Temp, "remove the folder to have it run, or the item", "%s ran, and its item does not know of it: %s",
+		in.RunName(), t.Home.RunDir(in.RunName()))
 }

@@ -11,15 +11,15 @@ import (
 )
 
 // CheckHome refuses a state folder that somebody else could change under us: it must be a folder (a symbolic link to
-// one will do) that belongs to the effective user and that nobody else may write to. A missing one is made, mode 0700.
+// one will do) that belongs to the effective user and that nobody else may write to. One that is not there yet is fine.
 // The error asks for exit code 77.
 func CheckHome(dir string) error {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = MakeDirs(dir); err != nil {
-			return err
+		if link, linkErr := os.Readlink(dir); linkErr == nil {
+			return fault.New(fault.Unsafe, "make the folder, mode 700, or remove the link", "%s is a link to %s, which is not there", dir, link)
 		}
-		info, err = os.Stat(dir)
+		return nil
 	}
 	if err != nil {
 		return wrap("stat", dir, err)

@@ -271,8 +271,9 @@ func List(dir string) ([]string, error) {
 	return names, nil
 }
 
-// temp is how the names end that Write and Publish give to their temp files.
-var temp = regexp.MustCompile(`\.(json|tmp)\d+$`)
+// temp is how the names end that Write and Publish give to their temp files: Write puts digits behind the name, and of
+// what it writes only the file paused is no .json.
+var temp = regexp.MustCompile(`(\.json|\.tmp|^paused)\d+$`)
 
 // IsTemp says whether a name is that of a temp file of Write or Publish.
 func IsTemp(name string) bool { return temp.MatchString(name) }

@@ -220,20 +220,16 @@ func TestSweepRemovesWhatCrashedWritersLeftAndNothingElse(t *testing.T) {
 }
 
 func TestSweepKnowsTheNamesOfTempFiles(t *testing.T) {
-	// Those that Write and Publish use, seen while they are there: their target is a folder, so the rename fails, or the
-	// link does, and a folder without permissions keeps what they made.
-	dir := t.TempDir()
-	f, err := os.CreateTemp(dir, "50-q_x.json") // as natefinch/atomic does
-	must(t, err)
-	g, err := os.CreateTemp(dir, ".50-q_x.json.tmp*") // as Publish does
-	must(t, err)
-	for _, file := range []*os.File{f, g} {
+	// As natefinch/atomic makes them for Write, and as Publish does.
+	for _, pattern := range []string{"50-q_x.json", "paused", ".50-q_x.json.tmp*", ".config.tmp*"} {
+		file, err := os.CreateTemp(t.TempDir(), pattern)
+		must(t, err)
 		if name := filepath.Base(file.Name()); !IsTemp(name) {
 			t.Errorf("%s is not known", name)
 		}
 		must(t, file.Close())
 	}
-	for _, name := range []string{"50-q_01arz3ndektsv4rrffq69g5fav.json", "1.json", "config", "tick.lock"} {
+	for _, name := range []string{"50-q_01arz3ndektsv4rrffq69g5fav.json", "1.json", "config", "paused", "tick.lock"} {
 		if IsTemp(name) {
 			t.Errorf("%s is taken for a temp file", name)
 		}

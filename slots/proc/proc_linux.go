@@ -134,9 +134,40 @@ func inherited(pid int, path string) bool {
 // Below lists the processes of a run below this one, its runner. The runner and the subtree of another run are not
 // listed: an agent may have started them with `kugetsu tick`, and they outlive it. isRun tells runs from made-up marks.
 func Below(run string, isRun func(run string) bool) ([]Process, error) {
-	if list, known := children(); known && len(list) == 0 { // the usual case: no need to read the process table
-		return nil, nil
+	other := func(pid int) bool { mark := markOf(pid); return mark != "" && mark != run && isRun(mark) }
+	for {
+		list, known := children()
+		if !known {
+			return below(other)
+		}
+		// Whatever lives below us has a living child of ours above it, so without one nothing is left. That counts only
+		// if none ended while we looked: it may have left a child that we did not meet.
+		left, ended := false, false
+		for _, pid := range list {
+			switch ppid, zombie := parent(pid); {
+			case zombie:
+				bury(pid)
+				ended = true
+			case ppid < 0:
+				ended = true
+			case !other(pid):
+				left = true
+			}
+		}
+		if !left && !ended {
+			return nil, nil
+		}
+		if left {
+			if found, err := below(other); err != nil || len(found) > 0 {
+				return found, err
+			}
+		}
 	}
+}
+
+// below lists what the process table shows below this process, but for what is below another run. The table cannot be
+// read at one instant, so what forks and ends meanwhile may be missing.
+func below(other func(pid int) bool) ([]Process, error) {
 	pids, err := pids()
 	if err != nil {
 		return nil, err
@@ -153,8 +184,7 @@ func Below(run string, isRun func(run string) bool) ([]Process, error) {
 	var walk func(pid int)
 	walk = func(pid int) {
 		for _, child := range below[pid] {
-			mark := markOf(child)
-			if mark != "" && mark != run && isRun(mark) {
+			if other(child) {
 				continue
 			}
 			walk(child)
@@ -230,22 +260,24 @@ func markOf(pid int) string {
 	return ""
 }
 
-// parent reads a process's parent; 0 when it is gone.
+// parent reads a process's parent: 0 for one that has none here, -1 when the process is gone. A process whose first thread
+// ended before the others looks like a zombie and is none.
 func parent(pid int) (ppid int, zombie bool) {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return 0, false
+		return -1, false
 	}
-	// pid (comm) state ppid …: comm may hold anything, so look behind its last parenthesis.
+	// pid (comm) state ppid … num_threads, the 20th: comm may hold anything, so look behind its last parenthesis.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 2 {
-		return 0, false
+	if len(fields) < 18 {
+		return -1, false
 	}
 	ppid, err = strconv.Atoi(string(fields[1]))
 	if err != nil {
-		return 0, false
+		return -1, false
 	}
-	return ppid, fields[0][0] == 'Z' || fields[0][0] == 'X'
+	threads, _ := strconv.Atoi(string(fields[17]))
+	return ppid, (fields[0][0] == 'Z' || fields[0][0] == 'X') && threads < 2
 }
 
 // children lists this process's children, those that ended and are not buried among them; false where the kernel does

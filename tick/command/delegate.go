@@ -104,6 +104,9 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 		}
 		return nil, fault.New(fault.Config, "set KUGETSU_AGENT to one of them", "%w", err)
 	}
+	if name == "command" && a.Settings.AgentCommand == "" {
+		return nil, fault.New(fault.Config, "set AGENT_COMMAND in the file config", "the agent command has no AGENT_COMMAND to run")
+	}
 	now := a.Now().UTC()
 	return &queue.Item{ID: queue.NewID(now), IssueRef: ref.String(), Agent: name, Message: message, Mode: mode,
 		PendingSince: now, After: []string{}, History: []queue.Run{}}, nil
