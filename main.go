@@ -44,7 +44,7 @@ type grammar struct {
 	Start    command.Start    `cmd:"" help:"Begin an issue now, past the queue, or exit 2."`
 	Continue command.Continue `cmd:"" help:"Go on with an issue now, past the queue, or exit 2."`
 
-	Status command.Status `cmd:"" default:"1" help:"What runs, what waits and why (also without a command)."`
+	Status command.Status `cmd:"" default:"withargs" help:"What runs, what waits and why (also without a command)."`
 	List   command.List   `cmd:"" help:"The sessions: one per issue."`
 	Logs   command.Logs   `cmd:"" help:"What an agent printed."`
 
@@ -99,7 +99,8 @@ func execute(args []string) error {
 
 	var g grammar
 	parser, err := kong.New(&g, kong.Name("kugetsu"), kong.Resolvers(source),
-		kong.Description("Queue work for AI coding agents and run a bounded number of them. No daemon: cron runs kugetsu tick."),
+		kong.Description("Queue work for AI coding agents and run a bounded number of them. No daemon: cron runs kugetsu tick.\n\n"+
+			"Settings are in the file config of the state folder ($KUGETSU_DIR, ~/.kugetsu); kugetsu init writes one that explains them all."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return err
@@ -111,8 +112,9 @@ func execute(args []string) error {
 	}
 	kctx, err := parser.Parse(args)
 	if err != nil {
-		return fault.New(fault.Usage, "kugetsu --help, or kugetsu <command> --help", "%w", usage(err))
+		return fault.New(fault.Usage, "kugetsu --help, or kugetsu <command> --help; a message that begins with - goes behind --", "%w", usage(err))
 	}
+	source.Flags(kctx)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	app := &command.App{

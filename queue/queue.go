@@ -150,8 +150,9 @@ func (q *Queue) Lane(e Entry) (Lane, bool) {
 	return "", false
 }
 
-// Resolve finds what a user means by a word: an id, any part of one that fits a single item, or the issue (given as its
-// session's name; "" when the word is no reference), whose live item it is, or else its newest settled one. The error
+// Resolve finds what a user means by a word: an id, any part of one that fits a single item, or an issue (isIssue says
+// of a reference whether it means that one; nil when the word is no reference), whose live item it is, or else its
+// newest settled one. The error
 // asks for exit code 1.
 func (q *Queue) Resolve(word string, isIssue func(ref string) bool) (Entry, error) {
 	var live, settled []Entry

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -151,10 +152,8 @@ func (a *agentRun) stdout(line []byte) {
 	}
 }
 
-// maxLine is how much of a line a parser is given. Longer ones are logged whole and not parsed.
-const maxLine = 1 << 20
-
-// read copies what the agent prints to the log, as it comes, and gives the parser its lines.
+// read copies what the agent prints to the log, as it comes, and gives the parser its lines. Longer ones than MaxLine are
+// logged whole and not parsed.
 func (a *agentRun) read(pipe *os.File, each func(line []byte)) {
 	defer a.readers.Done()
 	var line []byte
@@ -168,7 +167,7 @@ func (a *agentRun) read(pipe *os.File, each func(line []byte)) {
 			if !tooLong {
 				line = append(line, part...)
 			}
-			if tooLong = len(line) > maxLine; tooLong {
+			if tooLong = len(line) > agent.MaxLine; tooLong {
 				line = line[:0]
 			}
 			if whole {
@@ -264,5 +263,12 @@ func (a *agentRun) report() agent.Report {
 	if id := a.parser.Conversation(); id != "" {
 		a.w.session.Conversation = id
 	}
-	return a.parser.Report(exit)
+	report := a.parser.Report(exit)
+	if a.cmd.ProcessState == nil { // unknown is never a success
+		report.Outcome, report.Summary = failed, "how the agent's process ended is not known"
+	}
+	if report.Outcome == ok && report.Permission != "" {
+		report.Summary = strings.TrimSpace(report.Summary + "\n(a permission was refused on the way: " + report.Permission + ")")
+	}
+	return report
 }

@@ -48,7 +48,7 @@ func TestALockThatWasPassedOnIsHeldUntilTheLastHolderIsGone(t *testing.T) {
 		{"a child that ends", "echo up; cat", func(_ *exec.Cmd, stdin io.Closer) error { return stdin.Close() }},
 		{"a child that is killed", "echo up; exec cat", func(cmd *exec.Cmd, _ io.Closer) error { return cmd.Process.Kill() }},
 		// The shell is gone at once; what it left behind has the lock.
-		{"a grandchild", "(echo up; cat) <&0 & exit", func(_ *exec.Cmd, stdin io.Closer) error { return stdin.Close() }},
+		{"a grandchild", "exec 5<&0; (echo up; cat <&5) & exit", func(_ *exec.Cmd, stdin io.Closer) error { return stdin.Close() }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "1.lock")

@@ -54,9 +54,9 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	} else if err := r.prepareWorktree(ctx, w); err != nil {
 		return nil, err
 	}
-	if w.existed {
-		return w, nil // written again when the run ends
-	}
+	// Before the agent starts: a runner that is killed leaves its run's name here, and whoever works here next, for
+	// whichever item, first keeps what that run left.
+	w.session.Unkept, w.session.LastUsedAt = r.name, time.Now().UTC()
 	if err := r.home.WriteSession(r.task.Session, w.session); err != nil {
 		w.undo()
 		return nil, err
@@ -106,22 +106,27 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		w.undo()
 		return err
 	}
-	if r.task.Lost > 0 && !w.made.CreatedWorktree {
-		r.keepLost(ctx, w)
+	if w.session.Unkept != "" && !w.made.CreatedWorktree {
+		return r.keepLeft(ctx, w)
 	}
 	return nil
 }
 
-// keepLost keeps what a run left uncommitted whose runner was killed before it could: before the next agent touches it.
-func (r *Runner) keepLost(ctx context.Context, w *ready) {
-	snap, err := r.git.Snapshot(ctx, w.session.Worktree, r.ref(r.task.Lost), w.made.Head,
-		"kugetsu: left by "+RunName(r.task.Item, r.task.Lost)+", which was lost")
+// keepLeft keeps what a run left uncommitted whose runner was killed before it could: before the next agent touches it,
+// under a name of this run, which no other has. Only what git cannot store at all lets this run go on without.
+func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
+	at := ref(r.name) + "-before"
+	snap, err := r.git.Snapshot(ctx, w.session.Worktree, at, w.made.Head, "kugetsu: left by "+w.session.Unkept+", whose runner was killed")
+	if err != nil && snap.Ref == "" && snap.Dirty > 0 {
+		return fmt.Errorf("what %s left could not be kept: %w", w.session.Unkept, err)
+	}
 	if err != nil {
-		r.log.say("what the lost run left could not be kept: %v", err)
+		r.log.say("not all of what %s left could be kept: %v", w.session.Unkept, err)
 	}
 	if snap.Ref != "" {
-		r.log.say("what the lost run left uncommitted is kept at %s", snap.Ref)
+		r.log.say("what %s left uncommitted is kept at %s", w.session.Unkept, snap.Ref)
 	}
+	return nil
 }
 
 // hook runs WORKTREE_HOOK in a new worktree.
@@ -148,16 +153,11 @@ func (r *Runner) hook(ctx context.Context, command, dir string) error {
 
 // environment makes what git and the hook get: the runner's own, with env/default.env.
 func (r *Runner) environment() error {
-	r.env = with(os.Environ(), "TMPDIR="+r.tmp())
-	for i, file := range r.task.EnvFiles {
-		if i == 0 {
-			vars, err := readEnv(file)
-			if err != nil {
-				return err
-			}
-			r.env = with(r.env, vars...)
-		}
+	vars, err := readEnv(r.task.EnvFiles[0])
+	if err != nil {
+		return err
 	}
+	r.env = r.marked(with(os.Environ(), vars...))
 	r.git = &worktree.Git{Env: r.env, Log: r.log, Files: []*os.File{r.slot, r.session}, Tmp: r.tmp()}
 	return nil
 }
@@ -172,9 +172,12 @@ func (r *Runner) agentEnvironment(dir string) ([]string, error) {
 		}
 		env = with(env, vars...)
 	}
-	// Last, so that no env file can take a run's mark off its processes.
-	return with(env, "PWD="+dir, "TMPDIR="+r.tmp(), proc.Mark+"="+r.name, "KUGETSU_DIR="+string(r.home),
-		"KUGETSU_ITEM="+r.task.Item, "KUGETSU_ISSUE="+r.task.IssueRef), nil
+	return with(r.marked(env), "PWD="+dir, "KUGETSU_ITEM="+r.task.Item, "KUGETSU_ISSUE="+r.task.IssueRef), nil
+}
+
+// marked adds what no env file may change: the mark by which a run's processes are found, and where they belong.
+func (r *Runner) marked(env []string) []string {
+	return with(env, "TMPDIR="+r.tmp(), proc.Mark+"="+r.name, "KUGETSU_DIR="+string(r.home))
 }
 
 // text is what the agent reads on stdin: for a preset that takes one the prompt, what failed before, and then the

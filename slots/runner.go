@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,7 +34,7 @@ const (
 	// killGrace is how long the processes of a run get between SIGTERM and SIGKILL.
 	killGrace = 5 * time.Second
 	// killLimit bounds the wait for processes that even SIGKILL does not end (stuck in the kernel). Then the runner
-	// goes on waiting without it: the slot stays taken, as it should.
+	// gives up without a record: what is left has the lease, so the slot stays taken, as it should.
 	killLimit = time.Minute
 	// lookEvery is how often a runner looks for its cancel mark, for the case that no signal reached it.
 	lookEvery = time.Second
@@ -224,30 +225,35 @@ func (r *Runner) endProcesses() error {
 	return proc.End(ctx, func() ([]proc.Process, error) { return proc.Below(r.name, r.isOtherRun) }, killGrace)
 }
 
-func (r *Runner) isOtherRun(name string) bool {
-	if !runName.MatchString(name) || name == r.name {
+// isOtherRun says whether a mark is that of another run, of this state folder or of the one that the process names.
+func (r *Runner) isOtherRun(home, name string) bool {
+	if !runName.MatchString(name) || name == r.name || !filepath.IsAbs(home) {
 		return false
 	}
-	there, err := spool.Exists(r.home.RunDir(name))
+	there, err := spool.Exists(Dir(home).RunDir(name))
 	return err != nil || there // unknown: rather leave a process than end another run's
 }
 
 // keepWork snapshots what the run left uncommitted.
 func (r *Runner) keepWork(w *ready) {
 	if r.task.Workspace.Repo == "" {
+		w.session.Unkept = ""
 		return
 	}
 	snap, err := r.git.Snapshot(context.Background(), w.session.Worktree,
-		r.ref(r.task.Run), w.made.Head,
+		ref(r.name), w.made.Head,
 		"kugetsu: uncommitted at the end of "+r.name)
 	if err != nil {
 		r.log.say("uncommitted work could not be kept: %v", err)
 	}
+	if err == nil || snap.Ref != "" {
+		w.session.Unkept = ""
+	}
 	r.result.Ref, r.result.Commits, r.result.Dirty = snap.Ref, snap.Commits, snap.Dirty
 }
 
-// ref is where the uncommitted work of a run of this item is kept.
-func (r *Runner) ref(run int) string { return fmt.Sprintf("refs/kugetsu/%s/%d", r.task.Item, run) }
+// ref is where the uncommitted work of a run is kept: refs/kugetsu/<item>/<n>.
+func ref(run string) string { return "refs/kugetsu/" + strings.Replace(run, ".", "/", 1) }
 
 func (r *Runner) saveSession(w *ready) {
 	w.session.LastUsedAt = time.Now().UTC()

@@ -32,6 +32,7 @@ type Session struct {
 	Worktree     string    `json:"worktree_path"`
 	Branch       string    `json:"branch_name"`
 	PRURL        string    `json:"pr_url"`
+	Unkept       string    `json:"unkept_run,omitempty"` // the run whose uncommitted work is not known to be kept at a ref
 	CreatedAt    time.Time `json:"created_at"`
 	LastUsedAt   time.Time `json:"last_used_at"`
 }

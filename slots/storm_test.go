@@ -40,7 +40,9 @@ func init() {
 	}
 }
 
-// stormAgent is an agent, and a hook: stormagent DIR WORKTREE, and what to do as words on stdin. It complains in
+var watched []*os.File
+
+// stormAgent is an agent: stormagent DIR WORKTREE, and what to do as words on stdin. It complains in
 // DIR/violations when there are more agents than there may be, when another one is in its worktree, and when its run was
 // begun before; DIR/begun and DIR/done grow by its item's id.
 func stormAgent(args []string) {
@@ -48,7 +50,8 @@ func stormAgent(args []string) {
 	watch := func(name string) bool {
 		f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_RDWR, 0o600)
 		must(err)
-		return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil // held until the end of the process
+		watched = append(watched, f) // held until the end of the process: not to be collected
+		return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
 	}
 	places := make([]string, limit)
 	for n := range places {
@@ -224,7 +227,7 @@ func (w *world) delegate(issue int, message string) string {
 	w.t.Helper()
 	code, out, errOut := w.kugetsu("delegate", fmt.Sprintf("you/project#%d", issue), message)
 	if code != 0 {
-		w.t.Fatalf("delegate: exit code %d: %s", code, errOut)
+		w.t.Errorf("delegate: exit code %d: %s", code, errOut)
 	}
 	return strings.TrimSpace(out)
 }
@@ -252,7 +255,7 @@ func (w *world) item(id string) item {
 	for begin := time.Now(); time.Since(begin) < patience; {
 		found, err := filepath.Glob(filepath.Join(w.state, "queue", "*", "50-"+id+".json"))
 		if err != nil {
-			w.t.Fatal(err)
+			w.t.Error(err)
 		}
 		for _, path := range found {
 			data, err := os.ReadFile(path)
@@ -264,12 +267,12 @@ func (w *world) item(id string) item {
 				err = json.Unmarshal(data, &it)
 			}
 			if err != nil {
-				w.t.Fatal(err)
+				w.t.Error(err)
 			}
 			return it
 		}
 	}
-	w.t.Fatalf("%s is lost", id)
+	w.t.Errorf("%s is lost", id)
 	return item{}
 }
 
@@ -397,6 +400,7 @@ func TestStorm(t *testing.T) {
 			ids = append(ids, id)
 		case c.code == 0 && id == "":
 		case c.code == 2 && (c.args[0] == "start" || c.args[0] == "continue") && id == "":
+		case c.code == 75 && strings.Contains(c.stderr, "holds tick.lock") && id == "": // ten seconds: a very slow machine
 		default:
 			t.Errorf("%v: exit code %d, %q, %s", c.args, c.code, c.stdout, c.stderr)
 		}
@@ -486,7 +490,8 @@ func (l life) cancelled(issue int, after time.Duration, begun bool) (id string) 
 		l.t.Error(err)
 	}
 	<-time.After(after)
-	for begin := time.Now(); begun && count(l.lines("begun"), id) == 0 && time.Since(begin) < patience; <-time.After(10 * time.Millisecond) {
+	for begin := time.Now(); begun && count(l.lines("begun"), id) == 0 && time.Since(begin) < patience; {
+		l.kugetsu("tick") // the first one may have been refused by another that was past this item
 	}
 	code, _, errOut := l.kugetsu("queue", "cancel", id)
 	if err := tick.Wait(); err != nil {

@@ -13,14 +13,12 @@ import (
 // the item says notified; a runner whose gate closes without a whole task exits having done nothing.
 type Task struct {
 	V         int           `json:"v"`
-	Home      Dir           `json:"home"`
 	Item      string        `json:"item"`
 	Run       int           `json:"run"`
 	Session   string        `json:"session"`
 	IssueRef  string        `json:"issue_ref"`
 	Message   string        `json:"message"`
 	Previous  string        `json:"previous"` // why the run before this one failed, "" after none
-	Lost      int           `json:"lost"`     // the run before this one, if it was lost; else 0
 	Timeout   time.Duration `json:"timeout"`
 	EnvFiles  []string      `json:"env_files"` // of the agent, later wins; git and hook get the first alone
 	Prompt    string        `json:"prompt"`    // file whose text precedes the message, where the preset takes a prompt
@@ -57,8 +55,9 @@ type Events struct {
 func (t *Task) Name() string { return RunName(t.Item, t.Run) }
 
 // GateTimeout bounds the hand-over of a task: a tick must not hang on a runner that does not read, nor a runner on a
-// tick that was stopped. It must be well above the time in which a tick writes an item.
-const GateTimeout = 60 * time.Second
+// tick that was stopped. It must be well above the time in which a tick writes an item, and well below the time that a
+// runner's tick waits for tick.lock.
+const GateTimeout = 10 * time.Second
 
 // Gate is the tick's end of the pipe to a runner.
 type Gate struct{ pipe *os.File }

@@ -63,12 +63,19 @@ func (t *Tick) isNew(it *queue.Item) error {
 	if s != nil {
 		return fault.New(fault.Failed, "kugetsu continue "+it.IssueRef+" goes on in it", "%s has a session already", it.IssueRef)
 	}
-	e, err := t.Queue.Resolve(it.IssueRef, SameIssue(it.IssueRef))
+	live, err := t.Queue.Live(queue.Dev)
 	if err != nil {
-		return nil // no item has it
+		return err
 	}
-	if _, live := t.Queue.Lane(e); live {
-		return fault.New(fault.Failed, "kugetsu queue wait "+e.ID, "%s is in the queue already, as %s", it.IssueRef, e.ID)
+	same := SameIssue(it.IssueRef)
+	for _, e := range live {
+		other, err := t.Queue.Load(e)
+		if err != nil {
+			continue // what cannot be read is nobody's issue; the next pass reports it
+		}
+		if same(other.IssueRef) {
+			return fault.New(fault.Failed, "kugetsu queue wait "+e.ID, "%s is in the queue already, as %s", it.IssueRef, e.ID)
+		}
 	}
 	return nil
 }
@@ -113,6 +120,9 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *ta
 	if err != nil {
 		return err
 	}
+	if _, err := t.task(it, session, repos); err != nil { // what is wrong with the settings is told before anything is enqueued
+		return err
+	}
 	p, err := t.take(ctx, lane, session, k, report)
 	switch {
 	case errors.Is(err, errNoSlot):
@@ -129,7 +139,10 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *ta
 	if err != nil {
 		return err
 	}
-	return t.hand(p, e, it, k, repos, report)
+	if err := t.hand(p, e, it, k, repos, report); err != nil {
+		return fault.New(fault.Temp, "the next tick starts it", "%s is enqueued and could not be started: %w", it.ID, err)
+	}
+	return nil
 }
 
 // Cancel ends an item for good. A pending one is settled here and now. A running one is marked, so that however its run

@@ -79,7 +79,7 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, k *taken, repos re
 		if ctx.Err() != nil {
 			return errors.Join(append(errs, context.Cause(ctx))...)
 		}
-		it, err := t.meet(ctx, e, k, report)
+		it, err := t.meet(ctx, lane, e, k, report)
 		if err == nil && it != nil && t.waits(it, k) == "" {
 			err = t.start(ctx, lane, e, it, k, repos, report)
 		}
@@ -122,7 +122,7 @@ func (t *Tick) setAside(path string, why error) error {
 }
 
 // meet reads an item that lies in a lane and mends what a crash left of it; the item is returned if it is pending.
-func (t *Tick) meet(ctx context.Context, e queue.Entry, k *taken, report *Report) (*queue.Item, error) {
+func (t *Tick) meet(ctx context.Context, lane queue.Lane, e queue.Entry, k *taken, report *Report) (*queue.Item, error) {
 	it, err := t.Queue.Load(e)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // moved by nobody but us; a file system that is slow to tell, say
@@ -139,7 +139,11 @@ func (t *Tick) meet(ctx context.Context, e queue.Entry, k *taken, report *Report
 	}
 	switch it.State {
 	case queue.Pending:
-		if _, err := sessionOf(it); err != nil { // else it would wait for ever
+		session, err := sessionOf(it)
+		if err == nil && (session == slots.PMSession) != (lane == queue.PM) { // it would not be counted where it runs
+			err = fmt.Errorf("%s: %w: it lies in the lane of the other kind of agent", it.ID, spool.ErrBad)
+		}
+		if err != nil { // else it would wait for ever
 			return nil, t.setAside(e.Path, err)
 		}
 		return it, nil

@@ -196,6 +196,9 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 	e, it, err := t.itemIn(in)
 	switch {
 	case queue.IsAbsent(err) && t.Config == nil:
+		if err := t.endMarked(ctx, in.RunName()); err != nil { // somebody deleted the item of a run
+			return in, true, err
+		}
 		return in, false, t.Home.Empty(slot)
 	case queue.IsAbsent(err): // with a bad configuration it may lie in a queue that we do not see
 		return in, true, nil

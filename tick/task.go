@@ -13,15 +13,19 @@ import (
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
+	"kugetsu/slots/agent"
 	"kugetsu/tick/settings"
 )
 
 // task is all that a runner must know of an item: `slots` knows no items.
 func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, error) {
 	s := t.Settings
+	if err := Runnable(it.Agent, s); err != nil {
+		return slots.Task{}, fmt.Errorf("%s: %w", it.ID, err)
+	}
 	env := func(name string) string { return filepath.Join(string(t.Home), "env", name) }
 	task := slots.Task{
-		Home: t.Home, Item: it.ID, Session: session, IssueRef: it.IssueRef, Message: it.Message, Previous: previous(it), Lost: lost(it),
+		Item: it.ID, Session: session, IssueRef: it.IssueRef, Message: it.Message, Previous: previous(it),
 		Timeout:  s.Timeout(),
 		EnvFiles: []string{env("default.env"), env("dev.env")},
 		Prompt:   filepath.Join(string(t.Home), "prompts", "dev.md"),
@@ -43,6 +47,18 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 	return task, nil
 }
 
+// Runnable says what is missing of the settings for an agent to be started. The error asks for exit code 78: no attempt is
+// spent on it.
+func Runnable(preset string, s *settings.Settings) error {
+	if _, err := agent.Lookup(preset); err != nil {
+		return fault.New(fault.Config, "set KUGETSU_AGENT to one of them", "%w", err)
+	}
+	if preset == "command" && s.AgentCommand == "" {
+		return fault.New(fault.Config, "set AGENT_COMMAND in the file config", "the agent command has no AGENT_COMMAND to run")
+	}
+	return nil
+}
+
 // previous is what the next attempt is told of the one before: nothing after a success or a run that never began.
 func previous(it *queue.Item) string {
 	n := len(it.History)
@@ -51,14 +67,6 @@ func previous(it *queue.Item) string {
 	}
 	last := it.History[n-1]
 	return fmt.Sprintf("%s: %s", last.Outcome, last.Summary)
-}
-
-// lost is the number of an item's newest run if it was lost, else 0.
-func lost(it *queue.Item) int {
-	if n := len(it.History); n > 0 && it.History[n-1].Outcome == queue.Lost {
-		return it.History[n-1].Run
-	}
-	return 0
 }
 
 // environ is the environment a runner gets.

@@ -67,6 +67,10 @@ var ErrLocked = errors.New("another kugetsu holds tick.lock")
 func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 	report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}
 	err := t.Locked(ctx, wait, func() error {
+		// The time of the last pass, for status. It is told by the lock's own file, so that nothing more is written.
+		if err := os.Chtimes(t.lockPath(), t.Now(), t.Now()); err != nil {
+			t.Log.Warn("the time of this pass could not be kept", "err", err)
+		}
 		taken, err := t.reconcile(ctx, &report)
 		err = errors.Join(err, t.fill(ctx, taken, &report))
 		report.Held = taken.dev
@@ -79,9 +83,11 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 	return report, errors.Join(err, t.deliver(ctx))
 }
 
+func (t *Tick) lockPath() string { return filepath.Join(string(t.Home), "tick.lock") }
+
 // Locked does something under tick.lock.
 func (t *Tick) Locked(ctx context.Context, wait time.Duration, do func() error) (err error) {
-	path := filepath.Join(string(t.Home), "tick.lock")
+	path := t.lockPath()
 	deadline := time.Now().Add(wait)
 	lock := flock.New(path)
 	for {
@@ -112,10 +118,6 @@ func (t *Tick) Locked(ctx context.Context, wait time.Duration, do func() error) 
 			err = errors.Join(err, &spool.Error{Op: "unlock", Path: path, Err: unlockErr})
 		}
 	}()
-	// The time of the last pass, for status. It is told by the lock's own file, so that nothing more is written.
-	if err := os.Chtimes(path, t.Now(), t.Now()); err != nil {
-		t.Log.Warn("the time of this pass could not be kept", "err", err)
-	}
 	return do()
 }
 
@@ -145,7 +147,7 @@ func (t *Tick) policy() queue.Policy {
 	return queue.Policy{MaxAttempts: t.Settings.MaxAttempts, RetryDelay: t.Settings.RetryDelay}
 }
 
-// locked is the error for a command that needed tick.lock.
+// Busy is the error for a command that needed tick.lock.
 func Busy() error {
 	return fault.New(fault.Temp, "try again; kugetsu status shows what runs", "%w", ErrLocked)
 }

@@ -32,7 +32,7 @@ func (w *world) runner(inject []string) (queue.Entry, *queue.Item) {
 	w.must(r.Close())
 	w.must(w.q.Notify(e, it, 1, cmd.Process.Pid))
 	notes := w.q.Events
-	task, err := json.Marshal(slots.Task{V: 1, Home: w.home, Item: it.ID, Run: 1, Session: session(1), IssueRef: it.IssueRef, Message: it.Message,
+	task, err := json.Marshal(slots.Task{V: 1, Item: it.ID, Run: 1, Session: session(1), IssueRef: it.IssueRef, Message: it.Message,
 		Timeout: patience, Agent: slots.AgentTask{Preset: "command", Command: "env REC=" + w.record() + " " + filepath.Join(w.dir, "agent")},
 		Workspace: slots.Workspace{Repo: "github.com+you+project", Local: filepath.Join(w.dir, "repo"), Branch: "fix/issue-1"},
 		Events:    slots.Events{New: notes.New, Seen: notes.Seen, Owed: notes.Owed}})

@@ -217,7 +217,16 @@ func Unlink(path string) error {
 
 // RemoveAll removes a folder and all in it, durably; that it is gone already is no error.
 func RemoveAll(path string) error {
-	if err := os.RemoveAll(path); err != nil {
+	err := os.RemoveAll(path)
+	if errors.Is(err, fs.ErrPermission) { // an agent left folders that it had made read-only, as Go's module cache is
+		err = errors.Join(filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+			if d != nil && d.IsDir() {
+				return os.Chmod(p, 0o700) // asked before the folder is read, so that it can be
+			}
+			return err
+		}), os.RemoveAll(path))
+	}
+	if err != nil {
 		return wrap("remove", path, err)
 	}
 	return SyncDir(filepath.Dir(path))

@@ -18,6 +18,7 @@ const (
 	noRead   = `{"type":"tool_use","part":{"tool":"read","state":{"status":"error","input":{"filePath":"/x"},"error":"` + rejected + `"}}}` + "\n"
 	noWrite  = `{"type":"tool_use","part":{"tool":"write","state":{"status":"error","input":{"filePath":"/x"},"error":"` + rejected + `"}}}` + "\n"
 	noBash2x = `{"type":"tool_use","part":{"tool":"bash","state":{"status":"error","input":{"command":"make"},"error":"Permission denied: bash"}}}` + "\n"
+	edited   = `{"type":"tool_use","part":{"tool":"edit","state":{"status":"completed","input":{"filePath":"y"}}}}` + "\n"
 	broke    = `{"type":"error","error":{"name":"APIError","data":{"message":"overloaded","statusCode":529}}}` + "\n"
 	broke2x  = `{"type":"error","error":{"type":"aborted","message":"Session interrupted"}}` + "\n"
 	askedFor = "\x1b[93m\x1b[1m! \x1b[0mpermission requested: bash (git push); auto-rejecting\n"
@@ -36,14 +37,16 @@ func TestOpencodeRulesEventByEvent(t *testing.T) {
 		{"a tool call is no answer", said + acted + stepped, "", Denied, "ended without an answer\ndone", ""},
 		{"a failed tool is no refusal", `{"type":"tool_use","part":{"tool":"bash","state":{"status":"error","error":"EACCES: permission denied"}}}` + "\n" + said + stopped, "", OK, "done", ""},
 
-		{"work after a refusal", noWrite + stepped + acted + said + stopped, "", OK, "done", "write /x"},
+		{"an edit after a refused one", noWrite + stepped + edited + said + stopped, "", OK, "done", "write /x"},
+		{"a command after a refused edit", noWrite + stepped + acted + said + stopped, "", Denied, "permission refused: write /x\ndone", "write /x"},
+		{"a command after a refused one", noBash2x + stepped + acted + said + stopped, "", OK, "done", "bash make"},
 		{"work in the step of the refusal", noWrite + acted + said + stopped, "", Denied, "permission refused: write /x\ndone", "write /x"},
 		{"a look after a refused look", noRead + stepped + looked + said + stopped, "", OK, "done", "read /x"},
 		{"a look after refused work", noWrite + stepped + looked + said + stopped, "", Denied, "permission refused: write /x\ndone", "write /x"},
 		{"a look after both", noWrite + stepped + noRead + stepped + looked + said + stopped, "", Denied, "permission refused: read /x\ndone", "read /x"},
-		{"refused again after work", noWrite + stepped + acted + stepped + noWrite + said + stopped, "", Denied, "permission refused: write /x\ndone", "write /x"},
+		{"refused again after work", noWrite + stepped + edited + stepped + noWrite + said + stopped, "", Denied, "permission refused: write /x\ndone", "write /x"},
 		{"refused as 2.x says it", noBash2x + stepped + said + stopped, "", Denied, "permission refused: bash make\ndone", "bash make"},
-		{"stderr names the permission", noWrite + stepped + acted + said + stopped, askedFor, OK, "done", "bash git push"},
+		{"stderr names the permission", noWrite + stepped + edited + said + stopped, askedFor, OK, "done", "bash git push"},
 		{"only stderr tells of a refusal", acted + stepped + said + stopped, askedFor, Denied, "permission refused: bash git push\ndone", "bash git push"},
 		{"a refusal of nothing", `{"type":"tool_use","part":{"state":{"status":"error","error":"` + rejected + `"}}}`, "", Denied, "permission refused: unknown", "unknown"},
 

@@ -15,6 +15,8 @@ import (
 //   - Only a later step counts. A call made in the same step was made before the agent knew.
 //   - The call must have completed, a command with exit status 0.
 //   - A look around (reading, searching, keeping a list of things to do) makes up for a refused look, never for work.
+//   - Refused work is made up for by the same tool or by an edit: a refused edit not by a command, which may be no more
+//     than a look around.
 //
 // The limits of what the stream shows: a tool denied altogether ("bash": "deny") is never offered to the model, so
 // nothing is refused; and of what a rule denies within a subagent, only what the subagent says of it comes out.
@@ -22,6 +24,7 @@ type refusal struct {
 	open   bool
 	step   int    // in which it came
 	ofWork bool   // something else than a look around was refused
+	tool   string // what was refused last
 	named  string // the last one, as the events name it
 	asked  string // the last one, as stderr names it: the permission itself, where the events have only the tool
 }
@@ -50,13 +53,18 @@ var looks = map[string]bool{
 	"webfetch": true, "websearch": true, "codesearch": true, "todoread": true, "todowrite": true,
 }
 
+// edits are the tools that change files.
+var edits = map[string]bool{"edit": true, "write": true, "patch": true, "multiedit": true, "apply_patch": true}
+
 func (r *refusal) toolUse(step int, tool string, state toolState) {
 	switch {
 	case state.Status == "error" && isRefusal(state.Error):
-		r.open, r.step, r.ofWork = true, step, r.ofWork || !looks[tool]
+		if r.open, r.step = true, step; !looks[tool] || !r.ofWork {
+			r.tool, r.ofWork = tool, !looks[tool]
+		}
 		r.named = cmp.Or(deniedBy(state.Error), tool, "unknown") + " " + state.target()
 	case state.Status == "completed" && state.Metadata.Exit == 0 && tool != "invalid":
-		if step > r.step && (!looks[tool] || !r.ofWork) {
+		if step > r.step && (!r.ofWork || tool == r.tool || edits[tool]) {
 			r.open, r.ofWork = false, false
 		}
 	}

@@ -40,7 +40,7 @@ func TestBelowSeesWhatHasLostItsFirstThread(t *testing.T) {
 			t.Fatal(err, ctx.Err())
 		}
 	}
-	if err := End(ctx, func() ([]Process, error) { return Below("none", func(string) bool { return false }) }, 0); err != nil {
+	if err := End(ctx, func() ([]Process, error) { return Below("none", func(string, string) bool { return false }) }, 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(stat); err == nil {
@@ -58,7 +58,7 @@ func TestBelowMissesNothingThatForksAndEnds(t *testing.T) {
 	if err := os.WriteFile(hop, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	none := func(string) bool { return false }
+	none := func(string, string) bool { return false }
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for range 20 {

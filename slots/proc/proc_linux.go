@@ -133,8 +133,11 @@ func inherited(pid int, path string) bool {
 
 // Below lists the processes of a run below this one, its runner. The runner and the subtree of another run are not
 // listed: an agent may have started them with `kugetsu tick`, and they outlive it. isRun tells runs from made-up marks.
-func Below(run string, isRun func(run string) bool) ([]Process, error) {
-	other := func(pid int) bool { mark := markOf(pid); return mark != "" && mark != run && isRun(mark) }
+func Below(run string, isRun func(home, run string) bool) ([]Process, error) {
+	other := func(pid int) bool {
+		mark, home := marks(pid)
+		return mark != "" && mark != run && isRun(home, mark)
+	}
 	for {
 		list, known := children()
 		if !known {
@@ -248,16 +251,25 @@ func pids() ([]int, error) {
 
 // markOf is the run whose mark a process carries, "" for none, for a zombie and for a process of another user.
 func markOf(pid int) string {
+	run, _ := marks(pid)
+	return run
+}
+
+// marks is the run whose mark a process carries, and the state folder that it names.
+func marks(pid int) (run, home string) {
 	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
 	if err != nil {
-		return ""
+		return "", ""
 	}
 	for _, kv := range bytes.Split(env, []byte{0}) {
 		if v, ok := bytes.CutPrefix(kv, []byte(Mark+"=")); ok {
-			return string(v)
+			run = string(v)
+		}
+		if v, ok := bytes.CutPrefix(kv, []byte("KUGETSU_DIR=")); ok {
+			home = string(v)
 		}
 	}
-	return ""
+	return run, home
 }
 
 // parent reads a process's parent: 0 for one that has none here, -1 when the process is gone. A process whose first thread

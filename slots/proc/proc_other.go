@@ -50,7 +50,7 @@ var group int
 func Watch(pid int) { group = pid }
 
 // Below lists the agent's process group, as one negative pid, while a process is left in it.
-func Below(string, func(string) bool) ([]Process, error) {
+func Below(string, func(string, string) bool) ([]Process, error) {
 	if group <= 1 || unix.Kill(-group, 0) != nil {
 		return nil, nil
 	}

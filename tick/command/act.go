@@ -184,6 +184,7 @@ type QueueWait struct {
 	IDs     []string      `arg:"" optional:"" name:"id" help:"Ids, parts of them, or issue references."`
 	All     bool          `help:"All that are live now."`
 	Timeout time.Duration `help:"Give up, with exit code 75, after this long." placeholder:"DURATION"`
+	JSON    bool          `name:"json" help:"Print the items as JSON."`
 }
 
 // Run waits: exit code 0 when all completed, 1 when one is an error.
@@ -205,11 +206,13 @@ func (c *QueueWait) Run(a *App) error {
 		}
 	}
 	begin, failed := time.Now(), 0
+	items := []listed{}
 	for _, e := range entries {
 		it, err := a.await(e.ID, begin, c.Timeout, false)
 		if err != nil {
 			return err
 		}
+		items = append(items, listed{it, e.Priority})
 		if it.State == queue.Errored {
 			failed++
 			why := "error" // all that an item written by hand may say
@@ -217,6 +220,11 @@ func (c *QueueWait) Run(a *App) error {
 				why = *it.Error
 			}
 			fmt.Fprintf(a.Stderr, "%s %s\n", it.ID, short(clean(why), 120))
+		}
+	}
+	if c.JSON {
+		if err := a.printJSON(items); err != nil {
+			return err
 		}
 	}
 	if failed > 0 {

@@ -9,10 +9,13 @@ package command
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -20,6 +23,7 @@ import (
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
+	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
 	"kugetsu/tick"
@@ -65,7 +69,38 @@ func (a *App) Open(source *settings.Source) error {
 	if err := a.Home.Make(); err != nil {
 		return err
 	}
-	return a.Queue.Make()
+	if err := a.Queue.Make(); err != nil {
+		return err
+	}
+	for _, outside := range []string{s.QueueDir, s.QueueItemsDir} {
+		if outside != "" {
+			if err := a.own(outside); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// own makes sure that a queue which does not lie in the state folder belongs to this one alone. The locks are in the
+// state folder: two that shared a queue would run each item twice, and each end the other's agents.
+func (a *App) own(dir string) error {
+	path := filepath.Join(dir, ".kugetsu-dir")
+	owner, err := spool.Read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = spool.Publish(path, []byte(string(a.Home)+"\n")); err == nil || !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		owner, err = spool.Read(path) // another was faster
+	}
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(string(owner)) != string(a.Home) {
+		return fault.New(fault.Config, "unset QUEUE_DIR and QUEUE_ITEMS_DIR, or, if the state folder was moved, remove "+path,
+			"the queue in %s belongs to the state folder %s", dir, strings.TrimSpace(string(owner)))
+	}
+	return nil
 }
 
 func (a *App) print(format string, args ...any) error {

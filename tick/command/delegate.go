@@ -98,14 +98,11 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 	if name == "" {
 		name = a.Settings.Agent
 	}
-	if _, err := agent.Lookup(name); err != nil {
-		if c.Agent != "" {
-			return nil, fault.New(fault.Usage, "", "%w", err)
-		}
-		return nil, fault.New(fault.Config, "set KUGETSU_AGENT to one of them", "%w", err)
+	if _, err := agent.Lookup(name); err != nil && c.Agent != "" {
+		return nil, fault.New(fault.Usage, "", "%w", err)
 	}
-	if name == "command" && a.Settings.AgentCommand == "" {
-		return nil, fault.New(fault.Config, "set AGENT_COMMAND in the file config", "the agent command has no AGENT_COMMAND to run")
+	if err := tick.Runnable(name, a.Settings); err != nil {
+		return nil, err
 	}
 	now := a.Now().UTC()
 	return &queue.Item{ID: queue.NewID(now), IssueRef: ref.String(), Agent: name, Message: message, Mode: mode,

@@ -169,19 +169,31 @@ func (c *NotifyList) Run(a *App) error {
 }
 
 // NotifyClear marks events as seen.
-type NotifyClear struct{}
+type NotifyClear struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
 
 // Run clears them.
 func (c *NotifyClear) Run(a *App) error {
 	n, err := a.Queue.Events.Clear()
+	if c.JSON {
+		return errors.Join(err, a.printJSON(map[string]int{"cleared": n}))
+	}
 	return errors.Join(err, a.print("%d cleared\n", n))
 }
 
 // Version prints what this is.
-type Version struct{}
+type Version struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
 
 // Run prints the version.
-func (c *Version) Run(a *App) error { return a.print("kugetsu %s\n", a.Version) }
+func (c *Version) Run(a *App) error {
+	if c.JSON {
+		return a.printJSON(map[string]string{"version": a.Version})
+	}
+	return a.print("kugetsu %s\n", a.Version)
+}
 
 // Run is a runner: hidden, forked by a tick.
 type Run struct {

@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ type Source struct {
 	fatal    error
 	problems []string
 	known    []string
+	flags    map[string]string
 }
 
 // Base is what agents, git and hooks are given from the config file alone: cron's PATH is poor, and these must not
@@ -226,11 +228,22 @@ func (s *Source) Err(set *Settings) error {
 // File is the value of a key in the config file alone, "" where it has none.
 func (s *Source) File(key string) string { return s.file[key] }
 
-// Environ is the settings that were set in the environment, as KEY=value, sorted.
+// Flags remembers what was set on the command line: a run goes on under the settings that it was started with, also in
+// the tick that its runner makes.
+func (s *Source) Flags(kctx *kong.Context) {
+	s.flags = map[string]string{}
+	for _, p := range kctx.Path {
+		if p.Flag != nil && !p.Resolved && p.Flag.Tag.Get("key") != "" {
+			s.flags[p.Flag.Tag.Get("key")] = fmt.Sprint(kctx.FlagValue(p.Flag))
+		}
+	}
+}
+
+// Environ is the settings that were set by flags or in the environment, as KEY=value, sorted.
 func (s *Source) Environ() []string {
 	var env []string
 	for _, key := range s.known {
-		if v := os.Getenv(key); v != "" && !slices.Contains(Base, key) {
+		if v := cmp.Or(s.flags[key], os.Getenv(key)); v != "" && !slices.Contains(Base, key) {
 			env = append(env, key+"="+v)
 		}
 	}
