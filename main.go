@@ -68,7 +68,6 @@ type grammar struct {
 	} `cmd:"" help:"What happened."`
 
 	Version command.Version `cmd:"" help:"Print the version."`
-	Run     command.Run     `cmd:"" hidden:""`
 }
 
 // The main goroutine keeps its thread: the kernel ends an agent when the *thread* that started it ends, and the fault
@@ -95,6 +94,12 @@ func execute(args []string) error {
 	if homeErr == nil {
 		homeErr = spool.CheckHome(home)
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if len(args) == 2 && args[0] == "run" {
+		// A runner, forked by a tick. All that it must know comes through its gate: it reads no settings.
+		return slots.Run(ctx, slots.Dir(home), args[1])
+	}
 	source := settings.Open(home, homeErr == nil) // what others may write to is not believed
 
 	var g grammar
@@ -115,8 +120,6 @@ func execute(args []string) error {
 		return fault.New(fault.Usage, "kugetsu --help, or kugetsu <command> --help; a message that begins with - goes behind --", "%w", usage(err))
 	}
 	source.Flags(kctx)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	app := &command.App{
 		Ctx: ctx, Home: slots.Dir(home), Settings: &g.Settings, Config: source.Err(&g.Settings),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()),
@@ -126,16 +129,14 @@ func execute(args []string) error {
 		if homeErr != nil {
 			return homeErr
 		}
-		if kctx.Command() != "run <run>" { // a runner has its lease there
-			if err := proc.CloseOnExec(); err != nil {
-				return err
-			}
-			if err := source.Unreadable(); err != nil {
-				return err
-			}
-			if err := app.Open(source); err != nil {
-				return err
-			}
+		if err := proc.CloseOnExec(); err != nil {
+			return err
+		}
+		if err := source.Unreadable(); err != nil {
+			return err
+		}
+		if err := app.Open(source); err != nil {
+			return err
 		}
 	}
 	return kctx.Run(app)

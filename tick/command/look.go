@@ -194,11 +194,3 @@ func (c *Version) Run(a *App) error {
 	}
 	return a.print("kugetsu %s\n", a.Version)
 }
-
-// Run is a runner: hidden, forked by a tick.
-type Run struct {
-	Name string `arg:"" name:"run" help:"<item>.<n>"`
-}
-
-// Run runs the agent of one run.
-func (c *Run) Run(a *App) error { return slots.Run(a.Ctx, a.Home, c.Name) }
