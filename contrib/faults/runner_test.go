@@ -33,7 +33,7 @@ func (w *world) runner(inject []string) (queue.Entry, *queue.Item) {
 	w.must(w.q.Notify(e, it, 1, cmd.Process.Pid))
 	notes := w.q.Events
 	task, err := json.Marshal(slots.Task{V: 1, Item: it.ID, Run: 1, Session: session(1), IssueRef: it.IssueRef, Message: it.Message,
-		Timeout: patience, Agent: slots.AgentTask{Preset: "command", Command: "env REC=" + w.record() + " " + filepath.Join(w.dir, "agent")},
+		Timeout: patience, EnvFiles: []string{w.dir + "/default.env", w.dir + "/dev.env"}, Agent: slots.AgentTask{Preset: "command", Command: "env REC=" + w.record() + " " + filepath.Join(w.dir, "agent")},
 		Workspace: slots.Workspace{Repo: "github.com+you+project", Local: filepath.Join(w.dir, "repo"), Branch: "fix/issue-1"},
 		Events:    slots.Events{New: notes.New, Seen: notes.Seen, Owed: notes.Owed}})
 	w.must(err)
@@ -52,9 +52,23 @@ func runnerPoints(t *testing.T) []point {
 	w := newWorld(t)
 	defer w.close()
 	trace := filepath.Join(w.dir, "trace")
-	w.runner([]string{"-o", trace})
+	_, it := w.runner([]string{"-o", trace})
 	w.must(w.settle())
+	_, now, err := load(w, it.ID)
+	w.must(err)
+	if now.State != queue.Completed || now.Runs != 1 {
+		t.Fatalf("a runner that nobody broke: %s after %d runs", now.State, now.Runs)
+	}
 	return readPoints(t, trace)
+}
+
+func load(w *world, id string) (queue.Entry, *queue.Item, error) {
+	e, err := w.q.Find(id)
+	if err != nil {
+		return e, nil, err
+	}
+	it, err := w.q.Load(e)
+	return e, it, err
 }
 
 // TestRunnerIsKilledAtEverySystemCall: the agent dies with its runner, and the item is run again, never beside it, until
@@ -99,11 +113,8 @@ func TestCancelIsKilledAtEverySystemCall(t *testing.T) {
 		if err := w.judge(either); err != nil {
 			return err
 		}
-		e, err := w.q.Find(it.ID)
-		if err != nil {
-			return err
-		}
-		if it, err = w.q.Load(e); err == nil && code == 0 && it.State != queue.Errored {
+		_, it, err := load(w, it.ID)
+		if err == nil && code == 0 && it.State != queue.Errored {
 			err = fmt.Errorf("exit code 0, and the item is %s: %s", it.State, out)
 		}
 		return err
