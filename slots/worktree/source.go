@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kugetsu/queue/spool"
 )
 
 // Source says where a repository comes from. All paths are absolute.
@@ -189,11 +191,7 @@ func (r *repo) writeOrigin() error {
 	if have, err := os.ReadFile(file); err == nil && string(have) == want {
 		return nil
 	}
-	tmp := file + ".new" // one writer: we hold the lock
-	if err := os.WriteFile(tmp, []byte(want), 0o600); err != nil {
-		return &Error{Op: "prepare", Err: err}
-	}
-	if err := os.Rename(tmp, file); err != nil {
+	if err := spool.Write(file, []byte(want)); err != nil {
 		return &Error{Op: "prepare", Err: err}
 	}
 	return nil
