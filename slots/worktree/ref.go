@@ -10,6 +10,9 @@ import (
 // validRef says whether git would accept name as a full reference name: the rules of git-check-ref-format(1), here
 // because a process for each check would double the price of a follow-up.
 func validRef(name string) bool {
+	if strings.HasPrefix(name, "-") { // git would take it for an option
+		return false
+	}
 	if strings.Contains(name, "..") || strings.Contains(name, "@{") || strings.HasSuffix(name, ".") {
 		return false
 	}
