@@ -27,7 +27,8 @@ type Delegate struct {
 	Args []string `arg:"" name:"message" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
 }
 
-// Run enqueues. It never asks, never waits for a lock, and prints the id only when the item is durable.
+// Run enqueues. It never asks, never waits for a lock, and prints the id only when the item is durable. Only then, and only
+// with --tick, it waits for a pass that is under way.
 func (c *Delegate) Run(a *App) error {
 	message, err := a.message(c.Args)
 	if err != nil {
