@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"kugetsu/queue/spool"
@@ -115,6 +116,7 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 // keepLeft keeps what a run left uncommitted whose runner was killed before it could: before the next agent touches it,
 // under a name of this run, which no other has. Only what git cannot store at all lets this run go on without.
 func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
+	r.dropGitLocks(w)
 	at := ref(r.name) + "-before"
 	snap, err := r.git.Snapshot(ctx, w.session.Worktree, at, w.made.Head, "kugetsu: left by "+w.session.Unkept+", whose runner was killed")
 	if err != nil && snap.Ref == "" && snap.Dirty > 0 {
@@ -127,6 +129,23 @@ func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 		r.log.say("what %s left uncommitted is kept at %s", w.session.Unkept, snap.Ref)
 	}
 	return nil
+}
+
+// dropGitLocks removes the locks of a git that was killed with its run: nobody else works in this worktree, so what is
+// left is stale, and the next agent's git would refuse to commit for ever.
+func (r *Runner) dropGitLocks(w *ready) {
+	link, err := os.ReadFile(filepath.Join(w.session.Worktree, ".git"))
+	dir, ok := strings.CutPrefix(strings.TrimSpace(string(link)), "gitdir: ")
+	if err != nil || !ok {
+		return // Prepare has made sure that it is a worktree; git will say what is wrong
+	}
+	common := filepath.Dir(filepath.Dir(dir)) // <repository>/worktrees/<name>
+	for _, path := range []string{filepath.Join(dir, "index.lock"), filepath.Join(dir, "HEAD.lock"),
+		filepath.Join(common, "refs", "heads", w.session.Branch+".lock")} {
+		if err := spool.Unlink(path); err != nil {
+			r.log.say("%v", err)
+		}
+	}
 }
 
 // hook runs WORKTREE_HOOK in a new worktree.
