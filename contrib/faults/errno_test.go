@@ -58,7 +58,7 @@ func TestTickMeetsEveryErrorAtEverySystemCall(t *testing.T) {
 		byErr[errs[i]] = append(byErr[errs[i]], list[i])
 	}
 	for _, e := range slices.Sorted(maps.Keys(byErr)) {
-		sweep(t, e+" in tick", "error="+e, byErr[e], func(w *world, inject []string) error {
+		sweep(t, refused, e+" in tick", "error="+e, byErr[e], func(w *world, inject []string) error {
 			finish := w.crowd()
 			code, out := w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
 			if err := oneLine(code, out, 0, 75); err != nil {
@@ -120,7 +120,7 @@ func TestDelegateIsKilledAtEverySystemCall(t *testing.T) {
 	w := newWorld(t)
 	list := points(t, w, delegate...)
 	w.close()
-	sweep(t, "kill -9 of delegate", "signal=KILL", sample(list, 25), func(w *world, inject []string) error {
+	sweep(t, killed, "delegate", "signal=KILL", sample(list, 25), func(w *world, inject []string) error {
 		_, out := w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), delegate...)...)
 		return w.delegated(-1, out)
 	})
@@ -140,7 +140,7 @@ func TestDelegateMeetsEveryErrorAtEverySystemCall(t *testing.T) {
 		byErr[errs[i]] = append(byErr[errs[i]], list[i])
 	}
 	for _, e := range slices.Sorted(maps.Keys(byErr)) {
-		sweep(t, e+" in delegate", "error="+e, byErr[e], func(w *world, inject []string) error {
+		sweep(t, refused, e+" in delegate", "error="+e, byErr[e], func(w *world, inject []string) error {
 			code, out := w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), delegate...)...)
 			if err := oneLine(code, out, 0, 75, 77, 78); err != nil {
 				return err

@@ -76,12 +76,12 @@ func load(w *world, id string) (queue.Entry, *queue.Item, error) {
 func TestRunnerIsKilledAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	list := runnerPoints(t)
-	sweep(t, "kill -9 of the runner", "signal=KILL", sample(list, 40), func(w *world, inject []string) error {
+	sweep(t, killed, "the runner", "signal=KILL", sample(list, 40), func(w *world, inject []string) error {
 		w.unseen = 1
 		return killRunner(w, inject)
 	})
 	// Where something is about to be started, it is known what was not: a charge for it would be wrong.
-	sweep(t, "kill -9 of the runner as it starts something", "signal=KILL", sample(only(list, "pipe2", "clone"), 10), killRunner)
+	sweep(t, killed, "the runner, as it starts something", "signal=KILL", sample(only(list, "pipe2", "clone"), 10), killRunner)
 }
 
 // killRunner kills the runner of an item's first run.
@@ -109,7 +109,7 @@ func TestCancelIsKilledAtEverySystemCall(t *testing.T) {
 	list := points(t, w, "queue", "cancel", it.ID)
 	w.close()
 	either := map[queue.State]bool{queue.Completed: true, queue.Errored: true}
-	sweep(t, "kill -9 of queue cancel", "signal=KILL", sample(list, 20), func(w *world, inject []string) error {
+	sweep(t, killed, "queue cancel", "signal=KILL", sample(list, 20), func(w *world, inject []string) error {
 		_, it := w.item(1)
 		code, out := w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "queue", "cancel", it.ID)...)
 		if err := w.settle(); err != nil {
@@ -143,7 +143,7 @@ func TestClearIsKilledAtEverySystemCall(t *testing.T) {
 	finished(w)
 	list := points(t, w, clear...)
 	w.close()
-	sweep(t, "kill -9 of queue clear", "signal=KILL", sample(list, 20), func(w *world, inject []string) error {
+	sweep(t, killed, "queue clear", "signal=KILL", sample(list, 20), func(w *world, inject []string) error {
 		finished(w)
 		w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), clear...)...)
 		left, err := w.q.Settled()

@@ -10,7 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -21,10 +21,10 @@ func contextFor(d time.Duration) (context.Context, context.CancelFunc) {
 
 func needStrace(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
-		t.Skip("strace is not installed: it is what breaks the system calls")
+		skip(t, killed, "strace is not installed: it is what breaks the system calls")
 	}
 	if out, err := exec.Command("strace", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-		t.Skipf("strace may not trace here: %v: %s", err, out)
+		skip(t, killed, fmt.Sprintf("strace may not trace here: %v: %s", err, out))
 	}
 }
 
@@ -92,75 +92,34 @@ func (p point) inject(what string) []string {
 	return []string{"-o", os.DevNull, "-e", "trace=" + p.call, "-e", fmt.Sprintf("inject=%s:%s:when=%d", p.call, what, p.n)}
 }
 
-// result is a row of the table.
-type result struct {
-	name           string
-	points, passed int
-	note           string
-}
-
-var (
-	results   []result
-	resultsMu sync.Mutex
-)
-
-func report(r result) {
-	resultsMu.Lock()
-	defer resultsMu.Unlock()
-	results = append(results, r)
-}
-
-// writeTable writes what the sweeps found.
-func writeTable() int {
-	if *table == "" {
-		return 0
-	}
-	var b strings.Builder
-	how := "a sample of the points"
-	if *full {
-		how = "every point"
-	}
-	fmt.Fprintf(&b, "# Faults\n\nWritten by `go test ./contrib/faults -full -table FILE`: %s. A point is one system call of the\ncommand's main thread, or one fault that was made to happen.\n\n| fault | points | passed | |\n|---|---|---|---|\n", how)
-	slices.SortFunc(results, func(a, b result) int { return strings.Compare(a.name, b.name) })
-	for _, r := range results {
-		fmt.Fprintf(&b, "| %s | %d | %d | %s |\n", r.name, r.points, r.passed, r.note)
-	}
-	if err := os.WriteFile(*table, []byte(b.String()), 0o600); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
-
 // attempt is what is done in a world with a broken command: its error says which promise was not kept.
 type attempt func(w *world, inject []string) error
 
-// try breaks a command at each point, in a world of its own each time, until most points failed.
-func try(t *testing.T, what string, list []point, most int, one attempt) (errs []error) {
-	for _, p := range list {
-		if len(errs) == most {
-			break
-		}
-		err := func() error {
-			w := newWorld(t)
-			defer w.close()
-			return one(w, p.inject(what))
-		}()
-		if err != nil {
-			errs = append(errs, fmt.Errorf("at %s: %w", p, err))
-		}
-	}
-	return errs
+// one tries a point in a world of its own.
+func (p point) try(t testing.TB, what string, one attempt) error {
+	w := newWorld(t)
+	defer w.close()
+	return one(w, p.inject(what))
 }
 
-// sweep is try, and every promise must be kept at every point.
-func sweep(t *testing.T, name, what string, list []point, one attempt) {
-	errs := try(t, what, list, len(list), one)
-	for _, err := range errs {
-		t.Errorf("%s %v", name, err)
-	}
-	report(result{name: name, points: len(list), passed: len(list) - len(errs)})
-	t.Logf("%s: %d of %d points", name, len(list)-len(errs), len(list))
+// sweep breaks a command at each point, several at once, and every promise must be kept at every one.
+func sweep(t *testing.T, group, name, what string, list []point, one attempt) {
+	var passed atomic.Int64
+	// The points are parallel among themselves; this returns when all have been tried.
+	t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+		for _, p := range list {
+			t.Run(p.String(), func(t *testing.T) {
+				t.Parallel()
+				if err := p.try(t, what, one); err != nil {
+					t.Error(err)
+					return
+				}
+				passed.Add(1)
+			})
+		}
+	})
+	report(result{group: group, name: name, points: len(list), passed: int(passed.Load())})
+	t.Logf("%s: %d of %d points", name, passed.Load(), len(list))
 }
 
 // TestTickIsKilledAtEverySystemCall: over items in every state, a tick dies before one of its system calls; the ticks
@@ -171,7 +130,7 @@ func TestTickIsKilledAtEverySystemCall(t *testing.T) {
 	w.crowd()
 	list := points(t, w, "tick")
 	w.close()
-	sweep(t, "kill -9 of tick", "signal=KILL", sample(list, 40), killTick)
+	sweep(t, killed, "tick", "signal=KILL", sample(list, 40), killTick)
 }
 
 // killTick kills a tick over items in every state.

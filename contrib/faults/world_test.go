@@ -27,10 +27,7 @@ import (
 	"kugetsu/slots/proc"
 )
 
-var (
-	full  = flag.Bool("full", false, "try every point, not a sample")
-	table = flag.String("table", "", "write the table of results to this file")
-)
+var full = flag.Bool("full", false, "try every point, not a sample")
 
 // patience bounds every wait; the machine may be busy.
 const patience = 2 * time.Minute
@@ -56,8 +53,9 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		code := m.Run()
-		if code == 0 {
-			code = writeTable()
+		if err := writeTable(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
 		}
 		return code
 	}())

@@ -1,0 +1,121 @@
+package faults
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+var table = flag.String("table", "", "write the table of results to this file")
+
+// The groups of the table, in its order.
+const (
+	killed   = "killed with SIGKILL before each of its system calls"
+	refused  = "each system call fails with each error that it can have"
+	disks    = "real disks and limits"
+	storms   = "many at once"
+	hostile  = "hostile files"
+	clocks   = "the clock is stepped"
+	identity = "who is alive"
+	leftover = "agents that do not behave"
+	security = "what strangers write"
+	random   = "random orders, against a model"
+	broken   = "kugetsu is broken on purpose, which must be noticed"
+)
+
+var groups = []string{killed, refused, disks, storms, hostile, clocks, identity, leftover, security, random, broken}
+
+// result is a row of the table. Points is how many times or at how many places the fault was made to happen.
+type result struct {
+	group, name    string
+	points, passed int
+	note           string
+}
+
+var (
+	results   []result
+	resultsMu sync.Mutex
+)
+
+// report adds a row to the table.
+func report(r result) {
+	resultsMu.Lock()
+	defer resultsMu.Unlock()
+	results = append(results, r)
+}
+
+// try reports a fault that is made to happen n times: it passed if the test had not failed when it returned.
+func try(t *testing.T, group, name string, n int, what func(t *testing.T)) {
+	t.Helper()
+	skipped := false
+	r := result{group: group, name: name, points: n}
+	if t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+		defer func() { skipped = t.Skipped() }()
+		what(t)
+	}) {
+		r.passed = n
+	}
+	if !skipped { // skip told of it
+		report(r)
+	}
+}
+
+// skip skips a test and has the table say why.
+func skip(t *testing.T, group, why string) {
+	t.Helper()
+	report(result{group: group, name: t.Name(), note: "not run: " + why})
+	t.Skip(why)
+}
+
+// writeTable writes what was found.
+func writeTable() error {
+	if *table == "" {
+		return nil
+	}
+	var b strings.Builder
+	how := "a sample of the points"
+	if *full {
+		how = "every point"
+	}
+	version := func(name string, args ...string) string {
+		out, err := exec.Command(name, args...).Output()
+		if err != nil {
+			return name + " unknown"
+		}
+		return strings.TrimSpace(string(out))
+	}
+	fmt.Fprintf(&b, "# Faults\n\nWritten by `go test ./contrib/faults -full -table FILE`, not by hand: %s,\non Linux %s with %s and %s.\n\n"+
+		"A point is one system call of the command's main thread, or one time that a fault was made to happen. After each,\n"+
+		"plain ticks must bring the state folder to rest: every item there and settled, no run twice, as many attempts\n"+
+		"charged as agents were started, never more agents than the limit, never two in one worktree, no process left.\n",
+		how, version("uname", "-r"), version("git", "--version"), strings.SplitN(version("go", "version"), " linux", 2)[0])
+	for _, group := range groups {
+		rows := slices.DeleteFunc(slices.Clone(results), func(r result) bool { return r.group != group })
+		if len(rows) == 0 {
+			continue
+		}
+		slices.SortStableFunc(rows, func(a, b result) int { return strings.Compare(a.name, b.name) })
+		fmt.Fprintf(&b, "\n## %s%s\n\n| fault | points | passed | |\n|---|--:|--:|---|\n", strings.ToUpper(group[:1]), group[1:])
+		var points, passed int
+		for _, r := range rows {
+			fmt.Fprintf(&b, "| %s | %d | %s | %s |\n", r.name, r.points, passedText(r), r.note)
+			points, passed = points+r.points, passed+r.passed
+		}
+		if group != broken {
+			fmt.Fprintf(&b, "| **all** | **%d** | **%d** | |\n", points, passed)
+		}
+	}
+	return os.WriteFile(*table, []byte(b.String()), 0o644)
+}
+
+func passedText(r result) string {
+	if r.group == broken || strings.HasPrefix(r.note, "not run") {
+		return "–"
+	}
+	return fmt.Sprint(r.passed)
+}
