@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -16,7 +17,7 @@ const (
 	StartFailed Outcome = "start_failed" // clone, worktree, hook or exec failed
 	Timeout     Outcome = "timeout"      // longer than TASK_TIMEOUT
 	Lost        Outcome = "lost"         // the agent had started, its runner is gone, nothing recorded the end
-	Void        Outcome = "void"         // no agent was started
+	Void        Outcome = "void"         // no agent was started: its runner was killed first, or the machine had no room
 	Cancelled   Outcome = "cancelled"    // queue cancel
 )
 
@@ -62,7 +63,7 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 	case Denied, Timeout, Cancelled:
 		it.finish(Errored, reason(r), now)
 	case Void:
-		it.again(now, p.RetryDelay)
+		it.again(now, Backoff(p.RetryDelay, it.voids()))
 	default: // failed, start_failed, lost
 		switch {
 		case r.Permanent:
@@ -83,6 +84,22 @@ func Backoff(delay time.Duration, n int) time.Duration {
 		delay *= 2
 	}
 	return min(delay, max(maxDelay, 0))
+}
+
+// maxVoids bounds the doubling after runs that started no agent: nobody is to blame, and what is in the way (a full disk)
+// may be gone any minute. But a run folder a minute would fill that disk.
+const maxVoids = 5
+
+// voids is how many runs in a row, the last ones, started no agent; maxVoids at most.
+func (it *Item) voids() int {
+	n := 0
+	for _, r := range slices.Backward(it.History) {
+		if r.Outcome != Void || n == maxVoids {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 func (it *Item) finish(s State, why string, now time.Time) {

@@ -116,6 +116,24 @@ func TestAnItemThatBringsTheMachineDownEndsInAnError(t *testing.T) {
 	}
 }
 
+func TestRunsThatStartNoAgentWaitLongerEachTimeAndAreNeverCharged(t *testing.T) {
+	it := &Item{State: Pending}
+	for n, want := range []time.Duration{1, 2, 4, 8, 16, 16, 16} {
+		it.notify(n+1, 7, noon)
+		it.settle(Result{Run: Run{Run: n + 1, Outcome: Void}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
+		if got := it.NotBefore.Sub(noon); it.State != Pending || it.Attempts != 0 || got != want*time.Minute {
+			t.Errorf("after %d: %s, %d attempts, waits %s, not %s", n+1, it.State, it.Attempts, got, want*time.Minute)
+		}
+	}
+	it.notify(8, 7, noon)
+	it.settle(Result{Run: Run{Run: 8, Outcome: Failed}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
+	it.notify(9, 7, noon)
+	it.settle(Result{Run: Run{Run: 9, Outcome: Void}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
+	if got := it.NotBefore.Sub(noon); got != time.Minute {
+		t.Errorf("after an agent that did start it waits %s", got)
+	}
+}
+
 func TestBackoffDoublesUpToADay(t *testing.T) {
 	for _, c := range []struct {
 		delay time.Duration

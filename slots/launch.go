@@ -59,7 +59,11 @@ func (d Dir) Launch(run string, slot, session *Lock, env []string) (pid int, gat
 func inherited() (slot, session, gate *os.File, err error) {
 	for _, fd := range []int{fdSlot, fdSession, fdGate} {
 		var stat unix.Stat_t
-		if err := unix.Fstat(fd, &stat); err != nil {
+		err := unix.Fstat(fd, &stat)
+		if err != nil && !errors.Is(err, unix.EBADF) {
+			return nil, nil, nil, fmt.Errorf("lease: %w", err)
+		}
+		if err != nil {
 			return nil, nil, nil, fault.New(fault.Usage, "kugetsu tick starts it", "run is not for use by hand: there is no lease")
 		}
 		unix.CloseOnExec(fd)

@@ -213,6 +213,10 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 		return r.isCancelled()
 	}
 	r.result.Outcome, r.result.Summary = startFailed, err.Error()
+	if worktree.OfHost(err) { // a full disk at night must not use up the attempts of all that waits
+		r.result.Outcome = void
+		return true
+	}
 	var git *worktree.Error
 	r.result.Permanent = errors.As(err, &git) && git.Permanent
 	return true

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,8 +15,9 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// runner does what a tick does up to the hand-over, with the runner in strace's hands: it returns when the runner is gone.
-func (w *world) runner(inject []string) (queue.Entry, *queue.Item) {
+// runner does what a tick does up to the hand-over, with the runner in strace's hands: it returns when the runner is
+// gone, with its exit code and what it said.
+func (w *world) runner(inject []string) (it *queue.Item, code int, out string) {
 	e, it := w.item(1)
 	w.hold("1", 1)
 	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: 1, Session: session(1), Boot: slots.BootID()}
@@ -28,6 +30,8 @@ func (w *world) runner(inject []string) (queue.Entry, *queue.Item) {
 	cmd.Env = append(w.env, proc.Mark+"="+in.RunName())
 	cmd.ExtraFiles = []*os.File{w.held[0].File(), w.held[1].File(), r}
 	cmd.SysProcAttr = proc.Detach()
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
 	w.must(cmd.Start())
 	w.must(r.Close())
 	w.must(w.q.Notify(e, it, 1, cmd.Process.Pid))
@@ -43,8 +47,8 @@ func (w *world) runner(inject []string) (queue.Entry, *queue.Item) {
 		w.must(l.Close())
 	}
 	w.held = nil
-	_ = cmd.Wait() // by its signal, mostly
-	return e, it
+	_ = cmd.Wait() // its exit code tells
+	return it, cmd.ProcessState.ExitCode(), said.String()
 }
 
 // runnerPoints lists the system calls of a runner. Its agent and git are not followed.
@@ -52,7 +56,7 @@ func runnerPoints(t *testing.T) []point {
 	w := newWorld(t)
 	defer w.close()
 	trace := filepath.Join(w.dir, "trace")
-	_, it := w.runner([]string{"-o", trace})
+	it, _, _ := w.runner([]string{"-o", trace})
 	w.must(w.settle())
 	_, now, err := load(w, it.ID)
 	w.must(err)
@@ -99,6 +103,29 @@ func killRunner(w *world, inject []string) error {
 		err = fmt.Errorf("%d runs after one kill", len(runs))
 	}
 	return err
+}
+
+// TestRunnerMeetsEveryErrorAtEverySystemCall: a run whose runner cannot do what it must is run again and completes. No
+// attempt is charged when the machine had no room for the agent to start; an error that says nothing of the kind, EACCES,
+// may cost one.
+func TestRunnerMeetsEveryErrorAtEverySystemCall(t *testing.T) {
+	needStrace(t)
+	failed(t, "the runner", runnerPoints(t), 40, func(w *world, inject []string) error {
+		w.unpaid, w.unseen = 1, 1
+		return failRunner(w, inject)
+	})
+}
+
+// failRunner makes a system call of the runner of an item's first run fail.
+func failRunner(w *world, inject []string) error {
+	_, code, out := w.runner(inject)
+	if err := oneLine(code, out, 0, 1, 75); err != nil {
+		return err
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	return w.judge(completed)
 }
 
 // TestCancelIsKilledAtEverySystemCall: afterwards the item is cancelled, or is as if cancel had not been asked for.

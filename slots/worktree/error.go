@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"unicode"
 )
 
@@ -21,6 +23,8 @@ type Error struct {
 	Last string
 	// Permanent says that a retry would meet the same: no access, no such repository, a folder in the way.
 	Permanent bool
+	// host says that git printed what a machine says that has no room: see OfHost.
+	host bool
 	// Err is the cause: an *exec.ExitError, the end of the context, an I/O error.
 	Err error
 }
@@ -42,6 +46,35 @@ func (e *Error) Unwrap() error { return e.Err }
 // refuse is an error of ours that a retry would meet again.
 func refuse(op, format string, args ...any) *Error {
 	return &Error{Op: op, Last: clean(fmt.Sprintf(format, args...)), Permanent: true}
+}
+
+// absent says that something is not there. Any other error says only that it could not be looked at, and must never be
+// taken for that: what cannot be seen may be work.
+func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
+
+// hostErrors are what a machine says that has no room, or whose disk fails: nothing about the item. Git prints the same
+// words for them.
+var hostErrors = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.EMFILE, syscall.ENFILE,
+	syscall.EAGAIN, syscall.ENOMEM, syscall.ENOLCK}
+
+// OfHost says whether an error is the machine's doing, whatever was to be done.
+func OfHost(err error) bool {
+	var e *Error
+	if errors.As(err, &e) && e.host {
+		return true
+	}
+	return slices.ContainsFunc(hostErrors, func(n syscall.Errno) bool { return errors.Is(err, n) })
+}
+
+// saysHost looks for the same in what git printed. What the remote says of its own disk is no matter of this machine.
+func saysHost(stderr string) bool {
+	for line := range strings.Lines(strings.ToLower(stderr)) {
+		if !strings.HasPrefix(line, "remote:") &&
+			slices.ContainsFunc(hostErrors, func(n syscall.Errno) bool { return strings.Contains(line, strings.ToLower(n.Error())) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // exitCode is git's exit status, or -1 when it has none: never started, killed, given up.

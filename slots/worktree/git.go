@@ -121,7 +121,8 @@ func (g *Git) run(ctx context.Context, c command) (string, error) {
 	cmd.WaitDelay = outputGrace
 	if err := runUntil(ctx, cmd); err != nil {
 		last, permanent := diagnose(stderr.String())
-		return stdout.String(), &Error{Op: "git " + c.args[0], Last: last, Permanent: permanent && ctx.Err() == nil, Err: err}
+		return stdout.String(), &Error{Op: "git " + c.args[0], Last: last, Permanent: permanent && ctx.Err() == nil,
+			host: saysHost(stderr.String()), Err: err}
 	}
 	return stdout.String(), nil
 }

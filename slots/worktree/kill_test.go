@@ -137,7 +137,7 @@ func TestARunnerThatIsKilledIsHealedByTheNext(t *testing.T) {
 		if left, _ := filepath.Glob(s.Source.Cache + ".tmp-*"); len(left) > 0 {
 			cloning++
 		}
-		if halfMade(s.Source.Cache+"/worktrees/"+filepath.Base(s.Path)) && w.exists(s.Path) {
+		if half, err := halfMade(s.Source.Cache + "/worktrees/" + filepath.Base(s.Path)); err == nil && half && w.exists(s.Path) {
 			adding++
 		}
 		w.age("state")

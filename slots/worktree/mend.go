@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // clear makes room for a worktree at the path, or refuses. It is called when no worktree stands there, under the
@@ -20,15 +21,27 @@ func (r *repo) clear(ctx context.Context, why string) error {
 	}
 	whole := false // a complete worktree is registered for the path
 	for _, admin := range admins {
-		if halfMade(admin) {
+		half, err := halfMade(admin)
+		if err != nil {
+			return err
+		}
+		if half {
 			continue
 		}
 		whole = true
-		if reason, err := os.ReadFile(filepath.Join(admin, "locked")); err == nil {
+		reason, err := os.ReadFile(filepath.Join(admin, "locked"))
+		if err == nil {
 			return refuse("prepare", "the worktree %s does not stand, but is locked (%s): git worktree unlock", path, oneLine(reason))
 		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return &Error{Op: "prepare", Err: err}
+		}
 	}
-	if !empty(path) {
+	free, err := empty(path)
+	if err != nil {
+		return err
+	}
+	if !free {
 		if why == "" {
 			why = "git knows nothing of it"
 		}
@@ -59,9 +72,17 @@ func (r *repo) clear(ctx context.Context, why string) error {
 // forget removes the record of a worktree whose folder is gone. `git worktree prune` would do it for every worktree
 // whose folder it cannot see, also for those on a disk that is not mounted just now.
 func (r *repo) forget(ctx context.Context, admin string) error {
-	if !halfMade(admin) {
+	half, err := halfMade(admin)
+	if err != nil {
+		return err
+	}
+	if !half {
 		// Commits on a detached HEAD (an interrupted rebase) hang by this record alone.
-		if head, err := os.ReadFile(filepath.Join(admin, "HEAD")); err == nil && commitID.MatchString(oneLine(head)) {
+		head, err := os.ReadFile(filepath.Join(admin, "HEAD"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return &Error{Op: "prepare", Err: err}
+		}
+		if commitID.MatchString(oneLine(head)) {
 			kept := "refs/kugetsu/detached/" + oneLine(head)
 			if _, err := r.git(ctx, "update-ref", kept, oneLine(head)); err != nil {
 				return err
@@ -85,8 +106,11 @@ func (r *repo) admins() ([]string, error) {
 	}
 	// Git writes the path with its links resolved; the folder itself may be gone.
 	parent, base := filepath.Split(r.spec.Path)
-	if real, err := filepath.EvalSymlinks(parent); err == nil {
+	switch real, err := filepath.EvalSymlinks(parent); {
+	case err == nil:
 		parent = real
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
 	}
 	link := filepath.Join(parent, base, ".git")
 	var found []string
@@ -105,7 +129,14 @@ func (r *repo) admins() ([]string, error) {
 		// Git names it after the folder, with a number if the name is taken. Whatever else has such a name and no
 		// file gitdir is another session's leftover: we hold the lock.
 		number, ok := strings.CutPrefix(e.Name(), base)
-		if ok && strings.Trim(number, "0123456789") == "" && halfMade(admin) {
+		if !ok || strings.Trim(number, "0123456789") != "" {
+			continue
+		}
+		half, err := halfMade(admin)
+		if err != nil {
+			return nil, err
+		}
+		if half {
 			found = append(found, admin)
 		}
 	}
@@ -123,7 +154,14 @@ func (r *repo) completeRecords() error {
 	}
 	for _, e := range entries {
 		file := filepath.Join(r.common, "worktrees", e.Name(), "commondir")
-		if info, err := os.Lstat(file); err != nil || info.Size() > 0 || !halfMade(filepath.Dir(file)) {
+		if info, err := os.Lstat(file); err != nil || info.Size() > 0 {
+			continue
+		}
+		half, err := halfMade(filepath.Dir(file))
+		if err != nil {
+			return err
+		}
+		if !half {
 			continue
 		}
 		if err := os.WriteFile(file, []byte("../..\n"), 0o666); err != nil {
@@ -136,21 +174,33 @@ func (r *repo) completeRecords() error {
 // halfMade says whether `git worktree add` was killed before it was done. It makes the record, locks it with this
 // reason, writes gitdir and then the rest (builtin/worktree.c), and unlocks it when the files are written out. Nobody
 // has ever worked in such a folder, since Prepare did not return. A lock without a reason is a user's.
-func halfMade(admin string) bool {
-	if _, err := os.Lstat(filepath.Join(admin, "gitdir")); err != nil {
-		return errors.Is(err, fs.ErrNotExist)
+func halfMade(admin string) (bool, error) {
+	_, err := os.Lstat(filepath.Join(admin, "gitdir"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, &Error{Op: "prepare", Err: err}
 	}
 	reason, err := os.ReadFile(filepath.Join(admin, "locked"))
-	return err == nil && oneLine(reason) == "initializing"
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, &Error{Op: "prepare", Err: err}
+	}
+	return oneLine(reason) == "initializing", nil
 }
 
 // empty says whether nothing is at path, or a folder with nothing in it.
-func empty(path string) bool {
+func empty(path string) (bool, error) {
 	entries, err := os.ReadDir(path)
-	if err != nil {
-		return errors.Is(err, fs.ErrNotExist)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case errors.Is(err, syscall.ENOTDIR): // a file
+		return false, nil
+	case err != nil:
+		return false, &Error{Op: "prepare", Err: err}
 	}
-	return len(entries) == 0
+	return len(entries) == 0, nil
 }
 
 // copied says whether every file in the folder is a copy of a file of the branch, whole or cut off at the end, so
@@ -158,7 +208,11 @@ func empty(path string) bool {
 // ignores do count: somebody put them there.
 func (r *repo) copied(ctx context.Context) (bool, error) {
 	path := r.spec.Path
-	if info, err := os.Lstat(path); err != nil || !info.IsDir() {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return false, &Error{Op: "prepare", Err: err}
+	}
+	if !info.IsDir() {
 		return false, nil // a link or a file is no checkout's leftover
 	}
 	refs, err := r.refs(ctx)
@@ -191,7 +245,10 @@ func (r *repo) copied(ctx context.Context) (bool, error) {
 				return false, err
 			}
 			part, err := os.ReadFile(filepath.Join(path, e.path))
-			if err != nil || !strings.HasPrefix(whole, string(part)) {
+			if err != nil {
+				return false, &Error{Op: "prepare", Err: err}
+			}
+			if !strings.HasPrefix(whole, string(part)) {
 				return false, nil
 			}
 		default:

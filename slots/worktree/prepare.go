@@ -88,6 +88,11 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 	}
 	// The second try looks at everything anew: the first may have got as far as making the branch.
 	err := r.twice(ctx, func() error {
+		if made.CreatedWorktree {
+			if v, err := r.g.look(ctx, s); err != nil || v.stands { // the first try got to the end, whatever it said
+				return err
+			}
+		}
 		if err := r.clear(ctx, ""); err != nil {
 			return err
 		}
@@ -138,7 +143,7 @@ func (r *repo) start(ctx context.Context, f refs, made *Made) ([]string, error) 
 			if name = strings.TrimPrefix(full, "refs/heads/"); name == "HEAD" {
 				name = commit
 			}
-		} else if ctx.Err() != nil {
+		} else if exitCode(err) == -1 {
 			return nil, err
 		}
 	}
@@ -223,13 +228,16 @@ var commitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 // look is the hot path: one git process says whether a worktree of this repository stands at the path. It is an
 // error if one of another repository does, since it would be in the way for ever.
 func (g *Git) look(ctx context.Context, s Spec) (view, error) {
-	if _, err := os.Lstat(filepath.Join(s.Path, ".git")); err != nil {
+	switch _, err := os.Lstat(filepath.Join(s.Path, ".git")); {
+	case absent(err):
 		return view{}, nil // clear finds out what is there instead
+	case err != nil: // "could not look" is never "is not there"
+		return view{}, &Error{Op: "prepare", Err: err}
 	}
 	out, err := g.run(ctx, command{dir: s.Path, args: []string{
 		"rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "HEAD^{commit}", "--symbolic-full-name", "HEAD",
 	}})
-	if err != nil && ctx.Err() != nil {
+	if err != nil && exitCode(err) == -1 { // that is no verdict of git's
 		return view{}, err
 	}
 	line := strings.Split(out, "\n")
@@ -243,24 +251,38 @@ func (g *Git) look(ctx context.Context, s Spec) (view, error) {
 	gitDir, common := line[0], line[1]
 	want := s.Source.Cache
 	if s.Source.Local != "" {
-		if want, err = commonDir(s.Source.Local); err != nil {
-			return view{}, refuse("prepare", "%s is not a git checkout: %v", s.Source.Local, err)
+		if want, err = localDir(s.Source.Local); err != nil {
+			return view{}, err
 		}
 	}
+	ours, err := same(common, want)
+	if err != nil {
+		return view{}, err
+	}
+	main, err := same(gitDir, common)
+	if err != nil {
+		return view{}, err
+	}
+	half, err := halfMade(gitDir)
 	switch {
-	case !same(common, want):
+	case err != nil:
+		return view{}, err
+	case !ours:
 		return view{}, refuse("prepare", "%s belongs to the repository %s, not to %s", s.Path, common, want)
-	case same(gitDir, common): // the path is the main checkout itself
+	case main: // the path is the main checkout itself
 		return view{}, refuse("prepare", "%s is a repository, not a worktree of one", s.Path)
-	case halfMade(gitDir):
+	case half:
 		return view{why: "left half-made by a git that was killed"}, nil
 	}
 	v := view{stands: true, made: Made{Base: s.Base, Repository: common}}
 	if v.made.Base == "" {
-		v.made.Base = branchIn(filepath.Join(common, "refs", "remotes", "origin", "HEAD"), "refs/remotes/origin/")
+		v.made.Base, err = branchIn(filepath.Join(common, "refs", "remotes", "origin", "HEAD"), "refs/remotes/origin/")
 	}
-	if v.made.Base == "" && s.Source.Local != "" { // as in start: a checkout without a remote
-		v.made.Base = branchIn(filepath.Join(s.Source.Local, ".git", "HEAD"), "refs/heads/")
+	if err == nil && v.made.Base == "" && s.Source.Local != "" { // as in start: a checkout without a remote
+		v.made.Base, err = branchIn(filepath.Join(s.Source.Local, ".git", "HEAD"), "refs/heads/")
+	}
+	if err != nil {
+		return view{}, err
 	}
 	if len(line) > 3 && commitID.MatchString(line[2]) {
 		v.made.Head = line[2]
@@ -273,7 +295,9 @@ func (g *Git) look(ctx context.Context, s Spec) (view, error) {
 	// HEAD names no commit. On a branch that is yet to get its first one that is fine (an agent may have begun an
 	// orphan branch). A reference that is there but names nothing readable (a power cut leaves empty files) is not ours
 	// to mend, and an agent that is let in would take it for an empty repository.
-	v.made.Branch = branchIn(filepath.Join(gitDir, "HEAD"), "refs/heads/")
+	if v.made.Branch, err = branchIn(filepath.Join(gitDir, "HEAD"), "refs/heads/"); err != nil {
+		return view{}, err
+	}
 	_, unborn := g.run(ctx, command{dir: s.Path, args: []string{"rev-parse", "--quiet", "--verify", "HEAD"}})
 	if unborn != nil && exitCode(unborn) != 1 {
 		return view{}, unborn
@@ -284,9 +308,14 @@ func (g *Git) look(ctx context.Context, s Spec) (view, error) {
 	return v, nil
 }
 
-// same says whether two paths name one directory.
-func same(a, b string) bool {
+// same says whether two paths name one directory. What is not there is not the same.
+func same(a, b string) (bool, error) {
 	x, errA := os.Stat(a)
 	y, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(x, y)
+	for _, err := range []error{errA, errB} {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, &Error{Op: "prepare", Err: err}
+		}
+	}
+	return errA == nil && errB == nil && os.SameFile(x, y), nil
 }

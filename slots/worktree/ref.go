@@ -1,6 +1,8 @@
 package worktree
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -85,8 +87,12 @@ func commonDir(checkout string) (string, error) {
 		}
 		dir = rel(checkout, strings.TrimPrefix(oneLine(link), "gitdir: "))
 	}
-	if common, err := os.ReadFile(filepath.Join(dir, "commondir")); err == nil {
+	common, err := os.ReadFile(filepath.Join(dir, "commondir"))
+	switch {
+	case err == nil:
 		dir = rel(dir, oneLine(common))
+	case !errors.Is(err, fs.ErrNotExist): // the main checkout has none
+		return "", err
 	}
 	return dir, nil
 }
@@ -103,14 +109,17 @@ func oneLine(b []byte) string { return strings.TrimRight(string(b), "\r\n") }
 
 // branchIn reads a symbolic reference as git keeps it in a file: the branch below prefix, or the empty string for
 // anything else, also where git keeps its references in another format.
-func branchIn(file, prefix string) string {
+func branchIn(file, prefix string) (string, error) {
 	text, err := os.ReadFile(file)
+	if absent(err) {
+		return "", nil
+	}
 	if err != nil {
-		return ""
+		return "", &Error{Op: "prepare", Err: err}
 	}
 	target, ok := strings.CutPrefix(oneLine(text), "ref: "+prefix)
 	if !ok || target == ".invalid" { // what a reftable repository has in HEAD
-		return ""
+		return "", nil
 	}
-	return target
+	return target, nil
 }

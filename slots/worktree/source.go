@@ -98,8 +98,8 @@ func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error)
 	r = &repo{g: g, spec: s, lock: lock}
 	if local := s.Source.Local; local != "" {
 		r.dir = local
-		if r.common, err = commonDir(local); err != nil {
-			return nil, false, refuse("prepare", "%s is not a git checkout: %v", local, err)
+		if r.common, err = localDir(local); err != nil {
+			return nil, false, err
 		}
 		return r, false, r.completeRecords()
 	}
@@ -113,10 +113,25 @@ func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error)
 	case !errors.Is(err, fs.ErrNotExist): // "could not look" is never "is not there"
 		return nil, false, &Error{Op: "prepare", Err: err}
 	}
-	if !empty(s.Path) { // no clone could say what these files are
+	switch free, err := empty(s.Path); {
+	case err != nil:
+		return nil, false, err
+	case !free: // no clone could say what these files are
 		return nil, false, refuse("prepare", "%s is in the way: it holds files, and the repository they may come from (%s) is gone", s.Path, r.common)
 	}
 	return r, true, r.clone(ctx)
+}
+
+// localDir is the repository directory of a local checkout.
+func localDir(checkout string) (string, error) {
+	dir, err := commonDir(checkout)
+	if absent(err) {
+		return "", refuse("prepare", "%s is not a git checkout: %v", checkout, err)
+	}
+	if err != nil {
+		return "", &Error{Op: "prepare", Err: err}
+	}
+	return dir, nil
 }
 
 // at points r at a bare repository.
@@ -221,8 +236,8 @@ func (r *repo) fetch(ctx context.Context) error {
 		return nil // then nobody asks for the default branch
 	}
 	head := filepath.Join(r.common, "refs", "remotes", "origin", "HEAD")
-	if _, err := os.Stat(head); err == nil && r.spec.Source.Local != "" {
-		return nil // the user's own choice
+	if _, err := os.Stat(head); !errors.Is(err, fs.ErrNotExist) && r.spec.Source.Local != "" {
+		return nil // the user's own choice, or not known
 	}
 	r.noHead = r.twice(ctx, func() error {
 		_, err := r.remote(ctx, "remote", "set-head", "origin", "--auto")
