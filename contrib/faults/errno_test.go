@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"kugetsu/queue"
 )
 
 // errnos is what each kind of system call is made to fail with: what real disks, quotas, limits and kernels say.
@@ -82,7 +81,7 @@ func TestTickMeetsEveryErrorAtEverySystemCall(t *testing.T) {
 // When the wake-up of its network poller fails, Go's runtime gives up at once. Nothing can be done about that, and it is
 // no worse than SIGKILL.
 func oneLine(code int, out string, codes ...int) error {
-	if code == 2 && strings.HasPrefix(out, "runtime: netpollBreak write failed") {
+	if code == 2 && strings.Contains(out, "runtime: netpollBreak write failed") {
 		return nil
 	}
 	if !slices.Contains(codes, code) {
@@ -92,59 +91,4 @@ func oneLine(code int, out string, codes ...int) error {
 		return fmt.Errorf("exit code %d with %d error lines: %s", code, n, out)
 	}
 	return nil
-}
-
-// delegated looks at what a broken delegate left: nothing, or a whole item; and the item whose id it printed.
-func (w *world) delegated(code int, out string) error {
-	live, err := w.q.Live(queue.Dev)
-	if err != nil {
-		return err
-	}
-	if len(live) > 1 {
-		return fmt.Errorf("%d items from one delegate", len(live))
-	}
-	for _, e := range live {
-		if _, err := w.q.Load(e); err != nil {
-			return fmt.Errorf("a torn item: %w", err)
-		}
-		w.ids, w.paid = append(w.ids, e.ID), append(w.paid, 0)
-	}
-	id, _, _ := strings.Cut(out, "\n")
-	if queue.IsID(id) && (len(live) == 0 || live[0].ID != id) {
-		return fmt.Errorf("%s was printed and is not there", id)
-	}
-	if code == 0 && len(live) == 0 {
-		return fmt.Errorf("exit code 0 and no item: %s", out)
-	}
-	if err := w.settle(); err != nil {
-		return err
-	}
-	return w.judge(completed)
-}
-
-var delegate = []string{"delegate", "you/project#1", "work"}
-
-func TestDelegateIsKilledAtEverySystemCall(t *testing.T) {
-	needStrace(t)
-	w := newWorld(t)
-	list := points(t, w, delegate...)
-	w.close()
-	sweep(t, killed, "delegate", "signal=KILL", sample(list, 25), func(w *world, inject []string) error {
-		_, out := w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), delegate...)...)
-		return w.delegated(-1, out)
-	})
-}
-
-func TestDelegateMeetsEveryErrorAtEverySystemCall(t *testing.T) {
-	needStrace(t)
-	w := newWorld(t)
-	list := points(t, w, delegate...)
-	w.close()
-	failed(t, "delegate", list, 25, func(w *world, inject []string) error {
-		code, out := w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), delegate...)...)
-		if err := oneLine(code, out, 0, 75, 77, 78); err != nil {
-			return err
-		}
-		return w.delegated(code, out)
-	})
 }

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"kugetsu/queue"
 	"kugetsu/slots"
@@ -56,7 +55,7 @@ func runnerPoints(t *testing.T) []point {
 	w := newWorld(t)
 	defer w.close()
 	trace := filepath.Join(w.dir, "trace")
-	it, _, _ := w.runner([]string{"-o", trace})
+	it, _, _ := w.runner([]string{"-y", "-o", trace})
 	w.must(w.settle())
 	_, now, err := load(w, it.ID)
 	w.must(err)
@@ -126,70 +125,4 @@ func failRunner(w *world, inject []string) error {
 		return err
 	}
 	return w.judge(completed)
-}
-
-// TestCancelIsKilledAtEverySystemCall: afterwards the item is cancelled, or is as if cancel had not been asked for.
-func TestCancelIsKilledAtEverySystemCall(t *testing.T) {
-	needStrace(t)
-	w := newWorld(t)
-	_, it := w.item(1)
-	list := points(t, w, "queue", "cancel", it.ID)
-	w.close()
-	either := map[queue.State]bool{queue.Completed: true, queue.Errored: true}
-	sweep(t, killed, "queue cancel", "signal=KILL", sample(list, 20), func(w *world, inject []string) error {
-		_, it := w.item(1)
-		code, out := w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "queue", "cancel", it.ID)...)
-		if err := w.settle(); err != nil {
-			return err
-		}
-		if err := w.judge(either); err != nil {
-			return err
-		}
-		_, it, err := load(w, it.ID)
-		if err == nil && code == 0 && it.State != queue.Errored {
-			err = fmt.Errorf("exit code 0, and the item is %s: %s", it.State, out)
-		}
-		return err
-	})
-}
-
-// TestClearIsKilledAtEverySystemCall: afterwards an item is whole or gone, and a second clear leaves nothing behind.
-func TestClearIsKilledAtEverySystemCall(t *testing.T) {
-	needStrace(t)
-	finished := func(w *world) {
-		for n := range 2 {
-			e, it := w.inSlot("1", n+1, "end.ok.0", true)
-			w.must(w.q.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK, EndedAt: time.Now()}}, queue.Policy{MaxAttempts: 3}))
-			_, err := w.q.File(e)
-			w.must(err)
-			w.must(w.home.Empty("1"))
-		}
-	}
-	clear := []string{"queue", "clear", "--older-than", "0"}
-	w := newWorld(t)
-	finished(w)
-	list := points(t, w, clear...)
-	w.close()
-	sweep(t, killed, "queue clear", "signal=KILL", sample(list, 20), func(w *world, inject []string) error {
-		finished(w)
-		w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), clear...)...)
-		left, err := w.q.Settled()
-		if err != nil {
-			return err
-		}
-		for _, e := range left {
-			if _, err := w.q.Load(e); err != nil {
-				return err
-			}
-		}
-		if code, out := w.kugetsu(clear...); code != 0 {
-			return fmt.Errorf("the second clear: exit code %d: %s", code, out)
-		}
-		for _, dir := range []string{w.q.Finished, filepath.Join(string(w.home), "runs")} {
-			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-				return fmt.Errorf("left in %s: %v %w", dir, left, err)
-			}
-		}
-		return nil
-	})
 }

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,6 +82,7 @@ type world struct {
 	ids  []string // of the items that must be settled in the end
 	paid []int    // attempts of each that the world began with
 	held []*slots.Lock
+	ends []func() // what ends the processes that were started here
 	// unpaid is how many starts of an agent may have gone uncharged: its runner was killed in the instant between the
 	// start and the record of it.
 	unpaid int
@@ -88,9 +90,10 @@ type world struct {
 	unseen int
 }
 
-// agent notes that it begins. It holds a lock for its issue and one of as many as there may be agents, so that it knows
-// by itself when it is not alone in its worktree, or one too many; the kernel drops both when it dies, however it dies.
-const agent = `#!/bin/sh
+// note is how each agent begins: it notes that it does. It holds a lock for its issue and one of as many as there may be
+// agents, so that it knows by itself when it is not alone in its worktree, or one too many; the kernel drops both when it
+// dies, however it dies.
+const note = `#!/bin/sh
 echo "begin $KUGETSU_RUN" >>"$REC"
 exec 9>"$REC.issue.${KUGETSU_ISSUE##*#}"
 flock -n 9 || echo "not alone $KUGETSU_RUN" >>"$REC"
@@ -100,8 +103,9 @@ for k in 1 2 3; do
 	k=
 done
 test -n "$k" || echo "one too many $KUGETSU_RUN" >>"$REC"
-cat >/dev/null
 `
+
+const agent = note + "cat >/dev/null\n"
 
 func newWorld(t testing.TB) *world {
 	dir, err := os.MkdirTemp("", "kugetsu-world-*")
@@ -143,6 +147,9 @@ func (w *world) must(err error) {
 
 // close ends what is left of the world's runs and removes it.
 func (w *world) close() {
+	for _, stop := range w.ends {
+		stop()
+	}
 	for _, l := range w.held {
 		_ = l.Close()
 	}
@@ -218,22 +225,57 @@ func (w *world) crowd() (finish func()) {
 	w.inSlot("4", 4, "exit", true)              // its runner died at the gate: runs as run 2
 	e, it := w.inSlot("5", 5, "end.ok.0", true) // settled, not filed
 	w.must(w.q.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK, EndedAt: time.Now().UTC()}}, queue.Policy{MaxAttempts: 3}))
-	_, alive := w.inSlot("6", 6, "started", true) // running, in a slot beyond the limit
-	w.hold("6", 6)
-	w.item(7) // waiting
-	w.item(8)
+	alive, stop := w.running("6", 6) // running, in a slot beyond the limit
+	w.leftover("7", 7)               // its runner is gone, something it started is left: ended, runs as run 2
+	w.item(8)                        // waiting
+	w.item(9)
 	bad := filepath.Join(w.q.Items, "50-"+queue.NewID(time.Now())+".json")
 	w.must(os.WriteFile(bad, []byte("{"), 0o600))
 	return func() {
-		dir := w.home.RunDir(slots.RunName(alive.ID, 1))
+		dir := w.home.RunDir(alive)
 		if err := os.Rename(filepath.Join(dir, "started"), filepath.Join(dir, "end.ok.0")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			w.t.Fatal(err)
 		}
-		for _, l := range w.held {
-			w.must(l.Close())
-		}
-		w.held = nil
+		stop()
 	}
+}
+
+// running puts a run into a slot whose lease a process holds that is its runner, to all appearances. stop ends it.
+func (w *world) running(slot string, n int) (run string, stop func()) {
+	e, it := w.inSlot(slot, n, "started", false)
+	run = slots.RunName(it.ID, 1)
+	pid, stop := w.holder(slot, n, run)
+	w.must(w.q.Notify(e, it, 1, pid))
+	return run, stop
+}
+
+// leftover puts a run into a slot whose runner is gone, and whose lease is held by something that it started.
+func (w *world) leftover(slot string, n int) {
+	_, it := w.inSlot(slot, n, "started", true)
+	w.holder(slot, n, slots.RunName(it.ID, 1))
+}
+
+// holder starts a process of a run that has its lease and does nothing.
+func (w *world) holder(slot string, n int, run string) (pid int, stop func()) {
+	cmd := exec.Command("cat")
+	stdin, err := cmd.StdinPipe()
+	w.must(err)
+	w.hold(slot, n)
+	cmd.Env = append(os.Environ(), proc.Mark+"="+run)
+	for _, l := range w.held {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, l.File())
+	}
+	w.must(cmd.Start())
+	for _, l := range w.held {
+		w.must(l.Close())
+	}
+	w.held = nil
+	stop = sync.OnceFunc(func() {
+		_ = stdin.Close() // that ends it, if it is still there
+		_ = cmd.Wait()    // by a signal, if a tick has ended it
+	})
+	w.ends = append(w.ends, stop)
+	return cmd.Process.Pid, stop
 }
 
 // kugetsu runs a command to its end; its exit code and what it printed.
@@ -314,6 +356,17 @@ func (w *world) judge(mayEnd map[queue.State]bool) error {
 			complain("item %d was charged %d attempts, but its agent started %d times", i+1, it.Attempts, started)
 		}
 	}
+	return errors.Join(append(errs, w.judgeRecord())...)
+}
+
+// judgeRecord looks at what the agents noted: no run twice, never more of them than the limit, never two in a worktree.
+func (w *world) judgeRecord() error {
+	data, err := os.ReadFile(w.record())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	complain := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	begun := map[string]bool{}
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSpace(line)

@@ -1,0 +1,195 @@
+package faults
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kugetsu/queue"
+)
+
+// commands are those that change something, beside tick, with what they begin from and what must hold afterwards.
+var commands = []struct {
+	name  string
+	setup func(w *world) (args []string)
+	after func(w *world, code int, out string) error // before any tick
+	ends  map[queue.State]bool
+	codes []int // beside 0 and 75
+}{
+	{
+		name:  "delegate",
+		setup: func(w *world) []string { return []string{"delegate", "you/project#1", "work"} },
+		after: delegated, ends: completed,
+		codes: []int{77, 78}, // it cannot tell whether the state folder is ours
+	},
+	{
+		name:  "start",
+		setup: func(w *world) []string { return []string{"start", "you/project#1", "work"} },
+		after: started, ends: completed,
+		codes: []int{77, 78},
+	},
+	{
+		name: "queue cancel",
+		setup: func(w *world) []string {
+			_, it := w.item(1)
+			return []string{"queue", "cancel", it.ID}
+		},
+		after: stands(queue.Errored),
+		ends:  map[queue.State]bool{queue.Completed: true, queue.Errored: true}, // as if it had not been asked for
+		codes: []int{77, 78},
+	},
+	{
+		name: "queue retry",
+		setup: func(w *world) []string {
+			e, it := w.item(1)
+			w.must(w.q.Cancel(e, it))
+			_, err := w.q.File(e)
+			w.must(err)
+			return []string{"queue", "retry", it.ID}
+		},
+		after: stands(queue.Pending),
+		ends:  map[queue.State]bool{queue.Completed: true, queue.Errored: true},
+		codes: []int{77, 78},
+	},
+	{
+		name: "queue clear",
+		setup: func(w *world) []string {
+			for n := range 2 {
+				e, it := w.inSlot("1", n+1, "end.ok.0", true)
+				w.must(w.q.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK, EndedAt: time.Now()}}, queue.Policy{MaxAttempts: 3}))
+				_, err := w.q.File(e)
+				w.must(err)
+				w.must(w.home.Empty("1"))
+			}
+			w.ids, w.paid = nil, nil // they may go
+			return clear
+		},
+		after: cleared,
+		codes: []int{77, 78},
+	},
+}
+
+var clear = []string{"queue", "clear", "--older-than", "0"}
+
+// delegated looks at what delegate left: nothing, or a whole item; and the item whose id it printed.
+func delegated(w *world, code int, out string) error {
+	live, err := w.q.Live(queue.Dev)
+	if err != nil {
+		return err
+	}
+	if len(live) > 1 {
+		return fmt.Errorf("%d items from one delegate", len(live))
+	}
+	for _, e := range live {
+		if _, err := w.q.Load(e); err != nil {
+			return fmt.Errorf("a torn item: %w", err)
+		}
+		w.ids, w.paid = append(w.ids, e.ID), append(w.paid, 0)
+	}
+	id, _, _ := strings.Cut(out, "\n")
+	if queue.IsID(id) && (len(live) == 0 || live[0].ID != id) {
+		return fmt.Errorf("%s was printed and is not there", id)
+	}
+	if code == 0 && len(live) == 0 {
+		return fmt.Errorf("exit code 0 and no item: %s", out)
+	}
+	return nil
+}
+
+// started looks at what start left: nothing, or an item, which may have come to its end by now.
+func started(w *world, code int, out string) error {
+	dirs := []string{w.q.Items, w.q.Finished}
+	for _, dir := range dirs { // from the first to the last folder that an item is in: it cannot slip past
+		files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			_, id, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".json"), "-")
+			if len(w.ids) == 0 {
+				w.ids, w.paid = append(w.ids, id), append(w.paid, 0)
+			}
+			if w.ids[0] != id {
+				return fmt.Errorf("two items from one start: %s, %s", w.ids[0], id)
+			}
+		}
+	}
+	if code == 0 && len(w.ids) == 0 {
+		return fmt.Errorf("exit code 0 and no item: %s", out)
+	}
+	return nil
+}
+
+// stands says that the item must be in a state when the command ended well.
+func stands(want queue.State) func(*world, int, string) error {
+	return func(w *world, code int, out string) error {
+		_, it, err := load(w, w.ids[0])
+		if err == nil && code == 0 && it.State != want {
+			err = fmt.Errorf("exit code 0, and the item is %s: %s", it.State, out)
+		}
+		return err
+	}
+}
+
+// cleared says that every finished item is whole or gone, and that a second clear leaves nothing behind.
+func cleared(w *world, _ int, _ string) error {
+	left, err := w.q.Settled()
+	if err != nil {
+		return err
+	}
+	for _, e := range left {
+		if _, err := w.q.Load(e); err != nil {
+			return err
+		}
+	}
+	if code, out := w.kugetsu(clear...); code != 0 {
+		return fmt.Errorf("the second clear: exit code %d: %s", code, out)
+	}
+	for _, dir := range []string{w.q.Finished, filepath.Join(string(w.home), "runs")} {
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			return fmt.Errorf("left in %s: %v %w", dir, left, err)
+		}
+	}
+	return nil
+}
+
+// TestCommandsAreKilledAtEverySystemCall and meet every error there: what they do is done whole or not at all, exit code
+// 0 means that it is done, and what they leave is mended by plain ticks.
+func TestCommandsAreKilledAtEverySystemCall(t *testing.T) {
+	needStrace(t)
+	for _, c := range commands {
+		w := newWorld(t)
+		list := points(t, w, c.setup(w)...)
+		w.must(w.settle()) // start has left a run
+		w.close()
+		try := func(w *world, inject []string, look func(code int, out string) error) error {
+			w.unpaid, w.unseen = 1, 1 // a runner may be broken with the command that starts it
+			args := append(append(inject, filepath.Join(bin, "kugetsu")), c.setup(w)...)
+			code, out := w.exec("strace", args...)
+			if err := look(code, out); err != nil {
+				return err
+			}
+			if err := c.after(w, code, out); err != nil {
+				return err
+			}
+			if err := w.settle(); err != nil {
+				return err
+			}
+			return w.judge(c.ends)
+		}
+		sweep(t, killed, c.name, "signal=KILL", sample(list, 20), func(w *world, inject []string) error {
+			return try(w, inject, func(code int, out string) error {
+				if code != 137 && code != -1 {
+					return fmt.Errorf("it was not killed: exit code %d: %s", code, out)
+				}
+				return nil
+			})
+		})
+		failed(t, c.name, list, 25, func(w *world, inject []string) error {
+			return try(w, inject, func(code int, out string) error { return oneLine(code, out, append(c.codes, 0, 75)...) })
+		})
+	}
+}
