@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
 )
 
 // errnos is what each kind of system call is made to fail with: what real disks, quotas, limits and kernels say.

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -124,12 +123,7 @@ func (m *machine) place(t *rapid.T, e *expected) string {
 func (m *machine) Exit(t *rapid.T) {
 	e := m.any(t, runs)
 	code := rapid.SampledFrom([]int{0, 0, 1}).Draw(t, "code")
-	tell, err := os.OpenFile(m.w.record()+".tell."+e.run(), os.O_WRONLY, 0) // until the agent reads
-	if err == nil {
-		_, err = fmt.Fprintln(tell, code)
-		err = errors.Join(err, tell.Close())
-	}
-	if err != nil {
+	if err := m.w.tell(e.run(), code); err != nil {
 		t.Fatal(err)
 	}
 	if code == 0 {
@@ -190,15 +184,9 @@ func (m *machine) Retry(t *rapid.T) {
 	e.state, e.attempts = queue.Pending, 0
 }
 
-// await waits until a condition holds.
 func (m *machine) await(t *rapid.T, what func() error) {
-	begin := time.Now()
-	err := what()
-	for ; err != nil && time.Since(begin) < patience; err = what() {
-		<-time.After(2 * time.Millisecond)
-	}
-	if err != nil {
-		t.Fatalf("after %s: %v", patience, err)
+	if err := await(what); err != nil {
+		t.Fatal(err)
 	}
 }
 

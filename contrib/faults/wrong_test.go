@@ -7,25 +7,26 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
-// wrongs are orders of steps that must not be, each as a change of one file.
+// wrongs are orders of steps that must not be, each as changes of one file: what is right, what is wrong instead.
 var wrongs = []struct {
-	name, file, right, wrong string
-	points                   func(t *testing.T) []point
-	one                      attempt
+	name, file string
+	changes    []string
+	points     func(t *testing.T) []point
+	one        attempt
 }{
 	{
 		name: "the task is sent before the item is notified",
 		file: "tick/fill.go",
-		right: `if err := t.Queue.Notify(e, it, in.Run, pid); err != nil { // d.
+		changes: []string{`if err := t.Queue.Notify(e, it, in.Run, pid); err != nil { // d.
 		return stop(run, err)
 	}
 	task.Run = in.Run
 	if err := gate.Send(task); err != nil { // e.
 		return stop(run, err)
-	}`,
-		wrong: `task.Run = in.Run
+	}`, `task.Run = in.Run
 	if err := gate.Send(task); err != nil {
 		return stop(run, err)
 	}
@@ -34,7 +35,7 @@ var wrongs = []struct {
 	}
 	if err := t.Queue.Notify(e, it, in.Run, pid); err != nil {
 		return stop(run, err)
-	}`,
+	}`},
 		points: func(t *testing.T) []point {
 			w := newWorld(t)
 			defer w.close()
@@ -44,16 +45,36 @@ var wrongs = []struct {
 		one: killTick,
 	},
 	{
-		name:  "the agent is recorded as started before it is",
-		file:  "slots/runner.go",
-		right: "run, err := r.start(ctx, ready)",
-		wrong: `if err := r.home.setMarker(r.name, r.marker, Marker{Phase: Started}); err != nil {
+		name: "the agent is recorded as started before it is",
+		file: "slots/runner.go",
+		changes: []string{"run, err := r.start(ctx, ready)", `if err := r.home.setMarker(r.name, r.marker, Marker{Phase: Started}); err != nil {
 		return false
 	}
 	r.marker = Marker{Phase: Started}
-	run, err := r.start(ctx, ready)`,
+	run, err := r.start(ctx, ready)`},
 		points: func(t *testing.T) []point { return only(runnerPoints(t), "pipe2", "clone") },
 		one:    killRunner,
+	},
+	{
+		name: "the marker is read before the lease is probed",
+		file: "tick/reconcile.go",
+		changes: []string{`func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, held bool, err error) {
+`, `var markers = map[string]slots.Marker{}
+
+func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, held bool, err error) {
+	if named, err := t.Home.ReadIntent(slot); err == nil && named != nil {
+		if marker, err := t.Home.ReadMarker(named.RunName()); err == nil {
+			markers[named.RunName()] = marker
+		}
+	}
+`, `	if marker.Phase != slots.Ended {
+		// The lease is free`, `	if early, ok := markers[run]; ok {
+		marker = early
+	}
+	if marker.Phase != slots.Ended {
+		// The lease is free`},
+		points: func(*testing.T) []point { return make([]point, 5) }, // no system call fails: five tries
+		one:    func(w *world, _ []string) error { return endMeanwhile(w, 2*time.Second) },
 	},
 }
 
@@ -66,14 +87,14 @@ func TestTheHarnessNoticesAWrongOrder(t *testing.T) {
 	for _, wrong := range wrongs {
 		t.Run(strings.ReplaceAll(wrong.name, " ", "_"), func(t *testing.T) {
 			bin = t.TempDir()
-			if err := build(bin, "-overlay", overlay(t, wrong.file, wrong.right, wrong.wrong)); err != nil {
+			if err := build(bin, "-overlay", overlay(t, wrong.file, wrong.changes...)); err != nil {
 				t.Fatal(err)
 			}
 			list := wrong.points(t)
 			for i, p := range list {
 				if err := p.try(t, "signal=KILL", wrong.one); err != nil {
 					t.Logf("noticed at %s: %v", p, err)
-					report(result{group: broken, name: wrong.name, points: i + 1, note: "noticed, at " + p.String()})
+					report(result{group: broken, name: wrong.name, points: i + 1, note: "noticed"})
 					return
 				}
 			}
@@ -87,8 +108,8 @@ func only(list []point, calls ...string) []point {
 	return slices.DeleteFunc(list, func(p point) bool { return !slices.Contains(calls, p.call) })
 }
 
-// overlay makes a build overlay in which a piece of a file is another.
-func overlay(t *testing.T, file, right, wrong string) string {
+// overlay makes a build overlay in which pieces of a file are others: each right one is followed by a wrong one.
+func overlay(t *testing.T, file string, changes ...string) string {
 	path, err := filepath.Abs(filepath.Join("..", "..", file))
 	if err != nil {
 		t.Fatal(err)
@@ -97,11 +118,15 @@ func overlay(t *testing.T, file, right, wrong string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Count(string(source), right) != 1 {
-		t.Fatalf("%s does not have once what is to be changed:\n%s", file, right)
+	text := string(source)
+	for pair := range slices.Chunk(changes, 2) {
+		if strings.Count(text, pair[0]) != 1 {
+			t.Fatalf("%s does not have once what is to be changed:\n%s", file, pair[0])
+		}
+		text = strings.Replace(text, pair[0], pair[1], 1)
 	}
 	changed := filepath.Join(t.TempDir(), "changed.go")
-	if err := os.WriteFile(changed, []byte(strings.Replace(string(source), right, wrong, 1)), 0o600); err != nil {
+	if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	list, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
