@@ -6,6 +6,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // The exit codes of kugetsu: part of its interface, they never change their meaning.
@@ -37,7 +38,8 @@ func New(code int, hint, format string, args ...any) error {
 	return &Error{Code: code, Hint: hint, Err: fmt.Errorf(format, args...)}
 }
 
-// Code is the exit code an error asks for: 0 for nil, Failed where no error in its chain says otherwise.
+// Code is the exit code an error asks for: 0 for nil; where no error in its chain says otherwise Temp for what the system
+// refused, which says nothing about what was asked for, and Failed for the rest.
 func Code(err error) int {
 	if err == nil {
 		return 0
@@ -45,6 +47,10 @@ func Code(err error) int {
 	var coded interface{ ExitCode() int }
 	if errors.As(err, &coded) {
 		return coded.ExitCode()
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return Temp
 	}
 	return Failed
 }

@@ -87,7 +87,11 @@ func Open(home string, believed bool) *Source {
 	}
 	if err != nil {
 		// "Could not read" is never "is not there": defaults might mean another queue.
-		s.fatal = fault.New(fault.Config, "mend or remove it", "cannot read the configuration %s: %w", s.path, unwrap(err))
+		code, hint := fault.Config, "mend or remove it"
+		if errors.As(err, new(syscall.Errno)) && !errors.Is(err, fs.ErrPermission) { // a failing disk is not its fault
+			code, hint = fault.Temp, ""
+		}
+		s.fatal = fault.New(code, hint, "cannot read the configuration %s: %w", s.path, unwrap(err))
 		return s
 	}
 	for n, line := range strings.Split(string(data), "\n") {
