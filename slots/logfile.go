@@ -5,6 +5,10 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"kugetsu/queue/spool"
 )
 
 // LogCap is how large a run's log may grow, in bytes. Beyond it the older half is dropped: an agent that floods its log
@@ -19,8 +23,29 @@ type logFile struct {
 	cap  int64
 }
 
+// OpenLog opens a run's log to be read. The error wraps fs.ErrNotExist when there is none, spool.ErrBad for what is no
+// log: the agent might have put something else in its place.
+func (d Dir) OpenLog(run string) (*os.File, error) {
+	path := d.LogPath(run)
+	if err := d.real(run); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err == nil {
+		var info os.FileInfo
+		if info, err = f.Stat(); err == nil && info.Mode().IsRegular() {
+			return f, nil
+		}
+		_ = f.Close() // only read from
+		if err == nil {
+			err = fmt.Errorf("%w: not a regular file", spool.ErrBad)
+		}
+	}
+	return nil, &spool.Error{Op: "open", Path: path, Err: err}
+}
+
 func openLog(path string, limit int64) (*logFile, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -89,12 +89,33 @@ func (d Dir) DropRun(run string) error {
 func (d Dir) tmp(run string) string { return filepath.Join(d.RunDir(run), "tmp") }
 
 // DropTmp deletes a run's temporary files. None of its processes is left.
-func (d Dir) DropTmp(run string) error { return os.RemoveAll(d.tmp(run)) }
+func (d Dir) DropTmp(run string) error {
+	if err := d.real(run); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return os.RemoveAll(d.tmp(run))
+}
+
+// real refuses a run's folder that is none: behind a symbolic link in its place, what is written and deleted for the run
+// would be somebody else's.
+func (d Dir) real(run string) error {
+	info, err := os.Lstat(d.RunDir(run))
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%w: not a folder", spool.ErrBad)
+	}
+	if err != nil {
+		return &spool.Error{Op: "look at", Path: d.RunDir(run), Err: err}
+	}
+	return nil
+}
 
 // ReadMarker says how far a run came. The lease must have been probed before.
 func (d Dir) ReadMarker(run string) (Marker, error) {
-	names, err := spool.List(d.RunDir(run))
-	if errors.Is(err, fs.ErrNotExist) {
+	names, err := spool.ListReal(d.RunDir(run))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, spool.ErrBad) {
 		return Marker{}, nil
 	}
 	if err != nil {
@@ -113,6 +134,9 @@ func (d Dir) ReadMarker(run string) (Marker, error) {
 // setMarker renames a run's marker. The error wraps fs.ErrNotExist when it was not what it should have been.
 func (d Dir) setMarker(run string, from, to Marker) error {
 	dir := d.RunDir(run)
+	if err := d.real(run); err != nil {
+		return err
+	}
 	return spool.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))
 }
 
@@ -142,6 +166,9 @@ func (d Dir) writeResult(run string, r Result) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", run, err)
 	}
+	if err := d.real(run); err != nil {
+		return err
+	}
 	return spool.WriteSoon(d.resultPath(run), data)
 }
 
@@ -154,6 +181,9 @@ func (d Dir) cancelPath(run string) string { return filepath.Join(d.RunDir(run),
 // MarkCancelled records that a run is not wanted any more. The mark outlives the runner: however the run ends, but by
 // success, it is settled as cancelled and not retried.
 func (d Dir) MarkCancelled(run string) error {
+	if err := d.real(run); err != nil {
+		return err
+	}
 	err := spool.Create(d.cancelPath(run))
 	if errors.Is(err, fs.ErrExist) {
 		return nil
@@ -162,7 +192,12 @@ func (d Dir) MarkCancelled(run string) error {
 }
 
 // Cancelled says whether a run was marked.
-func (d Dir) Cancelled(run string) (bool, error) { return spool.Exists(d.cancelPath(run)) }
+func (d Dir) Cancelled(run string) (bool, error) {
+	if errors.Is(d.real(run), spool.ErrBad) {
+		return false, nil // there is no folder for the mark to be in
+	}
+	return spool.Exists(d.cancelPath(run))
+}
 
 // Runs lists the run folders of an item, the oldest first, as names.
 func (d Dir) Runs(item string) ([]string, error) {
@@ -191,8 +226,8 @@ func (d Dir) NewestRun() (string, error) {
 		if !runName.MatchString(name) {
 			continue
 		}
-		info, err := os.Stat(d.LogPath(name))
-		if err == nil && info.ModTime().After(at) {
+		info, err := os.Lstat(d.LogPath(name))
+		if err == nil && info.Mode().IsRegular() && info.ModTime().After(at) {
 			newest, at = name, info.ModTime()
 		}
 	}

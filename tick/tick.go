@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
@@ -89,7 +90,7 @@ func (t *Tick) lockPath() string { return filepath.Join(string(t.Home), "tick.lo
 func (t *Tick) Locked(ctx context.Context, wait time.Duration, do func() error) (err error) {
 	path := t.lockPath()
 	deadline := time.Now().Add(wait)
-	lock := flock.New(path)
+	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)) // a FIFO must not hang us
 	for {
 		held, err := lock.TryLock()
 		if err != nil {

@@ -267,7 +267,21 @@ func Exists(path string) (bool, error) {
 
 // List returns the names in a folder, sorted. A folder that is missing is an error: unknown is not empty.
 func List(dir string) ([]string, error) {
-	d, err := os.Open(dir)
+	return list(dir, 0)
+}
+
+// ListReal is List for a folder that kugetsu made: a symbolic link in its place is an error, like anything else that is
+// no folder. The error then wraps ErrBad.
+func ListReal(dir string) ([]string, error) {
+	names, err := list(dir, unix.O_NOFOLLOW)
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
+		err = wrap("list", dir, fmt.Errorf("%w: not a folder", ErrBad))
+	}
+	return names, err
+}
+
+func list(dir string, flags int) ([]string, error) {
+	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|flags, 0) // a FIFO must not hang us
 	if err != nil {
 		return nil, wrap("list", dir, err)
 	}

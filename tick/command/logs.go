@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"time"
 
 	"kugetsu/queue/fault"
@@ -92,7 +91,7 @@ func (c *Logs) copy(a *App, run string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		n, err := copyFrom(a.Home.LogPath(run), offset, out)
+		n, err := copyFrom(a.Home, run, offset, out)
 		if err != nil {
 			return err
 		}
@@ -126,10 +125,10 @@ func (c *Logs) over(a *App, run string) (bool, error) {
 	return true, nil
 }
 
-// copyFrom copies a file from an offset and returns where it ended. A file that became shorter was cut to its newest
-// half; it is shown from where it now begins.
-func copyFrom(path string, offset int64, out io.Writer) (int64, error) {
-	f, err := os.Open(path)
+// copyFrom copies a log from an offset and returns where it ended. A file that became shorter was cut to its newest
+// half; it is shown from where it now begins. Of one that is larger than any log of ours the newest part is shown.
+func copyFrom(home slots.Dir, run string, offset int64, out io.Writer) (int64, error) {
+	f, err := home.OpenLog(run)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -144,6 +143,7 @@ func copyFrom(path string, offset int64, out io.Writer) (int64, error) {
 	if info.Size() < offset {
 		offset = 0
 	}
+	offset = max(offset, info.Size()-2*slots.LogCap)
 	n, err := io.Copy(out, io.NewSectionReader(f, offset, info.Size()-offset))
 	return offset + n, err
 }
