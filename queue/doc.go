@@ -30,5 +30,5 @@
 //
 // An item whose id was printed is there after kill -9 and after a power cut. Every transition is one rename, decided
 // before it is written, so no state is visible that is not meant. A file that cannot be read as an item is set aside in
-// bad/ and stops nothing else. An item of a newer version of the format is neither run nor rewritten.
+// bad/ and stops nothing else. What a newer version of the format wrote is neither run nor rewritten.
 package queue

@@ -166,12 +166,11 @@ func (it *Item) lasts(size int) bool {
 }
 
 // ErrNewer is wrapped by the error for an item of a version this code does not know.
-var ErrNewer = fmt.Errorf("written by a newer kugetsu")
+var ErrNewer = spool.ErrNewer
 
 // decode reads an item back. Its error wraps spool.ErrBad for what is no item and ErrNewer for what is not ours to
 // judge.
 func decode(id string, data []byte) (*Item, error) {
-	// Unmarshal, not a Decoder: a Decoder takes trailing garbage.
 	var it Item
 	var head struct {
 		V int `json:"v"`
@@ -179,8 +178,8 @@ func decode(id string, data []byte) (*Item, error) {
 	if err := json.Unmarshal(data, &head); err == nil && head.V > Version {
 		return nil, fmt.Errorf("%s: version %d: %w", id, head.V, ErrNewer)
 	}
-	if err := json.Unmarshal(data, &it); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", id, spool.ErrBad, err)
+	if err := spool.Decode(data, &it); err != nil {
+		return nil, fmt.Errorf("%s: %w", id, err)
 	}
 	if why := it.malformed(id); why != "" {
 		return nil, fmt.Errorf("%s: %w: %s", id, spool.ErrBad, why)

@@ -348,7 +348,11 @@ func (q *Queue) Drop(e Entry) error {
 
 // SetAside moves what cannot be read as an item to bad/ and reports it once. Under tick.lock.
 func (q *Queue) SetAside(path string, why error) error {
-	base := filepath.Base(path)
+	return q.SetAsideAs(path, filepath.Base(path), why)
+}
+
+// SetAsideAs is SetAside under a name that says what it was.
+func (q *Queue) SetAsideAs(path, base string, why error) error {
 	to := filepath.Join(q.Bad, base)
 	for n := 2; ; n++ {
 		taken, err := spool.Exists(to)

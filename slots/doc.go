@@ -17,5 +17,8 @@
 // the two looks lost, and would be run again. And no error but "would block" means held, no success but the lock itself
 // means free; anything else is unknown, and unknown counts as held.
 //
+// What somebody else put in place of a file or a folder of a run is not followed: a link does not lead out of the state
+// folder what is written or deleted for a run. The folders above may be links, by their user.
+//
 // This package knows runs and sessions, not items: package tick joins the two.
 package slots

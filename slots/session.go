@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
 )
 
@@ -45,23 +46,38 @@ func (d Dir) SessionLock(name string) string { return filepath.Join(d.sessions()
 // Worktree is the path of a session's working directory.
 func (d Dir) Worktree(name string) string { return filepath.Join(d.worktrees(), name) }
 
-// ReadSession reads a session; nil when the issue has none. The error wraps spool.ErrBad for what is no session file.
+// ReadSession reads a session; nil when the issue has none. The error wraps spool.ErrBad for what is no session
+// file, spool.ErrNewer for one that is not ours to judge.
 func (d Dir) ReadSession(name string) (*Session, error) {
 	if !isSession(name) {
 		return nil, fmt.Errorf("%q is not a session", name)
 	}
 	var s Session
-	err := spool.ReadJSON(d.sessionPath(name), &s)
+	err := spool.ReadVersion(d.sessionPath(name), 1, &s)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if s.V != 1 {
-		return nil, fmt.Errorf("%s: %w: version %d", d.sessionPath(name), spool.ErrBad, s.V)
+	if !s.is(name) {
+		return nil, fmt.Errorf("%s: %w: it is that of %q in %q", d.sessionPath(name), spool.ErrBad, s.IssueRef, s.Worktree)
 	}
 	return &s, nil
+}
+
+// is says whether a session is the one of this name. Another's file would lead a run into a worktree whose lock it does
+// not hold. (Its folder may be another: a state folder can be moved.)
+func (s *Session) is(name string) bool {
+	if filepath.Base(s.Worktree) != name {
+		return false
+	}
+	if s.IssueRef == "" {
+		return name == PMSession
+	}
+	host, _, _ := strings.Cut(s.IssueRef, "/")
+	ref, err := issueref.Parse(s.IssueRef, host)
+	return err == nil && ref.Session() == name
 }
 
 // WriteSession replaces a session's file. The caller holds the session's lock.

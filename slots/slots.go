@@ -76,18 +76,19 @@ func slotNumber(name string) int {
 	return n
 }
 
-// ReadIntent reads what a slot is for; nil when it is empty. The error wraps spool.ErrBad for what is no intent.
+// ReadIntent reads what a slot is for; nil when it is empty. The error wraps spool.ErrBad for what is no intent,
+// spool.ErrNewer for one that is not ours to judge.
 func (d Dir) ReadIntent(slot string) (*Intent, error) {
 	var in Intent
-	err := spool.ReadJSON(d.intent(slot), &in)
+	err := spool.ReadVersion(d.intent(slot), 1, &in)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if in.V != 1 || !runName.MatchString(in.RunName()) || !isSession(in.Session) {
-		return nil, fmt.Errorf("%s: %w: version %d, run %q", d.intent(slot), spool.ErrBad, in.V, in.RunName())
+	if !runName.MatchString(in.RunName()) || !isSession(in.Session) {
+		return nil, fmt.Errorf("%s: %w: run %q", d.intent(slot), spool.ErrBad, in.RunName())
 	}
 	return &in, nil
 }
@@ -106,7 +107,5 @@ func (d Dir) WriteIntent(slot string, in Intent) error {
 // Empty removes a slot's intent. The caller holds its lock.
 func (d Dir) Empty(slot string) error { return spool.Remove(d.intent(slot)) }
 
-// SetIntentAside moves an unreadable intent out of the way; its run is found again through its item.
-func (d Dir) SetIntentAside(slot, bad string) error {
-	return spool.Rename(d.intent(slot), filepath.Join(bad, "slot."+slot+".json"))
-}
+// IntentPath is the path of a slot's intent.
+func (d Dir) IntentPath(slot string) string { return d.intent(slot) }

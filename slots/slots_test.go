@@ -37,7 +37,8 @@ func TestWhatIsNoIntentIsBadAndNotEmpty(t *testing.T) {
 	good := `{"v":1,"item":"` + someItem + `","run":1,"session":"pm-agent"}`
 	for _, data := range []string{
 		"", "null", "{", good + good,
-		strings.Replace(good, `"v":1`, `"v":2`, 1),
+		strings.Replace(good, `"v":1`, `"v":0`, 1),
+		strings.Replace(good, `"session"`, "\"\xff\":\"\",\"session\"", 1),
 		strings.Replace(good, `"run":1`, `"run":0`, 1),
 		strings.Replace(good, `"run":1`, `"run":-1`, 1),
 		strings.Replace(good, someItem, "../../"+someItem, 1),
@@ -57,13 +58,44 @@ func TestWhatIsNoIntentIsBadAndNotEmpty(t *testing.T) {
 	if in, err := d.ReadIntent("1"); !errors.Is(err, spool.ErrBad) {
 		t.Errorf("%+v, %v", in, err)
 	}
-	bad := t.TempDir()
-	must(t, d.SetIntentAside("1", bad))
-	if in, err := d.ReadIntent("1"); err != nil || in != nil {
+}
+
+func TestWhatANewerKugetsuWroteIsNotOursToJudge(t *testing.T) {
+	d := newDir(t)
+	newer := []byte(`{"v":2,"session":["pm-agent"],"worktree_path":{}}`)
+	must(t, os.WriteFile(d.intent("1"), newer, 0o600))
+	if in, err := d.ReadIntent("1"); !errors.Is(err, spool.ErrNewer) || errors.Is(err, spool.ErrBad) {
 		t.Errorf("%+v, %v", in, err)
 	}
-	if names, err := spool.List(bad); err != nil || !slices.Equal(names, []string{"slot.1.json"}) {
-		t.Errorf("%v, %v", names, err)
+	must(t, os.WriteFile(d.sessionPath(PMSession), newer, 0o600))
+	if s, err := d.ReadSession(PMSession); !errors.Is(err, spool.ErrNewer) || errors.Is(err, spool.ErrBad) {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestASessionIsReadUnderItsOwnNameAlone(t *testing.T) {
+	const name = "github.com+you+project@7"
+	for _, c := range []struct {
+		ref, worktree, name string
+		good                bool
+	}{
+		{"github.com/you/project#7", "/x/worktrees/" + name, name, true},
+		{"GitHub.com/You/Project#7", "/moved/" + name, name, true},
+		{"", "/x/worktrees/pm-agent", PMSession, true},
+		{"localhost/you/project#7", "/x/localhost+you+project@7", "localhost+you+project@7", true},
+		{"github.com/you/project#8", "/x/worktrees/" + name, name, false},
+		{"github.com/you/project#7", "/x/worktrees/github.com+you+project@8", name, false},
+		{"github.com/you/project#7", "", name, false},
+		{"", "/x/worktrees/" + name, name, false},
+		{"github.com/you/project#7", "/x/worktrees/pm-agent", PMSession, false},
+		{"../../x#7", "/x/worktrees/" + name, name, false},
+	} {
+		d := newDir(t)
+		must(t, d.WriteSession(c.name, &Session{IssueRef: c.ref, Worktree: c.worktree}))
+		s, err := d.ReadSession(c.name)
+		if good := err == nil && s != nil; good != c.good || !good && !errors.Is(err, spool.ErrBad) {
+			t.Errorf("%s of %q in %q: %+v, %v", c.name, c.ref, c.worktree, s, err)
+		}
 	}
 }
 
@@ -87,11 +119,11 @@ func TestASessionIsReadBackAndAStrangeOneIsBad(t *testing.T) {
 	if s, err := d.ReadSession(name); err != nil || s != nil {
 		t.Errorf("%+v, %v", s, err)
 	}
-	must(t, d.WriteSession(name, &Session{Type: "forked", IssueRef: "github.com/you/project#7"}))
+	must(t, d.WriteSession(name, &Session{Type: "forked", IssueRef: "github.com/you/project#7", Worktree: d.Worktree(name)}))
 	if s, err := d.ReadSession(name); err != nil || s == nil || s.IssueRef != "github.com/you/project#7" {
 		t.Errorf("%+v, %v", s, err)
 	}
-	for _, data := range []string{"", "null", "{", `{"v":2}`, `{"v":1}{}`} {
+	for _, data := range []string{"", "null", "{", `{"v":0}`, `{"v":1}{}`} {
 		must(t, os.WriteFile(d.sessionPath(name), []byte(data), 0o600))
 		if s, err := d.ReadSession(name); !errors.Is(err, spool.ErrBad) {
 			t.Errorf("%q: %+v, %v", data, s, err)

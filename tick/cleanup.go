@@ -84,8 +84,11 @@ func (t *Tick) expire() error {
 func (t *Tick) settledBefore(e queue.Entry, limit time.Time) (bool, error) {
 	it, err := t.Queue.Load(e)
 	if err != nil {
-		if errors.Is(err, spool.ErrBad) {
+		switch {
+		case errors.Is(err, spool.ErrBad):
 			return false, t.setAside(e.Path, err)
+		case errors.Is(err, queue.ErrNewer):
+			return false, t.leaveAlone(filepath.Base(e.Path), err)
 		}
 		return false, err
 	}

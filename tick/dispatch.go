@@ -112,6 +112,9 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *ta
 	if err != nil {
 		return err
 	}
+	if err := t.MayStart(it); err != nil {
+		return err
+	}
 	busy := noPlace("another run works on " + it.IssueRef)
 	if k.sessions[session] {
 		return busy

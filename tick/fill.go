@@ -9,7 +9,6 @@ import (
 	"strconv"
 
 	"kugetsu/queue"
-	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
@@ -81,7 +80,12 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, k *taken, repos re
 		}
 		it, err := t.meet(ctx, lane, e, k, report)
 		if err == nil && it != nil && t.waits(it, k) == "" {
-			err = t.start(ctx, lane, e, it, k, repos, report)
+			if err = t.MayStart(it); err == nil {
+				err = t.start(ctx, lane, e, it, k, repos, report)
+			} else if errors.Is(err, spool.ErrNewer) {
+				session, _ := sessionOf(it)
+				err = t.leaveAlone("session."+session+".json", err)
+			}
 		}
 		if errors.Is(err, errNoSlot) { // all are taken after all: nothing to complain about
 			break
@@ -130,7 +134,7 @@ func (t *Tick) meet(ctx context.Context, lane queue.Lane, e queue.Entry, k *take
 	case errors.Is(err, spool.ErrBad):
 		return nil, t.setAside(e.Path, err)
 	case errors.Is(err, queue.ErrNewer): // left alone, told once, and shown by status
-		return nil, t.Queue.Events.PutOnce(event.LeftAlone(filepath.Base(e.Path), err))
+		return nil, t.leaveAlone(filepath.Base(e.Path), err)
 	case err != nil:
 		return nil, err
 	}
@@ -192,6 +196,19 @@ func sessionOf(it *queue.Item) (string, error) {
 		return "", fmt.Errorf("%s: %w: %w", it.ID, spool.ErrBad, err)
 	}
 	return ref.Session(), nil
+}
+
+// MayStart refuses an item whose session was written by a newer kugetsu. Whatever else is wrong with the session, the run
+// says.
+func (t *Tick) MayStart(it *queue.Item) error {
+	session, err := sessionOf(it)
+	if err != nil {
+		return err
+	}
+	if _, err := t.Home.ReadSession(session); errors.Is(err, spool.ErrNewer) {
+		return err
+	}
+	return nil
 }
 
 // waits says why a pending item is not eligible now, or "". Fill and the listings use the same rule.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kugetsu/queue"
+	"kugetsu/queue/spool"
 	"kugetsu/slots"
 )
 
@@ -83,10 +84,12 @@ func (t *Tick) lookSlot(name string, v *View) SlotView {
 	if err != nil {
 		v.problem("slot %s: %v", name, err)
 	}
+	newer := errors.Is(err, spool.ErrNewer)
 	if s.Held, err = slots.Held(t.Home.SlotLock(name)); err != nil {
 		v.problem("slot %s: %v", name, err)
 		s.Held = true
 	}
+	s.Held = s.Held || newer
 	if s.Held {
 		v.taken.hold(name, in)
 	}
@@ -112,8 +115,12 @@ func (t *Tick) lookLane(lane queue.Lane, v *View) error {
 		case err != nil:
 			v.problem("%v", err)
 		case it.State == queue.Pending && !v.taken.items[it.ID]:
+			why := t.waits(it, v.taken)
+			if err := t.MayStart(it); why == "" && err != nil {
+				why = err.Error()
+			}
 			v.Waiting = append(v.Waiting, Waiting{Item: it.ID, IssueRef: it.IssueRef, Lane: lane, Priority: e.Priority,
-				Since: it.PendingSince, Why: t.waits(it, v.taken)})
+				Since: it.PendingSince, Why: why})
 		}
 	}
 	return nil

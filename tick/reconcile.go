@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kugetsu/queue"
+	"kugetsu/queue/event"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
@@ -70,7 +71,7 @@ func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (
 	lock, err := slots.TryLock(t.Home.SlotLock(slot))
 	if errors.Is(err, slots.ErrBusy) {
 		if in, err = t.Home.ReadIntent(slot); err != nil {
-			return nil, true, ignoreBad(err)
+			return nil, true, t.ignoreBad(slot, err)
 		}
 		if lock, err = t.lockAgain(ctx, slot, in); errors.Is(err, slots.ErrBusy) {
 			return in, true, nil
@@ -84,12 +85,20 @@ func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (
 }
 
 // ignoreBad drops the error for an intent that is unreadable while its slot is held: it is set aside when the slot is
-// free.
-func ignoreBad(err error) error {
-	if errors.Is(err, spool.ErrBad) {
+// free. One of a newer kugetsu is told of once: it keeps its slot until that comes.
+func (t *Tick) ignoreBad(slot string, err error) error {
+	switch {
+	case errors.Is(err, spool.ErrBad):
 		return nil
+	case errors.Is(err, spool.ErrNewer):
+		return t.leaveAlone("slot."+slot+".json", err)
 	}
 	return err
+}
+
+// leaveAlone tells, once, of a file of a newer kugetsu.
+func (t *Tick) leaveAlone(name string, err error) error {
+	return t.Queue.Events.PutOnce(event.LeftAlone(name, err))
 }
 
 // orphanLimit bounds the wait for the processes of a dead runner; tick.lock is held meanwhile.
@@ -178,9 +187,9 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 	case errors.Is(err, spool.ErrBad):
 		// Its run is found again through its item, which no slot names now.
 		t.Log.Warn("an unreadable slot file was set aside", "slot", slot, "err", err)
-		return nil, false, t.Home.SetIntentAside(slot, t.Queue.Bad)
+		return nil, false, t.Queue.SetAsideAs(t.Home.IntentPath(slot), "slot."+slot+".json", err)
 	case err != nil:
-		return nil, true, err
+		return nil, true, t.ignoreBad(slot, err)
 	case in == nil:
 		return nil, false, nil
 	}

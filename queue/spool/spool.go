@@ -25,6 +25,7 @@ import (
 	"slices"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/natefinch/atomic"
 	"golang.org/x/sys/unix"
@@ -39,6 +40,10 @@ const MaxFile = 1 << 20
 // ErrBad is wrapped by the error of Read for what is there but is not a file we would have written: a FIFO, a
 // symbolic link, a folder, something too large. The caller may set such a thing aside.
 var ErrBad = errors.New("not a state file")
+
+// ErrNewer is wrapped by the error for a file of a version that this code does not know: it is not ours to judge, and
+// neither set aside nor written.
+var ErrNewer = errors.New("written by a newer kugetsu")
 
 // Error is a failed operation on the state folder. It asks for exit code 75: the disk may have room again later.
 type Error struct {
@@ -109,10 +114,39 @@ func ReadJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
+	return wrap("read", path, Decode(data, v))
+}
+
+// Decode reads the JSON of a state file into v. The error wraps ErrBad for what is none, also for what is not UTF-8: the
+// bytes would be replaced in silence.
+func Decode(data []byte, v any) error {
+	if !utf8.Valid(data) {
+		return fmt.Errorf("%w: not UTF-8", ErrBad)
+	}
 	if err := json.Unmarshal(data, v); err != nil { // not a Decoder: that takes trailing garbage
-		return wrap("read", path, fmt.Errorf("%w: %w", ErrBad, err))
+		return fmt.Errorf("%w: %w", ErrBad, err)
 	}
 	return nil
+}
+
+// ReadVersion is ReadJSON for a file that says its version. The error wraps ErrNewer for a higher one, whatever else is in
+// the file, and ErrBad for any other that is not this.
+func ReadVersion(path string, version int, v any) error {
+	var head struct {
+		V int `json:"v"`
+	}
+	data, err := Read(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, &head); err == nil && head.V > version {
+		return wrap("read", path, fmt.Errorf("version %d: %w", head.V, ErrNewer))
+	}
+	err = Decode(data, v)
+	if err == nil && head.V != version {
+		err = fmt.Errorf("%w: version %d", ErrBad, head.V)
+	}
+	return wrap("read", path, err)
 }
 
 // Write replaces the file or makes it, durably: after it returned nil the new content survives a power cut. After an

@@ -186,7 +186,11 @@ func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (li
 		case queue.Notified:
 			live, running = live+1, running+1
 		case queue.Pending:
-			live++
+			if a.Tick.MayStart(it) != nil { // its session is a newer kugetsu's
+				newer++
+			} else {
+				live++
+			}
 		case queue.Errored:
 			*failed++
 		}
