@@ -45,7 +45,7 @@ func (t *Tick) deliver(ctx context.Context) error {
 	defer lock.Close()
 	ctx, cancel := context.WithTimeout(ctx, deliverLimit)
 	defer cancel()
-	events, err := t.Queue.Events.Undelivered(t.Queue.Bad)
+	events, err := t.Queue.Events.Undelivered(t.Queue.SetAsideAs)
 	if err != nil {
 		return err
 	}

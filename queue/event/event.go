@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -69,16 +70,19 @@ func LeftAlone(file string, why error) Event {
 	return Event{Name: string(FileBad) + "." + safeName(file), Type: FileBad, Text: fmt.Sprintf("%s was left alone: %v", file, why)}
 }
 
-// safeName makes a file name of any file name: it may hold what a stranger wrote.
+// safeName makes a file name of any file name: it may hold what a stranger wrote. Different ones stay different.
 func safeName(s string) string {
-	s = strings.Map(func(r rune) rune {
+	safe := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
 			return r
 		}
 		return '_'
 	}, s)
-	return s[:min(len(s), 100)]
+	if safe == s && len(s) <= 100 {
+		return s
+	}
+	return fmt.Sprintf("%s.%08x", safe[:min(len(safe), 91)], crc32.ChecksumIEEE([]byte(s)))
 }
 
 // Put makes an event durable. What is owed to NOTIFY_COMMAND is written before what the user sees, so that no crash
@@ -139,7 +143,7 @@ func (b *Box) List() (events []Event, bad int, err error) {
 
 func readEvent(path string) (Event, error) {
 	var ev Event
-	if err := spool.ReadJSON(path, &ev); err != nil {
+	if err := spool.ReadVersion(path, 1, &ev); err != nil {
 		return Event{}, err
 	}
 	if ev.Name+".json" != filepath.Base(path) {
@@ -180,9 +184,10 @@ func sortByTime(events []Event) {
 	})
 }
 
-// Undelivered returns the events that NOTIFY_COMMAND has not taken: the oldest first, those it refused behind them. A file that is no event is set aside in
-// the folder bad, so that it cannot stand in the way of the others for ever.
-func (b *Box) Undelivered(bad string) ([]Event, error) {
+// Undelivered returns the events that NOTIFY_COMMAND has not taken: the oldest first, those it refused behind them. A
+// file that is no event is set aside, under a name that says what it was, so that it cannot stand in the way of the
+// others for ever.
+func (b *Box) Undelivered(setAside func(path, name string, why error) error) ([]Event, error) {
 	names, err := spool.List(b.Owed)
 	if err != nil {
 		return nil, err
@@ -200,10 +205,10 @@ func (b *Box) Undelivered(bad string) ([]Event, error) {
 		ev, err := readEvent(path)
 		switch {
 		case errors.Is(err, spool.ErrBad):
-			if err := spool.Rename(path, filepath.Join(bad, "event."+safeName(name))); err != nil {
+			if err := setAside(path, "event."+safeName(name), err); err != nil {
 				return nil, err
 			}
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, spool.ErrNewer):
 		case err != nil:
 			return nil, err
 		default:

@@ -66,7 +66,7 @@ func (b *box) listed() []string {
 
 func (b *box) owed() []string {
 	b.t.Helper()
-	events, err := b.Undelivered(b.t.TempDir())
+	events, err := b.Undelivered(nil)
 	must(b.t, err)
 	return names(events)
 }
@@ -130,7 +130,7 @@ func TestAnEventThatWasToldIsNotToldOnceMore(t *testing.T) {
 	b := newBox(t)
 	ev := Event{Name: "x", Type: TaskStarted}
 	must(t, b.PutOnce(ev))
-	events, err := b.Undelivered(t.TempDir())
+	events, err := b.Undelivered(nil)
 	must(t, err)
 	must(t, b.Delivered(events[0]))
 	must(t, b.PutOnce(ev))
@@ -167,7 +167,7 @@ func TestWhatWasRefusedIsToldAfterTheOthers(t *testing.T) {
 		b.now = b.now.Add(time.Second)
 	}
 	b.want("owed", b.owed(), "a", "b", "c")
-	events, err := b.Undelivered(t.TempDir())
+	events, err := b.Undelivered(nil)
 	must(t, err)
 	must(t, b.Postpone(events[0]))
 	b.want("owed", b.owed(), "b", "c", "a")
@@ -184,15 +184,22 @@ func TestAFileThatIsNoEventIsSetAsideAndHoldsUpNone(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(b.Owed, "junk.json"), []byte("{"), 0o600))
 	must(t, os.Symlink("/dev/zero", filepath.Join(b.Owed, "\x1b zeros.json")))
 	must(t, os.WriteFile(filepath.Join(b.Owed, "deliver.lock"), nil, 0o600))
+	newer := filepath.Join(b.Owed, "newer.json")
+	must(t, os.WriteFile(newer, []byte(`{"v":99,"name":["newer"]}`), 0o600))
 	bad := t.TempDir()
 	for range 2 {
-		events, err := b.Undelivered(bad)
+		events, err := b.Undelivered(func(path, name string, why error) error {
+			return spool.Rename(path, filepath.Join(bad, name))
+		})
 		must(t, err)
 		b.want("owed", names(events), "good")
 	}
 	aside, err := spool.List(bad)
 	must(t, err)
-	b.want("set aside", aside, "event.__zeros.json", "event.junk.json")
+	b.want("set aside", aside, "event.__zeros.json.5dd36f42", "event.junk.json")
+	if there, err := spool.Exists(newer); err != nil || !there {
+		t.Errorf("an event of a newer kugetsu was not left alone: %v", err)
+	}
 }
 
 func TestEventsExpireTheUnseenOnesLast(t *testing.T) {
