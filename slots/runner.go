@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
@@ -293,20 +295,19 @@ func (d Dir) startTick() error {
 	if err != nil {
 		return fmt.Errorf("tick: %w", err)
 	}
-	out, err := d.openTickLog()
-	if err != nil {
-		return err
-	}
-	defer out.Close()
 	cmd := exec.Command(self, "tick", "--wait")
 	cmd.Dir = string(d)
 	cmd.Env = without(os.Environ(), proc.Mark)
-	cmd.Stdout, cmd.Stderr = out, out
+	out, logErr := d.openTickLog()
+	if logErr == nil { // else nobody reads what it says, but the slot is refilled all the same
+		defer out.Close()
+		cmd.Stdout, cmd.Stderr = out, out
+	}
 	cmd.SysProcAttr = proc.Detach()
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("tick: %w", err)
+		return errors.Join(fmt.Errorf("tick: %w", err), logErr)
 	}
-	return cmd.Process.Release()
+	return errors.Join(logErr, cmd.Process.Release())
 }
 
 // tickLogCap is how large tick.log may grow before it is begun anew; one older one is kept.
@@ -319,7 +320,7 @@ func (d Dir) openTickLog() (*os.File, error) {
 			return nil, err
 		}
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, &spool.Error{Op: "open", Path: path, Err: err}
 	}
