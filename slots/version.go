@@ -72,7 +72,10 @@ func (d Dir) major(ctx context.Context, r *Runner, p agent.Preset, env []string)
 	if err != nil {
 		return 0, err
 	}
-	return now.Major, spool.Write(file, data)
+	if err := spool.Write(file, data); err != nil {
+		r.log.say("%v", err) // the next run asks again
+	}
+	return now.Major, nil
 }
 
 func (k knownAgent) same(o knownAgent) bool {
