@@ -228,6 +228,12 @@ var commitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 // look is the hot path: one git process says whether a worktree of this repository stands at the path. It is an
 // error if one of another repository does, since it would be in the way for ever.
 func (g *Git) look(ctx context.Context, s Spec) (view, error) {
+	if info, err := os.Lstat(s.Path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		// It may lead to the worktree of another session, whose lock we do not hold.
+		return view{}, refuse("prepare", "%s is a symbolic link, not a worktree", s.Path)
+	} else if err != nil && !absent(err) {
+		return view{}, &Error{Op: "prepare", Err: err}
+	}
 	switch _, err := os.Lstat(filepath.Join(s.Path, ".git")); {
 	case absent(err):
 		return view{}, nil // clear finds out what is there instead

@@ -30,11 +30,15 @@ func TestAForeignFolderAtThePathIsRefusedAndKept(t *testing.T) {
 			_ = os.Remove(s.Path + "/dir/x")
 			_ = os.Symlink(outside, s.Path+"/a.txt")
 		},
-		"a repository of its own":       func() { w.git("", "init", "-q", s.Path) },
-		"a clone of the same":           func() { w.git("", "clone", "-q", w.remote, s.Path) },
-		"a repository inside":           func() { w.git("", "init", "-q", s.Path+"/sub") },
-		"a worktree of another":         func() { w.git("author", "worktree", "add", "-q", "--detach", s.Path) },
-		"a link to a folder":            func() { _ = os.Symlink(outside, s.Path) },
+		"a repository of its own": func() { w.git("", "init", "-q", s.Path) },
+		"a clone of the same":     func() { w.git("", "clone", "-q", w.remote, s.Path) },
+		"a repository inside":     func() { w.git("", "init", "-q", s.Path+"/sub") },
+		"a worktree of another":   func() { w.git("author", "worktree", "add", "-q", "--detach", s.Path) },
+		"a link to a folder":      func() { _ = os.Symlink(outside, s.Path) },
+		"a link to another worktree": func() {
+			w.prepare(w.fromRemote(8))
+			_ = os.Symlink(w.fromRemote(8).Path, s.Path)
+		},
 		"a file":                        func() { w.write(s.Path, "x") },
 		"a .git that leads nowhere":     func() { w.write(s.Path+"/.git", "gitdir: /nonexistent\n"); w.write(s.Path+"/x", "x") },
 		"a worktree without its .git":   func() { w.prepare(s); _ = os.Remove(s.Path + "/.git") },
