@@ -143,7 +143,7 @@ func copyFrom(home slots.Dir, run string, offset int64, out io.Writer) (int64, e
 	if info.Size() < offset {
 		offset = 0
 	}
-	offset = max(offset, info.Size()-2*slots.LogCap)
+	offset = max(offset, info.Size()-slots.LogCap-slots.LogCap/4)
 	n, err := io.Copy(out, io.NewSectionReader(f, offset, info.Size()-offset))
 	return offset + n, err
 }

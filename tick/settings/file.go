@@ -61,6 +61,9 @@ var removed = map[string]string{
 // maxConfig bounds the config file, in bytes: more is some other file by mistake.
 const maxConfig = 1 << 20
 
+// maxProblems bounds the lines of the config file that are told of, each.
+const maxProblems = 10
+
 // Open reads the config file of the state folder, where there is one and it may be believed. It never fails: Err tells.
 func Open(home string, believed bool) *Source {
 	s := &Source{path: filepath.Join(home, "config"), file: map[string]string{}}
@@ -95,6 +98,10 @@ func Open(home string, believed bool) *Source {
 		return s
 	}
 	for n, line := range strings.Split(string(data), "\n") {
+		if len(s.problems) == maxProblems {
+			s.problem("line %d and what follows was not read", n+1)
+			break
+		}
 		s.line(n+1, line)
 	}
 	return s
