@@ -107,7 +107,9 @@ func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error)
 	if err := r.removeKilled(); err != nil {
 		return nil, false, err
 	}
-	switch _, err := os.Lstat(r.common); {
+	switch info, err := os.Lstat(r.common); {
+	case err == nil && !info.IsDir(): // a link would have us write into somebody else's
+		return nil, false, refuse("prepare", "%s is not a folder", r.common)
 	case err == nil:
 		return r, false, cmp.Or(r.writeOrigin(), r.completeRecords())
 	case !errors.Is(err, fs.ErrNotExist): // "could not look" is never "is not there"
