@@ -168,7 +168,21 @@ func (s *stranger) shows() [][]string {
 // look runs all of them: run says what must hold of each.
 func (s *stranger) look() {
 	s.t.Helper()
-	for _, args := range s.shows() {
+	s.lookAt(s.shows())
+}
+
+// some is a few of them, others for every n.
+func (s *stranger) some(n int) [][]string {
+	list := s.shows()
+	if *full {
+		return list
+	}
+	return [][]string{list[n%len(list)], list[(n+3)%len(list)], list[(n+7)%len(list)]}
+}
+
+func (s *stranger) lookAt(commands [][]string) {
+	s.t.Helper()
+	for _, args := range commands {
 		if r := s.run(args...); !slices.Contains([]int{0, 1, 75, 78}, r.code) {
 			s.t.Errorf("%v: exit code %d: %s", args, r.code, r.err)
 		} else {
@@ -361,7 +375,11 @@ func TestHostileItems(t *testing.T) {
 			s.keep()
 			s.look()
 			first := s.tick(75)
-			s.rest(0)
+			if lane == queue.PM { // it has one place, and what is behind the item in it is met when that is free again
+				s.rest(0, 75)
+			} else {
+				s.rest(0)
+			}
 			if !strings.Contains(first.err, "set aside ") {
 				t.Errorf("the first pass does not say that it set something aside: %s", first.err)
 			}
@@ -534,7 +552,7 @@ func TestHostileSessions(t *testing.T) {
 		}
 		for _, id := range bad {
 			_, it, err := load(s.world, id)
-			if err != nil || it.State != queue.Errored || !strings.Contains(*it.Error, "start_failed: ") {
+			if err != nil || it.State != queue.Errored || !strings.Contains(*it.Error, "not a state file: ") {
 				t.Errorf("%+v %v", it, err)
 			}
 		}
@@ -739,7 +757,7 @@ func TestHostileSettings(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.item(1)
-			for _, k := range kinds {
+			for n, k := range kinds {
 				s.must(os.RemoveAll(path))
 				good := strings.ReplaceAll(place.good, "%s", filepath.Join(s.dir, "repo"))
 				k.make(s, path, []byte(good), []byte(good))
@@ -748,7 +766,7 @@ func TestHostileSettings(t *testing.T) {
 				if k.node && k.name != "a FIFO" && place.file != "paused" && place.file != "config" && r.code == 0 {
 					t.Errorf("%s: nothing is said about it", k.name)
 				}
-				s.look()
+				s.lookAt(s.some(n))
 				if place.file != "tick.lock" || !k.good { // whose time is that of the last pass, under any name
 					s.untouched()
 				}
@@ -967,12 +985,7 @@ func TestHostileFolders(t *testing.T) {
 				if r := s.tick(0, 1, 75); r.code == 0 && n < needed {
 					t.Errorf("%s instead of %s: nothing is said about it", k.name, folder)
 				}
-				shows := s.shows()
-				for _, args := range [][]string{shows[(n+m)%len(shows)], shows[(n+m+1)%len(shows)]} {
-					if r := s.run(args...); !slices.Contains([]int{0, 1, 75}, r.code) {
-						t.Errorf("%s instead of %s: %v: exit code %d: %s", k.name, folder, args, r.code, r.err)
-					}
-				}
+				s.lookAt(s.some(n + m))
 				s.untouched()
 				s.must(os.RemoveAll(s.at(folder)))
 				s.must(os.Rename(s.at("away"), s.at(folder)))
