@@ -353,6 +353,7 @@ func goodItem(t testing.TB, id, ref string, state queue.State) []byte {
 // TestHostileItems: whatever lies in a folder of items, the good ones run, the bad ones are set aside and told of once,
 // and nothing that a link leads to is touched.
 func TestHostileItems(t *testing.T) {
+	t.Parallel()
 	for _, lane := range []queue.Lane{queue.Dev, queue.PM} {
 		name, ref := "queue/items", "github.com/you/project#%d"
 		if lane == queue.PM {
@@ -394,6 +395,7 @@ func TestHostileItems(t *testing.T) {
 
 // TestHostileSettledItems: what is old in finished/ is read to be deleted.
 func TestHostileSettledItems(t *testing.T) {
+	t.Parallel()
 	try(t, hostile, "in queue/finished", len(kinds), func(t *testing.T) {
 		s := newStranger(t)
 		done := func(id string) []byte {
@@ -428,6 +430,7 @@ func TestHostileSettledItems(t *testing.T) {
 // TestHostileIntents: a slot file that cannot be read is set aside and its slot is used; one of a newer kugetsu keeps
 // its slot.
 func TestHostileIntents(t *testing.T) {
+	t.Parallel()
 	try(t, hostile, "in slots, instead of k.json", len(kinds), func(t *testing.T) {
 		s := newStranger(t)
 		var newer string
@@ -466,6 +469,7 @@ func TestHostileIntents(t *testing.T) {
 
 // TestHostileLocks: a lock that cannot be taken is told of at every pass, and what it guards counts as taken.
 func TestHostileLocks(t *testing.T) {
+	t.Parallel()
 	closed := func(k kind) bool { return k.node && k.name != "a FIFO" }
 	try(t, hostile, "in slots, instead of k.lock", len(kinds), func(t *testing.T) {
 		s := newStranger(t)
@@ -519,6 +523,7 @@ func TestHostileLocks(t *testing.T) {
 
 // TestHostileSessions: an issue whose session cannot be read does not run; the others do.
 func TestHostileSessions(t *testing.T) {
+	t.Parallel()
 	try(t, hostile, "in sessions, instead of a session", len(kinds), func(t *testing.T) {
 		s := newStranger(t, "MAX_ATTEMPTS=1")
 		var bad []string
@@ -574,6 +579,7 @@ func TestHostileSessions(t *testing.T) {
 
 // TestHostileRuns: what stands in a run's folder, or where it should be, is not believed further than its rule says.
 func TestHostileRuns(t *testing.T) {
+	t.Parallel()
 	for _, named := range []bool{true, false} {
 		where := "in runs, instead of a run's folder"
 		if !named {
@@ -700,6 +706,7 @@ func TestHostileRuns(t *testing.T) {
 
 // TestHostileEvents: what is no event is counted, and stands in the way of no delivery.
 func TestHostileEvents(t *testing.T) {
+	t.Parallel()
 	for _, dir := range []string{"new", "seen", "owed"} {
 		try(t, hostile, "in notifications/"+dir, len(kinds), func(t *testing.T) {
 			s := newStranger(t, "NOTIFY_COMMAND=sh -c 'cat >>$HOME/delivered'")
@@ -740,6 +747,7 @@ func TestHostileEvents(t *testing.T) {
 
 // TestHostileSettings: what the user wrote and cannot be read stops what depends on it, with one line, and hangs nothing.
 func TestHostileSettings(t *testing.T) {
+	t.Parallel()
 	for _, place := range []struct {
 		name, file, good string
 		codes            []int // of a tick over what is bad
@@ -818,6 +826,7 @@ func (s *stranger) awaitFiled() {
 
 // TestHostileTickLog: the tick that a runner starts settles its run, whatever stands where it would say so.
 func TestHostileTickLog(t *testing.T) {
+	t.Parallel()
 	try(t, hostile, "instead of tick.log", len(kinds), func(t *testing.T) {
 		s := newStranger(t)
 		for n, k := range kinds {
@@ -851,6 +860,7 @@ esac
 
 // TestHostileInputsOfARun: what a run needs and cannot read ends that run with a reason, and hangs nothing.
 func TestHostileInputsOfARun(t *testing.T) {
+	t.Parallel()
 	for _, place := range []struct {
 		file, agent, good string
 		optional          bool // a run can do without it
@@ -924,6 +934,7 @@ func TestHostileInputsOfARun(t *testing.T) {
 
 // TestHostileWorktrees: a run never works in what somebody put in place of its worktree.
 func TestHostileWorktrees(t *testing.T) {
+	t.Parallel()
 	nodes := slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return !k.node || k.name == "a folder" })
 	try(t, hostile, "instead of a worktree", len(nodes)+2, func(t *testing.T) {
 		s := newStranger(t, "MAX_ATTEMPTS=1")
@@ -968,6 +979,7 @@ func TestHostileWorktrees(t *testing.T) {
 
 // TestHostileFolders: a folder that is none is one error, and all is well when it is one again.
 func TestHostileFolders(t *testing.T) {
+	t.Parallel()
 	// Every pass needs the first of these.
 	folders := []string{"queue/items", "queue/pm", "queue/finished", "slots", "queue/bad", "runs", "sessions", "notifications/new",
 		"notifications/seen", "notifications/owed"}
@@ -998,6 +1010,7 @@ func TestHostileFolders(t *testing.T) {
 
 // TestHostileConfigOfManyBadLines: every line of a file that is something else is wrong, and that is one line and no work.
 func TestHostileConfigOfManyBadLines(t *testing.T) {
+	t.Parallel()
 	try(t, hostile, "a config of 300000 bad lines", 1, func(t *testing.T) {
 		s := newStranger(t)
 		s.must(os.WriteFile(s.at("config"), []byte(strings.Repeat("x\n", 300000)), 0o600))
@@ -1009,6 +1022,7 @@ func TestHostileConfigOfManyBadLines(t *testing.T) {
 
 // TestHostilePermissions: what cannot be read is left alone and told of at every pass; the good items run.
 func TestHostilePermissions(t *testing.T) {
+	t.Parallel()
 	places := map[string]string{"items": "00-" + oldID(1) + ".json", "pm": "00-" + oldID(2) + ".json", "finished": "00-" + oldID(3) + ".json"}
 	try(t, hostile, "files that may not be read", len(places)+1, func(t *testing.T) {
 		s := newStranger(t)

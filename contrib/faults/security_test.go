@@ -52,6 +52,7 @@ const evil = "evil\x1b[2J\x1b]0;owned\a\u009b31m\u202egnp.exe\u2066\u200b\ufeff\
 
 // TestNothingPrintedControlsATerminal: whoever wrote it, no command prints it raw.
 func TestNothingPrintedControlsATerminal(t *testing.T) {
+	t.Parallel()
 	places := []struct {
 		name string
 		put  func(s *stranger)
@@ -177,6 +178,7 @@ func (s *stranger) runsLive() []string {
 
 // TestNoLinkLeadsAWriteOutOfTheStateFolder: what a link in the state folder leads to is neither written nor deleted.
 func TestNoLinkLeadsAWriteOutOfTheStateFolder(t *testing.T) {
+	t.Parallel()
 	try(t, security, "an agent replaces its own run's folder by a link", 1, func(t *testing.T) {
 		s := newStranger(t)
 		s.must(os.WriteFile(filepath.Join(s.outside, "folder", "exit"), nil, 0o600))
@@ -229,6 +231,7 @@ esac
 
 // TestNothingAStrangerNamesIsRunByGit: no reference, URL, branch or repository has git start a program.
 func TestNothingAStrangerNamesIsRunByGit(t *testing.T) {
+	t.Parallel()
 	// Git splits no words for a shell in all of these, so each way has its own.
 	touches := func(canary string) []string {
 		return []string{"--upload-pack=touch " + canary, "-utouch " + canary, "-u" + canary, "ext::sh -c touch% " + canary, "ext::touch " + canary,
@@ -363,6 +366,7 @@ func TestNothingAStrangerNamesIsRunByGit(t *testing.T) {
 
 // TestSecretsStayInTheirFiles: a token of an env file reaches git, hook and agent, and nothing else.
 func TestSecretsStayInTheirFiles(t *testing.T) {
+	t.Parallel()
 	secrets := map[string]string{"default.env": "xyzzy-default-4711", "dev.env": "xyzzy-dev-4712"}
 	for _, local := range []bool{true, false} {
 		name := "tokens of the env files, with a clone"
