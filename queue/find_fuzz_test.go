@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unicode"
+
+	"kugetsu/queue/spool"
 )
 
 // FuzzFind: whatever is given for an id or a part of one, or as the name of an item's file, what is found is an item that
@@ -21,6 +23,15 @@ func FuzzFind(f *testing.F) {
 		}
 		ids = append(ids, it.ID)
 	}
+	// A file of the same name lies where only a path leads.
+	outside := filepath.Join(filepath.Dir(q.Items), "outside")
+	if err := spool.MakeDirs(outside); err != nil {
+		f.Fatal(err)
+	}
+	if err := spool.Publish(filepath.Join(outside, "50-"+ids[0]+".json"), nil); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(ids[0], "../outside/50-"+ids[0]+".json")
 	for _, word := range []string{ids[0], ids[1][20:], "q_", "Q_0", "", ".", "..", "/", "../items", "-x", "*", "\x1b[2J", "50-" + ids[0] + ".json"} {
 		f.Add(word, "50-"+ids[0]+".json")
 		f.Add(ids[0], word)
