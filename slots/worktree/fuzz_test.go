@@ -32,7 +32,7 @@ func FuzzBranch(f *testing.F) {
 // FuzzURL: a URL that git is given is no option, names no program, and is one line.
 func FuzzURL(f *testing.F) {
 	for _, url := range []string{"https://github.com/you/project.git", "git@github.com:you/project", "ssh://-oProxyCommand=x/y", "--upload-pack=x", "-u",
-		"ext::sh -c x", "EXT::x", "fd::17", "a+b::c", "::x", "/srv/repo", "http://[::1]/x", "", "a\nb", "\x1b"} {
+		"ext::sh -c x", "EXT::x", "fd::17", "a+b::c", "+0::x", "::x", "/srv/repo", "http://[::1]/x", "", "a\nb", "\x1b"} {
 		f.Add(url)
 	}
 	f.Fuzz(func(t *testing.T, url string) {
@@ -44,7 +44,8 @@ func FuzzURL(f *testing.F) {
 			return
 		}
 		helper, _, found := strings.Cut(url, "::")
-		named := found && helper != "" && strings.Trim(helper, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-") == ""
+		// To git, a name begins with a letter or a digit.
+		named := found && strings.TrimLeft(helper, "+.-") == helper && helper != "" && strings.Trim(helper, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-") == ""
 		if url == "" || strings.HasPrefix(url, "-") || named || strings.ContainsAny(url, "\n\x00\x1b") {
 			t.Errorf("%q is a url", url)
 		}
