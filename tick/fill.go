@@ -174,6 +174,18 @@ func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item,
 		return err
 	}
 	defer lock.Close()
+	// What was read before it was locked may be over: a second pass, where tick.lock was deleted, settled that run.
+	read := it.Runs
+	it, err = t.Queue.Load(e)
+	if queue.IsAbsent(err) {
+		return nil
+	}
+	if err != nil {
+		return err // the next pass meets it as it is now
+	}
+	if it.State != queue.Notified || it.Runs != read {
+		return nil
+	}
 	if err := t.endMarked(ctx, slots.RunName(it.ID, it.Runs)); err != nil {
 		return err
 	}
