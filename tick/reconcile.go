@@ -284,7 +284,8 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 	case slots.Started:
 		r.Outcome, r.StartedAt = queue.Lost, it.NotifiedAt
 		r.Summary = "its runner was killed"
-		if r.Rebooted = boot != "" && boot != slots.BootID(); r.Rebooted {
+		now := slots.BootID() // "" when it cannot be read: not known is not another one
+		if r.Rebooted = boot != "" && now != "" && boot != now; r.Rebooted {
 			r.Summary = "the machine was restarted"
 		}
 	default:
