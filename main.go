@@ -123,7 +123,8 @@ func execute(args []string) error {
 	app := &command.App{
 		Ctx: ctx, Home: slots.Dir(home), Settings: &g.Settings, Config: source.Err(&g.Settings),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()),
-		Now: time.Now, Log: logger(g.Verbose, kctx.Command() == "tick" && !g.Tick.Drain), Version: version(),
+		// UTC: files and --json hold no time zone but Z, whatever TZ is.
+		Now: func() time.Time { return time.Now().UTC() }, Log: logger(g.Verbose, kctx.Command() == "tick" && !g.Tick.Drain), Version: version(),
 	}
 	if kctx.Command() != "version" {
 		if homeErr != nil {

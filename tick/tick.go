@@ -140,7 +140,7 @@ func LastPass(home slots.Dir) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return info.ModTime(), nil
+	return info.ModTime().UTC(), nil
 }
 
 // policy is how failures are retried.

@@ -207,7 +207,7 @@ func (c *Tick) tell(a *App, it *queue.Item, before queue.State) {
 			what = "retry"
 		}
 	}
-	fmt.Fprintf(a.Stderr, "%s  %-9s  %s  %s\n", a.Now().Format("15:04:05"), what, clean(issueOrPM(it.IssueRef)), clean(text))
+	fmt.Fprintf(a.Stderr, "%s  %-9s  %s  %s\n", a.Now().Local().Format("15:04:05"), what, clean(issueOrPM(it.IssueRef)), clean(text))
 }
 
 // lastLine is where an agent says how it went.
