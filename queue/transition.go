@@ -63,7 +63,7 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 	case Denied, Timeout, Cancelled:
 		it.finish(Errored, reason(r), now)
 	case Void:
-		it.again(now, Backoff(p.RetryDelay, it.voids()))
+		it.again(r.EndedAt, Backoff(p.RetryDelay, it.voids()))
 	default: // failed, start_failed, lost
 		switch {
 		case r.Permanent:
@@ -71,9 +71,9 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 		case it.Attempts >= p.MaxAttempts:
 			it.finish(Errored, fmt.Sprintf("%s (attempt %d of %d)", reason(r), it.Attempts, p.MaxAttempts), now)
 		case charged:
-			it.again(now, Backoff(p.RetryDelay, it.Attempts))
+			it.again(r.EndedAt, Backoff(p.RetryDelay, it.Attempts))
 		default:
-			it.again(now, 0)
+			it.again(r.EndedAt, 0)
 		}
 	}
 }
@@ -110,10 +110,12 @@ func (it *Item) finish(s State, why string, now time.Time) {
 	}
 }
 
-func (it *Item) again(now time.Time, delay time.Duration) {
+// again counts the wait from the end of the run, which the history keeps: so Ready knows how long it is, also where the
+// clock was wrong when the run was settled.
+func (it *Item) again(ended time.Time, delay time.Duration) {
 	it.State, it.NotifiedAt, it.NotBefore = Pending, nil, nil
 	if delay > 0 {
-		t := now.Add(delay)
+		t := ended.Add(delay)
 		it.NotBefore = &t
 	}
 }

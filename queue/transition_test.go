@@ -120,7 +120,7 @@ func TestRunsThatStartNoAgentWaitLongerEachTimeAndAreNeverCharged(t *testing.T) 
 	it := &Item{State: Pending}
 	for n, want := range []time.Duration{1, 2, 4, 8, 16, 16, 16} {
 		it.notify(n+1, 7, noon)
-		it.settle(Result{Run: Run{Run: n + 1, Outcome: Void}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
+		it.settle(Result{Run: Run{Run: n + 1, Outcome: Void, EndedAt: noon}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
 		if got := it.NotBefore.Sub(noon); it.State != Pending || it.Attempts != 0 || got != want*time.Minute {
 			t.Errorf("after %d: %s, %d attempts, waits %s, not %s", n+1, it.State, it.Attempts, got, want*time.Minute)
 		}
@@ -128,7 +128,7 @@ func TestRunsThatStartNoAgentWaitLongerEachTimeAndAreNeverCharged(t *testing.T) 
 	it.notify(8, 7, noon)
 	it.settle(Result{Run: Run{Run: 8, Outcome: Failed}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
 	it.notify(9, 7, noon)
-	it.settle(Result{Run: Run{Run: 9, Outcome: Void}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
+	it.settle(Result{Run: Run{Run: 9, Outcome: Void, EndedAt: noon}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
 	if got := it.NotBefore.Sub(noon); got != time.Minute {
 		t.Errorf("after an agent that did start it waits %s", got)
 	}
@@ -176,6 +176,21 @@ func TestReadyWaitsUnlessTheClockWasSetBack(t *testing.T) {
 	} {
 		if got := c.it.Ready(noon); got != c.want {
 			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+}
+
+func TestAWaitIsCountedFromTheEndOfTheRun(t *testing.T) {
+	for _, outcome := range []Outcome{Failed, Lost, StartFailed, Void} {
+		it := Item{State: Notified, Runs: 1}
+		// The clock was a year ahead when the run was settled, and was put right after that.
+		r := Result{Run: Run{Run: 1, Outcome: outcome, EndedAt: noon}}
+		it.settle(r, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon.AddDate(1, 0, 0))
+		if it.Ready(noon.Add(59 * time.Second)) {
+			t.Errorf("%s: it does not wait", outcome)
+		}
+		if !it.Ready(noon.Add(time.Minute)) {
+			t.Errorf("%s: it waits until %s", outcome, it.NotBefore)
 		}
 	}
 }
