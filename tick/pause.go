@@ -15,6 +15,7 @@ import (
 // Pause is the file paused: while it is there nothing is started. What runs goes on.
 type Pause struct {
 	Until  *time.Time `json:"until"` // nil: until resume
+	Since  *time.Time `json:"since"` // of one that has an end: when it was asked for
 	Reason string     `json:"reason"`
 }
 
@@ -43,10 +44,17 @@ func ReadPause(home slots.Dir, now time.Time) (*Pause, error) {
 	case err != nil:
 		return nil, err
 	}
-	if p.Until != nil && !now.Before(*p.Until) {
+	if p.Until != nil && (!now.Before(*p.Until) || p.early(now)) {
 		return nil, nil
 	}
 	return p, nil
+}
+
+// early says whether the clock was set back to before the pause by more than the pause is long: its end would come, but
+// who asked for an hour does not mean a year. A clock that was set back by less makes it longer, at most by its own
+// length.
+func (p *Pause) early(now time.Time) bool {
+	return p.Since != nil && p.Since.Sub(now) > p.Until.Sub(*p.Since)
 }
 
 // WritePause holds the fill.

@@ -25,8 +25,9 @@ func (c *Pause) Run(a *App) error {
 	}
 	p := tick.Pause{Reason: strings.Join(c.Reason, " ")}
 	if c.For > 0 {
-		until := a.Now().Add(c.For).UTC()
-		p.Until = &until
+		since := a.Now()
+		until := since.Add(c.For)
+		p.Since, p.Until = &since, &until
 	}
 	return tick.WritePause(a.Home, p)
 }
