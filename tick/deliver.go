@@ -58,12 +58,13 @@ func (t *Tick) deliver(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break // the rest is the next pass's
 		}
-		if t.Now().Sub(ev.At) > t.Settings.CleanupAge() {
-			t.Log.Warn("an event could not be delivered in time and was given up", "event", ev.Name)
-			errs = append(errs, t.Queue.Events.Delivered(ev))
-			continue
-		}
 		if err := tell(ctx, argv, env, ev); err != nil {
+			// After a try, not before: a clock that was set forward makes every event look old.
+			if t.Now().Sub(ev.At) > t.Settings.CleanupAge() {
+				t.Log.Warn("an event could not be delivered in time and was given up", "event", ev.Name, "err", err)
+				errs = append(errs, t.Queue.Events.Delivered(ev))
+				continue
+			}
 			t.Log.Warn("NOTIFY_COMMAND failed; the event is kept", "event", ev.Name, "err", err)
 			errs = append(errs, t.Queue.Events.Postpone(ev))
 			continue

@@ -2,6 +2,7 @@ package tick
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -10,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/queue"
 	"kugetsu/queue/event"
+	"kugetsu/slots"
+	"kugetsu/tick/settings"
 )
 
 func TestATickIsNeverHeldUpForLongByNotifyCommand(t *testing.T) {
@@ -85,6 +89,32 @@ func TestANotifyCommandThatDoesNotReadTheEventHasTakenIt(t *testing.T) {
 	ev := event.Event{Name: "x", Text: strings.Repeat("long ", 100_000)} // more than a pipe holds
 	if err := tell(t.Context(), []string{"true"}, []string{"PATH=/usr/bin:/bin"}, ev); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAnEventIsGivenUpForItsAgeOnlyAfterATry(t *testing.T) {
+	dir := t.TempDir()
+	told := filepath.Join(dir, "told")
+	box := &event.Box{New: dir + "/new", Seen: dir + "/seen", Owed: dir + "/owed", Tell: true,
+		Now: func() time.Time { return time.Now().AddDate(-1, 0, 0) }}
+	if err := box.Make(); err != nil {
+		t.Fatal(err)
+	}
+	if err := box.Put(event.Event{Name: "old", Type: event.TaskCompleted}); err != nil {
+		t.Fatal(err)
+	}
+	tick := &Tick{Home: slots.Dir(dir), Queue: &queue.Queue{Events: box}, Source: settings.Open(dir, true), Now: time.Now,
+		Log: slog.New(slog.DiscardHandler), Settings: &settings.Settings{CleanupDays: 7, NotifyCommand: "sh -c 'cat >>" + told + "; exit 1'"}}
+	for range 2 { // the second pass has nothing to tell any more
+		if err := tick.deliver(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if data, err := os.ReadFile(told); err != nil || strings.Count(string(data), `"name":"old"`) != 1 {
+		t.Errorf("told: %s %v", data, err)
+	}
+	if left, err := box.Undelivered(dir); err != nil || len(left) > 0 {
+		t.Errorf("owed: %v %v", left, err)
 	}
 }
 
