@@ -88,6 +88,10 @@ type world struct {
 	unpaid int
 	// unseen is how many charged starts the agent may not have noted: it was killed with its runner before its first line.
 	unseen int
+	// before is put before kugetsu: what gives it another user, limits, or another boot id.
+	before []string
+	// unmount takes away the disk that the state folder is on, if it has one of its own.
+	unmount func()
 }
 
 // note is how each agent begins: it notes that it does. It holds a lock for its issue and one of as many as there may be
@@ -107,7 +111,10 @@ test -n "$k" || echo "one too many $KUGETSU_RUN" >>"$REC"
 
 const agent = note + "cat >/dev/null\n"
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldOn(t, nil) }
+
+// newWorldOn makes a world whose state folder is on a disk of its own: mount is told where it is to be.
+func newWorldOn(t testing.TB, mount func(state string) (unmount func())) *world {
 	dir, err := os.MkdirTemp("", "kugetsu-world-*")
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +129,9 @@ func newWorld(t testing.TB) *world {
 		"RETRY_DELAY=1ms", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"}
 	w.must(os.WriteFile(filepath.Join(dir, "agent"), []byte(agent), 0o700))
 	w.must(os.MkdirAll(string(w.home), 0o700))
+	if mount != nil {
+		w.unmount = mount(string(w.home))
+	}
 	w.must(w.home.Make())
 	w.must(w.q.Make())
 	repo := filepath.Join(dir, "repo")
@@ -159,6 +169,9 @@ func (w *world) close() {
 		if err == nil && len(left) > 0 {
 			w.end(run.Name())
 		}
+	}
+	if w.unmount != nil {
+		w.unmount()
 	}
 	// A runner's own tick may still be writing its last line.
 	for begin := time.Now(); os.RemoveAll(w.dir) != nil && time.Since(begin) < patience; {
@@ -282,11 +295,11 @@ func (w *world) holder(slot string, n int, run string) (pid int, stop func()) {
 func (w *world) kugetsu(args ...string) (int, string) { return w.exec("kugetsu", args...) }
 
 func (w *world) exec(name string, args ...string) (int, string) {
-	cmd := exec.Command(name, args...)
 	if name == "kugetsu" {
-		cmd.Path = filepath.Join(bin, name)
-		cmd.Err = nil
+		line := append(append([]string{}, w.before...), filepath.Join(bin, name))
+		name, args = line[0], append(line[1:], args...)
 	}
+	cmd := exec.Command(name, args...)
 	cmd.Env = w.env
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
