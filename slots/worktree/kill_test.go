@@ -212,6 +212,28 @@ func TestWhatAKilledGitLeavesIsRemovedWhenEveryFileIsACopy(t *testing.T) {
 	})
 }
 
+func TestAWorktreeThatAPowerCutEmptiedIsMadeAgainUnlessItHoldsWork(t *testing.T) {
+	w := newWorld(t)
+	w.big()
+	s := w.fromRemote(7)
+	tip := w.prepare(s).Head
+	for _, name := range []string{".git", "many/1/file", "many/2/file"} {
+		if err := os.Truncate(filepath.Join(s.Path, name), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.prepare(s)
+	w.whole(s, tip)
+
+	if err := errors.Join(os.Truncate(filepath.Join(s.Path, ".git"), 0), os.WriteFile(filepath.Join(s.Path, "new"), []byte("work"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(s)
+	if text, err := os.ReadFile(filepath.Join(s.Path, "new")); string(text) != "work" {
+		t.Errorf("the work is %q: %v", text, err)
+	}
+}
+
 func TestARecordThatIsIncompleteStopsNoSession(t *testing.T) {
 	w := newWorld(t)
 	one, other := w.fromRemote(1), w.fromRemote(2)

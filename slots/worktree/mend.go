@@ -45,7 +45,7 @@ func (r *repo) clear(ctx context.Context, why string) error {
 		if why == "" {
 			why = "git knows nothing of it"
 		}
-		if whole { // the folder of a worktree that an agent or a user damaged: its files may be work
+		if whole && !unwritten(path) { // the folder of a worktree that an agent or a user damaged: its files may be work
 			return refuse("prepare", "%s is a damaged worktree (%s): mend it (git worktree repair), or move it away", path, why)
 		}
 		ok, err := r.copied(ctx)
@@ -187,6 +187,13 @@ func halfMade(admin string) (bool, error) {
 		return false, &Error{Op: "prepare", Err: err}
 	}
 	return oneLine(reason) == "initializing", nil
+}
+
+// unwritten says whether a power cut took the content of the link to the repository. It is on the disk before anybody works
+// in a worktree, so nobody has; whether the files are copies is looked at nevertheless.
+func unwritten(path string) bool {
+	info, err := os.Lstat(filepath.Join(path, ".git"))
+	return err == nil && info.Mode().IsRegular() && info.Size() == 0
 }
 
 // empty says whether nothing is at path, or a folder with nothing in it.

@@ -122,6 +122,16 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 	if err == nil && !v.stands {
 		err = &Error{Op: "prepare", Last: clean("git made a worktree that does not stand: " + v.why)}
 	}
+	// Git does not wait for the disk: after a power cut the files would be there without content, the link to the
+	// repository too, and an agent would take that for somebody's work.
+	for _, dir := range []string{s.Path, r.common} {
+		if err != nil {
+			break
+		}
+		if syncErr := syncAround(dir); syncErr != nil {
+			err = &Error{Op: "prepare", Err: syncErr}
+		}
+	}
 	made.Repository = v.made.Repository
 	return made, err
 }
