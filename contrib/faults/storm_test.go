@@ -1,0 +1,254 @@
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"kugetsu/queue"
+)
+
+// storm is how many processes there are at once.
+type storm struct {
+	delegates, ticks, starts int
+	// slow makes every k-th of them wait at a system call: strace's way to put it.
+	slow   int
+	inject []string
+	// lockless is how often tick.lock is deleted.
+	lockless time.Duration
+}
+
+func (s storm) points() int { return s.delegates + s.ticks + s.starts }
+
+// blow makes a storm over a world whose agents wait until they are told to go on. In its first half as many as there may
+// be wait, while everybody tries to start more; in its second half they end and the slots are filled again.
+func (s storm) blow(w *world) error {
+	gate := w.gate()
+	w.agentThen(waits)
+	var calls [][]string
+	for n := range s.delegates { // several items of an issue may not run at once
+		calls = append(calls, []string{"delegate", fmt.Sprintf("you/project#%d", 1+n*2/3), "work"})
+	}
+	for range s.ticks {
+		calls = append(calls, []string{"tick"})
+	}
+	for n := range s.starts {
+		calls = append(calls, []string{"start", fmt.Sprintf("you/project#%d", 1001+n), "work"})
+	}
+	// Every kind at any time, the same in every storm: a stride that shares no factor with the number visits each once.
+	const stride = 37
+	order := make([][]string, len(calls))
+	for n := range calls {
+		order[n] = calls[n*stride%len(calls)]
+	}
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	begin := func(n int, args []string) {
+		command := append([]string{filepath.Join(bin, "kugetsu")}, args...)
+		if s.slow > 0 && n%s.slow == 0 {
+			command = slices.Concat([]string{"strace", "-o", os.DevNull}, s.inject, command)
+		}
+		all.Go(func() {
+			code, out, errOut := w.output(command)
+			mu.Lock()
+			defer mu.Unlock()
+			id := strings.TrimSpace(out)
+			switch {
+			case code == 0 && args[0] == "tick" && id == "":
+			case code == 0 && args[0] != "tick" && queue.IsID(id):
+				w.ids, w.paid = append(w.ids, id), append(w.paid, 0)
+			case args[0] == "start" && code == 2 && id == "":
+			case args[0] == "start" && code == 75 && id == "" && strings.Contains(errOut, "holds tick.lock"): // ten seconds: a slow machine
+			default:
+				errs = append(errs, fmt.Errorf("%v: exit code %d, %q: %s", args, code, out, errOut))
+			}
+		})
+	}
+	over := make(chan struct{})
+	var deleter sync.WaitGroup
+	if s.lockless > 0 {
+		deleter.Go(func() {
+			for {
+				_ = os.Remove(filepath.Join(string(w.home), "tick.lock"))
+				select {
+				case <-over:
+					return
+				case <-time.After(s.lockless):
+				}
+			}
+		})
+	}
+	half := len(order) / 2
+	for n, args := range order[:half] {
+		begin(n, args)
+	}
+	all.Wait()
+	w.kugetsu("tick") // all of them may have come before the first delegate was through
+	w.await("whoever has a slot began", func() bool {
+		taken, err := filepath.Glob(filepath.Join(string(w.home), "slots", "*.json"))
+		w.must(err)
+		return len(taken) >= limit && w.begun() >= len(taken)
+	})
+	if n := w.begun(); n != limit {
+		errs = append(errs, fmt.Errorf("%d agents began before one ended, and there may be %d", n, limit))
+	}
+	for n, args := range order[half:] {
+		begin(n, args)
+	}
+	if _, err := gate.WriteString(strings.Repeat("\n", 20*s.points())); err != nil {
+		errs = append(errs, err)
+	}
+	all.Wait()
+	errs = append(errs, w.settle())
+	close(over)
+	deleter.Wait()
+	return errors.Join(append(errs, w.once(), w.judge(completed))...)
+}
+
+// agentThen makes an agent that does more after it noted that it began.
+func (w *world) agentThen(script string) {
+	w.must(os.WriteFile(filepath.Join(w.dir, "agent"), []byte(agent+script), 0o700))
+}
+
+// waits is what an agent does that goes on only when it is told to.
+const waits = `read go <"$REC.go"` + "\n"
+
+// gate makes what agents that wait read from: each takes a line.
+func (w *world) gate() *os.File {
+	w.must(syscall.Mkfifo(w.record()+".go", 0o600))
+	f, err := os.OpenFile(w.record()+".go", os.O_RDWR, 0) // for reading, too: nobody's open waits for the other side
+	w.must(err)
+	w.t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// begun is how many runs noted that they began.
+func (w *world) begun() int {
+	data, err := os.ReadFile(w.record())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.t.Fatal(err)
+	}
+	return strings.Count(string(data), "begin ")
+}
+
+// await waits for a condition.
+func (w *world) await(what string, come func() bool) {
+	w.t.Helper()
+	for begin := time.Now(); !come(); <-time.After(5 * time.Millisecond) {
+		if time.Since(begin) > patience {
+			w.t.Fatalf("after %s it had not come to this: %s", patience, what)
+		}
+	}
+}
+
+// output runs a command to its end: its exit code, and what it said to whom.
+func (w *world) output(command []string) (code int, out, errOut string) {
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = w.env
+	var outB, errB strings.Builder
+	cmd.Stdout, cmd.Stderr = &outB, &errB
+	err := cmd.Run()
+	if err != nil && cmd.ProcessState == nil {
+		return -1, "", err.Error()
+	}
+	return cmd.ProcessState.ExitCode(), outB.String(), errB.String()
+}
+
+// once looks whether all that is there was asked for, and was done by one agent.
+func (w *world) once() error {
+	entries, err := w.q.Settled()
+	errs := []error{err}
+	if len(entries) != len(w.ids) {
+		errs = append(errs, fmt.Errorf("%d ids were printed, and there are %d items", len(w.ids), len(entries)))
+	}
+	data, err := os.ReadFile(w.record())
+	errs = append(errs, err)
+	for _, id := range w.ids {
+		if n := strings.Count(string(data), "begin "+id+"."); n != 1 {
+			errs = append(errs, fmt.Errorf("%d agents were started for %s", n, id))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// TestStorms: however many delegate, tick and start at once, there are never too many agents, and each item is done once.
+func TestStorms(t *testing.T) {
+	all := storm{delegates: 30, ticks: 10, starts: 5}
+	if *full {
+		all = storm{delegates: 100, ticks: 20, starts: 10}
+	}
+	flocks, renames, lockless, both := all, all, all, all
+	flocks.slow, flocks.inject = 3, []string{"-e", "trace=flock", "-e", "inject=flock:delay_enter=20000"}
+	renames.slow, renames.inject = 3, []string{"-e", "trace=renameat", "-e", "inject=renameat:delay_enter=20000"}
+	lockless.lockless = time.Millisecond
+	both.lockless, both.slow, both.inject = 50*time.Millisecond, 3, flocks.inject // time enough for the slow to find one that stays
+	list := []struct {
+		name string
+		storm
+	}{
+		{"delegates, ticks and starts at once", all},
+		{"the same, a third of them slow to lock", flocks},
+		{"the same, a third of them slow to rename", renames},
+		{"the same, and tick.lock is deleted again and again", lockless},
+		{"the same, tick.lock is deleted, and a third slow to lock", both},
+	}
+	if !*full {
+		list = list[:4]
+	}
+	for _, s := range list {
+		try(t, storms, s.name, s.points(), func(t *testing.T) {
+			if s.slow > 0 {
+				needStrace(t)
+			}
+			w := newWorld(t)
+			defer w.close()
+			if err := s.blow(w); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestTheStormNoticesOneTooMany: the storm, over a kugetsu that lets in what it must not.
+func TestTheStormNoticesOneTooMany(t *testing.T) {
+	right := bin
+	defer func() { bin = right }()
+	for _, wrong := range []struct {
+		name, file, right, wrong string
+		notice                   string
+	}{
+		{"one agent more than the limit is let in", "tick/tick.go",
+			"report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}",
+			"report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}\n\tt.Settings.MaxAgents++",
+			"agents began before one ended"},
+		{"a lease excludes nobody", "slots/lease.go", "return try(path, unix.LOCK_EX)", "return try(path, unix.LOCK_SH)",
+			"agents were started for"},
+	} {
+		t.Run(strings.ReplaceAll(wrong.name, " ", "_"), func(t *testing.T) {
+			bin = t.TempDir()
+			if err := build(bin, "-overlay", overlay(t, wrong.file, wrong.right, wrong.wrong)); err != nil {
+				t.Fatal(err)
+			}
+			w := newWorld(t)
+			defer w.close()
+			s := storm{delegates: 6, ticks: 4, starts: 2}
+			err := s.blow(w)
+			if err == nil || !strings.Contains(err.Error(), wrong.notice) {
+				t.Fatalf("what was noticed: %v", err)
+			}
+			line, _, _ := strings.Cut(err.Error()[strings.Index(err.Error(), wrong.notice):], "\n")
+			t.Logf("noticed: …%s", line)
+			report(result{group: broken, name: wrong.name, points: s.points(), note: "noticed, in a storm"})
+		})
+	}
+}
