@@ -340,7 +340,7 @@ func TestThePowerIsCutAtEverySystemCall(t *testing.T) {
 	w := newWorld(t)
 	list := points(t, w, delegate...)
 	w.close()
-	cut("power cut before each system call of delegate", sample(list, 8), func(w *world, d *disk, inject []string) error {
+	cut("power cut before each system call of delegate", sample(list, 6), func(w *world, d *disk, inject []string) error {
 		_, out := w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), delegate...)...)
 		w.powerCut(d)
 		return errors.Join(w.torn(), w.delegated(-1, out))
@@ -349,7 +349,7 @@ func TestThePowerIsCutAtEverySystemCall(t *testing.T) {
 	w.crowd()
 	list = points(t, w, "tick")
 	w.close()
-	cut("power cut before each system call of a tick", sample(list, 12), func(w *world, d *disk, inject []string) error {
+	cut("power cut before each system call of a tick", sample(list, 8), func(w *world, d *disk, inject []string) error {
 		w.crowd() // the run that is alive dies with the power
 		d.sync()
 		w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
