@@ -369,6 +369,7 @@ func TestAFullDisk(t *testing.T) {
 // fullAtTheEnd: the agent ends well on a disk without room. Its run is not repeated: what says that it ended takes no room.
 func fullAtTheEnd(t *testing.T, f format) error {
 	w, d := newDiskWorld(t, f)
+	defer w.close()
 	gate := w.gate()
 	w.agentThen(waits)
 	_, it := w.item(1)

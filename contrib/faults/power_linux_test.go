@@ -133,6 +133,7 @@ func rounds(few, many int) int {
 // cutAfterDelegate: an item whose id was printed is there after the power was cut, whole, each time.
 func cutAfterDelegate(t *testing.T, f format, n int) error {
 	w, d := newDiskWorld(t, f)
+	defer w.close()
 	for i := range n {
 		code, out := w.kugetsu("delegate", fmt.Sprintf("you/project#%d", i+1), "work")
 		if code != 0 {
@@ -166,6 +167,7 @@ func cutWhileAgentsRun(t *testing.T, f format, withForeign bool) error {
 // cutInAWorktree is that with the repository on another disk, or a clone of it on the same.
 func cutInAWorktree(t *testing.T, f format, withForeign, clone bool) error {
 	w, d := newDiskWorld(t, f)
+	defer w.close()
 	gate := w.gate()
 	w.agentThen(waits)
 	repo := filepath.Join(w.dir, "repo")
@@ -232,6 +234,7 @@ func cutInAWorktree(t *testing.T, f format, withForeign, clone bool) error {
 // cutAfterTheEnd: a run whose end is on record is not repeated, though the power is cut before a tick has settled it.
 func cutAfterTheEnd(t *testing.T, f format, withForeign bool) error {
 	w, d := newDiskWorld(t, f)
+	defer w.close()
 	gate := w.gate()
 	w.agentThen(waits)
 	w.item(1)
@@ -269,6 +272,7 @@ func cutAfterTheEnd(t *testing.T, f format, withForeign bool) error {
 // cutAfterSettling: what `queue wait` said is still so.
 func cutAfterSettling(t *testing.T, f format, withForeign bool) error {
 	w, d := newDiskWorld(t, f)
+	defer w.close()
 	_, it := w.item(1)
 	w.kugetsu("tick")
 	if code, out := w.kugetsu("queue", "wait", it.ID); code != 0 {
