@@ -2,6 +2,7 @@ package tick
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -113,7 +114,7 @@ func TestAnEventIsGivenUpForItsAgeOnlyAfterATry(t *testing.T) {
 	if data, err := os.ReadFile(told); err != nil || strings.Count(string(data), `"name":"old"`) != 1 {
 		t.Errorf("told: %s %v", data, err)
 	}
-	if left, err := box.Undelivered(dir); err != nil || len(left) > 0 {
+	if left, err := box.Undelivered(func(_, name string, why error) error { return fmt.Errorf("%s: %w", name, why) }); err != nil || len(left) > 0 {
 		t.Errorf("owed: %v %v", left, err)
 	}
 }

@@ -21,7 +21,7 @@ var commands = []struct {
 }{
 	{
 		name:  "delegate",
-		setup: func(w *world) []string { return []string{"delegate", "you/project#1", "work"} },
+		setup: func(*world) []string { return delegate },
 		after: delegated, ends: completed,
 		codes: []int{77, 78}, // it cannot tell whether the state folder is ours
 	},
@@ -71,6 +71,8 @@ var commands = []struct {
 		codes: []int{77, 78},
 	},
 }
+
+var delegate = []string{"delegate", "you/project#1", "work"}
 
 var clear = []string{"queue", "clear", "--older-than", "0"}
 

@@ -232,15 +232,10 @@ func (w *world) healed(mayEnd map[queue.State]bool) error {
 	if err := w.settle(); err != nil {
 		return err
 	}
-	for i, id := range w.ids {
-		if _, it, err := load(w, id); err == nil {
-			w.paid[i] += w.outcomes(it)["start_failed"]
-		}
-	}
 	return w.judge(mayEnd)
 }
 
-func (w *world) outcomes(it *queue.Item) map[queue.Outcome]int {
+func counted(it *queue.Item) map[queue.Outcome]int {
 	count := map[queue.Outcome]int{}
 	for _, r := range it.History {
 		count[r.Outcome]++
@@ -402,8 +397,8 @@ func (w *world) onlyOnce() error {
 	err := w.healed(completed)
 	for _, id := range w.ids {
 		_, it, loadErr := load(w, id)
-		if err = errors.Join(err, loadErr); loadErr == nil && (it.Runs != 1 || w.outcomes(it)[queue.OK] != 1) {
-			err = errors.Join(err, fmt.Errorf("%s: %d runs, %v", id, it.Runs, w.outcomes(it)))
+		if err = errors.Join(err, loadErr); loadErr == nil && (it.Runs != 1 || counted(it)[queue.OK] != 1) {
+			err = errors.Join(err, fmt.Errorf("%s: %d runs, %v", id, it.Runs, counted(it)))
 		}
 	}
 	return err

@@ -217,7 +217,7 @@ func zombies(w *world) error {
 	}
 	var runners, agents []int
 	for _, id := range w.ids {
-		agent, err := w.begun(id, 1)
+		agent, err := w.agentOf(id, 1)
 		if err != nil {
 			return err
 		}
@@ -269,7 +269,7 @@ func pidsReused(w *world, command ...string) error {
 	if code, out := c.kugetsu("tick"); code != 0 {
 		return fmt.Errorf("tick: %s", out)
 	}
-	agent, err := w.begun(it.ID, 1)
+	agent, err := w.agentOf(it.ID, 1)
 	if err != nil {
 		return err
 	}
@@ -342,10 +342,7 @@ func cancelReused(w *world) error {
 			err = fmt.Errorf("its lease is held and it is not notified any more: %+v %w", now, loadErr)
 		}
 	}
-	for _, l := range w.held {
-		w.must(l.Close())
-	}
-	w.held = nil
+	w.release()
 	if out := <-said; err == nil && !strings.HasPrefix(out, "0 ") {
 		err = fmt.Errorf("queue cancel: %s", out)
 	}
@@ -370,7 +367,7 @@ func restarted(w *world) error {
 	first.kugetsu("tick")
 	var pids []int
 	for _, id := range w.ids[:limit] {
-		agent, err := w.begun(id, 1)
+		agent, err := w.agentOf(id, 1)
 		if err != nil {
 			return err
 		}
@@ -458,7 +455,7 @@ func rebooted(w *world) error {
 		}); err != nil {
 			return err
 		}
-		if _, err := w.begun(it.ID, n+1); err != nil {
+		if _, err := w.agentOf(it.ID, n+1); err != nil {
 			return err
 		}
 		c.end()
@@ -498,7 +495,7 @@ func shared(w *world) error {
 	both[0].kugetsu("tick")
 	var strangers []*innocent
 	for n, id := range w.ids {
-		agent, err := w.begun(id, 1)
+		agent, err := w.agentOf(id, 1)
 		if err != nil {
 			return err
 		}

@@ -80,14 +80,6 @@ func (w *world) powerCut(d *disk) {
 	}
 }
 
-// release lets go of the leases that this process holds.
-func (w *world) release() {
-	for _, l := range w.held {
-		w.must(l.Close())
-	}
-	w.held = nil
-}
-
 // torn lists the state files that are there and are not whole. What a run told of itself decides nothing, and may be.
 func (w *world) torn() error {
 	var errs []error
@@ -347,7 +339,7 @@ func TestThePowerIsCutAtEverySystemCall(t *testing.T) {
 	cut("power cut before each system call of delegate", sample(list, 6), func(w *world, d *disk, inject []string) error {
 		_, out := w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), delegate...)...)
 		w.powerCut(d)
-		return errors.Join(w.torn(), w.delegated(-1, out))
+		return errors.Join(w.torn(), delegated(w, -1, out), w.healed(completed))
 	})
 	w = newWorld(t)
 	w.crowd()

@@ -45,16 +45,6 @@ func (w *world) behave(script string) {
 // free lets every agent that is started from now on come to its end.
 func (w *world) free() { w.must(os.WriteFile(w.record()+".free", nil, 0o600)) }
 
-// awaited waits until something is so.
-func awaited(what string, so func() bool) error {
-	for begin := time.Now(); !so(); <-time.After(5 * time.Millisecond) {
-		if time.Since(begin) > patience {
-			return fmt.Errorf("after %s it is not so: %s", patience, what)
-		}
-	}
-	return nil
-}
-
 // there says whether all of some files are.
 func there(paths ...string) bool {
 	for _, path := range paths {
@@ -65,8 +55,8 @@ func there(paths ...string) bool {
 	return true
 }
 
-// begun waits until the agent of a run stays, and returns its pid as it sees it itself.
-func (w *world) begun(id string, n int) (pid int, err error) {
+// agentOf waits until the agent of a run stays, and returns its pid as it sees it itself.
+func (w *world) agentOf(id string, n int) (pid int, err error) {
 	run := slots.RunName(id, n)
 	note := w.record() + ".pid." + run
 	err = awaited("the agent of "+run+" is there", func() bool {
@@ -224,7 +214,7 @@ func deaf(w *world, how, want string) error {
 	if code, out := w.kugetsu("tick"); code != 0 {
 		return fmt.Errorf("tick: %s", out)
 	}
-	if _, err := w.begun(it.ID, 1); err != nil {
+	if _, err := w.agentOf(it.ID, 1); err != nil {
 		return err
 	}
 	r := w.record()
@@ -313,7 +303,7 @@ func orphaned(w *world) error {
 	}
 	w.kugetsu("tick")
 	for _, id := range w.ids {
-		if _, err := w.begun(id, 1); err != nil {
+		if _, err := w.agentOf(id, 1); err != nil {
 			return err
 		}
 		if err := w.serversOf(id); err != nil {
@@ -349,7 +339,7 @@ func unfindable(w *world) error {
 	w.behave(unless + bare + remain)
 	_, it := w.item(1)
 	w.kugetsu("tick")
-	if _, err := w.begun(it.ID, 1); err != nil {
+	if _, err := w.agentOf(it.ID, 1); err != nil {
 		return err
 	}
 	note := w.record() + ".bare." + slots.RunName(it.ID, 1)
@@ -393,7 +383,7 @@ func chained(w *world, script, how, want string) error {
 	w.behave(script)
 	_, it := w.item(1)
 	w.kugetsu("tick")
-	if _, err := w.begun(it.ID, 1); err != nil {
+	if _, err := w.agentOf(it.ID, 1); err != nil {
 		return err
 	}
 	if err := awaited("the chain runs", func() bool { return there(w.record() + ".chained") }); err != nil {

@@ -12,21 +12,6 @@ import (
 	"kugetsu/slots"
 )
 
-// await waits until a condition holds, and says what was still in its way if it never did.
-func await(what func() error) error {
-	begin := time.Now()
-	for {
-		err := what()
-		if err == nil {
-			return nil
-		}
-		if time.Since(begin) > patience {
-			return fmt.Errorf("after %s: %w", patience, err)
-		}
-		<-time.After(2 * time.Millisecond)
-	}
-}
-
 // tell tells an obedient agent to exit.
 func (w *world) tell(run string, code int) error {
 	return os.WriteFile(w.record()+".tell."+run, fmt.Appendf(nil, "%d\n", code), 0o600)

@@ -42,10 +42,7 @@ func (w *world) runner(inject []string) (it *queue.Item, code int, out string) {
 	w.must(err)
 	_, _ = gate.Write(task) // it may be dead already
 	w.must(gate.Close())
-	for _, l := range w.held {
-		w.must(l.Close())
-	}
-	w.held = nil
+	w.letGo()
 	_ = cmd.Wait() // its exit code tells
 	return it, cmd.ProcessState.ExitCode(), said.String()
 }

@@ -144,11 +144,7 @@ func (w *world) begun() int {
 // await waits for a condition.
 func (w *world) await(what string, come func() bool) {
 	w.t.Helper()
-	for begin := time.Now(); !come(); <-time.After(5 * time.Millisecond) {
-		if time.Since(begin) > patience {
-			w.t.Fatalf("after %s it had not come to this: %s", patience, what)
-		}
-	}
+	w.must(awaited(what, come))
 }
 
 // output runs a command to its end: its exit code, and what it said to whom.

@@ -157,12 +157,7 @@ func (w *world) must(err error) {
 
 // close ends what is left of the world's runs and removes it.
 func (w *world) close() {
-	for _, stop := range w.ends {
-		stop()
-	}
-	for _, l := range w.held {
-		_ = l.Close()
-	}
+	w.release()
 	runs, _ := os.ReadDir(filepath.Join(string(w.home), "runs"))
 	for _, run := range runs {
 		left, err := proc.Marked(run.Name())
@@ -177,6 +172,23 @@ func (w *world) close() {
 	for begin := time.Now(); os.RemoveAll(w.dir) != nil && time.Since(begin) < patience; {
 		<-time.After(5 * time.Millisecond)
 	}
+}
+
+// release ends the processes that stand for runs, and lets go of the leases that this process holds.
+func (w *world) release() {
+	for _, stop := range w.ends {
+		stop()
+	}
+	w.ends = nil
+	w.letGo()
+}
+
+// letGo lets go of the leases that this process holds; whoever inherited them keeps them.
+func (w *world) letGo() {
+	for _, l := range w.held {
+		w.must(l.Close())
+	}
+	w.held = nil
 }
 
 func (w *world) end(run string) {
@@ -279,10 +291,7 @@ func (w *world) holder(slot string, n int, run string) (pid int, stop func()) {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, l.File())
 	}
 	w.must(cmd.Start())
-	for _, l := range w.held {
-		w.must(l.Close())
-	}
-	w.held = nil
+	w.letGo()
 	stop = sync.OnceFunc(func() {
 		_ = stdin.Close() // that ends it, if it is still there
 		_ = cmd.Wait()    // by a signal, if a tick has ended it
@@ -322,6 +331,29 @@ func (w *world) settle() error {
 		}
 		<-time.After(5 * time.Millisecond)
 	}
+}
+
+// await waits until a condition holds, and says what was still in its way if it never did.
+func await(what func() error) error {
+	for begin := time.Now(); ; <-time.After(5 * time.Millisecond) {
+		err := what()
+		if err == nil {
+			return nil
+		}
+		if time.Since(begin) > patience {
+			return fmt.Errorf("after %s: %w", patience, err)
+		}
+	}
+}
+
+// awaited is await for what can only be so or not.
+func awaited(what string, so func() bool) error {
+	return await(func() error {
+		if !so() {
+			return fmt.Errorf("it is not so: %s", what)
+		}
+		return nil
+	})
 }
 
 // unsettled says what keeps the world from being at rest.
