@@ -76,6 +76,8 @@ func (s storm) blow(w *world) error {
 	}
 	over := make(chan struct{})
 	var deleter sync.WaitGroup
+	defer deleter.Wait()
+	defer close(over)
 	if s.lockless > 0 {
 		deleter.Go(func() {
 			for {
@@ -102,6 +104,17 @@ func (s storm) blow(w *world) error {
 	if n := w.begun(); n != limit {
 		errs = append(errs, fmt.Errorf("%d agents began before one ended, and there may be %d", n, limit))
 	}
+	w.kugetsu("tick") // which may not touch a run that is alive
+	for _, id := range w.ids {
+		_, it, err := load(w, id)
+		if err == nil && len(it.History) > 0 {
+			err = fmt.Errorf("%s was settled as %s while its agent ran", id, it.History[0].Outcome)
+		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
 	for n, args := range order[half:] {
 		begin(n, args)
 	}
@@ -110,8 +123,6 @@ func (s storm) blow(w *world) error {
 	}
 	all.Wait()
 	errs = append(errs, w.settle())
-	close(over)
-	deleter.Wait()
 	return errors.Join(append(errs, w.once(), w.judge(completed))...)
 }
 
@@ -228,7 +239,7 @@ func TestTheStormNoticesOneTooMany(t *testing.T) {
 			"report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}\n\tt.Settings.MaxAgents++",
 			"agents began before one ended"},
 		{"a lease excludes nobody", "slots/lease.go", "return try(path, unix.LOCK_EX)", "return try(path, unix.LOCK_SH)",
-			"agents were started for"},
+			"while its agent ran"},
 	} {
 		t.Run(strings.ReplaceAll(wrong.name, " ", "_"), func(t *testing.T) {
 			bin = t.TempDir()
