@@ -42,7 +42,7 @@ func TestAForeignFolderAtThePathIsRefusedAndKept(t *testing.T) {
 		"a file":                        func() { w.write(s.Path, "x") },
 		"a .git that leads nowhere":     func() { w.write(s.Path+"/.git", "gitdir: /nonexistent\n"); w.write(s.Path+"/x", "x") },
 		"a worktree without its .git":   func() { w.prepare(s); _ = os.Remove(s.Path + "/.git") },
-		"a worktree with a broken .git": func() { w.prepare(s); w.write(s.Path+"/.git", "") },
+		"a worktree with a broken .git": func() { w.prepare(s); w.write(s.Path+"/.git", "gitdir\n") },
 		"a worktree that lost its commit": func() {
 			w.prepare(s)
 			w.write(w.fromRemote(7).Source.Cache+"/refs/heads/fix/issue-7", "")
