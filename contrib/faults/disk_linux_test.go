@@ -508,6 +508,15 @@ func TestAReadOnlyDisk(t *testing.T) {
 // nobodyElse is a user without any process: the kernel counts the processes of a user, not those of a world.
 const nobodyElse = 64987
 
+// idles says that no process of a user is left.
+func idles(uid uint32) bool {
+	left, _ := filepath.Glob("/proc/[0-9]*")
+	return !slices.ContainsFunc(left, func(dir string) bool {
+		info, err := os.Stat(dir)
+		return err == nil && info.Sys().(*syscall.Stat_t).Uid == uid
+	})
+}
+
 // TestFewProcessesAndFiles: where a process or a descriptor is refused, kugetsu leaves its work undone, or Go's own
 // runtime ends it, which is as if it were killed. The run that it began may have to live with the same limits.
 func TestFewProcessesAndFiles(t *testing.T) {
@@ -532,6 +541,7 @@ func TestFewProcessesAndFiles(t *testing.T) {
 			for _, n := range kind.values {
 				w := newWorld(t)
 				t.Cleanup(w.close)
+				w.await("what the world before left has ended", func() bool { return idles(nobodyElse) })
 				w.env = append(w.env, "MAX_ATTEMPTS=1000", "USER=nobodyelse")
 				w.crowd()()
 				must(t, command("chown", "-R", fmt.Sprintf("%d:%d", nobodyElse, nobodyElse), w.dir))

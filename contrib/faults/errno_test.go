@@ -57,12 +57,12 @@ func failed(t *testing.T, command string, list []point, most int, one attempt) {
 func TestTickMeetsEveryErrorAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	w := newWorld(t)
-	w.crowd()
+	w.orphaned()
 	list := points(t, w, "tick")
 	w.close()
 	// 78 where the configuration may not be read: what runs is settled, nothing is started.
 	failed(t, "tick", list, 60, func(w *world, inject []string) error {
-		finish := w.crowd()
+		finish := w.orphaned()
 		code, out := w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
 		if err := oneLine(code, out, 0, 75, 78); err != nil {
 			return err

@@ -138,7 +138,7 @@ func sweep(t *testing.T, group, name, what string, list []point, one attempt) {
 func TestTickIsKilledAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	w := newWorld(t)
-	w.crowd()
+	w.orphaned()
 	list := points(t, w, "tick")
 	w.close()
 	sweep(t, killed, "tick", "signal=KILL", sample(list, 40), killTick)
@@ -146,7 +146,7 @@ func TestTickIsKilledAtEverySystemCall(t *testing.T) {
 
 // killTick kills a tick over items in every state.
 func killTick(w *world, inject []string) error {
-	finish := w.crowd()
+	finish := w.orphaned()
 	w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
 	w.kugetsu("tick") // while one run is still alive
 	finish()

@@ -251,9 +251,8 @@ func (w *world) crowd() (finish func()) {
 	e, it := w.inSlot("5", 5, "end.ok.0", true) // settled, not filed
 	w.must(w.q.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK, EndedAt: time.Now().UTC()}}, queue.Policy{MaxAttempts: 3}))
 	alive, stop := w.running("6", 6) // running, in a slot beyond the limit
-	w.leftover("7", 7)               // its runner is gone, something it started is left: ended, runs as run 2
-	w.item(8)                        // waiting
-	w.item(9)
+	w.item(7)                        // waiting
+	w.item(8)
 	bad := filepath.Join(w.q.Items, "50-"+queue.NewID(time.Now())+".json")
 	w.must(os.WriteFile(bad, []byte("{"), 0o600))
 	return func() {
@@ -265,6 +264,14 @@ func (w *world) crowd() (finish func()) {
 	}
 }
 
+// orphaned is a crowd and a run whose runner is gone, but not something that it started: it is ended, and runs as run 2.
+func (w *world) orphaned() (finish func()) {
+	finish = w.crowd()
+	_, it := w.inSlot("7", 9, "started", true)
+	w.holder("7", 9, slots.RunName(it.ID, 1))
+	return finish
+}
+
 // running puts a run into a slot whose lease a process holds that is its runner, to all appearances. stop ends it.
 func (w *world) running(slot string, n int) (run string, stop func()) {
 	e, it := w.inSlot(slot, n, "started", false)
@@ -272,12 +279,6 @@ func (w *world) running(slot string, n int) (run string, stop func()) {
 	pid, stop := w.holder(slot, n, run)
 	w.must(w.q.Notify(e, it, 1, pid))
 	return run, stop
-}
-
-// leftover puts a run into a slot whose runner is gone, and whose lease is held by something that it started.
-func (w *world) leftover(slot string, n int) {
-	_, it := w.inSlot(slot, n, "started", true)
-	w.holder(slot, n, slots.RunName(it.ID, 1))
 }
 
 // holder starts a process of a run that has its lease and does nothing.

@@ -39,7 +39,7 @@ var wrongs = []struct {
 		points: func(t *testing.T) []point {
 			w := newWorld(t)
 			defer w.close()
-			w.crowd()
+			w.orphaned()
 			return only(points(t, w, "tick"), "renameat")
 		},
 		one: killTick,
