@@ -1,0 +1,652 @@
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/slots"
+)
+
+// The wall clock cannot be set for one process, so these kugetsus are built with another one: a time.Now whose wall clock,
+// and not its monotonic one, is off by the seconds in the file clock beside the state folder. So commands, runners and
+// their ticks see it step while they run, as they would a real one; only the times that the kernel gives to files do not.
+const steppedNow = `func Now() Time {
+	t := trueNow()
+	home, _ := syscall.Getenv("KUGETSU_DIR")
+	text, err := readFile(home + "/../clock")
+	if err != nil || len(text) == 0 {
+		return t
+	}
+	sign, off := int64(1), int64(0)
+	for _, c := range text {
+		if c == '-' {
+			sign = -1
+		} else if c >= '0' && c <= '9' {
+			off = off*10 + int64(c-'0')
+		}
+	}
+	if t.wall&hasMonotonic != 0 {
+		t.wall += uint64(sign*off) << nsecShift
+	} else {
+		t.ext += sign * off
+	}
+	return t
+}
+
+func trueNow() Time {`
+
+// buildStepped builds a kugetsu with that clock into a folder, with more changes than that if there are any.
+func buildStepped(t *testing.T, dir string, changes map[string]string) error {
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return err
+	}
+	replace := map[string]string{}
+	for from, to := range changes {
+		replace[from] = to
+	}
+	tmp := t.TempDir()
+	for _, change := range []struct{ file, right, wrong string }{
+		{"time.go", "func Now() Time {", steppedNow},
+		{"sleep.go", "Now().Add(", "trueNow().Add("}, // in the scheduler, where no file can be read; nobody looks at what it sends
+	} {
+		path := filepath.Join(strings.TrimSpace(string(out)), "src", "time", change.file)
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if bytes.Count(source, []byte(change.right)) != 1 {
+			return fmt.Errorf("the time package is not as it was: %s", change.file)
+		}
+		text := strings.Replace(string(source), change.right, change.wrong, 1)
+		if change.file == "time.go" {
+			text = strings.Replace(text, "import (", "import (\n\t\"syscall\"", 1)
+		}
+		replace[path] = filepath.Join(tmp, change.file)
+		if err := os.WriteFile(replace[path], []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(tmp, "overlay.json"), list, 0o600); err != nil {
+		return err
+	}
+	return build(dir, "-overlay", filepath.Join(tmp, "overlay.json"))
+}
+
+// needStepped makes the kugetsu under test one whose clock can be stepped, until the test ends.
+func needStepped(t *testing.T) {
+	t.Helper()
+	right, dir := bin, filepath.Join(bin, "stepped") // built once
+	if !there(dir) {
+		if err := buildStepped(t, dir, nil); err != nil {
+			skip(t, clocks, "a kugetsu with a clock of its own cannot be built: "+strings.ReplaceAll(err.Error(), "\n", " "))
+		}
+	}
+	bin = dir
+	t.Cleanup(func() { bin = right })
+	w := newWorld(t)
+	defer w.close()
+	for _, off := range []time.Duration{year, -year} {
+		w.step(off)
+		begin := time.Now()
+		_, out := w.kugetsu("delegate", "you/project#1", "work")
+		if at := queue.IDTime(strings.TrimSpace(out)).Add(-off); at.Before(begin.Add(-time.Second)) || at.After(time.Now().Add(time.Second)) {
+			t.Fatalf("the clock was set %s off, and %q was made at %s", off, out, at)
+		}
+	}
+}
+
+const year = 365 * 24 * time.Hour
+
+// step sets the world's clock that much off.
+func (w *world) step(off time.Duration) {
+	path := filepath.Join(w.dir, "clock")
+	w.must(os.WriteFile(path+".new", fmt.Appendf(nil, "%d", off/time.Second), 0o600))
+	w.must(os.Rename(path+".new", path))
+}
+
+// passes makes passes until something is so, but no more than that many.
+func (w *world) passes(most int, what string, so func() bool) error {
+	var said string
+	for range most {
+		if _, said = w.kugetsu("tick", "--wait"); so() {
+			return nil
+		}
+	}
+	return fmt.Errorf("after %d passes it is not so: %s\n%s", most, what, said)
+}
+
+// is says whether an item is in a state, after that many runs.
+func (w *world) is(id string, state queue.State, runs int) error {
+	_, it, err := load(w, id)
+	if err == nil && (it.State != state || it.Runs != runs) {
+		err = fmt.Errorf("%s is %s after %d runs, not %s after %d", id, it.State, it.Runs, state, runs)
+	}
+	return err
+}
+
+// delegate enqueues an item with the command, under the world's clock.
+func (w *world) delegate(n int) error {
+	code, out := w.kugetsu("delegate", fmt.Sprintf("you/project#%d", n), "work")
+	id := strings.TrimSpace(out)
+	if code != 0 || !queue.IsID(id) {
+		return fmt.Errorf("delegate: exit code %d: %s", code, out)
+	}
+	w.ids, w.paid = append(w.ids, id), append(w.paid, 0)
+	return nil
+}
+
+// failing makes an agent fail unless the world was set free.
+const failing = unless + "exit 1\n"
+
+// retryWaits: the clock is stepped while an item waits for its retry.
+func retryWaits(w *world, off time.Duration) error {
+	w.env = append(w.env, "RETRY_DELAY=1h")
+	w.behave(failing)
+	_, it := w.item(1)
+	w.kugetsu("tick")
+	if err := awaited("the first run is settled", func() bool { return w.outcomes(it.ID) == "failed+" }); err != nil {
+		return err
+	}
+	w.free()
+	for range 3 {
+		w.kugetsu("tick", "--wait")
+	}
+	if err := w.is(it.ID, queue.Pending, 1); err != nil {
+		return fmt.Errorf("its wait is not over: %w", err)
+	}
+	w.step(off)
+	if err := w.passes(3, "it is run again", func() bool { return w.is(it.ID, queue.Pending, 1) != nil }); err != nil {
+		return err
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	return errors.Join(w.judge(completed), w.wantOutcomes(it.ID, "failed+ ok+"))
+}
+
+// settledOff: a run ends under one clock and is settled under another, and then the clock is right.
+func settledOff(w *world, ends, settles time.Duration) error {
+	w.env = append(w.env, "RETRY_DELAY=1s")
+	w.behave(failing)
+	_, it := w.item(1)
+	w.step(ends)
+	w.kugetsu("tick")
+	w.kugetsu("pause") // it is to be settled, and not run again under that clock
+	var lock *slots.Lock
+	if err := awaited("nobody has tick.lock", func() (free bool) {
+		var err error
+		lock, err = slots.TryLock(filepath.Join(string(w.home), "tick.lock"))
+		return err == nil
+	}); err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := awaited("the run is over", func() bool {
+		return there(filepath.Join(w.home.RunDir(slots.RunName(it.ID, 1)), "end.failed.1"))
+	}); err != nil {
+		return err
+	}
+	w.step(settles)
+	w.must(lock.Close())
+	if err := awaited("the run is settled", func() bool { return w.outcomes(it.ID) == "failed+" }); err != nil {
+		return err
+	}
+	w.step(0)
+	w.free()
+	w.kugetsu("resume")
+	_, now, err := load(w, it.ID)
+	if err != nil {
+		return err
+	}
+	if wait := now.NotBefore.Sub(now.History[0].EndedAt); wait > time.Second {
+		return fmt.Errorf("it is to wait for %s, RETRY_DELAY is 1s", wait)
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	return errors.Join(w.judge(completed), w.wantOutcomes(it.ID, "failed+ ok+"))
+}
+
+// publishedOff: items are enqueued under clocks that are a year apart.
+func publishedOff(w *world) error {
+	w.behave("")
+	for n, off := range []time.Duration{year, 0, -year, 0, year, -year} {
+		w.step(off)
+		if err := w.delegate(n + 1); err != nil {
+			return err
+		}
+	}
+	w.step(0)
+	var got []string
+	if err := w.settle(); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(w.record())
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(data)) {
+		got = append(got, strings.TrimSpace(line))
+	}
+	errs := []error{w.judge(completed)}
+	if len(got) != len(w.ids) {
+		errs = append(errs, fmt.Errorf("%d items, begun: %q", len(w.ids), got))
+	}
+	for _, id := range w.ids {
+		errs = append(errs, w.wantOutcomes(id, "ok+"))
+	}
+	return errors.Join(errs...)
+}
+
+// told makes an agent note its pid and wait until it is told to go on.
+const told = unless + `echo $$ >"$REC.pid.$KUGETSU_RUN.tmp" && mv "$REC.pid.$KUGETSU_RUN.tmp" "$REC.pid.$KUGETSU_RUN"
+read x <"$REC.go"
+`
+
+// waiting makes the world's agents wait; go on lets that many go on.
+func (w *world) waiting() (goOn func(n int), err error) {
+	path := w.record() + ".go"
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		return nil, err
+	}
+	pipe, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	w.t.Cleanup(func() { _ = pipe.Close() })
+	w.behave(told)
+	return func(n int) {
+		_, err := pipe.WriteString(strings.Repeat("\n", n))
+		w.must(err)
+	}, nil
+}
+
+// runsOn: the clock is stepped while agents run, none of which is near its timeout; a runner is killed under that clock.
+func runsOn(w *world, off time.Duration) error {
+	w.env = append(w.env, "TASK_TIMEOUT=1h")
+	goOn, err := w.waiting()
+	if err != nil {
+		return err
+	}
+	for n := range limit + 1 {
+		w.item(n + 1)
+	}
+	w.kugetsu("tick")
+	for _, id := range w.ids[:limit] {
+		if _, err := w.begun(id, 1); err != nil {
+			return err
+		}
+	}
+	w.step(off)
+	for range 3 {
+		w.kugetsu("tick", "--wait")
+	}
+	for _, id := range w.ids[:limit] {
+		if err := w.is(id, queue.Notified, 1); err != nil {
+			return err
+		}
+	}
+	w.free()
+	if err := w.kill9(w.ids[0]); err != nil {
+		return err
+	}
+	goOn(limit) // the agent of the killed runner may have taken one before it died
+	if err := w.settle(); err != nil {
+		return err
+	}
+	errs := []error{w.judge(completed), w.wantOutcomes(w.ids[0], "lost+ ok+")}
+	for _, id := range w.ids[1:] {
+		errs = append(errs, w.wantOutcomes(id, "ok+"))
+	}
+	return errors.Join(errs...)
+}
+
+// timesOut: the clock is stepped while an agent runs that takes too long.
+func timesOut(w *world, off time.Duration) error {
+	const timeout = 2 * time.Second
+	w.env = append(w.env, fmt.Sprintf("TASK_TIMEOUT=%s", timeout))
+	w.behave(remain)
+	_, it := w.item(1)
+	begin := time.Now()
+	w.kugetsu("tick")
+	if _, err := w.begun(it.ID, 1); err != nil {
+		return err
+	}
+	w.step(off)
+	w.kugetsu("tick")
+	if err := awaited("it has timed out", func() bool { return w.outcomes(it.ID) != "" }); err != nil {
+		return err
+	}
+	if took := time.Since(begin); took < timeout {
+		return fmt.Errorf("it was given up after %s, TASK_TIMEOUT is %s", took, timeout)
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	return errors.Join(w.judge(map[queue.State]bool{queue.Errored: true}), w.wantOutcomes(it.ID, "timeout+"))
+}
+
+// pausedFor: the clock is stepped during a pause that has an end, and one that has none.
+func pausedFor(w *world, off time.Duration) error {
+	w.behave("")
+	_, it := w.item(1)
+	for _, c := range []struct {
+		args  []string
+		off   time.Duration
+		holds bool
+	}{
+		{[]string{"pause"}, 0, true},
+		{nil, off, true},
+		{[]string{"pause", "--for", "1h"}, 0, true},
+		{nil, -time.Minute, true},
+		{nil, time.Minute, true},
+		{nil, off, false},
+	} {
+		w.step(c.off)
+		if c.args != nil {
+			if code, out := w.kugetsu(c.args...); code != 0 {
+				return fmt.Errorf("%v: %s", c.args, out)
+			}
+		}
+		w.kugetsu("tick", "--wait")
+		if held := w.is(it.ID, queue.Pending, 0) == nil; held != c.holds {
+			return fmt.Errorf("%s off, after a pause: nothing starts: %t", c.off, held)
+		}
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	return errors.Join(w.judge(completed), w.wantOutcomes(it.ID, "ok+"))
+}
+
+// keptOff: the clock is stepped over items in every state. What is live is not touched, and nothing is deleted for being
+// of the future; that a year has passed cannot be told from a clock that was set forward by one.
+func keptOff(w *world, off time.Duration) error {
+	w.env = append(w.env, "MAX_CONCURRENT_AGENTS=1")
+	goOn, err := w.waiting()
+	if err != nil {
+		return err
+	}
+	goOn(1)
+	w.item(1)
+	if err := w.settle(); err != nil {
+		return err
+	}
+	w.item(2)
+	w.kugetsu("tick")
+	if _, err := w.begun(w.ids[1], 1); err != nil {
+		return err
+	}
+	w.item(3)
+	w.step(off)
+	for range 3 {
+		w.kugetsu("tick", "--wait")
+	}
+	errs := []error{w.is(w.ids[1], queue.Notified, 1), w.is(w.ids[2], queue.Pending, 0)}
+	if run := w.home.RunDir(slots.RunName(w.ids[1], 1)); !there(filepath.Join(run, "started"), filepath.Join(run, "log")) {
+		errs = append(errs, fmt.Errorf("of a run that is under way something is missing"))
+	}
+	_, err = w.q.Find(w.ids[0])
+	if gone := queue.IsAbsent(err); gone != (off > 0) {
+		errs = append(errs, fmt.Errorf("%s off, an item that was completed just now is gone: %t (%w)", off, gone, err))
+	} else if gone {
+		w.ids, w.paid = w.ids[1:], w.paid[1:]
+	}
+	goOn(2)
+	errs = append(errs, w.settle())
+	for _, back := range []time.Duration{0, -off, 0} {
+		if back > 0 {
+			continue // a year later, they too would have had their time
+		}
+		w.step(back)
+		w.kugetsu("tick", "--wait")
+	}
+	return errors.Join(append(errs, w.judge(completed))...)
+}
+
+// toldOff: NOTIFY_COMMAND takes nothing; then the clock is stepped, and it does.
+func toldOff(w *world, off time.Duration) error {
+	script := filepath.Join(w.dir, "told.sh")
+	w.must(os.WriteFile(script, []byte("test -e "+w.record()+".open || exit 1\ncat >>"+w.record()+".told\n"), 0o600))
+	w.env = append(w.env, "NOTIFY_COMMAND=sh "+script)
+	w.behave("")
+	if err := w.delegate(1); err != nil {
+		return err
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	owed := filepath.Join(string(w.home), "notifications", "owed", "*.json")
+	if !there(owed) {
+		return errors.New("nothing is owed, though nothing was taken")
+	}
+	// A year later the item may be gone; and a try that was refused just before would count as one.
+	if err := errors.Join(w.judge(completed), w.cleanedUp()); err != nil {
+		return err
+	}
+	w.step(off)
+	w.must(os.WriteFile(w.record()+".open", nil, 0o600))
+	if err := awaited("nothing is owed", func() bool { w.kugetsu("tick"); return !there(owed) }); err != nil {
+		return err
+	}
+	data, err := os.ReadFile(w.record() + ".told")
+	if err != nil {
+		return err
+	}
+	for _, kind := range []string{"queued", "dequeued", "started", "completed"} {
+		if !bytes.Contains(data, []byte(`"type":"task_`+kind+`"`)) {
+			return fmt.Errorf("task_%s was never told:\n%s", kind, data)
+		}
+	}
+	return nil
+}
+
+// sweptOff: a delegate has written its temp file and not yet given it its name when the clock is stepped, so that a pass
+// may take it for a leftover.
+func sweptOff(w *world, off time.Duration) error {
+	w.behave("")
+	type ended struct {
+		code int
+		out  string
+	}
+	done := make(chan ended, 1)
+	go func() {
+		code, out := w.exec("strace", append([]string{"-f", "-o", os.DevNull, "-e", "trace=linkat", "-e", "inject=linkat:delay_enter=3000000",
+			filepath.Join(bin, "kugetsu")}, delegate...)...)
+		done <- ended{code, out}
+	}()
+	temp := filepath.Join(w.q.Items, ".*.json.tmp*")
+	err := awaited("the temp file is there", func() bool { return there(temp) })
+	if err == nil {
+		w.step(off)
+		w.kugetsu("tick", "--wait")
+		if off < 0 && !there(temp) && !there(filepath.Join(w.q.Items, "*.json")) {
+			err = errors.New("a clock that was set back made a temp file look old")
+		}
+	}
+	end := <-done
+	return errors.Join(err, oneLine(end.code, end.out, 0, 75), w.delegated(end.code, end.out))
+}
+
+// offset is a time with an offset that is not Z, as JSON.
+var offset = regexp.MustCompile(`"[0-9T:.-]+[+-][0-9][0-9]:[0-9][0-9]"`)
+
+// zoned: all is done in a time zone, across the instant at which its clocks are set.
+func zoned(w *world, zone string, change time.Time) error {
+	utc := slices.Clone(w.env)
+	w.env = append(w.env, "TZ="+zone)
+	goOn, err := w.waiting()
+	if err != nil {
+		return err
+	}
+	w.step(time.Until(change) - 5*time.Second)
+	for n := range 2 {
+		if err := w.delegate(n + 1); err != nil {
+			return err
+		}
+	}
+	w.kugetsu("tick")
+	for _, id := range w.ids {
+		if _, err := w.begun(id, 1); err != nil {
+			return err
+		}
+	}
+	if err := w.delegate(3); err != nil {
+		return err
+	}
+	if code, out := w.kugetsu("pause", "--for", "1h"); code != 0 {
+		return fmt.Errorf("pause: %s", out)
+	}
+	w.step(time.Until(change) + 5*time.Second) // local clocks jump; the pause has 59 minutes to go
+	w.kugetsu("tick", "--wait")
+	errs := []error{w.is(w.ids[0], queue.Notified, 1), w.is(w.ids[2], queue.Notified, 1)}
+	if errs[1] == nil { // it had a free slot before the pause, or it waits: either is right
+		errs[1] = nil
+	} else {
+		errs[1] = w.is(w.ids[2], queue.Pending, 0)
+	}
+	look := [][]string{{"queue", "list", "--all", "--json"}, {"queue", "show", w.ids[0], "--json"}, {"status", "--json"}, {"notify", "list", "--json"}}
+	for _, args := range look {
+		_, here := w.kugetsu(args...)
+		there := &world{t: w.t, env: utc}
+		_, utc := there.kugetsu(args...)
+		if args[0] == "status" { // it tells in words until when nothing is started
+			here, utc = cutWhy(here), cutWhy(utc)
+		}
+		if here != utc || offset.MatchString(here) || !strings.Contains(here, `Z"`) {
+			errs = append(errs, fmt.Errorf("%v in %s:\n%s\nin UTC:\n%s", args, zone, here, utc))
+		}
+	}
+	location, err := time.LoadLocation(zone)
+	if err != nil {
+		return err
+	}
+	want := queue.IDTime(w.ids[0]).In(location).Format("2006-01-02 15:04:05 MST")
+	if _, out := w.kugetsu("queue", "show", w.ids[0]); !strings.Contains(out, want) {
+		errs = append(errs, fmt.Errorf("for a human the time is local, %s: %s", want, out))
+	}
+	w.kugetsu("resume")
+	goOn(3)
+	errs = append(errs, w.settle(), w.judge(completed))
+	_ = filepath.WalkDir(string(w.home), func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && (strings.HasSuffix(path, ".json") || d.Name() == "paused") {
+			if data, err := os.ReadFile(path); err == nil && offset.Match(data) {
+				errs = append(errs, fmt.Errorf("%s holds a local time: %s", path, data))
+			}
+		}
+		return nil
+	})
+	return errors.Join(errs...)
+}
+
+var why = regexp.MustCompile(`"why": "[^"]*"`)
+
+func cutWhy(text string) string { return why.ReplaceAllString(text, "") }
+
+// either makes a fault of each way in which the clock can be stepped.
+func either(one func(w *world, off time.Duration) error) (all []func(*world) error) {
+	for _, off := range []time.Duration{year, -year} {
+		all = append(all, func(w *world) error { return one(w, off) })
+	}
+	return all
+}
+
+// TestTheClockIsStepped: nothing ends early and nothing waits for ever, whatever the wall clock does.
+func TestTheClockIsStepped(t *testing.T) {
+	needStepped(t)
+	off := func(ends, settles time.Duration) func(*world) error {
+		return func(w *world) error { return settledOff(w, ends, settles) }
+	}
+	rows := []inWorld{
+		{"by a year, either way, while an item waits for its retry", either(retryWaits)},
+		{"by a year between the end of a run and its settling, and back", []func(*world) error{
+			off(0, year), off(0, -year), off(year, 0), off(-year, 0)}},
+		{"items are enqueued a year ahead, now, and a year behind", []func(*world) error{publishedOff}},
+		{"by a year, either way, while agents run", either(runsOn)},
+		{"by a year, either way, while an agent takes too long", either(timesOut)},
+		{"by a minute and by a year, either way, during a pause", either(pausedFor)},
+		{"by a year, either way, over completed, running and waiting items", either(keptOff)},
+		{"by a year, either way, while events are owed to NOTIFY_COMMAND", either(toldOff)},
+	}
+	if _, err := exec.LookPath("strace"); err == nil {
+		rows = append(rows, inWorld{"by a year, either way, while a delegate has a temp file", either(sweptOff)})
+	}
+	inWorlds(t, clocks, 5, rows)
+}
+
+// TestFilesKnowNoTimeZone: what is kept and what --json prints is the same wherever one is.
+func TestFilesKnowNoTimeZone(t *testing.T) {
+	needStepped(t)
+	var rows []inWorld
+	for _, zone := range []struct{ name, change string }{
+		{"America/New_York", "2026-11-01T06:00:00Z"}, // an hour comes twice
+		{"America/New_York", "2027-03-14T07:00:00Z"}, // an hour is left out
+		{"Asia/Kathmandu", "2026-11-30T18:15:00Z"},   // no change; 5:45 ahead, and midnight
+		{"Pacific/Apia", "2011-12-30T10:00:00Z"},     // a day is left out
+	} {
+		if _, err := time.LoadLocation(zone.name); err != nil {
+			skip(t, clocks, "time zones are not known here: "+err.Error())
+		}
+		change, err := time.Parse(time.RFC3339, zone.change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, inWorld{"in " + zone.name + ", across " + zone.change,
+			[]func(*world) error{func(w *world) error { return zoned(w, zone.name, change) }}})
+	}
+	inWorlds(t, clocks, 5, rows)
+}
+
+// TestTheHarnessNoticesATrustedClock: what cannot fail proves nothing.
+func TestTheHarnessNoticesATrustedClock(t *testing.T) {
+	needStepped(t)
+	stepped := bin
+	defer func() { bin = stepped }()
+	for _, wrong := range []wrongWay{
+		{"a wait ends when the clock says so, and not before", "queue/transition.go",
+			"return n > 0 && now.Before(it.History[n-1].EndedAt)", "return n < 0", func(w *world) error { return retryWaits(w, -year) }},
+		{"a wait is counted from when a run was settled", "queue/transition.go",
+			"it.again(r.EndedAt, Backoff(p.RetryDelay, it.Attempts))", "it.again(now, Backoff(p.RetryDelay, it.Attempts))",
+			func(w *world) error { return settledOff(w, 0, year) }},
+	} {
+		t.Run(strings.ReplaceAll(wrong.name, " ", "_"), func(t *testing.T) {
+			data, err := os.ReadFile(overlay(t, wrong.file, wrong.right, wrong.wrong))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var list struct{ Replace map[string]string }
+			if err := json.Unmarshal(data, &list); err != nil {
+				t.Fatal(err)
+			}
+			bin = t.TempDir()
+			if err := buildStepped(t, bin, list.Replace); err != nil {
+				t.Fatal(err)
+			}
+			w := newWorld(t)
+			t.Cleanup(w.close)
+			err = wrong.one(w)
+			if err == nil {
+				t.Fatalf("nothing was noticed: %s", wrong.name)
+			}
+			t.Logf("noticed: %v", err)
+			report(result{group: broken, name: wrong.name, points: 1, note: "noticed"})
+		})
+	}
+}
