@@ -25,7 +25,7 @@ func (t *Tick) cleanUp() error {
 		return nil // how long to keep things is not known
 	}
 	err := t.expire()
-	due, dueErr := t.sweepDue()
+	last, due, dueErr := t.sweepDue()
 	if dueErr != nil || !due {
 		return errors.Join(err, dueErr)
 	}
@@ -33,23 +33,24 @@ func (t *Tick) cleanUp() error {
 	for _, dir := range []string{t.Queue.Items, t.Queue.PM, t.Queue.Finished, t.Queue.Events.New, t.Queue.Events.Seen,
 		t.Queue.Events.Owed, string(t.Home), filepath.Join(string(t.Home), "slots"), filepath.Join(string(t.Home), "sessions"),
 		filepath.Join(string(t.Home), "agents")} {
-		errs = append(errs, spool.Sweep(dir, t.Now()))
+		errs = append(errs, spool.Sweep(dir, t.Now(), last))
 	}
 	return errors.Join(append(errs, t.Queue.Events.Expire(t.Settings.CleanupAge()))...)
 }
 
-// sweepDue says whether the last sweep was long enough ago. Its time is that of the folder seen/, which only clearing
-// events and sweeping change.
-func (t *Tick) sweepDue() (bool, error) {
+// sweepDue says when the last sweep was, and whether that is long enough ago. Its time is that of the folder seen/, which
+// only clearing events and sweeping change.
+func (t *Tick) sweepDue() (last time.Time, due bool, err error) {
 	info, err := os.Stat(t.Queue.Events.Seen)
 	if err != nil {
-		return false, err
+		return last, false, err
 	}
-	age := t.Now().Sub(info.ModTime())
+	last = info.ModTime()
+	age := t.Now().Sub(last)
 	if age >= 0 && age < sweepEvery { // a time in the future is a clock that was set back
-		return false, nil
+		return last, false, nil
 	}
-	return true, os.Chtimes(t.Queue.Events.Seen, t.Now(), t.Now())
+	return last, true, os.Chtimes(t.Queue.Events.Seen, t.Now(), t.Now())
 }
 
 func (t *Tick) expire() error {

@@ -339,8 +339,9 @@ func IsTemp(name string) bool { return temp.MatchString(name) }
 // process needs between creating and renaming one; a writer is slow only when the disk is.
 const TempAge = time.Hour
 
-// Sweep removes the temp files in a folder that a crashed writer left.
-func Sweep(dir string, now time.Time) error {
+// Sweep removes the temp files in a folder that a crashed writer left. The last sweep, when that was, must have met them
+// too: a clock that is set forward makes a file look old that is being written.
+func Sweep(dir string, now, last time.Time) error {
 	names, err := List(dir)
 	if err != nil {
 		return err
@@ -352,7 +353,7 @@ func Sweep(dir string, now time.Time) error {
 		}
 		path := filepath.Join(dir, name)
 		info, err := os.Lstat(path)
-		if err == nil && info.Mode().IsRegular() && now.Sub(info.ModTime()) > TempAge {
+		if err == nil && info.Mode().IsRegular() && now.Sub(info.ModTime()) > TempAge && info.ModTime().Before(last) {
 			err = os.Remove(path)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

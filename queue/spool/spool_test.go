@@ -210,12 +210,30 @@ func TestSweepRemovesWhatCrashedWritersLeftAndNothingElse(t *testing.T) {
 		}
 		must(t, os.Chtimes(path, at, at))
 	}
-	must(t, Sweep(dir, now))
+	must(t, Sweep(dir, now, now))
 	names, err := List(dir)
 	must(t, err)
 	slices.Sort(stay)
 	if !slices.Equal(names, stay) {
 		t.Errorf("%v is left, not %v", names, stay)
+	}
+}
+
+func TestSweepLeavesAFileThatOnlyTheClockMadeOld(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "50-q_x.json123")
+	must(t, os.WriteFile(path, nil, 0o600))
+	written := time.Now()
+	must(t, os.Chtimes(path, written, written))
+	// A minute after the last sweep the file is written, and then the clock is set forward.
+	year := written.AddDate(1, 0, 0)
+	must(t, Sweep(filepath.Dir(path), year, written.Add(-time.Minute)))
+	if there, err := Exists(path); err != nil || !there {
+		t.Errorf("it is gone: %v", err)
+	}
+	// The next sweep meets it again.
+	must(t, Sweep(filepath.Dir(path), year.Add(time.Hour), year))
+	if there, err := Exists(path); err != nil || there {
+		t.Errorf("it is left: %v", err)
 	}
 }
 
