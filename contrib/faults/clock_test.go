@@ -175,6 +175,13 @@ func retryWaits(w *world, off time.Duration) error {
 	if err := w.passes(3, "it is run again", func() bool { return w.is(it.ID, queue.Pending, 1) != nil }); err != nil {
 		return err
 	}
+	if err := awaited("its second run is settled", func() bool { return w.outcomes(it.ID) != "failed+" }); err != nil {
+		return err
+	}
+	if err := w.wantOutcomes(it.ID, "failed+ ok+"); err != nil { // it would wait for an hour again
+		text, _ := os.ReadFile(w.home.LogPath(slots.RunName(it.ID, 2)))
+		return fmt.Errorf("%w: %s", err, text)
+	}
 	if err := w.settle(); err != nil {
 		return err
 	}
@@ -234,21 +241,10 @@ func publishedOff(w *world) error {
 		}
 	}
 	w.step(0)
-	var got []string
 	if err := w.settle(); err != nil {
 		return err
 	}
-	data, err := os.ReadFile(w.record())
-	if err != nil {
-		return err
-	}
-	for line := range strings.Lines(string(data)) {
-		got = append(got, strings.TrimSpace(line))
-	}
 	errs := []error{w.judge(completed)}
-	if len(got) != len(w.ids) {
-		errs = append(errs, fmt.Errorf("%d items, begun: %q", len(w.ids), got))
-	}
 	for _, id := range w.ids {
 		errs = append(errs, w.wantOutcomes(id, "ok+"))
 	}
@@ -458,8 +454,8 @@ func toldOff(w *world, off time.Duration) error {
 	return nil
 }
 
-// sweptOff: a delegate has written its temp file and not yet given it its name when the clock is stepped, so that a pass
-// may take it for a leftover.
+// sweptOff: a delegate has written its temp file and not yet given it its name when the clock is stepped, and a pass
+// sweeps what it takes for a leftover.
 func sweptOff(w *world, off time.Duration) error {
 	w.behave("")
 	type ended struct {
@@ -477,12 +473,9 @@ func sweptOff(w *world, off time.Duration) error {
 	if err == nil {
 		w.step(off)
 		w.kugetsu("tick", "--wait")
-		if off < 0 && !there(temp) && !there(filepath.Join(w.q.Items, "*.json")) {
-			err = errors.New("a clock that was set back made a temp file look old")
-		}
 	}
 	end := <-done
-	return errors.Join(err, oneLine(end.code, end.out, 0, 75), w.delegated(end.code, end.out))
+	return errors.Join(err, oneLine(end.code, end.out, 0), w.delegated(end.code, end.out))
 }
 
 // offset is a time with an offset that is not Z, as JSON.
@@ -516,12 +509,7 @@ func zoned(w *world, zone string, change time.Time) error {
 	}
 	w.step(time.Until(change) + 5*time.Second) // local clocks jump; the pause has 59 minutes to go
 	w.kugetsu("tick", "--wait")
-	errs := []error{w.is(w.ids[0], queue.Notified, 1), w.is(w.ids[2], queue.Notified, 1)}
-	if errs[1] == nil { // it had a free slot before the pause, or it waits: either is right
-		errs[1] = nil
-	} else {
-		errs[1] = w.is(w.ids[2], queue.Pending, 0)
-	}
+	errs := []error{w.is(w.ids[0], queue.Notified, 1), w.is(w.ids[1], queue.Notified, 1), w.is(w.ids[2], queue.Pending, 0)}
 	look := [][]string{{"queue", "list", "--all", "--json"}, {"queue", "show", w.ids[0], "--json"}, {"status", "--json"}, {"notify", "list", "--json"}}
 	for _, args := range look {
 		_, here := w.kugetsu(args...)
@@ -585,8 +573,11 @@ func TestTheClockIsStepped(t *testing.T) {
 		{"by a year, either way, over completed, running and waiting items", either(keptOff)},
 		{"by a year, either way, while events are owed to NOTIFY_COMMAND", either(toldOff)},
 	}
-	if _, err := exec.LookPath("strace"); err == nil {
-		rows = append(rows, inWorld{"by a year, either way, while a delegate has a temp file", either(sweptOff)})
+	temp := "by a year, either way, while a delegate has a temp file"
+	if _, err := exec.LookPath("strace"); err != nil {
+		report(result{group: clocks, name: temp, note: "not run: strace is not installed: it is what holds the delegate up"})
+	} else {
+		rows = append(rows, inWorld{temp, either(sweptOff)})
 	}
 	inWorlds(t, clocks, 5, rows)
 }

@@ -505,7 +505,7 @@ func TestAgentsThatDoNotBehave(t *testing.T) {
 			func(w *world) error { return deaf(w, "cancel", "cancelled") }}},
 		{"agents leave servers in sessions of their own, with and without mark and lease", []fault{
 			func(w *world) error { return leaving(w, limit+2) }}},
-		{"the same, the agents have dropped their lease, and the runners are killed", []fault{orphaned}},
+		{"agents that dropped their lease leave such servers, and their runners are killed", []fault{orphaned}},
 		{"a server without mark and lease is left by a killed runner, and holds nothing up", []fault{unfindable}},
 		{"processes that start the next one and end, on and on: queue cancel, kill -9 of the runner", []fault{
 			func(w *world) error { return chained(w, chain, "cancel", "cancelled") },
