@@ -286,7 +286,7 @@ func runsOn(w *world, off time.Duration) error {
 	}
 	w.kugetsu("tick")
 	for _, id := range w.ids[:limit] {
-		if _, err := w.begun(id, 1); err != nil {
+		if _, err := w.agentOf(id, 1); err != nil {
 			return err
 		}
 	}
