@@ -322,7 +322,7 @@ func timesOut(w *world, off time.Duration) error {
 	_, it := w.item(1)
 	begin := time.Now()
 	w.kugetsu("tick")
-	if _, err := w.begun(it.ID, 1); err != nil {
+	if _, err := w.agentOf(it.ID, 1); err != nil {
 		return err
 	}
 	w.step(off)
@@ -387,7 +387,7 @@ func keptOff(w *world, off time.Duration) error {
 	}
 	w.item(2)
 	w.kugetsu("tick")
-	if _, err := w.begun(w.ids[1], 1); err != nil {
+	if _, err := w.agentOf(w.ids[1], 1); err != nil {
 		return err
 	}
 	w.item(3)
@@ -497,7 +497,7 @@ func zoned(w *world, zone string, change time.Time) error {
 	}
 	w.kugetsu("tick")
 	for _, id := range w.ids {
-		if _, err := w.begun(id, 1); err != nil {
+		if _, err := w.agentOf(id, 1); err != nil {
 			return err
 		}
 	}
