@@ -475,7 +475,7 @@ func sweptOff(w *world, off time.Duration) error {
 		w.kugetsu("tick", "--wait")
 	}
 	end := <-done
-	return errors.Join(err, oneLine(end.code, end.out, 0), w.delegated(end.code, end.out))
+	return errors.Join(err, oneLine(end.code, end.out, 0), delegated(w, end.code, end.out), w.settle(), w.judge(completed))
 }
 
 // offset is a time with an offset that is not Z, as JSON.
