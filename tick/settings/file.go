@@ -91,8 +91,10 @@ func Open(home string, believed bool) *Source {
 	if err != nil {
 		// "Could not read" is never "is not there": defaults might mean another queue.
 		code, hint := fault.Config, "mend or remove it"
-		if errors.As(err, new(syscall.Errno)) && !errors.Is(err, fs.ErrPermission) { // a failing disk is not its fault
-			code, hint = fault.Temp, ""
+		for _, passing := range []error{syscall.EIO, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} { // not the file's fault
+			if errors.Is(err, passing) {
+				code, hint = fault.Temp, ""
+			}
 		}
 		s.fatal = fault.New(code, hint, "cannot read the configuration %s: %w", s.path, unwrap(err))
 		return s
