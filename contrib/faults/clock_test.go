@@ -2,9 +2,9 @@ package faults
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,46 +47,24 @@ const steppedNow = `func Now() Time {
 
 func trueNow() Time {`
 
-// buildStepped builds a kugetsu with that clock into a folder, with more changes than that if there are any.
-func buildStepped(t *testing.T, dir string, changes map[string]string) error {
+// buildStepped builds a kugetsu with that clock into a folder, with other files replaced if there are any.
+func buildStepped(t *testing.T, dir string, replace map[string]string) error {
 	out, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
 		return err
 	}
-	replace := map[string]string{}
-	for from, to := range changes {
-		replace[from] = to
-	}
-	tmp := t.TempDir()
-	for _, change := range []struct{ file, right, wrong string }{
-		{"time.go", "func Now() Time {", steppedNow},
-		{"sleep.go", "Now().Add(", "trueNow().Add("}, // in the scheduler, where no file can be read; nobody looks at what it sends
+	all := map[string]string{}
+	maps.Copy(all, replace)
+	for file, changes := range map[string][]string{
+		"time.go":  {"func Now() Time {", steppedNow, "import (", "import (\n\t\"syscall\""},
+		"sleep.go": {"Now().Add(", "trueNow().Add("}, // in the scheduler, where no file can be read; nobody looks at what it sends
 	} {
-		path := filepath.Join(strings.TrimSpace(string(out)), "src", "time", change.file)
-		source, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		if bytes.Count(source, []byte(change.right)) != 1 {
-			return fmt.Errorf("the time package is not as it was: %s", change.file)
-		}
-		text := strings.Replace(string(source), change.right, change.wrong, 1)
-		if change.file == "time.go" {
-			text = strings.Replace(text, "import (", "import (\n\t\"syscall\"", 1)
-		}
-		replace[path] = filepath.Join(tmp, change.file)
-		if err := os.WriteFile(replace[path], []byte(text), 0o600); err != nil {
+		path := filepath.Join(strings.TrimSpace(string(out)), "src", "time", file)
+		if all[path], err = change(t, path, changes...); err != nil {
 			return err
 		}
 	}
-	list, err := json.Marshal(map[string]map[string]string{"Replace": replace})
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(tmp, "overlay.json"), list, 0o600); err != nil {
-		return err
-	}
-	return build(dir, "-overlay", filepath.Join(tmp, "overlay.json"))
+	return buildChanged(t, dir, all)
 }
 
 // needStepped makes the kugetsu under test one whose clock can be stepped, until the test ends.
@@ -605,39 +583,15 @@ func TestFilesKnowNoTimeZone(t *testing.T) {
 	inWorlds(t, clocks, 5, rows)
 }
 
-// TestTheHarnessNoticesATrustedClock: what cannot fail proves nothing.
+// TestTheHarnessNoticesATrustedClock: waits that end by the wall clock alone.
 func TestTheHarnessNoticesATrustedClock(t *testing.T) {
 	needStepped(t)
-	stepped := bin
-	defer func() { bin = stepped }()
-	for _, wrong := range []wrongWay{
-		{"a wait ends when the clock says so, and not before", "queue/transition.go",
-			"return n > 0 && now.Before(it.History[n-1].EndedAt)", "return n < 0", func(w *world) error { return retryWaits(w, -year) }},
-		{"a wait is counted from when a run was settled", "queue/transition.go",
-			"it.again(r.EndedAt, Backoff(p.RetryDelay, it.Attempts))", "it.again(now, Backoff(p.RetryDelay, it.Attempts))",
-			func(w *world) error { return settledOff(w, 0, year) }},
-	} {
-		t.Run(strings.ReplaceAll(wrong.name, " ", "_"), func(t *testing.T) {
-			data, err := os.ReadFile(overlay(t, wrong.file, wrong.right, wrong.wrong))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var list struct{ Replace map[string]string }
-			if err := json.Unmarshal(data, &list); err != nil {
-				t.Fatal(err)
-			}
-			bin = t.TempDir()
-			if err := buildStepped(t, bin, list.Replace); err != nil {
-				t.Fatal(err)
-			}
-			w := newWorld(t)
-			t.Cleanup(w.close)
-			err = wrong.one(w)
-			if err == nil {
-				t.Fatalf("nothing was noticed: %s", wrong.name)
-			}
-			t.Logf("noticed: %v", err)
-			report(result{group: broken, name: wrong.name, points: 1, note: "noticed"})
-		})
-	}
+	mustNoticeBuilt(t, buildStepped,
+		wrongWay{"a wait ends when the clock says so, and not before", "queue/transition.go",
+			[]string{"return n > 0 && now.Before(it.History[n-1].EndedAt)", "return n < 0"},
+			"it is not so: it is run again", alone(func(w *world) error { return retryWaits(w, -year) })},
+		wrongWay{"a wait is counted from when a run was settled", "queue/transition.go",
+			[]string{"it.again(r.EndedAt, Backoff(p.RetryDelay, it.Attempts))", "it.again(now, Backoff(p.RetryDelay, it.Attempts))"},
+			"it is to wait for", alone(func(w *world) error { return settledOff(w, 0, year) })},
+	)
 }

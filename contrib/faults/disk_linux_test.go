@@ -381,7 +381,7 @@ func fullAtTheEnd(t *testing.T, f format) error {
 	w.must(err)
 	w.idle()
 	if m, err := w.home.ReadMarker(run); err != nil || m.Phase != slots.Ended || m.Outcome != "ok" {
-		return fmt.Errorf("the run ended, and its marker is %+v: %w", m, err)
+		return fmt.Errorf("the run ended, and its marker is %+v: %v", m, err)
 	}
 	for range 3 {
 		d.fill() // a run's temporary files are gone

@@ -345,7 +345,7 @@ func cancelReused(w *world) error {
 	if err == nil { // a whole pass over it, the mark being there
 		c.kugetsu("tick")
 		if _, now, loadErr := load(w, it.ID); loadErr != nil || now.State != queue.Notified {
-			err = fmt.Errorf("its lease is held and it is not notified any more: %+v %w", now, loadErr)
+			err = fmt.Errorf("its lease is held and it is not notified any more: %+v %v", now, loadErr)
 		}
 	}
 	w.release()
@@ -526,7 +526,7 @@ func shared(w *world) error {
 	}
 	for _, id := range w.ids[:limit] {
 		if _, it, err := load(w, id); err != nil || it.State != queue.Notified || it.Runs != 1 {
-			return fmt.Errorf("%s runs in the other container, and is taken for dead: %+v %w", id, it, err)
+			return fmt.Errorf("%s runs in the other container, and is taken for dead: %+v %v", id, it, err)
 		}
 	}
 	if code, out := both[1].kugetsu("queue", "cancel", w.ids[0]); code != 0 {
@@ -588,19 +588,20 @@ func restarts() (all []func(*world) error) {
 // inProc says that a process is alive because there is one with its pid.
 const inProc = `func() bool { there, _ := spool.Exists(fmt.Sprintf("/proc/%d", *it.ForkPID)); return there }()`
 
-// trusting are ways to find out who is alive that must not be, each as a change of one file.
-var trusting = []wrongWay{
-	{"a pid is signalled without a look at whose it is", "slots/proc/proc_linux.go",
-		"return Carries(pid, run) && handle.Signal(sig) == nil", "return handle.Signal(sig) == nil", cancelReused},
-	{"a runner is alive while its pid is somebody's", "tick/reconcile.go", "proc.Carries(*it.ForkPID, in.RunName())", inProc,
-		func(w *world) error { return pidsReused(w, "tick") }},
-	{"a runner is alive while its pid is a zombie's", "tick/reconcile.go", "proc.Carries(*it.ForkPID, in.RunName())", inProc, zombies},
-	{"a restart of the machine is not noticed", "tick/reconcile.go",
-		`r.Rebooted = boot != "" && now != "" && boot != now`, `r.Rebooted = boot == "" && now == ""`, rebooted},
-}
-
-// TestTheHarnessNoticesATrustedPid: what cannot fail proves nothing.
+// TestTheHarnessNoticesATrustedPid: ways to find out who is alive that must not be.
 func TestTheHarnessNoticesATrustedPid(t *testing.T) {
 	needContainers(t)
-	mustNotice(t, trusting)
+	byPid := []string{"proc.Carries(*it.ForkPID, in.RunName())", inProc}
+	mustNotice(t,
+		wrongWay{"a pid is signalled without a look at whose it is", "slots/proc/proc_linux.go",
+			[]string{"return Carries(pid, run) && handle.Signal(sig) == nil", "return handle.Signal(sig) == nil"},
+			"was signalled", alone(cancelReused)},
+		wrongWay{"a runner is alive while its pid is somebody's", "tick/reconcile.go", byPid,
+			"it is not so: the lost run is settled", alone(func(w *world) error { return pidsReused(w, "tick") })},
+		wrongWay{"a runner is alive while its pid is a zombie's", "tick/reconcile.go", byPid,
+			"it is not so: what was lost is settled", alone(zombies)},
+		wrongWay{"a restart of the machine is not noticed", "tick/reconcile.go",
+			[]string{`r.Rebooted = boot != "" && now != "" && boot != now`, `r.Rebooted = boot == "" && now == ""`},
+			"3 runs, 3 of them charged", alone(rebooted)},
+	)
 }

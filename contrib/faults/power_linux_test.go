@@ -201,7 +201,7 @@ func cutInAWorktree(t *testing.T, f format, withForeign, clone bool) error {
 		ref, err := issueref.Parse(it.IssueRef, "")
 		must(t, err)
 		if text, err := os.ReadFile(filepath.Join(d.at, "worktrees", ref.Session(), "code")); string(text) != "whole\n" {
-			return fmt.Errorf("an agent was let into a worktree of which a power cut leaves this: %q %w", text, err)
+			return fmt.Errorf("an agent was let into a worktree of which a power cut leaves this: %q %v", text, err)
 		}
 	}
 	w.restarted()
@@ -358,38 +358,21 @@ func TestThePowerIsCutAtEverySystemCall(t *testing.T) {
 // TestThePowerCutNoticesWhatIsNotOnTheDisk: the cuts, on a kugetsu that does not wait for the disk.
 func TestThePowerCutNoticesWhatIsNotOnTheDisk(t *testing.T) {
 	needDisks(t, broken, ext4)
-	right := bin
-	defer func() { bin = right }()
-	for _, wrong := range []struct {
-		name, file, right, wrong string
-		one                      func(t *testing.T) error
-	}{
-		{"a folder is not synced after a name in it changed", "queue/spool/spool.go", "err = d.Sync()", "err = d.Chmod(0o700)",
-			func(t *testing.T) error { return cutAfterDelegate(t, ext4, 1) }},
-		{"the end of a run is not synced", "slots/run.go",
-			"return spool.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))",
-			"return os.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))",
-			func(t *testing.T) error { return cutAfterTheEnd(t, ext4, false) }},
-		{"an agent is let into a worktree that is not on the disk", "slots/worktree/prepare.go",
-			"range []string{s.Path, r.common}", "range []string(nil)",
-			func(t *testing.T) error { return cutInAWorktree(t, ext4, true, false) }},
-		{"the end of a run is a file that takes room", "slots/run.go",
-			"return spool.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))",
+	const ended = "return spool.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))"
+	mustNotice(t,
+		wrongWay{"a folder is not synced after a name in it changed", "queue/spool/spool.go", []string{"err = d.Sync()", "err = d.Chmod(0o700)"},
+			"file does not exist", func(t *testing.T) error { return cutAfterDelegate(t, ext4, 1) }},
+		wrongWay{"the end of a run is not synced", "slots/run.go",
+			[]string{ended, "return os.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))"},
+			"but its agent started 2 times", func(t *testing.T) error { return cutAfterTheEnd(t, ext4, false) }},
+		wrongWay{"an agent is let into a worktree that is not on the disk", "slots/worktree/prepare.go",
+			[]string{"range []string{s.Path, r.common}", "range []string(nil)"},
+			"a power cut leaves this", func(t *testing.T) error { return cutInAWorktree(t, ext4, true, false) }},
+		wrongWay{"the end of a run is a file that takes room", "slots/run.go", []string{ended,
 			`if err := spool.Write(filepath.Join(dir, to.name()), make([]byte, 1<<16)); err != nil {
 				return err
 			}
-			return spool.Remove(filepath.Join(dir, from.name()))`,
-			func(t *testing.T) error { return fullAtTheEnd(t, ext4) }},
-	} {
-		t.Run(strings.ReplaceAll(wrong.name, " ", "_"), func(t *testing.T) {
-			bin = t.TempDir()
-			must(t, build(bin, "-overlay", overlay(t, wrong.file, wrong.right, wrong.wrong)))
-			err := wrong.one(t)
-			if err == nil {
-				t.Fatal("nothing was noticed: " + wrong.name)
-			}
-			t.Logf("noticed: %v", err)
-			report(result{group: broken, name: wrong.name, points: 1, note: "noticed, on a disk of its own"})
-		})
-	}
+			return spool.Remove(filepath.Join(dir, from.name()))`},
+			"the run ended, and its marker is", func(t *testing.T) error { return fullAtTheEnd(t, ext4) }},
+	)
 }

@@ -228,34 +228,13 @@ func TestStorms(t *testing.T) {
 
 // TestTheStormNoticesOneTooMany: the storm, over a kugetsu that lets in what it must not.
 func TestTheStormNoticesOneTooMany(t *testing.T) {
-	right := bin
-	defer func() { bin = right }()
-	for _, wrong := range []struct {
-		name, file, right, wrong string
-		notice                   string
-	}{
-		{"one agent more than the limit is let in", "tick/tick.go",
-			"report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}",
-			"report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}\n\tt.Settings.MaxAgents++",
-			"agents began before one ended"},
-		{"a lease excludes nobody", "slots/lease.go", "return try(path, unix.LOCK_EX)", "return try(path, unix.LOCK_SH)",
-			"while its agent ran"},
-	} {
-		t.Run(strings.ReplaceAll(wrong.name, " ", "_"), func(t *testing.T) {
-			bin = t.TempDir()
-			if err := build(bin, "-overlay", overlay(t, wrong.file, wrong.right, wrong.wrong)); err != nil {
-				t.Fatal(err)
-			}
-			w := newWorld(t)
-			defer w.close()
-			s := storm{delegates: 6, ticks: 4, starts: 2}
-			err := s.blow(w)
-			if err == nil || !strings.Contains(err.Error(), wrong.notice) {
-				t.Fatalf("what was noticed: %v", err)
-			}
-			line, _, _ := strings.Cut(err.Error()[strings.Index(err.Error(), wrong.notice):], "\n")
-			t.Logf("noticed: …%s", line)
-			report(result{group: broken, name: wrong.name, points: s.points(), note: "noticed, in a storm"})
-		})
-	}
+	blow := alone(storm{delegates: 6, ticks: 4, starts: 2}.blow)
+	mustNotice(t,
+		wrongWay{"one agent more than the limit is let in", "tick/tick.go",
+			[]string{"report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}",
+				"report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}\n\tt.Settings.MaxAgents++"},
+			"agents began before one ended", blow},
+		wrongWay{"a lease excludes nobody", "slots/lease.go", []string{"return try(path, unix.LOCK_EX)", "return try(path, unix.LOCK_SH)"},
+			"while its agent ran", blow},
+	)
 }

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,13 +11,68 @@ import (
 	"time"
 )
 
-// wrongs are orders of steps that must not be, each as changes of one file: what is right, what is wrong instead.
-var wrongs = []struct {
+// wrongWay is a way to do something that must not be, as changes of one file (what is right, what is wrong instead), the
+// fault that shows it, and what is then said: another complaint would show nothing.
+type wrongWay struct {
 	name, file string
 	changes    []string
-	points     func(t *testing.T) []point
-	one        attempt
-}{
+	notice     string
+	one        func(t *testing.T) error
+}
+
+// mustNotice tries faults on kugetsus that do something the wrong way: what cannot fail proves nothing.
+func mustNotice(t *testing.T, list ...wrongWay) { mustNoticeBuilt(t, buildChanged, list...) }
+
+func mustNoticeBuilt(t *testing.T, build func(t *testing.T, dir string, replace map[string]string) error, list ...wrongWay) {
+	right := bin
+	defer func() { bin = right }()
+	for _, wrong := range list {
+		t.Run(strings.ReplaceAll(wrong.name, " ", "_"), func(t *testing.T) {
+			path, err := filepath.Abs(filepath.Join("..", "..", wrong.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed, err := change(t, path, wrong.changes...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bin = t.TempDir()
+			if err := build(t, bin, map[string]string{path: changed}); err != nil {
+				t.Fatal(err)
+			}
+			err = wrong.one(t)
+			if err == nil || !strings.Contains(err.Error(), wrong.notice) {
+				t.Fatalf("%s: it should be noticed that %q, and what was noticed is: %v", wrong.name, wrong.notice, err)
+			}
+			t.Logf("noticed: %v", err)
+			report(result{group: broken, name: wrong.name, points: 1, note: "noticed: " + wrong.notice})
+		})
+	}
+}
+
+// alone is a fault in a world of its own.
+func alone(one func(w *world) error) func(t *testing.T) error {
+	return func(t *testing.T) error {
+		w := newWorld(t)
+		defer w.close()
+		return one(w)
+	}
+}
+
+// atAny kills at one point after the other, until a promise was not kept.
+func atAny(list func(t *testing.T) []point, one attempt) func(t *testing.T) error {
+	return func(t *testing.T) error {
+		for _, p := range list(t) {
+			if err := p.try(t, "signal=KILL", one); err != nil {
+				return fmt.Errorf("at %s: %w", p, err)
+			}
+		}
+		return nil
+	}
+}
+
+// wrongs are orders of steps that must not be.
+var wrongs = []wrongWay{
 	{
 		name: "the task is sent before the item is notified",
 		file: "tick/fill.go",
@@ -36,13 +92,13 @@ var wrongs = []struct {
 	if err := t.Queue.Notify(e, it, in.Run, pid); err != nil {
 		return stop(run, err)
 	}`},
-		points: func(t *testing.T) []point {
+		notice: "ran twice",
+		one: atAny(func(t *testing.T) []point {
 			w := newWorld(t)
 			defer w.close()
 			w.orphaned()
 			return only(points(t, w, "tick"), "renameat")
-		},
-		one: killTick,
+		}, killTick),
 	},
 	{
 		name: "the agent is recorded as started before it is",
@@ -52,8 +108,8 @@ var wrongs = []struct {
 	}
 	r.marker = Marker{Phase: Started}
 	run, err := r.start(ctx, ready)`},
-		points: func(t *testing.T) []point { return only(runnerPoints(t), "pipe2", "clone") },
-		one:    killRunner,
+		notice: "was charged 2 attempts, but its agent started 1 times",
+		one:    atAny(func(t *testing.T) []point { return only(runnerPoints(t), "pipe2", "clone") }, killRunner),
 	},
 	{
 		name: "the marker is read before the lease is probed",
@@ -73,34 +129,20 @@ func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (
 	}
 	if marker.Phase != slots.Ended {
 		// The lease is free`},
-		points: func(*testing.T) []point { return make([]point, 5) }, // no system call fails: five tries
-		one:    func(w *world, _ []string) error { return endMeanwhile(w, 2*time.Second) },
+		notice: "it ended well, and was run again",
+		one: func(t *testing.T) (err error) {
+			for n := 0; n < 5 && err == nil; n++ { // it may end too late to be met
+				err = alone(func(w *world) error { return endMeanwhile(w, 2*time.Second) })(t)
+			}
+			return err
+		},
 	},
 }
 
-// TestTheHarnessNoticesAWrongOrder: a sweep that cannot fail proves nothing, so it is let loose on a kugetsu whose steps
-// were put into a wrong order.
+// TestTheHarnessNoticesAWrongOrder: the sweeps, on a kugetsu whose steps were put into a wrong order.
 func TestTheHarnessNoticesAWrongOrder(t *testing.T) {
 	needStrace(t)
-	right := bin
-	defer func() { bin = right }()
-	for _, wrong := range wrongs {
-		t.Run(strings.ReplaceAll(wrong.name, " ", "_"), func(t *testing.T) {
-			bin = t.TempDir()
-			if err := build(bin, "-overlay", overlay(t, wrong.file, wrong.changes...)); err != nil {
-				t.Fatal(err)
-			}
-			list := wrong.points(t)
-			for i, p := range list {
-				if err := p.try(t, "signal=KILL", wrong.one); err != nil {
-					t.Logf("noticed at %s: %v", p, err)
-					report(result{group: broken, name: wrong.name, points: i + 1, note: "noticed"})
-					return
-				}
-			}
-			t.Fatalf("nothing was noticed at %d points: %s", len(list), wrong.name)
-		})
-	}
+	mustNotice(t, wrongs...)
 }
 
 // only keeps the points at which a wrong order shows, so that it is noticed soon.
@@ -108,34 +150,33 @@ func only(list []point, calls ...string) []point {
 	return slices.DeleteFunc(list, func(p point) bool { return !slices.Contains(calls, p.call) })
 }
 
-// overlay makes a build overlay in which pieces of a file are others: each right one is followed by a wrong one.
-func overlay(t *testing.T, file string, changes ...string) string {
-	path, err := filepath.Abs(filepath.Join("..", "..", file))
-	if err != nil {
-		t.Fatal(err)
-	}
+// change makes a copy of a file in which pieces are others: each right one is followed by a wrong one. It returns where
+// the copy is.
+func change(t *testing.T, path string, changes ...string) (string, error) {
 	source, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	text := string(source)
 	for pair := range slices.Chunk(changes, 2) {
 		if strings.Count(text, pair[0]) != 1 {
-			t.Fatalf("%s does not have once what is to be changed:\n%s", file, pair[0])
+			return "", fmt.Errorf("%s does not have once what is to be changed:\n%s", path, pair[0])
 		}
 		text = strings.Replace(text, pair[0], pair[1], 1)
 	}
-	changed := filepath.Join(t.TempDir(), "changed.go")
-	if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	list, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
+	changed := filepath.Join(t.TempDir(), filepath.Base(path))
+	return changed, os.WriteFile(changed, []byte(text), 0o600)
+}
+
+// buildChanged builds a kugetsu in which files are replaced by others.
+func buildChanged(t *testing.T, dir string, replace map[string]string) error {
+	list, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	name := filepath.Join(t.TempDir(), "overlay.json")
-	if err := os.WriteFile(name, list, 0o600); err != nil {
-		t.Fatal(err)
+	overlay := filepath.Join(t.TempDir(), "overlay.json")
+	if err := os.WriteFile(overlay, list, 0o600); err != nil {
+		return err
 	}
-	return name
+	return build(dir, "-overlay", overlay)
 }
