@@ -12,6 +12,7 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
+	"kugetsu/slots/proc"
 )
 
 // fill hands pending items to free slots, in the order of their names, one after the other. It reads items only until
@@ -41,6 +42,9 @@ func (t *Tick) fill(ctx context.Context, k *taken, report *Report) error {
 func (t *Tick) closed() (string, error) {
 	if t.Config != nil {
 		return t.Config.Error(), nil // reported by the caller, who knows the exit code
+	}
+	if err := proc.Visible(); err != nil { // what cannot be found cannot be ended
+		return "", fault.New(fault.Config, "mount a /proc of its own in the sandbox, as unshare --mount-proc does", "nothing is started: %w", err)
 	}
 	pause, err := ReadPause(t.Home, t.Now())
 	switch {

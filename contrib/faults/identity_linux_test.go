@@ -558,6 +558,38 @@ func shared(w *world) error {
 		w.wantOutcomes(w.ids[limit], "ok+"))
 }
 
+// foreignProc: a sandbox has PIDs of its own, and no /proc of its own. What is read of a process there is another's than
+// the one that its pid means.
+func foreignProc(w *world) error {
+	c, err := newContainer(w, reaps, "")
+	if err != nil {
+		return err
+	}
+	w.behave("")
+	_, it := w.inSlot("1", 1, "started", true)
+	pid, _ := w.holder("1", 1, slots.RunName(it.ID, 1))
+	w.item(2)
+	stranger, err := c.innocent(pid, "")
+	if err != nil {
+		return err
+	}
+	code, out := w.exec("nsenter", "-t", strconv.Itoa(c.init.Process.Pid), "-p", filepath.Join(bin, "kugetsu"), "tick")
+	if err := stranger.unharmed(); err != nil {
+		return err
+	}
+	if err := oneLine(code, out, 78); err != nil || !strings.Contains(out, "another PID namespace") {
+		return fmt.Errorf("exit code %d: %s %v", code, out, err)
+	}
+	if n := w.begun(); n > 0 {
+		return fmt.Errorf("%d agents were started where none can be ended", n)
+	}
+	c.end()
+	if err := w.settle(); err != nil {
+		return err
+	}
+	return w.judge(completed)
+}
+
 // TestWhoIsAlive: pids lie, leases do not.
 func TestWhoIsAlive(t *testing.T) {
 	needContainers(t)
@@ -572,6 +604,7 @@ func TestWhoIsAlive(t *testing.T) {
 		{"the container is killed at each step of the hand-over", restarts()},
 		{"the machine is restarted under a run, twice", []func(*world) error{rebooted}},
 		{"two containers with one state folder, ticking at once", []func(*world) error{shared}},
+		{"the process table shows another PID namespace, in which a leftover of a dead runner has a stranger's pid", []func(*world) error{foreignProc}},
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -52,6 +53,16 @@ func CloseOnExec() error {
 	}
 	return err
 }
+
+// Visible says why the processes of a run cannot be seen, nil when they can. A sandbox may have pids of its own and no
+// /proc of its own: what is read there of a pid is another process's than the one that the pid means here.
+var Visible = sync.OnceValue(func() error {
+	self, err := os.Readlink("/proc/self")
+	if err == nil && self != strconv.Itoa(os.Getpid()) {
+		err = errors.New("/proc shows the processes of another PID namespace")
+	}
+	return err
+})
 
 // Carries says whether the process exists, is no zombie, and carries the mark of the run.
 func Carries(pid int, run string) bool { return pid > 1 && markOf(pid) == run }
@@ -231,6 +242,9 @@ func open(pid int, still func() bool) (Process, bool) {
 }
 
 func pids() ([]int, error) {
+	if err := Visible(); err != nil {
+		return nil, err
+	}
 	d, err := os.Open("/proc")
 	if err != nil {
 		return nil, err
@@ -257,6 +271,9 @@ func markOf(pid int) string {
 
 // marks is the run whose mark a process carries, and the state folder that it names.
 func marks(pid int) (run, home string) {
+	if Visible() != nil {
+		return "", ""
+	}
 	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
 	if err != nil {
 		return "", ""
