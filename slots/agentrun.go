@@ -58,7 +58,7 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agentRun{r: r, w: w, parser: preset.Parser(), exit: make(chan error, 1), talk: make(chan string, 1)}
+	a := &agentRun{r: r, w: w, parser: preset.Parser(time.Now), exit: make(chan error, 1), talk: make(chan string, 1)}
 	a.cmd = &exec.Cmd{
 		Path: path, Args: argv, Dir: w.session.Worktree, Env: w.agentEnv, Stdin: stdin,
 		ExtraFiles: []*os.File{r.slot, r.session}, SysProcAttr: proc.Attach(),
@@ -128,7 +128,7 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 	}
 	argv, err = preset.Argv(agent.Call{
 		Worktree: w.session.Worktree, IssueRef: r.task.IssueRef, Session: r.task.Session, MessageFile: message,
-		Title: "kugetsu " + first(r.task.IssueRef, r.task.Session), Conversation: conversation, Continue: w.existed,
+		Title: "kugetsu " + first(r.task.IssueRef, r.task.Session), Repository: w.made.Repository, Conversation: conversation, Continue: w.existed,
 		Major: major, Args: r.task.Agent.Args,
 		Command: r.task.Agent.Command, ContinueCommand: r.task.Agent.ContinueCommand,
 	})
@@ -143,7 +143,7 @@ func (a *agentRun) stdout(line []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := a.parser.Conversation()
-	a.parser.Stdout(line)
+	_ = a.parser.Stdout(line)
 	if id := a.parser.Conversation(); id != before {
 		select {
 		case a.talk <- id:

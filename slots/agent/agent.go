@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -54,8 +55,8 @@ type Preset struct {
 
 	// Argv is the command line of a run, the program first. Its errors are the settings' (exit code 78).
 	Argv func(Call) ([]string, error)
-	// Parser makes the parser of one run.
-	Parser func() Parser
+	// Parser makes the parser of one run. It asks for the time where a limit is told relative to now.
+	Parser func(now func() time.Time) Parser
 }
 
 // Call is all that an argv may depend on.
@@ -66,11 +67,12 @@ type Call struct {
 	Title       string // what the agent's list of conversations shows
 	MessageFile string // holds what the agent also reads on stdin
 
+	Repository   string // the directory outside of the worktree that its git writes to, "" for a plain folder
 	Conversation string // the agent's own id of its conversation; "" begins a new one
 	Continue     bool   // this session existed before this run
 	Major        int    // the agent's major version; 0: not known, or not needed
 
-	Args                     string // AGENT_ARGS, for prompted presets only
+	Args                     string // AGENT_ARGS_<PRESET>, for prompted presets only
 	Command, ContinueCommand string // AGENT_COMMAND and AGENT_CONTINUE_COMMAND, for the preset command
 }
 
@@ -79,9 +81,15 @@ const MaxLine = 1 << 20
 
 // Parser reads what one run of an agent prints, a line at a time, with or without the newline. A line is not kept
 // after the call. One goroutine at a time: whoever reads two pipes takes turns.
+//
+// Stdout and Stderr say whether a line is progress: words or work of the model. What the program says of itself is none,
+// a banner or "reconnecting" say: it goes on while nothing is done, and before anybody knows whether the model answers.
 type Parser interface {
-	Stdout(line []byte)
-	Stderr(line []byte)
+	Stdout(line []byte) (progress bool)
+	Stderr(line []byte) (progress bool)
+	// Parked says that the program waits, within its process, for a limit to be lifted: whoever runs it should end it, and
+	// Report will tell of the limit.
+	Parked() bool
 	// Conversation is the agent's id for this conversation, as soon as it is known, else "".
 	Conversation() string
 	// Report judges the run. It is asked once the agent has ended and all its lines were read.
@@ -117,17 +125,22 @@ func (e Exit) because(detail string) string {
 
 // The outcomes a parser can tell. The runner knows more of them, such as a timeout.
 const (
-	OK     = "ok"     // it ended well, and nothing it printed contradicts that
-	Failed = "failed" // it says so itself, or broke off: another try may go better
-	Denied = "denied" // exit 0, but a permission was refused or nothing was answered: another try would meet the same
+	OK         = "ok"          // it ended well, and nothing it printed contradicts that
+	Failed     = "failed"      // it says so itself, or broke off: another try may go better
+	Denied     = "denied"      // exit 0, but a permission was refused or nothing was answered: another try would meet the same
+	UsageLimit = "usage_limit" // the provider said not now: the same try goes better later
+	Auth       = "auth"        // the provider said not you: somebody has to log in, or to renew a key
 )
 
 // Report is what a run was worth.
 type Report struct {
-	Outcome    string // OK, Failed or Denied
+	Outcome    string // one of those above
 	Summary    string // the agent's final message, or why there is none: UTF-8, at most MaxSummary bytes
 	Cost       Cost
 	Permission string // the last permission refused in the run, "external_directory /etc/passwd"; "" if none was
+	// Reset is when a usage limit is lifted, as far as it was told, else the zero time. It is as the provider told it: it
+	// may be long past, or a thousand years ahead.
+	Reset time.Time
 }
 
 // Cost is what the agent says the run has used: US dollars and tokens.

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"kugetsu/queue/fault"
+	"time"
 )
 
 func TestPresetsAreFoundByNameAndSorted(t *testing.T) {
@@ -22,7 +23,7 @@ func TestPresetsAreFoundByNameAndSorted(t *testing.T) {
 		if err != nil || p.Name != name {
 			t.Errorf("Lookup(%q) = %q, %v", name, p.Name, err)
 		}
-		if p.Argv == nil || p.Parser == nil || p.Parser() == nil {
+		if p.Argv == nil || p.Parser == nil || p.Parser(time.Now) == nil {
 			t.Errorf("%s lacks its argv or its parser", name)
 		}
 	}

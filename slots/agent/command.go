@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"kugetsu/queue/fault"
 )
@@ -13,7 +14,7 @@ import (
 var command = Preset{
 	Name:   "command",
 	Argv:   commandArgv,
-	Parser: func() Parser { return new(commandParser) },
+	Parser: func(func() time.Time) Parser { return new(commandParser) },
 }
 
 // commandArgv splits the setting first and fills the placeholders in afterwards, inside each word: whatever a path or
@@ -46,24 +47,34 @@ func commandArgv(c Call) ([]string, error) {
 // commandLines is how many lines of stdout make the summary: its end is where a program says how it went.
 const commandLines = 20
 
-// commandParser knows nothing of the program, so only the exit status counts.
+// tempFail is EX_TEMPFAIL of sysexits.h: by this status a program says that it met a limit which passes.
+const tempFail = 75
+
+// commandParser knows nothing of the program, so only the exit status counts, and nothing that it prints is known to be
+// progress.
 type commandParser struct {
 	stdout []string // the last lines that are not blank
 	stderr lastLine
 }
 
-func (p *commandParser) Stdout(line []byte) {
+func (p *commandParser) Stdout(line []byte) bool {
 	line = bytes.TrimSpace(line)
 	if len(line) == 0 {
-		return
+		return false
 	}
 	if len(p.stdout) == commandLines {
 		p.stdout = p.stdout[1:]
 	}
 	p.stdout = append(p.stdout, string(line[max(0, len(line)-MaxSummary):]))
+	return false
 }
 
-func (p *commandParser) Stderr(line []byte) { p.stderr.add(line) }
+func (p *commandParser) Stderr(line []byte) bool {
+	p.stderr.add(line)
+	return false
+}
+
+func (p *commandParser) Parked() bool { return false }
 
 func (p *commandParser) Conversation() string { return "" }
 
@@ -75,5 +86,9 @@ func (p *commandParser) Report(exit Exit) Report {
 	if last == "" && len(p.stdout) > 0 { // many say it on stdout only
 		last.add([]byte(p.stdout[len(p.stdout)-1]))
 	}
-	return Report{Outcome: Failed, Summary: head(exit.because(string(last)), MaxSummary)}
+	r := Report{Outcome: Failed, Summary: head(exit.because(string(last)), MaxSummary)}
+	if exit.Signal == 0 && exit.Code == tempFail {
+		r.Outcome = UsageLimit
+	}
+	return r
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"kugetsu/queue/fault"
+	"time"
 )
 
 func TestCommandArgv(t *testing.T) {
@@ -106,7 +107,7 @@ func TestCommandIsJudgedByItsExitAlone(t *testing.T) {
 			Report{Outcome: Failed, Summary: "killed by signal SIGKILL"},
 		},
 	} {
-		p := command.Parser()
+		p := command.Parser(time.Now)
 		feed(p, tt.stdout, tt.stderr)
 		got := p.Report(tt.exit)
 		if got != tt.want {
@@ -138,7 +139,7 @@ func FuzzCommand(f *testing.F) {
 	f.Add("out\n", "err\n", 0, 0)
 	f.Add("\xff\x1b[", strings.Repeat("\u2028月\r", 900), 1, 9)
 	f.Fuzz(func(t *testing.T, stdout, stderr string, code, signal int) {
-		p := command.Parser()
+		p := command.Parser(time.Now)
 		feed(p, stdout, stderr)
 		exit := Exit{Code: code, Signal: syscall.Signal(signal)}
 		checkReport(t, exit, p.Report(exit))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"kugetsu/queue/fault"
 )
@@ -18,7 +19,7 @@ var opencode = Preset{
 	Version:  []string{"opencode", "--version"},
 	SetUp:    []string{"opencode", "db", "path"}, // creates the database, on which first starts at once trip each other up
 	Argv:     opencodeArgv,
-	Parser:   func() Parser { return new(opencodeParser) },
+	Parser:   func(now func() time.Time) Parser { return &opencodeParser{now: now} },
 }
 
 // opencodeArgv: --auto approves whatever the user's configuration does not deny; without it every question ends the
@@ -59,6 +60,7 @@ func opencodeArgv(c Call) ([]string, error) {
 //	the last step's reason is not "stop"               failed; cut short by a limit or a filter, or the stream broke off
 //	otherwise                                          ok
 type opencodeParser struct {
+	now          func() time.Time
 	conversation string
 	text         string // the last text that was not blank
 	reason       string // why the last step ended
@@ -113,15 +115,15 @@ func (e opencodeError) String() string {
 	return message
 }
 
-func (p *opencodeParser) Stdout(line []byte) {
+func (p *opencodeParser) Stdout(line []byte) bool {
 	if len(line) > MaxLine {
-		return
+		return false
 	}
 	var e opencodeEvent
 	var wrongType *json.UnmarshalTypeError
 	// A field in another type than ours is no reason to miss the event: Unmarshal fills in the others.
 	if err := json.Unmarshal(line, &e); err != nil && !errors.As(err, &wrongType) {
-		return
+		return false
 	}
 	if p.conversation == "" && isConversation(e.SessionID) {
 		p.conversation = e.SessionID
@@ -142,7 +144,11 @@ func (p *opencodeParser) Stdout(line []byte) {
 		p.addCost(e.Part)
 	case "error":
 		p.failure = e.Error.String()
+		return false
+	default:
+		return e.Type == "step_start"
 	}
+	return true // even a step's start is printed with the model's first token
 }
 
 // addCost adds up what makes sense: the sums must stay finite and never shrink, whatever is printed.
@@ -162,10 +168,13 @@ func (p *opencodeParser) addCost(part opencodePart) {
 	add(&p.cost.CacheWrite, part.Tokens.Cache.Write)
 }
 
-func (p *opencodeParser) Stderr(line []byte) {
+func (p *opencodeParser) Stderr(line []byte) bool {
 	p.stderr.add(line)
 	p.refusal.stderr(line)
+	return false
 }
+
+func (p *opencodeParser) Parked() bool { return false }
 
 func (p *opencodeParser) Conversation() string { return p.conversation }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Events in short, as opencode writes them.
@@ -57,7 +58,7 @@ func TestOpencodeRulesEventByEvent(t *testing.T) {
 		{"an error that is no object", said + stopped + `{"type":"error","error":"overloaded"}`, "", Failed, "the agent reported an error", ""},
 		{"an error before a refusal", noWrite + stepped + broke, "", Failed, "overloaded (status 529)", "write /x"},
 	} {
-		p := opencode.Parser()
+		p := opencode.Parser(time.Now)
 		feed(p, tt.stdout, tt.stderr)
 		got := p.Report(Exit{})
 		checkReport(t, Exit{}, got)
@@ -84,7 +85,7 @@ func TestStrangeLinesChangeNothing(t *testing.T) {
 		`{"type":"text","part":{"text":"` + strings.Repeat("x", MaxLine) + `"}}`,
 	} {
 		for _, out := range []string{good, denied} {
-			plain, strange := opencode.Parser(), opencode.Parser()
+			plain, strange := opencode.Parser(time.Now), opencode.Parser(time.Now)
 			feed(plain, out, "")
 			strange.Stdout([]byte(line))
 			feed(strange, out, "")
@@ -100,7 +101,7 @@ func TestStrangeLinesChangeNothing(t *testing.T) {
 }
 
 func TestAFieldOfAnotherTypeHidesNoneOfTheOthers(t *testing.T) {
-	p := opencode.Parser()
+	p := opencode.Parser(time.Now)
 	feed(p, said+`{"type":"step_finish","timestamp":"now","sessionID":"ses_1","part":{"cost":"much","tokens":[1],"reason":"stop"}}`, "")
 	if got := p.Report(Exit{}); got != (Report{Outcome: OK, Summary: "done"}) {
 		t.Errorf("%+v", got)
@@ -123,7 +124,7 @@ func TestOnlyAnIDThatIsNoOptionIsBelieved(t *testing.T) {
 		`null`:                               "",
 		`{"id":"ses_1"}`:                     "",
 	} {
-		p := opencode.Parser()
+		p := opencode.Parser(time.Now)
 		p.Stdout([]byte(`{"type":"step_start","sessionID":` + id + `}`))
 		if got := p.Conversation(); got != want {
 			t.Errorf("%.40s: %q, want %q", id, got, want)
@@ -132,7 +133,7 @@ func TestOnlyAnIDThatIsNoOptionIsBelieved(t *testing.T) {
 }
 
 func TestCostsThatCannotBeAreLeftOut(t *testing.T) {
-	p := opencode.Parser()
+	p := opencode.Parser(time.Now)
 	for _, part := range []string{
 		`{"cost":0.5,"tokens":{"input":10,"output":1,"reasoning":2,"cache":{"read":3,"write":4}}}`,
 		`{"cost":-1,"tokens":{"input":-10,"output":-1}}`,
@@ -159,7 +160,7 @@ func FuzzOpencode(f *testing.F) {
 		f.Add(line, askedFor, 0, 9)
 	}
 	f.Fuzz(func(t *testing.T, stdout, stderr string, code, signal int) {
-		p := opencode.Parser()
+		p := opencode.Parser(time.Now)
 		feed(p, stdout, stderr)
 		if id := p.Conversation(); id != "" && !isConversation(id) {
 			t.Errorf("conversation %q", id)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"kugetsu/queue/fault"
+	"time"
 )
 
 func TestOpencodeArgv(t *testing.T) {
@@ -138,7 +139,7 @@ var captured = []struct {
 func TestOpencodeRunsAreJudgedByTheirEvents(t *testing.T) {
 	for _, tt := range captured {
 		t.Run(tt.name, func(t *testing.T) {
-			p := opencode.Parser()
+			p := opencode.Parser(time.Now)
 			out, errOut := stream(t, tt.stream)
 			feed(p, out, errOut)
 			exit := Exit{Code: tt.code}
@@ -154,7 +155,7 @@ func TestOpencodeRunsAreJudgedByTheirEvents(t *testing.T) {
 func TestNoStreamMakesABadExitGood(t *testing.T) {
 	for _, tt := range captured {
 		for _, exit := range []Exit{{Code: 1}, {Code: 130}, {Signal: syscall.SIGTERM}} {
-			p := opencode.Parser()
+			p := opencode.Parser(time.Now)
 			out, errOut := stream(t, tt.stream)
 			feed(p, out, errOut)
 			got := p.Report(exit)
@@ -170,7 +171,7 @@ func TestAStreamThatBreaksOffIsNoSuccess(t *testing.T) {
 	for _, name := range []string{"good", "continued", "empty_end", "rule_worked"} {
 		out, _ := stream(t, name)
 		lines := slices.Collect(strings.Lines(out))
-		p := opencode.Parser()
+		p := opencode.Parser(time.Now)
 		for i, line := range lines {
 			if got := p.Report(Exit{}); got.Outcome == OK {
 				t.Errorf("%s: ok after %d of %d lines: %q", name, i, len(lines), got.Summary)
@@ -185,7 +186,7 @@ func TestAStreamThatBreaksOffIsNoSuccess(t *testing.T) {
 
 func TestTheConversationIsKnownFromTheFirstLine(t *testing.T) {
 	out, _ := stream(t, "good")
-	p := opencode.Parser()
+	p := opencode.Parser(time.Now)
 	if id := p.Conversation(); id != "" {
 		t.Errorf("%q before any line", id)
 	}
@@ -203,7 +204,7 @@ func TestTheConversationIsKnownFromTheFirstLine(t *testing.T) {
 }
 
 func TestTheCostOfAllStepsIsAddedUp(t *testing.T) {
-	p := opencode.Parser()
+	p := opencode.Parser(time.Now)
 	out, _ := stream(t, "good")
 	feed(p, out, "")
 	got := p.Report(Exit{}).Cost
