@@ -208,8 +208,8 @@ esac
 			s.must(os.MkdirAll(filepath.Dir(to), 0o700))
 			s.must(os.Rename(s.at(folder), to))
 			s.must(os.Symlink(to, s.at(folder)))
-			for _, name := range []string{"keep", "keep.json4711", "work/keep", "work.1/keep", "tmp/keep"} {
-				if !strings.HasPrefix(folder, "queue/") || !strings.HasSuffix(name, ".json4711") {
+			for _, name := range []string{"keep", ".keep.json.tmp4711", "work/keep", "work.1/keep", "tmp/keep"} {
+				if !strings.HasPrefix(folder, "queue/") || !strings.HasSuffix(name, ".tmp4711") {
 					s.must(os.MkdirAll(filepath.Dir(filepath.Join(to, name)), 0o700))
 					s.must(os.WriteFile(filepath.Join(to, name), []byte("precious\n"), 0o600))
 				}

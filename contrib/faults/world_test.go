@@ -399,7 +399,8 @@ func (w *world) judge(mayEnd map[queue.State]bool) error {
 			text, _ := json.Marshal(it)
 			complain("item %d is %s: %s", i+1, it.State, text)
 		} else if started := w.paid[i] + bytes.Count(data, []byte("begin "+id+".")); it.Attempts > started+w.unseen || it.Attempts < started-w.unpaid {
-			complain("item %d was charged %d attempts, but its agent started %d times", i+1, it.Attempts, started)
+			history, _ := json.Marshal(it.History)
+			complain("item %d was charged %d attempts, but its agent started %d times: %s", i+1, it.Attempts, started, history)
 		}
 	}
 	return errors.Join(append(errs, w.judgeRecord())...)

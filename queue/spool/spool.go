@@ -13,7 +13,6 @@
 package spool
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -152,21 +151,24 @@ func ReadVersion(path string, version int, v any) error {
 // Write replaces the file or makes it, durably: after it returned nil the new content survives a power cut. After an
 // error the file is the old one or the new one, never a mixture.
 func Write(path string, data []byte) error {
-	// natefinch/atomic syncs the file and renames; it does not sync the folder. Its errors do not unwrap to an errno.
-	if err := atomic.WriteFile(path, bytes.NewReader(data)); err != nil {
-		return wrap("write", path, err)
+	if err := replace(path, data, true); err != nil {
+		return err
 	}
 	return SyncDir(filepath.Dir(path))
 }
 
 // WriteSoon is Write without durability: a power cut may leave the old content, or a file with none. For what is only
 // told and never decides anything; it saves the disk two waits.
-func WriteSoon(path string, data []byte) error {
-	tmp, err := writeTemp(path, data, false)
+func WriteSoon(path string, data []byte) error { return replace(path, data, false) }
+
+// replace does not use atomic.WriteFile, whose errors do not unwrap to an errno: a run that met a full disk was charged
+// for it.
+func replace(path string, data []byte, durable bool) error {
+	tmp, err := writeTemp(path, data, durable)
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := atomic.ReplaceFile(tmp, path); err != nil {
 		return errors.Join(wrap("rename", path, err), os.Remove(tmp))
 	}
 	return nil
@@ -328,9 +330,8 @@ func list(dir string, flags int) ([]string, error) {
 	return names, nil
 }
 
-// temp is how the names end that Write and Publish give to their temp files: Write puts digits behind the name, and of
-// what it writes only the file paused is no .json.
-var temp = regexp.MustCompile(`(\.json|\.tmp|^paused)\d+$`)
+// temp is the names that writeTemp gives.
+var temp = regexp.MustCompile(`^\..+\.tmp\d+$`)
 
 // IsTemp says whether a name is that of a temp file of Write or Publish.
 func IsTemp(name string) bool { return temp.MatchString(name) }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -195,17 +196,17 @@ func TestSweepRemovesWhatCrashedWritersLeftAndNothingElse(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
 	old := now.Add(-2 * TempAge)
-	stay := []string{"50-q_x.json", ".hidden", "x.json.bak", "json123", "1.lock", "notes.txt", "x.jsonl", "folder.json1", "new.json77"}
-	swept := []string{"x.json123", ".50-q_x.json.tmp4711", "config.tmp1"}
+	stay := []string{"50-q_x.json", ".hidden", "x.json.bak", "x.json123", "config.tmp1", "1.lock", "notes.txt", ".x.tmp", ".folder.tmp1", ".new.json.tmp77"}
+	swept := []string{".x.json.tmp123", ".50-q_x.json.tmp4711", ".paused.tmp1"}
 	for _, name := range append(slices.Clone(stay), swept...) {
 		path := filepath.Join(dir, name)
-		if name == "folder.json1" {
+		if name == ".folder.tmp1" {
 			must(t, os.Mkdir(path, 0o700))
 		} else {
 			must(t, os.WriteFile(path, nil, 0o600))
 		}
 		at := old
-		if name == "new.json77" {
+		if name == ".new.json.tmp77" {
 			at = now
 		}
 		must(t, os.Chtimes(path, at, at))
@@ -220,7 +221,7 @@ func TestSweepRemovesWhatCrashedWritersLeftAndNothingElse(t *testing.T) {
 }
 
 func TestSweepLeavesAFileThatOnlyTheClockMadeOld(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "50-q_x.json123")
+	path := filepath.Join(t.TempDir(), ".50-q_x.json.tmp123")
 	must(t, os.WriteFile(path, nil, 0o600))
 	written := time.Now()
 	must(t, os.Chtimes(path, written, written))
@@ -238,18 +239,34 @@ func TestSweepLeavesAFileThatOnlyTheClockMadeOld(t *testing.T) {
 }
 
 func TestSweepKnowsTheNamesOfTempFiles(t *testing.T) {
-	// As natefinch/atomic makes them for Write, and as Publish does.
-	for _, pattern := range []string{"50-q_x.json", "paused", ".50-q_x.json.tmp*", ".config.tmp*"} {
-		file, err := os.CreateTemp(t.TempDir(), pattern)
-		must(t, err)
-		if name := filepath.Base(file.Name()); !IsTemp(name) {
-			t.Errorf("%s is not known", name)
-		}
-		must(t, file.Close())
-	}
 	for _, name := range []string{"50-q_01arz3ndektsv4rrffq69g5fav.json", "1.json", "config", "paused", "tick.lock"} {
+		tmp, err := writeTemp(filepath.Join(t.TempDir(), name), nil, false)
+		must(t, err)
+		if !IsTemp(filepath.Base(tmp)) {
+			t.Errorf("%s is not known", tmp)
+		}
 		if IsTemp(name) {
 			t.Errorf("%s is taken for a temp file", name)
+		}
+	}
+}
+
+func TestAnErrorOfAWriteIsTheErrorOfTheSystem(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing", "x")
+	folder := filepath.Join(t.TempDir(), "folder")
+	must(t, os.MkdirAll(filepath.Join(folder, "full"), 0o700))
+	var errno syscall.Errno
+	for name, write := range map[string]func(string, []byte) error{"Write": Write, "WriteSoon": WriteSoon, "Publish": Publish} {
+		if err := write(missing, nil); !errors.Is(err, syscall.ENOENT) {
+			t.Errorf("%s into a folder that is missing: %v", name, err)
+		}
+		if err := write(folder, nil); !errors.As(err, &errno) {
+			t.Errorf("%s over a folder: %v", name, err)
+		}
+		left, err := List(filepath.Dir(folder))
+		must(t, err)
+		if len(left) != 1 {
+			t.Errorf("%s left %v", name, left)
 		}
 	}
 }
