@@ -61,7 +61,7 @@ type grammar struct {
 	} `cmd:"" help:"Look at the items and act on them."`
 
 	Pause  command.Pause  `cmd:"" help:"Start nothing; what runs goes on."`
-	Resume command.Resume `cmd:"" help:"Lift a pause."`
+	Resume command.Resume `cmd:"" help:"Lift a pause, or an agent's hold."`
 	Notify struct {
 		List  command.NotifyList  `cmd:"" help:"The events that were not cleared."`
 		Clear command.NotifyClear `cmd:"" help:"Mark them as seen."`

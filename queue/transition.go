@@ -16,6 +16,9 @@ const (
 	Denied      Outcome = "denied"       // exit 0, but a permission was refused, or there was no answer
 	StartFailed Outcome = "start_failed" // clone, worktree, hook or exec failed
 	Timeout     Outcome = "timeout"      // longer than TASK_TIMEOUT
+	Stalled     Outcome = "stalled"      // no output for IDLE_TIMEOUT
+	UsageLimit  Outcome = "usage_limit"  // the provider said: not now
+	Auth        Outcome = "auth"         // the provider said: not with these credentials
 	Lost        Outcome = "lost"         // the agent had started, its runner is gone, nothing recorded the end
 	Void        Outcome = "void"         // no agent was started: its runner was killed first, or the machine had no room
 	Cancelled   Outcome = "cancelled"    // queue cancel
@@ -26,12 +29,21 @@ type Result struct {
 	Run
 	Permanent bool // of a start_failed: git says that a retry would meet the same
 	Rebooted  bool // of a lost: the machine was started again since the run began
+	// HeldUntil is, of a usage_limit or an auth, when its agent may be tried again: nil until somebody says so.
+	HeldUntil *time.Time
 }
 
 // Policy is how failures are retried.
 type Policy struct {
 	MaxAttempts int
 	RetryDelay  time.Duration // before the first retry; doubles with each attempt
+	Spread      float64       // from 0 to 1: how much of another quarter is added, lest what failed together be tried together
+}
+
+// wait is how long to wait after the n-th attempt failed.
+func (p Policy) wait(n int) time.Duration {
+	d := Backoff(p.RetryDelay, n)
+	return d + time.Duration(p.Spread*float64(d)/4)
 }
 
 // maxDelay bounds the doubling: a machine that was off for a week should not wait for months.
@@ -42,10 +54,13 @@ func (it *Item) notify(run, pid int, now time.Time) {
 	it.State, it.Runs, it.ForkPID, it.NotifiedAt, it.NotBefore = Notified, run, &pid, &now, nil
 }
 
+// uncharged are the outcomes that say nothing about the item.
+var uncharged = []Outcome{Void, Cancelled, UsageLimit, Auth}
+
 // settle is the transition notified → completed, error or back to pending. It is decided as a whole before anything is
 // written: an item that will be retried is never visible as an error.
 func (it *Item) settle(r Result, p Policy, now time.Time) {
-	charged := r.Outcome != Void && r.Outcome != Cancelled
+	charged := !slices.Contains(uncharged, r.Outcome)
 	if r.Outcome == Lost && r.Rebooted && !it.lostFree() {
 		charged = false // a reboot is not the item's fault, once; an item that brings the machine down ends in error
 	}
@@ -60,10 +75,13 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 	switch r.Outcome {
 	case OK:
 		it.finish(Completed, "", now)
-	case Denied, Timeout, Cancelled:
+	case Denied, Timeout, Stalled, Cancelled:
 		it.finish(Errored, reason(r), now)
+	case UsageLimit, Auth:
+		it.again(r.EndedAt, 0)
+		it.NotBefore = r.HeldUntil
 	case Void:
-		it.again(r.EndedAt, Backoff(p.RetryDelay, it.voids()))
+		it.again(r.EndedAt, p.wait(it.voids()))
 	default: // failed, start_failed, lost
 		switch {
 		case r.Permanent:
@@ -71,7 +89,7 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 		case it.Attempts >= p.MaxAttempts:
 			it.finish(Errored, fmt.Sprintf("%s (attempt %d of %d)", reason(r), it.Attempts, p.MaxAttempts), now)
 		case charged:
-			it.again(r.EndedAt, Backoff(p.RetryDelay, it.Attempts))
+			it.again(r.EndedAt, p.wait(it.Attempts))
 		default:
 			it.again(r.EndedAt, 0)
 		}
@@ -145,11 +163,20 @@ func reason(r Result) string {
 }
 
 // Ready says whether the item's time has come. A wall clock that was set back since the last run ended must not make an
-// item wait for ever, so a run that ended in the future lifts the wait.
+// item wait for ever, so a run that ended in the future lifts the wait. What put a run off for a limit holds its agent,
+// and that hold alone says how long: who lifts it does not wait for the time that stands here.
 func (it *Item) Ready(now time.Time) bool {
 	if it.NotBefore == nil || !now.Before(*it.NotBefore) {
 		return true
 	}
-	n := len(it.History)
-	return n > 0 && now.Before(it.History[n-1].EndedAt)
+	last := it.last()
+	return last != nil && (last.Outcome == UsageLimit || now.Before(last.EndedAt))
+}
+
+// last is the newest run that ended, nil when none has.
+func (it *Item) last() *Run {
+	if len(it.History) == 0 {
+		return nil
+	}
+	return &it.History[len(it.History)-1]
 }

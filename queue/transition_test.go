@@ -55,7 +55,13 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 		{"never started", Void, 0, "", nil, want{Pending, false, time.Minute, ""}},
 		{"never started, attempts or not", Void, 2, "", nil, want{Pending, false, time.Minute, ""}},
 
-		{"an outcome of a newer runner", "stalled", 0, "silent", nil, again(time.Minute)},
+		{"silent for too long", Stalled, 0, "showed no progress for 10m", nil, over("stalled: showed no progress for 10m")},
+		{"a usage limit", UsageLimit, 0, "429", heldFor(5 * time.Hour), want{Pending, false, 5 * time.Hour, ""}},
+		{"a usage limit, attempts or not", UsageLimit, 2, "429", heldFor(5 * time.Hour), want{Pending, false, 5 * time.Hour, ""}},
+		{"a usage limit until somebody says so", UsageLimit, 0, "429", nil, want{Pending, false, 0, ""}},
+		{"credentials", Auth, 2, "401", nil, want{Pending, false, 0, ""}},
+
+		{"an outcome of a newer runner", "melted", 0, "silent", nil, again(time.Minute)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			pid := 7
@@ -91,6 +97,10 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+func heldFor(d time.Duration) func(*Item, *Result) {
+	return func(_ *Item, r *Result) { at := noon.Add(d); r.HeldUntil = &at }
 }
 
 func permanent(_ *Item, r *Result) { r.Permanent = true }
@@ -204,4 +214,21 @@ func ExampleBackoff() {
 	// 2m0s
 	// 4m0s
 	// 8m0s
+}
+
+func TestAWaitIsSpreadByAQuarterAtMost(t *testing.T) {
+	for spread, want := range map[float64]time.Duration{0: 4 * time.Minute, 0.5: 4*time.Minute + 30*time.Second, 1: 5 * time.Minute} {
+		if got := (Policy{RetryDelay: time.Minute, Spread: spread}).wait(3); got != want {
+			t.Errorf("%v: %s, not %s", spread, got, want)
+		}
+	}
+}
+
+func TestWhatALimitPutOffIsReadyWhenItsHoldIsLifted(t *testing.T) {
+	later := noon.Add(time.Hour)
+	limited := &Item{State: Pending, NotBefore: &later, History: []Run{{Run: 1, Outcome: UsageLimit, EndedAt: noon}}}
+	failed := &Item{State: Pending, NotBefore: &later, History: []Run{{Run: 1, Outcome: Failed, EndedAt: noon}}}
+	if !limited.Ready(noon.Add(time.Minute)) || failed.Ready(noon.Add(time.Minute)) {
+		t.Errorf("after a limit %t, after a failure %t", limited.Ready(noon.Add(time.Minute)), failed.Ready(noon.Add(time.Minute)))
+	}
 }

@@ -29,9 +29,15 @@ type ending int
 const (
 	exited ending = iota
 	tookTooLong
+	showedNothing
+	parked // it waits for a limit in its process: it will do so later, without a slot
 	interrupted
 	wasCancelled
 )
+
+// saysEnding is what the log says where an agent is ended.
+var saysEnding = map[ending]string{tookTooLong: "it took too long", showedNothing: "it showed no progress",
+	parked: "it waits for a usage limit", interrupted: "asked to"}
 
 // agentRun is the agent's process, and what it prints.
 type agentRun struct {
@@ -45,6 +51,8 @@ type agentRun struct {
 	exit    chan error
 	begun   time.Time
 	talk    chan string // the conversation id, when it is known
+	alive   chan bool   // progress; true when the model was heard
+	park    chan bool   // it waits for a usage limit
 }
 
 // start starts the agent and records that it started.
@@ -58,7 +66,8 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agentRun{r: r, w: w, parser: preset.Parser(time.Now), exit: make(chan error, 1), talk: make(chan string, 1)}
+	a := &agentRun{r: r, w: w, parser: preset.Parser(time.Now), exit: make(chan error, 1), talk: make(chan string, 1),
+		alive: make(chan bool, 1), park: make(chan bool, 1)}
 	a.cmd = &exec.Cmd{
 		Path: path, Args: argv, Dir: w.session.Worktree, Env: w.agentEnv, Stdin: stdin,
 		ExtraFiles: []*os.File{r.slot, r.session}, SysProcAttr: proc.Attach(),
@@ -82,8 +91,8 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	proc.Watch(a.cmd.Process.Pid)
 	go func() { a.exit <- a.cmd.Wait() }()
 	a.readers.Add(2)
-	go a.read(outR, a.stdout)
-	go a.read(errR, func(line []byte) { a.mu.Lock(); a.parser.Stderr(line); a.mu.Unlock() })
+	go a.read(outR, preset.Prompted, a.parser.Stdout)
+	go a.read(errR, preset.Prompted, a.parser.Stderr)
 
 	started := Marker{Phase: Started}
 	if err := r.home.setMarker(r.name, r.marker, started); err != nil {
@@ -139,22 +148,34 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 	return argv, stdin, preset, err
 }
 
-func (a *agentRun) stdout(line []byte) {
+// hear gives the parser a line, and tells wait what is new.
+func (a *agentRun) hear(line []byte, parse func([]byte) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := a.parser.Conversation()
-	_ = a.parser.Stdout(line)
+	progress := parse(line)
 	if id := a.parser.Conversation(); id != before {
-		select {
-		case a.talk <- id:
-		default:
-		}
+		tell(a.talk, id)
+	}
+	if progress {
+		tell(a.alive, true)
+	}
+	if a.parser.Parked() {
+		tell(a.park, true)
+	}
+}
+
+// tell does not wait: what is in the channel already says it.
+func tell[T any](c chan T, v T) {
+	select {
+	case c <- v:
+	default:
 	}
 }
 
 // read copies what the agent prints to the log, as it comes, and gives the parser its lines. Longer ones than MaxLine are
-// logged whole and not parsed.
-func (a *agentRun) read(pipe *os.File, each func(line []byte)) {
+// logged whole and not parsed. Where the parser does not know what is progress, whatever is printed is.
+func (a *agentRun) read(pipe *os.File, known bool, parse func(line []byte) bool) {
 	defer a.readers.Done()
 	var line []byte
 	tooLong := false
@@ -162,6 +183,9 @@ func (a *agentRun) read(pipe *os.File, each func(line []byte)) {
 	for {
 		n, err := pipe.Read(buf)
 		_, _ = a.r.log.Write(buf[:n])
+		if n > 0 && !known {
+			tell(a.alive, false)
+		}
 		for rest := buf[:n]; len(rest) > 0; {
 			part, after, whole := bytes.Cut(rest, []byte("\n"))
 			if !tooLong {
@@ -172,7 +196,7 @@ func (a *agentRun) read(pipe *os.File, each func(line []byte)) {
 			}
 			if whole {
 				if !tooLong {
-					each(line)
+					a.hear(line, parse)
 				}
 				line, tooLong = line[:0], false
 			}
@@ -180,7 +204,7 @@ func (a *agentRun) read(pipe *os.File, each func(line []byte)) {
 		}
 		if err != nil {
 			if len(line) > 0 {
-				each(line)
+				a.hear(line, parse)
 			}
 			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) {
 				a.r.log.say("reading the agent's output: %v", err)
@@ -194,10 +218,15 @@ func (a *agentRun) read(pipe *os.File, each func(line []byte)) {
 func (a *agentRun) wait(ctx context.Context) ending {
 	timeout := time.NewTimer(a.r.task.Timeout) // the monotonic clock: a stepped wall clock ends nothing early
 	defer timeout.Stop()
+	idle := time.NewTimer(a.r.task.Idle)
+	defer idle.Stop()
+	if a.r.task.Idle == 0 {
+		idle.Stop()
+	}
 	child := make(chan os.Signal, 1)
 	signal.Notify(child, syscall.SIGCHLD)
 	defer signal.Stop(child)
-	end, done := exited, ctx.Done()
+	end, done, park := exited, ctx.Done(), a.park
 	var killing sync.WaitGroup
 	for {
 		select {
@@ -208,17 +237,28 @@ func (a *agentRun) wait(ctx context.Context) ending {
 		case id := <-a.talk:
 			a.remember(id)
 			continue
+		case heard := <-a.alive:
+			if end == exited && a.r.task.Idle > 0 {
+				idle.Reset(a.r.task.Idle)
+			}
+			a.answer(heard)
+			continue
 		case <-child:
 			proc.Reap()
 			continue
 		case <-timeout.C:
 			end = tookTooLong
+		case <-idle.C:
+			end = showedNothing
+		case <-park:
+			end = parked
 		case <-done:
 			end = interrupted
 		}
-		a.r.log.say("ending the agent: %s", map[ending]string{tookTooLong: "timeout", interrupted: "asked to"}[end])
+		a.r.log.say("ending the agent: %s", saysEnding[end])
 		timeout.Stop()
-		done = nil
+		idle.Stop()
+		done, park = nil, nil
 		killing.Go(func() {
 			if err := a.r.endProcesses(); err != nil {
 				a.r.log.say("%v", err)
@@ -232,6 +272,17 @@ func (a *agentRun) remember(id string) {
 	a.w.session.Conversation = id
 	if err := a.r.home.WriteSession(a.r.task.Session, a.w.session); err != nil {
 		a.r.log.say("%v", err)
+	}
+}
+
+// answer records, once, that the model answers: what waits for this run to try it need not wait for its end.
+func (a *agentRun) answer(heard bool) {
+	if !heard || !a.r.task.Probe {
+		return
+	}
+	a.r.task.Probe = false
+	if err := a.r.home.setAnswered(a.r.name); err != nil {
+		a.r.log.say("%v", err) // its end will tell
 	}
 }
 

@@ -210,7 +210,7 @@ func (r *Runner) text(p agent.Preset, w *ready) (string, error) {
 		return "", err
 	}
 	if r.task.Previous != "" {
-		prompt += "\nThe run before this one did not succeed: " + r.task.Previous +
+		prompt += "\n" + r.task.Previous +
 			"\nLook at what it left in this worktree and go on from there.\n"
 	}
 	return prompt + "\n" + r.task.Message, nil

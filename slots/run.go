@@ -156,6 +156,20 @@ type Result struct {
 	Dirty        int        `json:"dirty"`
 	Ref          string     `json:"ref,omitempty"`
 	Cost         any        `json:"cost,omitempty"`
+	Reset        *time.Time `json:"reset,omitempty"` // of a usage limit, when it is lifted
+}
+
+// Answered says whether the model answered in a run that was to tell.
+func (d Dir) Answered(run string) (bool, error) { return spool.Exists(d.answered(run)) }
+
+func (d Dir) answered(run string) string { return filepath.Join(d.RunDir(run), "answered") }
+
+// setAnswered records that the model answered.
+func (d Dir) setAnswered(run string) error {
+	if err := d.real(run); err != nil {
+		return err
+	}
+	return spool.Create(d.answered(run))
 }
 
 func (d Dir) resultPath(run string) string { return filepath.Join(d.RunDir(run), "result.json") }

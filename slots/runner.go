@@ -17,6 +17,7 @@ import (
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
+	"kugetsu/slots/agent"
 	"kugetsu/slots/proc"
 	"kugetsu/slots/worktree"
 )
@@ -28,6 +29,8 @@ const (
 	denied      = "denied"
 	startFailed = "start_failed"
 	timedOut    = "timeout"
+	stalled     = "stalled"
+	usageLimit  = agent.UsageLimit
 	void        = "void"
 	cancelled   = "cancelled"
 )
@@ -169,11 +172,20 @@ func (r *Runner) work(ctx context.Context) bool {
 	r.result.Outcome, r.result.Summary = report.Outcome, report.Summary
 	r.result.Permission = report.Permission
 	r.result.Cost = report.Cost
-	switch end {
-	case tookTooLong:
+	if !report.Reset.IsZero() {
+		r.result.Reset = &report.Reset
+	}
+	switch {
+	case end == parked:
+		r.result.Outcome = usageLimit
+	case report.Outcome == usageLimit && end != wasCancelled: // it tried again and again until its time was up
+	case end == tookTooLong:
 		r.result.Outcome = timedOut
 		r.result.Summary = fmt.Sprintf("took longer than %s", r.task.Timeout)
-	case wasCancelled:
+	case end == showedNothing:
+		r.result.Outcome = stalled
+		r.result.Summary = fmt.Sprintf("showed no progress for %s", r.task.Idle)
+	case end == wasCancelled:
 		r.result.Outcome = cancelled
 	}
 	r.keepWork(ready)

@@ -26,9 +26,12 @@ func (d Dir) worktrees() string { return filepath.Join(string(d), "worktrees") }
 func (d Dir) agents() string    { return filepath.Join(string(d), "agents") }
 func (d Dir) repos() string     { return filepath.Join(string(d), "repos") }
 
+// Holds is the folder of the agents that are not started; package tick keeps it.
+func (d Dir) Holds() string { return filepath.Join(string(d), "holds") }
+
 // Make makes the folders.
 func (d Dir) Make() error {
-	return spool.MakeDirs(string(d), d.agents(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos())
+	return spool.MakeDirs(string(d), d.agents(), d.Holds(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos())
 }
 
 // SlotLock is the path of a slot's lock.

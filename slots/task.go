@@ -18,8 +18,10 @@ type Task struct {
 	Session   string        `json:"session"`
 	IssueRef  string        `json:"issue_ref"`
 	Message   string        `json:"message"`
-	Previous  string        `json:"previous"` // why the run before this one failed, "" after none
+	Previous  string        `json:"previous"` // how the run before this one ended, "" where there is nothing to go on with
 	Timeout   time.Duration `json:"timeout"`
+	Idle      time.Duration `json:"idle"`      // how long the agent may show no progress, 0 for ever
+	Probe     bool          `json:"probe"`     // its agent was held: tell when the model answers
 	EnvFiles  []string      `json:"env_files"` // of the agent, later wins; git and hook get the first alone
 	Prompt    string        `json:"prompt"`    // file whose text precedes the message, where the preset takes a prompt
 	Agent     AgentTask     `json:"agent"`

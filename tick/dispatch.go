@@ -115,6 +115,12 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *ta
 	if err := t.MayStart(it); err != nil {
 		return err
 	}
+	if err := t.readHolds(k); err != nil {
+		return err
+	}
+	if why := t.held(it.Agent, k); why != "" {
+		return fault.New(fault.Temp, "kugetsu resume "+it.Agent+" lifts it; kugetsu delegate enqueues", "%s", why)
+	}
 	busy := noPlace("another run works on " + it.IssueRef)
 	if k.sessions[session] {
 		return busy

@@ -12,6 +12,7 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
+	"kugetsu/slots/agent"
 	"kugetsu/slots/proc"
 )
 
@@ -25,6 +26,15 @@ func (t *Tick) fill(ctx context.Context, k *taken, report *Report) error {
 	if why != "" {
 		report.Why = append(report.Why, why)
 		return err
+	}
+	if err := t.readHolds(k); err != nil { // not known is not lifted
+		report.Why = append(report.Why, err.Error())
+		return err
+	}
+	for _, name := range agent.Names() {
+		if why := t.held(name, k); why != "" {
+			report.Why = append(report.Why, why)
+		}
 	}
 	repos, err := readRepos(t.Home)
 	if err != nil {
@@ -156,7 +166,7 @@ func (t *Tick) meet(ctx context.Context, lane queue.Lane, e queue.Entry, k *take
 		}
 		return it, nil
 	case queue.Notified:
-		return nil, t.settleUnnamed(ctx, e, it, report)
+		return nil, errors.Join(t.settleUnnamed(ctx, e, it, report), t.readHolds(k))
 	default: // settled, not filed, and the slot that named it is gone: or a retry that did not come to be
 		_, err := t.Queue.File(e)
 		return nil, err
@@ -239,7 +249,7 @@ func (t *Tick) waits(it *queue.Item, k *taken) string {
 	if k.sessions[session] {
 		return "another run works on this issue"
 	}
-	return ""
+	return t.held(it.Agent, k)
 }
 
 // start finds a slot for an item and hands it over.
@@ -324,6 +334,7 @@ func (t *Tick) takeSession(name string, lock *slots.Lock, session string) (*plac
 
 // hand gives an item to a runner. The order of the steps is what makes it safe to die between any two of them:
 //
+//	   (before it, if its agent was held, that this run is the one which tries: see probing)
 //	a. the intent: from here on the slot tells the next tick which run to look for
 //	b. the run folder with its bare marker: one winner per run number, ever
 //	c. the runner, which has the lease from birth and waits at its gate
@@ -343,6 +354,9 @@ func (t *Tick) hand(p *place, e queue.Entry, it *queue.Item, k *taken, repos rep
 	}
 	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: it.Runs + 1, Session: p.session, Boot: slots.BootID()}
 	run := in.RunName()
+	if task.Probe, err = t.probing(it.Agent, run, k); err != nil {
+		return stop(run, err)
+	}
 	if err := t.Home.WriteIntent(p.name, in); err != nil { // a.
 		k.hold(p.name, nil)
 		return stop(run, err)

@@ -39,10 +39,12 @@ type SlotView struct {
 type Waiting struct {
 	Item     string     `json:"item"`
 	IssueRef string     `json:"issue_ref"`
+	Agent    string     `json:"agent"`
 	Lane     queue.Lane `json:"lane"`
 	Priority int        `json:"priority"`
 	Since    time.Time  `json:"pending_since"`
-	Why      string     `json:"why"` // it is not eligible now; "" when it only waits for a slot
+	Why      string     `json:"why"`  // it is not eligible now; "" when it only waits for a slot
+	Held     bool       `json:"held"` // because its agent is: no tick will start it before somebody or something lifts that
 }
 
 // Look probes every slot with a shared lock, for an instant, and reads the live items. No lock is needed: what is seen
@@ -57,6 +59,9 @@ func (t *Tick) Look() (*View, error) {
 		v.Slots = append(v.Slots, t.lookSlot(name, v))
 	}
 	v.Running = v.taken.dev
+	if err := t.readHolds(v.taken); err != nil {
+		return nil, err
+	}
 	for _, lane := range queue.Lanes {
 		if err := t.lookLane(lane, v); err != nil {
 			return nil, err
@@ -119,8 +124,8 @@ func (t *Tick) lookLane(lane queue.Lane, v *View) error {
 			if err := t.MayStart(it); why == "" && err != nil {
 				why = err.Error()
 			}
-			v.Waiting = append(v.Waiting, Waiting{Item: it.ID, IssueRef: it.IssueRef, Lane: lane, Priority: e.Priority,
-				Since: it.PendingSince, Why: why})
+			v.Waiting = append(v.Waiting, Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Lane: lane, Priority: e.Priority,
+				Since: it.PendingSince, Why: why, Held: t.held(it.Agent, v.taken) != ""})
 		}
 	}
 	return nil
@@ -128,6 +133,18 @@ func (t *Tick) lookLane(lane queue.Lane, v *View) error {
 
 func (v *View) problem(format string, args ...any) {
 	v.Problem = append(v.Problem, fmt.Sprintf(format, args...))
+}
+
+// Held says why all that waits is held, or "" when there is something that a tick will start by itself.
+func (v *View) Held() string {
+	why := ""
+	for _, w := range v.Waiting {
+		if !w.Held {
+			return ""
+		}
+		why = w.Why
+	}
+	return why
 }
 
 // Plan says, a line each, what a pass would do now.
@@ -140,7 +157,7 @@ func (t *Tick) Plan(v *View) []string {
 	}
 	free := v.Limit - v.Running
 	pm := !v.taken.slots[slots.PMSlot]
-	sessions := map[string]bool{}
+	sessions, probed := map[string]bool{}, map[string]bool{}
 	for _, w := range v.Waiting {
 		why := w.Why
 		session, _ := sessionOf(&queue.Item{IssueRef: w.IssueRef})
@@ -150,6 +167,8 @@ func (t *Tick) Plan(v *View) []string {
 			why = v.Why
 		case sessions[session]:
 			why = "an item before it works on this issue"
+		case probed[w.Agent]:
+			why = "an item before it tries whether " + w.Agent + " goes on"
 		case w.Lane == queue.PM && pm:
 			pm = false
 		case w.Lane == queue.Dev && free > 0:
@@ -159,6 +178,7 @@ func (t *Tick) Plan(v *View) []string {
 		}
 		if why == "" {
 			sessions[session] = true
+			probed[w.Agent] = v.taken.holds[w.Agent] != nil
 			plan = append(plan, fmt.Sprintf("would start %s %s", w.Item, w.IssueRef))
 		} else {
 			plan = append(plan, fmt.Sprintf("would not start %s %s: %s", w.Item, w.IssueRef, why))

@@ -21,7 +21,12 @@ type Pause struct {
 
 // String says it for status and for a tick's report.
 func (p *Pause) String() string {
-	text := "paused"
+	return "paused" + p.rest()
+}
+
+// rest says until when, and why.
+func (p *Pause) rest() string {
+	text := ""
 	if p.Until != nil {
 		text += " until " + p.Until.Local().Format("2006-01-02 15:04:05")
 	}
@@ -44,10 +49,15 @@ func ReadPause(home slots.Dir, now time.Time) (*Pause, error) {
 	case err != nil:
 		return nil, err
 	}
-	if p.Until != nil && (!now.Before(*p.Until) || p.early(now)) {
+	if p.over(now) {
 		return nil, nil
 	}
 	return p, nil
+}
+
+// over says whether its time is up.
+func (p *Pause) over(now time.Time) bool {
+	return p.Until != nil && (!now.Before(*p.Until) || p.early(now))
 }
 
 // early says whether the clock was set back to before the pause by more than the pause is long: its end would come, but

@@ -18,11 +18,13 @@ import (
 
 // taken is what the slots hold, as a pass knows it.
 type taken struct {
-	dev      int             // slots of dev agents that are held, or not known to be free
-	slots    map[string]bool // the same by name, with the PM's
-	items    map[string]bool // that a slot names
-	sessions map[string]bool // that a slot names
-	unknown  bool            // a slot names something that could not be read
+	dev      int              // slots of dev agents that are held, or not known to be free
+	slots    map[string]bool  // the same by name, with the PM's
+	items    map[string]bool  // that a slot names
+	sessions map[string]bool  // that a slot names
+	runs     map[string]bool  // that a slot names
+	unknown  bool             // a slot names something that could not be read
+	holds    map[string]*Hold // of agents, by name; see readHolds
 }
 
 func (k *taken) hold(slot string, in *slots.Intent) {
@@ -37,10 +39,11 @@ func (k *taken) hold(slot string, in *slots.Intent) {
 	}
 	k.items[in.Item] = true
 	k.sessions[in.Session] = true
+	k.runs[in.RunName()] = true
 }
 
 func newTaken() *taken {
-	return &taken{slots: map[string]bool{}, items: map[string]bool{}, sessions: map[string]bool{}}
+	return &taken{slots: map[string]bool{}, items: map[string]bool{}, sessions: map[string]bool{}, runs: map[string]bool{}}
 }
 
 // reconcile looks at every slot there is, also beyond today's limit, and settles what ended. It reads one item per slot
@@ -259,9 +262,12 @@ func (t *Tick) settle(ctx context.Context, e queue.Entry, it *queue.Item, boot s
 			t.Log.Warn("the temporary files of a run are left", "run", run, "err", err)
 		}
 	}
-	r, err := t.result(it, run, marker, boot)
+	r, reset, err := t.result(it, run, marker, boot)
 	if err != nil {
 		return err
+	}
+	if r.HeldUntil, err = t.afterRun(it, run, r, reset); err != nil {
+		return fmt.Errorf("%s: %w", run, err)
 	}
 	if err := t.Queue.Settle(e, it, r, t.policy()); err != nil {
 		return err
@@ -272,15 +278,15 @@ func (t *Tick) settle(ctx context.Context, e queue.Entry, it *queue.Item, boot s
 }
 
 // result is what is known of a run whose lease is free. The marker decides; what the runner told is added where there is
-// something.
-func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot string) (queue.Result, error) {
-	r := queue.Result{Run: queue.Run{Run: it.Runs, EndedAt: t.Now().UTC()}}
+// something. Reset is when a usage limit is lifted, the zero time where nobody told.
+func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot string) (r queue.Result, reset time.Time, err error) {
+	r = queue.Result{Run: queue.Run{Run: it.Runs, EndedAt: t.Now().UTC()}}
 	switch marker.Phase {
 	case slots.Ended:
 		r.Outcome = queue.Outcome(marker.Outcome)
 		code := marker.Code
 		r.ExitCode = &code
-		t.addTold(&r, run)
+		reset = t.addTold(&r, run)
 	case slots.Started:
 		r.Outcome, r.StartedAt = queue.Lost, it.NotifiedAt
 		r.Summary = "its runner was killed"
@@ -293,16 +299,16 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 	}
 	cancelled, err := t.Home.Cancelled(run)
 	if err != nil {
-		return r, err
+		return r, reset, err
 	}
 	if cancelled && r.Outcome != queue.OK { // a success that came first is not taken back
 		r.Outcome = queue.Cancelled
 	}
-	return r, nil
+	return r, reset, nil
 }
 
-// addTold adds what the runner wrote in result.json, as far as it fits the marker.
-func (t *Tick) addTold(r *queue.Result, run string) {
+// addTold adds what the runner wrote in result.json, as far as it fits the marker. It returns when a limit is lifted.
+func (t *Tick) addTold(r *queue.Result, run string) (reset time.Time) {
 	var cost agent.Cost
 	told := slots.Result{Cost: &cost}
 	if err := t.Home.ReadResult(run, &told); err != nil {
@@ -310,11 +316,11 @@ func (t *Tick) addTold(r *queue.Result, run string) {
 			t.Log.Warn("a run's result could not be read", "run", run, "err", err)
 		}
 		r.Summary = fmt.Sprintf("the run left no report, only exit code %d", *r.ExitCode)
-		return
+		return reset
 	}
 	if told.Outcome != string(r.Outcome) {
 		t.Log.Warn("a run's result contradicts its marker", "run", run)
-		return
+		return reset
 	}
 	r.StartedAt, r.EndedAt, r.ExitCode, r.Signal = told.StartedAt, told.EndedAt, told.ExitCode, told.Signal
 	r.Summary, r.Permanent, r.Ref = told.Summary, told.Permanent, told.Ref
@@ -325,4 +331,8 @@ func (t *Tick) addTold(r *queue.Result, run string) {
 		c := queue.Cost(cost)
 		r.Cost = &c
 	}
+	if told.Reset != nil {
+		reset = *told.Reset
+	}
+	return reset
 }

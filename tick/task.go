@@ -26,7 +26,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 	env := func(name string) string { return filepath.Join(string(t.Home), "env", name) }
 	task := slots.Task{
 		Item: it.ID, Session: session, IssueRef: it.IssueRef, Message: it.Message, Previous: previous(it),
-		Timeout:  s.Timeout(),
+		Timeout: s.Timeout(), Idle: s.IdleTimeout,
 		EnvFiles: []string{env("default.env"), env("dev.env")},
 		Prompt:   filepath.Join(string(t.Home), "prompts", "dev.md"),
 		Agent: slots.AgentTask{Preset: it.Agent, Args: s.AgentArgs,
@@ -59,14 +59,20 @@ func Runnable(preset string, s *settings.Settings) error {
 	return nil
 }
 
-// previous is what the next attempt is told of the one before: nothing after a success or a run that never began.
+// told are the outcomes that the next run is told of: its agent had begun, and its work is there to be gone on with.
+var told = map[queue.Outcome]string{
+	queue.Failed: "did not succeed", queue.Lost: "was cut off", queue.Timeout: "was ended", queue.Stalled: "was ended",
+	queue.UsageLimit: "was cut off by a usage limit",
+}
+
+// previous is what the next run is told of the one before.
 func previous(it *queue.Item) string {
 	n := len(it.History)
-	if n == 0 || it.Attempts == 0 {
+	if n == 0 || told[it.History[n-1].Outcome] == "" {
 		return ""
 	}
 	last := it.History[n-1]
-	return fmt.Sprintf("%s: %s", last.Outcome, last.Summary)
+	return fmt.Sprintf("The run before this one %s: %s", told[last.Outcome], last.Summary)
 }
 
 // environ is the environment a runner gets.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -145,7 +146,7 @@ func LastPass(home slots.Dir) (time.Time, error) {
 
 // policy is how failures are retried.
 func (t *Tick) policy() queue.Policy {
-	return queue.Policy{MaxAttempts: t.Settings.MaxAttempts, RetryDelay: t.Settings.RetryDelay}
+	return queue.Policy{MaxAttempts: t.Settings.MaxAttempts, RetryDelay: t.Settings.RetryDelay, Spread: rand.Float64()}
 }
 
 // Busy is the error for a command that needed tick.lock.

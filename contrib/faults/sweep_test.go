@@ -3,6 +3,7 @@ package faults
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -142,6 +143,52 @@ func TestTickIsKilledAtEverySystemCall(t *testing.T) {
 	list := points(t, w, "tick")
 	w.close()
 	sweep(t, killed, "tick", "signal=KILL", sample(list, 40), killTick)
+}
+
+// TestTickIsKilledAsItHoldsAnAgent: a run met a usage limit. However far the tick came that settles it, it is not charged,
+// its agent is held, told of once, and tried again.
+func TestTickIsKilledAsItHoldsAnAgent(t *testing.T) {
+	needStrace(t)
+	w := newWorld(t)
+	w.limited()
+	list := points(t, w, "tick")
+	w.close()
+	sweep(t, killed, "tick, as it holds an agent", "signal=KILL", sample(list, 15), func(w *world, inject []string) error {
+		w.limited()
+		w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
+		return w.wasHeld()
+	})
+	failed(t, "tick, as it holds an agent", list, 15, func(w *world, inject []string) error {
+		w.limited()
+		code, out := w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
+		if err := oneLine(code, out, 0, 75, 78); err != nil {
+			return err
+		}
+		return w.wasHeld()
+	})
+}
+
+// limited is a world in which one item's run met a usage limit and another one waits.
+func (w *world) limited() {
+	w.inSlot("1", 1, "end.usage_limit.75", true)
+	w.paid[0] = 0
+	w.item(2)
+}
+
+// wasHeld lets the world of a limit come to rest.
+func (w *world) wasHeld() error {
+	if err := w.settle(); err != nil {
+		return err
+	}
+	told, err := filepath.Glob(filepath.Join(w.q.Events.New, "*.agent_held.json"))
+	if err == nil && len(told) != 1 {
+		err = fmt.Errorf("told of %d holds", len(told))
+	}
+	left, _ := filepath.Glob(filepath.Join(string(w.home), "holds", "*.json"))
+	if len(left) > 0 {
+		err = errors.Join(err, fmt.Errorf("%s is left", left[0]))
+	}
+	return errors.Join(err, w.judge(completed))
 }
 
 // killTick kills a tick over items in every state.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kugetsu/queue/fault"
+	"kugetsu/slots/agent"
 	"kugetsu/tick"
 )
 
@@ -15,8 +16,10 @@ type Pause struct {
 	Reason []string      `arg:"" optional:"" help:"Shown by status."`
 }
 
-// Resume lifts a pause.
-type Resume struct{}
+// Resume lifts a pause, or an agent's hold.
+type Resume struct {
+	Agent string `arg:"" optional:"" help:"Lift the hold of this agent, which met a usage limit or needs credentials."`
+}
 
 // Run holds the fill: what runs goes on, nothing is started.
 func (c *Pause) Run(a *App) error {
@@ -32,11 +35,21 @@ func (c *Pause) Run(a *App) error {
 	return tick.WritePause(a.Home, p)
 }
 
-// Run lifts the pause.
+// Run lifts the pause or the hold.
 func (c *Resume) Run(a *App) error {
-	was, err := tick.Resume(a.Home)
+	if c.Agent == "" {
+		was, err := tick.Resume(a.Home)
+		if err == nil && !was {
+			fmt.Fprintln(a.Stderr, "nothing was paused")
+		}
+		return err
+	}
+	if _, err := agent.Lookup(c.Agent); err != nil {
+		return fault.New(fault.Usage, "", "%w", err)
+	}
+	was, err := tick.ResumeAgent(a.Home, c.Agent)
 	if err == nil && !was {
-		fmt.Fprintln(a.Stderr, "nothing was paused")
+		fmt.Fprintf(a.Stderr, "%s was not held\n", c.Agent)
 	}
 	return err
 }

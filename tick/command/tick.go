@@ -109,6 +109,9 @@ func (c *Tick) drain(a *App) error {
 			if view.Running == 0 && (view.Why != "" || a.Config != nil) {
 				return errors.Join(a.Config, fault.New(fault.Temp, "kugetsu resume lifts a pause", "%d items are held: %s", live, view.Why))
 			}
+			if why := view.Held(); view.Running == 0 && why != "" {
+				return fault.New(fault.Temp, "kugetsu tick --drain again when that is over", "%d items are held: %s", live, why)
+			}
 		}
 		select {
 		case <-a.Ctx.Done():

@@ -28,6 +28,10 @@ type Settings struct {
 	TaskTimeout time.Duration `key:"TASK_TIMEOUT" hidden:"" help:"How long a run may take (default: TASK_TIMEOUT_HOURS)."`
 	TaskHours   int           `key:"TASK_TIMEOUT_HOURS" name:"task-timeout-hours" default:"1" hidden:"" help:"The same in whole hours."`
 
+	IdleTimeout time.Duration `key:"IDLE_TIMEOUT" default:"0s" hidden:"" help:"How long an agent may show no progress; 0 is for ever."`
+	HoldMax     time.Duration `key:"HOLD_MAX" default:"6h" hidden:"" help:"How long an agent that met a usage limit is held at most before it is tried again."`
+	AutoResume  bool          `key:"AUTO_RESUME" default:"true" negatable:"" hidden:"" help:"Try an agent again when its usage limit is lifted; false waits for kugetsu resume."`
+
 	Agent           string `key:"KUGETSU_AGENT" name:"kugetsu-agent" default:"opencode" hidden:"" help:"Agent of new items."`
 	AgentArgs       string `key:"AGENT_ARGS" hidden:"" help:"Added to the agent's command line."`
 	AgentCommand    string `key:"AGENT_COMMAND" hidden:"" help:"What the agent 'command' runs."`
@@ -105,6 +109,8 @@ func (s *Settings) check() error {
 	number(&s.CleanupDays, 1, 36500, 7, "QUEUE_CLEANUP_AGE_DAYS")
 	duration(&s.RetryDelay, time.Minute, "RETRY_DELAY")
 	duration(&s.TaskTimeout, 0, "TASK_TIMEOUT")
+	duration(&s.IdleTimeout, 0, "IDLE_TIMEOUT")
+	duration(&s.HoldMax, 6*time.Hour, "HOLD_MAX")
 	folder(&s.QueueDir, "QUEUE_DIR")
 	folder(&s.QueueItemsDir, "QUEUE_ITEMS_DIR")
 	words(&s.AgentArgs, "AGENT_ARGS")
