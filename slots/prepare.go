@@ -134,7 +134,7 @@ func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 // dropGitLocks removes the locks of a git that was killed with its run: nobody else works in this worktree, so what is
 // left is stale, and the next agent's git would refuse to commit for ever.
 func (r *Runner) dropGitLocks(w *ready) {
-	link, err := os.ReadFile(filepath.Join(w.session.Worktree, ".git"))
+	link, err := spool.Read(filepath.Join(w.session.Worktree, ".git"))
 	dir, ok := strings.CutPrefix(strings.TrimSpace(string(link)), "gitdir: ")
 	if err != nil || !ok {
 		return // Prepare has made sure that it is a worktree; git will say what is wrong

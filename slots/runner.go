@@ -47,6 +47,10 @@ const (
 	prepareLimit = 30 * time.Minute
 )
 
+// keepLimit bounds the snapshot of what a run left: a FIFO in place of a file of git's would hang it, and the slot, for
+// ever. What was not kept in time is there still, and kept before the next run.
+var keepLimit = 15 * time.Minute
+
 // Runner is one run: the process that the tick forked, and all that it starts.
 type Runner struct {
 	home          Dir
@@ -258,7 +262,9 @@ func (r *Runner) keepWork(w *ready) {
 		w.session.Unkept = ""
 		return
 	}
-	snap, err := r.git.Snapshot(context.Background(), w.session.Worktree,
+	ctx, cancel := context.WithTimeout(context.Background(), keepLimit)
+	defer cancel()
+	snap, err := r.git.Snapshot(ctx, w.session.Worktree,
 		ref(r.name), w.made.Head,
 		"kugetsu: uncommitted at the end of "+r.name)
 	if err != nil {

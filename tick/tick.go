@@ -90,7 +90,7 @@ func (t *Tick) lockPath() string { return filepath.Join(string(t.Home), "tick.lo
 // Locked does something under tick.lock.
 func (t *Tick) Locked(ctx context.Context, wait time.Duration, do func() error) (err error) {
 	path := t.lockPath()
-	deadline := time.Now().Add(wait)
+	deadline, deleted := time.Now().Add(wait), 0
 	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)) // a FIFO must not hang us
 	for {
 		held, err := lock.TryLock()
@@ -104,7 +104,10 @@ func (t *Tick) Locked(ctx context.Context, wait time.Duration, do func() error) 
 			if err := lock.Unlock(); err != nil {
 				return &spool.Error{Op: "unlock", Path: path, Err: err}
 			}
-			continue
+			if deleted++; deleted < 3 {
+				continue
+			}
+			// Again and again: then it is as if somebody else held it.
 		}
 		if !time.Now().Before(deadline) {
 			return ErrLocked

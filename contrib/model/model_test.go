@@ -76,6 +76,7 @@ var wrongs = []wrong{
 	{flag: "NO_LEASE", name: "a slot is settled without its lock", flags: "-DITEMS=1", want: "P3 P5"},
 	{flag: "NOT_INHERITED", name: "the agent does not inherit the lease", want: "P2 P3"},
 	{flag: "UNLOCK", name: "a pass unlocks what it passed on, instead of closing it", want: "P1 P2 P3"},
+	{flag: "NO_SLOT_LOCK", name: "the free slots are counted and not locked; no tick.lock", flags: unlocked + "-DSLOTS=1 -DSHARED=1 -DKILLS=0", want: "P1"},
 	{flag: "NO_SESSION", name: "no lock of the session; a slot file is lost", flags: "-DLOSSES=1 -DMAX_ATTEMPTS=1", want: "P2"},
 	{flag: "INTENT_OVERWRITTEN", name: "an intent that appeared since reconcile is overwritten; no tick.lock", flags: unlocked + "-DSLOTS=1 -DITEMS=1 -DKILLS=0", want: "P7"},
 	{flag: "NEXT_NUMBER", name: "a run folder that is there makes the pass take the next number; no tick.lock", flags: unlocked + "-DITEMS=1 -DKILLS=0 -DMAX_RUN=4", want: "P3 P6"},

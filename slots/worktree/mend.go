@@ -29,7 +29,7 @@ func (r *repo) clear(ctx context.Context, why string) error {
 			continue
 		}
 		whole = true
-		reason, err := os.ReadFile(filepath.Join(admin, "locked"))
+		reason, err := readRegular(filepath.Join(admin, "locked"))
 		if err == nil {
 			return refuse("prepare", "the worktree %s does not stand, but is locked (%s): git worktree unlock", path, oneLine(reason))
 		}
@@ -78,7 +78,7 @@ func (r *repo) forget(ctx context.Context, admin string) error {
 	}
 	if !half {
 		// Commits on a detached HEAD (an interrupted rebase) hang by this record alone.
-		head, err := os.ReadFile(filepath.Join(admin, "HEAD"))
+		head, err := readRegular(filepath.Join(admin, "HEAD"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return &Error{Op: "prepare", Err: err}
 		}
@@ -116,7 +116,7 @@ func (r *repo) admins() ([]string, error) {
 	var found []string
 	for _, e := range entries {
 		admin := filepath.Join(dir, e.Name())
-		text, err := os.ReadFile(filepath.Join(admin, "gitdir"))
+		text, err := readRegular(filepath.Join(admin, "gitdir"))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -182,7 +182,7 @@ func halfMade(admin string) (bool, error) {
 	if err != nil {
 		return false, &Error{Op: "prepare", Err: err}
 	}
-	reason, err := os.ReadFile(filepath.Join(admin, "locked"))
+	reason, err := readRegular(filepath.Join(admin, "locked"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, &Error{Op: "prepare", Err: err}
 	}
@@ -251,7 +251,7 @@ func (r *repo) copied(ctx context.Context) (bool, error) {
 			if err != nil {
 				return false, err
 			}
-			part, err := os.ReadFile(filepath.Join(path, e.path))
+			part, err := readRegular(filepath.Join(path, e.path))
 			if err != nil {
 				return false, &Error{Op: "prepare", Err: err}
 			}

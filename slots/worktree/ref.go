@@ -2,11 +2,14 @@ package worktree
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 )
 
 // validRef says whether git would accept name as a full reference name: the rules of git-check-ref-format(1), here
@@ -81,13 +84,13 @@ func commonDir(checkout string) (string, error) {
 		return "", err
 	}
 	if !info.IsDir() {
-		link, err := os.ReadFile(dir)
+		link, err := readRegular(dir)
 		if err != nil {
 			return "", err
 		}
 		dir = rel(checkout, strings.TrimPrefix(oneLine(link), "gitdir: "))
 	}
-	common, err := os.ReadFile(filepath.Join(dir, "commondir"))
+	common, err := readRegular(filepath.Join(dir, "commondir"))
 	switch {
 	case err == nil:
 		dir = rel(dir, oneLine(common))
@@ -110,7 +113,7 @@ func oneLine(b []byte) string { return strings.TrimRight(string(b), "\r\n") }
 // branchIn reads a symbolic reference as git keeps it in a file: the branch below prefix, or the empty string for
 // anything else, also where git keeps its references in another format.
 func branchIn(file, prefix string) (string, error) {
-	text, err := os.ReadFile(file)
+	text, err := readRegular(file)
 	if absent(err) {
 		return "", nil
 	}
@@ -122,4 +125,30 @@ func branchIn(file, prefix string) (string, error) {
 		return "", nil
 	}
 	return target, nil
+}
+
+// openRegular opens a file of git's that an agent may have replaced: a FIFO must not hang us.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// readRegular is os.ReadFile for such a file.
+func readRegular(path string) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
 }

@@ -147,10 +147,10 @@ func (g *Git) keep(ctx context.Context, path, ref, message string, st status) (l
 // index that seemed younger would hide a change of the same length within the same second.
 func copyIndex(worktree, to string) error {
 	gitDir := filepath.Join(worktree, ".git")
-	if link, err := os.ReadFile(gitDir); err == nil {
+	if link, err := readRegular(gitDir); err == nil {
 		gitDir = rel(worktree, strings.TrimPrefix(oneLine(link), "gitdir: "))
 	}
-	from, err := os.Open(filepath.Join(gitDir, "index"))
+	from, err := openRegular(filepath.Join(gitDir, "index"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // nothing was ever added
 	}

@@ -205,7 +205,7 @@ func (r *repo) writeOrigin() error {
 	want := "[remote \"origin\"]\n\turl = \"" + quote.Replace(r.spec.Source.URL) +
 		"\"\n\tfetch = " + originRefs + "\n"
 	file := filepath.Join(r.common, originFile)
-	if have, err := os.ReadFile(file); err == nil && string(have) == want {
+	if have, err := readRegular(file); err == nil && string(have) == want {
 		return nil
 	}
 	if err := spool.Write(file, []byte(want)); err != nil {
