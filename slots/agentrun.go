@@ -62,6 +62,9 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 		return nil, err
 	}
 	defer stdin.Close()
+	if argv, err = prefixed(r.task.Agent.Prefix, argv); err != nil {
+		return nil, err
+	}
 	path, err := proc.LookPath(argv[0], w.agentEnv, w.session.Worktree)
 	if err != nil {
 		return nil, err

@@ -155,6 +155,7 @@ func newWorld(t *testing.T, settings ...string) *world {
 	w.env = append([]string{
 		"HOME=" + dir, "KUGETSU_DIR=" + w.state, "PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"),
 		"KUGETSU_AGENT=command", "AGENT_COMMAND=stormagent " + w.seen + " {worktree}", "RETRY_DELAY=1ms",
+		"AGENT_MEMORY=0", "MIN_FREE_DISK=0", // what the machine has to spare is not what is tried
 		fmt.Sprintf("MAX_CONCURRENT_AGENTS=%d", limit), "MAX_ATTEMPTS=1000",
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
 	}, settings...)

@@ -32,6 +32,7 @@ type Task struct {
 // AgentTask is the settings of the agent.
 type AgentTask struct {
 	Preset          string `json:"preset"`
+	Prefix          string `json:"prefix"` // words before the agent's own
 	Args            string `json:"args"`
 	Command         string `json:"command"`
 	ContinueCommand string `json:"continue_command"`

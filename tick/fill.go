@@ -101,7 +101,7 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, k *taken, repos re
 				err = t.leaveAlone("session."+session+".json", err)
 			}
 		}
-		if errors.Is(err, errNoSlot) { // all are taken after all: nothing to complain about
+		if errors.Is(err, errNoSlot) || errors.Is(err, errNoRoom) { // taken after all, or too little: nothing to complain about
 			break
 		}
 		if errors.Is(err, errStop) {
@@ -281,10 +281,13 @@ func (p *place) close() {
 }
 
 // take locks a free slot and then the session, in this order as everywhere. It returns nil when the session is busy,
-// and an error that wraps errStop when there is no slot.
+// and an error that wraps errStop when there is no slot, errNoRoom when there is no room for an agent in it.
 //
 // Slots are tried from 1 to today's limit, so the kernel bounds the agents even if another pass were under way.
 func (t *Tick) take(ctx context.Context, lane queue.Lane, session string, k *taken, report *Report) (*place, error) {
+	if err := t.admit(k, report); err != nil {
+		return nil, err
+	}
 	names := []string{slots.PMSlot}
 	if lane == queue.Dev {
 		names = names[:0]

@@ -20,7 +20,9 @@ type View struct {
 	Why     string     `json:"why"`       // why nothing starts, "" when something may
 	Last    *time.Time `json:"last_tick"` // when the last pass began
 	Problem []string   `json:"problems"`  // what somebody should look at
+	Hint    string     `json:"-"`         // what may be done about why
 	taken   *taken
+	closed  bool // why holds for both lanes, whatever is free
 }
 
 // SlotView is one slot.
@@ -70,8 +72,12 @@ func (t *Tick) Look() (*View, error) {
 	if v.Why, err = t.closed(); err != nil {
 		v.Problem = append(v.Problem, err.Error())
 	}
+	v.closed, v.Hint = v.Why != "", "kugetsu resume lifts a pause"
 	if v.Why == "" && v.Running >= v.Limit {
 		v.Why = fmt.Sprintf("all %d slots are taken", v.Limit)
+	}
+	if v.Why == "" {
+		t.lookRoom(v)
 	}
 	last, err := LastPass(t.Home)
 	if err != nil {
@@ -131,6 +137,9 @@ func (t *Tick) lookLane(lane queue.Lane, v *View) error {
 	return nil
 }
 
+// Busy says whether any agent runs, the PM agent among them: one that ends changes what may start.
+func (v *View) Busy() bool { return len(v.taken.slots) > 0 }
+
 func (v *View) problem(format string, args ...any) {
 	v.Problem = append(v.Problem, fmt.Sprintf(format, args...))
 }
@@ -157,28 +166,33 @@ func (t *Tick) Plan(v *View) []string {
 	}
 	free := v.Limit - v.Running
 	pm := !v.taken.slots[slots.PMSlot]
+	room := t.room(v.taken)
 	sessions, probed := map[string]bool{}, map[string]bool{}
 	for _, w := range v.Waiting {
 		why := w.Why
 		session, _ := sessionOf(&queue.Item{IssueRef: w.IssueRef})
 		switch {
 		case why != "":
-		case v.Why != "" && (free > 0 || w.Lane == queue.PM):
+		case v.closed:
 			why = v.Why
 		case sessions[session]:
 			why = "an item before it works on this issue"
 		case probed[w.Agent]:
 			why = "an item before it tries whether " + w.Agent + " goes on"
-		case w.Lane == queue.PM && pm:
-			pm = false
-		case w.Lane == queue.Dev && free > 0:
-			free--
-		default:
+		case w.Lane == queue.PM && !pm, w.Lane == queue.Dev && free <= 0:
 			why = "no free slot"
+		default:
+			why = room.why()
 		}
 		if why == "" {
 			sessions[session] = true
 			probed[w.Agent] = v.taken.holds[w.Agent] != nil
+			room.start()
+			if w.Lane == queue.PM {
+				pm = false
+			} else {
+				free--
+			}
 			plan = append(plan, fmt.Sprintf("would start %s %s", w.Item, w.IssueRef))
 		} else {
 			plan = append(plan, fmt.Sprintf("would not start %s %s: %s", w.Item, w.IssueRef, why))

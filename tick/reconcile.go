@@ -25,6 +25,7 @@ type taken struct {
 	runs     map[string]bool  // that a slot names
 	unknown  bool             // a slot names something that could not be read
 	holds    map[string]*Hold // of agents, by name; see readHolds
+	noRoom   bool             // the machine had no room for one more agent
 }
 
 func (k *taken) hold(slot string, in *slots.Intent) {

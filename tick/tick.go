@@ -22,6 +22,7 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
+	"kugetsu/slots/machine"
 	"kugetsu/tick/settings"
 )
 
@@ -31,7 +32,8 @@ type Tick struct {
 	Queue    *queue.Queue
 	Settings *settings.Settings
 	Source   *settings.Source
-	Config   error // what is wrong with the configuration: nothing is started, but what died is reconciled
+	Config   error           // what is wrong with the configuration: nothing is started, but what died is reconciled
+	Machine  machine.Machine // what it has to spare decides, beside the slots, how many agents there are
 	Now      func() time.Time
 	Log      *slog.Logger
 }

@@ -47,7 +47,7 @@ func kugetsu(b *testing.B, dir, agent string) []time.Duration {
 	repo, times := filepath.Join(dir, "repo"), filepath.Join(dir, "kugetsu.times")
 	run(b, nil, "git", "init", "-q", "-b", "main", repo)
 	run(b, nil, "git", "-C", repo, "-c", "user.name=b", "-c", "user.email=b@localhost", "commit", "-q", "--allow-empty", "-m", "first")
-	env := append(os.Environ(), "KUGETSU_DIR="+dir+"/state", "MAX_CONCURRENT_AGENTS=1", "KUGETSU_AGENT=command",
+	env := append(os.Environ(), "KUGETSU_DIR="+dir+"/state", "MAX_CONCURRENT_AGENTS=1", "KUGETSU_AGENT=command", "AGENT_MEMORY=0", "MIN_FREE_DISK=0",
 		"AGENT_COMMAND="+agent+" "+times, "HOME="+dir)
 	cli := func(args ...string) { run(b, env, filepath.Join(dir, "bin", "kugetsu"), args...) }
 	cli("init")

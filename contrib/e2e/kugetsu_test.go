@@ -276,6 +276,7 @@ func newWorld(t *testing.T, bin string, permission map[string]any) *world {
 	w.env = []string{
 		"HOME=" + t.TempDir(), "PATH=/usr/bin:/bin", "KUGETSU_DIR=" + w.state, "KUGETSU_AGENT=opencode",
 		"GIT_CLONE_URL=file://" + root + "/{path}.git", "RETRY_DELAY=1ms",
+		"AGENT_MEMORY=0", "MIN_FREE_DISK=0", // what the machine has to spare is not what is tried
 	}
 	t.Cleanup(w.end)
 	w.git(root, "clone", "-q", "--bare", newRepository(t), w.origin)

@@ -126,7 +126,10 @@ func newWorldOn(t testing.TB, mount func(state string) (unmount func())) *world 
 		Events: &event.Box{New: notes + "/new", Seen: notes + "/seen", Owed: notes + "/owed", Now: time.Now}, Now: time.Now}
 	w.env = []string{"HOME=" + dir, "KUGETSU_DIR=" + string(w.home), "PATH=" + bin + ":" + os.Getenv("PATH"), "KUGETSU_AGENT=command",
 		"AGENT_COMMAND=env REC=" + w.record() + " " + filepath.Join(dir, "agent"), fmt.Sprintf("MAX_CONCURRENT_AGENTS=%d", limit),
-		"RETRY_DELAY=1ms", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"}
+		"RETRY_DELAY=1ms",
+		// The disks are small, and are to be met when they are full. Memory is read, and is enough on every machine.
+		"MIN_FREE_DISK=0", "AGENT_MEMORY=1",
+		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"}
 	w.must(os.WriteFile(filepath.Join(dir, "agent"), []byte(agent), 0o700))
 	w.must(os.MkdirAll(string(w.home), 0o700))
 	if mount != nil {

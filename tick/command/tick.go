@@ -80,10 +80,17 @@ func (c *Tick) drain(a *App) error {
 	last := time.Time{}
 	var wrong error // with the first pass that said so; what is good goes on
 	inRow := 0
+	var why []string // of the last pass, that not more was started
+	told := false
 	for {
 		if time.Since(last) > tickEvery || a.somethingEnded() {
 			last = time.Now()
-			err := runTick(a, 0)
+			report, err := a.Tick.Run(a.Ctx, 0)
+			if errors.Is(err, tick.ErrLocked) { // another pass does the work
+				err = nil
+			} else {
+				why, told = report.Why, told && len(report.Why) > 0
+			}
 			if wrong == nil {
 				wrong = err
 			}
@@ -98,6 +105,12 @@ func (c *Tick) drain(a *App) error {
 		if newer = left; live == 0 {
 			break
 		}
+		if running > 0 && !told { // once: the numbers change with every pass
+			told = len(why) > 0
+			for _, w := range why {
+				fmt.Fprintf(a.Stderr, "%s  %-9s  %s\n", a.Now().Local().Format("15:04:05"), "held", clean(w))
+			}
+		}
 		if running == 0 {
 			if inRow > 1 { // not a file that was set aside: it will not get better
 				return errors.Join(wrong, a.Config)
@@ -106,8 +119,8 @@ func (c *Tick) drain(a *App) error {
 			if err != nil {
 				return err
 			}
-			if view.Running == 0 && (view.Why != "" || a.Config != nil) {
-				return errors.Join(a.Config, fault.New(fault.Temp, "kugetsu resume lifts a pause", "%d items are held: %s", live, view.Why))
+			if !view.Busy() && (view.Why != "" || a.Config != nil) {
+				return errors.Join(a.Config, fault.New(fault.Temp, view.Hint, "%d items are held: %s", live, view.Why))
 			}
 			if why := view.Held(); view.Running == 0 && why != "" {
 				return fault.New(fault.Temp, "kugetsu tick --drain again when that is over", "%d items are held: %s", live, why)

@@ -32,10 +32,14 @@ type Settings struct {
 	HoldMax     time.Duration `key:"HOLD_MAX" default:"6h" hidden:"" help:"How long an agent that met a usage limit is held at most before it is tried again."`
 	AutoResume  bool          `key:"AUTO_RESUME" default:"true" negatable:"" hidden:"" help:"Try an agent again when its usage limit is lifted; false waits for kugetsu resume."`
 
+	AgentMemory Size `key:"AGENT_MEMORY" default:"600M" hidden:"" help:"Memory that must be available for an agent to be started (600M, 2G, 512MiB); 0 counts none."`
+	MinFreeDisk Size `key:"MIN_FREE_DISK" default:"512M" hidden:"" help:"Nothing is started while less than this is free in the state folder; 0 never looks."`
+
 	Agent           string `key:"KUGETSU_AGENT" name:"kugetsu-agent" default:"opencode" hidden:"" help:"Agent of new items."`
 	AgentArgs       string `key:"AGENT_ARGS" hidden:"" help:"Added to the agent's command line."`
 	AgentCommand    string `key:"AGENT_COMMAND" hidden:"" help:"What the agent 'command' runs."`
 	ContinueCommand string `key:"AGENT_CONTINUE_COMMAND" name:"agent-continue-command" hidden:"" help:"The same to go on with a session."`
+	AgentPrefix     string `key:"AGENT_PREFIX" hidden:"" help:"Put before the agent's command line: prlimit, bwrap, systemd-run."`
 
 	GitServer    string `key:"DEFAULT_GIT_SERVER" name:"default-git-server" default:"github.com" hidden:"" help:"Host of references without one."`
 	CloneURL     string `key:"GIT_CLONE_URL" name:"git-clone-url" default:"https://{host}/{path}.git" hidden:"" help:"Where a repository is cloned from."`
@@ -116,6 +120,7 @@ func (s *Settings) check() error {
 	words(&s.AgentArgs, "AGENT_ARGS")
 	words(&s.AgentCommand, "AGENT_COMMAND")
 	words(&s.ContinueCommand, "AGENT_CONTINUE_COMMAND")
+	words(&s.AgentPrefix, "AGENT_PREFIX")
 	words(&s.WorktreeHook, "WORKTREE_HOOK")
 	words(&s.NotifyCommand, "NOTIFY_COMMAND")
 	return errors.Join(errs...)

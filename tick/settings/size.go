@@ -1,0 +1,23 @@
+package settings
+
+import (
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Size is an amount of memory or disk in bytes, written 600M (600 million), 2G, 512MiB (512 × 1024²), or in plain bytes.
+type Size int64
+
+// maxSize keeps the sum over all slots within an int64.
+const maxSize = 1 << 50
+
+// UnmarshalText reads a size.
+func (s *Size) UnmarshalText(text []byte) error {
+	n, err := humanize.ParseBytes(string(text))
+	if err != nil || n > maxSize {
+		return fmt.Errorf("%.40q is not a size: 600M, 2G, 512MiB or plain bytes, 1 PiB at most", text)
+	}
+	*s = Size(n)
+	return nil
+}
