@@ -20,6 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"kugetsu/slots/machine"
 	"kugetsu/slots/proc"
 )
 
@@ -43,14 +44,18 @@ func TestScripts(t *testing.T) {
 				RequireUniqueNames:  true,
 				Setup:               func(env *testscript.Env) error { return setup(env, bin) },
 				Condition: func(cond string) (bool, error) {
-					if cond == "root" {
+					switch cond {
+					case "root":
 						return os.Geteuid() == 0, nil
+					case "cgroup":
+						dir, err := controlGroup("1000000000")
+						return err == nil && os.Remove(dir) == nil, nil
 					}
 					return false, fmt.Errorf("unknown condition %q", cond)
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"exits": exits, "waitfor": waitFor, "repo": makeRepo, "same": same, "within": within, "fill": fillFile,
-					"keep": keep, "expand": expand, "dead": dead,
+					"keep": keep, "expand": expand, "dead": dead, "available": available, "cgroup": cgroup,
 				},
 			})
 		})
@@ -184,6 +189,52 @@ func keep(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: keep NAME")
 	}
 	ts.Setenv(args[0], strings.TrimSuffix(ts.ReadFile("stdout"), "\n"))
+}
+
+// available puts a part of the memory that there is, in percent, in a variable, in bytes: available NAME 40
+func available(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := machine.Machine{}.Available()
+	ts.Check(err)
+	percent, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Setenv(args[0], strconv.FormatInt(n/100*int64(percent), 10))
+}
+
+// cgroup makes a control group whose memory is limited, and puts its folder in a variable: cgroup NAME BYTES
+func cgroup(ts *testscript.TestScript, _ bool, args []string) {
+	dir, err := controlGroup(args[1])
+	ts.Check(err)
+	ts.Setenv(args[0], dir)
+	ts.Defer(func() {
+		endAll(ts.Getenv("STATE"))
+		for begin := time.Now(); os.Remove(dir) != nil; poll() { // the last tick may be in it still
+			if time.Since(begin) > patience {
+				ts.Logf("%s is left", dir)
+				return
+			}
+		}
+	})
+}
+
+// controlGroup makes one in the first hierarchy that has the memory controller, where this user may.
+func controlGroup(limit string) (string, error) {
+	var errs []error
+	for _, place := range []struct{ top, limit string }{{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}, {"/sys/fs/cgroup", "memory.max"}} {
+		dir, err := os.MkdirTemp(place.top, "kugetsu-test-*")
+		if err == nil {
+			var f *os.File
+			if f, err = os.OpenFile(filepath.Join(dir, place.limit), os.O_WRONLY, 0); err == nil { // never made: it may be no group
+				_, err = f.WriteString(limit)
+				err = errors.Join(err, f.Close())
+			}
+			if err == nil {
+				return dir, nil
+			}
+			err = errors.Join(err, os.Remove(dir))
+		}
+		errs = append(errs, err)
+	}
+	return "", errors.Join(errs...)
 }
 
 // expand puts the values of $WORK and $STATE into files: expand task
