@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/dustin/go-humanize"
@@ -15,7 +16,8 @@ const maxSize = 1 << 50
 // UnmarshalText reads a size.
 func (s *Size) UnmarshalText(text []byte) error {
 	n, err := humanize.ParseBytes(string(text))
-	if err != nil || n > maxSize {
+	// It leaves out commas: for whoever means 1.5G by 1,5G that would be ten times as much.
+	if err != nil || n > maxSize || bytes.ContainsRune(text, ',') {
 		return fmt.Errorf("%.40q is not a size: 600M, 2G, 512MiB or plain bytes, 1 PiB at most", text)
 	}
 	*s = Size(n)
