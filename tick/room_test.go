@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/slots"
 	"kugetsu/slots/machine"
+	"kugetsu/slots/proc"
 	"kugetsu/tick/settings"
 )
 
@@ -104,6 +106,33 @@ func TestUnknownMemoryIsAnErrorOnceAndStopsNothingWhereNoneRuns(t *testing.T) {
 	tick.Settings.AgentMemory = 0
 	if err := tick.admit(newHeld("1"), report); err != nil {
 		t.Errorf("memory is not counted: %v", err)
+	}
+}
+
+// A run that has its memory leaves room: what it took is missing in what is available already.
+func TestWhatARunUsesByNowIsNotReservedAgain(t *testing.T) {
+	tick := ticker(t, "2000000", settings.Settings{AgentMemory: 600 * mb})
+	in := &slots.Intent{Item: queue.NewID(time.Now()), Run: 1, Session: "s"}
+	cmd := exec.Command("cat")
+	cmd.Env = append(os.Environ(), proc.Mark+"="+in.RunName())
+	stdin, err := cmd.StdinPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	defer func() { must(t, stdin.Close()); must(t, cmd.Wait()) }()
+	if used, err := machine.Used(); err != nil || used == nil {
+		t.Skipf("what a run uses is not known on this system: %v", err)
+	}
+	k := newHeld("2") // not known which run, so the whole
+	k.hold("1", in)
+	for begin := time.Now(); ; {
+		r := tick.room(k)
+		must(t, r.unknown)
+		if used := 1200*mb - r.reserved; used > 0 && used < 100*mb && r.growing == 2 {
+			return
+		}
+		if time.Since(begin) > time.Minute {
+			t.Fatalf("%d bytes are reserved", r.reserved)
+		}
 	}
 }
 

@@ -127,6 +127,7 @@ func TestAvailableIsTheLeastOfTheMachineAndOfEveryGroupAboveUs(t *testing.T) {
 			group2(user, "209715200", "max", "0", "0"), group2(user1000, "max", "max", "0", "0"), group2(scope, "max", "max", "0", "0")), 200 * mib},
 
 		{"v1, no limit", v1(v1None, v1None), 3000 * mib},
+		{"v1, no limit, so that the usage does not matter", v1(v1None, v1None).without(root1 + "/jobs/memory.usage_in_bytes"), 3000 * mib},
 		{"v1, none with pages of 64 KiB", v1("9223372036854710272", v1None), 3000 * mib},
 		{"v1, a limit of ours", v1(v1None, "419430400\n"), (400 - 100 + 10) * mib},
 		{"v1, a limit above ours", v1("629145600\n", v1None), (600 - 500 + 100) * mib},
@@ -140,7 +141,8 @@ func TestAvailableIsTheLeastOfTheMachineAndOfEveryGroupAboveUs(t *testing.T) {
 		{"container, v1, the path below the mount's root", machineOf(twoLinesSelf, container1, group1(root1, "104857600\n", "10485760", "0")), 90 * mib},
 		{"container, the path is not below the mount's root", machineOf(self2, elsewhere2, group2(root2, "104857600", "max", "10485760", "0")), 90 * mib},
 		{"container, the path is none of those that are mounted", machineOf("0::/docker/abc\n", mount2, group2(root2, "104857600", "max", "10485760", "0")), 90 * mib},
-		{"a root that only begins like the path", machineOf("4:memory:/docker/abcdef\n", container1, group1(root1, "104857600\n", "10485760", "0")), 90 * mib},
+		{"a root that only begins like the path", machineOf("4:memory:/docker/abcdef\n", container1, group1(root1, "104857600\n", "10485760", "0"),
+			group1(root1+"/def", "0\n", "0", "0")), 90 * mib},
 	} {
 		got, err := c.tree.record(t).Available()
 		if err != nil || got != c.want {

@@ -105,8 +105,8 @@ func (c *Tick) drain(a *App) error {
 		if newer = left; live == 0 {
 			break
 		}
-		if running > 0 && !told { // once: the numbers change with every pass
-			told = len(why) > 0
+		if running > 0 && len(why) > 0 && !told { // once: the numbers change with every pass
+			told = true
 			for _, w := range why {
 				fmt.Fprintf(a.Stderr, "%s  %-9s  %s\n", a.Now().Local().Format("15:04:05"), "held", clean(w))
 			}
