@@ -69,7 +69,8 @@ type Item struct {
 	PendingSince time.Time  `json:"pending_since"`
 	NotBefore    *time.Time `json:"not_before"`
 	NotifiedAt   *time.Time `json:"notified_at"`
-	After        []string   `json:"after"`
+	After        []string   `json:"after"`             // ids of the items that must complete before
+	Timeout      string     `json:"timeout,omitempty"` // how long a run may take, as time.ParseDuration reads it; "": the setting's
 	CompletedAt  *time.Time `json:"completed_at"` // when it was settled, either way
 	ForkPID      *int       `json:"fork_pid"`     // of the runner, while notified
 	Error        *string    `json:"error"`
@@ -201,6 +202,9 @@ func (it *Item) malformed(id string) string {
 		return fmt.Sprintf("%d runs, %d attempts", it.Runs, it.Attempts)
 	case it.State == Notified && it.Runs == 0:
 		return "notified without a run"
+	}
+	if why := it.misordered(); why != "" {
+		return why
 	}
 	for _, s := range States {
 		if it.State == s {

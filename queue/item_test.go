@@ -119,6 +119,20 @@ func TestOnlyAnItemIsReadAsOne(t *testing.T) {
 		{"more attempts than runs", item(`,"attempts":2`), spool.ErrBad},
 		{"runs below zero", item(`,"runs":-1`), spool.ErrBad},
 		{"notified without a run", item(`,"state":"notified","runs":0`), spool.ErrBad},
+		{"after others", item(`,"after":["q_01arz3ndektsv4rrffq69g5fbw","q_01arz3ndektsv4rrffq69g5fcx"]`), nil},
+		{"after nothing", item(`,"after":null`), nil},
+		{"after an issue", item(`,"after":["you/project#1"]`), spool.ErrBad},
+		{"after a part of an id", item(`,"after":["q_01arz3ndektsv4rrffq69g5fbw",""]`), spool.ErrBad},
+		{"after a number", item(`,"after":[7]`), spool.ErrBad},
+		{"after itself", item(`,"after":["` + someID + `"]`), spool.ErrBad},
+		{"a time of its own", item(`,"timeout":"1h30m"`), nil},
+		{"a time below zero", item(`,"timeout":"-1h"`), spool.ErrBad},
+		{"no time at all", item(`,"timeout":"0s"`), spool.ErrBad},
+		{"a time in words", item(`,"timeout":"soon"`), spool.ErrBad},
+		{"a time as a number", item(`,"timeout":90`), spool.ErrBad},
+		{"not before a time", item(`,"not_before":"2026-04-05T10:00:00+02:00"`), nil},
+		{"not before a day", item(`,"not_before":"2026-04-05"`), spool.ErrBad},
+		{"not before nonsense", item(`,"not_before":"soon"`), spool.ErrBad},
 		{"a message that leaves no room for a history", item(`,"message":"` + strings.Repeat("x", MaxItem+room) + `"`), spool.ErrBad},
 		{"a newer version", `{"v":2,"id":7,"state":[]}`, ErrNewer},
 	} {
@@ -133,7 +147,7 @@ func TestOnlyAnItemIsReadAsOne(t *testing.T) {
 func FuzzItem(f *testing.F) {
 	f.Add([]byte(`{"v":1,"id":"` + someID + `","issue_ref":"github.com/user/repo#123","agent":"opencode","message":"a\u2028<b>\u0000",
 		"mode":"auto","state":"error","runs":2,"attempts":1,"pending_since":"2026-04-05T10:00:00+02:00","not_before":null,
-		"notified_at":"2026-04-05T10:00:00.123456789Z","after":["x"],"completed_at":"0001-01-01T00:00:00Z","fork_pid":-1,"error":"e",
+		"notified_at":"2026-04-05T10:00:00.123456789Z","after":["q_01arz3ndektsv4rrffq69g5fbw"],"timeout":"1h30m","completed_at":"0001-01-01T00:00:00Z","fork_pid":-1,"error":"e",
 		"history":[{"run":1,"exit_code":0,"summary":"s","changes":{"commits":1},"cost":{"usd":1e-9}}]}`))
 	f.Add([]byte(`{"v":1,"id":"` + someID + `","state":"pending","after":null,"history":null}`))
 	f.Add([]byte(`{"V":1,"Id":"` + someID + `","STATE":"notified","runs":1,"message":"\ud800"}`))

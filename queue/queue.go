@@ -125,6 +125,23 @@ func (q *Queue) Find(id string) (Entry, error) {
 	return Entry{}, fmt.Errorf("%s: %w", id, fs.ErrNotExist)
 }
 
+// Places says where every item lies: Find for all of them at once.
+func (q *Queue) Places() (map[string]Entry, error) {
+	places := map[string]Entry{}
+	for _, dir := range []string{q.Items, q.PM, q.Finished} { // in the order of Find, for its reason
+		entries, err := list(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if _, there := places[e.ID]; !there {
+				places[e.ID] = e
+			}
+		}
+	}
+	return places, nil
+}
+
 // FindHinted is Find for a caller who knows what the item's file was called: no folder is listed when it still is. A file
 // name that is not that of the item is no hint.
 func (q *Queue) FindHinted(id, file string) (Entry, error) {

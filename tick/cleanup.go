@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"kugetsu/queue"
@@ -18,7 +19,7 @@ const (
 	sweepEvery = 10 * time.Minute
 )
 
-// cleanUp deletes what is old enough: settled items with their runs, events that were seen, temp files of crashed
+// cleanUp deletes what is old enough: settled items with their runs, unless a live item waits for them, events that were seen, temp files of crashed
 // writers. Bounded, since it happens under the lock; what is left is for the next pass.
 func (t *Tick) cleanUp() error {
 	if t.Config != nil {
@@ -60,6 +61,7 @@ func (t *Tick) expire() error {
 	}
 	var errs []error
 	deleted := 0
+	needed := sync.OnceValues(t.needed) // the live items are read only where there is something to delete
 	for _, e := range entries {
 		if deleted == expireMost {
 			break
@@ -71,6 +73,13 @@ func (t *Tick) expire() error {
 		}
 		old, err := t.settledBefore(e, t.Now().Add(-t.Settings.CleanupAge()))
 		if err == nil && old {
+			keep, unknown := needed()
+			if unknown != nil {
+				return errors.Join(append(errs, unknown)...)
+			}
+			if keep[e.ID] {
+				continue
+			}
 			deleted++
 			err = t.Forget(e)
 		}
@@ -111,7 +120,8 @@ func (t *Tick) Forget(e queue.Entry) error {
 	return t.Queue.Drop(e)
 }
 
-// Clear deletes the items that were settled before a time and returns how many. Under tick.lock.
+// Clear deletes the items that were settled before a time and returns how many; none that a live item waits for. Under
+// tick.lock.
 func (t *Tick) Clear(limit time.Time) (int, error) {
 	entries, err := t.Queue.Settled()
 	if err != nil {
@@ -119,9 +129,17 @@ func (t *Tick) Clear(limit time.Time) (int, error) {
 	}
 	var errs []error
 	n := 0
+	needed := sync.OnceValues(t.needed)
 	for _, e := range entries {
 		old, err := t.settledBefore(e, limit)
 		if err == nil && old {
+			keep, unknown := needed()
+			if unknown != nil {
+				return n, errors.Join(append(errs, unknown)...)
+			}
+			if keep[e.ID] {
+				continue
+			}
 			if err = t.Forget(e); err == nil {
 				n++
 			}

@@ -93,6 +93,12 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, k *taken, repos re
 			return errors.Join(append(errs, context.Cause(ctx))...)
 		}
 		it, err := t.meet(ctx, lane, e, k, report)
+		if err == nil && it != nil {
+			var ended bool
+			if ended, err = t.failInVain(e, it, k, report); ended {
+				it = nil
+			}
+		}
 		if err == nil && it != nil && t.waits(it, k) == "" {
 			if err = t.MayStart(it); err == nil {
 				err = t.start(ctx, lane, e, it, k, repos, report)
@@ -241,6 +247,9 @@ func (t *Tick) MayStart(it *queue.Item) error {
 func (t *Tick) waits(it *queue.Item, k *taken) string {
 	if !it.Ready(t.Now()) {
 		return "not before " + it.NotBefore.Local().Format("2006-01-02 15:04:05")
+	}
+	if why := t.awaits(it, k); why != "" {
+		return why
 	}
 	session, err := sessionOf(it)
 	if err != nil {

@@ -46,7 +46,7 @@ type Report struct {
 	Why     []string  `json:"why"`  // why not more was started
 }
 
-// Settled is an item whose run ended.
+// Settled is an item whose run ended; without an outcome it is one that waited in vain for another.
 type Settled struct {
 	Item     string        `json:"item"`
 	IssueRef string        `json:"issue_ref"`
@@ -91,7 +91,10 @@ func (t *Tick) lockPath() string { return filepath.Join(string(t.Home), "tick.lo
 
 // Locked does something under tick.lock.
 func (t *Tick) Locked(ctx context.Context, wait time.Duration, do func() error) (err error) {
-	path := t.lockPath()
+	return locked(ctx, t.lockPath(), wait, do)
+}
+
+func locked(ctx context.Context, path string, wait time.Duration, do func() error) (err error) {
 	deadline, deleted := time.Now().Add(wait), 0
 	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)) // a FIFO must not hang us
 	for {

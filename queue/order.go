@@ -1,0 +1,130 @@
+package queue
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"kugetsu/queue/event"
+	"kugetsu/queue/spool"
+)
+
+// ParseTimeout reads how long the runs of an item may take: 90m, 1h30m.
+func ParseTimeout(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err == nil && d <= 0 {
+		err = fmt.Errorf("%q is no time at all", clip(s, 60))
+	}
+	return d, err
+}
+
+// RunLimit is how long a run of the item may take: what the item says, else the setting's.
+func (it *Item) RunLimit(setting time.Duration) time.Duration {
+	if it.Timeout == "" {
+		return setting
+	}
+	d, err := ParseTimeout(it.Timeout)
+	if err != nil { // not read as an item then: see misordered
+		return setting
+	}
+	return d
+}
+
+// misordered says what is wrong with when and how long an item is to run, or "".
+func (it *Item) misordered() string {
+	for _, id := range it.After {
+		switch {
+		case !IsID(id):
+			return fmt.Sprintf("it waits for %q", clip(id, 60))
+		case id == it.ID: // it would wait for ever
+			return "it waits for itself"
+		}
+	}
+	if it.Timeout != "" {
+		if _, err := ParseTimeout(it.Timeout); err != nil {
+			return fmt.Sprintf("timeout %q", clip(it.Timeout, 60))
+		}
+	}
+	return ""
+}
+
+// Cancelled says whether the item was ended by hand.
+func (it *Item) Cancelled() bool {
+	return it.State == Errored && it.Error != nil && *it.Error == string(Cancelled)
+}
+
+// FailDependency settles a pending item as an error, without a run: what it waits for can never complete.
+//
+// The event comes first, as in Publish. Its name is made of the time since which the item is pending, too: the event of a
+// run of it that failed, before it was put back by hand, is another one; and a crash between the two makes the next tick
+// repeat both under the same name. A crash after the second leaves a settled item in its lane, which the next tick files.
+func (q *Queue) FailDependency(e Entry, it *Item, why string) error {
+	if it.State != Pending {
+		return fmt.Errorf("%s is %s, not pending", it.ID, it.State)
+	}
+	it.finish(Errored, "dependency: "+why, q.Now())
+	ev := about(it, event.TaskError, *it.Error)
+	ev.Name = fmt.Sprintf("%s.%d", ev.Name, it.PendingSince.UnixMilli())
+	if err := q.Events.Put(ev); err != nil {
+		return err
+	}
+	return q.save(e, it)
+}
+
+// Move gives a live item another priority: one rename, so that it has one or the other at any instant. What remembers the
+// old name has a hint only (see FindHinted).
+func (q *Queue) Move(e Entry, priority int) (Entry, error) {
+	to := Entry{ID: e.ID, Priority: priority, Path: filepath.Join(filepath.Dir(e.Path), fileName(priority, e.ID))}
+	if to.Path == e.Path {
+		return e, nil
+	}
+	there, err := spool.Exists(to.Path)
+	if err == nil && there { // a copy made by hand: a rename would delete it
+		err = fmt.Errorf("%s: %w", to.Path, fs.ErrExist)
+	}
+	if err != nil {
+		return e, err
+	}
+	return to, spool.Rename(e.Path, to.Path)
+}
+
+// Public is what of an item means the same in every version of the format, as far as it is there.
+type Public struct {
+	IssueRef string   `json:"issue_ref"`
+	Message  string   `json:"message"`
+	State    State    `json:"state"`
+	After    []string `json:"after"`
+}
+
+// LivePublic calls each with the public part of every live item, also of what a newer kugetsu wrote: that is not ours to
+// run, but what it needs is not ours to delete, and what it does not ours to do again. What is no item at all is passed
+// over; the tick sets it aside. An error means that not all could be seen.
+func (q *Queue) LivePublic(each func(id string, p Public)) error {
+	for _, lane := range Lanes {
+		entries, err := q.Live(lane)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			data, err := spool.Read(e.Path)
+			if errors.Is(err, fs.ErrNotExist) { // it has another priority by now, or was filed
+				if e, err = q.Find(e.ID); err == nil {
+					data, err = spool.Read(e.Path)
+				}
+			}
+			switch {
+			case errors.Is(err, fs.ErrNotExist), errors.Is(err, spool.ErrBad):
+				continue
+			case err != nil:
+				return err
+			}
+			var p Public
+			_ = json.Unmarshal(data, &p) // a field that cannot be read does not hide the others
+			each(e.ID, p)
+		}
+	}
+	return nil
+}
