@@ -49,15 +49,16 @@ type grammar struct {
 	Logs   command.Logs   `cmd:"" help:"What an agent printed."`
 
 	Queue struct {
-		List    command.QueueList   `cmd:"" help:"The items, in run order."`
-		Stats   command.QueueStats  `cmd:"" help:"How many items are in which state."`
-		Show    command.QueueShow   `cmd:"" help:"All of an item, with its history."`
-		Logs    command.Logs        `cmd:"" help:"What an item's agent printed."`
-		Wait    command.QueueWait   `cmd:"" help:"Wait until items are settled: 0 completed, 1 error."`
-		Cancel  command.QueueCancel `cmd:"" help:"End items for good, running ones too."`
-		Retry   command.QueueRetry  `cmd:"" help:"Put settled items back."`
-		Clear   command.QueueClear  `cmd:"" help:"Delete old settled items."`
-		Enqueue command.Enqueue     `cmd:"" help:"Delegate by hand."`
+		List     command.QueueList     `cmd:"" help:"The items, in run order."`
+		Stats    command.QueueStats    `cmd:"" help:"How many items are in which state."`
+		Show     command.QueueShow     `cmd:"" help:"All of an item, with its history."`
+		Logs     command.Logs          `cmd:"" help:"What an item's agent printed."`
+		Wait     command.QueueWait     `cmd:"" help:"Wait until items are settled: 0 completed, 1 error."`
+		Priority command.QueuePriority `cmd:"" help:"Give live items another place."`
+		Cancel   command.QueueCancel   `cmd:"" help:"End items for good, running ones too."`
+		Retry    command.QueueRetry    `cmd:"" help:"Put settled items back."`
+		Clear    command.QueueClear    `cmd:"" help:"Delete old settled items."`
+		Enqueue  command.Enqueue       `cmd:"" help:"Delegate by hand."`
 	} `cmd:"" help:"Look at the items and act on them."`
 
 	Pause  command.Pause  `cmd:"" help:"Start nothing; what runs goes on."`

@@ -71,8 +71,8 @@ type Item struct {
 	NotifiedAt   *time.Time `json:"notified_at"`
 	After        []string   `json:"after"`             // ids of the items that must complete before
 	Timeout      string     `json:"timeout,omitempty"` // how long a run may take, as time.ParseDuration reads it; "": the setting's
-	CompletedAt  *time.Time `json:"completed_at"` // when it was settled, either way
-	ForkPID      *int       `json:"fork_pid"`     // of the runner, while notified
+	CompletedAt  *time.Time `json:"completed_at"`      // when it was settled, either way
+	ForkPID      *int       `json:"fork_pid"`          // of the runner, while notified
 	Error        *string    `json:"error"`
 	History      []Run      `json:"history"`
 }
@@ -152,6 +152,23 @@ func (it *Item) encode() ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", it.ID, err)
 	}
 	return b.Bytes(), nil
+}
+
+// encodeNew is encode for an item that is to be published. The error asks for exit code 80 when that is too large.
+func (it *Item) encodeNew() ([]byte, error) {
+	it.V, it.State = Version, Pending
+	data, err := it.encode()
+	if err == nil && len(data) > MaxItem {
+		err = fault.New(fault.Usage, "put the bulk into a file of the repository and name that",
+			"the item would have %d bytes, more than %d", len(data), MaxItem)
+	}
+	return data, err
+}
+
+// Fits is the error that Publish would refuse a new item with.
+func (it *Item) Fits() error {
+	_, err := it.encodeNew()
+	return err
 }
 
 // lasts says whether an item, read from so many bytes, can be written again however its runs end. Else the tick that

@@ -225,14 +225,9 @@ func (q *Queue) Resolve(word string, isIssue func(ref string) bool) (Entry, erro
 // Publish puts a new item into its lane: pending, durable, visible as a whole or not at all. It needs no lock, since it
 // cannot overwrite another.
 func (q *Queue) Publish(it *Item, lane Lane, priority int) (Entry, error) {
-	it.V, it.State = Version, Pending
-	data, err := it.encode()
+	data, err := it.encodeNew()
 	if err != nil {
 		return Entry{}, err
-	}
-	if len(data) > MaxItem {
-		return Entry{}, fault.New(fault.Usage, "put the bulk into a file of the repository and name that",
-			"the item would have %d bytes, more than %d", len(data), MaxItem)
 	}
 	e := Entry{ID: it.ID, Priority: priority, Path: filepath.Join(q.dir(lane), fileName(priority, it.ID))}
 	// The event first: a crash between the two leaves an event about an item that never came to be, which harms nobody.

@@ -19,8 +19,8 @@ const (
 	sweepEvery = 10 * time.Minute
 )
 
-// cleanUp deletes what is old enough: settled items with their runs, unless a live item waits for them, events that were seen, temp files of crashed
-// writers. Bounded, since it happens under the lock; what is left is for the next pass.
+// cleanUp deletes what is old enough: settled items with their runs, unless a live item waits for them, events that were
+// seen, temp files of crashed writers. Bounded, since it happens under the lock; what is left is for the next pass.
 func (t *Tick) cleanUp() error {
 	if t.Config != nil {
 		return nil // how long to keep things is not known

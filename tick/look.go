@@ -22,7 +22,7 @@ type View struct {
 	Problem []string   `json:"problems"`  // what somebody should look at
 	Hint    string     `json:"-"`         // what may be done about why
 	taken   *taken
-	closed  bool // why holds for both lanes, whatever is free
+	closed  string // why nothing may be started at all
 }
 
 // SlotView is one slot.
@@ -39,14 +39,17 @@ type SlotView struct {
 
 // Waiting is a pending item.
 type Waiting struct {
-	Item     string     `json:"item"`
-	IssueRef string     `json:"issue_ref"`
-	Agent    string     `json:"agent"`
-	Lane     queue.Lane `json:"lane"`
-	Priority int        `json:"priority"`
-	Since    time.Time  `json:"pending_since"`
-	Why      string     `json:"why"`  // it is not eligible now; "" when it only waits for a slot
-	Held     bool       `json:"held"` // because its agent is: no tick will start it before somebody or something lifts that
+	Item      string     `json:"item"`
+	IssueRef  string     `json:"issue_ref"`
+	Agent     string     `json:"agent"`
+	Lane      queue.Lane `json:"lane"`
+	Priority  int        `json:"priority"`
+	Since     time.Time  `json:"pending_since"`
+	NotBefore *time.Time `json:"not_before"`
+	After     []string   `json:"after"`
+	Timeout   string     `json:"timeout,omitempty"`
+	Why       string     `json:"why"`  // it is not eligible now; "" when it only waits for a slot
+	Held      bool       `json:"held"` // because its agent is: no tick will start it before somebody or something lifts that
 }
 
 // Look probes every slot with a shared lock, for an instant, and reads the live items. No lock is needed: what is seen
@@ -69,11 +72,11 @@ func (t *Tick) Look() (*View, error) {
 			return nil, err
 		}
 	}
-	if v.Why, err = t.closed(); err != nil {
+	if v.closed, err = t.closed(); err != nil {
 		v.Problem = append(v.Problem, err.Error())
 	}
-	v.closed, v.Hint = v.Why != "", "kugetsu resume lifts a pause"
-	if v.Why == "" && v.Running >= v.Limit {
+	v.Hint = "kugetsu resume lifts a pause"
+	if v.Why = v.closed; v.Why == "" && v.Running >= v.Limit {
 		v.Why = fmt.Sprintf("all %d slots are taken", v.Limit)
 	}
 	if v.Why == "" {
@@ -131,7 +134,8 @@ func (t *Tick) lookLane(lane queue.Lane, v *View) error {
 				why = err.Error()
 			}
 			v.Waiting = append(v.Waiting, Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Lane: lane, Priority: e.Priority,
-				Since: it.PendingSince, Why: why, Held: t.held(it.Agent, v.taken) != ""})
+				Since: it.PendingSince, NotBefore: it.NotBefore, After: it.After, Timeout: it.Timeout, Why: why,
+				Held: t.held(it.Agent, v.taken) != ""})
 		}
 	}
 	return nil
@@ -173,8 +177,8 @@ func (t *Tick) Plan(v *View) []string {
 		session, _ := sessionOf(&queue.Item{IssueRef: w.IssueRef})
 		switch {
 		case why != "":
-		case v.closed:
-			why = v.Why
+		case v.closed != "":
+			why = v.closed
 		case sessions[session]:
 			why = "an item before it works on this issue"
 		case probed[w.Agent]:

@@ -155,13 +155,20 @@ func (a *App) await(id string, begin time.Time, limit time.Duration, passes bool
 
 // QueueRetry puts settled items back.
 type QueueRetry struct {
-	IDs []string `arg:"" name:"id" help:"Ids, parts of them, or issue references."`
-	Now bool     `name:"tick" help:"Run a tick afterwards."`
+	IDs       []string `arg:"" optional:"" name:"id" help:"Ids, parts of them, or issue references."`
+	AllFailed bool     `help:"All that ended in an error, but for those that were cancelled."`
+	Now       bool     `name:"tick" help:"Run a tick afterwards."`
 }
 
 // Run puts items back into the queue, with their worktree and conversation.
 func (c *QueueRetry) Run(a *App) error {
+	if (len(c.IDs) == 0) != c.AllFailed {
+		return fault.New(fault.Usage, "kugetsu queue retry --all-failed puts back whatever failed", "retry what?")
+	}
 	entries, err := a.findAll(c.IDs)
+	if c.AllFailed {
+		entries, err = a.allFailed()
+	}
 	if err != nil {
 		return err
 	}
@@ -207,12 +214,22 @@ func (c *QueueWait) Run(a *App) error {
 	}
 	begin, failed := time.Now(), 0
 	items := []listed{}
+	waited := map[string]bool{}
+	var unknown []error
 	for _, e := range entries {
+		if waited[e.ID] { // named twice, or named and live
+			continue
+		}
+		waited[e.ID] = true
 		it, err := a.await(e.ID, begin, c.Timeout, false)
-		if err != nil {
+		if err != nil && (a.Ctx.Err() != nil || c.Timeout > 0 && time.Since(begin) > c.Timeout) {
 			return err
 		}
-		items = append(items, listed{it, e.Priority})
+		if err != nil { // one that cannot be read, or was cleared, does not end the wait for the others
+			unknown = append(unknown, err)
+			continue
+		}
+		items = append(items, listed{Item: it, Priority: e.Priority})
 		if it.State == queue.Errored {
 			failed++
 			why := "error" // all that an item written by hand may say
@@ -228,7 +245,7 @@ func (c *QueueWait) Run(a *App) error {
 		}
 	}
 	if failed > 0 {
-		return fault.New(fault.Failed, "", "%d of %d ended in an error", failed, len(entries))
+		return fault.New(fault.Failed, "", "%d of %d ended in an error", failed, len(waited))
 	}
-	return nil
+	return errors.Join(unknown...)
 }

@@ -22,7 +22,6 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
-	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
@@ -144,13 +143,9 @@ func (a *App) table(rows [][]string) error {
 	return unprinted(w.Flush())
 }
 
-// find resolves what a user means by an id, a part of one, or an issue reference.
+// find resolves a word, and reads the item.
 func (a *App) find(word string) (queue.Entry, *queue.Item, error) {
-	var isIssue func(string) bool
-	if ref, err := issueref.Parse(word, a.Settings.GitServer); err == nil {
-		isIssue = tick.SameIssue(ref.String())
-	}
-	e, err := a.Queue.Resolve(word, isIssue)
+	e, err := a.resolve(word)
 	if err != nil {
 		return e, nil, err
 	}

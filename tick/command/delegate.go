@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -17,31 +18,51 @@ import (
 type New struct {
 	Agent    string `help:"Agent for this item (default: KUGETSU_AGENT)." placeholder:"NAME"`
 	Priority int    `help:"00 runs first, 99 last." default:"50" placeholder:"N"`
+	Timeout  string `help:"How long its runs may take (90m; default: TASK_TIMEOUT)." placeholder:"D"`
 	JSON     bool   `name:"json" help:"Print the item as JSON."`
 }
 
 // Delegate enqueues whatever it is given.
 type Delegate struct {
 	New
+	Wait
+	From string   `help:"Enqueue what the lines of a file say, a JSON object each: issue_ref, message, and if you like agent, priority, after, not_before, timeout. - is stdin." placeholder:"FILE"`
 	Now  bool     `name:"tick" help:"Run a tick afterwards: start it now if a slot is free."`
-	Args []string `arg:"" name:"message" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
+	Args []string `arg:"" optional:"" name:"message" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
 }
 
 // Run enqueues. It never asks, never waits for a lock, and prints the id only when the item is durable. Only then, and only
 // with --tick, it waits for a pass that is under way.
 func (c *Delegate) Run(a *App) error {
-	message, err := a.message(c.Args)
+	id, err := c.one(a)
 	if err != nil {
 		return err
+	}
+	if c.Now {
+		err = runTick(a, tick.LockWait) // the pass under way may have been past this item already
+	}
+	return errors.Join(err, a.tellWhen(id))
+}
+
+// one enqueues, and returns the id where it is of one item alone.
+func (c *Delegate) one(a *App) (string, error) {
+	switch {
+	case c.From != "" && len(c.Args) > 0:
+		return "", fault.New(fault.Usage, "the file says it, line by line", "--from takes no message beside it")
+	case c.From != "":
+		return "", c.from(a)
+	case len(c.Args) == 0:
+		return "", fault.New(fault.Usage, "kugetsu delegate --help", `expected "<message> ..."`)
+	}
+	message, err := a.message(c.Args)
+	if err != nil {
+		return "", err
 	}
 	ref, message, err := a.reference(c.Args[0], len(c.Args) > 1, message)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if err := c.enqueue(a, ref, message); err != nil || !c.Now {
-		return err
-	}
-	return runTick(a, tick.LockWait) // the pass under way may have been past this item already
+	return c.enqueue(a, ref, message, &c.Wait)
 }
 
 // message joins the words; a last word - is replaced by what stdin holds, byte for byte.
@@ -69,12 +90,7 @@ func (a *App) reference(first string, more bool, message string) (issueref.Ref, 
 	case 1:
 		return found[0], message, nil
 	case 0:
-		pm, err := a.Home.ReadSession(slots.PMSession)
-		if err != nil || pm != nil {
-			return issueref.Ref{}, message, err
-		}
-		return issueref.Ref{}, "", fault.New(fault.Usage, "name it first: kugetsu delegate owner/repo#12 "+`"what to do"`,
-			"no issue reference, and there is no PM agent to take it")
+		return issueref.Ref{}, message, a.needPM()
 	}
 	names := make([]string, len(found))
 	for i, ref := range found {
@@ -82,6 +98,16 @@ func (a *App) reference(first string, more bool, message string) (issueref.Ref, 
 	}
 	return issueref.Ref{}, "", fault.New(fault.Usage, "name the one it is for first",
 		"the message names %d issues: %s", len(found), strings.Join(names, ", "))
+}
+
+// needPM refuses what has no reference where there is no PM agent.
+func (a *App) needPM() error {
+	pm, err := a.Home.ReadSession(slots.PMSession)
+	if err != nil || pm != nil {
+		return err
+	}
+	return fault.New(fault.Usage, "name it first: kugetsu delegate owner/repo#12 "+`"what to do"`,
+		"no issue reference, and there is no PM agent to take it")
 }
 
 // item makes a new item.
@@ -92,8 +118,8 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 	if err := queue.CheckMessage(message); err != nil {
 		return nil, err
 	}
-	if c.Priority < 0 || c.Priority > 99 {
-		return nil, fault.New(fault.Usage, "00 runs first, 50 is the default", "priority %d is not between 0 and 99", c.Priority)
+	if err := checkPriority(c.Priority); err != nil {
+		return nil, err
 	}
 	name := c.Agent
 	if name == "" {
@@ -106,34 +132,53 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 		return nil, err
 	}
 	now := a.Now().UTC()
-	return &queue.Item{ID: queue.NewID(now), IssueRef: ref.String(), Agent: name, Message: message, Mode: mode,
-		PendingSince: now, After: []string{}, History: []queue.Run{}}, nil
+	it := &queue.Item{ID: queue.NewID(now), IssueRef: ref.String(), Agent: name, Message: message, Mode: mode,
+		PendingSince: now, After: []string{}, History: []queue.Run{}}
+	return it, timeout(it, c.Timeout)
 }
 
-func (c *New) enqueue(a *App, ref issueref.Ref, message string) error {
+// enqueue enqueues, tells, and returns the id.
+func (c *New) enqueue(a *App, ref issueref.Ref, message string, wait *Wait) (string, error) {
 	it, err := c.item(a, ref, message, queue.Auto)
+	if err != nil {
+		return "", err
+	}
+	if err := wait.into(a, it); err != nil {
+		return "", err
+	}
+	id, err := a.enqueue(it, c.Priority, wait.UnlessQueued)
+	if err != nil {
+		return "", err
+	}
+	return id, a.announce(it, id, c.Priority, c.JSON)
+}
+
+// announce prints the id of an item; it may be that of one which was there before.
+func (a *App) announce(it *queue.Item, id string, priority int, asJSON bool) error {
+	if !asJSON {
+		return a.print("%s\n", id)
+	}
+	if id != it.ID {
+		e, there, err := a.find(id)
+		if err != nil {
+			return err
+		}
+		it, priority = there, e.Priority
+	}
+	return a.printJSON(listed{Item: it, Priority: priority})
+}
+
+// tellWhen tells somebody who looks on when an item starts.
+func (a *App) tellWhen(id string) error {
+	if !a.Terminal || id == "" {
+		return nil
+	}
+	view, err := a.Tick.Look()
 	if err != nil {
 		return err
 	}
-	lane := queue.Dev
-	if ref.IsZero() {
-		lane = queue.PM
-	}
-	if _, err := a.Queue.Publish(it, lane, c.Priority); err != nil {
-		return err
-	}
-	return c.announce(a, it)
-}
-
-func (c *New) announce(a *App, it *queue.Item) error {
-	if c.JSON {
-		return a.printJSON(listed{Item: it, Priority: c.Priority})
-	}
-	if err := a.print("%s\n", it.ID); err != nil {
-		return err
-	}
-	if a.Terminal && it.State == queue.Pending {
-		fmt.Fprintln(a.Stderr, "it starts with the next tick that finds a free slot; kugetsu tick makes one now")
+	if when := view.When(id); when != "" {
+		fmt.Fprintln(a.Stderr, clean(when))
 	}
 	return nil
 }
@@ -141,6 +186,7 @@ func (c *New) announce(a *App, it *queue.Item) error {
 // Enqueue is delegate by hand: the reference is not searched for.
 type Enqueue struct {
 	New
+	Wait
 	Ref     string   `arg:"" name:"issue-ref" help:"host/owner/repo#n, owner/repo#n, or the URL of an issue or pull request."`
 	Message []string `arg:"" help:"What to do; - reads it from stdin."`
 }
@@ -155,7 +201,11 @@ func (c *Enqueue) Run(a *App) error {
 	if err != nil {
 		return err
 	}
-	return c.enqueue(a, ref, message)
+	id, err := c.enqueue(a, ref, message, &c.Wait)
+	if err != nil {
+		return err
+	}
+	return a.tellWhen(id)
 }
 
 // ref reads a reference. The error asks for exit code 80.
@@ -211,5 +261,5 @@ func (c *New) dispatch(a *App, word string, words []string, mode queue.Mode) err
 	if _, err := a.Tick.Dispatch(a.Ctx, it, c.Priority); err != nil {
 		return err
 	}
-	return c.announce(a, it)
+	return a.announce(it, it.ID, c.Priority, c.JSON)
 }

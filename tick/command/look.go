@@ -58,10 +58,7 @@ func (c *Status) Run(a *App) error {
 			rows = nil
 			break
 		}
-		why := w.Why
-		if why == "" {
-			why = view.Why
-		}
+		why := view.WhyNot(w)
 		if why == "" {
 			why = "the next tick starts it"
 		}

@@ -16,7 +16,8 @@ import (
 // listed is an item as --json shows it: with the priority, which stands in its file's name.
 type listed struct {
 	*queue.Item
-	Priority int `json:"priority"`
+	Priority int    `json:"priority"`
+	Why      string `json:"why,omitempty"` // a pending one does not start now
 }
 
 // QueueList shows items.
@@ -38,15 +39,37 @@ func (c *QueueList) Run(a *App) error {
 	if c.State != "" {
 		items = slices.DeleteFunc(items, func(l listed) bool { return string(l.State) != c.State })
 	}
+	if err := a.addWhy(items); err != nil {
+		return err
+	}
 	if c.JSON {
 		return errors.Join(a.printJSON(items), skipped)
 	}
-	rows := [][]string{{"ID", "PRI", "STATE", "RUNS", "AGE", "ISSUE", "MESSAGE"}}
+	rows := [][]string{{"ID", "PRI", "STATE", "RUNS", "AGE", "ISSUE", "WHY", "MESSAGE"}}
 	for _, l := range items {
 		rows = append(rows, []string{l.ID, fmt.Sprintf("%02d", l.Priority), string(l.State), fmt.Sprint(l.Runs),
-			duration(a.Now().Sub(queue.IDTime(l.ID))), issueOrPM(l.IssueRef), short(l.text(), 60)})
+			duration(a.Now().Sub(queue.IDTime(l.ID))), issueOrPM(l.IssueRef), l.Why, short(l.text(), 60)})
 	}
 	return errors.Join(a.table(rows), skipped)
+}
+
+// addWhy adds why the pending ones of some items do not start now.
+func (a *App) addWhy(items []listed) error {
+	if !slices.ContainsFunc(items, func(l listed) bool { return l.State == queue.Pending }) {
+		return nil
+	}
+	view, err := a.Tick.Look()
+	if err != nil {
+		return err
+	}
+	why := map[string]string{}
+	for _, w := range view.Waiting {
+		why[w.Item] = view.WhyNot(w)
+	}
+	for i := range items {
+		items[i].Why = why[items[i].ID]
+	}
+	return nil
 }
 
 func issueOrPM(ref string) string {
@@ -107,7 +130,7 @@ func (a *App) items(settled bool) (items []listed, skipped, err error) {
 				errs = append(errs, err)
 			default:
 				seen[it.ID] = true
-				items = append(items, listed{it, e.Priority})
+				items = append(items, listed{Item: it, Priority: e.Priority})
 			}
 		}
 	}
@@ -163,8 +186,12 @@ func (c *QueueShow) Run(a *App) error {
 	if err != nil {
 		return err
 	}
+	items := []listed{{Item: it, Priority: e.Priority}}
+	if err := a.addWhy(items); err != nil {
+		return err
+	}
 	if c.JSON {
-		return a.printJSON(listed{it, e.Priority})
+		return a.printJSON(items[0])
 	}
 	w := terminal.Writer(a.Stdout)
 	line := func(name, format string, args ...any) {
@@ -183,6 +210,15 @@ func (c *QueueShow) Run(a *App) error {
 	if it.NotBefore != nil {
 		line("not before", "%s", stamp(*it.NotBefore))
 	}
+	for _, id := range it.After {
+		line("after", "%s (%s)", id, a.stateOf(id))
+	}
+	if it.Timeout != "" {
+		line("timeout", "%s", it.Timeout)
+	}
+	if why := items[0].Why; why != "" {
+		line("why", "%s", why)
+	}
 	if it.NotifiedAt != nil && it.State == queue.Notified {
 		line("running", "for %s", duration(a.Now().Sub(*it.NotifiedAt)))
 	}
@@ -195,6 +231,15 @@ func (c *QueueShow) Run(a *App) error {
 	}
 	fmt.Fprintf(w, "\n%s\n", it.Message)
 	return nil
+}
+
+// stateOf is the state of an item that another one waits for.
+func (a *App) stateOf(id string) string {
+	_, it, err := a.find(id)
+	if err != nil {
+		return err.Error()
+	}
+	return string(it.State)
 }
 
 // describe says how a run ended, but for its summary.

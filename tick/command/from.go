@@ -1,0 +1,225 @@
+package command
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
+)
+
+// Limits of what --from reads: all of it is checked, in memory, before anything is enqueued. A line holds one item, so it
+// must be above queue.MaxItem.
+const (
+	maxFrom      = 16 << 20 // bytes
+	maxFromLine  = 1 << 20  // bytes
+	maxFromLines = 10000
+)
+
+// line is one item to be enqueued, in the words of the public format.
+type line struct {
+	number    int
+	IssueRef  string   `json:"issue_ref"`
+	Message   string   `json:"message"`
+	Agent     string   `json:"agent"`
+	Priority  *int     `json:"priority"`
+	After     []string `json:"after"`
+	NotBefore string   `json:"not_before"`
+	Timeout   string   `json:"timeout"`
+}
+
+var lineFields = []string{"issue_ref", "message", "agent", "priority", "after", "not_before", "timeout"}
+
+// parseLines reads JSON lines; those that are empty are passed over. The error names the first bad line and asks for exit
+// code 80, or says why it could not be read.
+func parseLines(r io.Reader) ([]line, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFrom+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFrom {
+		return nil, fault.New(fault.Usage, "split it", "there are more than %d bytes", maxFrom)
+	}
+	var lines []line
+	n := 0
+	for text := range bytes.SplitSeq(data, []byte("\n")) {
+		n++
+		if text = bytes.TrimSpace(text); len(text) == 0 {
+			continue
+		}
+		if len(lines) == maxFromLines {
+			return nil, fault.New(fault.Usage, "split it", "there are more than %d items", maxFromLines)
+		}
+		l, err := parseLine(text)
+		if err != nil {
+			return nil, fault.New(fault.Usage, "a line is an object of "+strings.Join(lineFields, ", "), "line %d: %w", n, err)
+		}
+		l.number = n
+		lines = append(lines, l)
+	}
+	return lines, nil
+}
+
+func parseLine(text []byte) (line, error) {
+	var l line
+	switch {
+	case len(text) > maxFromLine:
+		return l, fmt.Errorf("it has more than %d bytes", maxFromLine)
+	case !utf8.Valid(text): // JSON would replace the bytes in silence
+		return l, errors.New("it is not valid UTF-8")
+	}
+	// The names first: JSON takes MESSAGE for message, and passes over what it does not know.
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return l, plain(err)
+	}
+	for name := range fields {
+		if !slices.Contains(lineFields, name) {
+			return l, fmt.Errorf("unknown field %q", clip(name))
+		}
+	}
+	return l, plain(json.Unmarshal(text, &l))
+}
+
+// plain says in the words of the file what of it has the wrong type.
+func plain(err error) error {
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case !errors.As(err, &wrong):
+		return err
+	case wrong.Field == "":
+		return fmt.Errorf("it is no object but a %s", clip(wrong.Value))
+	}
+	return fmt.Errorf("%s cannot be a %s", wrong.Field, clip(wrong.Value))
+}
+
+// planned is a checked line.
+type planned struct {
+	line     int
+	item     *queue.Item
+	priority int
+}
+
+// from enqueues what a file says: all of it is checked before anything is. What the flags say is for the lines that do
+// not.
+func (c *Delegate) from(a *App) error {
+	plan, err := c.plan(a)
+	if err != nil {
+		return err
+	}
+	became := map[string]string{} // ids of planned items that were not enqueued: the live item in their place
+	for _, p := range plan {
+		if a.Ctx.Err() != nil {
+			return fault.New(fault.Failed, "", "interrupted before line %d: what was printed is enqueued", p.line)
+		}
+		after := p.item.After
+		p.item.After = after[:0]
+		for _, id := range after {
+			p.item.After = appendNew(p.item.After, cmp.Or(became[id], id))
+		}
+		id, err := a.enqueue(p.item, p.priority, c.UnlessQueued)
+		if err == nil {
+			if id != p.item.ID {
+				became[p.item.ID] = id
+			}
+			err = a.announce(p.item, id, p.priority, c.JSON)
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", p.line, err)
+		}
+	}
+	return nil
+}
+
+// plan reads and checks all of the file.
+func (c *Delegate) plan(a *App) ([]planned, error) {
+	in := a.Stdin
+	if c.From != "-" {
+		file, err := os.Open(c.From)
+		if err != nil {
+			return nil, fault.New(fault.Failed, "- is stdin", "%w", err)
+		}
+		defer file.Close()
+		in = file
+	}
+	lines, err := parseLines(in)
+	if err != nil {
+		return nil, err
+	}
+	var plan []planned
+	known := map[string]string{} // ids by what the file calls them
+	for _, l := range lines {
+		p, err := c.planLine(a, l, known)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", l.number, err)
+		}
+		plan = append(plan, p)
+	}
+	return plan, nil
+}
+
+// planLine checks a line. An issue means, for the lines behind it, the item of the last line that is for it; what no line
+// before it is for must be in the queue.
+func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, error) {
+	p := planned{line: l.number}
+	var ref issueref.Ref
+	var err error
+	if l.IssueRef != "" {
+		ref, err = a.ref(l.IssueRef)
+	} else {
+		err = a.needPM()
+	}
+	if err != nil {
+		return p, err
+	}
+	flags, wait := c.New, c.Wait
+	flags.Agent = cmp.Or(l.Agent, flags.Agent)
+	flags.Timeout = cmp.Or(l.Timeout, flags.Timeout)
+	if l.Priority != nil {
+		flags.Priority = *l.Priority
+	}
+	if l.After != nil {
+		wait.After = l.After
+	}
+	p.priority = flags.Priority
+	if p.item, err = flags.item(a, ref, l.Message, queue.Auto); err != nil {
+		return p, err
+	}
+	for _, word := range wait.After {
+		name := word
+		if issue, err := issueref.Parse(word, a.Settings.GitServer); err == nil {
+			name = issue.Session()
+		}
+		if known[name] == "" {
+			e, err := a.resolve(word)
+			if err != nil {
+				return p, err
+			}
+			known[name] = e.ID
+		}
+		p.item.After = appendNew(p.item.After, known[name])
+	}
+	if err := notBefore(a, p.item, cmp.Or(l.NotBefore, wait.NotBefore)); err != nil {
+		return p, err
+	}
+	if !ref.IsZero() {
+		known[ref.Session()] = p.item.ID
+	}
+	return p, p.item.Fits()
+}
+
+func appendNew(ids []string, id string) []string {
+	if slices.Contains(ids, id) {
+		return ids
+	}
+	return append(ids, id)
+}
