@@ -153,6 +153,30 @@ func (m *machine) Cancel(t *rapid.T) {
 	}
 }
 
+func (m *machine) FailDependency(t *rapid.T) {
+	_, want, e, it := m.any(t, func(w *modelled) bool { return !w.set })
+	err := m.q.FailDependency(e, it, rapid.String().Draw(t, "why"))
+	if (err == nil) != (want.state == Pending) {
+		t.Fatalf("it failed while %s: %v", want.state, err)
+	}
+	if err == nil {
+		want.state = Errored
+		want.events++
+	}
+}
+
+func (m *machine) Move(t *rapid.T) {
+	_, want, e, _ := m.any(t, func(w *modelled) bool { return !w.filed && !w.set })
+	want.priority = rapid.IntRange(0, 99).Draw(t, "priority")
+	moved, err := m.q.Move(e, want.priority)
+	fatal(t, err)
+	hinted, err := m.q.FindHinted(e.ID, filepath.Base(e.Path)) // as a slot remembers it
+	fatal(t, err)
+	if hinted != moved {
+		t.Fatalf("%+v, not %+v", hinted, moved)
+	}
+}
+
 func (m *machine) File(t *rapid.T) {
 	_, want, e, _ := m.any(t, func(w *modelled) bool { return w.state.Settled() && !w.filed && !w.set })
 	filed, err := m.q.File(e)

@@ -67,14 +67,13 @@ func (t *Tick) placed(id string, d *dependencies) (queue.Entry, *queue.Item, err
 }
 
 // awaits says which of the items that an item waits for keeps it from starting, and how that stands; "" when all are
-// completed. It changes nothing.
-func (t *Tick) awaits(it *queue.Item, k *taken) string {
-	why := ""
+// completed. It changes nothing. In vain: the next pass ends it as an error.
+func (t *Tick) awaits(it *queue.Item, k *taken) (why string, inVain bool) {
 	for _, id := range it.After {
 		dep := t.dependency(id, k)
 		switch {
 		case dep.lost(id) != "":
-			return "dependency: " + dep.lost(id)
+			return "dependency: " + dep.lost(id), true
 		case why != "" || dep.state == queue.Completed:
 		case dep.err != nil:
 			why = fmt.Sprintf("waits for %s, of which nothing is known: %v", id, dep.err)
@@ -82,7 +81,7 @@ func (t *Tick) awaits(it *queue.Item, k *taken) string {
 			why = fmt.Sprintf("waits for %s (%s)", id, dep.state)
 		}
 	}
-	return why
+	return why, false
 }
 
 // lost says why what waits for a dependency waits in vain, or "".

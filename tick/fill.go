@@ -248,7 +248,7 @@ func (t *Tick) waits(it *queue.Item, k *taken) string {
 	if !it.Ready(t.Now()) {
 		return "not before " + it.NotBefore.Local().Format("2006-01-02 15:04:05")
 	}
-	if why := t.awaits(it, k); why != "" {
+	if why, _ := t.awaits(it, k); why != "" {
 		return why
 	}
 	session, err := sessionOf(it)

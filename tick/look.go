@@ -50,6 +50,7 @@ type Waiting struct {
 	Timeout   string     `json:"timeout,omitempty"`
 	Why       string     `json:"why"`  // it is not eligible now; "" when it only waits for a slot
 	Held      bool       `json:"held"` // because its agent is: no tick will start it before somebody or something lifts that
+	blocked   bool       // it waits for what is not a matter of time
 }
 
 // Look probes every slot with a shared lock, for an instant, and reads the live items. No lock is needed: what is seen
@@ -130,12 +131,14 @@ func (t *Tick) lookLane(lane queue.Lane, v *View) error {
 			v.problem("%v", err)
 		case it.State == queue.Pending && !v.taken.items[it.ID]:
 			why := t.waits(it, v.taken)
-			if err := t.MayStart(it); why == "" && err != nil {
+			after, inVain := t.awaits(it, v.taken)
+			err := t.MayStart(it)
+			if why == "" && err != nil {
 				why = err.Error()
 			}
 			v.Waiting = append(v.Waiting, Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Lane: lane, Priority: e.Priority,
 				Since: it.PendingSince, NotBefore: it.NotBefore, After: it.After, Timeout: it.Timeout, Why: why,
-				Held: t.held(it.Agent, v.taken) != ""})
+				Held: t.held(it.Agent, v.taken) != "", blocked: err != nil || after != "" && !inVain})
 		}
 	}
 	return nil
@@ -152,10 +155,12 @@ func (v *View) problem(format string, args ...any) {
 func (v *View) Held() string {
 	why := ""
 	for _, w := range v.Waiting {
-		if !w.Held {
+		switch {
+		case w.Held:
+			why = w.Why
+		case !w.blocked: // else it waits for one that is held, or is stuck
 			return ""
 		}
-		why = w.Why
 	}
 	return why
 }

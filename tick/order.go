@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
@@ -98,9 +99,20 @@ func (v *View) When(id string) string {
 		case why == "":
 			return "the next tick starts it; kugetsu tick makes one now"
 		case w.Why == "" && ahead[w.Lane] > 0:
-			return fmt.Sprintf("it waits: %s, and %d before it", why, ahead[w.Lane])
+			return fmt.Sprintf("not yet: %s, and %d before it", why, ahead[w.Lane])
 		}
-		return "it waits: " + why
+		return "not yet: " + why
 	}
 	return ""
+}
+
+// Stuck says that nothing runs and that everything which waits does so for another that cannot start either: they wait for
+// each other, or for what a newer kugetsu wrote. No pass changes that. A slot that names an item is not yet settled.
+func (v *View) Stuck() bool {
+	for _, s := range v.Slots {
+		if s.Held || s.Item != "" {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(v.Waiting, func(w Waiting) bool { return !w.blocked })
 }

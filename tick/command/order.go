@@ -15,7 +15,7 @@ import (
 
 // Wait is the flags of what is enqueued and starts later.
 type Wait struct {
-	After        []string `help:"Only when these completed: ids, parts of them, or issue references." placeholder:"ID"`
+	After        []string `help:"Only when these completed: ids, parts of them, or issue references." placeholder:"ID" sep:"none"`
 	NotBefore    string   `help:"Only from then on: 08:00, '2026-11-30 08:00', RFC 3339, or 90m from now." placeholder:"WHEN"`
 	UnlessQueued bool     `help:"Where the issue (without one: the message) is queued or running already, print the id of that and enqueue nothing."`
 }

@@ -79,7 +79,7 @@ func (c *Tick) drain(a *App) error {
 	failed, newer := 0, 0
 	last := time.Time{}
 	var wrong error // with the first pass that said so; what is good goes on
-	inRow := 0
+	inRow, stuck := 0, 0
 	var why []string // of the last pass, that not more was started
 	told := false
 	for {
@@ -124,6 +124,12 @@ func (c *Tick) drain(a *App) error {
 			}
 			if why := view.Held(); view.Running == 0 && why != "" {
 				return fault.New(fault.Temp, "kugetsu tick --drain again when that is over", "%d items are held: %s", live, why)
+			}
+			if !view.Stuck() {
+				stuck = 0
+			} else if stuck++; stuck > 1 { // once may be between two steps of another's pass
+				return errors.Join(wrong, fault.New(fault.Temp, "kugetsu status shows which",
+					"%d items are held: they wait for each other, or for what a newer kugetsu wrote", live))
 			}
 		}
 		select {
@@ -222,6 +228,8 @@ func (c *Tick) tell(a *App, it *queue.Item, before queue.State) {
 		if it.State == queue.Pending {
 			what = "retry"
 		}
+	} else if it.Error != nil {
+		text = lastLine(*it.Error)
 	}
 	fmt.Fprintf(a.Stderr, "%s  %-9s  %s  %s\n", a.Now().Local().Format("15:04:05"), what, clean(issueOrPM(it.IssueRef)), clean(text))
 }
