@@ -85,6 +85,8 @@ func stormAgent(args []string) {
 			must(cmd.Start())
 		case "linger": // long enough to be met
 			<-time.After(150 * time.Millisecond)
+		case "fail":
+			syscall.Exit(3)
 		case "hang":
 			deaf := make(chan os.Signal, 1)
 			signal.Notify(deaf, syscall.SIGUSR1)

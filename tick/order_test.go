@@ -1,0 +1,271 @@
+package tick
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"kugetsu/queue"
+	"kugetsu/queue/event"
+	"kugetsu/slots"
+	"kugetsu/tick/settings"
+)
+
+func init() {
+	// This binary is the runner, too: one that takes its task and is gone. The test says how the run ended.
+	if len(os.Args) == 3 && os.Args[1] == "run" {
+		if _, err := io.Copy(io.Discard, os.NewFile(5, "gate")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+}
+
+// newTick makes a tick on a folder of its own, with a clock.
+func newTick(t *testing.T, now func() time.Time) *Tick {
+	t.Helper()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, "queue", name) }
+	tick := &Tick{
+		Home: slots.Dir(dir), Now: now, Log: slog.New(slog.DiscardHandler), Source: settings.Open(dir, false),
+		Queue: &queue.Queue{
+			Dirs:   queue.Dirs{Items: at("items"), PM: at("pm"), Finished: at("finished"), Bad: at("bad")},
+			Events: &event.Box{New: at("new"), Seen: at("seen"), Owed: at("owed"), Now: now},
+			Now:    now,
+		},
+		Settings: &settings.Settings{MaxAgents: 1, MaxAttempts: 3, RetryDelay: time.Minute, AgentCommand: "x", CleanupDays: 36500},
+	}
+	must(t, tick.Home.Make())
+	must(t, tick.Queue.Make())
+	return tick
+}
+
+// publish enqueues an item for an issue of a number; 0 is the PM agent's.
+func (t *Tick) publish(issue, priority int, notBefore *time.Time, after ...string) (string, error) {
+	it := &queue.Item{ID: queue.NewID(t.Now()), Agent: "command", Message: "m", Mode: queue.Auto, PendingSince: t.Now(),
+		NotBefore: notBefore, After: after, History: []queue.Run{}}
+	lane := queue.PM
+	if issue > 0 {
+		lane, it.IssueRef = queue.Dev, fmt.Sprintf("github.com/you/project#%d", issue)
+	}
+	_, err := t.Queue.Publish(it, lane, priority)
+	return it.ID, err
+}
+
+// end ends the run of what was started.
+func (t *Tick) end(s Started, outcome queue.Outcome) error {
+	for { // until the stand-in is gone
+		held, err := slots.Held(t.Home.SlotLock(s.Slot))
+		if err != nil {
+			return err
+		}
+		if !held {
+			break
+		}
+		<-time.After(time.Millisecond)
+	}
+	dir := t.Home.RunDir(slots.RunName(s.Item, s.Run))
+	return os.Rename(filepath.Join(dir, "exit"), filepath.Join(dir, fmt.Sprintf("end.%s.0", outcome)))
+}
+
+// ordered is what the model knows of an item.
+type ordered struct {
+	id        string
+	issue     int // 0: the PM agent's
+	priority  int
+	notBefore time.Time
+	after     []*ordered
+	failures  int // runs that fail before the last
+	last      queue.Outcome
+	state     queue.State
+	attempts  int
+}
+
+// inVain: an item that it waits for is an error, or will be one without a run.
+func (o *ordered) inVain() bool {
+	return o.state == queue.Pending && slices.ContainsFunc(o.after, func(d *ordered) bool { return d.state == queue.Errored || d.inVain() })
+}
+
+// outcome is how the item's next run ends.
+func (o *ordered) outcome() queue.Outcome {
+	if o.attempts < o.failures {
+		return queue.Failed
+	}
+	return o.last
+}
+
+// settle is what the end of a run makes of an item.
+func (o *ordered) settle(now time.Time) {
+	outcome := o.outcome()
+	o.attempts++
+	switch {
+	case outcome == queue.OK:
+		o.state = queue.Completed
+	case outcome == queue.Denied || o.attempts == 3:
+		o.state = queue.Errored
+	default:
+		o.state, o.notBefore = queue.Pending, now.Add(time.Minute<<(o.attempts-1))
+	}
+}
+
+// predict is which items a pass starts: of those sorted by priority and age the first that are eligible, as long as there
+// is a place.
+func predict(items []*ordered, now time.Time, places int) (first []*ordered) {
+	slices.SortFunc(items, func(a, b *ordered) int {
+		return cmp.Or(min(a.issue, 1)*-1+min(b.issue, 1), a.priority-b.priority, strings.Compare(a.id, b.id)) // the PM agent's last
+	})
+	free := map[bool]int{true: places, false: 1}
+	for _, o := range items {
+		busy := slices.ContainsFunc(first, func(f *ordered) bool { return f.issue == o.issue })
+		waits := slices.ContainsFunc(o.after, func(d *ordered) bool { return d.state != queue.Completed })
+		if o.state == queue.Pending && !now.Before(o.notBefore) && !busy && !waits && free[o.issue > 0] > 0 {
+			first = append(first, o)
+			free[o.issue > 0]--
+		}
+	}
+	return first
+}
+
+// An item starts when it is the first by priority and age of those that may: with 200 random ones, of which some wait for
+// a time or for others, some fail, some get another priority, and some come late. The runner is a stand-in, all else is
+// real.
+func TestTheOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue { // each one syncs thousands of files
+		must(t, checks.Value.Set("2"))
+		t.Cleanup(func() { must(t, checks.Value.Set(checks.DefValue)) })
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		const many = 200
+		now := time.Date(2026, 4, 5, 12, 0, 0, 0, time.UTC)
+		begin := now
+		tick := newTick(t, func() time.Time { return now })
+		tick.Settings.MaxAgents = rapid.IntRange(1, 3).Draw(rt, "places")
+		check := func(err error) {
+			rt.Helper()
+			if err != nil {
+				rt.Fatal(err)
+			}
+		}
+		var items []*ordered
+		publish := func() {
+			o := &ordered{
+				issue: rapid.IntRange(0, 120).Draw(rt, "issue"), priority: rapid.IntRange(48, 52).Draw(rt, "priority"), state: queue.Pending,
+				last:     rapid.SampledFrom([]queue.Outcome{queue.OK, queue.OK, queue.OK, queue.OK, queue.Denied}).Draw(rt, "outcome"),
+				failures: max(0, rapid.IntRange(-12, 3).Draw(rt, "failures")),
+			}
+			var notBefore *time.Time
+			if minutes := rapid.IntRange(-40, 20).Draw(rt, "minutes"); minutes > 0 {
+				o.notBefore = begin.Add(time.Duration(minutes) * time.Minute)
+				notBefore = &o.notBefore
+			}
+			var ids []string
+			for range max(0, rapid.IntRange(-4, 2).Draw(rt, "dependencies")) {
+				if len(items) > 0 {
+					d := rapid.SampledFrom(items).Draw(rt, "dependency")
+					o.after, ids = append(o.after, d), append(ids, d.id)
+				}
+			}
+			var err error
+			o.id, err = tick.publish(o.issue, o.priority, notBefore, ids...)
+			check(err)
+			items = append(items, o)
+		}
+		for range many / 2 {
+			publish()
+		}
+		var running []*ordered
+		for passes := 0; ; passes++ {
+			for n := rapid.IntRange(0, 6).Draw(rt, "late"); n > 0 && len(items) < many; n-- {
+				publish()
+			}
+			if o := rapid.SampledFrom(items).Draw(rt, "moved"); !o.state.Settled() && !o.inVain() {
+				o.priority = rapid.IntRange(0, 99).Draw(rt, "new priority")
+				check(tick.Prioritize(context.Background(), o.id, o.priority))
+			}
+			for _, o := range running {
+				o.settle(now)
+			}
+			want := predict(items, now, tick.Settings.MaxAgents)
+			report, err := tick.Run(context.Background(), 0)
+			check(err)
+			if got := started(report); !slices.Equal(got, idsOf(want)) {
+				rt.Fatalf("pass %d started %v, not %v", passes, got, idsOf(want))
+			}
+			for n, o := range want {
+				o.state = queue.Notified
+				check(tick.end(report.Started[n], o.outcome()))
+			}
+			if len(want) == 0 { // all were met
+				checkInVain(rt, tick, items)
+			}
+			running = want
+			if now = now.Add(time.Second); len(running) > 0 || len(items) < many {
+				continue
+			}
+			// Nothing runs: go on when the next one's time has come.
+			next := time.Time{}
+			for _, o := range items {
+				if o.state == queue.Pending && now.Before(o.notBefore) && (next.IsZero() || o.notBefore.Before(next)) {
+					next = o.notBefore
+				}
+			}
+			if next.IsZero() {
+				break
+			}
+			now = next
+		}
+		for _, o := range items {
+			if o.state == queue.Pending {
+				rt.Fatalf("%s was never started: %+v", o.id, o)
+			}
+			if _, it, err := tick.item(o.id); err != nil || it.State != o.state {
+				rt.Fatalf("%s: %v, %+v, not %s", o.id, err, it, o.state)
+			}
+		}
+	})
+}
+
+// checkInVain makes sure that everything which waits in vain is filed as an error, and takes it for one from here on.
+func checkInVain(t *rapid.T, tick *Tick, items []*ordered) {
+	var lost []*ordered
+	for _, o := range items {
+		if o.inVain() {
+			lost = append(lost, o)
+		}
+	}
+	for _, o := range lost {
+		e, it, err := tick.item(o.id)
+		if err != nil || it.State != queue.Errored || filepath.Dir(e.Path) != tick.Queue.Finished || !strings.HasPrefix(*it.Error, "dependency: ") {
+			t.Fatalf("%s waits in vain: %s, %+v, %v", o.id, e.Path, it, err)
+		}
+		o.state = queue.Errored
+	}
+}
+
+func started(r Report) []string {
+	ids := []string{}
+	for _, s := range r.Started {
+		ids = append(ids, s.Item)
+	}
+	return ids
+}
+
+func idsOf(items []*ordered) []string {
+	ids := []string{}
+	for _, o := range items {
+		ids = append(ids, o.id)
+	}
+	return ids
+}
