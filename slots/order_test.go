@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // asked is an item of the test below, as it was enqueued.
@@ -141,4 +142,48 @@ func TestIntakesAtOnceEnqueueAnIssueOnce(t *testing.T) {
 	if live := w.glob("queue/items/*.json"); len(live) != issues {
 		t.Errorf("%d items: %v", len(live), live)
 	}
+}
+
+// A tick that ends a chain of items which wait in vain is killed again and again, at any instant: each ends, is filed, and
+// is told of under one name.
+func TestAKilledTickFailsAChainAllTheSame(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "MAX_ATTEMPTS=1")
+	w.delegate(1, "fail")
+	w.kugetsu("tick", "--drain")
+	const many = 25
+	var file strings.Builder
+	for n := 2; n < many+2; n++ {
+		fmt.Fprintf(&file, `{"issue_ref": "you/project#%d", "message": "m", "after": ["you/project#%d"]}`+"\n", n, n-1)
+	}
+	from := w.command("delegate", "--from", "-")
+	from.Stdin = strings.NewReader(file.String())
+	out, err := from.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kills := 0
+	for begin := time.Now(); len(w.glob("queue/items/*.json")) > 0 && time.Since(begin) < patience; kills++ {
+		tick := w.command("tick")
+		if err := tick.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Duration(5+rand.IntN(30)) * time.Millisecond)
+		_ = tick.Process.Kill()
+		_ = tick.Wait() // of the signal, mostly
+	}
+	t.Logf("%d kills", kills)
+	for _, id := range strings.Fields(string(out)) {
+		it := w.item(id)
+		if it.State != "error" || it.Runs != 0 || !strings.HasPrefix(*it.Error, "dependency: ") {
+			t.Errorf("%s", it)
+		}
+		if told := w.glob("notifications/new/" + id + ".*task_error*.json"); len(told) != 1 {
+			t.Errorf("%s was told of as %v", id, told)
+		}
+	}
+	if n := len(w.glob("queue/finished/*.json")); n != many+1 {
+		t.Errorf("%d items are filed", n)
+	}
+	w.nothingLeft()
 }

@@ -36,7 +36,12 @@ func (t *Tick) dependency(id string, k *taken) *dependency {
 	}
 	dep := &dependency{}
 	k.after.known[id] = dep
-	e, it, err := t.placed(id, k.after)
+	if k.after.places == nil {
+		if k.after.places, dep.err = t.Queue.Places(); dep.err != nil { // a folder that is not there: its items are not known
+			return dep
+		}
+	}
+	e, it, err := t.placed(id, k.after.places)
 	switch {
 	case queue.IsAbsent(err), errors.Is(err, spool.ErrBad): // what is no item can never complete
 		dep.absent = true
@@ -48,16 +53,9 @@ func (t *Tick) dependency(id string, k *taken) *dependency {
 	return dep
 }
 
-// placed finds an item by the listing of the folders, which the first call makes.
-func (t *Tick) placed(id string, d *dependencies) (queue.Entry, *queue.Item, error) {
-	if d.places == nil {
-		places, err := t.Queue.Places()
-		if err != nil {
-			return queue.Entry{}, nil, err
-		}
-		d.places = places
-	}
-	if e, listed := d.places[id]; listed {
+// placed finds an item by the listing of the folders.
+func (t *Tick) placed(id string, places map[string]queue.Entry) (queue.Entry, *queue.Item, error) {
+	if e, listed := places[id]; listed {
 		if it, err := t.Queue.Load(e); !queue.IsAbsent(err) {
 			return e, it, err
 		}

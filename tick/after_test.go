@@ -1,0 +1,114 @@
+package tick
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kugetsu/queue"
+)
+
+// left makes an item that a crash left settled in its lane, not filed.
+func left(t *testing.T, tick *Tick, issue int, state queue.State) string {
+	t.Helper()
+	id, err := tick.publish(issue, 50, nil)
+	must(t, err)
+	e, it, err := tick.item(id)
+	must(t, err)
+	if state == queue.Errored {
+		must(t, tick.Queue.FailDependency(e, it, "q_x is not there"))
+		return id
+	}
+	must(t, tick.Queue.Notify(e, it, 1, 1))
+	must(t, tick.Queue.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK}}, tick.policy()))
+	return id
+}
+
+func TestWhatIsSettledAndNotFiledCounts(t *testing.T) {
+	tick := newTick(t, time.Now)
+	done, lost := left(t, tick, 1, queue.Completed), left(t, tick, 2, queue.Errored)
+	// Before them in the order: they are met while those lie in the lane.
+	next, err := tick.publish(3, 10, nil, done)
+	must(t, err)
+	vain, err := tick.publish(4, 20, nil, done, lost)
+	must(t, err)
+	report, err := tick.Run(context.Background(), 0)
+	must(t, err)
+	if got := started(report); !slices.Equal(got, []string{next}) {
+		t.Errorf("%v was started, not %s", got, next)
+	}
+	must(t, tick.end(report.Started[0], queue.OK))
+	_, err = tick.Run(context.Background(), 0)
+	must(t, err)
+	for id, want := range map[string]queue.State{done: queue.Completed, next: queue.Completed, lost: queue.Errored, vain: queue.Errored} {
+		e, it, err := tick.item(id)
+		if err != nil || it.State != want || filepath.Dir(e.Path) != tick.Queue.Finished {
+			t.Errorf("%s: %s, %+v, %v", id, e.Path, it, err)
+		}
+	}
+}
+
+func TestAnItemThatASlotNamesDoesNotFail(t *testing.T) {
+	tick := newTick(t, time.Now)
+	lost := left(t, tick, 1, queue.Errored)
+	named, err := tick.publish(2, 50, nil, lost)
+	must(t, err)
+	behind, err := tick.publish(3, 10, nil, named)
+	must(t, err)
+	k := newTaken()
+	k.items[named] = true // its runner may be at its gate
+	var report Report
+	e, it, err := tick.item(behind)
+	must(t, err)
+	if ended, err := tick.failInVain(e, it, k, &report); ended || err != nil || len(report.Settled) > 0 {
+		t.Errorf("%t, %v, %+v", ended, err, report)
+	}
+}
+
+func TestWhatCannotBeSeenIsNotMissing(t *testing.T) {
+	tick := newTick(t, time.Now)
+	must(t, os.Rename(tick.Queue.Finished, tick.Queue.Finished+".away"))
+	e := queue.Entry{}
+	it := &queue.Item{ID: "q_01arz3ndektsv4rrffq69g5fav", State: queue.Pending, After: []string{"q_01arz3ndektsv4rrffq69g5fbw"}}
+	k := newTaken()
+	if why, inVain := tick.awaits(it, k); inVain || !strings.Contains(why, "nothing is known") {
+		t.Errorf("%q, %t", why, inVain)
+	}
+	if ended, err := tick.failInVain(e, it, k, &Report{}); ended || err == nil || it.State != queue.Pending {
+		t.Errorf("%t, %v, %s", ended, err, it.State)
+	}
+}
+
+func TestWhatWasEnqueuedAfterTheListingIsNotMissing(t *testing.T) {
+	tick := newTick(t, time.Now)
+	k := newTaken()
+	if dep := tick.dependency("q_01arz3ndektsv4rrffq69g5fav", k); !dep.absent {
+		t.Fatalf("%+v", dep)
+	}
+	late, err := tick.publish(1, 50, nil)
+	must(t, err)
+	if dep := tick.dependency(late, k); dep.absent || dep.state != queue.Pending {
+		t.Errorf("%+v", dep)
+	}
+}
+
+func TestWhereNobodyWaitsNothingIsLookedUp(t *testing.T) {
+	tick := newTick(t, time.Now)
+	for issue := range 3 {
+		_, err := tick.publish(issue, 50, nil)
+		must(t, err)
+	}
+	k := newTaken()
+	var report Report
+	must(t, tick.fill(context.Background(), k, &report))
+	if len(report.Started) != 2 || k.after != nil {
+		t.Errorf("%+v, %+v", report, k.after)
+	}
+	for _, s := range report.Started {
+		must(t, tick.end(s, queue.OK))
+	}
+}
