@@ -2,7 +2,8 @@
 //
 // An item is one file. It is live in items/ (or pm/, the PM agent's lane) and settled in finished/. Its name is
 // <priority>-<id>.json, so that the sorted listing of the folder is the run order; the id begins with the time of
-// enqueueing. Whoever holds tick.lock may change an item; publishing a new one needs no lock.
+// enqueueing. Whoever holds tick.lock may change an item, its priority too: what remembers a file name has a hint only.
+// Publishing a new one needs no lock.
 //
 // # The states on disk
 //
@@ -11,6 +12,8 @@
 // the states there are, what a crash leaves that stops right there, and who mends it:
 //
 //	pending; no slot names it                   waiting: nothing to mend
+//	pending; an item of its after is an error   waiting in vain: the tick that meets it makes it an error, then files it
+//	or not there; no slot names it              (after those it waits for, where they wait in vain, too)
 //	pending; a slot names run runs+1 of it      a tick died while dispatching, nothing was handed out: the next tick
 //	                                            removes the unused run folder, then empties the slot
 //	any; a slot names another run of it         settled before: the next tick empties the slot, nothing else
@@ -21,9 +24,10 @@
 //	notified; lease free; no folder or marker   damaged: as with the marker exit
 //	notified; no slot names it                  a slot file was lost: the tick that meets it settles it from its run
 //	                                            folder, after making sure that no process carries the run's mark
-//	completed or error, in items/               settled, not filed: the tick that meets it moves it to finished/, and
-//	                                            then empties the slot that names it (settle, file, empty: in this order,
-//	                                            so that a slot is empty only when nothing remains to be done for its run)
+//	completed or error, in items/               settled, not filed (it is the same to what waits for it): the tick that
+//	                                            meets it moves it to finished/, and then empties the slot that names it
+//	                                            (settle, file, empty: in this order, so that a slot is empty only when
+//	                                            nothing remains to be done for its run)
 //	a slot names an item that is gone or filed  the slot is emptied
 //
 // # Promises

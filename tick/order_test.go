@@ -115,9 +115,18 @@ func (o *ordered) settle(now time.Time) {
 		o.state = queue.Completed
 	case outcome == queue.Denied || o.attempts == 3:
 		o.state = queue.Errored
-	default:
+	default: // the wait is this long at least; see spread
 		o.state, o.notBefore = queue.Pending, now.Add(time.Minute<<(o.attempts-1))
 	}
+}
+
+// spread takes over how long an item waits for its next attempt: up to a quarter longer.
+func (o *ordered) spread(t *rapid.T, tick *Tick, now time.Time) {
+	_, it, err := tick.item(o.id)
+	if err != nil || it.NotBefore == nil || it.NotBefore.Before(o.notBefore) || it.NotBefore.Sub(now) > o.notBefore.Sub(now)*5/4 {
+		t.Fatalf("%s waits until %s at least: %+v, %v", o.id, o.notBefore, it, err)
+	}
+	o.notBefore = *it.NotBefore
 }
 
 // predict is which items a pass starts: of those sorted by priority and age the first that are eligible, as long as there
@@ -202,6 +211,11 @@ func TestTheOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 			check(err)
 			if got := started(report); !slices.Equal(got, idsOf(want)) {
 				rt.Fatalf("pass %d started %v, not %v", passes, got, idsOf(want))
+			}
+			for _, o := range running {
+				if o.state == queue.Pending {
+					o.spread(rt, tick, now)
+				}
 			}
 			for n, o := range want {
 				o.state = queue.Notified
