@@ -487,7 +487,10 @@ func TestAReadOnlyDisk(t *testing.T) {
 			w.item(n + 1)
 		}
 		w.kugetsu("tick")
-		w.await("as many agents began as may", func() bool { return w.begun() == limit })
+		w.await("as many agents began as may, and are on record", func() bool {
+			marked, err := filepath.Glob(filepath.Join(string(w.home), "runs", "*", "started"))
+			return err == nil && len(marked) == limit && w.begun() == limit
+		})
 		must(t, os.WriteFile(trigger, []byte("broken on purpose"), 0))
 		_, err := gate.WriteString(strings.Repeat("\n", 4*limit))
 		must(t, err)
