@@ -14,7 +14,12 @@ import (
 type dependencies struct {
 	places map[string]queue.Entry // of every item, when the first was asked for
 	known  map[string]*dependency
+	failed int // items that this pass ended
 }
+
+// failMost bounds the items that one pass ends because they wait in vain: tick.lock is held meanwhile, and each syncs
+// several files. What is left goes on waiting, for the next pass.
+const failMost = 100
 
 // dependency is an item that another one waits for.
 type dependency struct {
@@ -116,9 +121,10 @@ func (t *Tick) failInVain(e queue.Entry, it *queue.Item, k *taken, report *Repor
 			why = dep.lost(id)
 		}
 	}
-	if why == "" {
+	if why == "" || k.after.failed == failMost {
 		return false, nil
 	}
+	k.after.failed++
 	if err := t.Queue.FailDependency(e, it, why); err != nil {
 		return false, err
 	}

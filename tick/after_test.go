@@ -112,3 +112,20 @@ func TestWhereNobodyWaitsNothingIsLookedUp(t *testing.T) {
 		must(t, tick.end(s, queue.OK))
 	}
 }
+
+func TestAPassEndsABoundedNumberAndTheNextGoesOn(t *testing.T) {
+	tick := newTick(t, time.Now)
+	before := left(t, tick, 1, queue.Errored)
+	for n := range failMost + 3 { // a chain, and the last is met first
+		id, err := tick.publish(1, 49-min(n, 49), nil, before)
+		must(t, err)
+		before = id
+	}
+	for _, want := range []int{failMost, 3, 0} {
+		report, err := tick.Run(context.Background(), 0)
+		must(t, err)
+		if len(report.Settled) != want || len(report.Started) > 0 {
+			t.Errorf("%d were ended, not %d, and %v started", len(report.Settled), want, report.Started)
+		}
+	}
+}
