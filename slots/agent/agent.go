@@ -9,7 +9,10 @@
 package agent
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,7 +26,7 @@ import (
 )
 
 // presets are all there are, sorted by name.
-var presets = []Preset{command, opencode}
+var presets = []Preset{claude, codex, command, gemini, opencode}
 
 // Names lists the presets, sorted.
 func Names() []string {
@@ -72,7 +75,7 @@ type Call struct {
 	Continue     bool   // this issue's session existed before this run
 	Major        int    // the agent's major version; 0: not known, or not needed
 
-	Args                     string // AGENT_ARGS_<PRESET>, for prompted presets only
+	Args                     string // AGENT_ARGS_<PRESET>, or AGENT_ARGS; for prompted presets only
 	Command, ContinueCommand string // AGENT_COMMAND and AGENT_CONTINUE_COMMAND, for the preset command
 }
 
@@ -88,7 +91,8 @@ type Parser interface {
 	Stdout(line []byte) (progress bool)
 	Stderr(line []byte) (progress bool)
 	// Parked says that the program waits, within its process, for a limit to be lifted: whoever runs it should end it, and
-	// Report will tell of the limit.
+	// Report will tell of the limit. Ask now and then and not after a line only: where the program does not say how long it
+	// will wait, its silence tells.
 	Parked() bool
 	// Conversation is the agent's id for this conversation, as soon as it is known, else "".
 	Conversation() string
@@ -151,6 +155,50 @@ type Cost struct {
 	Reasoning  int64   `json:"reasoning_tokens,omitempty"`
 	CacheRead  int64   `json:"cache_read_tokens,omitempty"`
 	CacheWrite int64   `json:"cache_write_tokens,omitempty"`
+}
+
+// add adds what makes sense: the sums must stay finite and never shrink, whatever is printed.
+func (c *Cost) add(o Cost) {
+	if sum := c.USD + o.USD; o.USD > 0 && !math.IsInf(sum, 0) {
+		c.USD = sum
+	}
+	add := func(sum *int64, n int64) {
+		if n > 0 && *sum <= math.MaxInt64-n {
+			*sum += n
+		}
+	}
+	add(&c.Input, o.Input)
+	add(&c.Output, o.Output)
+	add(&c.Reasoning, o.Reasoning)
+	add(&c.CacheRead, o.CacheRead)
+	add(&c.CacheWrite, o.CacheWrite)
+}
+
+// bounded is the report with a summary that may be stored.
+func (r Report) bounded() Report {
+	r.Summary = head(strings.TrimSpace(r.Summary), MaxSummary)
+	return r
+}
+
+// prompted checks what all presets with a prompt get of a call, and splits the user's arguments.
+func prompted(name string, c Call) (args []string, err error) {
+	if c.Conversation != "" && !isConversation(c.Conversation) {
+		return nil, fault.New(fault.Config, "", "%q is no id of a conversation of %s", c.Conversation, name)
+	}
+	if args, err = Split(c.Args); err != nil {
+		return nil, fmt.Errorf("AGENT_ARGS of %s: %w", name, err)
+	}
+	return args, nil
+}
+
+// decode reads an event. A field in another type than ours is no reason to miss the event: Unmarshal fills in the others.
+func decode(line []byte, event any) bool {
+	if len(line) > MaxLine {
+		return false
+	}
+	var wrongType *json.UnmarshalTypeError
+	err := json.Unmarshal(line, event)
+	return err == nil || errors.As(err, &wrongType)
 }
 
 // conversationID is the form of an id that is believed. It comes out of an agent's output and goes into an argv: a

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"kugetsu/queue/fault"
-	"time"
 )
 
 func TestPresetsAreFoundByNameAndSorted(t *testing.T) {
@@ -123,11 +123,14 @@ func TestCleanLeavesReadableText(t *testing.T) {
 // checkReport fails where a report breaks what every report promises.
 func checkReport(t *testing.T, exit Exit, r Report) {
 	t.Helper()
-	if !slices.Contains([]string{OK, Failed, Denied}, r.Outcome) {
+	if !slices.Contains([]string{OK, Failed, Denied, UsageLimit, Auth}, r.Outcome) {
 		t.Errorf("outcome %q", r.Outcome)
 	}
-	if !exit.ok() && r.Outcome != Failed {
+	if !exit.ok() && (r.Outcome == OK || r.Outcome == Denied) {
 		t.Errorf("%v, but the outcome is %q", exit, r.Outcome)
+	}
+	if !r.Reset.IsZero() && r.Outcome != UsageLimit {
+		t.Errorf("%s has the reset %s", r.Outcome, r.Reset)
 	}
 	if r.Outcome != OK && r.Summary == "" {
 		t.Errorf("%s without a reason", r.Outcome)

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"kugetsu/queue/fault"
-	"time"
 )
 
 func TestCommandArgv(t *testing.T) {

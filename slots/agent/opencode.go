@@ -1,15 +1,12 @@
 package agent
 
 import (
+	"bytes"
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
+	"regexp"
 	"strings"
 	"time"
-
-	"kugetsu/queue/fault"
 )
 
 // opencode is https://opencode.ai, 1.x as measured with 1.18.33 and 2.x as its sources say.
@@ -25,13 +22,12 @@ var opencode = Preset{
 // opencodeArgv: --auto approves whatever the user's configuration does not deny; without it every question ends the
 // run. 1.x believes PWD more than its cwd and --dir more than both. 2.x has no --dir, and without --standalone the work
 // would be done by a server shared by all runs of the user, which no slot and no timeout bounds.
+//
+// The log is the only place where 1.x tells of a limit for which it waits, at the level ERROR already.
 func opencodeArgv(c Call) ([]string, error) {
-	if c.Conversation != "" && !isConversation(c.Conversation) {
-		return nil, fault.New(fault.Config, "", "%q is no id of an opencode conversation", c.Conversation)
-	}
-	args, err := Split(c.Args)
+	args, err := prompted("opencode", c)
 	if err != nil {
-		return nil, fmt.Errorf("AGENT_ARGS: %w", err)
+		return nil, err
 	}
 	argv := []string{"opencode", "run"}
 	if c.Major >= 2 {
@@ -39,7 +35,7 @@ func opencodeArgv(c Call) ([]string, error) {
 	}
 	argv = append(argv, "--format", "json", "--title", c.Title, "--auto")
 	if c.Major < 2 {
-		argv = append(argv, "--dir", c.Worktree)
+		argv = append(argv, "--dir", c.Worktree, "--print-logs", "--log-level", "ERROR")
 	}
 	argv = append(argv, args...)
 	if c.Conversation != "" {
@@ -53,8 +49,9 @@ func opencodeArgv(c Call) ([]string, error) {
 //
 // The first of these that applies is the outcome:
 //
-//	a signal, or a non-zero exit                       failed
-//	an error event, and no step ended well after it    failed; 2.x goes on after some errors, and exits 0
+//	it waits for a limit for too long                  usage_limit
+//	a signal, or a non-zero exit                       what its error event means, else failed
+//	an error event, and no step ended well after it    likewise; 2.x goes on after some errors, and exits 0
 //	a refused permission, not made up for              denied; see refusal
 //	no text at all, or the last step was a tool call   denied; it ended without an answer
 //	the last step's reason is not "stop"               failed; cut short by a limit or a filter, or the stream broke off
@@ -66,6 +63,8 @@ type opencodeParser struct {
 	reason       string // why the last step ended
 	step         int    // how many steps ended
 	failure      string // what the last error event said
+	failed       opencodeError
+	waiting      waiting
 	refusal      refusal
 	stderr       lastLine
 	cost         Cost
@@ -101,8 +100,10 @@ type opencodeError struct {
 	Name    string `json:"name"`
 	Message string `json:"message"`
 	Data    struct {
-		Message    string `json:"message"`
-		StatusCode int    `json:"statusCode"`
+		Message    string            `json:"message"`
+		StatusCode int               `json:"statusCode"`
+		Headers    map[string]string `json:"responseHeaders"`
+		Body       string            `json:"responseBody"`
 	} `json:"data"`
 }
 
@@ -116,13 +117,8 @@ func (e opencodeError) String() string {
 }
 
 func (p *opencodeParser) Stdout(line []byte) bool {
-	if len(line) > MaxLine {
-		return false
-	}
 	var e opencodeEvent
-	var wrongType *json.UnmarshalTypeError
-	// A field in another type than ours is no reason to miss the event: Unmarshal fills in the others.
-	if err := json.Unmarshal(line, &e); err != nil && !errors.As(err, &wrongType) {
+	if !decode(line, &e) {
 		return false
 	}
 	if p.conversation == "" && isConversation(e.SessionID) {
@@ -143,38 +139,71 @@ func (p *opencodeParser) Stdout(line []byte) bool {
 		}
 		p.addCost(e.Part)
 	case "error":
-		p.failure = e.Error.String()
+		p.failure, p.failed = e.Error.String(), e.Error
+		p.waiting = waiting{}
 		return false
+	case "step_start":
 	default:
-		return e.Type == "step_start"
+		return false
 	}
+	p.waiting = waiting{}
 	return true // even a step's start is printed with the model's first token
 }
 
-// addCost adds up what makes sense: the sums must stay finite and never shrink, whatever is printed.
+// addCost adds up the steps.
 func (p *opencodeParser) addCost(part opencodePart) {
-	if sum := p.cost.USD + part.Cost; part.Cost > 0 && !math.IsInf(sum, 0) {
-		p.cost.USD = sum
-	}
-	add := func(sum *int64, n int64) {
-		if n > 0 && *sum <= math.MaxInt64-n {
-			*sum += n
-		}
-	}
-	add(&p.cost.Input, part.Tokens.Input)
-	add(&p.cost.Output, part.Tokens.Output)
-	add(&p.cost.Reasoning, part.Tokens.Reasoning)
-	add(&p.cost.CacheRead, part.Tokens.Cache.Read)
-	add(&p.cost.CacheWrite, part.Tokens.Cache.Write)
+	t := part.Tokens
+	p.cost.add(Cost{USD: part.Cost, Input: t.Input, Output: t.Output, Reasoning: t.Reasoning, CacheRead: t.Cache.Read, CacheWrite: t.Cache.Write})
 }
 
 func (p *opencodeParser) Stderr(line []byte) bool {
+	if bytes.HasPrefix(line, []byte("timestamp=")) {
+		p.log(oneLine(string(line[:min(len(line), MaxLine)]), MaxLine))
+		return false
+	}
 	p.stderr.add(line)
 	p.refusal.stderr(line)
 	return false
 }
 
-func (p *opencodeParser) Parked() bool { return false }
+var (
+	logError   = regexp.MustCompile(` error\.error="((?:[^"\\]|\\.)*)"`)
+	logSession = regexp.MustCompile(` session\.id=(\S+)`)
+)
+
+// log reads a line of opencode's log, which belongs into no summary: what it tells of a failure comes as an event, too.
+// It tells of a request that failed; the next try may be hours away, and nothing is printed until then. What the log
+// tells of another session is none of this run's progress: a subagent's next try is told by nothing.
+func (p *opencodeParser) log(line string) {
+	found := logError.FindStringSubmatch(line)
+	if found == nil || !strings.Contains(line, `message="stream error"`) || strings.Contains(line, " small=true ") {
+		return // a small model makes titles; nobody waits for them
+	}
+	if session := logSession.FindStringSubmatch(line); p.conversation != "" && (session == nil || session[1] != p.conversation) {
+		return
+	}
+	_, message, _ := strings.Cut(strings.ReplaceAll(found[1], `\"`, `"`), ": ") // "AI_APICallError: Rate limit reached"
+	now := p.now()
+	p.waiting.begin(0, cmp.Or(message, found[1]), resetTime(message, now), now)
+}
+
+func (p *opencodeParser) Parked() bool { return p.waiting.parked(p.now(), parkFrom) }
+
+// blame gives the outcome of an error event.
+func (p *opencodeParser) blame(r *Report) {
+	d := p.failed.Data
+	if r.Outcome = verdict(d.StatusCode, p.failed.Name+" "+p.failure); r.Outcome != UsageLimit {
+		return
+	}
+	for name, value := range d.Headers {
+		if strings.EqualFold(name, "retry-after") {
+			r.Reset = retryAfter(value, p.now())
+		}
+	}
+	if r.Reset.IsZero() {
+		r.Reset = resetTime(p.failure+"\n"+d.Body, p.now())
+	}
+}
 
 func (p *opencodeParser) Conversation() string { return p.conversation }
 
@@ -182,8 +211,11 @@ func (p *opencodeParser) Report(exit Exit) Report {
 	r := Report{Outcome: Failed, Cost: p.cost, Permission: p.refusal.permission()}
 	answer := clean(p.text)
 	switch {
+	case p.Parked():
+		p.waiting.report(&r)
 	case exit.Signal == 0 && p.failure != "":
 		r.Summary = p.failure // it says more than the exit status
+		p.blame(&r)
 	case !exit.ok():
 		r.Summary = exit.because(cmp.Or(p.failure, string(p.stderr)))
 	case p.refusal.stands():
@@ -195,6 +227,5 @@ func (p *opencodeParser) Report(exit Exit) Report {
 	default:
 		r.Outcome, r.Summary = OK, answer
 	}
-	r.Summary = head(strings.TrimSpace(r.Summary), MaxSummary)
-	return r
+	return r.bounded()
 }

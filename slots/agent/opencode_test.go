@@ -8,9 +8,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"kugetsu/queue/fault"
-	"time"
 )
 
 func TestOpencodeArgv(t *testing.T) {
@@ -18,7 +18,7 @@ func TestOpencodeArgv(t *testing.T) {
 		Worktree: "/w/r", Title: "kugetsu r#1", IssueRef: "h/u/r#1", Session: "h+u+r@1", MessageFile: "/m",
 		Command: "not for", ContinueCommand: "opencode",
 	}
-	v1 := []string{"opencode", "run", "--format", "json", "--title", "kugetsu r#1", "--auto", "--dir", "/w/r"}
+	v1 := []string{"opencode", "run", "--format", "json", "--title", "kugetsu r#1", "--auto", "--dir", "/w/r", "--print-logs", "--log-level", "ERROR"}
 	v2 := []string{"opencode", "run", "--standalone", "--format", "json", "--title", "kugetsu r#1", "--auto"}
 	with := func(argv []string, more ...string) []string { return append(slices.Clone(argv), more...) }
 	for _, tt := range []struct {
@@ -54,8 +54,8 @@ func TestOpencodeArgvRefusesWhatWouldNotReachTheAgentAsMeant(t *testing.T) {
 		call Call
 		want string
 	}{
-		{Call{Args: "-m 'x"}, "AGENT_ARGS: the ' at byte 4"},
-		{Call{Args: "-m $MODEL"}, "AGENT_ARGS: the '$'"},
+		{Call{Args: "-m 'x"}, "AGENT_ARGS of opencode: the ' at byte 4"},
+		{Call{Args: "-m $MODEL"}, "AGENT_ARGS of opencode: the '$'"},
 		{Call{Conversation: "--share"}, `"--share" is no id`},
 		{Call{Conversation: "a b"}, `"a b" is no id`},
 		{Call{Conversation: strings.Repeat("a", 129)}, "is no id"},
@@ -131,7 +131,7 @@ var captured = []struct {
 	{"an empty answer", "empty", 0, Denied, "ended without an answer", ""},
 	{"cut off by the output limit", "length", 0, Failed, "the last step ended with \"length\" instead of \"stop\"\nhalf an ans", ""},
 	{"a bad request", "error_400", 1, Failed, "scripted 400 (status 400)", ""},
-	{"bad credentials", "error_401", 1, Failed, "scripted 401 (status 401)", ""},
+	{"bad credentials", "error_401", 1, Auth, "scripted 401 (status 401)", ""},
 	{"an error in the middle", "error_late", 1, Failed, "scripted 400 (status 400)", ""},
 	{"a conversation that does not exist", "unknown_session", 1, Failed, "exit status 1: Error: Session not found", ""},
 }

@@ -1,0 +1,181 @@
+package agent
+
+import (
+	"cmp"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// codex is Codex CLI, https://developers.openai.com/codex, as measured with 0.169.0.
+var codex = Preset{
+	Name:     "codex",
+	Prompted: true,
+	Argv:     codexArgv,
+	Parser:   func(now func() time.Time) Parser { return &codexParser{now: now} },
+}
+
+// codexArgv: the sandbox lets commands write to the worktree and to what its git writes to, with the network to push.
+// It is set by -c, which a later -s overrides, while a second -s is an error.
+//
+// The directory of the worktree's own index must be named beside the repository that it lies in: codex follows the
+// worktree's .git file there and closes it again otherwise (measured: "index.lock: Read-only file system").
+func codexArgv(c Call) ([]string, error) {
+	args, err := prompted("codex", c)
+	if err != nil {
+		return nil, err
+	}
+	argv := []string{"codex", "exec", "--json", "-C", c.Worktree,
+		"-c", `sandbox_mode="workspace-write"`, "-c", "sandbox_workspace_write.network_access=true"}
+	if c.Repository != "" {
+		argv = append(argv, "--add-dir", c.Repository,
+			"--add-dir", filepath.Join(c.Repository, "worktrees", filepath.Base(c.Worktree)))
+	} else {
+		argv = append(argv, "--skip-git-repo-check")
+	}
+	argv = append(argv, args...)
+	if c.Conversation != "" {
+		argv = append(argv, "resume", c.Conversation) // not --last: it begins anew, in silence, where there is none
+	}
+	return append(argv, "-"), nil // the prompt is on stdin
+}
+
+// codexSilence is how long codex may be silent after a limit before it counts as parked. It prints nothing while the
+// model thinks, also when the next try went well.
+const codexSilence = 10 * time.Minute
+
+// codexParser judges a run by its events (--json), one JSON object a line.
+//
+// The first of these that applies is the outcome:
+//
+//	it waits for a limit for too long                     usage_limit
+//	a signal, a non-zero exit, or turn.failed             what the error means, else failed
+//	a refused command or patch, and none went well after  denied
+//	no turn was completed                                 failed; it broke off
+//	no text at all                                        denied; it ended without an answer
+//	otherwise                                             ok
+//
+// No cost is told: the tokens of turn.completed are those of the whole conversation, of earlier runs, too.
+type codexParser struct {
+	now          func() time.Time
+	conversation string
+	waiting      waiting
+	text         string // the last text that was not blank
+	completed    bool
+	failure      string // what turn.failed, or the last error, said
+	refused      string // the command or patch that was refused last, "" after one that went well
+	permission   string // the last one refused
+	stderr       lastLine
+}
+
+// codexEvent is what we read of an event. Fields that an event lacks or has in another type stay zero.
+type codexEvent struct {
+	Type     string `json:"type"`
+	ThreadID string `json:"thread_id"`
+	Message  string `json:"message"` // of an error
+	Error    struct {
+		Message string `json:"message"`
+	} `json:"error"` // of turn.failed
+	Item struct {
+		Type    string `json:"type"`
+		Status  string `json:"status"` // "in_progress", "completed", "failed", "declined"
+		Text    string `json:"text"`
+		Command string `json:"command"`
+		Output  string `json:"aggregated_output"`
+		Changes []struct {
+			Path string `json:"path"`
+		} `json:"changes"`
+	} `json:"item"`
+}
+
+func (p *codexParser) Stdout(line []byte) bool {
+	var e codexEvent
+	if !decode(line, &e) {
+		return false
+	}
+	switch {
+	case e.Type == "thread.started" && p.conversation == "" && isConversation(e.ThreadID):
+		p.conversation = e.ThreadID
+	case e.Type == "error":
+		p.error(clean(e.Message))
+	case e.Type == "turn.failed":
+		p.failure, p.waiting = cmp.Or(clean(e.Error.Message), p.failure, "the agent reported an error"), waiting{}
+	case e.Type == "turn.completed":
+		p.completed, p.failure, p.waiting = true, "", waiting{}
+		return true
+	case strings.HasPrefix(e.Type, "item.") && e.Item.Type != "error": // an item "error" is a warning
+		p.waiting = waiting{}
+		p.item(e)
+		return true
+	}
+	return false
+}
+
+// error reads what is no item: "Reconnecting... 2/5 (why)" goes on, for ever where the network is down.
+func (p *codexParser) error(message string) {
+	if why, ok := strings.CutPrefix(message, "Reconnecting..."); ok {
+		now := p.now()
+		p.waiting.begin(0, strings.TrimSpace(why), resetTime(why, now), now)
+		return
+	}
+	p.failure, p.waiting = cmp.Or(message, "the agent reported an error"), waiting{}
+}
+
+func (p *codexParser) item(e codexEvent) {
+	i := e.Item
+	what := i.Command
+	if len(i.Changes) > 0 {
+		what = i.Changes[0].Path
+	}
+	switch {
+	case i.Type == "agent_message":
+		if strings.TrimSpace(i.Text) != "" {
+			p.text = i.Text
+		}
+	case e.Type != "item.completed" || i.Type != "command_execution" && i.Type != "file_change":
+	case i.Status == "completed":
+		p.refused = ""
+	case i.Status == "declined":
+		p.refused = oneLine(i.Type+" "+what, 200)
+		p.permission = p.refused
+	case i.Status == "failed" && strings.HasPrefix(i.Output, "bwrap: "):
+		// The sandbox does not work here, so no command does, and codex goes on to a polite end.
+		p.refused = oneLine(i.Output+" "+what, 200)
+		p.permission = p.refused
+	}
+}
+
+func (p *codexParser) Stderr(line []byte) bool {
+	p.stderr.add(line)
+	return false
+}
+
+func (p *codexParser) Parked() bool { return p.waiting.parked(p.now(), codexSilence) }
+
+func (p *codexParser) Conversation() string { return p.conversation }
+
+func (p *codexParser) Report(exit Exit) Report {
+	r := Report{Outcome: Failed, Permission: p.permission}
+	answer := clean(p.text)
+	switch {
+	case p.Parked():
+		p.waiting.report(&r)
+	case exit.Signal == 0 && p.failure != "":
+		r.Summary = p.failure
+		r.blame(0, p.now())
+	case !exit.ok():
+		r.Summary = exit.because(cmp.Or(p.failure, string(p.stderr)))
+		if exit.Signal == 0 {
+			r.blame(0, p.now())
+		}
+	case p.refused != "":
+		r.Outcome, r.Summary = Denied, "permission refused: "+p.refused+"\n"+answer
+	case !p.completed:
+		r.Summary = "it broke off before its turn was completed\n" + answer
+	case answer == "":
+		r.Outcome, r.Summary = Denied, "ended without an answer"
+	default:
+		r.Outcome, r.Summary = OK, answer
+	}
+	return r.bounded()
+}

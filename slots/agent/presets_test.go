@@ -1,0 +1,403 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kugetsu/queue/fault"
+)
+
+// printed reads what a real program printed in a run; only paths, hosts and ports were changed.
+func printed(t testing.TB, preset, name string) (stdout, stderr string) {
+	t.Helper()
+	out, err := os.ReadFile(filepath.Join("testdata", preset, name+".jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	errOut, err := os.ReadFile(filepath.Join("testdata", preset, name+".stderr"))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return string(out), string(errOut)
+}
+
+// then is when the runs were made, in the zone in which they were made.
+var then = time.Date(2026, 11, 25, 19, 25, 30, 0, time.UTC)
+
+func at(value string) time.Time {
+	if value == "" {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// runs are real ones: what happened, and what they are worth.
+var runs = []struct {
+	preset, stream string
+	code           int
+	outcome        string
+	summary        string
+	permission     string
+	reset          string
+}{
+	{"claude", "good", 0, OK, "I wrote a.txt.", "", ""},
+	{"claude", "continued", 0, OK, "Nothing more to do.", "", ""},
+	{"claude", "rule", 0, Denied, "permission refused: Bash touch made\nI was not allowed to.", "Bash touch made", ""},
+	{"claude", "rule_worked", 0, OK, "I found another way.", "Bash touch made", ""},
+	{"claude", "rule_failed_after", 0, Denied, "permission refused: Bash touch made\nIt failed, too.", "Bash touch made", ""},
+	{"claude", "root", 1, Failed, "exit status 1: --dangerously-skip-permissions cannot be used with root/sudo privileges for security reasons", "", ""},
+	{"claude", "unknown_session", 1, Failed, "No conversation found with session ID: cce87c14-a0b6-463d-9d9a-73cc5e670000", "", ""},
+	{"claude", "error_400", 1, Failed, "API Error: 400 bad thing", "", ""},
+	{"claude", "error_401", 1, Auth, "Invalid API key · Fix external API key", "", ""},
+	{"claude", "error_403", 1, Auth, "Failed to authenticate. API Error: 403 no access", "", ""},
+	{"claude", "not_logged_in", 1, Auth, "Not logged in · Please run /login", "", ""},
+	{"claude", "credit", 1, UsageLimit, "Credit balance is too low", "", ""},
+	{"claude", "error_429", 1, UsageLimit, "API Error: Request rejected (429) · This request would exceed your rate limit", "", ""},
+	{"claude", "limit_session", 1, UsageLimit, "You've hit your session limit · resets 10:24pm (Europe/Berlin)", "", "2026-11-25T21:24:46Z"},
+	{"claude", "limit_week", 1, UsageLimit, "You've hit your weekly limit · resets Nov 30, 8:24pm (Europe/Berlin)", "", "2026-11-30T19:24:47Z"},
+	{
+		"claude", "error_529", 1, Failed,
+		"API Error: 529 Overloaded. This is a server-side issue, usually temporary — try again in a moment. If it persists, check your inference gateway (127.0.0.1:8080).", "", "",
+	},
+
+	{"codex", "good", 0, OK, "I committed a.txt.", "", ""},
+	{"codex", "continued", 0, OK, "Nothing more to do.", "", ""},
+	{"codex", "unknown_session", 1, Failed, "exit status 1: Error: thread/resume: thread/resume failed: no rollout found for thread id 0199a213-81c0-7800-8aa1-bbab2a035a53 (code -32600)", "", ""},
+	{"codex", "no_key", 1, Auth, "Missing environment variable: `MODEL_KEY`.", "", ""},
+	{"codex", "error_400", 1, Failed, `{"error":{"type":"invalid_request_error","code":"invalid_request_error","message":"bad thing"}}`, "", ""},
+	{"codex", "error_401", 1, Auth, "unexpected status 401 Unauthorized: Incorrect API key provided: dummy., url: http://127.0.0.1:8080/v1/responses", "", ""},
+	{"codex", "error_503", 1, Failed, "unexpected status 503 Service Unavailable: overloaded, url: http://127.0.0.1:8080/v1/responses", "", ""},
+	{"codex", "quota", 1, UsageLimit, "Quota exceeded. Check your plan and billing details.", "", ""},
+	{"codex", "rate", 1, UsageLimit, "exceeded retry limit, last status: 429 Too Many Requests", "", ""},
+	{
+		"codex", "limit", 1, UsageLimit,
+		"You’ve hit your usage limit. Upgrade to Pro (https://chatgpt.com/explore/pro), visit https://chatgpt.com/settings/usage to purchase more credits or try again at 9:24 PM.",
+		"", "2026-11-25T21:24:00Z",
+	},
+	{
+		"codex", "limit_days", 1, UsageLimit,
+		"You’ve hit your usage limit. Upgrade to Pro (https://chatgpt.com/explore/pro), visit https://chatgpt.com/settings/usage to purchase more credits or try again at Nov 29th, 2026 6:44 AM.",
+		"", "2026-11-29T06:44:00Z",
+	},
+
+	{"gemini", "good", 0, OK, "I wrote a.txt.", "", ""},
+	{"gemini", "continued", 0, OK, "Nothing more to do.", "", ""},
+	{"gemini", "tool_failed", 0, OK, "It failed.", "", ""},
+	{
+		"gemini", "rule", 0, Denied, "permission refused: run_shell_command: Tool execution denied by policy.\nI was not allowed to.",
+		"run_shell_command: Tool execution denied by policy.", "",
+	},
+	{"gemini", "rule_worked", 0, OK, "I found another way.", "run_shell_command: Tool execution denied by policy.", ""},
+	{"gemini", "unknown_session", 42, Failed, `exit status 42: Error resuming session: Invalid session identifier "0199a213-81c0-7800-8aa1-bbab2a035a53".`, "", ""},
+	{"gemini", "no_auth", 41, Auth, "exit status 41: Invalid auth method selected.", "", ""},
+	{"gemini", "error_400", 144, Failed, `[API Error: {"error":{"code":400,"status":"INVALID_ARGUMENT","message":"bad thing"}}]`, "", ""},
+	{"gemini", "error_401", 145, Auth, `[API Error: {"error":{"code":401,"status":"UNAUTHENTICATED","message":"API key not valid"}}]`, "", ""},
+	{
+		"gemini", "bad_key", 144, Auth,
+		`[API Error: {"error":{"code":400,"status":"INVALID_ARGUMENT","message":"API key not valid. Please pass a valid API key.",` +
+			`"details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}]`, "", "",
+	},
+	{
+		"gemini", "quota", 173, UsageLimit,
+		"[API Error: You have exhausted your daily quota on this model.]\nPlease wait and try again later. To increase your limits, request a quota increase through AI Studio, or switch to another /auth method",
+		"", "2026-11-25T21:25:30Z",
+	},
+	{
+		"gemini", "error_429", 173, UsageLimit,
+		"[API Error: Resource exhausted\nSuggested retry after 7200s.]\nPlease wait and try again later. To increase your limits, request a quota increase through AI Studio, or switch to another /auth method",
+		"", "2026-11-25T21:25:30Z",
+	},
+}
+
+func parserOf(t testing.TB, preset string, now time.Time) Parser {
+	t.Helper()
+	p, err := Lookup(preset)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Parser(func() time.Time { return now })
+}
+
+func TestRunsAreJudgedByTheirEvents(t *testing.T) {
+	for _, tt := range runs {
+		t.Run(tt.preset+" "+tt.stream, func(t *testing.T) {
+			p := parserOf(t, tt.preset, then)
+			out, errOut := printed(t, tt.preset, tt.stream)
+			feed(p, out, errOut)
+			exit := Exit{Code: tt.code}
+			got := p.Report(exit)
+			checkReport(t, exit, got)
+			if got.Outcome != tt.outcome || got.Summary != tt.summary || got.Permission != tt.permission {
+				t.Errorf("\n got %s %q %q\nwant %s %q %q", got.Outcome, got.Summary, got.Permission, tt.outcome, tt.summary, tt.permission)
+			}
+			if off := got.Reset.Sub(at(tt.reset)); off < 0 || off >= time.Second {
+				t.Errorf("reset %s, want %s", got.Reset, tt.reset)
+			}
+			if p.Parked() {
+				t.Error("a run that ended is parked")
+			}
+		})
+	}
+}
+
+func TestNoOutputMakesABadEndOfARunGood(t *testing.T) {
+	for _, tt := range runs {
+		for _, exit := range []Exit{{Code: 1}, {Code: 130}, {Signal: syscall.SIGKILL}} {
+			p := parserOf(t, tt.preset, then)
+			out, errOut := printed(t, tt.preset, tt.stream)
+			feed(p, out, errOut)
+			got := p.Report(exit)
+			checkReport(t, exit, got)
+			if exit.Signal != 0 && (got.Outcome != Failed || !strings.HasPrefix(got.Summary, "killed by signal SIGKILL")) {
+				t.Errorf("%s %s: %s, %q", tt.preset, tt.stream, got.Outcome, got.Summary)
+			}
+		}
+	}
+}
+
+func TestARunThatBreaksOffIsNoSuccess(t *testing.T) {
+	for _, tt := range runs {
+		if tt.outcome != OK {
+			continue
+		}
+		out, _ := printed(t, tt.preset, tt.stream)
+		lines := slices.Collect(strings.Lines(out))
+		p := parserOf(t, tt.preset, then)
+		for i, line := range lines {
+			if got := p.Report(Exit{}); got.Outcome == OK {
+				t.Errorf("%s %s: ok after %d of %d lines: %q", tt.preset, tt.stream, i, len(lines), got.Summary)
+			}
+			p.Stdout([]byte(line))
+		}
+	}
+}
+
+func TestTheConversationIsKnownFromTheFirstLineOfAnyPreset(t *testing.T) {
+	for _, preset := range []string{"claude", "codex", "gemini"} {
+		out, _ := printed(t, preset, "good")
+		first, _, _ := strings.Cut(out, "\n")
+		p := parserOf(t, preset, then)
+		if p.Stdout([]byte(first)) {
+			t.Errorf("%s: its banner is progress", preset)
+		}
+		id := p.Conversation()
+		if len(id) != 36 {
+			t.Errorf("%s: %q", preset, id)
+		}
+		again, _ := printed(t, preset, map[string]string{"claude": "rule", "codex": "rate", "gemini": "rule"}[preset]) // another one
+		feed(p, again, "")
+		if got := p.Conversation(); got != id {
+			t.Errorf("%s: %q became %q", preset, id, got)
+		}
+	}
+}
+
+func TestOnlyWordsAndWorkOfTheModelAreProgress(t *testing.T) {
+	for _, tt := range runs {
+		p := parserOf(t, tt.preset, then)
+		out, errOut := printed(t, tt.preset, tt.stream)
+		progress := false
+		for line := range strings.Lines(errOut) {
+			progress = p.Stderr([]byte(line)) || progress
+		}
+		for line := range strings.Lines(out) {
+			progress = p.Stdout([]byte(line)) || progress
+		}
+		if want := tt.code == 0; progress != want {
+			t.Errorf("%s %s: progress %t, want %t", tt.preset, tt.stream, progress, want)
+		}
+	}
+}
+
+func TestTheCostOfARunIsTold(t *testing.T) {
+	for preset, want := range map[string]Cost{
+		"claude": {USD: 0.01602, Input: 3009, Output: 39},
+		"codex":  {},
+		"gemini": {Input: 3006, Output: 36},
+	} {
+		p := parserOf(t, preset, then)
+		out, _ := printed(t, preset, "good")
+		feed(p, out, "")
+		if got := p.Report(Exit{}).Cost; got != want {
+			t.Errorf("%s: %+v, want %+v", preset, got, want)
+		}
+	}
+}
+
+func TestArgvs(t *testing.T) {
+	base := Call{
+		Worktree: "/w/r", Title: "kugetsu r#1", IssueRef: "h/u/r#1", Session: "h+u+r@1", MessageFile: "/m",
+		Repository: "/repos/r.git", Command: "not for", ContinueCommand: "these",
+	}
+	claudeBegin := []string{"claude", "-p", "--output-format", "stream-json", "--verbose",
+		"--allowedTools=Bash,Edit,Write,NotebookEdit,WebFetch,WebSearch", "--permission-mode", "acceptEdits"}
+	codexBegin := []string{"codex", "exec", "--json", "-C", "/w/r", "-c", `sandbox_mode="workspace-write"`, "-c", "sandbox_workspace_write.network_access=true"}
+	codexDirs := append(slices.Clone(codexBegin), "--add-dir", "/repos/r.git", "--add-dir", "/repos/r.git/worktrees/r")
+	geminiBegin := []string{"gemini", "--output-format", "stream-json", "--approval-mode", "yolo", "--skip-trust"}
+	with := func(argv []string, more ...string) []string { return append(slices.Clone(argv), more...) }
+	for _, tt := range []struct {
+		preset, args, conversation string
+		plain                      bool // a plain folder
+		want                       []string
+	}{
+		{"claude", "", "", false, claudeBegin},
+		{"claude", "--model 'a b'", "", false, with(claudeBegin, "--model", "a b")},
+		{"claude", "--model x", "c-1", false, with(claudeBegin, "--model", "x", "--resume", "c-1")},
+		{"codex", "", "", false, with(codexDirs, "-")},
+		{"codex", "", "", true, with(codexBegin, "--skip-git-repo-check", "-")},
+		{"codex", "-s danger-full-access", "t_1", false, with(codexDirs, "-s", "danger-full-access", "resume", "t_1", "-")},
+		{"gemini", "", "", false, geminiBegin},
+		{"gemini", "-m x", "g", false, with(geminiBegin, "-m", "x", "--resume", "g")},
+	} {
+		p, err := Lookup(tt.preset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := base
+		c.Args, c.Conversation, c.Continue = tt.args, tt.conversation, tt.conversation != ""
+		if tt.plain {
+			c.Repository = ""
+		}
+		got, err := p.Argv(c)
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("%s %q %q:\n got %q, %v\nwant %q", tt.preset, tt.args, tt.conversation, got, err, tt.want)
+		}
+	}
+}
+
+func TestArgvsRefuseWhatWouldNotReachTheAgentAsMeant(t *testing.T) {
+	for _, p := range presets {
+		if !p.Prompted {
+			continue
+		}
+		for _, call := range []Call{{Conversation: "--share"}, {Conversation: "a b"}, {Conversation: "-"}, {Args: "-m 'x"}, {Args: "-m $MODEL"}} {
+			_, err := p.Argv(call)
+			if err == nil || !strings.Contains(err.Error(), p.Name) || fault.Code(err) != fault.Config {
+				t.Errorf("%s %+v: %v, want an error of the configuration that names it", p.Name, call, err)
+			}
+		}
+	}
+}
+
+// clockwork is a clock to be moved on.
+type clockwork struct{ time.Time }
+
+func (c *clockwork) now() time.Time { return c.Time }
+
+const (
+	ocLog  = `timestamp=2026-11-25T19:15:52.688Z level=ERROR run=7510c25c message="stream error" providerID=p modelID=m session.id=ses_1 small=false agent=build mode=primary error.error="AI_APICallError: `
+	ocTool = `{"type":"tool_use","sessionID":"ses_1","part":{"tool":"bash","state":{"status":"completed"}}}`
+)
+
+func TestAProgramThatWaitsForALimitIsParked(t *testing.T) {
+	for _, tt := range []struct {
+		name, preset   string
+		stdout, stderr string
+		after          time.Duration
+		parked         bool
+		summary, reset string
+	}{
+		{"it says for how long", "opencode", "", ocLog + `Usage limit reached. It will reset in 2 hours 5 minutes."`, 0, true, "Usage limit reached. It will reset in 2 hours 5 minutes.", "2026-11-25T21:30:30Z"},
+		{"it says that it will not be long", "opencode", "", ocLog + `Rate limit reached. Please try again in 11.054s."`, time.Minute, false, "", ""},
+		{"it was not long, and yet it is silent", "opencode", "", ocLog + `Rate limit reached. Please try again in 11.054s."`, 3 * time.Minute, true, "Rate limit reached. Please try again in 11.054s.", "2026-11-25T19:25:41Z"},
+		{"it does not say for how long", "opencode", "", ocLog + `Rate limit reached"`, time.Minute, false, "", ""},
+		{"and is silent", "opencode", "", ocLog + `Rate limit reached"`, 3 * time.Minute, true, "Rate limit reached", ""},
+		{"quotes in its words", "opencode", "", ocLog + `the \"free\" quota is used up"`, time.Hour, true, `the "free" quota is used up`, ""},
+		{"no limit, a server that is down", "opencode", "", ocLog + `Service Unavailable"`, time.Hour, false, "", ""},
+		{"a title is not waited for", "opencode", "", strings.ReplaceAll(ocLog, "small=false", "small=true") + `Rate limit reached"`, time.Hour, false, "", ""},
+		{"another session's limit", "opencode", ocTool, strings.ReplaceAll(ocLog, "ses_1", "ses_2") + `Rate limit reached"`, time.Hour, false, "", ""},
+		{"a limit in the middle of the work", "opencode", ocTool, ocLog + `Rate limit reached"`, time.Hour, true, "Rate limit reached", ""},
+		{"no line of a log", "opencode", "", `Rate limit reached, timestamp= message="stream error" error.error="x: rate limit"`, time.Hour, false, "", ""},
+
+		{"codex says why it reconnects", "codex", `{"type":"error","message":"Reconnecting... 1/5 (exceeded retry limit, last status: 429 Too Many Requests)"}`, "", 11 * time.Minute, true, "1/5 (exceeded retry limit, last status: 429 Too Many Requests)", ""},
+		{"codex may be thinking", "codex", `{"type":"error","message":"Reconnecting... 1/5 (exceeded retry limit, last status: 429 Too Many Requests)"}`, "", 9 * time.Minute, false, "", ""},
+		{"the network is down", "codex", `{"type":"error","message":"Reconnecting... waiting for network (Connection failed)"}`, "", time.Hour, false, "", ""},
+
+		{"claude says how long it will wait", "claude", `{"type":"system","subtype":"api_retry","attempt":1,"retry_delay_ms":7200000,"error_status":429,"error":"rate_limit"}`, "", 0, true, "waits for the model: rate_limit", "2026-11-25T21:25:30Z"},
+		{"claude does not wait for long", "claude", `{"type":"system","subtype":"api_retry","attempt":1,"retry_delay_ms":3000,"error_status":429,"error":"rate_limit"}`, "", time.Second, false, "", ""},
+		{"claude waits for a server", "claude", `{"type":"system","subtype":"api_retry","attempt":1,"retry_delay_ms":7200000,"error_status":529,"error":"overloaded"}`, "", time.Hour, false, "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			preset, err := Lookup(tt.preset)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &clockwork{then}
+			p := preset.Parser(c.now)
+			if p.Stdout([]byte(tt.stdout)) != (tt.stdout == ocTool) || p.Stderr([]byte(tt.stderr)) {
+				t.Error("to wait is progress")
+			}
+			c.Time = c.Add(tt.after)
+			if p.Parked() != tt.parked {
+				t.Fatalf("parked %t after %s", p.Parked(), tt.after)
+			}
+			exit := Exit{Signal: syscall.SIGKILL}
+			r := p.Report(exit)
+			checkReport(t, exit, r)
+			if tt.parked && (r.Outcome != UsageLimit || r.Summary != tt.summary || !r.Reset.Truncate(time.Second).Equal(at(tt.reset))) {
+				t.Errorf("%s %q %s, want %q %q", r.Outcome, r.Summary, r.Reset, tt.summary, tt.reset)
+			}
+			if !tt.parked && (r.Outcome != Failed || !strings.HasPrefix(r.Summary, "killed by signal SIGKILL") || strings.Contains(r.Summary, "level=ERROR")) {
+				t.Errorf("%s %q", r.Outcome, r.Summary)
+			}
+		})
+	}
+}
+
+func TestWhoGoesOnIsParkedNoMore(t *testing.T) {
+	for _, tt := range []struct{ preset, limit, goesOn string }{
+		{"opencode", ocLog + `Usage limit reached. It will reset in 2 hours."`, `{"type":"step_start","sessionID":"ses_1"}`},
+		{"codex", `{"type":"error","message":"Reconnecting... 1/5 (429 Too Many Requests, try again in 2 hours)"}`, `{"type":"item.completed","item":{"type":"agent_message","text":"hi"}}`},
+		{"claude", `{"type":"system","subtype":"api_retry","retry_delay_ms":7200000,"error_status":429}`, `{"type":"assistant","message":{"id":"1"}}`},
+	} {
+		p := parserOf(t, tt.preset, then)
+		p.Stderr([]byte(tt.limit))
+		p.Stdout([]byte(tt.limit))
+		if !p.Parked() {
+			t.Errorf("%s is not parked", tt.preset)
+		}
+		if !p.Stdout([]byte(tt.goesOn)) || p.Parked() {
+			t.Errorf("%s does not go on", tt.preset)
+		}
+	}
+}
+
+func FuzzParsers(f *testing.F) {
+	for _, tt := range runs {
+		out, errOut := printed(f, tt.preset, tt.stream)
+		f.Add(tt.preset, out, errOut, tt.code, 0)
+	}
+	f.Add("opencode", ocTool, ocLog+`Rate limit, try again in 999999999 days"`, 0, 9)
+	f.Fuzz(func(t *testing.T, name, stdout, stderr string, code, signal int) {
+		preset, err := Lookup(name)
+		if err != nil {
+			return
+		}
+		c := &clockwork{then}
+		p := preset.Parser(c.now)
+		feed(p, stdout, stderr)
+		if id := p.Conversation(); id != "" && !isConversation(id) {
+			t.Errorf("conversation %q", id)
+		}
+		c.Time = c.Add(time.Hour)
+		for _, exit := range []Exit{{Code: code, Signal: syscall.Signal(signal)}, {}} {
+			r := p.Report(exit)
+			checkReport(t, exit, r)
+			if p.Parked() && r.Outcome != UsageLimit {
+				t.Errorf("parked, but %s", r.Outcome)
+			}
+			if r.Outcome == OK && r.Summary == "" && name != "command" {
+				t.Errorf("ok without an answer: %+v", r)
+			}
+		}
+	})
+}

@@ -1,0 +1,110 @@
+package agent
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+var resets = []struct{ text, want string }{
+	{"Claude AI usage limit reached|1733160000", "2024-12-02T17:20:00Z"},
+	{"limit reached|1733160000123", "2024-12-02T17:20:00Z"},
+	{`{"resets_at":1795641886}`, "2026-11-25T21:24:46Z"},
+	{"retry-after: 120", "2026-11-25T19:27:30Z"},
+	{"Retry-After: Wed, 25 Nov 2026 21:00:00 GMT", "2026-11-25T21:00:00Z"},
+	{"resets_in_seconds: 3600", "2026-11-25T20:25:30Z"},
+	{"Suggested retry after 7200s.", "2026-11-25T21:25:30Z"},
+	{`"retryDelay": "7200.5s"`, "2026-11-25T21:25:30Z"},
+	{"Please retry in 90500ms.", "2026-11-25T19:27:00Z"},
+	{"Please try again in 11.054s. Visit the site", "2026-11-25T19:25:41Z"},
+	{"Please try again in 6m0s", "2026-11-25T19:31:30Z"},
+	{"try again in 2 hours 5 minutes", "2026-11-25T21:30:30Z"},
+	{"Try again in 3 days, 4 hours and 5 minutes.", "2026-11-28T23:30:30Z"},
+	{"Your quota will reset after 19h4m42s.", "2026-11-26T14:30:12Z"},
+	{"It will reset in 1 day 2 hours. To continue", "2026-11-26T21:25:30Z"},
+	{"Limit reached. Resets at 2026-11-25T21:00:00Z", "2026-11-25T21:00:00Z"},
+	{"available again at 2026-11-25T22:00:00.5+01:00", "2026-11-25T21:00:00Z"},
+	{"resets at 2026-11-25 21:00:00 UTC", "2026-11-25T21:00:00Z"},
+	{"or try again at 9:13 PM.", "2026-11-25T21:13:00Z"},
+	{"try again at 9:13 AM", "2026-11-26T09:13:00Z"},
+	{"try again at 7:25 PM", "2026-11-25T19:25:00Z"}, // this very minute
+	{"try again at 7:24 PM", "2026-11-26T19:24:00Z"},
+	{"try again at 21:13", "2026-11-25T21:13:00Z"},
+	{"try again at Nov 29th, 2026 8:32 AM.", "2026-11-29T08:32:00Z"},
+	{"try again at Jan 3rd, 2027 12:00 AM", "2027-01-03T00:00:00Z"},
+	{"5-hour limit reached ∙ resets 3am (Europe/Berlin)", "2026-11-26T02:00:00Z"},
+	{"You've hit your session limit · resets 10:24pm (Europe/Berlin)", "2026-11-25T21:24:00Z"},
+	{"resets 12am", "2026-11-26T00:00:00Z"},
+	{"resets 12pm", "2026-11-26T12:00:00Z"},
+	{"weekly limit · resets Nov 30, 7:19pm (UTC)", "2026-11-30T19:19:00Z"},
+	{"weekly limit · resets January 2 at 7pm (America/New_York)", "2027-01-03T00:00:00Z"},
+	{"resets 9:13pm (Mars/Olympus)", "2026-11-25T21:13:00Z"}, // a zone that is none: our own
+	{"wait 5 minutes", "2026-11-25T19:30:30Z"},
+	{"Try again. Or later. The limit resets in 2h.", "2026-11-25T21:25:30Z"}, // the second of the words has a time
+
+	{"", ""},
+	{"try again later", ""},
+	{"retry limit exceeded 5 times", ""},
+	{"try again in a moment", ""},
+	{"Reset your password", ""},
+	{"Limit 30000, Used 22999, Requested 12528", ""},
+	{"you waited 5 minutes", ""},
+	{"retry 3", ""},
+	{"try again at 25:00", ""},
+	{"try again at 13pm", ""},
+	{"try again at 9:77 PM", ""},
+	{"try again at Foo 29, 2026 8:32 AM", ""},
+	{"retryDelayMs: undefined", ""},
+	{"try again in 999999999 days", ""},
+	{"retry-after: 999999999999999", ""},
+	{"again|12345678901", ""},
+}
+
+func TestResetTimesAreReadAsTheyArePrinted(t *testing.T) {
+	for _, tt := range resets {
+		got := resetTime(tt.text, then)
+		if !got.Truncate(time.Second).Equal(at(tt.want)) {
+			t.Errorf("%q: %s, want %s", tt.text, got.UTC(), tt.want)
+		}
+	}
+}
+
+func TestAClockWithoutAZoneIsOurs(t *testing.T) {
+	zone := time.FixedZone("east", 2*3600)
+	if got := resetTime("try again at 9:13 PM", then.In(zone)); !got.Equal(at("2026-11-26T19:13:00Z")) {
+		t.Errorf("%s", got) // it is 9:25 PM there
+	}
+}
+
+func TestRetryAfterIsSecondsOrADate(t *testing.T) {
+	for value, want := range map[string]string{
+		"120": "2026-11-25T19:27:30Z", " 1.5 ": "2026-11-25T19:25:31Z", "0": "2026-11-25T19:25:30Z",
+		"Wed, 25 Nov 2026 21:00:00 GMT": "2026-11-25T21:00:00Z",
+		"":                              "", "-1": "", "soon": "", "NaN": "", "Inf": "", "1e300": "", "2026": "2026-11-25T19:59:16Z",
+	} {
+		if got := retryAfter(value, then); !got.Truncate(time.Second).Equal(at(want)) {
+			t.Errorf("%q: %s, want %s", value, got, want)
+		}
+	}
+}
+
+func FuzzResetTime(f *testing.F) {
+	for _, tt := range resets {
+		f.Add(tt.text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		got := resetTime(text, then)
+		if !got.IsZero() && !strings.ContainsAny(text, "0123456789") {
+			t.Errorf("%q: %s", text, got)
+		}
+		if plain := strings.Map(func(r rune) rune {
+			if r >= '0' && r <= '9' {
+				return -1
+			}
+			return r
+		}, text); !resetTime(plain, then).IsZero() {
+			t.Errorf("%q has a time", plain)
+		}
+		retryAfter(text, then)
+	})
+}
