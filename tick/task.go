@@ -29,7 +29,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 		Timeout: it.RunLimit(s.Timeout()), Idle: s.IdleTimeout,
 		EnvFiles: []string{env("default.env"), env("dev.env")},
 		Prompt:   filepath.Join(string(t.Home), "prompts", "dev.md"),
-		Agent: slots.AgentTask{Preset: it.Agent, Prefix: s.AgentPrefix, Args: s.AgentArgs,
+		Agent: slots.AgentTask{Preset: it.Agent, Prefix: s.AgentPrefix, Args: s.Args(it.Agent),
 			Command: s.AgentCommand, ContinueCommand: s.ContinueCommand},
 		Events: slots.Events{New: t.Queue.Events.New, Seen: t.Queue.Events.Seen, Owed: t.Queue.Events.Owed, Tell: t.Queue.Events.Tell},
 	}

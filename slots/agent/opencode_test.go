@@ -2,8 +2,6 @@ package agent
 
 import (
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -67,18 +65,10 @@ func TestOpencodeArgvRefusesWhatWouldNotReachTheAgentAsMeant(t *testing.T) {
 	}
 }
 
-// stream reads what opencode 1.18.33 printed in a run; only paths and hosts were changed.
+// stream reads what opencode 1.18.33 printed in a run.
 func stream(t testing.TB, name string) (stdout, stderr string) {
 	t.Helper()
-	out, err := os.ReadFile(filepath.Join("testdata", "opencode", name+".jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	errOut, err := os.ReadFile(filepath.Join("testdata", "opencode", name+".stderr"))
-	if err != nil && !os.IsNotExist(err) {
-		t.Fatal(err)
-	}
-	return string(out), string(errOut)
+	return printed(t, "opencode", name)
 }
 
 // captured are real runs: what was asked of the agent, and what it is worth.

@@ -36,7 +36,11 @@ type Settings struct {
 	MinFreeDisk Size `key:"MIN_FREE_DISK" default:"512M" hidden:"" help:"Nothing is started while less than this is free in the state folder; 0 never looks."`
 
 	Agent           string `key:"KUGETSU_AGENT" name:"kugetsu-agent" default:"opencode" hidden:"" help:"Agent of new items."`
-	AgentArgs       string `key:"AGENT_ARGS" hidden:"" help:"Added to the agent's command line."`
+	AgentArgs       string `key:"AGENT_ARGS" hidden:"" help:"Added to the command line of the agent that KUGETSU_AGENT names."`
+	ArgsClaude      string `key:"AGENT_ARGS_CLAUDE" name:"agent-args-claude" hidden:"" help:"Added to claude's command line, whichever KUGETSU_AGENT is."`
+	ArgsCodex       string `key:"AGENT_ARGS_CODEX" name:"agent-args-codex" hidden:"" help:"Added to codex's command line."`
+	ArgsGemini      string `key:"AGENT_ARGS_GEMINI" name:"agent-args-gemini" hidden:"" help:"Added to gemini's command line."`
+	ArgsOpencode    string `key:"AGENT_ARGS_OPENCODE" name:"agent-args-opencode" hidden:"" help:"Added to opencode's command line."`
 	AgentCommand    string `key:"AGENT_COMMAND" hidden:"" help:"What the agent 'command' runs."`
 	ContinueCommand string `key:"AGENT_CONTINUE_COMMAND" name:"agent-continue-command" hidden:"" help:"The same to go on with a session."`
 	AgentPrefix     string `key:"AGENT_PREFIX" hidden:"" help:"Put before the agent's command line: prlimit, bwrap, systemd-run."`
@@ -74,6 +78,16 @@ func (s *Settings) Timeout() time.Duration {
 		return s.TaskTimeout
 	}
 	return time.Duration(s.TaskHours) * time.Hour
+}
+
+// Args is what is added to a preset's command line: its own, or else AGENT_ARGS, which is meant for the agent that
+// KUGETSU_AGENT names. An item of another agent must not get the arguments of that one.
+func (s *Settings) Args(preset string) string {
+	own := map[string]string{"claude": s.ArgsClaude, "codex": s.ArgsCodex, "gemini": s.ArgsGemini, "opencode": s.ArgsOpencode}[preset]
+	if own == "" && preset == s.Agent {
+		return s.AgentArgs
+	}
+	return own
 }
 
 // CleanupAge is how long settled items are kept.
@@ -118,6 +132,10 @@ func (s *Settings) check() error {
 	folder(&s.QueueDir, "QUEUE_DIR")
 	folder(&s.QueueItemsDir, "QUEUE_ITEMS_DIR")
 	words(&s.AgentArgs, "AGENT_ARGS")
+	words(&s.ArgsClaude, "AGENT_ARGS_CLAUDE")
+	words(&s.ArgsCodex, "AGENT_ARGS_CODEX")
+	words(&s.ArgsGemini, "AGENT_ARGS_GEMINI")
+	words(&s.ArgsOpencode, "AGENT_ARGS_OPENCODE")
 	words(&s.AgentCommand, "AGENT_COMMAND")
 	words(&s.ContinueCommand, "AGENT_CONTINUE_COMMAND")
 	words(&s.AgentPrefix, "AGENT_PREFIX")

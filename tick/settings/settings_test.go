@@ -29,6 +29,7 @@ func TestAValueOutOfBoundsIsToldAndTheDefaultTakesItsPlace(t *testing.T) {
 		{"QUEUE_DIR=queue", `QUEUE_DIR must be an absolute path, not "queue"`},
 		{"QUEUE_ITEMS_DIR=./items", "QUEUE_ITEMS_DIR must be an absolute path"},
 		{"AGENT_ARGS='-m \"x'", "AGENT_ARGS: the \" at byte 4 is never closed"},
+		{"AGENT_ARGS_CODEX=a;b", "AGENT_ARGS_CODEX: the ';' at byte 2"},
 		{"AGENT_COMMAND='a | b'", "AGENT_COMMAND: the '|' at byte 3"},
 		{"AGENT_CONTINUE_COMMAND='a;b'", "AGENT_CONTINUE_COMMAND: "},
 		{"AGENT_PREFIX='nice |'", "AGENT_PREFIX: the '|' at byte 6"},
@@ -108,5 +109,28 @@ func TestAMissingFileIsNoConfiguration(t *testing.T) {
 	_, source := parse(t, Open(filepath.Join(t.TempDir(), "nowhere"), true))
 	if err := source.Unreadable(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheArgumentsOfOneAgentDoNotReachAnother(t *testing.T) {
+	unset(t)
+	for _, c := range []struct{ lines, preset, want string }{
+		{"AGENT_ARGS=-a", "opencode", "-a"},
+		{"AGENT_ARGS=-a", "claude", ""},
+		{"AGENT_ARGS=-a\nKUGETSU_AGENT=claude", "claude", "-a"},
+		{"AGENT_ARGS=-a\nKUGETSU_AGENT=claude", "opencode", ""},
+		{"AGENT_ARGS=-a\nAGENT_ARGS_OPENCODE=-o", "opencode", "-o"},
+		{"AGENT_ARGS=-a\nAGENT_ARGS_CLAUDE=-c", "claude", "-c"},
+		{"AGENT_ARGS_CODEX=-x", "codex", "-x"},
+		{"AGENT_ARGS_GEMINI=-g", "gemini", "-g"},
+		{"AGENT_ARGS_GEMINI=-g", "command", ""},
+	} {
+		set, source := read(t, c.lines)
+		if err := source.Err(set); err != nil {
+			t.Fatal(err)
+		}
+		if got := set.Args(c.preset); got != c.want {
+			t.Errorf("%q: %s gets %q, want %q", c.lines, c.preset, got, c.want)
+		}
 	}
 }
