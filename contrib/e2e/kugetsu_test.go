@@ -253,7 +253,7 @@ func buildKugetsu(t *testing.T) (bin string) {
 	return bin
 }
 
-// A world is a state folder, a remote repository and an opencode, all thrown away with the test.
+// A world is a state folder, a remote repository and an agent, all thrown away with the test.
 type world struct {
 	t      *testing.T
 	stub   *stub
@@ -263,24 +263,31 @@ type world struct {
 	env    []string // of kugetsu
 }
 
-// newWorld makes a world. The permission is opencode's setting of that name.
+// newWorld makes a world with an opencode in it. The permission is opencode's setting of that name.
+func newWorld(t *testing.T, bin string, permission map[string]any) *world {
+	t.Helper()
+	stub := newStub(t)
+	_, agentEnv := opencodeHome(t, stub.URL(), permission)
+	return newWorldOf(t, bin, stub, "opencode", opencodeBinary(t), agentEnv)
+}
+
+// newWorldOf makes a world with an agent whose program, and whose own environment, are given.
 //
 // kugetsu's own environment is as poor as cron's: what agents need comes from the files of the state folder. PATH is in
 // config, as init writes it; the agent's home is in env/dev.env.
-func newWorld(t *testing.T, bin string, permission map[string]any) *world {
+func newWorldOf(t *testing.T, bin string, stub *stub, agent, program string, agentEnv []string) *world {
 	t.Helper()
-	w := &world{t: t, stub: newStub(t), bin: bin}
-	_, agentEnv := opencodeHome(t, w.stub.URL(), permission)
+	w := &world{t: t, stub: stub, bin: bin}
 	root := t.TempDir()
 	w.state, w.origin = filepath.Join(root, "state"), filepath.Join(root, "you", "project.git")
 	w.env = []string{
-		"HOME=" + t.TempDir(), "PATH=/usr/bin:/bin", "KUGETSU_DIR=" + w.state, "KUGETSU_AGENT=opencode",
+		"HOME=" + t.TempDir(), "PATH=/usr/bin:/bin", "KUGETSU_DIR=" + w.state, "KUGETSU_AGENT=" + agent,
 		"GIT_CLONE_URL=file://" + root + "/{path}.git", "RETRY_DELAY=1ms",
 		"AGENT_MEMORY=0", "MIN_FREE_DISK=0", // what the machine has to spare is not what is tried
 	}
 	t.Cleanup(w.end)
 	w.git(root, "clone", "-q", "--bare", newRepository(t), w.origin)
-	w.with("PATH="+filepath.Dir(opencodeBinary(t))+":"+os.Getenv("PATH")).kugetsu(0, "init")
+	w.with("PATH="+filepath.Dir(program)+":"+os.Getenv("PATH")).kugetsu(0, "init")
 	agentEnv = append(agentEnv, "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=e2e", "GIT_AUTHOR_EMAIL=e2e@localhost",
 		"GIT_COMMITTER_NAME=e2e", "GIT_COMMITTER_EMAIL=e2e@localhost")
 	writeFile(t, filepath.Join(w.state, "env", "dev.env"), []byte(strings.Join(agentEnv, "\n")+"\n"))

@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,17 +31,19 @@ const (
 	outputPrice = 2.0
 )
 
-// opencodeBinary finds the opencode to test: $KUGETSU_E2E_OPENCODE, or the one
-// on PATH. The test is skipped where there is none.
+// opencodeBinary finds the opencode to test; see binary.
 func opencodeBinary(t *testing.T) string {
 	t.Helper()
-	name := os.Getenv("KUGETSU_E2E_OPENCODE")
-	if name == "" {
-		name = "opencode"
-	}
-	path, err := exec.LookPath(name)
+	return binary(t, "opencode")
+}
+
+// binary finds the agent to test: $KUGETSU_E2E_<NAME>, or the one on PATH. The test is skipped where there is none.
+func binary(t *testing.T, agent string) string {
+	t.Helper()
+	variable := "KUGETSU_E2E_" + strings.ToUpper(agent)
+	path, err := exec.LookPath(cmp.Or(os.Getenv(variable), agent))
 	if err != nil {
-		t.Skipf("opencode is not installed (%v): put it on PATH, or its path in KUGETSU_E2E_OPENCODE", err)
+		t.Skipf("%s is not installed (%v): put it on PATH, or its path in %s", agent, err, variable)
 	}
 	path, err = filepath.Abs(path)
 	if err != nil {
@@ -96,6 +99,7 @@ func opencodeHome(t *testing.T, stubURL string, permission map[string]any) (home
 				},
 				"e400": object{"name": "e400"},
 				"e401": object{"name": "e401"},
+				"e429": object{"name": "e429"},
 			},
 		}},
 	}

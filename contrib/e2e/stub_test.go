@@ -1,9 +1,9 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -14,9 +14,8 @@ import (
 	"time"
 )
 
-// A stub is a model server on loopback, in the wire format of OpenAI's chat
-// completions. It has no mind: what it answers is written into the prompt, as
-// directives that the user's turn carries,
+// A stub is a model server on loopback, in the wire formats that agents speak (see [wire]). It has no mind: what it
+// answers is written into the prompt, as directives that the user's turn carries,
 //
 //	<<write PATH|CONTENT>>   call the agent's tool for writing a file
 //	<<bash COMMAND>>         call the agent's tool for running a command
@@ -25,8 +24,8 @@ import (
 // one tool call a turn, in their order, then the final answer ("done." where
 // nothing was to be said). COMMAND, CONTENT and TEXT cannot hold ">>".
 //
-// The model's name chooses a failure: "ok" follows the script, "e400" and
-// "e401" answer every request with that HTTP status.
+// The model's name chooses a failure: "ok" follows the script, "e400" and "e401" answer every request with that HTTP
+// status, "e429" likewise, with a limit that is lifted after limitLength, told as the provider of the format tells it.
 type stub struct {
 	server *httptest.Server
 
@@ -37,9 +36,10 @@ type stub struct {
 // A request is what an agent asked for: the whole conversation, oldest turn
 // first, as an agent sends it anew for every step.
 type request struct {
-	Model string
-	Turns []turn
-	Tools []string // the names of the tools offered; none in a side call, for a title or a summary
+	Model  string
+	Stream bool
+	Turns  []turn
+	Tools  []string // the names of the tools offered; none in a side call, for a title or a summary
 }
 
 // A turn is one entry of a conversation.
@@ -56,20 +56,26 @@ const (
 	stepCost         = (promptTokens*inputPrice + completionTokens*outputPrice) / 1e6
 )
 
+// limitLength is how long a limit lasts.
+const limitLength = 2 * time.Hour
+
 // newStub starts a model server that lives as long as the test.
 func newStub(t *testing.T) *stub {
 	t.Helper()
 	s := &stub{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/models", s.models)
-	mux.HandleFunc("POST /v1/chat/completions", s.completions)
+	for path, wire := range wires {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, wire) })
+	}
 	s.server = httptest.NewServer(mux)
 	t.Cleanup(s.server.Close)
 	return s
 }
 
-// URL is the base URL of the interface, as a provider's configuration wants it.
-func (s *stub) URL() string { return s.server.URL + "/v1" }
+// Root is the URL of the server, URL that of the OpenAI interface, as a provider's configuration wants it.
+func (s *stub) Root() string { return s.server.URL }
+func (s *stub) URL() string  { return s.server.URL + "/v1" }
 
 // Requests is what was asked so far, refused requests included, oldest first.
 func (s *stub) Requests() []request {
@@ -79,23 +85,28 @@ func (s *stub) Requests() []request {
 }
 
 // statuses says what each model answers with.
-var statuses = map[string]int{"ok": http.StatusOK, "e400": http.StatusBadRequest, "e401": http.StatusUnauthorized}
+var statuses = map[string]int{
+	"ok": http.StatusOK, "e400": http.StatusBadRequest, "e401": http.StatusUnauthorized, "e429": http.StatusTooManyRequests,
+}
 
 func (s *stub) models(w http.ResponseWriter, _ *http.Request) {
 	var list []object
 	for name := range statuses {
 		list = append(list, object{"id": name, "object": "model"})
 	}
-	reply(w, http.StatusOK, object{"object": "list", "data": list})
+	reply(w, http.StatusOK, object{"object": "list", "data": list, "models": []object{}})
 }
 
-func (s *stub) completions(w http.ResponseWriter, r *http.Request) {
-	var body completionsBody
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+func (s *stub) serve(w http.ResponseWriter, r *http.Request, wire wire) {
+	body, err := io.ReadAll(r.Body)
+	var q request
+	if err == nil {
+		q, err = wire.read(r, body)
+	}
+	if err != nil {
 		reply(w, http.StatusBadRequest, object{"error": object{"message": "stub: " + err.Error()}})
 		return
 	}
-	q := body.request()
 	s.mu.Lock()
 	s.requests = append(s.requests, q)
 	n := len(s.requests)
@@ -105,22 +116,22 @@ func (s *stub) completions(w http.ResponseWriter, r *http.Request) {
 	if !known {
 		status = http.StatusNotFound
 	}
-	if status != http.StatusOK {
-		reply(w, status, object{"error": object{
-			"message": fmt.Sprintf("stub: model %s answers with status %d", q.Model, status),
-			"type":    "invalid_request_error",
-			"code":    status,
-		}})
+	if status == http.StatusTooManyRequests {
+		wire.limit(w)
 		return
 	}
-	decide(q).send(w, q.Model, n, body.Stream)
+	if status != http.StatusOK {
+		reply(w, status, wire.failure(status, fmt.Sprintf("stub: model %s answers with status %d", q.Model, status)))
+		return
+	}
+	wire.send(w, q, decide(q), n)
 }
 
 // An answer is one step of a script: a call of a tool, or the final text.
 type answer struct {
-	tool      string
-	arguments object
-	text      string
+	tool                   string // "write", "bash", or "" for the final text
+	path, content, command string
+	text                   string
 }
 
 var directive = regexp.MustCompile(`(?s)<<(write|bash|say) (.*?)>>`)
@@ -145,9 +156,9 @@ func decide(q request) answer {
 			switch d[1] {
 			case "write":
 				path, content, _ := strings.Cut(d[2], "|")
-				steps = append(steps, answer{tool: "write", arguments: object{"filePath": path, "content": content}})
+				steps = append(steps, answer{tool: "write", path: path, content: content})
 			case "bash":
-				steps = append(steps, answer{tool: "bash", arguments: object{"command": d[2], "description": "as scripted"}})
+				steps = append(steps, answer{tool: "bash", command: d[2]})
 			case "say":
 				say = d[2]
 			}
@@ -157,95 +168,6 @@ func decide(q request) answer {
 		return steps[done]
 	}
 	return answer{text: say}
-}
-
-// send writes the answer, as server-sent events where a stream was asked for.
-func (a answer) send(w http.ResponseWriter, model string, n int, stream bool) {
-	message, finish := object{"role": "assistant", "content": a.text}, "stop"
-	if a.tool != "" {
-		finish = "tool_calls"
-		message = object{"role": "assistant", "tool_calls": []object{{
-			"index": 0, "id": fmt.Sprintf("call_%d", n), "type": "function",
-			"function": object{"name": a.tool, "arguments": string(encode(a.arguments))},
-		}}}
-	}
-	usage := object{
-		"prompt_tokens": promptTokens, "completion_tokens": completionTokens,
-		"total_tokens": promptTokens + completionTokens,
-	}
-	head := func(kind string, choices []object) object {
-		return object{
-			"id": fmt.Sprintf("chatcmpl-%d", n), "object": kind, "model": model,
-			"created": time.Now().Unix(), "choices": choices,
-		}
-	}
-	if !stream {
-		whole := head("chat.completion", []object{{"index": 0, "message": message, "finish_reason": finish}})
-		whole["usage"] = usage
-		reply(w, http.StatusOK, whole)
-		return
-	}
-
-	const kind = "chat.completion.chunk"
-	last := head(kind, []object{})
-	last["usage"] = usage
-	w.Header().Set("Content-Type", "text/event-stream")
-	for _, chunk := range []object{
-		head(kind, []object{{"index": 0, "delta": message, "finish_reason": nil}}),
-		head(kind, []object{{"index": 0, "delta": object{}, "finish_reason": finish}}),
-		last,
-	} {
-		fmt.Fprintf(w, "data: %s\n\n", encode(chunk))
-	}
-	fmt.Fprint(w, "data: [DONE]\n\n")
-}
-
-// completionsBody is the part of a request's body that the stub looks at.
-type completionsBody struct {
-	Model    string `json:"model"`
-	Stream   bool   `json:"stream"`
-	Messages []struct {
-		Role    string  `json:"role"`
-		Content content `json:"content"`
-	} `json:"messages"`
-	Tools []struct {
-		Function struct {
-			Name string `json:"name"`
-		} `json:"function"`
-	} `json:"tools"`
-}
-
-func (b completionsBody) request() request {
-	q := request{Model: b.Model}
-	for _, m := range b.Messages {
-		q.Turns = append(q.Turns, turn{m.Role, string(m.Content)})
-	}
-	for _, tool := range b.Tools {
-		q.Tools = append(q.Tools, tool.Function.Name)
-	}
-	return q
-}
-
-// content is the text of a message, which comes as null, as a string or as a
-// list of parts.
-type content string
-
-func (c *content) UnmarshalJSON(data []byte) error {
-	if !bytes.HasPrefix(data, []byte("[")) {
-		return json.Unmarshal(data, (*string)(c))
-	}
-	var parts []struct {
-		Text string `json:"text"`
-	}
-	if err := json.Unmarshal(data, &parts); err != nil {
-		return err
-	}
-	texts := make([]string, len(parts))
-	for i, p := range parts {
-		texts[i] = p.Text
-	}
-	*c = content(strings.Join(texts, "\n"))
-	return nil
 }
 
 type object = map[string]any
