@@ -229,6 +229,8 @@ func (a *agentRun) wait(ctx context.Context) ending {
 	child := make(chan os.Signal, 1)
 	signal.Notify(child, syscall.SIGCHLD)
 	defer signal.Stop(child)
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	end, done, park := exited, ctx.Done(), a.park
 	var killing sync.WaitGroup
 	for {
@@ -248,6 +250,14 @@ func (a *agentRun) wait(ctx context.Context) ending {
 			continue
 		case <-child:
 			proc.Reap()
+			continue
+		case <-look.C: // a program that waits for a limit may print nothing more: only time tells
+			a.mu.Lock()
+			waits := a.parser.Parked()
+			a.mu.Unlock()
+			if waits {
+				tell(a.park, true)
+			}
 			continue
 		case <-timeout.C:
 			end = tookTooLong
