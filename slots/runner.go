@@ -41,7 +41,8 @@ const (
 	// killLimit bounds the wait for processes that even SIGKILL does not end (stuck in the kernel). Then the runner
 	// gives up without a record: what is left has the lease, so the slot stays taken, as it should.
 	killLimit = time.Minute
-	// lookEvery is how often a runner looks for its cancel mark, for the case that no signal reached it.
+	// lookEvery is how often a runner looks for its cancel mark, for the case that no signal reached it, and whether the
+	// agent is parked.
 	lookEvery = time.Second
 	// prepareLimit bounds clone, fetch, worktree and hook.
 	prepareLimit = 30 * time.Minute
