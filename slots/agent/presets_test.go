@@ -401,3 +401,65 @@ func FuzzParsers(f *testing.F) {
 		}
 	})
 }
+
+// Events in short, as the programs write them.
+const (
+	clUses   = `{"type":"assistant","message":{"id":"m%","content":[{"type":"tool_use","id":"#","name":"@"}]}}` + "\n"
+	clFails  = `{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"#","is_error":true}]}}` + "\n"
+	clWorks  = `{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"#"}]}}` + "\n"
+	clEnds   = `{"type":"result","subtype":"success","result":"done","permission_denials":[{"tool_name":"Bash","tool_use_id":"a","tool_input":{"command":"make"}}]}` + "\n"
+	cxItem   = `{"type":"item.completed","item":{"type":"command_execution","command":"make","status":"@","aggregated_output":"#"}}` + "\n"
+	cxEnds   = `{"type":"item.completed","item":{"type":"agent_message","text":"done"}}` + "\n" + `{"type":"turn.completed"}` + "\n"
+	gmUses   = `{"type":"tool_use","tool_id":"#","tool_name":"@"}` + "\n"
+	gmFails  = `{"type":"tool_result","tool_id":"#","status":"error","error":{"type":"policy_violation","message":"no"}}` + "\n"
+	gmWorks  = `{"type":"tool_result","tool_id":"#","status":"success"}` + "\n"
+	gmSays   = `{"type":"message","role":"assistant","content":"@","delta":true}` + "\n"
+	gmEnds   = `{"type":"result","status":"success"}` + "\n"
+	ocLimits = `{"type":"error","error":{"name":"APIError","data":{"message":"slow down","statusCode":429,"responseHeaders":{"Retry-After":"120"}}}}` + "\n"
+)
+
+func filled(event string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(event) }
+
+func TestRulesEventByEvent(t *testing.T) {
+	uses := func(event, message, id, tool string) string { return filled(event, "%", message, "#", id, "@", tool) }
+	as := func(event, id string) string { return filled(event, "#", id) }
+	for _, tt := range []struct {
+		name, preset, stdout string
+		outcome, summary     string
+	}{
+		{"a call of the same message knew nothing of the refusal", "claude", uses(clUses, "1", "a", "Bash") + uses(clUses, "1", "b", "Write") + as(clFails, "a") + as(clWorks, "b") + clEnds, Denied, "permission refused: Bash make\ndone"},
+		{"a call of the next one did", "claude", uses(clUses, "1", "a", "Bash") + as(clFails, "a") + uses(clUses, "2", "b", "Write") + as(clWorks, "b") + clEnds, OK, "done"},
+		{"a look is no work", "claude", uses(clUses, "1", "a", "Bash") + as(clFails, "a") + uses(clUses, "2", "b", "Read") + as(clWorks, "b") + clEnds, Denied, "permission refused: Bash make\ndone"},
+		{"a look makes up for a look", "claude", uses(clUses, "1", "a", "WebFetch") + as(clFails, "a") + uses(clUses, "2", "b", "Read") + as(clWorks, "b") + clEnds, OK, "done"},
+		{"a refusal in a subagent that nobody saw", "claude", clEnds, Denied, "permission refused: Bash make\ndone"},
+		{"no result, and exit 0", "claude", uses(clUses, "1", "a", "Bash"), Failed, "it broke off without a result"},
+		{"no words", "claude", `{"type":"result","subtype":"success","result":" "}`, Denied, "ended without an answer"},
+		{"out of turns", "claude", `{"type":"result","subtype":"error_max_turns","is_error":false}`, Failed, "error_max_turns"},
+		{"an older one's words", "claude", `{"type":"result","subtype":"success","is_error":true,"result":"Claude AI usage limit reached|1795641886"}`, UsageLimit, "Claude AI usage limit reached|1795641886"},
+
+		{"a declined command", "codex", filled(cxItem, "@", "declined", "#", "") + cxEnds, Denied, "permission refused: command_execution make\ndone"},
+		{"one that went well after it", "codex", filled(cxItem, "@", "declined", "#", "") + filled(cxItem, "@", "completed", "#", "") + cxEnds, OK, "done"},
+		{"a sandbox that does not work", "codex", filled(cxItem, "@", "failed", "#", "bwrap: No permissions") + cxEnds, Denied, "permission refused: bwrap: No permissions make\ndone"},
+		{"a command that failed", "codex", filled(cxItem, "@", "failed", "#", "make: no") + cxEnds, OK, "done"},
+		{"no words from codex", "codex", `{"type":"turn.completed"}`, Denied, "ended without an answer"},
+
+		{"a call made before the refusal was known", "gemini", uses(gmUses, "", "a", "run_shell_command") + uses(gmUses, "", "b", "write_file") + as(gmFails, "a") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, Denied, "permission refused: run_shell_command: no\ndone"},
+		{"a call made after it", "gemini", uses(gmUses, "", "a", "run_shell_command") + as(gmFails, "a") + uses(gmUses, "", "b", "write_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, OK, "done"},
+		{"a look of gemini's", "gemini", uses(gmUses, "", "a", "write_file") + as(gmFails, "a") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, Denied, "permission refused: write_file: no\ndone"},
+		{"words in pieces, the last ones", "gemini", filled(gmSays, "@", "I will") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "all ") + filled(gmSays, "@", "done") + gmEnds, OK, "all done"},
+		{"no words after the last tool", "gemini", filled(gmSays, "@", "I will") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + gmEnds, Denied, "ended without an answer"},
+
+		{"the header of a limit", "opencode", ocLimits, UsageLimit, "slow down (status 429)"},
+	} {
+		p := parserOf(t, tt.preset, then)
+		feed(p, tt.stdout, "")
+		got := p.Report(Exit{})
+		checkReport(t, Exit{}, got)
+		if got.Outcome != tt.outcome || got.Summary != tt.summary {
+			t.Errorf("%s:\n got %s %q\nwant %s %q", tt.name, got.Outcome, got.Summary, tt.outcome, tt.summary)
+		}
+		if told := !got.Reset.IsZero(); told != (got.Outcome == UsageLimit) {
+			t.Errorf("%s: reset %s", tt.name, got.Reset)
+		}
+	}
+}
