@@ -418,7 +418,9 @@ const (
 	ocLimits = `{"type":"error","error":{"name":"APIError","data":{"message":"slow down","statusCode":429,"responseHeaders":{"Retry-After":"120"}}}}` + "\n"
 )
 
-func filled(event string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(event) }
+func filled(event string, pairs ...string) string {
+	return strings.NewReplacer(pairs...).Replace(event)
+}
 
 func TestRulesEventByEvent(t *testing.T) {
 	uses := func(event, message, id, tool string) string { return filled(event, "%", message, "#", id, "@", tool) }
