@@ -193,6 +193,9 @@ func (r *Runner) work(ctx context.Context) bool {
 	case end == wasCancelled:
 		r.result.Outcome = cancelled
 	}
+	if report.Gone {
+		ready.session.Conversation = "" // the next attempt begins a new one
+	}
 	r.keepWork(ready)
 	r.saveSession(ready)
 	return true

@@ -28,6 +28,8 @@ type cli struct {
 	home func(t *testing.T, s *stub) (env []string)
 	// limited is the environment by which it is told when a limit is lifted, where that is another one.
 	limited func(env []string) []string
+	// stored is where its home has a conversation from which it can go on, where that is not there before a tool runs.
+	stored string
 }
 
 var clis = []cli{
@@ -53,6 +55,7 @@ var clis = []cli{
 			env = slices.DeleteFunc(slices.Clone(env), func(kv string) bool { return strings.HasPrefix(kv, "ANTHROPIC_API_KEY=") })
 			return append(env, "CLAUDE_CODE_OAUTH_TOKEN=none")
 		},
+		stored: ".claude/projects/*/*.jsonl",
 	},
 	{
 		preset: "codex",
@@ -257,6 +260,7 @@ func TestPresets(t *testing.T) {
 				{"tells of a refused key", tellsOfARefusedKey},
 				{"tells of a limit, and until when", tellsOfALimit},
 				{"goes on after it was killed", goesOnAfterKill},
+				{"says that a conversation is gone", saysThatAConversationIsGone},
 			} {
 				t.Run(test.name, func(t *testing.T) { test.run(newBench(t, c)) })
 			}
@@ -320,7 +324,12 @@ func goesOnAfterKill(b *bench) {
 			_ = syscall.Kill(n, syscall.SIGKILL)
 		}
 	})
-	killed := b.run(prompt, b.cli.args("ok"), "", func() bool { return len(readFile(pid)) > 0 })
+	home, _ := strings.CutPrefix(b.env[0], "HOME=")
+	stored := func() bool {
+		files, _ := filepath.Glob(filepath.Join(home, b.cli.stored))
+		return b.cli.stored == "" || slices.ContainsFunc(files, func(path string) bool { return strings.Contains(string(readFile(path)), "remember the moon") })
+	}
+	killed := b.run(prompt, b.cli.args("ok"), "", func() bool { return len(readFile(pid)) > 0 && stored() })
 	if killed.exit.Signal != syscall.SIGKILL || killed.Outcome != agent.Failed || killed.conversation == "" {
 		b.t.Fatalf("want it killed, and its conversation known: %s", killed)
 	}
@@ -329,6 +338,17 @@ func goesOnAfterKill(b *bench) {
 		b.t.Fatalf("want conversation %s to go on: %s", killed.conversation, after)
 	}
 	b.sent(turn{"user", "remember the moon"}, turn{"user", "<<say found again>>"})
+}
+
+func saysThatAConversationIsGone(b *bench) {
+	gone := "0199a213-81c0-7800-8aa1-bbab2a035a53"
+	if b.cli.preset == "opencode" {
+		gone = "ses_0000000000000000000000000a"
+	}
+	m := b.run("go on", b.cli.args("ok"), gone, nil)
+	if m.Outcome != agent.Failed || !m.Gone {
+		b.t.Errorf("want failed, and its conversation gone: %s", m)
+	}
 }
 
 func readFile(path string) []byte {

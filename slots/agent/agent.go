@@ -142,6 +142,9 @@ type Report struct {
 	Summary    string // the agent's final message, or why there is none: UTF-8, at most MaxSummary bytes
 	Cost       Cost
 	Permission string // the last permission refused in the run, "external_directory /etc/passwd"; "" if none was
+	// Gone says that the conversation that was to go on does not exist: an agent that was killed may not have stored it, or
+	// somebody cleaned up. Asked for again it would fail again.
+	Gone bool
 	// Reset is when a usage limit is lifted, as far as it was told, else the zero time. It is as the provider told it: it
 	// may be long past, or a thousand years ahead.
 	Reset time.Time

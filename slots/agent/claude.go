@@ -264,7 +264,7 @@ func (p *claudeParser) blame(r *Report, status int) {
 	case "authentication_failed", "oauth_org_not_allowed":
 		r.Outcome = Auth
 	default:
-		r.Outcome = verdict(status, r.Summary)
+		r.blame(status, p.now())
 	}
 	if r.Outcome != UsageLimit {
 		return

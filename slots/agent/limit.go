@@ -17,6 +17,9 @@ var (
 		`|token (?:has |is |was )?(?:been )?(?:expired|revoked)|(?:not|not yet) (?:logged|signed) in|please (?:run /login|log ?in|sign in|re-?authenticate)|(?:log|sign) ?in again` +
 		`|unauthorized|unauthenticated|unauthorised|authentication[ _](?:failed|error|required)|failed to authenticate|invalid credentials` +
 		`|set an auth method|providerautherror|missing environment variable`)
+	// goneWords are what the programs say of a conversation that they do not know, in the order of their names.
+	goneWords = regexp.MustCompile(`No conversation found with session ID|no rollout found for thread id|Invalid session identifier|Session not found`)
+
 	statusWords = regexp.MustCompile(`(?i)(?:status|code|api error|rejected)["':=\s(]*([45][0-9]{2})\b`)
 )
 
@@ -49,6 +52,7 @@ func verdict(status int, text string) string {
 
 // blame gives a failed run the outcome that its summary means. The HTTP status is 0 where it is not known.
 func (r *Report) blame(status int, now time.Time) {
+	r.Gone = goneWords.MatchString(r.Summary)
 	if r.Outcome = verdict(status, r.Summary); r.Outcome == UsageLimit {
 		r.Reset = resetTime(r.Summary, now)
 	}

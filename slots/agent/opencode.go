@@ -218,6 +218,7 @@ func (p *opencodeParser) Report(exit Exit) Report {
 		p.blame(&r)
 	case !exit.ok():
 		r.Summary = exit.because(cmp.Or(p.failure, string(p.stderr)))
+		r.Gone = exit.Signal == 0 && goneWords.MatchString(r.Summary)
 	case p.refusal.stands():
 		r.Outcome, r.Summary = Denied, "permission refused: "+r.Permission+"\n"+answer
 	case answer == "" || p.reason == "tool-calls":

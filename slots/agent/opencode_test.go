@@ -135,6 +135,9 @@ func TestOpencodeRunsAreJudgedByTheirEvents(t *testing.T) {
 			exit := Exit{Code: tt.code}
 			got := p.Report(exit)
 			checkReport(t, exit, got)
+			if got.Gone != (tt.stream == "unknown_session") {
+				t.Errorf("gone %t", got.Gone)
+			}
 			if got.Outcome != tt.outcome || got.Summary != tt.summary || got.Permission != tt.permission {
 				t.Errorf("\n got %s %q %q\nwant %s %q %q", got.Outcome, got.Summary, got.Permission, tt.outcome, tt.summary, tt.permission)
 			}

@@ -142,6 +142,9 @@ func TestRunsAreJudgedByTheirEvents(t *testing.T) {
 			if off := got.Reset.Sub(at(tt.reset)); off < 0 || off >= time.Second {
 				t.Errorf("reset %s, want %s", got.Reset, tt.reset)
 			}
+			if got.Gone != (tt.stream == "unknown_session") {
+				t.Errorf("gone %t", got.Gone)
+			}
 			if p.Parked() {
 				t.Error("a run that ended is parked")
 			}
