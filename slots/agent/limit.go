@@ -17,8 +17,8 @@ var (
 		`|token (?:has |is |was )?(?:been )?(?:expired|revoked)|(?:not|not yet) (?:logged|signed) in|please (?:run /login|log ?in|sign in|re-?authenticate)|(?:log|sign) ?in again` +
 		`|unauthorized|unauthenticated|unauthorised|authentication[ _](?:failed|error|required)|failed to authenticate|invalid credentials` +
 		`|set an auth method|providerautherror|missing environment variable`)
-	// goneWords are what the programs say of a conversation that they do not know, in the order of their names.
-	goneWords = regexp.MustCompile(`No conversation found with session ID|no rollout found for thread id|Invalid session identifier|Session not found`)
+	// goneWords are what the programs say of a conversation that they do not know.
+	goneWords = regexp.MustCompile(`No conversation found with session ID|no rollout found for thread id|Error resuming session|Session not found`)
 
 	statusWords = regexp.MustCompile(`(?i)(?:status|code|api error|rejected)["':=\s(]*([45][0-9]{2})\b`)
 )
