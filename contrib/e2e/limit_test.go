@@ -1,0 +1,100 @@
+package e2e
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestAUsageLimitIsSatOut: real agents meet a limit that is lifted after two hours. It costs no attempt and no slot, other
+// agents' items go on, and when the time has come the same conversation does.
+func TestAUsageLimitIsSatOut(t *testing.T) {
+	build := sync.OnceValue(func() string { return buildKugetsu(t) })
+	for _, c := range clis[:3] {
+		t.Run(c.preset, func(t *testing.T) {
+			program, stub := binary(t, c.preset), newStub(t)
+			env := c.home(t, stub)
+			if c.limited != nil {
+				env = c.limited(env)
+			}
+			w := newWorldOf(t, build(), stub, c.preset, program, env)
+			config := string(w.read(filepath.Join(w.state, "config")))
+			model := func(name string) { // the runs' own ticks read it too
+				writeFile(t, filepath.Join(w.state, "config"), []byte(config+"\nMAX_CONCURRENT_AGENTS=1\nAGENT_COMMAND='echo mine is done'\n"+
+					"AGENT_ARGS='"+c.args(name)+"'\n"))
+			}
+			model("ok")
+			first := w.delegate("you/project#1", "<<say begun>>")
+			w.kugetsu(0, "tick", "--drain")
+			before := w.session(1)
+
+			model("e429")
+			limited := w.delegate("you/project#1", "<<bash git commit -q --allow-empty -m went_on>><<say went on>>")
+			behind := w.delegate("you/project#2", "<<say me too>>")
+			other := strings.TrimSpace(w.kugetsu(0, "delegate", "--agent", "command", "you/project#3", "go on"))
+			begin := time.Now()
+			w.kugetsu(0, "tick")
+			w.kugetsu(0, "queue", "wait", other, "--timeout", patience.String())
+			it := w.item(limited)
+			if it.State != "pending" || it.Attempts != 0 || it.Runs != 1 || it.History[0].Outcome != "usage_limit" {
+				t.Fatalf("want it pending, uncharged, after one run: %s\n%s", it, w.logs())
+			}
+			if it := w.item(behind); it.State != "pending" || it.Runs != 0 {
+				t.Errorf("another item of the agent was started: %s", it)
+			}
+			if status := w.kugetsu(0, "status"); !strings.HasPrefix(status, "0 of 1 slots taken, 2 waiting\n") ||
+				strings.Count(status, c.preset+" is held until ") != 2 {
+				t.Errorf("status says %q", status)
+			}
+			holdFile := filepath.Join(w.state, "holds", c.preset+".json")
+			var hold map[string]any
+			w.decode(string(w.read(holdFile)), &hold)
+			until, err := time.Parse(time.RFC3339, hold["until"].(string))
+			if err != nil || until.Before(begin.Add(limitLength-time.Minute)) || until.After(time.Now().Add(limitLength)) {
+				t.Errorf("held until %s, %v; it was told two hours at %s", until, err, begin)
+			}
+			if events := w.kugetsu(0, "notify", "list", "--json"); strings.Count(events, `"agent_held"`) != 1 {
+				t.Errorf("not told once: %s", events)
+			}
+
+			// Two hours later.
+			model("ok")
+			hold["until"] = time.Now().UTC().Format(time.RFC3339)
+			data, err := json.Marshal(hold)
+			if err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, holdFile, data)
+			w.kugetsu(0, "tick", "--drain")
+			w.absent("holds", "*.json")
+			for id, runs := range map[string]int{first: 1, limited: 2, behind: 1} {
+				if it := w.item(id); it.State != "completed" || it.Attempts != 1 || it.Runs != runs {
+					t.Errorf("want it completed, charged once, after %d runs: %s\n%s", runs, it, w.logs())
+				}
+			}
+			after := w.session(1)
+			if before.Conversation == "" || after.Conversation != before.Conversation || after.Worktree != before.Worktree {
+				t.Errorf("issue 1 was not continued: %+v, then %+v", before, after)
+			}
+			if got := w.git(after.Worktree, "log", "-1", "--format=%s"); got != "went_on" {
+				t.Errorf("the last commit is %q", got)
+			}
+			(&bench{t: t, stub: sentTo(stub, "went on")}).sent(turn{"user", "<<say begun>>"}, turn{"assistant", "begun"}, turn{"user", "<<say went on>>"})
+		})
+	}
+}
+
+// sentTo is a model that was asked nothing after the last request whose user's turn holds a text.
+func sentTo(s *stub, text string) *stub {
+	seen := &stub{}
+	requests := s.Requests()
+	for n, q := range requests {
+		if strings.Contains(lastUser(q), text) {
+			seen.requests = requests[:n+1]
+		}
+	}
+	return seen
+}
