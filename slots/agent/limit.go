@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"regexp"
 	"strconv"
 	"time"
 )
@@ -9,25 +8,25 @@ import (
 // What errors mean. Only what a program says of its own failure is judged here, never the model's words: an agent may
 // well be at work on somebody's 429.
 var (
-	limitWords = regexp.MustCompile(`(?i)(?:rate|usage|session|weekly|daily|hourly|monthly|hour|spend|spending|credit|opus|sonnet|free)[ _-]limit` +
+	limitWords = lazy(`(?i)(?:rate|usage|session|weekly|daily|hourly|monthly|hour|spend|spending|credit|opus|sonnet|free)[ _-]limit` +
 		`|too[ _]many[ _]requests|quota|resource[ _](?:has been )?exhausted|out of (?:usage|extra usage|credits?)` +
 		`|insufficient (?:credits?|balance|funds)|(?:credit|balance)[a-z ]* (?:is |are )?(?:too low|insufficient|exhausted)`)
-	authWords = regexp.MustCompile(`(?i)(?:invalid|incorrect|missing|expired|no|revoked)[ _](?:or missing )?(?:x-)?(?:api|auth)[ _-]?(?:key|token)` +
+	authWords = lazy(`(?i)(?:invalid|incorrect|missing|expired|no|revoked)[ _](?:or missing )?(?:x-)?(?:api|auth)[ _-]?(?:key|token)` +
 		`|(?:api|auth)[ _-]?(?:key|token)(?:[ _]has been|[ _]has|[ _]is|[ _]was)?[ _](?:not valid|not set|invalid|missing|expired|revoked|required)` +
 		`|token (?:has |is |was )?(?:been )?(?:expired|revoked)|(?:not|not yet) (?:logged|signed) in|please (?:run /login|log ?in|sign in|re-?authenticate)|(?:log|sign) ?in again` +
 		`|unauthorized|unauthenticated|unauthorised|authentication[ _](?:failed|error|required)|failed to authenticate|invalid credentials` +
 		`|set an auth method|providerautherror|missing environment variable`)
 	// goneWords are what the programs say of a conversation that they do not know.
-	goneWords = regexp.MustCompile(`No conversation found with session ID|no rollout found for thread id|Error resuming session|Session not found`)
+	goneWords = lazy(`No conversation found with session ID|no rollout found for thread id|Error resuming session|Session not found`)
 
-	statusWords = regexp.MustCompile(`(?i)(?:status|code|api error|rejected)["':=\s(]*([45][0-9]{2})\b`)
+	statusWords = lazy(`(?i)(?:status|code|api error|rejected)["':=\s(]*([45][0-9]{2})\b`)
 )
 
 // verdict is the outcome that an error means: UsageLimit, Auth or Failed. The HTTP status decides where it is told, 0
 // where not; a server that is overloaded (529, 503) has set no limit to anybody, whatever its words.
 func verdict(status int, text string) string {
 	if status == 0 {
-		if m := statusWords.FindStringSubmatch(text); m != nil {
+		if m := statusWords().FindStringSubmatch(text); m != nil {
 			status, _ = strconv.Atoi(m[1])
 		}
 	}
@@ -36,15 +35,15 @@ func verdict(status int, text string) string {
 		return UsageLimit
 	case status == 401 || status == 403:
 		// Some tell of an empty account this way.
-		if limitWords.MatchString(text) {
+		if limitWords().MatchString(text) {
 			return UsageLimit
 		}
 		return Auth
 	case status >= 500:
 		return Failed
-	case limitWords.MatchString(text):
+	case limitWords().MatchString(text):
 		return UsageLimit
-	case authWords.MatchString(text):
+	case authWords().MatchString(text):
 		return Auth
 	}
 	return Failed
@@ -52,7 +51,7 @@ func verdict(status int, text string) string {
 
 // blame gives a failed run the outcome that its summary means. The HTTP status is 0 where it is not known.
 func (r *Report) blame(status int, now time.Time) {
-	r.Gone = goneWords.MatchString(r.Summary)
+	r.Gone = goneWords().MatchString(r.Summary)
 	if r.Outcome = verdict(status, r.Summary); r.Outcome == UsageLimit {
 		r.Reset = resetTime(r.Summary, now)
 	}

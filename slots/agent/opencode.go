@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -167,19 +166,19 @@ func (p *opencodeParser) Stderr(line []byte) bool {
 }
 
 var (
-	logError   = regexp.MustCompile(` error\.error="((?:[^"\\]|\\.)*)"`)
-	logSession = regexp.MustCompile(` session\.id=(\S+)`)
+	logError   = lazy(` error\.error="((?:[^"\\]|\\.)*)"`)
+	logSession = lazy(` session\.id=(\S+)`)
 )
 
 // log reads a line of opencode's log, which belongs into no summary: what it tells of a failure comes as an event, too.
 // It tells of a request that failed; the next try may be hours away, and nothing is printed until then. What the log
 // tells of another session is none of this run's progress: a subagent's next try is told by nothing.
 func (p *opencodeParser) log(line string) {
-	found := logError.FindStringSubmatch(line)
+	found := logError().FindStringSubmatch(line)
 	if found == nil || !strings.Contains(line, `message="stream error"`) || strings.Contains(line, " small=true ") {
 		return // a small model makes titles; nobody waits for them
 	}
-	if session := logSession.FindStringSubmatch(line); p.conversation != "" && (session == nil || session[1] != p.conversation) {
+	if session := logSession().FindStringSubmatch(line); p.conversation != "" && (session == nil || session[1] != p.conversation) {
 		return
 	}
 	_, message, _ := strings.Cut(strings.ReplaceAll(found[1], `\"`, `"`), ": ") // "AI_APICallError: Rate limit reached"
@@ -218,7 +217,7 @@ func (p *opencodeParser) Report(exit Exit) Report {
 		p.blame(&r)
 	case !exit.ok():
 		r.Summary = exit.because(cmp.Or(p.failure, string(p.stderr)))
-		r.Gone = exit.Signal == 0 && goneWords.MatchString(r.Summary)
+		r.Gone = exit.Signal == 0 && goneWords().MatchString(r.Summary)
 	case p.refusal.stands():
 		r.Outcome, r.Summary = Denied, "permission refused: "+r.Permission+"\n"+answer
 	case answer == "" || p.reason == "tool-calls":

@@ -3,7 +3,6 @@ package agent
 import (
 	"cmp"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -17,10 +16,10 @@ import (
 // Nov 30, 7pm (Europe/Berlin)"). The clock is read in the zone of now unless another is named, and means the next time
 // that it shows this.
 func resetTime(text string, now time.Time) time.Time {
-	if m := afterBar.FindStringSubmatch(text); m != nil {
+	if m := afterBar().FindStringSubmatch(text); m != nil {
 		return epoch(m[1])
 	}
-	for _, m := range lifted.FindAllStringIndex(text, -1) {
+	for _, m := range lifted().FindAllStringIndex(text, -1) {
 		rest := text[m[1]:]
 		if t := fullTime(rest); !t.IsZero() {
 			return t
@@ -36,16 +35,16 @@ func resetTime(text string, now time.Time) time.Time {
 }
 
 var (
-	afterBar = regexp.MustCompile(`\|([0-9]{10}|[0-9]{13})\b`)
+	afterBar = lazy(`\|([0-9]{10}|[0-9]{13})\b`)
 	// lifted is what precedes a time: "resets", "try again at", "retry-after:", `"resets_at":`, "available on".
-	lifted  = regexp.MustCompile(`(?i)\b(?:resets?|retry|again|available|until|wait)(?:[\s_"':=,-]|at|in|after|on|for|delay|seconds|the)*`)
-	digits  = regexp.MustCompile(`^(?:[0-9]{13}|[0-9]{10})\b`)
-	rfc3339 = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})? ?(?:Z|UTC|[+-][0-9]{2}:[0-9]{2})`)
-	http    = regexp.MustCompile(`^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT`)
-	span    = regexp.MustCompile(`(?i)^(?:(?:and|,)?\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s?(days?|d|hours?|hrs?|h|minutes?|mins?|ms|m|seconds?|secs?|s)\b,?\s*)`)
-	joined  = regexp.MustCompile(`(?i)^([0-9]{1,9}(?:\.[0-9]{1,9})?)(d|h|ms|m|s)`) // 2h5m30s
-	number  = regexp.MustCompile(`^[0-9]{1,9}(?:\.[0-9]{1,9})?\b`)
-	clock   = regexp.MustCompile(`(?i)^(?:([a-z]{3})[a-z]* ([0-9]{1,2})(?:st|nd|rd|th)?,?(?: ([0-9]{4}),?)?(?: at)? )?([0-9]{1,2})(?::([0-9]{2}))?\s?([ap]m)?\b(?:\s?\(?([A-Za-z]+(?:[/_+-][A-Za-z0-9_+-]+)*)\)?)?`)
+	lifted  = lazy(`(?i)\b(?:resets?|retry|again|available|until|wait)(?:[\s_"':=,-]|at|in|after|on|for|delay|seconds|the)*`)
+	digits  = lazy(`^(?:[0-9]{13}|[0-9]{10})\b`)
+	rfc3339 = lazy(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})? ?(?:Z|UTC|[+-][0-9]{2}:[0-9]{2})`)
+	http    = lazy(`^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT`)
+	span    = lazy(`(?i)^(?:(?:and|,)?\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s?(days?|d|hours?|hrs?|h|minutes?|mins?|ms|m|seconds?|secs?|s)\b,?\s*)`)
+	joined  = lazy(`(?i)^([0-9]{1,9}(?:\.[0-9]{1,9})?)(d|h|ms|m|s)`) // 2h5m30s
+	number  = lazy(`^[0-9]{1,9}(?:\.[0-9]{1,9})?\b`)
+	clock   = lazy(`(?i)^(?:([a-z]{3})[a-z]* ([0-9]{1,2})(?:st|nd|rd|th)?,?(?: ([0-9]{4}),?)?(?: at)? )?([0-9]{1,2})(?::([0-9]{2}))?\s?([ap]m)?\b(?:\s?\(?([A-Za-z]+(?:[/_+-][A-Za-z0-9_+-]+)*)\)?)?`)
 )
 
 // epoch reads seconds, or milliseconds, since 1970.
@@ -62,17 +61,17 @@ func epoch(s string) time.Time {
 
 // fullTime reads a time that says all of itself.
 func fullTime(s string) time.Time {
-	if n := digits.FindString(s); n != "" {
+	if n := digits().FindString(s); n != "" {
 		return epoch(n)
 	}
-	if at := rfc3339.FindString(s); at != "" {
+	if at := rfc3339().FindString(s); at != "" {
 		at = strings.Replace(strings.Replace(at, " ", "T", 1), " ", "", 1)
 		t, err := time.Parse(time.RFC3339, strings.Replace(at, "UTC", "Z", 1))
 		if err == nil {
 			return t
 		}
 	}
-	if at := http.FindString(s); at != "" {
+	if at := http().FindString(s); at != "" {
 		if t, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", at); err == nil {
 			return t
 		}
@@ -85,9 +84,9 @@ func fullTime(s string) time.Time {
 func inAWhile(before, s string, now time.Time) time.Time {
 	seconds, found := 0.0, false
 	for {
-		m := span.FindStringSubmatch(s)
+		m := span().FindStringSubmatch(s)
 		if m == nil {
-			m = joined.FindStringSubmatch(s)
+			m = joined().FindStringSubmatch(s)
 		}
 		if m == nil {
 			break
@@ -98,8 +97,8 @@ func inAWhile(before, s string, now time.Time) time.Time {
 		}
 		seconds, found, s = seconds+n*unit(m[2]), true, s[len(m[0]):]
 	}
-	if !found && plainSeconds.MatchString(before) {
-		n, err := strconv.ParseFloat(number.FindString(s), 64)
+	if !found && plainSeconds().MatchString(before) {
+		n, err := strconv.ParseFloat(number().FindString(s), 64)
 		seconds, found = n, err == nil
 	}
 	if !found {
@@ -108,7 +107,7 @@ func inAWhile(before, s string, now time.Time) time.Time {
 	return later(now, seconds)
 }
 
-var plainSeconds = regexp.MustCompile(`(?i)retry[-_ ]after|seconds`)
+var plainSeconds = lazy(`(?i)retry[-_ ]after|seconds`)
 
 // unit is the seconds of a unit of time.
 func unit(name string) float64 {
@@ -135,7 +134,7 @@ func later(now time.Time, seconds float64) time.Time {
 
 // onTheClock reads a time of day, maybe with a date. A bare number is none: it needs minutes or am and pm.
 func onTheClock(s string, now time.Time) time.Time {
-	m := clock.FindStringSubmatch(s)
+	m := clock().FindStringSubmatch(s)
 	if m == nil || m[5] == "" && m[6] == "" {
 		return time.Time{}
 	}
@@ -176,7 +175,7 @@ func onTheClock(s string, now time.Time) time.Time {
 // retryAfter reads the header of that name: seconds, or a date.
 func retryAfter(value string, now time.Time) time.Time {
 	value = strings.TrimSpace(value)
-	if at := http.FindString(value); at != "" {
+	if at := http().FindString(value); at != "" {
 		return fullTime(at)
 	}
 	if n, err := strconv.ParseFloat(value, 64); err == nil {

@@ -3,6 +3,7 @@ package agent
 import (
 	"regexp"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -11,6 +12,12 @@ import (
 const MaxSummary = 2000
 
 const ellipsis = "…"
+
+// lazy is a regular expression that is compiled when it is first used: all of them would cost every command a third of a
+// millisecond at its start, and few ever read an error.
+func lazy(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // escape is one ANSI escape sequence: agents colour their stderr even where it is no terminal.
 var escape = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])`)
