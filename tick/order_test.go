@@ -66,15 +66,21 @@ func (t *Tick) publish(issue, priority int, notBefore *time.Time, after ...strin
 
 // end ends the run of what was started.
 func (t *Tick) end(s Started, outcome queue.Outcome) error {
-	for { // until the stand-in is gone
-		held, err := slots.Held(t.Home.SlotLock(s.Slot))
-		if err != nil {
-			return err
+	session, err := sessionOf(&queue.Item{IssueRef: s.IssueRef})
+	if err != nil {
+		return err
+	}
+	for _, lock := range []string{t.Home.SlotLock(s.Slot), t.Home.SessionLock(session)} { // as the kernel drops them
+		for { // until the stand-in is gone
+			held, err := slots.Held(lock)
+			if err != nil {
+				return err
+			}
+			if !held {
+				break
+			}
+			<-time.After(time.Millisecond)
 		}
-		if !held {
-			break
-		}
-		<-time.After(time.Millisecond)
 	}
 	dir := t.Home.RunDir(slots.RunName(s.Item, s.Run))
 	return os.Rename(filepath.Join(dir, "exit"), filepath.Join(dir, fmt.Sprintf("end.%s.0", outcome)))
