@@ -38,6 +38,7 @@ type grammar struct {
 	Verbose bool `short:"v" help:"Say more on stderr."`
 
 	Init     command.Init     `cmd:"" help:"Make the state folder ready: config, env files, prompts."`
+	Doctor   command.Doctor   `cmd:"" help:"Check all that a tick of cron's depends on, as cron would find it."`
 	Delegate command.Delegate `cmd:"" help:"Enqueue what is to be done; prints the id."`
 	Tick     command.Tick     `cmd:"" help:"One pass: settle what ended, fill the free slots, exit."`
 
@@ -127,7 +128,8 @@ func execute(args []string) error {
 		// UTC: files and --json hold no time zone but Z, whatever TZ is.
 		Now: func() time.Time { return time.Now().UTC() }, Log: logger(g.Verbose, kctx.Command() == "tick" && !g.Tick.Drain), Version: version(),
 	}
-	if kctx.Command() != "version" {
+	// Doctor is to say what is wrong with a folder that no other command goes on with.
+	if name, _, _ := strings.Cut(kctx.Command(), " "); name != "version" && name != "doctor" {
 		if homeErr != nil {
 			return homeErr
 		}

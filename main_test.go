@@ -50,6 +50,8 @@ func TestScripts(t *testing.T) {
 					case "cgroup":
 						dir, err := controlGroup("1000000000")
 						return err == nil && os.Remove(dir) == nil, nil
+					case "mount": // namespaces may be made here
+						return exec.Command("unshare", "-m", "-p", "-f", "true").Run() == nil, nil
 					}
 					return false, fmt.Errorf("unknown condition %q", cond)
 				},

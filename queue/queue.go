@@ -51,9 +51,14 @@ type Entry struct {
 // DefaultPriority stands in the file name of an item that asks for none.
 const DefaultPriority = 50
 
+// Folders lists the folders of the items, a parent before its children.
+func (q *Queue) Folders() []string {
+	return []string{filepath.Dir(q.PM), q.Items, q.PM, q.Finished, q.Bad}
+}
+
 // Make makes the folders.
 func (q *Queue) Make() error {
-	return errors.Join(spool.MakeDirs(filepath.Dir(q.PM), q.Items, q.PM, q.Finished, q.Bad), q.Events.Make())
+	return errors.Join(spool.MakeDirs(q.Folders()...), q.Events.Make())
 }
 
 func (q *Queue) dir(lane Lane) string {

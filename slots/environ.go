@@ -51,6 +51,18 @@ func first(values ...string) string {
 	return ""
 }
 
+// WithFiles is env with what env files add, later wins.
+func WithFiles(env []string, files ...string) ([]string, error) {
+	for _, file := range files {
+		vars, err := readEnv(file)
+		if err != nil {
+			return nil, err
+		}
+		env = with(env, vars...)
+	}
+	return env, nil
+}
+
 // with returns env with more added, of which a later value of a name wins.
 func with(env []string, more ...string) []string {
 	out := slices.Clone(env)

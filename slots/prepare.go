@@ -183,13 +183,9 @@ func (r *Runner) environment() error {
 
 // agentEnvironment adds what only the agent gets. PWD because opencode believes it over the real working directory.
 func (r *Runner) agentEnvironment(dir string) ([]string, error) {
-	env := r.env
-	for _, file := range r.task.EnvFiles {
-		vars, err := readEnv(file)
-		if err != nil {
-			return nil, err
-		}
-		env = with(env, vars...)
+	env, err := WithFiles(r.env, r.task.EnvFiles...)
+	if err != nil {
+		return nil, err
 	}
 	return with(r.marked(env), "PWD="+dir, "KUGETSU_ITEM="+r.task.Item, "KUGETSU_ISSUE="+r.task.IssueRef), nil
 }

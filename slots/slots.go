@@ -29,10 +29,13 @@ func (d Dir) repos() string     { return filepath.Join(string(d), "repos") }
 // Holds is the folder of the agents that are not started; package tick keeps it.
 func (d Dir) Holds() string { return filepath.Join(string(d), "holds") }
 
-// Make makes the folders.
-func (d Dir) Make() error {
-	return spool.MakeDirs(string(d), d.agents(), d.Holds(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos())
+// Folders lists the folders, a parent before its children.
+func (d Dir) Folders() []string {
+	return []string{string(d), d.agents(), d.Holds(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos()}
 }
+
+// Make makes the folders.
+func (d Dir) Make() error { return spool.MakeDirs(d.Folders()...) }
 
 // SlotLock is the path of a slot's lock.
 func (d Dir) SlotLock(slot string) string { return filepath.Join(d.slots(), slot+".lock") }

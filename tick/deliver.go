@@ -49,7 +49,7 @@ func (t *Tick) deliver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	env, err := t.environ()
+	env, err := t.Environ()
 	if err != nil {
 		return err
 	}

@@ -360,7 +360,7 @@ func (t *Tick) hand(p *place, e queue.Entry, it *queue.Item, k *taken, repos rep
 	if err != nil {
 		return err
 	}
-	env, err := t.environ()
+	env, err := t.Environ()
 	if err != nil {
 		return err
 	}

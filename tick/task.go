@@ -75,8 +75,8 @@ func previous(it *queue.Item) string {
 	return fmt.Sprintf("The run before this one %s: %s", told[last.Outcome], last.Summary)
 }
 
-// environ is the environment a runner gets.
-func (t *Tick) environ() ([]string, error) {
+// Environ is the environment a runner gets.
+func (t *Tick) Environ() ([]string, error) {
 	base := map[string]string{}
 	for _, key := range settings.Base {
 		base[key] = t.Source.File(key)
@@ -103,6 +103,19 @@ func readRepos(home slots.Dir) (repos, error) {
 		known[strings.ToLower(key)] = value
 	}
 	return known, nil
+}
+
+// Repos is repos.json as it was written, keys in lower case. The error asks for exit code 78.
+func (t *Tick) Repos() (map[string]string, error) { return readRepos(t.Home) }
+
+// Origin says where the repository of an issue comes from: a URL, or a local checkout.
+func (t *Tick) Origin(ref issueref.Ref) (url, local string, err error) {
+	repos, err := readRepos(t.Home)
+	if err != nil {
+		return "", "", err
+	}
+	url, local = repos.source(ref, t.Settings.CloneURL)
+	return url, local, nil
 }
 
 // source is where a repository comes from: a URL to clone, or a local checkout to use in place.

@@ -48,6 +48,18 @@ type App struct {
 
 // Open makes the folders of the state folder, where they are missing, and what works on them.
 func (a *App) Open(source *settings.Source) error {
+	a.place(source)
+	if err := a.Home.Make(); err != nil {
+		return err
+	}
+	if err := a.Queue.Make(); err != nil {
+		return err
+	}
+	return a.owned(true)
+}
+
+// place knows where all is, and makes nothing.
+func (a *App) place(source *settings.Source) {
 	s := a.Settings
 	dir := s.QueueDir
 	if dir == "" {
@@ -65,15 +77,15 @@ func (a *App) Open(source *settings.Source) error {
 		Now: a.Now,
 	}
 	a.Tick = &tick.Tick{Home: a.Home, Queue: a.Queue, Settings: s, Source: source, Config: a.Config, Now: a.Now, Log: a.Log}
-	if err := a.Home.Make(); err != nil {
-		return err
-	}
-	if err := a.Queue.Make(); err != nil {
-		return err
-	}
-	for _, outside := range []string{s.QueueDir, s.QueueItemsDir} {
+}
+
+// owned makes sure that a queue which does not lie in the state folder belongs to this one alone. The locks are in the
+// state folder: two that shared a queue would run each item twice, and each end the other's agents. One that is nobody's
+// is taken, if that is asked for.
+func (a *App) owned(take bool) error {
+	for _, outside := range []string{a.Settings.QueueDir, a.Settings.QueueItemsDir} {
 		if outside != "" {
-			if err := a.own(outside); err != nil {
+			if err := a.own(outside, take); err != nil {
 				return err
 			}
 		}
@@ -81,11 +93,12 @@ func (a *App) Open(source *settings.Source) error {
 	return nil
 }
 
-// own makes sure that a queue which does not lie in the state folder belongs to this one alone. The locks are in the
-// state folder: two that shared a queue would run each item twice, and each end the other's agents.
-func (a *App) own(dir string) error {
+func (a *App) own(dir string, take bool) error {
 	path := filepath.Join(dir, ".kugetsu-dir")
 	owner, err := spool.Read(path)
+	if errors.Is(err, fs.ErrNotExist) && !take {
+		return nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = spool.Publish(path, []byte(string(a.Home)+"\n")); err == nil || !errors.Is(err, fs.ErrExist) {
 			return err

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
+	"kugetsu/tick/doctor"
 	"kugetsu/tick/settings"
 )
 
@@ -16,40 +18,62 @@ type Init struct {
 	PM bool `name:"pm" help:"Make the PM agent's session too: what is delegated without an issue goes to it."`
 }
 
-// Run makes what is missing and touches nothing that is there.
+// Run makes what is missing and touches nothing that is there. It asks nothing: what it cannot know it says.
 func (c *Init) Run(a *App) error {
-	home := string(a.Home)
-	if err := spool.MakeDirs(filepath.Join(home, "env"), filepath.Join(home, "prompts")); err != nil {
-		return err
-	}
-	for _, file := range []struct{ name, text string }{
-		{"config", settings.Example(os.Getenv("PATH"))},
-		{"env/default.env", "# KEY=value, for git, the hook and every agent: tokens go here.\n"},
-		{"env/dev.env", "# KEY=value, for dev agents.\n"},
-		{"env/pm-agent.env", "# KEY=value, for the PM agent.\n"},
-		{"prompts/dev.md", slots.DevPrompt},
-		{"prompts/pm.md", slots.PMPrompt},
-	} {
-		path := filepath.Join(home, file.name)
-		there, err := spool.Exists(path)
+	home, path := string(a.Home), os.Getenv("PATH")
+	for _, file := range doctor.Files(path) {
+		there, err := spool.Exists(filepath.Join(home, file.Name))
+		if err == nil && !there {
+			if err = file.Make(a.Home); err == nil {
+				fmt.Fprintf(a.Stderr, "made %s\n", clean(filepath.Join(home, file.Name)))
+			}
+		}
 		if err != nil {
 			return err
 		}
-		if there {
-			continue
-		}
-		if err := spool.Publish(path, []byte(file.text)); err != nil {
+	}
+	if c.PM {
+		if err := c.session(a); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.Stderr, "made %s\n", path)
 	}
-	if !c.PM {
-		return nil
-	}
+	c.tell(a, path)
+	return nil
+}
+
+func (c *Init) session(a *App) error {
 	s, err := a.Home.ReadSession(slots.PMSession)
 	if err != nil || s != nil {
 		return err
 	}
 	return a.Home.WriteSession(slots.PMSession, &slots.Session{Type: "pm_agent", Agent: a.Settings.Agent,
 		Worktree: a.Home.Worktree(slots.PMSession), CreatedAt: time.Now().UTC()})
+}
+
+// tell says which agents there are, what is missing for cron to find them, and what to do next.
+func (c *Init) tell(a *App, path string) {
+	say := func(format string, args ...any) {
+		fmt.Fprintln(a.Stderr, clean(fmt.Sprintf(format, args...)))
+	}
+	config := filepath.Join(string(a.Home), "config")
+	var names []string
+	for _, f := range doctor.Agents(path) {
+		names = append(names, f.Name+" ("+f.Path+")")
+	}
+	switch {
+	case len(names) > 0:
+		say("found %s", strings.Join(names, ", "))
+	case a.Settings.AgentCommand == "":
+		say("no agent found on PATH: install one, or set AGENT_COMMAND and KUGETSU_AGENT=command in %s", config)
+	}
+	// The config may be older than what is installed now, and is not ours to change.
+	old := settings.Open(string(a.Home), true).File("PATH")
+	missing, line := doctor.Lacking(path, old)
+	switch {
+	case old == "":
+		say("%s sets no PATH, and cron's is poor; put there: %s", config, doctor.PathLine(doctor.SearchPath(path)))
+	case len(missing) > 0:
+		say("the PATH in %s lacks %s; put there: %s", config, missing[0].Path, line)
+	}
+	say("next: kugetsu doctor owner/repo#12 checks all of it; kugetsu delegate --tick owner/repo#12 \"what to do\" begins")
 }

@@ -6,8 +6,15 @@ import (
 	"strings"
 )
 
-// Example is a config file that sets the PATH that agents get, and shows every other setting as a comment.
-func Example(path string) string {
+// DefaultAgent is the agent of new items where nobody says otherwise.
+func DefaultAgent() string {
+	field, _ := reflect.TypeFor[Settings]().FieldByName("Agent")
+	return field.Tag.Get("default")
+}
+
+// Example is a config file that sets the PATH that agents get and, if it is not the default one, the agent, and shows
+// every other setting as a comment.
+func Example(path, agent string) string {
 	var b strings.Builder
 	b.WriteString("# kugetsu: KEY=value. Nothing is expanded here: write paths out. The environment wins over this file.\n\n")
 	fmt.Fprintf(&b, "# What runners, git, hooks and agents are given. cron's own PATH is poor.\nPATH='%s'\n", strings.ReplaceAll(path, "'", ""))
@@ -17,7 +24,12 @@ func Example(path string) string {
 	t := reflect.TypeFor[Settings]()
 	for i := range t.NumField() {
 		tag := t.Field(i).Tag
-		fmt.Fprintf(&b, "\n# %s\n#%s=%s\n", tag.Get("help"), tag.Get("key"), tag.Get("default"))
+		fmt.Fprintf(&b, "\n# %s\n", tag.Get("help"))
+		if tag.Get("key") == "KUGETSU_AGENT" && agent != "" {
+			fmt.Fprintf(&b, "KUGETSU_AGENT=%s\n", agent)
+			continue
+		}
+		fmt.Fprintf(&b, "#%s=%s\n", tag.Get("key"), tag.Get("default"))
 	}
 	return b.String()
 }

@@ -174,6 +174,21 @@ func (s *Source) note(problem string) {
 	}
 }
 
+// Load reads the settings as a command without flags would find them in this process's environment. It never fails: Err
+// tells, and what it tells is returned beside the settings.
+func Load(home string, believed bool) (*Settings, *Source, error) {
+	source := Open(home, believed)
+	var g struct{ Settings }
+	parser, err := kong.New(&g, kong.Resolvers(source))
+	if err == nil {
+		_, err = parser.Parse(nil)
+	}
+	if err != nil {
+		return &g.Settings, source, fault.New(fault.Config, "", "%w", err)
+	}
+	return &g.Settings, source, source.Err(&g.Settings)
+}
+
 // Validate finds the keys of the file that are no settings.
 func (s *Source) Validate(app *kong.Application) error {
 	s.known = slices.Clone(Base)

@@ -193,7 +193,7 @@ func TestAFileThatIsNotBelievedIsNotRead(t *testing.T) {
 
 func TestTheExampleIsAValidFileThatShowsEverySetting(t *testing.T) {
 	unset(t)
-	text := Example("/usr/bin:/it's/bin")
+	text := Example("/usr/bin:/it's/bin", "")
 	set, source := read(t, text)
 	if err := source.Err(set); err != nil {
 		t.Error(err)

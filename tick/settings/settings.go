@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"time"
 
 	"kugetsu/queue/fault"
@@ -142,4 +143,14 @@ func (s *Settings) check() error {
 	words(&s.WorktreeHook, "WORKTREE_HOOK")
 	words(&s.NotifyCommand, "NOTIFY_COMMAND")
 	return errors.Join(errs...)
+}
+
+// Keys lists the names of all settings that an environment may set.
+func Keys() []string {
+	t := reflect.TypeFor[Settings]()
+	keys := make([]string, t.NumField())
+	for i := range keys {
+		keys[i] = t.Field(i).Tag.Get("key")
+	}
+	return keys
 }

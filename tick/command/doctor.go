@@ -1,0 +1,107 @@
+package command
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
+	"kugetsu/tick/doctor"
+	"kugetsu/tick/settings"
+)
+
+// Doctor checks all that a tick depends on.
+type Doctor struct {
+	Fix  bool   `help:"Mend what is safe to mend: modes, missing folders and env files, a missing PATH in the config, what git remembers of worktrees that are gone."`
+	JSON bool   `name:"json" help:"Print JSON."`
+	Ref  string `arg:"" name:"issue-ref" optional:"" help:"Ask the remote of this issue's repository, too."`
+}
+
+// cronPath is the PATH that cron gives.
+const cronPath = "/usr/bin:/bin"
+
+// Run examines, and fails where something is an error.
+func (c *Doctor) Run(a *App) error {
+	shell := a.poor()
+	found, believed := doctor.Home(string(a.Home), c.Fix)
+	if believed {
+		var source *settings.Source
+		a.Settings, source, a.Config = settings.Load(string(a.Home), true)
+		if err := source.Unreadable(); err != nil { // not even the place of the queue is known
+			found = append(found, doctor.Finding{Level: doctor.Error, Check: "config", What: err.Error(), Remedy: fault.HintOf(err)})
+		} else {
+			var ref issueref.Ref
+			if c.Ref != "" {
+				var err error
+				if ref, err = a.ref(c.Ref); err != nil {
+					return err
+				}
+			}
+			a.place(source)
+			exam := &doctor.Exam{Ctx: a.Ctx, Tick: a.Tick, Shell: shell, Issue: ref, Fix: c.Fix, Now: a.Now,
+				Owned: func() error { return a.owned(false) }}
+			found = append(found, exam.Run()...)
+		}
+	}
+	if err := c.show(a, found); err != nil {
+		return err
+	}
+	errs := 0
+	for _, f := range found {
+		if f.Level == doctor.Error {
+			errs++
+		}
+	}
+	if errs > 0 {
+		return fault.New(fault.Failed, "", "%d of the checks found an error", errs)
+	}
+	return nil
+}
+
+// poor replaces the environment by the one that cron gives, for good: everything below is to see what a tick of cron's
+// will. KUGETSU_DIR stays, since a schedule that is not for ~/.kugetsu sets it. It returns what else was set of a
+// meaning to kugetsu.
+func (a *App) poor() map[string]string {
+	shell := map[string]string{"PATH": os.Getenv("PATH")}
+	for _, key := range settings.Keys() {
+		if v := os.Getenv(key); v != "" {
+			shell[key] = v
+		}
+	}
+	keep := []string{"HOME", "KUGETSU_DIR"}
+	values := make([]string, len(keep))
+	for i, key := range keep {
+		values[i] = os.Getenv(key)
+	}
+	os.Clearenv()
+	_ = os.Setenv("PATH", cronPath) // fails for an impossible name alone
+	for i, key := range keep {
+		if values[i] != "" {
+			_ = os.Setenv(key, values[i])
+		}
+	}
+	return shell
+}
+
+func (c *Doctor) show(a *App, found []doctor.Finding) error {
+	if c.JSON {
+		return a.printJSON(found)
+	}
+	for _, f := range found {
+		line := fmt.Sprintf("%-5s %s", f.Level, f.Check)
+		if f.What != "" {
+			line += ": " + f.What
+		}
+		switch {
+		case f.Level == doctor.Fixed:
+			line += "; done: " + f.Remedy
+		case f.Remedy != "":
+			line += "; do: " + f.Remedy
+		}
+		if err := a.print("%s\n", clean(strings.TrimSpace(line))); err != nil {
+			return err
+		}
+	}
+	return nil
+}

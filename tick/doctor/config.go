@@ -1,0 +1,279 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+	"kugetsu/slots/agent"
+	"kugetsu/slots/proc"
+	"kugetsu/tick/settings"
+)
+
+// askLimit bounds the question to a program for its version: some start slowly on a small machine.
+const askLimit = 30 * time.Second
+
+// config says what is wrong with the configuration: no tick starts anything before that is mended.
+func (x *Exam) config() {
+	if err := x.Tick.Config; err != nil {
+		x.add(Error, err.Error(), fault.HintOf(err))
+	}
+	if x.Tick.Settings.MaxAgents == 0 {
+		x.add(Warn, "MAX_CONCURRENT_AGENTS is 0: what runs ends, nothing starts", "set it in "+x.in("config"))
+	}
+	repos, err := x.Tick.Repos()
+	if err != nil {
+		x.add(Error, err.Error(), fault.HintOf(err))
+	}
+	for _, repo := range slices.Sorted(maps.Keys(repos)) {
+		if place := repos[repo]; filepath.IsAbs(place) {
+			if _, err := os.Stat(place); err != nil {
+				x.add(Error, fmt.Sprintf("repos.json: %s: %v", repo, err), "correct the path, or remove the line")
+			}
+		}
+	}
+}
+
+// path looks at the PATH of the config, which goes stale as programs are installed and removed.
+func (x *Exam) path() {
+	path := x.Tick.Source.File("PATH")
+	if path == "" {
+		line := PathLine(SearchPath(x.Shell["PATH"]))
+		x.mend(Warn, "the config sets no PATH: agents get cron's, "+os.Getenv("PATH"), "put into "+x.in("config")+": "+line,
+			func() error { return x.addLine(line) })
+		return
+	}
+	for _, dir := range filepath.SplitList(path) {
+		if info, err := os.Stat(dir); !filepath.IsAbs(dir) {
+			x.add(Warn, fmt.Sprintf("the folder %q in the PATH of the config is relative and passed over", dir), "write it out from the root, or remove it")
+		} else if err != nil || !info.IsDir() {
+			x.add(Warn, fmt.Sprintf("the folder %s in the PATH of the config does not exist", dir), "remove it, or install again what was in it")
+		}
+	}
+	if missing, line := Lacking(x.Shell["PATH"], path); len(missing) > 0 {
+		names := make([]string, len(missing))
+		for i, f := range missing {
+			names[i] = f.Path
+		}
+		x.add(Warn, "the PATH of the config lacks what this shell finds: "+strings.Join(names, ", "), "put into "+x.in("config")+": "+line)
+	}
+}
+
+// addLine adds a line to the config, which is there and stays as it is.
+func (x *Exam) addLine(line string) error {
+	path := x.in("config")
+	data, err := spool.Read(path)
+	if err != nil {
+		return err
+	}
+	if len(data) > 0 && !strings.HasSuffix(string(data), "\n") {
+		data = append(data, '\n')
+	}
+	if err := spool.Write(path, append(data, line+"\n"...)); err != nil {
+		return err
+	}
+	_, x.Tick.Source, err = settings.Load(string(x.Tick.Home), true) // what follows is to see it
+	return err
+}
+
+// shell tells what is set where kugetsu was called and where cron would not find it.
+func (x *Exam) shell() {
+	for _, key := range slices.Sorted(maps.Keys(x.Shell)) {
+		if key == "PATH" || x.Tick.Source.File(key) == x.Shell[key] {
+			continue
+		}
+		x.add(Warn, key+" is set in this shell, where cron does not find it", "put it into "+x.in("config"))
+	}
+}
+
+// environment makes what agents get, and makes sure that what it names is there.
+func (x *Exam) environment() {
+	env, err := x.Tick.Environ()
+	if err != nil {
+		x.unknown(err)
+		return
+	}
+	x.env, x.agents = env, env
+	file := func(name string) string { return x.in("env", name) }
+	if x.env, err = slots.WithFiles(env, file("default.env")); err == nil {
+		x.agents, err = slots.WithFiles(x.env, file("dev.env"))
+	}
+	if _, pmErr := slots.WithFiles(env, file("pm-agent.env")); err == nil {
+		err = pmErr
+	}
+	if err != nil {
+		x.add(Error, err.Error(), "mend that line: runs fail by it")
+		x.env, x.agents = env, env
+	}
+	for _, key := range []string{"SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"} {
+		if path := x.Tick.Source.File(key); path != "" {
+			if _, err := os.Stat(path); err != nil {
+				x.add(Warn, fmt.Sprintf("%s of the config: %v", key, err), "correct or remove the line; it changes with every login unless it is made to stay")
+			}
+		}
+	}
+}
+
+// agentPrograms finds the agents' programs, and asks them for their version: that costs nothing, and shows that they run
+// in this environment at all.
+func (x *Exam) agentPrograms() {
+	needed := x.needed()
+	for _, name := range slices.Concat([]string{"command"}, slices.DeleteFunc(agent.Names(), func(n string) bool { return n == "command" })) {
+		argv, level := program(name), Warn
+		if slices.Contains(needed, name) {
+			level = Error
+		}
+		if argv == nil {
+			x.command(name, level)
+			continue
+		}
+		path, err := proc.LookPath(argv[0], x.agents, "/")
+		if err != nil {
+			if level == Error {
+				x.add(level, fmt.Sprintf("%s: %v", name, err), x.whereIs(argv[0]))
+			}
+			continue // not installed, and nobody asks for it
+		}
+		out, err := x.ask(path, argv[1:])
+		version := first(out)
+		switch {
+		case err != nil:
+			x.add(level, fmt.Sprintf("%s does not tell its version: %v", path, err), "try it: env -i HOME=\"$HOME\" PATH="+lookup(x.agents, "PATH")+" "+strings.Join(argv, " "))
+		case agent.Major(out) == 0:
+			x.add(Warn, fmt.Sprintf("%s says no version but %q", path, version), "make sure that this is "+name)
+		default:
+			x.ok(fmt.Sprintf("%s %s (%s)", name, strings.TrimPrefix(version, name+" "), path))
+		}
+	}
+	for _, name := range needed {
+		if _, err := agent.Lookup(name); err != nil {
+			x.add(Error, err.Error(), "an item or KUGETSU_AGENT names it")
+		}
+	}
+}
+
+// command looks for what the agent of that name runs, where that is set.
+func (x *Exam) command(name string, level Level) {
+	words := x.Tick.Settings.AgentCommand
+	if words == "" && level == Error {
+		x.add(level, "the agent command has no AGENT_COMMAND to run", "set AGENT_COMMAND in "+x.in("config"))
+	}
+	if words != "" {
+		x.runs("AGENT_COMMAND", words, level)
+	}
+}
+
+// needed are the agents of new items and of those that wait.
+func (x *Exam) needed() []string {
+	needed := []string{x.Tick.Settings.Agent}
+	for _, lane := range queue.Lanes {
+		entries, err := x.Tick.Queue.Live(lane)
+		if err != nil {
+			continue // told by another check
+		}
+		for _, e := range entries {
+			if it, err := x.Tick.Queue.Load(e); err == nil && !slices.Contains(needed, it.Agent) {
+				needed = append(needed, it.Agent)
+			}
+		}
+	}
+	return needed
+}
+
+// whereIs is the remedy for a program that was not found.
+func (x *Exam) whereIs(name string) string {
+	if path, err := proc.LookPath(name, []string{"PATH=" + x.Shell["PATH"]}, "/"); err == nil {
+		return "put into " + x.in("config") + ": " + PathLine(SearchPath(lookup(x.agents, "PATH")+string(os.PathListSeparator)+filepath.Dir(path)))
+	}
+	return "install " + name + ", or set KUGETSU_AGENT in " + x.in("config") + " to an agent that is there"
+}
+
+// programs finds what else the settings name.
+func (x *Exam) programs() {
+	s := x.Tick.Settings
+	for _, p := range []struct{ key, words string }{
+		{"AGENT_CONTINUE_COMMAND", s.ContinueCommand}, {"WORKTREE_HOOK", s.WorktreeHook}, {"NOTIFY_COMMAND", s.NotifyCommand},
+	} {
+		if p.words != "" {
+			x.runs(p.key, p.words, Error)
+		}
+	}
+}
+
+// runs makes sure that the first word of a command line is a program. One that is sought in the worktree cannot be known.
+func (x *Exam) runs(key, words string, level Level) {
+	argv, err := agent.Split(words)
+	if err != nil || len(argv) == 0 || strings.HasPrefix(argv[0], ".") || strings.Contains(argv[0], "{") {
+		return // what is no command line was refused as a setting
+	}
+	path, err := proc.LookPath(argv[0], x.agents, "/")
+	if err == nil {
+		var info os.FileInfo
+		if info, err = os.Stat(path); err == nil && (info.IsDir() || info.Mode()&0o111 == 0) {
+			err = fmt.Errorf("%s is not a program (mode %04o)", path, info.Mode().Perm())
+		}
+	}
+	if err != nil {
+		x.add(level, key+": "+err.Error(), "write its path out in "+x.in("config"))
+		return
+	}
+	x.ok(key + " runs " + path)
+}
+
+// ask runs a program for what it prints, in the environment of an agent and a folder of its own, and ends all it started.
+func (x *Exam) ask(path string, args []string) (string, error) {
+	tmp, err := os.MkdirTemp("", "kugetsu-doctor-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	ctx, cancel := context.WithTimeout(x.Ctx, askLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir, cmd.Env = tmp, append(slices.Clone(x.agents), "TMPDIR="+tmp, "PWD="+tmp)
+	cmd.SysProcAttr = proc.Detach()
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	if ctx.Err() != nil && x.Ctx.Err() == nil {
+		return "", fmt.Errorf("no answer in %s", askLimit)
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		if said := first(string(exit.Stderr)); said != "" {
+			return "", fmt.Errorf("%w: %s", err, said)
+		}
+	}
+	return string(out), err
+}
+
+// first is the first line of what a program printed.
+func first(out string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(out), "\n")
+	if len(line) > 200 {
+		line = strings.ToValidUTF8(line[:200], "")
+	}
+	return line
+}
+
+// lookup is the value of a name in an environment, of which the last counts.
+func lookup(env []string, name string) (value string) {
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}

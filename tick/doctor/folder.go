@@ -1,0 +1,236 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+)
+
+const (
+	// spaceLow and spaceOut are bytes free in the state folder: a worktree and a log need some, an item's write a little.
+	spaceLow = 1 << 30
+	spaceOut = 100 << 20
+	// inodesLow is the share of all inodes, one in so many, that should be free.
+	inodesLow = 50
+)
+
+// Home looks at the state folder itself, before anything in it may be believed. It returns false where nothing may be.
+func Home(dir string, fix bool) ([]Finding, bool) {
+	err := spool.CheckHome(dir)
+	if err == nil {
+		return nil, true
+	}
+	x := &Exam{Fix: fix, check: "home"}
+	info, statErr := os.Lstat(dir)
+	if statErr == nil && info.IsDir() && owner(info) == os.Geteuid() {
+		x.mend(Error, err.Error(), fault.HintOf(err), func() error { return spool.Chmod(dir, 0o700) })
+	} else {
+		x.add(Error, err.Error(), fault.HintOf(err))
+	}
+	return x.listed, x.listed[0].Level == Fixed
+}
+
+func owner(info fs.FileInfo) int {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(stat.Uid)
+	}
+	return os.Geteuid()
+}
+
+// in is a path in the state folder.
+func (x *Exam) in(names ...string) string {
+	return filepath.Join(append([]string{string(x.Tick.Home)}, names...)...)
+}
+
+// ours lists the folders there should be, a parent before its children.
+func (x *Exam) ours() []string {
+	q := x.Tick.Queue
+	all := append(x.Tick.Home.Folders(), x.in("env"), x.in("prompts"))
+	all = append(all, q.Folders()...)
+	return append(all, filepath.Dir(q.Events.New), q.Events.New, q.Events.Seen, q.Events.Owed)
+}
+
+// folders makes sure that all of them are there and are folders.
+func (x *Exam) folders() {
+	for _, dir := range x.ours() {
+		info, err := os.Stat(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			x.mend(Warn, dir+" is missing", "mkdir -p "+dir, func() error { return spool.MakeDirs(dir) })
+		case err != nil:
+			x.unknown(err)
+		case !info.IsDir():
+			x.add(Error, dir+" is not a folder", "move it away: mv "+dir+" "+dir+".old")
+		}
+	}
+}
+
+// modes makes sure that nobody else writes here, and nobody else reads what holds tokens.
+func (x *Exam) modes() {
+	for _, dir := range x.ours() {
+		if info, err := os.Lstat(dir); err == nil && info.IsDir() && owner(info) == os.Geteuid() {
+			switch mode := info.Mode().Perm(); {
+			case mode&0o022 != 0:
+				x.chmod(Error, dir, "others may write to", mode, 0o700)
+			case mode&0o700 != 0o700:
+				x.chmod(Error, dir, "you yourself may not use", mode, 0o700)
+			case dir == string(x.Tick.Home) && mode&0o055 != 0:
+				x.chmod(Warn, dir, "others may look into", mode, 0o700)
+			}
+		}
+	}
+	files, err := spool.List(x.in())
+	if err != nil {
+		x.unknown(err)
+	}
+	envs, err := spool.List(x.in("env"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		x.unknown(err)
+	}
+	for _, name := range envs {
+		files = append(files, filepath.Join("env", name))
+	}
+	for _, name := range files {
+		path := x.in(name)
+		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && owner(info) == os.Geteuid() && info.Mode().Perm()&0o077 != 0 {
+			x.chmod(Warn, path, "others may use", info.Mode().Perm(), 0o600)
+		}
+	}
+}
+
+func (x *Exam) chmod(level Level, path, why string, is, want fs.FileMode) {
+	x.mend(level, fmt.Sprintf("%s %s (mode %04o)", why, path, is), fmt.Sprintf("chmod %o %s", want, path),
+		func() error { return spool.Chmod(path, want) })
+}
+
+// owner finds what belongs to somebody else, as it does after one call with sudo.
+func (x *Exam) owner() {
+	for _, dir := range x.ours() {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // missing, or found out by another check
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && owner(info) != os.Geteuid() {
+				x.add(Error, fmt.Sprintf("%s belongs to uid %d, not to uid %d", filepath.Join(dir, e.Name()), owner(info), os.Geteuid()),
+					fmt.Sprintf("sudo chown -R %d %s", os.Geteuid(), x.in()))
+				return // one is enough: the remedy is for all
+			}
+		}
+	}
+}
+
+// files makes sure of the config and the env files.
+func (x *Exam) files() {
+	for _, f := range Files(x.Shell["PATH"]) {
+		there, err := spool.Exists(x.in(f.Name))
+		if err != nil {
+			x.unknown(err)
+		} else if !there {
+			x.mend(Warn, x.in(f.Name)+" is missing", "kugetsu init", func() error { return f.Make(x.Tick.Home) })
+		}
+	}
+}
+
+// writable makes sure that each folder takes a file, durably, and that flock keeps a second one out there.
+func (x *Exam) writable() {
+	for _, dir := range x.ours() {
+		err := spool.Probe(dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, spool.ErrNoLock):
+			x.add(Error, err.Error(), "put the state folder on a local disk: KUGETSU_DIR")
+		case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+			x.add(Error, err.Error(), "make room: kugetsu queue clear --older-than 1d")
+		case err != nil:
+			x.add(Error, err.Error(), "see that you may write there: ls -ld "+dir)
+		}
+	}
+}
+
+// fileSystem warns of what is known to keep flock's or rename's promises only in part.
+func (x *Exam) fileSystem() {
+	for _, dir := range []string{x.in(), x.Tick.Queue.Items} {
+		name, err := remoteFS(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			x.unknown(fmt.Errorf("statfs %s: %w", dir, err))
+		}
+		if name != "" {
+			x.add(Warn, fmt.Sprintf("%s is on %s, where flock and rename may not hold between machines or at all", dir, name),
+				"put the state folder on a local disk: KUGETSU_DIR")
+		}
+	}
+}
+
+// place makes sure that the queue's folders are on one file system, and nobody else's.
+func (x *Exam) place() {
+	if err := x.Owned(); err != nil {
+		x.add(Error, err.Error(), fault.HintOf(err))
+	}
+	devices := map[uint64]string{}
+	for _, dir := range x.Tick.Queue.Folders() {
+		info, err := os.Stat(dir)
+		if err != nil {
+			continue
+		}
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			devices[uint64(stat.Dev)] = dir
+		}
+	}
+	if len(devices) > 1 {
+		dirs := make([]string, 0, len(devices))
+		for _, dir := range devices {
+			dirs = append(dirs, dir)
+		}
+		slices.Sort(dirs)
+		x.add(Error, fmt.Sprintf("%s and %s are on two file systems: an item cannot be renamed from one to the other", dirs[0], dirs[1]),
+			"set QUEUE_DIR alone, and have all of it there")
+	}
+}
+
+// space looks at what is left of the disk.
+func (x *Exam) space() {
+	var st unix.Statfs_t
+	if err := unix.Statfs(x.in(), &st); err != nil {
+		x.unknown(fmt.Errorf("statfs %s: %w", x.in(), err))
+		return
+	}
+	free := uint64(st.Bavail) * uint64(st.Bsize)
+	what := fmt.Sprintf("%d MiB are free in %s", free>>20, x.in())
+	const room = "make room: kugetsu queue clear --older-than 1d, or git gc in repos/"
+	switch {
+	case free < spaceOut:
+		x.add(Error, what, room)
+	case free < spaceLow:
+		x.add(Warn, what, room)
+	case st.Files > 0 && uint64(st.Ffree) < st.Files/inodesLow: // some file systems have no such number
+		x.add(Warn, fmt.Sprintf("%d of %d inodes are free in %s", st.Ffree, st.Files, x.in()), room)
+	default:
+		x.ok(what)
+	}
+}
+
+// Setup is a file that init makes.
+type Setup struct{ Name, Text string }
+
+// Make makes it; that it is there already is no error, and it stays as it is.
+func (f Setup) Make(home slots.Dir) error {
+	path := filepath.Join(string(home), f.Name)
+	if err := spool.MakeDirs(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := spool.Publish(path, []byte(f.Text)); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}

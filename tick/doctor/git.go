@@ -1,0 +1,167 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+	"kugetsu/slots/proc"
+	"kugetsu/slots/worktree"
+)
+
+const (
+	gitLimit    = 20 * time.Second // of a question that no network is needed for
+	remoteLimit = 30 * time.Second // of one to a remote
+)
+
+func (x *Exam) git() (*worktree.Git, context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(x.Ctx, gitLimit)
+	return &worktree.Git{Env: x.env}, ctx, cancel
+}
+
+func (x *Exam) gitProgram() {
+	g, ctx, cancel := x.git()
+	defer cancel()
+	version, old, err := g.Version(ctx)
+	switch {
+	case err != nil:
+		x.add(Error, err.Error(), "install git, or put its folder into PATH in "+x.in("config"))
+	case old:
+		x.add(Warn, "git "+version+" is older than 2.39, which kugetsu is tested with", "install a newer git")
+	default:
+		x.ok("git " + version)
+	}
+}
+
+// identity makes sure that an agent can commit. Its own environment counts, not only git's configuration.
+func (x *Exam) identity() {
+	_, ctx, cancel := x.git()
+	defer cancel()
+	who, err := (&worktree.Git{Env: x.agents}).Identity(ctx)
+	if err != nil {
+		x.add(Warn, "commits have no author: "+err.Error(), `git config --global user.name "…" and user.email "…", or GIT_AUTHOR_* and GIT_COMMITTER_* in `+x.in("env", "dev.env"))
+		return
+	}
+	x.ok(who)
+}
+
+// remote asks for the repository of the issue that was named: all that can be known of credentials without spending
+// anything.
+func (x *Exam) remote() {
+	if x.Issue.IsZero() {
+		x.ok("not asked: kugetsu doctor owner/repo#12 asks for the repository of an issue")
+		return
+	}
+	url, local, err := x.Tick.Origin(x.Issue)
+	if err != nil {
+		x.unknown(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(x.Ctx, remoteLimit)
+	defer cancel()
+	g := &worktree.Git{Env: x.env}
+	if err := g.Reach(ctx, worktree.Source{URL: url, Local: local}); err != nil {
+		remedy := "see that git reaches it without asking; tokens go into " + x.in("env", "default.env")
+		if _, sshErr := proc.LookPath("ssh", x.env, "/"); sshErr != nil && isSSH(url) {
+			remedy = "install ssh, or put its folder into PATH in " + x.in("config")
+		}
+		x.add(Error, fmt.Sprintf("%s: %v", x.Issue.RepoPath(), err), remedy)
+		return
+	}
+	x.ok(x.Issue.RepoPath() + " answers")
+}
+
+func isSSH(url string) bool {
+	return strings.HasPrefix(url, "ssh://") || !strings.Contains(url, "://") && strings.Contains(url, ":") && !filepath.IsAbs(url)
+}
+
+// worktrees compares the folders there are with the sessions and with what git knows.
+func (x *Exam) worktrees() {
+	g, ctx, cancel := x.git()
+	defer cancel()
+	known := map[string]bool{}
+	repos, err := spool.List(x.in("repos"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		x.unknown(err)
+	}
+	complete := true
+	for _, name := range repos {
+		if base, ok := strings.CutSuffix(name, ".git"); ok {
+			src := worktree.Source{Cache: x.in("repos", name), Lock: x.in("repos", base+".lock")}
+			complete = x.registered(ctx, g, src, known) && complete
+		}
+	}
+	locals, _ := x.Tick.Repos() // what is wrong with it was told
+	for _, dir := range locals {
+		if filepath.IsAbs(dir) {
+			if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+				complete = x.registered(ctx, g, worktree.Source{Local: dir}, known) && complete
+			}
+		}
+	}
+	names, err := spool.List(x.in("worktrees"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		x.unknown(err)
+	}
+	for _, name := range names {
+		if busy, err := slots.Held(x.Tick.Home.SessionLock(name)); err != nil || busy {
+			continue // a run is making it right now
+		}
+		path := x.in("worktrees", name)
+		there, err := spool.Exists(x.in("sessions", name+".json"))
+		switch {
+		case err != nil:
+			x.unknown(err)
+		case !there:
+			x.add(Warn, path+" belongs to no session", "look into it; the next item on the issue takes it over, git worktree remove removes it")
+		case name != slots.PMSession && complete && !known[realPath(path)]:
+			x.add(Warn, "no repository knows the worktree "+path, "look into it: git -C "+path+" status; move it away for a new one to be made")
+		}
+	}
+}
+
+// registered collects the worktrees that a repository knows, and tells of those whose folders are gone.
+func (x *Exam) registered(ctx context.Context, g *worktree.Git, src worktree.Source, known map[string]bool) bool {
+	dir := src.Cache
+	if src.Local != "" {
+		dir = src.Local
+	}
+	list, err := g.Registered(ctx, dir)
+	if err != nil {
+		x.add(Error, fmt.Sprintf("%s: %v", dir, err), "see what is wrong: git -C "+dir+" fsck")
+		return false
+	}
+	gone := 0
+	for _, w := range list {
+		known[realPath(w.Path)] = true
+		if w.Gone && strings.HasPrefix(w.Path, x.in("worktrees")+string(filepath.Separator)) {
+			gone++
+		}
+	}
+	if gone == 0 {
+		return true
+	}
+	what := fmt.Sprintf("%s remembers %d worktrees whose folders are gone", dir, gone)
+	remedy := "git -C " + dir + " worktree prune"
+	if src.Local != "" { // its owner may have others there, on a disk that is not mounted
+		x.add(Warn, what, remedy)
+		return true
+	}
+	x.mend(Warn, what, remedy, func() error { return g.Prune(ctx, src) })
+	return true
+}
+
+// realPath is a path as git tells it.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}

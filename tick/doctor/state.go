@@ -1,0 +1,310 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/event"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+	"kugetsu/slots/agent"
+	"kugetsu/slots/proc"
+	"kugetsu/tick"
+)
+
+const (
+	clockSlack = time.Minute       // two clocks may differ by so much, and no more is told
+	tickLate   = time.Hour         // after this without a tick nothing runs them, whatever the interval
+	tempOld    = 2 * spool.TempAge // two sweeps have met it by then, if ticks run at all
+	owedOld    = time.Hour         // an event that could not be delivered for so long
+	maxNamed   = 3                 // of many of a kind so many are named
+)
+
+// noClock is before any clock that was ever set: a machine without a battery starts at 1970.
+var noClock = time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+func (x *Exam) clock() {
+	now := x.Now()
+	if now.Before(noClock) {
+		x.add(Error, "the clock says "+now.Format(time.RFC3339), "set it: ids, retries and holds follow it")
+		return
+	}
+	last, err := tick.LastPass(x.Tick.Home)
+	if err != nil {
+		x.unknown(err)
+	}
+	for _, lane := range queue.Lanes {
+		if entries, err := x.Tick.Queue.Live(lane); err == nil {
+			for _, e := range entries {
+				if at := queue.IDTime(e.ID); at.After(last) {
+					last = at
+				}
+			}
+		}
+	}
+	if last.After(now.Add(clockSlack)) {
+		x.add(Warn, fmt.Sprintf("the last tick or item is of %s, which is still to come", last.Format(time.RFC3339)),
+			"see which of the two clocks was wrong: date; what waits for a time waits by this one")
+	}
+}
+
+func (x *Exam) processes() {
+	if err := proc.Visible(); err != nil {
+		x.add(Error, err.Error()+": nothing is started", "mount a /proc of its own in the sandbox, as unshare --mount-proc does")
+	}
+}
+
+func (x *Exam) schedule() {
+	last, err := tick.LastPass(x.Tick.Home)
+	if err != nil {
+		x.unknown(err)
+		return
+	}
+	ago := "no tick has run yet"
+	if !last.IsZero() {
+		ago = "the last tick was " + x.Now().Sub(last).Round(time.Second).String() + " ago"
+	}
+	if x.Ticks == nil {
+		if x.Now().Sub(last) > tickLate { // the zero time too
+			x.add(Warn, ago, "let cron run it: */5 * * * * "+self()+" tick")
+		} else {
+			x.ok(ago)
+		}
+		return
+	}
+	installed, overdue, err := x.Ticks(x.Ctx)
+	switch {
+	case err != nil:
+		x.unknown(err)
+	case installed == "":
+		x.add(Warn, "no schedule is installed; "+ago, "kugetsu queue-daemon start")
+	case overdue:
+		x.add(Error, fmt.Sprintf("%s is to run ticks, but does not: %s", installed, ago), "kugetsu queue-daemon status and logs; kugetsu queue-daemon restart")
+	default:
+		x.ok(installed + "; " + ago)
+	}
+}
+
+func self() string {
+	if path, err := os.Executable(); err == nil {
+		return path
+	}
+	return "kugetsu"
+}
+
+func (x *Exam) pause() {
+	p, err := tick.ReadPause(x.Tick.Home, x.Now())
+	if err != nil {
+		x.unknown(err)
+	} else if p != nil {
+		x.add(Warn, p.String()+": nothing is started", "kugetsu resume")
+	}
+}
+
+func (x *Exam) holds() {
+	for _, name := range agent.Names() {
+		h, err := tick.ReadHold(x.Tick.Home, name)
+		if err != nil {
+			x.unknown(err)
+		} else if h != nil {
+			x.add(Warn, name+" is held: "+h.Reason, "kugetsu resume "+name)
+		}
+	}
+}
+
+func (x *Exam) bad() {
+	names, err := spool.List(x.Tick.Queue.Bad)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			x.unknown(err)
+		}
+		return
+	}
+	if len(names) > 0 {
+		x.add(Warn, fmt.Sprintf("%d files were set aside in %s: %s", len(names), x.Tick.Queue.Bad, some(names)),
+			"look at each, delegate anew what was an item, and remove it there")
+	}
+}
+
+// some names the first of many.
+func some(names []string) string {
+	if len(names) > maxNamed {
+		return strings.Join(names[:maxNamed], ", ") + ", …"
+	}
+	return strings.Join(names, ", ")
+}
+
+var slotFile = regexp.MustCompile(`^([1-9]\d{0,3}|pm)\.(json|lock)$`)
+
+// slots looks at each slot, and at what else lies among them. A pass may be under way: what it is about to mend is a
+// warning at most.
+func (x *Exam) slots() {
+	names, err := x.Tick.Home.Names()
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			x.unknown(err)
+		}
+		return
+	}
+	for _, name := range names {
+		held, heldErr := slots.Held(x.Tick.Home.SlotLock(name))
+		in, err := x.Tick.Home.ReadIntent(name)
+		if in != nil && !held { // it may have been filled between the two
+			held, heldErr = slots.Held(x.Tick.Home.SlotLock(name))
+		}
+		switch {
+		case errors.Is(err, spool.ErrNewer):
+			x.add(Error, err.Error(), "update kugetsu; the slot is taken until then")
+		case err != nil:
+			x.add(Error, err.Error(), "kugetsu tick sets it aside")
+		case heldErr != nil:
+			x.unknown(heldErr)
+		case in == nil && held:
+			x.add(Warn, "slot "+name+" is held, and names no run", "see who holds it: fuser -v "+x.Tick.Home.SlotLock(name))
+		case in != nil && !held:
+			x.add(Warn, fmt.Sprintf("slot %s names %s, which ended and is not settled", name, in.RunName()), "kugetsu tick")
+		}
+		if in != nil {
+			if _, err := x.Tick.Queue.Find(in.Item); queue.IsAbsent(err) {
+				x.add(Warn, fmt.Sprintf("slot %s names an item that is gone: %s", name, in.Item), "kugetsu tick")
+			}
+		}
+	}
+	files, err := spool.List(x.in("slots"))
+	if err != nil {
+		x.unknown(err)
+	}
+	for _, f := range files {
+		if !slotFile.MatchString(f) && !spool.IsTemp(f) {
+			x.add(Warn, x.in("slots", f)+" is no slot's file", "remove it")
+		}
+	}
+}
+
+// items finds those that a runner was given and no slot names, and those that cannot be read.
+func (x *Exam) items() {
+	named := map[string]bool{}
+	names, _ := x.Tick.Home.Names() // told by slots
+	for _, name := range names {
+		if in, err := x.Tick.Home.ReadIntent(name); err == nil && in != nil {
+			named[in.Item] = true
+		}
+	}
+	for _, lane := range queue.Lanes {
+		entries, err := x.Tick.Queue.Live(lane)
+		if err != nil {
+			x.unknown(err)
+			continue
+		}
+		for _, e := range entries {
+			it, err := x.Tick.Queue.Load(e)
+			switch {
+			case queue.IsAbsent(err): // filed in between
+			case errors.Is(err, queue.ErrNewer):
+				x.add(Warn, err.Error(), "update kugetsu; it waits until then")
+			case err != nil:
+				x.add(Warn, err.Error(), "kugetsu tick sets it aside")
+			case it.State == queue.Notified && !named[it.ID]:
+				x.add(Warn, "no slot names "+it.ID+", which a runner was given", "kugetsu tick settles it")
+			case it.State == queue.Pending && x.Tick.MayStart(it) != nil:
+				err := x.Tick.MayStart(it)
+				x.add(Warn, it.ID+": "+err.Error(), fault.HintOf(err))
+			}
+		}
+		strays, err := x.Tick.Queue.Strays(lane)
+		if err != nil {
+			x.unknown(err)
+		}
+		for _, path := range strays {
+			x.add(Warn, path+" is no item's file", "kugetsu tick sets it aside")
+		}
+	}
+}
+
+// sessions finds those that cannot be read or whose worktree is gone.
+func (x *Exam) sessions() {
+	names, err := x.Tick.Home.Sessions()
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			x.unknown(err)
+		}
+		return
+	}
+	for _, name := range names {
+		s, err := x.Tick.Home.ReadSession(name)
+		if err != nil {
+			x.add(Error, err.Error(), "move it away; the worktree and the branch stay, the conversation begins anew")
+			continue
+		}
+		if s == nil || s.LastUsedAt.IsZero() { // gone in between; or not used yet
+			continue
+		}
+		switch busy, err := slots.Held(x.Tick.Home.SessionLock(name)); {
+		case err != nil:
+			x.unknown(err)
+		case busy:
+			continue // a run is at work there
+		}
+		if _, err := os.Lstat(s.Worktree); errors.Is(err, fs.ErrNotExist) {
+			x.add(Warn, "the worktree of "+name+" is gone: "+s.Worktree, "nothing: the next item on it makes it again, from the branch "+s.Branch)
+		} else if err != nil {
+			x.unknown(err)
+		}
+	}
+}
+
+// tempFiles finds what crashed writers left and no sweep took.
+func (x *Exam) tempFiles() {
+	var left []string
+	for _, dir := range x.ours() {
+		names, err := spool.List(dir)
+		if err != nil {
+			continue // told by folders
+		}
+		for _, name := range names {
+			clone := dir == x.in("repos") && strings.Contains(name, ".git.tmp-")
+			if !spool.IsTemp(name) && !clone {
+				continue
+			}
+			info, err := os.Lstat(filepath.Join(dir, name))
+			if err == nil && x.Now().Sub(info.ModTime()) > tempOld {
+				left = append(left, filepath.Join(dir, name))
+			}
+		}
+	}
+	if len(left) > 0 {
+		x.add(Warn, fmt.Sprintf("%d temp files are left over: %s", len(left), some(left)), "ticks remove them, if they run; or rm")
+	}
+}
+
+// events finds what NOTIFY_COMMAND did not take.
+func (x *Exam) events() {
+	names, err := spool.List(x.Tick.Queue.Events.Owed)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			x.unknown(err)
+		}
+		return
+	}
+	owed := 0
+	for _, name := range names {
+		var ev event.Event
+		if !strings.HasSuffix(name, ".json") || spool.ReadJSON(filepath.Join(x.Tick.Queue.Events.Owed, name), &ev) != nil {
+			continue
+		}
+		if x.Now().Sub(ev.At) > owedOld {
+			owed++
+		}
+	}
+	if owed > 0 {
+		x.add(Warn, fmt.Sprintf("%d events could not be delivered for more than %s", owed, owedOld), "see what NOTIFY_COMMAND says: kugetsu tick")
+	}
+}
