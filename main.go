@@ -70,6 +70,7 @@ type grammar struct {
 	} `cmd:"" help:"What happened."`
 
 	Version command.Version `cmd:"" help:"Print the version."`
+	Grammar command.Grammar `cmd:"" hidden:"" help:"Print this grammar as JSON, for completions and the manual page."`
 }
 
 // The main goroutine keeps its thread: the kernel ends an agent when the *thread* that started it ends, and the fault
@@ -129,7 +130,7 @@ func execute(args []string) error {
 		Now: func() time.Time { return time.Now().UTC() }, Log: logger(g.Verbose, kctx.Command() == "tick" && !g.Tick.Drain), Version: version(),
 	}
 	// Doctor is to say what is wrong with a folder that no other command goes on with.
-	if name, _, _ := strings.Cut(kctx.Command(), " "); name != "version" && name != "doctor" {
+	if name, _, _ := strings.Cut(kctx.Command(), " "); name != "version" && name != "doctor" && name != "grammar" {
 		if homeErr != nil {
 			return homeErr
 		}

@@ -22,7 +22,7 @@ type listed struct {
 
 // QueueList shows items.
 type QueueList struct {
-	State string `help:"Only this state: pending, notified, completed or error." placeholder:"STATE"`
+	State string `help:"Only this state: pending, notified, completed or error." placeholder:"STATE" values:"pending,notified,completed,error"`
 	All   bool   `help:"Settled items too."`
 	JSON  bool   `name:"json" help:"Print JSON."`
 }

@@ -204,7 +204,7 @@ func (x *Exam) whereIs(name string) string {
 func (x *Exam) programs() {
 	s := x.Tick.Settings
 	for _, p := range []struct{ key, words string }{
-		{"AGENT_CONTINUE_COMMAND", s.ContinueCommand}, {"WORKTREE_HOOK", s.WorktreeHook}, {"NOTIFY_COMMAND", s.NotifyCommand},
+		{"AGENT_CONTINUE_COMMAND", s.ContinueCommand}, {"AGENT_PREFIX", s.AgentPrefix}, {"WORKTREE_HOOK", s.WorktreeHook}, {"NOTIFY_COMMAND", s.NotifyCommand},
 	} {
 		if p.words != "" {
 			x.runs(p.key, p.words, Error)

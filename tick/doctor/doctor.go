@@ -67,6 +67,7 @@ var checks = []struct {
 	{"file system", (*Exam).fileSystem},
 	{"queue", (*Exam).place},
 	{"space", (*Exam).space},
+	{"memory", (*Exam).memory},
 	{"clock", (*Exam).clock},
 	{"processes", (*Exam).processes},
 	{"config", (*Exam).config},

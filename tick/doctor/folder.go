@@ -14,10 +14,12 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
+	"kugetsu/slots/machine"
 )
 
 const (
-	// spaceLow and spaceOut are bytes free in the state folder: a worktree and a log need some, an item's write a little.
+	// spaceLow is how many bytes should be free beyond MIN_FREE_DISK: what a worktree and a log take. With less than
+	// spaceOut not even an item can be written for long, whatever is set.
 	spaceLow = 1 << 30
 	spaceOut = 100 << 20
 	// inodesLow is the share of all inodes, one in so many, that should be free.
@@ -205,19 +207,54 @@ func (x *Exam) space() {
 		x.unknown(fmt.Errorf("statfs %s: %w", x.in(), err))
 		return
 	}
-	free := uint64(st.Bavail) * uint64(st.Bsize)
+	free, err := machine.FreeDisk(x.in())
+	if err != nil {
+		x.unknown(err)
+		return
+	}
+	least := int64(x.Tick.Settings.MinFreeDisk)
 	what := fmt.Sprintf("%d MiB are free in %s", free>>20, x.in())
 	const room = "make room: kugetsu queue clear --older-than 1d, or git gc in repos/"
 	switch {
+	case free < least:
+		x.add(Error, fmt.Sprintf("%s, less than MIN_FREE_DISK, %d MiB: nothing is started", what, least>>20), room)
 	case free < spaceOut:
 		x.add(Error, what, room)
-	case free < spaceLow:
+	case free < least+spaceLow:
 		x.add(Warn, what, room)
 	case st.Files > 0 && uint64(st.Ffree) < st.Files/inodesLow: // some file systems have no such number
 		x.add(Warn, fmt.Sprintf("%d of %d inodes are free in %s", st.Ffree, st.Files, x.in()), room)
 	default:
 		x.ok(what)
 	}
+}
+
+// memory looks whether all the agents that may run would find room. What runs already has taken its own.
+func (x *Exam) memory() {
+	each := int64(x.Tick.Settings.AgentMemory)
+	if each == 0 {
+		return // not counted
+	}
+	available, err := x.Tick.Machine.Available()
+	if errors.Is(err, errors.ErrUnsupported) {
+		return
+	}
+	if err != nil {
+		x.unknown(err)
+		return
+	}
+	view, err := x.Tick.Look()
+	if err != nil {
+		x.unknown(err)
+		return
+	}
+	what := fmt.Sprintf("%d MiB are available", available>>20)
+	if more := int64(view.Limit - view.Running); available/each < more {
+		x.add(Warn, fmt.Sprintf("%s, enough for %d of the %d agents that may still be started", what, available/each, more),
+			"lower MAX_CONCURRENT_AGENTS, or AGENT_MEMORY if they need less; a tick starts no more than fit")
+		return
+	}
+	x.ok(what)
 }
 
 // Setup is a file that init makes.

@@ -1,0 +1,71 @@
+package command
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// Grammar prints what the completions and the manual page are generated from: contrib/shell.
+type Grammar struct{}
+
+// Node is a command, or all of kugetsu.
+type Node struct {
+	Name     string `json:"name"`
+	Help     string `json:"help"`
+	Args     []Arg  `json:"args,omitempty"`
+	Flags    []Flag `json:"flags,omitempty"`
+	Commands []Node `json:"commands,omitempty"`
+}
+
+// Arg is a positional argument.
+type Arg struct {
+	Usage string `json:"usage"` // "[<issue-ref>]"
+	Help  string `json:"help"`
+}
+
+// Flag is a flag of a command, or a setting.
+type Flag struct {
+	Name    string   `json:"name"`
+	Short   string   `json:"short,omitempty"`
+	Help    string   `json:"help"`
+	Value   string   `json:"value,omitempty"` // what stands for its value; "" of a switch
+	Values  []string `json:"values,omitempty"`
+	Default string   `json:"default,omitempty"`
+	Key     string   `json:"key,omitempty"` // of a setting, its name in the environment and in the file config
+}
+
+// Run prints the grammar.
+func (c *Grammar) Run(a *App, ctx *kong.Context) error {
+	return a.printJSON(node(ctx.Model.Node))
+}
+
+func node(n *kong.Node) Node {
+	out := Node{Name: n.Name, Help: n.Help}
+	for _, p := range n.Positional {
+		out.Args = append(out.Args, Arg{Usage: p.Summary(), Help: p.Help})
+	}
+	for _, f := range n.Flags {
+		if f.Hidden && f.Tag.Get("key") == "" {
+			continue
+		}
+		flag := Flag{Name: f.Name, Help: f.Help, Default: f.Default, Key: f.Tag.Get("key")}
+		if f.Short != 0 {
+			flag.Short = string(f.Short)
+		}
+		if !f.IsBool() {
+			flag.Value = f.FormatPlaceHolder()
+		}
+		// The tag values is for a flag whose command says itself, and better, what is wrong with another value.
+		flag.Values = slices.DeleteFunc(append(strings.Split(f.Tag.Get("values"), ","), f.EnumSlice()...),
+			func(v string) bool { return v == "" })
+		out.Flags = append(out.Flags, flag)
+	}
+	for _, child := range n.Children {
+		if !child.Hidden {
+			out.Commands = append(out.Commands, node(child))
+		}
+	}
+	return out
+}
