@@ -192,8 +192,9 @@ func TestZshCompletesOnATerminal(t *testing.T) {
 		"queue canc": "queue cancel", "delegate --unless": "delegate --unless-queued", "queue list --state compl": "--state completed", "vers": "kugetsu version",
 	} {
 		for _, load := range []string{"fpath=($PWD $fpath); autoload -U _kugetsu; compdef _kugetsu kugetsu", "source ./_kugetsu"} {
+			run(t, "zsh", "-f", "-c", "true") // or skip
 			out := run(t, "timeout", "60", "zsh", "-f", "-c", zshSession, "zsh", load, typed)
-			if !strings.Contains(out, want) {
+			if !strings.Contains(strings.ReplaceAll(out, "\a", ""), want) { // it rings where it goes on without being asked
 				t.Errorf("%s: %q becomes %q, want %q", load, typed, out, want)
 			}
 		}
