@@ -28,12 +28,16 @@ const (
 
 // Home looks at the state folder itself, before anything in it may be believed. It returns false where nothing may be.
 func Home(dir string, fix bool) ([]Finding, bool) {
+	x := &Exam{Fix: fix, check: "home"}
 	err := spool.CheckHome(dir)
+	info, statErr := os.Lstat(dir)
+	if err == nil && errors.Is(statErr, fs.ErrNotExist) {
+		x.mend(Error, dir+" is not there", "kugetsu init", func() error { return spool.MakeDirs(dir) })
+		return x.listed, x.listed[0].Level == Fixed
+	}
 	if err == nil {
 		return nil, true
 	}
-	x := &Exam{Fix: fix, check: "home"}
-	info, statErr := os.Lstat(dir)
 	if statErr == nil && info.IsDir() && owner(info) == os.Geteuid() {
 		x.mend(Error, err.Error(), fault.HintOf(err), func() error { return spool.Chmod(dir, 0o700) })
 	} else {
