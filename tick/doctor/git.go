@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,6 +68,9 @@ func (x *Exam) remote() {
 	ctx, cancel := context.WithTimeout(x.Ctx, remoteLimit)
 	defer cancel()
 	g := &worktree.Git{Env: x.env}
+	if lookup(x.env, "SSH_ASKPASS") == "" { // a run has no terminal that ssh could ask on; this may have one
+		g.Env = append(slices.Clone(x.env), "SSH_ASKPASS=false", "SSH_ASKPASS_REQUIRE=force")
+	}
 	if err := g.Reach(ctx, worktree.Source{URL: url, Local: local}); err != nil {
 		remedy := "see that git reaches it without asking; tokens go into " + x.in("env", "default.env")
 		if _, sshErr := proc.LookPath("ssh", x.env, "/"); sshErr != nil && isSSH(url) {

@@ -115,7 +115,7 @@ func (x *Exam) holds() {
 		if err != nil {
 			x.unknown(err)
 		} else if h != nil {
-			x.add(Warn, name+" is held: "+h.Reason, "kugetsu resume "+name)
+			x.add(Warn, name+" is held"+strings.TrimPrefix(h.Pause.String(), "paused"), "kugetsu resume "+name)
 		}
 	}
 }
