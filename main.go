@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -69,6 +70,14 @@ type grammar struct {
 		Clear command.NotifyClear `cmd:"" help:"Mark them as seen."`
 	} `cmd:"" help:"What happened."`
 
+	QueueDaemon struct {
+		Start   command.DaemonStart   `cmd:"" help:"Let cron, systemd or launchd run kugetsu tick."`
+		Stop    command.DaemonStop    `cmd:"" help:"Remove that."`
+		Restart command.DaemonRestart `cmd:"" help:"Remove it and install it anew."`
+		Status  command.DaemonStatus  `cmd:"" help:"What is installed, when the last tick was; exits 1 when none is to be expected or ticks are overdue."`
+		Logs    command.DaemonLogs    `cmd:"" help:"What the ticks said."`
+	} `cmd:"" help:"There is no daemon: install, remove and show what runs kugetsu tick."`
+
 	Version command.Version `cmd:"" help:"Print the version."`
 	Grammar command.Grammar `cmd:"" hidden:"" help:"Print this grammar as JSON, for completions and the manual page."`
 }
@@ -82,14 +91,19 @@ func main() { os.Exit(run(os.Args[1:])) }
 // run is main with an exit code.
 func run(args []string) int {
 	err := execute(args)
-	if err != nil {
-		// One line, whatever the error holds, and a second with the hint.
-		fmt.Fprintf(os.Stderr, "kugetsu: error: %s\n", terminal.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")))
-		if hint := fault.HintOf(err); hint != "" {
-			fmt.Fprintf(os.Stderr, "kugetsu: hint: %s\n", terminal.Clean(hint))
-		}
-	}
+	tell(os.Stderr, err)
 	return fault.Code(err)
+}
+
+// tell prints an error: one line, whatever it holds, and a second with the hint.
+func tell(w io.Writer, err error) {
+	if err == nil {
+		return
+	}
+	fmt.Fprintf(w, "kugetsu: error: %s\n", terminal.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")))
+	if hint := fault.HintOf(err); hint != "" {
+		fmt.Fprintf(w, "kugetsu: hint: %s\n", terminal.Clean(hint))
+	}
 }
 
 func execute(args []string) error {
@@ -127,8 +141,9 @@ func execute(args []string) error {
 		Ctx: ctx, Home: slots.Dir(home), Settings: &g.Settings, Config: source.Err(&g.Settings),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()),
 		// UTC: files and --json hold no time zone but Z, whatever TZ is.
-		Now: func() time.Time { return time.Now().UTC() }, Log: logger(g.Verbose, kctx.Command() == "tick" && !g.Tick.Drain), Version: version(),
+		Now: func() time.Time { return time.Now().UTC() }, Log: logger(g.Verbose, kctx.Command() == "tick" && !g.Tick.Drain && !g.Tick.Scheduled), Version: version(),
 	}
+	kept := io.Discard // what is told there as well
 	// Doctor is to say what is wrong with a folder that no other command goes on with.
 	if name, _, _ := strings.Cut(kctx.Command(), " "); name != "version" && name != "doctor" && name != "grammar" {
 		if homeErr != nil {
@@ -143,8 +158,20 @@ func execute(args []string) error {
 		if err := app.Open(source); err != nil {
 			return err
 		}
+		if g.Tick.Scheduled {
+			file, err := app.Home.OpenTickLog()
+			if err != nil { // nobody reads what the pass says, but the slots are filled all the same
+				app.Log.Warn("tick.log cannot be written", "err", err)
+			} else {
+				defer file.Close()
+				kept = file
+				app.LogTo(slog.New(slog.NewMultiHandler(handler(file, slog.LevelInfo, false), app.Log.Handler())))
+			}
+		}
 	}
-	return kctx.Run(app)
+	err = kctx.Run(app)
+	tell(kept, err)
+	return err
 }
 
 // usage keeps of kong's error what it says, not the exit code it would like.
@@ -167,7 +194,11 @@ func logger(verbose, tells bool) *slog.Logger {
 		level = slog.LevelDebug
 	}
 	colour := isatty.IsTerminal(os.Stderr.Fd()) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return slog.New(tint.NewTextHandler(os.Stderr, &tint.Options{Level: level, TimeFormat: time.RFC3339, NoColor: !colour}))
+	return slog.New(handler(os.Stderr, level, colour))
+}
+
+func handler(w io.Writer, level slog.Level, colour bool) slog.Handler {
+	return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.RFC3339, NoColor: !colour})
 }
 
 // version is what the build knows of itself.

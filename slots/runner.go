@@ -320,7 +320,7 @@ func (d Dir) startTick() error {
 	cmd := exec.Command(self, "tick", "--wait")
 	cmd.Dir = string(d)
 	cmd.Env = without(os.Environ(), proc.Mark)
-	out, logErr := d.openTickLog()
+	out, logErr := d.OpenTickLog()
 	if logErr == nil { // else nobody reads what it says, but the slot is refilled all the same
 		defer out.Close()
 		cmd.Stdout, cmd.Stderr = out, out
@@ -335,8 +335,12 @@ func (d Dir) startTick() error {
 // tickLogCap is how large tick.log may grow before it is begun anew; one older one is kept.
 const tickLogCap = 1 << 20
 
-func (d Dir) openTickLog() (*os.File, error) {
-	path := filepath.Join(string(d), "tick.log")
+// TickLog is the path of the log of the ticks that nobody watches.
+func (d Dir) TickLog() string { return filepath.Join(string(d), "tick.log") }
+
+// OpenTickLog opens it to be added to.
+func (d Dir) OpenTickLog() (*os.File, error) {
+	path := d.TickLog()
 	if info, err := os.Lstat(path); err == nil && info.Size() > tickLogCap {
 		if err := spool.Rename(path, path+".old"); err != nil {
 			return nil, err

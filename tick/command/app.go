@@ -115,6 +115,9 @@ func (a *App) own(dir string, take bool) error {
 	return nil
 }
 
+// LogTo changes where it is told what happens.
+func (a *App) LogTo(log *slog.Logger) { a.Log, a.Tick.Log = log, log }
+
 func (a *App) print(format string, args ...any) error {
 	_, err := fmt.Fprintf(a.Stdout, format, args...)
 	return unprinted(err)

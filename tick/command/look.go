@@ -30,6 +30,9 @@ func (c *Status) Run(a *App) error {
 	if len(bad) > 0 {
 		view.Problem = append(view.Problem, fmt.Sprintf("%d files were set aside in %s", len(bad), a.Queue.Bad))
 	}
+	if late := a.overdue(view.Last); late != "" {
+		view.Problem = append(view.Problem, late)
+	}
 	if c.JSON {
 		return errors.Join(a.printJSON(view), a.Config)
 	}

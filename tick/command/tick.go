@@ -19,6 +19,8 @@ type Tick struct {
 	Drain  bool `help:"Stay in the foreground until nothing is left to run. Exits 0 when all completed, 1 when something is an error, 75 when only held work remains."`
 	JSON   bool `name:"json" help:"Print JSON."`
 	Wait   bool `hidden:"" help:"Wait for the lock: the last act of a runner."`
+
+	Scheduled bool `help:"For cron and systemd: what the pass does is kept in tick.log, and only what is wrong is printed too."`
 }
 
 // waitForLock is how long a runner's tick waits: well above what a pass takes.

@@ -23,6 +23,8 @@ type Settings struct {
 	QueueItemsDir string `key:"QUEUE_ITEMS_DIR" hidden:"" help:"Where live items are kept (default: items in QUEUE_DIR)."`
 	CleanupDays   int    `key:"QUEUE_CLEANUP_AGE_DAYS" name:"queue-cleanup-age-days" default:"7" hidden:"" help:"Days after which settled items and their runs are deleted."`
 
+	Interval int `key:"QUEUE_DAEMON_INTERVAL_MINUTES" name:"queue-daemon-interval-minutes" default:"5" hidden:"" help:"Minutes between two ticks, of what kugetsu queue-daemon start installs."`
+
 	MaxAgents   int           `key:"MAX_CONCURRENT_AGENTS" name:"max-concurrent-agents" default:"3" hidden:"" help:"How many dev agents may run at once; 0 drains."`
 	MaxAttempts int           `key:"MAX_ATTEMPTS" default:"3" hidden:"" help:"Runs of an item that may fail before it is an error."`
 	RetryDelay  time.Duration `key:"RETRY_DELAY" default:"1m" hidden:"" help:"Wait before the first retry; doubles."`
@@ -123,6 +125,7 @@ func (s *Settings) check() error {
 		}
 	}
 	number(&s.MaxAgents, 0, 999, 3, "MAX_CONCURRENT_AGENTS")
+	number(&s.Interval, 1, 59, 5, "QUEUE_DAEMON_INTERVAL_MINUTES") // cron and systemd count within the hour
 	number(&s.MaxAttempts, 1, 1000, 3, "MAX_ATTEMPTS")
 	number(&s.TaskHours, 1, 24*365, 1, "TASK_TIMEOUT_HOURS")
 	number(&s.CleanupDays, 1, 36500, 7, "QUEUE_CLEANUP_AGE_DAYS")

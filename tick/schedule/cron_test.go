@@ -1,0 +1,208 @@
+package schedule
+
+import (
+	"bytes"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"kugetsu/queue/fault"
+)
+
+// hostile is paths that mean something else to a shell or to a cron when they are not quoted.
+var hostile = []string{
+	"/usr/bin/kugetsu", "/a b/c", "/it's/here", `/say "hi"`, "/100%", "/100%%%", "/#1", "/a;b&c|d", "/$HOME/`id`/$(id)", "/~/x",
+	`/back\slash`, `/two\\`, `/three\\\x`, `/a\%b`, `/a\\%b`, `/a%\b`, `/'\''%'`, "/月", "/a*?[b]", "/-n", "/x=y", "/!{a,b}", "/it's 100% #1",
+}
+
+// takesBackslash does with a command what the crons do that take the backslash away before sh sees it; leavesBackslash
+// what the others do. Both end it at a percent sign without one.
+func takesBackslash(command string) string {
+	var b strings.Builder
+	for i := 0; i < len(command); i++ {
+		if c := command[i]; c == '\\' && i+1 < len(command) && strings.IndexByte(`\%`, command[i+1]) >= 0 {
+			i++
+			b.WriteByte(command[i])
+		} else if c == '%' {
+			break
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func leavesBackslash(command string) string {
+	for i := 0; i < len(command); i++ {
+		switch command[i] {
+		case '\\':
+			i++
+		case '%':
+			return command[:i]
+		}
+	}
+	return command
+}
+
+func TestEveryPathReachesTheCommandThroughCronAndShell(t *testing.T) {
+	for _, path := range hostile {
+		for name, cron := range map[string]func(string) string{"takes": takesBackslash, "leaves": leavesBackslash} {
+			out, err := exec.Command("/bin/sh", "-c", cron(`printf \%s `+quote(path))).Output()
+			if err != nil || string(out) != path {
+				t.Errorf("%s, with a cron that %s the backslash: %q, %v", path, name, out, err)
+			}
+		}
+	}
+}
+
+func FuzzPathThroughCron(f *testing.F) {
+	for _, path := range hostile {
+		f.Add(path)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		if (Job{Binary: path}).check() != nil || path == "" {
+			t.Skip("refused before it is quoted")
+		}
+		for name, cron := range map[string]func(string) string{"takes": takesBackslash, "leaves": leavesBackslash} {
+			// The shell itself is tried with the paths above: here its quoting is read, which is faster.
+			if got := unquote(cron(quote(path))); got != path {
+				t.Errorf("%q, with a cron that %s the backslash: %q", path, name, got)
+			}
+		}
+	})
+}
+
+// unquote reads a word as sh does.
+func unquote(word string) string {
+	var b strings.Builder
+	single := false
+	for i := 0; i < len(word); i++ {
+		switch c := word[i]; {
+		case c == '\'':
+			single = !single
+		case c == '\\' && !single:
+			i++
+			b.WriteByte(word[i])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func TestALineThatAUserCouldWriteIsWritten(t *testing.T) {
+	j := cron{Job{Name: "kugetsu", Binary: "/usr/local/bin/kugetsu", Dir: "/home/you/.kugetsu", Default: true, Minutes: 5}}
+	if got, want := j.line(), "*/5 * * * * /usr/local/bin/kugetsu tick --scheduled"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	j.Minutes, j.Default, j.Dir = 1, false, "/srv/50% of it"
+	if got, want := j.line(), `* * * * * KUGETSU_DIR='/srv/50'\%' of it' /usr/local/bin/kugetsu tick --scheduled`; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+var crontabs = []string{
+	"", "\n", "# nothing\n", "MAILTO=you\n\n0 1 * * * backup\n", "0 1 * * * backup", "# crlf\r\n0 1 * * * backup\r\n", "0 1 * * * date +\\%F %in\n", "\xff\xfe\x00\n",
+	"# begin kugetsu-0a1b2c3d: another\n* * * * * x\n# end kugetsu-0a1b2c3d\n", "#begin kugetsu:\n", " # begin kugetsu:\n", "# end kugetsuX\n",
+}
+
+func check(t *testing.T, j cron, text string) {
+	t.Helper()
+	in, err := j.with(text)
+	if err != nil {
+		t.Errorf("%q: %v", text, err)
+		return
+	}
+	if n := strings.Count(in, j.line()); n != 1 || !strings.HasPrefix(in, text) {
+		t.Errorf("%q became %q", text, in)
+	}
+	if again, err := j.with(in); again != in || err != nil {
+		t.Errorf("%q: installed twice it is %q, %v", text, again, err)
+	}
+	later := j
+	later.Minutes = 17
+	changed, err := later.with(in)
+	if err != nil || changed != strings.Replace(in, j.line(), later.line(), 1) {
+		t.Errorf("%q: with another interval it is %q, %v", text, changed, err)
+	}
+	for _, with := range []string{in, changed, text} {
+		if out, err := j.without(with); out != text || err != nil {
+			t.Errorf("%q without the block is %q, not %q: %v", with, out, text, err)
+		}
+	}
+	// What is added behind the block, by whatever editor, stays too.
+	for _, more := range []string{"0 2 * * * later\n", "\r\n0 2 * * * later"} {
+		out, err := j.without(in + more)
+		want := text + more
+		if text != "" && !strings.HasSuffix(text, "\n") {
+			want = text + "\n" + more // or two lines would become one
+		}
+		if out != want || err != nil {
+			t.Errorf("%q + %q without the block is %q, %v", in, more, out, err)
+		}
+	}
+}
+
+var job = cron{Job{Name: "kugetsu", Binary: "/it's/100%/kugetsu", Dir: "/home/you/.kugetsu", Default: true, Minutes: 5}}
+
+func TestEveryOtherByteOfACrontabStays(t *testing.T) {
+	for _, text := range crontabs {
+		check(t, job, text)
+	}
+}
+
+func FuzzCrontab(f *testing.F) {
+	for _, text := range crontabs {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if begin, _, _, err := job.locate(text); err != nil || begin >= 0 {
+			t.Skip("it has a block, or a part of one")
+		}
+		if strings.Contains(text, job.line()) {
+			t.Skip("it has the line")
+		}
+		check(t, job, text)
+	})
+}
+
+func TestABlockThatIsNotAsItWasWrittenIsRefused(t *testing.T) {
+	good := job.block()
+	begin, rest, _ := strings.Cut(good, "\n")
+	line, end, _ := strings.Cut(rest, "\n")
+	for what, text := range map[string]string{
+		"no end":                  begin + "\n" + line + "\n",
+		"no begin":                line + "\n" + end,
+		"end before begin":        end + line + "\n" + begin + "\n",
+		"two blocks":              good + good,
+		"two begins":              begin + "\n" + good,
+		"two ends":                good + end,
+		"nothing in it":           begin + "\n" + end,
+		"a line of somebody else": begin + "\n" + line + "\n0 1 * * * backup\n" + end,
+		"no end, and others":      begin + "\n" + line + "\n0 1 * * * backup\n",
+	} {
+		for name, change := range map[string]func(string) (string, error){"with": job.with, "without": job.without} {
+			out, err := change("0 0 * * * first\n" + text)
+			if err == nil || fault.HintOf(err) == "" {
+				t.Errorf("%s, %s: %q, %v", what, name, out, err)
+			}
+		}
+	}
+}
+
+func TestABlockIsFoundWhateverAnEditorDidToItsLineEnds(t *testing.T) {
+	for _, text := range []string{
+		strings.ReplaceAll("# mine\n"+job.block(), "\n", "\r\n"),
+		strings.TrimSuffix("# mine\n"+job.block(), "\n"),
+		strings.ReplaceAll("# mine\n"+job.block(), "\n", "  \n"),
+	} {
+		_, _, line, err := job.locate(text)
+		if err != nil || line != job.line() {
+			t.Errorf("%q: %q, %v", text, line, err)
+		}
+		out, err := job.without(text)
+		if err != nil || !bytes.HasPrefix([]byte(text), []byte(out)) || strings.TrimSpace(out) != "# mine" {
+			t.Errorf("%q without it is %q, %v", text, out, err)
+		}
+	}
+}

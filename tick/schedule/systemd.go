@@ -1,0 +1,224 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+)
+
+// systemd is three units of the user's manager: the timer, the service that it starts, and a path unit that starts it
+// when something is enqueued.
+type systemd struct{ Job }
+
+// File is a file of a schedule.
+type File struct{ Name, Text string }
+
+// Units are the unit files.
+func (s systemd) units() []File {
+	service := `[Unit]
+Description=kugetsu tick: settle what ended, fill the free slots
+# Every enqueued item may start it, however many there are.
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart=` + s.word(s.Binary) + ` tick --scheduled
+`
+	if !s.Default {
+		service += "Environment=" + s.word("KUGETSU_DIR="+s.Dir) + "\n"
+	}
+	service += `# The agents outlive the tick that started them. So nothing belongs here that is taken away when it ends: no PrivateTmp=,
+# no RuntimeDirectory=.
+KillMode=process
+# Agents expect it as every shell has it.
+IgnoreSIGPIPE=no
+# Left undone for a passing reason, a full disk say: the next tick tries again, and what is wrong stands in the journal.
+SuccessExitStatus=75
+`
+	timer := fmt.Sprintf(`[Unit]
+Description=kugetsu tick every few minutes
+
+[Timer]
+OnCalendar=*:0/%d
+AccuracySec=1s
+# At once after the machine was off.
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+`, s.Minutes)
+	path := `[Unit]
+Description=kugetsu tick when something is enqueued
+
+[Path]
+`
+	for _, dir := range s.Watch {
+		path += "PathChanged=" + s.path(dir) + "\n"
+	}
+	path += `
+[Install]
+WantedBy=paths.target
+`
+	return []File{{s.Name + ".service", service}, {s.Name + ".timer", timer}, {s.Name + ".path", path}}
+}
+
+// path writes a path: %h is the user's home, and every other % is two.
+func (s systemd) path(path string) string {
+	home := ""
+	if rest, below := strings.CutPrefix(path, s.Home+"/"); below && s.Home != "" {
+		home, path = "%h/", rest
+	}
+	return home + strings.ReplaceAll(path, "%", "%%")
+}
+
+// word writes a word of a command line or an assignment, quoted where it must be.
+func (s systemd) word(word string) string {
+	word = s.path(word)
+	if plain.MatchString(strings.TrimPrefix(word, "%h")) {
+		return word
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
+}
+
+// started are the units that are enabled.
+func (s systemd) started() []string { return []string{s.Name + ".timer", s.Name + ".path"} }
+
+// dir is where the user's manager looks for units. Its own XDG_CONFIG_HOME counts there, not the shell's.
+func (s systemd) dir() (string, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fault.New(fault.Config, "set HOME", "there is no place for unit files: %w", err)
+	}
+	return filepath.Join(home, ".config", "systemd", "user"), nil
+}
+
+func (s systemd) works(ctx context.Context) error {
+	_, err := call(ctx, "", "systemctl", "--user", "show", "--property=Version")
+	if missing(err) {
+		return fault.New(fault.Failed, "use --with cron", "%w", err)
+	}
+	if err != nil {
+		return fault.New(fault.Failed, "log in as this user, not with su or sudo; without a login loginctl enable-linger "+s.User+" starts a user manager; or use --with cron",
+			"no user manager of systemd answers: %w", err)
+	}
+	if strings.ContainsAny(s.Binary, `"'\`) {
+		return fault.New(fault.Failed, "move it to a plain path, or use --with cron", "systemd runs no program with a quote or a backslash in its path: %s", s.Binary)
+	}
+	return nil
+}
+
+func (s systemd) install(ctx context.Context) error {
+	dir, err := s.dir()
+	if err != nil {
+		return err
+	}
+	if err := spool.MakeDirs(dir); err != nil {
+		return err
+	}
+	for _, f := range s.units() {
+		if err := spool.Write(filepath.Join(dir, f.Name), []byte(f.Text)); err != nil {
+			return err
+		}
+	}
+	// Not enable --now: a timer that runs would keep the old interval.
+	for _, argv := range [][]string{{"daemon-reload"}, append([]string{"enable"}, s.started()...), append([]string{"restart"}, s.started()...)} {
+		if _, err := call(ctx, "", append([]string{"systemctl", "--user"}, argv...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove stops timer and path, not the service: a tick that is under way does its work. The files and links go by hand,
+// which also works where no manager runs.
+func (s systemd) remove(ctx context.Context) error {
+	dir, err := s.dir()
+	if err != nil {
+		return err
+	}
+	paths := []string{filepath.Join(dir, "timers.target.wants", s.Name+".timer"), filepath.Join(dir, "paths.target.wants", s.Name+".path")}
+	for _, f := range s.units() {
+		paths = append(paths, filepath.Join(dir, f.Name))
+	}
+	there := false
+	for _, path := range paths {
+		exists, err := spool.Exists(path)
+		if err != nil {
+			return err
+		}
+		there = there || exists
+	}
+	if !there {
+		return nil
+	}
+	err = s.works(ctx)
+	answers := err == nil
+	if managed, statErr := spool.Exists(filepath.Join(runtimeDir(), "systemd", "private")); !answers && (managed || statErr != nil) {
+		return errors.Join(err, statErr) // one runs, and would go on ticking
+	}
+	if answers {
+		if _, err := call(ctx, "", append([]string{"systemctl", "--user", "stop"}, s.started()...)...); err != nil {
+			return err
+		}
+	}
+	for _, path := range paths {
+		if err := spool.Unlink(path); err != nil {
+			return err
+		}
+	}
+	if !answers {
+		return nil
+	}
+	_, err = call(ctx, "", "systemctl", "--user", "daemon-reload")
+	return err
+}
+
+var systemdMinutes = regexp.MustCompile(`(?m)^OnCalendar=\*:0/(\d+)$`)
+
+func (s systemd) find(ctx context.Context) (*Found, error) {
+	dir, err := s.dir()
+	if err != nil {
+		return nil, err
+	}
+	f := &Found{Kind: Systemd, Current: true}
+	there := 0
+	for _, unit := range s.units() {
+		text, err := spool.Read(filepath.Join(dir, unit.Name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		there++
+		f.Current = f.Current && string(text) == unit.Text
+		if m := systemdMinutes.FindSubmatch(text); m != nil {
+			f.Minutes, _ = strconv.Atoi(string(m[1])) // 0 for what is no number of minutes: not known
+		}
+	}
+	if there == 0 {
+		return nil, nil
+	}
+	f.Current = f.Current && there == len(s.units())
+	if err := s.works(ctx); err != nil {
+		f.Problem = err.Error()
+	} else if _, err := call(ctx, "", append([]string{"systemctl", "--user", "is-active"}, s.started()...)...); err != nil {
+		f.Problem = "the timer or the path unit is not active: kugetsu queue-daemon restart"
+	}
+	return f, nil
+}
+
+// Lingers says whether the user's manager runs without a login. What is not known is not complained of.
+func Lingers(user string) bool {
+	there, err := spool.Exists(filepath.Join("/var/lib/systemd/linger", user))
+	return there || err != nil
+}
