@@ -1,0 +1,150 @@
+// Package schedule tries the schedules with the real schedulers: Debian's cron, in a mount namespace of its own, and a
+// systemd that is booted for it. Both need root.
+package schedule
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	_ "kugetsu/tick/command" // what the binary is made of: a cached result is not believed after a change there
+)
+
+// patience bounds every wait. A minute is what a scheduler's clock needs.
+const patience = 3 * time.Minute
+
+// needs skips the test where not all is there that it needs.
+func needs(t *testing.T, tools ...string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a scheduler a world of its own")
+	}
+	for _, tool := range tools {
+		if _, err := lookPath(tool); err != nil {
+			t.Skipf("%s is not installed: .ci/run says in which package it is", tool)
+		}
+	}
+	if out, err := exec.Command("unshare", "-m", "true").CombinedOutput(); err != nil {
+		t.Skipf("no mount namespaces here: %s", out)
+	}
+}
+
+func lookPath(tool string) (string, error) {
+	path, err := exec.LookPath(tool)
+	if errors.Is(err, exec.ErrNotFound) {
+		path = "/usr/sbin/" + tool
+		_, err = os.Stat(path)
+	}
+	return path, err
+}
+
+// build builds kugetsu as a file.
+func build(t *testing.T, path string) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	if out, err := exec.Command("go", "build", "-o", path, "../..").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	must(t, os.WriteFile(path, []byte(text), 0o755))
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	must(t, err)
+	return string(data)
+}
+
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// world is where commands are run: argv is put before each, env is all of their environment.
+type world struct {
+	t    *testing.T
+	argv []string
+	env  []string
+}
+
+// try runs a command there.
+func (w world) try(argv ...string) (stdout, stderr string, err error) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	argv = append(append([]string{}, w.argv...), argv...)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = w.env
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	err = cmd.Run()
+	return out.String(), complaint.String(), err
+}
+
+// run runs a command that must succeed, and returns what it printed.
+func (w world) run(argv ...string) string {
+	w.t.Helper()
+	stdout, stderr, err := w.try(argv...)
+	if err != nil {
+		w.t.Fatalf("%q: %v\n%s%s", argv, err, stdout, stderr)
+	}
+	return stdout
+}
+
+// state is that of an item.
+func (w world) state(kugetsu, id string) string {
+	w.t.Helper()
+	var it struct{ State string }
+	must(w.t, json.Unmarshal([]byte(w.run(kugetsu, "queue", "show", "--json", id)), &it))
+	return it.State
+}
+
+// repo makes a repository that a state folder knows as you/project.
+func repo(t *testing.T, dir, state, seenAs string) {
+	t.Helper()
+	write(t, filepath.Join(dir, "README.md"), "# project\n")
+	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "."}, {"-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-q", "-m", "first"}} {
+		cmd := exec.Command("git", args...)
+		cmd.Dir = dir
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GIT_CONFIG_NOSYSTEM=1"}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %q: %v\n%s", args, err, out)
+		}
+	}
+	must(t, os.MkdirAll(state, 0o700))
+	must(t, os.WriteFile(filepath.Join(state, "repos.json"), fmt.Appendf(nil, `{"github.com/you/project": %q}`, seenAs), 0o600))
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for begin := time.Now(); !holds(); <-time.After(20 * time.Millisecond) {
+		if time.Since(begin) > patience {
+			t.Fatalf("waited %s in vain: %s", patience, what)
+		}
+	}
+}
+
+// inSh writes a word for sh.
+func inSh(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
