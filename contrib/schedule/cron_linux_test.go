@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestCronRunsTheTicks takes until the clock's next minute, and a few seconds.
@@ -124,7 +125,11 @@ func startCron(t *testing.T, rig string) world {
 			t.Fatalf("cron could not be started: %v\n%s", err, read(t, filepath.Join(rig, "out")))
 		default:
 		}
-		return there(filepath.Join(rig, "ready"))
+		return there(filepath.Join(rig, "run", "crond.pid"))
 	})
+	// It looks at a crontab again whose time is another one, in seconds: one that is changed in the second in which it
+	// was read for the first time is never looked at.
+	began := time.Now()
+	until(t, "the second is over", func() bool { return time.Since(began) > 2*time.Second })
 	return world{t, []string{"nsenter", "-m", "-t", strconv.Itoa(cmd.Process.Pid), "--"}, []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root"}}
 }

@@ -38,7 +38,21 @@ func (c *Tick) Run(a *App) error {
 	if c.Wait {
 		wait = waitForLock
 	}
+	before, err := a.waiting()
+	if err != nil {
+		return err
+	}
 	report, err := a.Tick.Run(a.Ctx, wait)
+	for n := 0; c.Scheduled && err == nil && n < passes; n++ {
+		// systemd starts no tick for what is enqueued while one runs.
+		after, again := a.waiting()
+		if again != nil || !appeared(before, after) {
+			err = again
+			break
+		}
+		before = after
+		report, err = a.Tick.Run(a.Ctx, waitForLock)
+	}
 	if errors.Is(err, tick.ErrLocked) {
 		a.Log.Debug("another pass is under way")
 		report.Why, err = append(report.Why, err.Error()), nil
@@ -47,6 +61,34 @@ func (c *Tick) Run(a *App) error {
 		err = errors.Join(a.printJSON(report), err)
 	}
 	return errors.Join(err, a.Config)
+}
+
+// passes bounds how often a scheduled tick goes on for what was enqueued meanwhile; the rest is the next one's.
+const passes = 10
+
+// waiting lists the live items.
+func (a *App) waiting() (map[string]bool, error) {
+	ids := map[string]bool{}
+	for _, lane := range queue.Lanes {
+		entries, err := a.Queue.Live(lane)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			ids[e.ID] = true
+		}
+	}
+	return ids, nil
+}
+
+// appeared says whether there is an item that was not there before.
+func appeared(before, after map[string]bool) bool {
+	for id := range after {
+		if !before[id] {
+			return true
+		}
+	}
+	return false
 }
 
 func runTick(a *App, wait time.Duration) error {

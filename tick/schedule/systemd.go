@@ -31,7 +31,8 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
-ExecStart=` + s.word(s.Binary) + ` tick --scheduled
+# What is enqueued while a run's last act is a tick must not be left to the timer.
+ExecStart=` + s.word(s.Binary) + ` tick --scheduled --wait
 `
 	if !s.Default {
 		service += "Environment=" + s.word("KUGETSU_DIR="+s.Dir) + "\n"

@@ -12,5 +12,4 @@ cat >/usr/sbin/sendmail <<END
 exec cat >"$1/mail.\$\$"
 END
 chmod 755 /usr/sbin/sendmail
-: >"$1/ready"
 exec cron -f
