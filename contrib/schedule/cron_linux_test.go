@@ -37,7 +37,7 @@ flock "$KUGETSU_DIR/tick.lock" `+inSh(kugetsu)+` tick --scheduled >said 2>&1
 echo $? >code
 : >overlapped
 `)
-	must(t, os.WriteFile(filepath.Join(state, "config"), []byte("KUGETSU_AGENT=command\nAGENT_COMMAND=sh "+rig+"/agent\nQUEUE_DAEMON_INTERVAL_MINUTES=1\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(state, "config"), []byte("KUGETSU_AGENT=command\nAGENT_COMMAND=sh "+rig+"/agent\nAGENT_MEMORY=0\nQUEUE_DAEMON_INTERVAL_MINUTES=1\n"), 0o600))
 	mine := "# mine\r\nMAILTO=me\n* * * * * echo hello from cron; sh " + rig + "/overlap\n\n0 1 1 1 * echo 100\\% %done\n# the end"
 	write(t, filepath.Join(rig, "mine"), mine+"\n")
 	w.run("crontab", filepath.Join(rig, "mine"))

@@ -38,20 +38,22 @@ func (c *Tick) Run(a *App) error {
 	if c.Wait {
 		wait = waitForLock
 	}
-	before, err := a.waiting()
-	if err != nil {
-		return err
-	}
+	before := a.live()
 	report, err := a.Tick.Run(a.Ctx, wait)
-	for n := 0; c.Scheduled && err == nil && n < passes; n++ {
-		// systemd starts no tick for what is enqueued while one runs.
-		after, again := a.waiting()
-		if again != nil || !appeared(before, after) {
-			err = again
+	// systemd starts no tick for what is enqueued while one runs.
+	for n := 0; c.Scheduled && !errors.Is(err, tick.ErrLocked) && n < passes; n++ {
+		after := a.live()
+		if !appeared(before, after) {
 			break
 		}
 		before = after
-		report, err = a.Tick.Run(a.Ctx, waitForLock)
+		more, moreErr := a.Tick.Run(a.Ctx, waitForLock)
+		if errors.Is(moreErr, tick.ErrLocked) {
+			break // another pass does the work
+		}
+		report.Settled, report.Started = append(report.Settled, more.Settled...), append(report.Started, more.Started...)
+		report.Held, report.Why = more.Held, more.Why
+		err = errors.Join(err, moreErr)
 	}
 	if errors.Is(err, tick.ErrLocked) {
 		a.Log.Debug("another pass is under way")
@@ -66,25 +68,25 @@ func (c *Tick) Run(a *App) error {
 // passes bounds how often a scheduled tick goes on for what was enqueued meanwhile; the rest is the next one's.
 const passes = 10
 
-// waiting lists the live items.
-func (a *App) waiting() (map[string]bool, error) {
+// live is the ids of the live items; nil when a lane cannot be listed, of which the pass itself complains.
+func (a *App) live() map[string]bool {
 	ids := map[string]bool{}
 	for _, lane := range queue.Lanes {
 		entries, err := a.Queue.Live(lane)
 		if err != nil {
-			return nil, err
+			return nil
 		}
 		for _, e := range entries {
 			ids[e.ID] = true
 		}
 	}
-	return ids, nil
+	return ids
 }
 
 // appeared says whether there is an item that was not there before.
 func appeared(before, after map[string]bool) bool {
 	for id := range after {
-		if !before[id] {
+		if before != nil && !before[id] {
 			return true
 		}
 	}
