@@ -94,7 +94,7 @@ func (a *App) warnUnseen() {
 		}
 	}
 	if len(keys) > 0 {
-		a.note("warning: set in this environment alone, so not for the ticks: %s; put them into the file config", strings.Join(keys, ", "))
+		a.note("warning: the ticks go by the file config, where these are not as in this environment: %s", strings.Join(keys, ", "))
 	}
 }
 

@@ -38,7 +38,10 @@ func (c *Tick) Run(a *App) error {
 	if c.Wait {
 		wait = waitForLock
 	}
-	before := a.live()
+	var before map[string]bool
+	if c.Scheduled {
+		before = a.live()
+	}
 	report, err := a.Tick.Run(a.Ctx, wait)
 	// systemd starts no tick for what is enqueued while one runs.
 	for n := 0; c.Scheduled && !errors.Is(err, tick.ErrLocked) && n < passes; n++ {

@@ -103,6 +103,14 @@ func (s systemd) dir() (string, error) {
 }
 
 func (s systemd) works(ctx context.Context) error {
+	if strings.ContainsAny(s.Binary, `"'\`) {
+		return fault.New(fault.Failed, "move it to a plain path, or use --with cron", "systemd runs no program with a quote or a backslash in its path: %s", s.Binary)
+	}
+	return s.answers(ctx)
+}
+
+// answers is nil where the user's manager does.
+func (s systemd) answers(ctx context.Context) error {
 	_, err := call(ctx, "", "systemctl", "--user", "show", "--property=Version")
 	if missing(err) {
 		return fault.New(fault.Failed, "use --with cron", "%w", err)
@@ -111,13 +119,13 @@ func (s systemd) works(ctx context.Context) error {
 		return fault.New(fault.Failed, "log in as this user, not with su or sudo; without a login loginctl enable-linger "+s.User+" starts a user manager; or use --with cron",
 			"no user manager of systemd answers: %w", err)
 	}
-	if strings.ContainsAny(s.Binary, `"'\`) {
-		return fault.New(fault.Failed, "move it to a plain path, or use --with cron", "systemd runs no program with a quote or a backslash in its path: %s", s.Binary)
-	}
 	return nil
 }
 
 func (s systemd) install(ctx context.Context) error {
+	if f, err := s.find(ctx); err == nil && f != nil && f.Current && f.Problem == "" {
+		return nil
+	}
 	dir, err := s.dir()
 	if err != nil {
 		return err
@@ -161,7 +169,7 @@ func (s systemd) remove(ctx context.Context) error {
 	if !there {
 		return nil
 	}
-	err = s.works(ctx)
+	err = s.answers(ctx)
 	answers := err == nil
 	if managed, statErr := spool.Exists(filepath.Join(runtimeDir(), "systemd", "private")); !answers && (managed || statErr != nil) {
 		return errors.Join(err, statErr) // one runs, and would go on ticking
@@ -210,7 +218,7 @@ func (s systemd) find(ctx context.Context) (*Found, error) {
 		return nil, nil
 	}
 	f.Current = f.Current && there == len(s.units())
-	if err := s.works(ctx); err != nil {
+	if err := s.answers(ctx); err != nil {
 		f.Problem = err.Error()
 	} else if _, err := call(ctx, "", append([]string{"systemctl", "--user", "is-active"}, s.started()...)...); err != nil {
 		f.Problem = "the timer or the path unit is not active: kugetsu queue-daemon restart"
