@@ -20,7 +20,7 @@ func (c cron) endMark() string   { return "# end " + c.Name }
 // added is what the first line of a block says when the line before it had no end: that end is of the block.
 const added = " (the line before had no end)"
 
-// Crontab is the block of lines.
+// block is the lines between the marks, and these.
 func (c cron) block() string {
 	return c.beginMark() + " kugetsu queue-daemon stop removes this\n" + c.line() + "\n" + c.endMark() + "\n"
 }
@@ -51,7 +51,7 @@ func quote(path string) string {
 	return "'" + strings.NewReplacer("'", `'\''`, "%", `'\%'`, `\`, `\''`).Replace(path) + "'"
 }
 
-// find finds the block in a crontab: where it begins and ends, and the line in it. Begin is -1 when there is none. A
+// locate finds the block in a crontab: where it begins and ends, and the line in it. Begin is -1 when there is none. A
 // block that is not as it was written is an error: nobody knows which of the lines are whose.
 func (c cron) locate(text string) (begin, end int, line string, err error) {
 	begin, end = -1, -1

@@ -22,7 +22,7 @@ type systemd struct{ Job }
 // File is a file of a schedule.
 type File struct{ Name, Text string }
 
-// Units are the unit files.
+// units are the unit files.
 func (s systemd) units() []File {
 	service := `[Unit]
 Description=kugetsu tick: settle what ended, fill the free slots
