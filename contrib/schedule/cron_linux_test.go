@@ -75,6 +75,9 @@ echo $? >code
 		t.Errorf("tick.log has only\n%s", log)
 	}
 	w.run(kugetsu, "queue-daemon", "status") // exits 1 where ticks are overdue
+	if found, _, _ := w.try(kugetsu, "doctor"); !strings.Contains(found, "cron; the last tick was ") { // whatever else it finds
+		t.Errorf("doctor does not find the schedule:\n%s", found)
+	}
 
 	w.run(kugetsu, "queue-daemon", "stop")
 	if after := w.run("crontab", "-l"); after != before {

@@ -19,6 +19,7 @@ _kugetsu() {
 		' pause') at=' pause' ;;
 		' resume') at=' resume' ;;
 		' notify') at=' notify' ;;
+		' queue-daemon') at=' queue-daemon' ;;
 		' version') at=' version' ;;
 		' queue list') at=' queue list' ;;
 		' queue stats') at=' queue stats' ;;
@@ -32,6 +33,11 @@ _kugetsu() {
 		' queue enqueue') at=' queue enqueue' ;;
 		' notify list') at=' notify list' ;;
 		' notify clear') at=' notify clear' ;;
+		' queue-daemon start') at=' queue-daemon start' ;;
+		' queue-daemon stop') at=' queue-daemon stop' ;;
+		' queue-daemon restart') at=' queue-daemon restart' ;;
+		' queue-daemon status') at=' queue-daemon status' ;;
+		' queue-daemon logs') at=' queue-daemon logs' ;;
 		esac
 	done
 	case "$at ${COMP_WORDS[COMP_CWORD - 1]}" in
@@ -60,13 +66,20 @@ _kugetsu() {
 	' queue enqueue --timeout') return ;;
 	' queue enqueue --after') return ;;
 	' queue enqueue --not-before') return ;;
+	' queue-daemon start --with')
+		COMPREPLY=($(compgen -W 'cron systemd launchd' -- "$cur"))
+		return ;;
+	' queue-daemon restart --with')
+		COMPREPLY=($(compgen -W 'cron systemd launchd' -- "$cur"))
+		return ;;
+	' queue-daemon logs --lines') return ;;
 	esac
 	case "$at" in
-	'') words='init doctor delegate tick start continue status list logs queue pause resume notify version --help --verbose' ;;
+	'') words='init doctor delegate tick start continue status list logs queue pause resume notify queue-daemon version --help --verbose' ;;
 	' init') words='--pm --help --verbose' ;;
 	' doctor') words='--fix --json --help --verbose' ;;
 	' delegate') words='--agent --priority --timeout --json --after --not-before --unless-queued --from --tick --help --verbose' ;;
-	' tick') words='--dry-run --drain --json --help --verbose' ;;
+	' tick') words='--dry-run --drain --json --scheduled --help --verbose' ;;
 	' start') words='--agent --priority --timeout --json --help --verbose' ;;
 	' continue') words='--agent --priority --timeout --json --help --verbose' ;;
 	' status') words='--json --help --verbose' ;;
@@ -76,6 +89,7 @@ _kugetsu() {
 	' pause') words='--for --help --verbose' ;;
 	' resume') words='--help --verbose' ;;
 	' notify') words='list clear --help --verbose' ;;
+	' queue-daemon') words='start stop restart status logs --help --verbose' ;;
 	' version') words='--json --help --verbose' ;;
 	' queue list') words='--state --all --json --help --verbose' ;;
 	' queue stats') words='--json --help --verbose' ;;
@@ -89,6 +103,11 @@ _kugetsu() {
 	' queue enqueue') words='--agent --priority --timeout --json --after --not-before --unless-queued --help --verbose' ;;
 	' notify list') words='--json --help --verbose' ;;
 	' notify clear') words='--json --help --verbose' ;;
+	' queue-daemon start') words='--with --help --verbose' ;;
+	' queue-daemon stop') words='--help --verbose' ;;
+	' queue-daemon restart') words='--with --help --verbose' ;;
+	' queue-daemon status') words='--json --help --verbose' ;;
+	' queue-daemon logs') words='--follow --lines --help --verbose' ;;
 	esac
 	COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }

@@ -33,6 +33,8 @@ function __kugetsu_at --description 'whether the words before the cursor lead to
 				set -a at $word
 			case ' notify'
 				set -a at $word
+			case ' queue-daemon'
+				set -a at $word
 			case ' version'
 				set -a at $word
 			case 'queue list'
@@ -59,6 +61,16 @@ function __kugetsu_at --description 'whether the words before the cursor lead to
 				set -a at $word
 			case 'notify clear'
 				set -a at $word
+			case 'queue-daemon start'
+				set -a at $word
+			case 'queue-daemon stop'
+				set -a at $word
+			case 'queue-daemon restart'
+				set -a at $word
+			case 'queue-daemon status'
+				set -a at $word
+			case 'queue-daemon logs'
+				set -a at $word
 		end
 	end
 	test "$at" = "$argv"
@@ -77,6 +89,7 @@ complete -c kugetsu -f -n '__kugetsu_at ' -a queue -d 'Look at the items and act
 complete -c kugetsu -f -n '__kugetsu_at ' -a pause -d 'Start nothing; what runs goes on.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a resume -d 'Lift a pause, or an agent\'s hold.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a notify -d 'What happened.'
+complete -c kugetsu -f -n '__kugetsu_at ' -a queue-daemon -d 'There is no daemon: install, remove and show what runs kugetsu tick.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a version -d 'Print the version.'
 complete -c kugetsu -n '__kugetsu_at ' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at ' -l verbose -s v -d 'Say more on stderr.'
@@ -101,6 +114,7 @@ complete -c kugetsu -n '__kugetsu_at delegate' -l verbose -s v -d 'Say more on s
 complete -c kugetsu -n '__kugetsu_at tick' -l dry-run -d 'Say what a pass would do and why it would not, and do nothing.'
 complete -c kugetsu -n '__kugetsu_at tick' -l drain -d 'Stay in the foreground until nothing is left to run. Exits 0 when all completed, 1 when something is an error, 75 when only held work remains.'
 complete -c kugetsu -n '__kugetsu_at tick' -l json -d 'Print JSON.'
+complete -c kugetsu -n '__kugetsu_at tick' -l scheduled -d 'For cron and systemd: what the pass does is kept in tick.log, and only what is wrong is printed too.'
 complete -c kugetsu -n '__kugetsu_at tick' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at tick' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at start' -l agent -r -d 'Agent for this item (default: KUGETSU_AGENT).'
@@ -147,6 +161,13 @@ complete -c kugetsu -f -n '__kugetsu_at notify' -a list -d 'The events that were
 complete -c kugetsu -f -n '__kugetsu_at notify' -a clear -d 'Mark them as seen.'
 complete -c kugetsu -n '__kugetsu_at notify' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at notify' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -f -n '__kugetsu_at queue-daemon' -a start -d 'Let cron, systemd or launchd run kugetsu tick.'
+complete -c kugetsu -f -n '__kugetsu_at queue-daemon' -a stop -d 'Remove that.'
+complete -c kugetsu -f -n '__kugetsu_at queue-daemon' -a restart -d 'Remove it and install it anew.'
+complete -c kugetsu -f -n '__kugetsu_at queue-daemon' -a status -d 'What is installed, when the last tick was; exits 1 when none is to be expected or ticks are overdue.'
+complete -c kugetsu -f -n '__kugetsu_at queue-daemon' -a logs -d 'What the ticks said.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at version' -l json -d 'Print JSON.'
 complete -c kugetsu -n '__kugetsu_at version' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at version' -l verbose -s v -d 'Say more on stderr.'
@@ -198,3 +219,18 @@ complete -c kugetsu -n '__kugetsu_at notify list' -l verbose -s v -d 'Say more o
 complete -c kugetsu -n '__kugetsu_at notify clear' -l json -d 'Print JSON.'
 complete -c kugetsu -n '__kugetsu_at notify clear' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at notify clear' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon start' -l with -x -a 'cron systemd launchd' -d 'cron, systemd or launchd (default: what is installed, else what works).'
+complete -c kugetsu -n '__kugetsu_at queue-daemon start' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon start' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon stop' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon stop' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon restart' -l with -x -a 'cron systemd launchd' -d 'cron, systemd or launchd (default: what is installed, else what works).'
+complete -c kugetsu -n '__kugetsu_at queue-daemon restart' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon restart' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon status' -l json -d 'Print JSON.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon status' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon status' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon logs' -l follow -s f -d 'Go on with what is added.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon logs' -l lines -s n -r -d 'How many of the newest lines.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon logs' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at queue-daemon logs' -l verbose -s v -d 'Say more on stderr.'

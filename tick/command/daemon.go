@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -234,6 +235,17 @@ func (a *App) look(j schedule.Job, found []schedule.Found) (s scheduled, wrong e
 		wrong = fault.New(fault.Failed, "kugetsu queue-daemon logs shows what the ticks said; is the scheduler itself running?", "%s", late)
 	}
 	return s, wrong
+}
+
+// ticks is what doctor asks of the schedule.
+func (a *App) ticks(ctx context.Context) (installed string, overdue bool, err error) {
+	j, err := a.job()
+	if err != nil {
+		return "", false, err
+	}
+	found, err := j.Find(ctx)
+	s, _ := a.look(j, found)
+	return string(s.Kind), s.Overdue, err
 }
 
 // DaemonLogs shows what the ticks said.

@@ -40,7 +40,7 @@ func (c *Doctor) Run(a *App) error {
 			}
 			a.place(source)
 			exam := &doctor.Exam{Ctx: a.Ctx, Tick: a.Tick, Shell: shell, Issue: ref, Fix: c.Fix, Now: a.Now,
-				Owned: func() error { return a.owned(false) }}
+				Owned: func() error { return a.owned(false) }, Ticks: a.ticks}
 			found = append(found, exam.Run()...)
 		}
 	}
