@@ -123,7 +123,7 @@ func TestBashOffersAtEveryPlaceWhatThereIs(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ typed, want string }{
-		{"que", "queue"},
+		{"que", "queue queue-daemon"},
 		{"queue ca", "cancel"},
 		{"queue list --state comp", "completed"},
 		{"delegate --agent ", ""},                           // a name that the grammar does not know

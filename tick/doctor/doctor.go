@@ -46,7 +46,7 @@ type Exam struct {
 	Issue  issueref.Ref      // whose repository is asked for; the zero Ref for none
 	Fix    bool
 	Owned  func() error // the error says that the queue belongs to another state folder
-	Ticks  Schedule     // nil: not known, the time of the last tick must do
+	Ticks  Schedule
 	Now    func() time.Time
 	listed []Finding
 	check  string

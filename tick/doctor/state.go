@@ -22,7 +22,6 @@ import (
 
 const (
 	clockSlack = time.Minute       // two clocks may differ by so much, and no more is told
-	tickLate   = time.Hour         // after this without a tick nothing runs them, whatever the interval
 	tempOld    = 2 * spool.TempAge // two sweeps have met it by then, if ticks run at all
 	owedOld    = time.Hour         // an event that could not be delivered for so long
 	maxNamed   = 3                 // of many of a kind so many are named
@@ -72,14 +71,6 @@ func (x *Exam) schedule() {
 	if !last.IsZero() {
 		ago = "the last tick was " + x.Now().Sub(last).Round(time.Second).String() + " ago"
 	}
-	if x.Ticks == nil {
-		if x.Now().Sub(last) > tickLate { // the zero time too
-			x.add(Warn, ago, "let cron run it: */5 * * * * "+self()+" tick")
-		} else {
-			x.ok(ago)
-		}
-		return
-	}
 	installed, overdue, err := x.Ticks(x.Ctx)
 	switch {
 	case err != nil:
@@ -91,13 +82,6 @@ func (x *Exam) schedule() {
 	default:
 		x.ok(installed + "; " + ago)
 	}
-}
-
-func self() string {
-	if path, err := os.Executable(); err == nil {
-		return path
-	}
-	return "kugetsu"
 }
 
 func (x *Exam) pause() {
