@@ -62,7 +62,7 @@ func (d Dir) major(ctx context.Context, r *Runner, p agent.Preset, env []string)
 	if err != nil {
 		return 0, err
 	}
-	now.Major = agent.Major(out)
+	now.Major, _ = agent.Major(out) // without one it is taken for what was measured, 1.x
 	if p.SetUp != nil {
 		if _, err := r.ask(ctx, env, path, p.SetUp); err != nil {
 			r.log.say("%v", err) // it may do without; a run that cannot will say why

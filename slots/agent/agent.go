@@ -213,13 +213,13 @@ func isConversation(id string) bool { return len(id) <= 128 && conversationID.Ma
 var version = regexp.MustCompile(`\bv?([0-9]{1,4})\.[0-9]`)
 
 // Major reads the major version in the first line of what an agent's Version prints: 1 for "1.18.33", 2 for
-// "opencode v2.0.1", 0 where there is no version.
-func Major(output string) int {
+// "opencode v2.0.1", 0 for "codex-cli 0.169.0"; 0 as well, and not found, where there is no version.
+func Major(output string) (major int, found bool) {
 	line, _, _ := strings.Cut(strings.TrimSpace(output), "\n")
-	found := version.FindStringSubmatch(line)
-	if found == nil {
-		return 0
+	m := version.FindStringSubmatch(line)
+	if m == nil {
+		return 0, false
 	}
-	major, _ := strconv.Atoi(found[1]) // four digits at most
-	return major
+	major, _ = strconv.Atoi(m[1]) // four digits at most
+	return major, true
 }

@@ -47,20 +47,22 @@ func TestMajorReadsTheFirstLine(t *testing.T) {
 	for _, tt := range []struct {
 		output string
 		want   int
+		found  bool
 	}{
-		{"1.18.33\n", 1},
-		{"opencode v2.0.1", 2},
-		{"\n2.0.0-beta.3\n", 2},
-		{"opencode 12.4", 12},
-		{"", 0},
-		{"dev", 0},
-		{"7", 0},
-		{"command not found\n1.2.3", 0},
-		{"99999999999999999999.1", 0},
-		{"-1.5", 1},
+		{"1.18.33\n", 1, true},
+		{"opencode v2.0.1", 2, true},
+		{"\n2.0.0-beta.3\n", 2, true},
+		{"opencode 12.4", 12, true},
+		{"codex-cli 0.169.0", 0, true},
+		{"", 0, false},
+		{"dev", 0, false},
+		{"7", 0, false},
+		{"command not found\n1.2.3", 0, false},
+		{"99999999999999999999.1", 0, false},
+		{"-1.5", 1, true},
 	} {
-		if got := Major(tt.output); got != tt.want {
-			t.Errorf("Major(%q) = %d, want %d", tt.output, got, tt.want)
+		if got, found := Major(tt.output); got != tt.want || found != tt.found {
+			t.Errorf("Major(%q) = %d, %t, want %d, %t", tt.output, got, found, tt.want, tt.found)
 		}
 	}
 }

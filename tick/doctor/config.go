@@ -148,10 +148,11 @@ func (x *Exam) agentPrograms() {
 		}
 		out, err := x.ask(path, argv[1:])
 		version := first(out)
+		_, numbered := agent.Major(out)
 		switch {
 		case err != nil:
 			x.add(level, fmt.Sprintf("%s does not tell its version: %v", path, err), "try it: env -i HOME=\"$HOME\" PATH="+lookup(x.agents, "PATH")+" "+strings.Join(argv, " "))
-		case agent.Major(out) == 0:
+		case !numbered:
 			x.add(Warn, fmt.Sprintf("%s says no version but %q", path, version), "make sure that this is "+name)
 		default:
 			x.ok(fmt.Sprintf("%s %s (%s)", name, strings.TrimPrefix(version, name+" "), path))
