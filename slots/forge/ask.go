@@ -1,0 +1,231 @@
+package forge
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"kugetsu/slots/proc"
+)
+
+const (
+	// maxBody bounds an answer, in bytes.
+	maxBody = 1 << 20
+	// maxHops bounds the redirects that are followed, all within one host: a repository that was renamed.
+	maxHops = 3
+)
+
+var (
+	errTooLarge  = fmt.Errorf("the answer is larger than %d bytes", maxBody)
+	errElsewhere = errors.New("it redirects to another place")
+	errLoopback  = errors.New("it is not on loopback")
+)
+
+// ask gets a path of the forge's API: with the token that is for it or, where there is none, through the forge's own
+// program, which has its own, or else without any.
+func (r request) ask(ctx context.Context, path string, env []string) ([]byte, error) {
+	token, err := r.token(env)
+	if err != nil {
+		return nil, err
+	}
+	var programErr error
+	if token == "" {
+		body, err := r.askProgram(ctx, path, env)
+		if err == nil {
+			return body, nil
+		}
+		if !errors.Is(err, errNoProgram) {
+			programErr = err
+		}
+	}
+	body, err := r.get(ctx, path, token)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("it did not answer in time")
+	}
+	if err != nil && programErr != nil {
+		err = fmt.Errorf("%w (%w)", err, programErr)
+	}
+	return body, err
+}
+
+// question is what is sent to the API.
+func (r request) question(ctx context.Context, path, token string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.forge.base(r.origin)+path, nil)
+	if err != nil {
+		return nil, errors.New("its address cannot be asked")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "kugetsu")
+	if token != "" {
+		req.Header.Set("Authorization", r.forge.scheme+" "+token)
+	}
+	return req, nil
+}
+
+func (r request) get(ctx context.Context, path, token string) ([]byte, error) {
+	req, err := r.question(ctx, path, token)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		DialContext:            dialer(req.URL.Scheme).DialContext,
+		DisableKeepAlives:      true,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	client := http.Client{Transport: transport, CheckRedirect: func(next *http.Request, before []*http.Request) error {
+		// The same origin, as text: whatever else a server might mean by it is another place.
+		if next.URL.Scheme != req.URL.Scheme || next.URL.Host != req.URL.Host || next.URL.User != nil || len(before) > maxHops {
+			return errElsewhere
+		}
+		return nil
+	}}
+	res, err := client.Do(req)
+	if err != nil {
+		var ue *url.Error // it repeats the address, which on a redirect is what the server made of it
+		if errors.As(err, &ue) {
+			err = ue.Err
+		}
+		return nil, plain(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, refusal(res, token != "")
+	}
+	return read(res.Body)
+}
+
+// dialer connects. Over plain http it does so to loopback alone, whatever "localhost" is resolved to.
+func dialer(scheme string) *net.Dialer {
+	d := &net.Dialer{}
+	if scheme == "http" {
+		d.Control = func(_, address string, _ syscall.RawConn) error {
+			if to, err := netip.ParseAddrPort(address); err != nil || !to.Addr().IsLoopback() {
+				return errLoopback
+			}
+			return nil
+		}
+	}
+	return d
+}
+
+// plain keeps of an error what no server had a part in: a malformed answer is quoted in that of package http.
+func plain(err error) error {
+	var op *net.OpError
+	var dns *net.DNSError
+	for _, known := range []error{errElsewhere, errLoopback, context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &cert):
+		return errors.New("its certificate is not trusted")
+	case errors.As(err, &dns), errors.As(err, &op):
+		return err
+	}
+	return errors.New("the connection or the answer is bad")
+}
+
+// refusal is the reason that a status other than 200 gives.
+func refusal(res *http.Response, token bool) error {
+	code := res.StatusCode
+	limited := res.Header.Get("Retry-After") != "" || res.Header.Get("X-RateLimit-Remaining") == "0" || res.Header.Get("RateLimit-Remaining") == "0"
+	why := "it did not answer"
+	switch {
+	case code == http.StatusTooManyRequests, code == http.StatusForbidden && limited:
+		why = "the rate limit is met"
+	case (code == http.StatusUnauthorized || code == http.StatusForbidden) && token:
+		why = "the token is refused"
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		why = "it wants a token"
+	case code == http.StatusNotFound && token:
+		why = "there is no such request, or the token may not see it"
+	case code == http.StatusNotFound:
+		why = "there is no such request, or it takes a token to see it"
+	}
+	return fmt.Errorf("status %d: %s", code, why)
+}
+
+func read(from io.Reader) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(from, maxBody+1))
+	switch {
+	case err != nil:
+		return nil, plain(err)
+	case len(body) > maxBody:
+		return nil, errTooLarge
+	}
+	return body, nil
+}
+
+// errNoProgram is returned where the forge has no program on PATH, or none that may be asked.
+var errNoProgram = errors.New("no program")
+
+// programEnv is what the forges' programs get: to find what they keep, and the network. Above all no token: one that is
+// there is for another host, and they may send it to any.
+var programEnv = []string{"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TMPDIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR",
+	"DBUS_SESSION_BUS_ADDRESS", "GH_CONFIG_DIR", "GLAB_CONFIG_DIR", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+
+// askProgram asks gh or glab for the same path. Both print what the API answered.
+func (r request) askProgram(ctx context.Context, path string, env []string) ([]byte, error) {
+	host, https := strings.CutPrefix(r.origin, "https://")
+	if r.forge.cli == "" || !https || strings.Contains(host, ":") { // they know hosts by name
+		return nil, errNoProgram
+	}
+	var made []string
+	for _, kv := range env {
+		if name, _, _ := strings.Cut(kv, "="); slices.Contains(programEnv, name) {
+			made = append(made, kv)
+		}
+	}
+	made = append(made, "GH_PROMPT_DISABLED=1", "GH_NO_UPDATE_NOTIFIER=1", "NO_PROMPT=1", "GLAB_CHECK_UPDATE=false", "NO_COLOR=1")
+	program, err := proc.LookPath(r.forge.cli, made, "/")
+	if err != nil {
+		return nil, errNoProgram
+	}
+	cmd := exec.CommandContext(ctx, program, "api", "--hostname", host, path)
+	cmd.Args[0], cmd.Env, cmd.Dir = r.forge.cli, made, "/" // in no repository, whose remotes they would look at
+	cmd.SysProcAttr = proc.Detach()
+	// All of its group: it may be a script that hangs in what it started.
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	out := &bounded{}
+	cmd.Stdout = out // what it says on stderr is for people, and may hold anything
+	if err := cmd.Run(); err != nil {
+		if out.full {
+			err = errTooLarge
+		} else if ctx.Err() != nil {
+			err = errors.New("it did not answer in time")
+		}
+		return nil, fmt.Errorf("%s: %w", r.forge.cli, err)
+	}
+	return out.data, nil
+}
+
+// bounded takes no more than an answer may have.
+type bounded struct {
+	data []byte
+	full bool
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.full = b.full || len(b.data)+len(p) > maxBody; b.full {
+		return 0, errTooLarge
+	}
+	b.data = append(b.data, p...)
+	return len(p), nil
+}

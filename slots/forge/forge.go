@@ -1,0 +1,124 @@
+// Package forge asks GitHub, GitLab and Gitea or Forgejo how a pull or merge request stands.
+//
+// What is not known keeps what there is: every answer but a clear one is Unknown with the reason, never an error that a
+// caller could take for "closed". An answer is clear when the forge said, in JSON and about this very request, that it is
+// open, merged or closed.
+//
+// A URL may come from an agent's output, so it is read strictly (see parse), and a token goes to the one origin (scheme,
+// host and port) that it is for and to no other: not on a redirect, and over plain http to loopback only. No error repeats
+// what a forge answered, which may hold what it was sent. The caller makes sure that a request is one of the repository it
+// cares about: any host may say of its own requests that they were merged.
+package forge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Status is how a request stands.
+type Status string
+
+// What a request may be. Closed means without having been merged.
+const (
+	Open    Status = "open"
+	Merged  Status = "merged"
+	Closed  Status = "closed"
+	Unknown Status = "unknown"
+)
+
+// limit bounds all that one question takes. (A variable for the tests alone, which cannot wait that long.)
+var limit = 10 * time.Second
+
+// Request is a pull or merge request.
+type Request struct {
+	URL    string
+	Status Status
+}
+
+// Normal is the URL of a request without what a browser may have added to it. The error says why a text is none.
+func Normal(url string) (string, error) {
+	r, err := parse(url)
+	if err != nil {
+		return "", err
+	}
+	return r.url(), nil
+}
+
+// State asks how a request stands. The env is that of an agent, NAME=value: the tokens and hosts are in it (see homes),
+// and PATH. The error is the reason where the answer is Unknown, and nil elsewhere.
+func State(ctx context.Context, url string, env []string) (Status, error) {
+	r, err := parse(url)
+	if err != nil {
+		return Unknown, err
+	}
+	if err := r.known(env); err != nil {
+		return Unknown, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	body, err := r.ask(ctx, r.forge.one(r), env)
+	if err != nil {
+		return Unknown, r.wrap(err)
+	}
+	a, err := readOne(body)
+	if err == nil && r.forge.number(a) != r.number {
+		err = errors.New("the answer is not about this request")
+	}
+	if err != nil {
+		return Unknown, r.wrap(err)
+	}
+	status, err := a.status()
+	return status, r.wrap(err)
+}
+
+// Find looks for the request of a branch of a repository (host/owner/repo): the open one or, where none is open, the
+// newest. It is nil where there is none. Requests from a fork are not the branch's.
+func Find(ctx context.Context, repo, branch string, env []string) (*Request, error) {
+	host, path, _ := strings.Cut(repo, "/")
+	r, err := at(strings.ToLower(host), path, env)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	body, err := r.ask(ctx, r.forge.list(r, branch), env)
+	if err != nil {
+		return nil, r.wrap(err)
+	}
+	all, err := readList(body)
+	if err != nil {
+		return nil, r.wrap(err)
+	}
+	var found *Request
+	newest := 0
+	for _, a := range all {
+		r.number = r.forge.number(a)
+		if r.number <= 0 || !r.forge.from(a, r.repo, branch) {
+			continue
+		}
+		status, err := a.status()
+		if err != nil {
+			return nil, r.wrap(err)
+		}
+		better := found == nil || status == Open && found.Status != Open
+		if better || r.number > newest && (status == Open) == (found.Status == Open) {
+			found, newest = &Request{URL: r.url(), Status: status}, r.number
+		}
+	}
+	if found == nil && len(all) >= page { // there are more, and one of them may be it
+		return nil, r.wrap(fmt.Errorf("none of its %d newest requests is of this branch, and there are more", len(all)))
+	}
+	return found, nil
+}
+
+// wrap names the host in an error.
+func (r request) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	_, host, _ := strings.Cut(r.origin, "://")
+	return fmt.Errorf("%s: %w", host, err)
+}

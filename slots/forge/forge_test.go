@@ -1,0 +1,377 @@
+package forge
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const secret = "s3cret-t0ken"
+
+// server answers with what a handler says, on loopback, and keeps what it was asked and with what token.
+type server struct {
+	*httptest.Server
+	asked, tokens []string
+}
+
+func serve(t *testing.T, answer http.HandlerFunc) *server {
+	s := &server{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.asked = append(s.asked, r.URL.RequestURI())
+		s.tokens = append(s.tokens, r.Header.Get("Authorization"))
+		answer(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// env has the server for every forge of one's own, with a token.
+func (s *server) env(token string) []string {
+	return []string{"PATH=/nowhere", "GH_HOST=" + s.URL, "GITLAB_HOST=" + s.URL, "GITEA_URL=" + s.URL + "/",
+		"GH_ENTERPRISE_TOKEN=" + token, "GITLAB_TOKEN=" + token, "GITEA_TOKEN=" + token,
+		"GH_TOKEN=another-" + secret, "FORGEJO_TOKEN=another-" + secret}
+}
+
+// only is the same for one forge: a host is one forge or another.
+func (s *server) only(k *kind, token string) []string {
+	var env []string
+	for _, kv := range s.env(token) {
+		for _, h := range homes() {
+			if name, _, _ := strings.Cut(kv, "="); name == h.host && h.forge != k {
+				kv = name + "="
+			}
+		}
+		env = append(env, kv)
+	}
+	return env
+}
+
+func file(t *testing.T, name string) []byte {
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+var forges = map[string]struct {
+	kind  *kind
+	page  string // of request 7
+	api   string
+	token string
+}{
+	"github": {github, "/you/project/pull/7", "/api/v3/repos/you/project/pulls/7", "Bearer " + secret},
+	"gitlab": {gitlab, "/you/deep/er/project/-/merge_requests/7", "/api/v4/projects/you%2Fdeep%2Fer%2Fproject/merge_requests/7", "Bearer " + secret},
+	"gitea":  {gitea, "/you/project/pulls/7", "/api/v1/repos/you/project/pulls/7", "token " + secret},
+}
+
+func TestStateIsWhatTheForgeSays(t *testing.T) {
+	for name, f := range forges {
+		states := map[string]Status{"open": Open, "merged": Merged, "closed": Closed}
+		if name == "gitlab" {
+			states["locked"] = Open
+		}
+		for state, want := range states {
+			for _, tail := range []string{"", "/files?w=1#diff-1"} {
+				s := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(file(t, name+"_"+state+".json")) })
+				got, err := State(t.Context(), s.URL+f.page+tail, s.only(f.kind, secret))
+				if got != want || err != nil {
+					t.Errorf("%s %s: %s, %v", name, state, got, err)
+				}
+				if len(s.asked) != 1 || s.asked[0] != f.api || s.tokens[0] != f.token {
+					t.Errorf("%s: asked for %q with %q", name, s.asked, s.tokens)
+				}
+			}
+		}
+	}
+}
+
+func TestWhatIsNotClearIsUnknown(t *testing.T) {
+	status := func(code int, header ...string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			for i := 0; i+1 < len(header); i += 2 {
+				w.Header().Set(header[i], header[i+1])
+			}
+			w.WriteHeader(code)
+			fmt.Fprintf(w, "you sent %s", r.Header.Get("Authorization"))
+		}
+	}
+	body := func(text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(text)) }
+	}
+	for name, test := range map[string]struct {
+		answer http.HandlerFunc
+		why    string
+	}{
+		"404":            {status(404), "status 404: there is no such request, or the token may not see it"},
+		"401":            {status(401), "status 401: the token is refused"},
+		"403":            {status(403), "status 403: the token is refused"},
+		"403 limit":      {status(403, "X-RateLimit-Remaining", "0"), "status 403: the rate limit is met"},
+		"403 secondary":  {status(403, "Retry-After", "60"), "status 403: the rate limit is met"},
+		"429":            {status(429), "status 429: the rate limit is met"},
+		"500":            {status(500), "status 500: it did not answer"},
+		"503":            {status(503, "Retry-After", "60"), "status 503: it did not answer"},
+		"204":            {status(204), "status 204: it did not answer"},
+		"huge":           {body(`{"state":"merged","number":7,"iid":7,"body":"` + strings.Repeat("x", maxBody) + `"}`), "larger than 1048576 bytes"},
+		"HTML":           {body("<!doctype html><title>Sign in</title>"), "not that of its API"},
+		"empty":          {body(""), "not that of its API"},
+		"null":           {body("null"), "not about this request"},
+		"another":        {body(`{"state":"merged","number":8,"iid":8}`), "not about this request"},
+		"a message":      {body(`{"message":"` + secret + `"}`), "not about this request"},
+		"an odd state":   {body(`{"state":"` + secret + `","number":7,"iid":7}`), "no state that is known"},
+		"trailing":       {body(`{"state":"merged","number":7,"iid":7} x`), "not that of its API"},
+		"no HTTP":        {hijack(secret + " nonsense\r\n\r\n"), "the connection or the answer is bad"},
+		"cut off":        {hijack("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"), "the connection or the answer is bad"},
+		"endless header": {hijack("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20)), "the connection or the answer is bad"},
+	} {
+		for forge, f := range forges {
+			s := serve(t, test.answer)
+			got, err := State(t.Context(), s.URL+f.page, s.only(f.kind, secret))
+			if got != Unknown || err == nil || !strings.Contains(err.Error(), test.why) {
+				t.Errorf("%s %s: %s, %v", forge, name, got, err)
+			}
+			if err != nil && (strings.Contains(err.Error(), secret) || !strings.HasPrefix(err.Error(), strings.TrimPrefix(s.URL, "http://")+": ")) {
+				t.Errorf("%s %s: %v", forge, name, err)
+			}
+		}
+	}
+}
+
+// hijack answers with bytes that are no good HTTP.
+func hijack(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		_, _ = conn.Write([]byte(text))
+		_ = conn.Close()
+	}
+}
+
+func TestNoAnswerIsWaitedForWithoutEnd(t *testing.T) {
+	if limit != 10*time.Second {
+		t.Fatal(limit)
+	}
+	limit = 100 * time.Millisecond
+	defer func() { limit = 10 * time.Second }()
+	for name, hang := range map[string]http.HandlerFunc{
+		"silent": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"slow": func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				_, _ = w.Write([]byte(" "))
+				_ = http.NewResponseController(w).Flush()
+			}
+		},
+	} {
+		s := serve(t, hang)
+		begin := time.Now()
+		got, err := State(t.Context(), s.URL+"/o/r/pull/7", s.only(github, secret))
+		if got != Unknown || err == nil || !strings.HasSuffix(err.Error(), "it did not answer in time") && !strings.Contains(err.Error(), "larger than") || time.Since(begin) > 5*time.Second {
+			t.Errorf("%s: %s, %v after %s", name, got, err, time.Since(begin))
+		}
+	}
+	s := serve(t, func(http.ResponseWriter, *http.Request) {})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := State(ctx, s.URL+"/o/r/pull/7", s.only(github, secret)); got != Unknown || err == nil || len(s.asked) != 0 {
+		t.Error(got, err, s.asked)
+	}
+}
+
+func TestARedirectTakesNoTokenToAnotherPlace(t *testing.T) {
+	other := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(file(t, "github_merged.json")) })
+	for _, code := range []int{301, 302, 303, 307, 308} {
+		for name, to := range map[string]func(here string) string{
+			"another port": func(string) string { return other.URL + "/api/v3/repos/you/project/pulls/7" },
+			"no scheme":    func(string) string { return "//" + strings.TrimPrefix(other.URL, "http://") + "/x" },
+			"a user":       func(here string) string { return strings.Replace(here, "://", "://"+secret+"@", 1) + "/x" },
+			"https":        func(here string) string { return strings.Replace(here, "http://", "https://", 1) + "/x" },
+			"localhost":    func(here string) string { return strings.Replace(here, "127.0.0.1", "localhost", 1) + "/x" },
+			"round":        func(here string) string { return here + "/api/v3/round?" + secret },
+			"no URL":       func(string) string { return "http://[" + secret },
+		} {
+			var s *server
+			s = serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", to(s.URL))
+				w.WriteHeader(code)
+			})
+			got, err := State(t.Context(), s.URL+"/you/project/pull/7", s.only(github, secret))
+			if got != Unknown || err == nil || strings.Contains(err.Error(), secret) || len(s.asked) > maxHops+1 {
+				t.Errorf("%d to %s: %s, %v, %d asked", code, name, got, err, len(s.asked))
+			}
+		}
+	}
+	if len(other.asked) > 0 {
+		t.Errorf("the other was asked with %q", other.tokens)
+	}
+}
+
+// GitHub answers so for a repository that was renamed.
+func TestARedirectWithinTheHostIsFollowed(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/v3/repositories/5/pulls/7" {
+			http.Redirect(w, r, "/api/v3/repositories/5/pulls/7", http.StatusMovedPermanently)
+			return
+		}
+		_, _ = w.Write(file(t, "github_merged.json"))
+	})
+	got, err := State(t.Context(), s.URL+"/old/project/pull/7", s.only(github, secret))
+	if got != Merged || err != nil || len(s.tokens) != 2 || s.tokens[1] != "Bearer "+secret {
+		t.Error(got, err, s.tokens)
+	}
+}
+
+func TestATokenGoesToItsOwnHostAlone(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(file(t, "github_open.json")) })
+	other := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) })
+	for name, f := range forges {
+		// The same address under another port is another server.
+		got, err := State(t.Context(), other.URL+f.page, s.only(f.kind, secret))
+		if got != Unknown || err == nil || !strings.Contains(err.Error(), "it takes a token") {
+			t.Errorf("%s: %s, %v", name, got, err)
+		}
+	}
+	for _, token := range other.tokens {
+		if token != "" {
+			t.Errorf("sent %q", token)
+		}
+	}
+	for _, test := range []struct{ url, env, want string }{
+		{"https://github.com/o/r/pull/1", "GITHUB_TOKEN=a GH_TOKEN=b", "b"},
+		{"https://github.com:443/o/r/pull/1", "GITHUB_TOKEN=a", "a"},
+		{"https://github.com:444/o/r/pull/1", "GITHUB_TOKEN=a", ""},
+		{"https://github.com/o/r/pull/1", "GH_ENTERPRISE_TOKEN=a GH_HOST=ghe.example.com", ""},
+		{"https://ghe.example.com/o/r/pull/1", "GH_TOKEN=b GH_ENTERPRISE_TOKEN=a GH_HOST=ghe.example.com", "a"},
+		{"https://ghe.example.com/o/r/pull/1", "GH_TOKEN=b GITHUB_ENTERPRISE_TOKEN=a GH_HOST=https://GHE.example.com/", "a"},
+		{"https://ghe.example.com/o/r/pull/1", "GH_TOKEN=b GH_ENTERPRISE_TOKEN=a", ""},
+		{"https://gitlab.com/o/r/-/merge_requests/1", "GITLAB_TOKEN=a", "a"},
+		{"https://gitlab.com/o/r/-/merge_requests/1", "GITLAB_TOKEN=a GITLAB_HOST=gitlab.example.com", ""},
+		{"https://gitlab.example.com/o/r/-/merge_requests/1", "GITLAB_TOKEN=a GITLAB_HOST=gitlab.example.com", "a"},
+		{"https://gitlab.example.com/o/r/-/merge_requests/1", "GITLAB_TOKEN=a", ""},
+		{"https://gitlab.com.example.com/o/r/-/merge_requests/1", "GITLAB_TOKEN=a", ""},
+		{"https://git.example.com/o/r/pulls/1", "GITEA_TOKEN=a", ""},
+		{"https://git.example.com/o/r/pulls/1", "GITEA_TOKEN=a FORGEJO_URL=git.example.com", ""},
+		{"https://git.example.com:3000/o/r/pulls/1", "GITEA_TOKEN=a GITEA_URL=https://git.example.com:3000", "a"},
+		{"https://git.example.com/o/r/pulls/1", "GITEA_TOKEN=a GITEA_URL=https://git.example.com:3000", ""},
+		{"https://git.example.com/o/r/pulls/1", "FORGEJO_TOKEN=a FORGEJO_URL=git.example.com", "a"},
+		{"https://git.example.com/o/r/pull/1", "FORGEJO_TOKEN=a FORGEJO_URL=git.example.com", ""},
+		{"https://codeberg.org/o/r/pulls/1", "FORGEJO_TOKEN=a", ""},
+		{"https://github.com/o/r/pull/1", "GH_TOKEN=old GH_TOKEN=new", "new"},
+	} {
+		r, err := parse(test.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := r.token(strings.Fields(test.env)); got != test.want || err != nil {
+			t.Errorf("%s with %s: %q, %v", test.url, test.env, got, err)
+		}
+	}
+}
+
+func TestAHostThatCannotBeReadIsSaidAndNotRepeated(t *testing.T) {
+	for name, f := range forges {
+		variable := map[string]string{"github": "GH_HOST", "gitlab": "GITLAB_HOST", "gitea": "GITEA_URL"}[name]
+		for _, value := range []string{secret + "/path", "http://" + secret + ".example.com", secret + "@example.com", "ftp://" + secret} {
+			got, err := State(t.Context(), "https://forge.invalid"+f.page, []string{variable + "=" + value})
+			if got != Unknown || err == nil || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), variable) {
+				t.Errorf("%s=%s: %s, %v", variable, value, got, err)
+			}
+		}
+	}
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {})
+	got, err := State(t.Context(), s.URL+"/o/r/pull/7", s.only(github, secret+"\nX: y")) // what no header can hold
+	if got != Unknown || err == nil || strings.Contains(err.Error(), secret) || len(s.asked) > 0 {
+		t.Error(got, err, s.asked)
+	}
+}
+
+func TestAnotherForgesURLIsNoRequest(t *testing.T) {
+	for _, url := range []string{"https://github.com/o/r/pulls/7", "https://gitlab.com/o/r/pull/7", "https://codeberg.org/o/r/pull/7"} {
+		if got, err := State(t.Context(), url, nil); got != Unknown || err == nil || !strings.Contains(err.Error(), "whose requests have another URL") {
+			t.Errorf("%s: %s, %v", url, got, err)
+		}
+	}
+}
+
+func TestPlainHTTPIsForLoopbackAlone(t *testing.T) {
+	control := dialer("http").Control
+	if err := control("tcp", "192.0.2.1:80", nil); err != errLoopback {
+		t.Error(err)
+	}
+	if err := control("tcp6", "[2001:db8::1]:80", nil); err != errLoopback {
+		t.Error(err)
+	}
+	for _, address := range []string{"127.0.0.1:80", "[::1]:80"} {
+		if err := control("tcp", address, nil); err != nil {
+			t.Error(address, err)
+		}
+	}
+	if dialer("https").Control != nil {
+		t.Error("https goes anywhere")
+	}
+}
+
+func TestFindTakesTheOpenRequestOfABranchOrElseTheNewest(t *testing.T) {
+	for name, want := range map[string]string{"github": "/you/project/pull/7 open", "gitlab": "/you/project/-/merge_requests/8 merged", "gitea": "/you/project/pulls/7 merged"} {
+		f := forges[name]
+		s := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(file(t, name+"_list.json")) })
+		got, err := Find(t.Context(), "127.0.0.1/you/project", "fix/issue-7", s.only(f.kind, secret))
+		if err != nil || got == nil || got.URL+" "+string(got.Status) != s.URL+want {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+		if len(s.tokens) != 1 || s.tokens[0] != f.token {
+			t.Errorf("%s: %q", name, s.tokens)
+		}
+		if name != "gitea" && !strings.Contains(s.asked[0], "fix%2Fissue-7&state=all") {
+			t.Errorf("%s: %q", name, s.asked)
+		}
+		if got, err := Find(t.Context(), "127.0.0.1/you/project", "fix/issue-9", s.only(f.kind, secret)); got != nil || err != nil {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+func TestFindKnowsNoneOnlyWhereAllWereSeen(t *testing.T) {
+	one := `{"number":7,"state":"open","head":{"ref":"another","repo":{"full_name":"you/project"}}}`
+	for answer, why := range map[string]string{
+		"[" + strings.Repeat(one+",", page-1) + one + "]": "and there are more",
+		`{"message":"` + secret + `"}`:                    "not that of its API",
+		`null`:                                            "not that of its API",
+		`<html>`:                                          "not that of its API",
+		`[{"number":7,"state":"` + secret + `","head":{"ref":"b","repo":{"full_name":"you/project"}}}]`: "no state that is known",
+	} {
+		s := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) })
+		got, err := Find(t.Context(), "127.0.0.1/you/project", "b", s.only(gitea, secret))
+		if got != nil || err == nil || !strings.Contains(err.Error(), why) || strings.Contains(err.Error(), secret) {
+			t.Errorf("%.40s: %v, %v", answer, got, err)
+		}
+	}
+}
+
+func TestFindAsksOnlyAForgeThatIsKnown(t *testing.T) {
+	for host, want := range map[string]string{
+		"github.com": "https://api.github.com/", "gitlab.com": "https://gitlab.com/api/v4/", "codeberg.org": "https://codeberg.org/api/v1/",
+		"gitlab.example.com": "https://gitlab.example.com/api/v4/", "forgejo.example.com": "https://forgejo.example.com/api/v1/",
+		"git.example.com": "https://git.example.com:3000/api/v1/", "code.example.com": "", "notgithub.com": "",
+	} {
+		r, err := at(host, "o/r", []string{"GITEA_URL=https://git.example.com:3000"})
+		switch {
+		case want == "" && (err == nil || !strings.Contains(err.Error(), "set GH_HOST")):
+			t.Error(host, err)
+		case want != "" && (err != nil || r.forge.base(r.origin) != want):
+			t.Error(host, r, err)
+		}
+	}
+	for _, repo := range []string{"github.com", "github.com/o", "github.com/o/../r", "github.com/o/r?x", "git hub.com/o/r", "/o/r"} {
+		if got, err := Find(t.Context(), repo, "b", nil); got != nil || err == nil {
+			t.Errorf("%s: %v", repo, got)
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package forge
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// home is where a forge is known to be, and whose tokens go there.
+type home struct {
+	forge  *kind
+	host   string   // the variable that names it, "" for one that is always known
+	origin string   // where that is not set
+	tokens []string // variables, the first that is set counts. They are for this home alone
+}
+
+// homes are all that are known. GH_TOKEN is github.com's, as it is for gh; a server of one's own has variables of its own.
+// GITLAB_TOKEN is that of the host that GITLAB_HOST names, as it is for glab, and gitlab.com's only where it names none.
+func homes() []home {
+	return []home{
+		{forge: github, origin: "https://github.com", tokens: []string{"GH_TOKEN", "GITHUB_TOKEN"}},
+		{forge: github, host: "GH_HOST", tokens: []string{"GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"}},
+		{forge: gitlab, host: "GITLAB_HOST", origin: "https://gitlab.com", tokens: []string{"GITLAB_TOKEN"}},
+		{forge: gitlab, origin: "https://gitlab.com"},
+		{forge: gitea, host: "GITEA_URL", tokens: []string{"GITEA_TOKEN"}},
+		{forge: gitea, host: "FORGEJO_URL", tokens: []string{"FORGEJO_TOKEN"}},
+		{forge: gitea, origin: "https://codeberg.org"},
+		{forge: gitea, origin: "https://gitea.com"},
+	}
+}
+
+// at is where a home is in an environment, "" for nowhere. The error does not repeat the value: it may be a token that
+// was put into the wrong variable.
+func (h home) at(env []string) (string, error) {
+	value := get(env, h.host)
+	if h.host == "" || value == "" {
+		return h.origin, nil
+	}
+	scheme, authority, ok := strings.Cut(value, "://")
+	if !ok {
+		scheme, authority = "https", value
+	}
+	origin, err := originOf(strings.ToLower(scheme), strings.TrimSuffix(authority, "/"))
+	if err != nil {
+		return "", fmt.Errorf("%s: want a host, or https:// and a host: %w", h.host, err)
+	}
+	return origin, nil
+}
+
+// get is the value of a variable; the last one counts, as it does for exec.
+func get(env []string, name string) (value string) {
+	for _, kv := range env {
+		if k, v, _ := strings.Cut(kv, "="); k == name {
+			value = v
+		}
+	}
+	return value
+}
+
+// known refuses a request whose host is known to be another forge than its URL looks like.
+func (r request) known(env []string) error {
+	for _, h := range homes() {
+		if origin, err := h.at(env); err == nil && origin == r.origin && h.forge != r.forge {
+			return r.wrap(fmt.Errorf("it is a %s, whose requests have another URL", h.forge.name))
+		}
+	}
+	return nil
+}
+
+// at is a repository on the forge that its host is known to be. Where nobody said, a name may tell: no token is at stake.
+func at(host, repo string, env []string) (request, error) {
+	if !isRepo(repo) {
+		return request{}, fmt.Errorf("%q is no repository", repo)
+	}
+	var errs []error
+	for _, h := range homes() {
+		origin, err := h.at(env)
+		errs = append(errs, err)
+		if err == nil && hostname(origin) == host {
+			return request{forge: h.forge, origin: origin, repo: repo}, nil
+		}
+	}
+	origin, err := originOf("https", host)
+	if err != nil {
+		return request{}, fmt.Errorf("%q: %w", host, err)
+	}
+	for _, k := range []*kind{github, gitlab, gitea} {
+		for _, name := range k.names {
+			if strings.HasPrefix(host, name+".") {
+				return request{forge: k, origin: origin, repo: repo}, nil
+			}
+		}
+	}
+	return request{}, errors.Join(append(errs, fmt.Errorf("which forge %s is, is not known: set GH_HOST, GITLAB_HOST, GITEA_URL or FORGEJO_URL in env/default.env", host))...)
+}
+
+// hostname is the host of an origin, without its port, as an issue reference has it.
+func hostname(origin string) string {
+	_, host, _ := strings.Cut(origin, "://")
+	if i := strings.LastIndex(host, ":"); i > strings.LastIndex(host, "]") {
+		host = host[:i]
+	}
+	return host
+}
+
+// token is what is sent with a request, "" for nothing. It is an error where a host of this forge could not be read, since
+// it may be this one.
+func (r request) token(env []string) (string, error) {
+	for _, h := range homes() {
+		if h.forge != r.forge {
+			continue
+		}
+		origin, err := h.at(env)
+		if err != nil {
+			return "", err
+		}
+		if origin != r.origin {
+			continue
+		}
+		for _, name := range h.tokens {
+			if token := get(env, name); token != "" {
+				return token, nil
+			}
+		}
+	}
+	return "", nil
+}

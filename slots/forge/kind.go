@@ -1,0 +1,123 @@
+package forge
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// page is how many requests are listed at most. A request takes up to 20 kB.
+const page = 30
+
+// kind is what the forges do in different ways. The paths are those of their API's documentation.
+type kind struct {
+	name   string
+	word   string   // before the number in a request's URL
+	names  []string // what hosts of this kind are often called
+	cli    string   // the program that asks where there is no token, "" for none
+	scheme string   // of the header Authorization
+	base   func(origin string) string
+	one    func(r request) string                // path of a request
+	list   func(r request, branch string) string // path of those of a branch, or of all
+	number func(a answer) int
+	from   func(a answer, repo, branch string) bool // whether it is of this branch
+}
+
+var github = &kind{
+	name: "GitHub", word: "pull", names: []string{"github"}, cli: "gh", scheme: "Bearer",
+	base: func(origin string) string {
+		if origin == "https://github.com" {
+			return "https://api.github.com/"
+		}
+		return origin + "/api/v3/"
+	},
+	one: func(r request) string { return fmt.Sprintf("repos/%s/pulls/%d", r.repo, r.number) },
+	list: func(r request, branch string) string {
+		owner, _, _ := strings.Cut(r.repo, "/")
+		return fmt.Sprintf("repos/%s/pulls?head=%s&state=all&sort=created&direction=desc&per_page=%d", r.repo, url.QueryEscape(owner+":"+branch), page)
+	},
+	number: func(a answer) int { return a.Number },
+	from:   headIs,
+}
+
+var gitlab = &kind{
+	name: "GitLab", word: "merge_requests", names: []string{"gitlab"}, cli: "glab", scheme: "Bearer",
+	base: func(origin string) string { return origin + "/api/v4/" },
+	one: func(r request) string {
+		return fmt.Sprintf("projects/%s/merge_requests/%d", url.PathEscape(r.repo), r.number)
+	},
+	list: func(r request, branch string) string {
+		return fmt.Sprintf("projects/%s/merge_requests?source_branch=%s&state=all&order_by=created_at&sort=desc&per_page=%d",
+			url.PathEscape(r.repo), url.QueryEscape(branch), page)
+	},
+	number: func(a answer) int { return a.IID },
+	from: func(a answer, _, branch string) bool {
+		return a.SourceBranch == branch && a.SourceProject != 0 && a.SourceProject == a.TargetProject
+	},
+}
+
+// gitea is Forgejo, too. There is no program for it: tea has logins with names and not hosts, so that one for another host
+// would answer, and on Debian tea is a text editor.
+var gitea = &kind{
+	name: "Gitea or Forgejo", word: "pulls", names: []string{"gitea", "forgejo"}, scheme: "token",
+	base: func(origin string) string { return origin + "/api/v1/" },
+	one:  func(r request) string { return fmt.Sprintf("repos/%s/pulls/%d", r.repo, r.number) },
+	list: func(r request, _ string) string { // it cannot be asked for a branch
+		return fmt.Sprintf("repos/%s/pulls?state=all&sort=recentupdate&limit=%d", r.repo, page)
+	},
+	number: func(a answer) int { return a.Number },
+	from:   headIs,
+}
+
+// answer is what is read of a request, of any forge.
+type answer struct {
+	Number   int     `json:"number"`
+	IID      int     `json:"iid"` // GitLab's number
+	State    string  `json:"state"`
+	Merged   bool    `json:"merged"`
+	MergedAt *string `json:"merged_at"` // GitHub's lists have no merged
+	Head     struct {
+		Ref  string `json:"ref"`
+		Repo struct {
+			FullName string `json:"full_name"`
+		} `json:"repo"`
+	} `json:"head"`
+	SourceBranch  string `json:"source_branch"`
+	SourceProject int    `json:"source_project_id"`
+	TargetProject int    `json:"target_project_id"`
+}
+
+func headIs(a answer, repo, branch string) bool {
+	return a.Head.Ref == branch && strings.EqualFold(a.Head.Repo.FullName, repo)
+}
+
+// status is what the answer says.
+func (a answer) status() (Status, error) {
+	switch {
+	case a.State == "open", a.State == "opened", a.State == "locked": // GitLab locks what is just being merged
+		return Open, nil
+	case a.State == "merged", a.State == "closed" && (a.Merged || a.MergedAt != nil):
+		return Merged, nil
+	case a.State == "closed":
+		return Closed, nil
+	}
+	return Unknown, errors.New("the answer has no state that is known")
+}
+
+var errNoJSON = errors.New("the answer is not that of its API")
+
+func readOne(body []byte) (a answer, err error) {
+	if json.Unmarshal(body, &a) != nil {
+		return a, errNoJSON
+	}
+	return a, nil
+}
+
+func readList(body []byte) (list []answer, err error) {
+	if json.Unmarshal(body, &list) != nil || list == nil {
+		return nil, errNoJSON
+	}
+	return list, nil
+}
