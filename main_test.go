@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -59,7 +61,7 @@ func TestScripts(t *testing.T) {
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"exits": exits, "waitfor": waitFor, "repo": makeRepo, "same": same, "within": within, "fill": fillFile,
-					"keep": keep, "expand": expand, "dead": dead, "available": available, "cgroup": cgroup,
+					"forge": startForge, "keep": keep, "expand": expand, "dead": dead, "available": available, "cgroup": cgroup,
 				},
 			})
 		})
@@ -253,6 +255,26 @@ func controlGroup(limit string) (string, error) {
 		errs = append(errs, err)
 	}
 	return "", errors.Join(errs...)
+}
+
+// startForge serves a folder on loopback as a Gitea would its API, and makes it the one that agents know: forge DIR
+// starts it, its address is in $FORGE. A file is answered to whoever has the token, which is "sesame".
+func startForge(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "token sesame" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(r.URL.Path)))
+		if err != nil {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		_, _ = w.Write(data)
+	}))
+	ts.Defer(s.Close)
+	ts.Setenv("FORGE", s.URL)
 }
 
 // expand puts the values of $WORK and $STATE into files: expand task

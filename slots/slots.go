@@ -29,9 +29,12 @@ func (d Dir) repos() string     { return filepath.Join(string(d), "repos") }
 // Holds is the folder of the agents that are not started; package tick keeps it.
 func (d Dir) Holds() string { return filepath.Join(string(d), "holds") }
 
+// Reviews is the folder of what is known of the sessions' pull requests; package tick keeps it.
+func (d Dir) Reviews() string { return filepath.Join(string(d), "reviews") }
+
 // Folders lists the folders, a parent before its children.
 func (d Dir) Folders() []string {
-	return []string{string(d), d.agents(), d.Holds(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos()}
+	return []string{string(d), d.agents(), d.Holds(), d.Reviews(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos()}
 }
 
 // Make makes the folders.

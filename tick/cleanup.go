@@ -33,7 +33,7 @@ func (t *Tick) cleanUp() error {
 	errs := []error{err}
 	for _, dir := range []string{t.Queue.Items, t.Queue.PM, t.Queue.Finished, t.Queue.Events.New, t.Queue.Events.Seen,
 		t.Queue.Events.Owed, string(t.Home), filepath.Join(string(t.Home), "slots"), filepath.Join(string(t.Home), "sessions"),
-		filepath.Join(string(t.Home), "agents"), t.Home.Holds()} {
+		filepath.Join(string(t.Home), "agents"), t.Home.Holds(), t.Home.Reviews()} {
 		errs = append(errs, spool.Sweep(dir, t.Now(), last))
 	}
 	return errors.Join(append(errs, t.Queue.Events.Expire(t.Settings.CleanupAge()))...)

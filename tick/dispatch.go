@@ -121,6 +121,9 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *ta
 	if why := t.held(it.Agent, k); why != "" {
 		return fault.New(fault.Temp, "kugetsu resume "+it.Agent+" lifts it; kugetsu delegate enqueues", "%s", why)
 	}
+	if why := t.unreviewed(session, k); why != "" {
+		return fault.New(fault.Temp, "review one, or raise MAX_AWAITING_REVIEW; kugetsu delegate enqueues", "nothing new is started: %s", why)
+	}
 	busy := noPlace("another run works on " + it.IssueRef)
 	if k.sessions[session] {
 		return busy

@@ -45,6 +45,9 @@ func (t *Tick) fill(ctx context.Context, k *taken, report *Report) error {
 	for _, lane := range queue.Lanes {
 		errs = append(errs, t.fillLane(ctx, lane, k, repos, report))
 	}
+	if k.review != nil && *k.review != "" { // and something new was met
+		report.Why = append(report.Why, *k.review)
+	}
 	return errors.Join(errs...)
 }
 
@@ -258,7 +261,10 @@ func (t *Tick) waits(it *queue.Item, k *taken) string {
 	if k.sessions[session] {
 		return "another run works on this issue"
 	}
-	return t.held(it.Agent, k)
+	if why := t.held(it.Agent, k); why != "" {
+		return why
+	}
+	return t.unreviewed(session, k)
 }
 
 // start finds a slot for an item and hands it over.

@@ -49,7 +49,7 @@ type Waiting struct {
 	After     []string   `json:"after"`
 	Timeout   string     `json:"timeout,omitempty"`
 	Why       string     `json:"why"`  // it is not eligible now; "" when it only waits for a slot
-	Held      bool       `json:"held"` // because its agent is: no tick will start it before somebody or something lifts that
+	Held      bool       `json:"held"` // because its agent is, or too much waits for review: no tick will start it before somebody or something lifts that
 	blocked   bool       // it waits for what is not a matter of time
 }
 
@@ -138,7 +138,7 @@ func (t *Tick) lookLane(lane queue.Lane, v *View) error {
 			}
 			v.Waiting = append(v.Waiting, Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Lane: lane, Priority: e.Priority,
 				Since: it.PendingSince, NotBefore: it.NotBefore, After: it.After, Timeout: it.Timeout, Why: why,
-				Held: t.held(it.Agent, v.taken) != "", blocked: err != nil || after != "" && !inVain})
+				Held: t.held(it.Agent, v.taken) != "" || t.waitsForReview(it, v.taken), blocked: err != nil || after != "" && !inVain})
 		}
 	}
 	return nil

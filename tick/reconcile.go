@@ -26,6 +26,7 @@ type taken struct {
 	unknown  bool             // a slot names something that could not be read
 	holds    map[string]*Hold // of agents, by name; see readHolds
 	noRoom   bool             // the machine had no room for one more agent
+	review   *string          // why nothing new is started, "" for nothing; nil until somebody asks. See unreviewed
 	after    *dependencies    // what was looked up of the items that others wait for
 }
 

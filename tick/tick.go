@@ -1,4 +1,4 @@
-// Package tick is one pass over the queue: lock, reconcile, fill, clean up, deliver, exit. There is no daemon; cron or a
+// Package tick is one pass over the queue: lock, reconcile, fill, clean up, deliver, ask, exit. There is no daemon; cron or a
 // systemd timer runs a pass now and then, and every runner starts one as its last act.
 //
 // Whoever changes an item or gives out a slot does it here, under tick.lock, with the same count: Run, and Dispatch for
@@ -83,8 +83,8 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 	if errors.Is(err, ErrLocked) {
 		return report, err
 	}
-	// After the lock: a NOTIFY_COMMAND that hangs must not keep a slot empty.
-	return report, errors.Join(err, t.deliver(ctx))
+	// After the lock: a NOTIFY_COMMAND that hangs must not keep a slot empty, nor a forge that does.
+	return report, errors.Join(err, t.deliver(ctx), t.askReviews(ctx))
 }
 
 func (t *Tick) lockPath() string { return filepath.Join(string(t.Home), "tick.lock") }

@@ -87,18 +87,13 @@ func (r request) get(ctx context.Context, path, token string) ([]byte, error) {
 		MaxResponseHeaderBytes: 64 << 10,
 	}
 	client := http.Client{Transport: transport, CheckRedirect: func(next *http.Request, before []*http.Request) error {
-		// The same origin, as text: whatever else a server might mean by it is another place.
-		if next.URL.Scheme != req.URL.Scheme || next.URL.Host != req.URL.Host || next.URL.User != nil || len(before) > maxHops {
+		if !stays(req.URL, next.URL) || len(before) > maxHops {
 			return errElsewhere
 		}
 		return nil
 	}}
 	res, err := client.Do(req)
 	if err != nil {
-		var ue *url.Error // it repeats the address, which on a redirect is what the server made of it
-		if errors.As(err, &ue) {
-			err = ue.Err
-		}
 		return nil, plain(err)
 	}
 	defer res.Body.Close()
@@ -106,6 +101,11 @@ func (r request) get(ctx context.Context, path, token string) ([]byte, error) {
 		return nil, refusal(res, token != "")
 	}
 	return read(res.Body)
+}
+
+// stays says whether a redirect leads to the same origin, as text: whatever else a server might mean by it is another place.
+func stays(from, to *url.URL) bool {
+	return to.Scheme == from.Scheme && to.Host == from.Host && to.User == nil
 }
 
 // dialer connects. Over plain http it does so to loopback alone, whatever "localhost" is resolved to.
@@ -122,7 +122,8 @@ func dialer(scheme string) *net.Dialer {
 	return d
 }
 
-// plain keeps of an error what no server had a part in: a malformed answer is quoted in that of package http.
+// plain keeps of an error what no server had a part in: package http quotes a malformed answer, and the address, which on
+// a redirect is what the server made of it.
 func plain(err error) error {
 	var op *net.OpError
 	var dns *net.DNSError
@@ -135,8 +136,10 @@ func plain(err error) error {
 	switch {
 	case errors.As(err, &cert):
 		return errors.New("its certificate is not trusted")
-	case errors.As(err, &dns), errors.As(err, &op):
-		return err
+	case errors.As(err, &dns):
+		return dns
+	case errors.As(err, &op):
+		return op
 	}
 	return errors.New("the connection or the answer is bad")
 }

@@ -3,11 +3,14 @@ package forge
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -17,14 +20,17 @@ const secret = "s3cret-t0ken"
 // server answers with what a handler says, on loopback, and keeps what it was asked and with what token.
 type server struct {
 	*httptest.Server
+	mu            sync.Mutex // a connection that breaks tells nobody that its handler is done
 	asked, tokens []string
 }
 
 func serve(t *testing.T, answer http.HandlerFunc) *server {
 	s := &server{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
 		s.asked = append(s.asked, r.URL.RequestURI())
 		s.tokens = append(s.tokens, r.Header.Get("Authorization"))
+		s.mu.Unlock()
 		answer(w, r)
 	}))
 	t.Cleanup(s.Close)
@@ -213,6 +219,44 @@ func TestARedirectTakesNoTokenToAnotherPlace(t *testing.T) {
 	}
 }
 
+func TestOnlyTheSameOriginIsTheSamePlace(t *testing.T) {
+	from := &url.URL{Scheme: "https", Host: "forge.example.com:8443", Path: "/a"}
+	for to, want := range map[string]bool{
+		"https://forge.example.com:8443/b?c#d": true, "http://forge.example.com:8443/b": false, "https://forge.example.com/b": false,
+		"https://you@forge.example.com:8443/b": false, "https://other.example.com:8443/b": false, "https://forge.example.com.:8443/b": false,
+	} {
+		u, err := url.Parse(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := stays(from, u); got != want {
+			t.Errorf("%s: %t", to, got)
+		}
+	}
+}
+
+// What it names on the way stays there also where the connection breaks.
+func TestABrokenRedirectRepeatsNothing(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery == "" {
+			http.Redirect(w, r, "/api/v3/"+secret+"?"+secret, http.StatusFound)
+			return
+		}
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		_ = conn.(*net.TCPConn).SetLinger(0) // reset
+		_ = conn.Close()
+	})
+	got, err := State(t.Context(), s.URL+"/o/r/pull/7", s.only(github, secret))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if got != Unknown || err == nil || strings.Contains(err.Error(), secret) || len(s.asked) < 2 {
+		t.Error(got, err, s.asked)
+	}
+}
+
 // GitHub answers so for a repository that was renamed.
 func TestARedirectWithinTheHostIsFollowed(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -331,6 +375,10 @@ func TestFindTakesTheOpenRequestOfABranchOrElseTheNewest(t *testing.T) {
 		}
 		if name != "gitea" && !strings.Contains(s.asked[0], "fix%2Fissue-7&state=all") {
 			t.Errorf("%s: %q", name, s.asked)
+		}
+		got, err = Find(t.Context(), "127.0.0.1/you/project", "fix/issue-5", s.only(f.kind, secret))
+		if name == "github" && (err != nil || got == nil || got.Status != Merged) { // its lists have only the time
+			t.Errorf("%s: %v, %v", name, got, err)
 		}
 		if got, err := Find(t.Context(), "127.0.0.1/you/project", "fix/issue-9", s.only(f.kind, secret)); got != nil || err != nil {
 			t.Errorf("%s: %v, %v", name, got, err)

@@ -2,6 +2,7 @@ package forge
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,20 +46,38 @@ func TestTheForgesProgramAsksWhereThereIsNoToken(t *testing.T) {
 	}
 }
 
+// alive says whether a process exists and is no zombie.
+func alive(pid string) bool {
+	state, err := exec.Command("ps", "-o", "stat=", "-p", strings.TrimSpace(pid)).Output()
+	return err == nil && !strings.HasPrefix(string(state), "Z")
+}
+
 func TestAProgramThatFailsLeavesItToTheForge(t *testing.T) {
 	limit = 300 * time.Millisecond
 	defer func() { limit = 10 * time.Second }()
 	for name, test := range map[string]struct{ script, why string }{
 		"logged out": {"echo " + secret + " >&2; exit 4", "(gh: exit status 4)"},
-		"hangs":      {"sleep 100 & wait", "(gh: it did not answer in time)"},
+		"hangs":      {"sleep 100 & echo $! > $HOME/pid; wait", "(gh: it did not answer in time)"},
 		"floods":     {"exec yes " + secret, "(gh: the answer is larger than 1048576 bytes)"},
 		"killed":     {"kill -9 $$", "(gh: signal: killed)"},
 	} {
-		_, env := program(t, "gh", test.script)
+		dir, env := program(t, "gh", test.script)
 		begin := time.Now()
 		got, err := State(t.Context(), "https://localhost/you/project/pull/7", env) // where nothing listens
 		if got != Unknown || err == nil || !strings.Contains(err.Error(), test.why) || strings.Contains(err.Error(), secret) || time.Since(begin) > 5*time.Second {
 			t.Errorf("%s: %s, %v after %s", name, got, err, time.Since(begin))
+		}
+		if name != "hangs" {
+			continue
+		}
+		pid, err := os.ReadFile(filepath.Join(dir, "pid")) // of what it started
+		if err != nil {
+			t.Fatal(err)
+		}
+		for begin := time.Now(); alive(string(pid)); {
+			if time.Since(begin) > 20*time.Second {
+				t.Fatalf("%s: what it started lives", name)
+			}
 		}
 	}
 }

@@ -37,6 +37,7 @@ type Settings struct {
 
 	AgentMemory Size `key:"AGENT_MEMORY" default:"600M" hidden:"" help:"Memory that must be available for an agent to be started (600M, 2G, 512MiB); 0 counts none."`
 	MinFreeDisk Size `key:"MIN_FREE_DISK" default:"512M" hidden:"" help:"Nothing is started while less than this is free in the state folder; 0 never looks."`
+	MaxReview   int  `key:"MAX_AWAITING_REVIEW" name:"max-awaiting-review" default:"0" hidden:"" help:"Nothing new is started while so many pull requests wait for review; 0 never asks."`
 
 	Agent           string `key:"KUGETSU_AGENT" name:"kugetsu-agent" default:"opencode" hidden:"" help:"Agent of new items."`
 	AgentArgs       string `key:"AGENT_ARGS" hidden:"" help:"Added to the command line of the agent that KUGETSU_AGENT names."`
@@ -128,6 +129,7 @@ func (s *Settings) check() error {
 	number(&s.Interval, 1, 59, 5, "QUEUE_DAEMON_INTERVAL_MINUTES") // cron and systemd count within the hour
 	number(&s.MaxAttempts, 1, 1000, 3, "MAX_ATTEMPTS")
 	number(&s.TaskHours, 1, 24*365, 1, "TASK_TIMEOUT_HOURS")
+	number(&s.MaxReview, 0, 9999, 0, "MAX_AWAITING_REVIEW")
 	number(&s.CleanupDays, 1, 36500, 7, "QUEUE_CLEANUP_AGE_DAYS")
 	duration(&s.RetryDelay, time.Minute, "RETRY_DELAY")
 	duration(&s.TaskTimeout, 0, "TASK_TIMEOUT")
