@@ -41,7 +41,7 @@ func TestParseRefusesWhatIsNotPlain(t *testing.T) {
 		"https://github.com/o/r/pull/1\n", "https://github.com/o/r\r\nX-Y: z/pull/1", "https://github.com/o/\x1b[2J/pull/1", "https://github.com/o/r pull/1", "https://github.com/o/r/pull/1\x00",
 		"https://github.com/../r/pull/1", "https://github.com/o/../pull/1", "https://github.com/o/./pull/1", "https://github.com//r/pull/1", "https://github.com/o/%2e%2e/pull/1", "https://github.com/o%2fx/r/pull/1", "https://github.com/o;x/r/pull/1",
 		"https://github.com/o/r/pull/", "https://github.com/o/r/pull/0", "https://github.com/o/r/pull/-1", "https://github.com/o/r/pull/01", "https://github.com/o/r/pull/1x", "https://github.com/o/r/pull/+1", "https://github.com/o/r/pull/99999999999999999999",
-		"https://github.com/o/r/issues/1", "https://github.com/o/pull/1", "https://github.com/a/o/r/pull/1", "https://github.com/o/r?/pull/1", "https://github.com/o/r#/pull/1",
+		"https://github.com/o/r/issues/1", "https://github.com/o/pull/1", "https://github.com/a/o/r/pull/1", "https://github.com/o/r?/pull/1", "https://github.com/o/r#/pull/1", "https://github.com/o/r/pull/1?a\nb", "https://github.com/o/r/pull/1#\x1b[2J", "https://github.com/o/r/pull/1/гит",
 		"https://gitlab.com/o/-/merge_requests/1", "https://gitlab.com/o/r/merge_requests/1", "https://gitlab.com/o/r/-/pull/1", "https://gitlab.com/-/o/r/-/merge_requests/1", "https://gitlab.com/o/../r/-/merge_requests/1",
 		"https://" + strings.Repeat("a", 64) + ".com/o/r/pull/1", "https://github.com/o/r/pull/1?" + strings.Repeat("x", maxURL),
 	} {
