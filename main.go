@@ -50,6 +50,9 @@ type grammar struct {
 	List   command.List   `cmd:"" help:"The sessions: one per issue."`
 	Logs   command.Logs   `cmd:"" help:"What an agent printed."`
 
+	Destroy command.Destroy `cmd:"" help:"End an issue's session: worktree, branch, conversation. Refused while it holds work."`
+	Prune   command.Prune   `cmd:"" help:"Remove what is done with; what holds work stays."`
+
 	Queue struct {
 		List     command.QueueList     `cmd:"" help:"The items, in run order."`
 		Stats    command.QueueStats    `cmd:"" help:"How many items are in which state."`

@@ -76,10 +76,7 @@ func (r *Runner) newSession() *Session {
 
 func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	ws := r.task.Workspace
-	spec := worktree.Spec{Path: w.session.Worktree, Branch: ws.Branch, Base: ws.Base, Source: worktree.Source{
-		URL: ws.URL, Local: ws.Local,
-		Cache: filepath.Join(r.home.repos(), ws.Repo+".git"), Lock: filepath.Join(r.home.repos(), ws.Repo+".lock"),
-	}}
+	spec := r.home.spec(w.session.Worktree, ws)
 	var err error
 	w.made, err = r.git.Prepare(ctx, spec)
 	w.undo = func() {
@@ -98,6 +95,9 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 				r.log.say("%v", err)
 			}
 		}
+	}
+	if w.made.CreatedBranch && err == nil {
+		w.session.Start = w.made.Head
 	}
 	// A session is written when the hook is through: without one, a runner may have been killed before that.
 	if err == nil && (w.made.CreatedWorktree || !w.existed) && ws.Hook != "" {
@@ -118,7 +118,7 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 	r.dropGitLocks(w)
 	at := ref(r.name) + "-before"
-	snap, err := r.git.Snapshot(ctx, w.session.Worktree, at, w.made.Head, "kugetsu: left by "+w.session.Unkept+", whose runner was killed")
+	snap, err := r.git.Snapshot(ctx, w.session.Worktree, at, w.made.Head, keptMessage("left by "+w.session.Unkept+", whose runner was killed", r.task.IssueRef))
 	if err != nil && snap.Ref == "" && snap.Dirty > 0 {
 		return fmt.Errorf("what %s left could not be kept: %w", w.session.Unkept, err)
 	}

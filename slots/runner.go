@@ -270,7 +270,7 @@ func (r *Runner) keepWork(w *ready) {
 	defer cancel()
 	snap, err := r.git.Snapshot(ctx, w.session.Worktree,
 		ref(r.name), w.made.Head,
-		"kugetsu: uncommitted at the end of "+r.name)
+		keptMessage("uncommitted at the end of "+r.name, r.task.IssueRef))
 	if err != nil {
 		r.log.say("uncommitted work could not be kept: %v", err)
 	}

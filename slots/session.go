@@ -32,6 +32,7 @@ type Session struct {
 	Conversation string    `json:"agent_session_id"` // the agent's own conversation, "" until it told
 	Worktree     string    `json:"worktree_path"`
 	Branch       string    `json:"branch_name"`
+	Start        string    `json:"start_commit,omitempty"` // where the branch began, if it was made for this session: else it is the user's
 	PRURL        string    `json:"pr_url"`
 	Unkept       string    `json:"unkept_run,omitempty"` // the run whose uncommitted work is not known to be kept at a ref
 	CreatedAt    time.Time `json:"created_at"`

@@ -42,9 +42,15 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 	if err != nil {
 		return task, err
 	}
-	task.Workspace = slots.Workspace{Repo: ref.RepoName(), Branch: fmt.Sprintf("fix/issue-%d", ref.Number), Base: s.BaseBranch, Hook: s.WorktreeHook}
-	task.Workspace.URL, task.Workspace.Local = repos.source(ref, s.CloneURL)
+	task.Workspace = t.workspace(ref, repos)
 	return task, nil
+}
+
+// workspace is where the work on an issue is done.
+func (t *Tick) workspace(ref issueref.Ref, repos repos) slots.Workspace {
+	w := slots.Workspace{Repo: ref.RepoName(), Branch: fmt.Sprintf("fix/issue-%d", ref.Number), Base: t.Settings.BaseBranch, Hook: t.Settings.WorktreeHook}
+	w.URL, w.Local = repos.source(ref, t.Settings.CloneURL)
+	return w
 }
 
 // Runnable says what is missing of the settings for an agent to be started. The error asks for exit code 78: no attempt is

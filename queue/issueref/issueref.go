@@ -162,6 +162,17 @@ func (r Ref) Session() string {
 	return flat.Replace(strings.ToLower(r.String()))
 }
 
+// FromSession is the issue that a session's name was made from, in lower case.
+func FromSession(name string) (Ref, error) {
+	s := strings.NewReplacer("+", "/", "@", "#").Replace(name)
+	host, _, _ := strings.Cut(s, "/")
+	r, err := Parse(s, host)
+	if err == nil && r.Session() != name {
+		err = refuse(name, "no session is called that")
+	}
+	return r, err
+}
+
 // RepoPath is host/owner/repo in lower case: the key of the repository in repos.json.
 func (r Ref) RepoPath() string {
 	if r.IsZero() {

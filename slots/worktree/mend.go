@@ -19,42 +19,11 @@ func (r *repo) clear(ctx context.Context, why string) error {
 	if err != nil {
 		return &Error{Op: "prepare", Err: err}
 	}
-	whole := false // a complete worktree is registered for the path
-	for _, admin := range admins {
-		half, err := halfMade(admin)
-		if err != nil {
-			return err
-		}
-		if half {
-			continue
-		}
-		whole = true
-		reason, err := readRegular(filepath.Join(admin, "locked"))
-		if err == nil {
-			return refuse("prepare", "the worktree %s does not stand, but is locked (%s): git worktree unlock", path, oneLine(reason))
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return &Error{Op: "prepare", Err: err}
-		}
-	}
-	free, err := empty(path)
+	files, err := r.clearable(ctx, admins, why)
 	if err != nil {
 		return err
 	}
-	if !free {
-		if why == "" {
-			why = "git knows nothing of it"
-		}
-		if whole && !unwritten(path) { // the folder of a worktree that an agent or a user damaged: its files may be work
-			return refuse("prepare", "%s is a damaged worktree (%s): mend it (git worktree repair), or move it away", path, why)
-		}
-		ok, err := r.copied(ctx)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return refuse("prepare", "%s is in the way (%s) and holds files that are not in branch %s: move it away", path, why, r.spec.Branch)
-		}
+	if files {
 		r.g.say("removing the half-made worktree %s", path)
 	}
 	// First the folder, then the record of it: killed in between, the record says how to go on.
@@ -67,6 +36,47 @@ func (r *repo) clear(ctx context.Context, why string) error {
 		}
 	}
 	return nil
+}
+
+// clearable is the refusal of clear, which changes nothing yet; files says that there are some, all of them copies.
+func (r *repo) clearable(ctx context.Context, admins []string, why string) (files bool, err error) {
+	path := r.spec.Path
+	whole := false // a complete worktree is registered for the path
+	for _, admin := range admins {
+		half, err := halfMade(admin)
+		if err != nil {
+			return false, err
+		}
+		if half {
+			continue
+		}
+		whole = true
+		reason, err := readRegular(filepath.Join(admin, "locked"))
+		if err == nil {
+			return false, refuse("prepare", "the worktree %s does not stand, but is locked (%s): git worktree unlock", path, oneLine(reason))
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return false, &Error{Op: "prepare", Err: err}
+		}
+	}
+	free, err := empty(path)
+	if err != nil || free {
+		return false, err
+	}
+	if why == "" {
+		why = "git knows nothing of it"
+	}
+	if whole && !unwritten(path) { // the folder of a worktree that an agent or a user damaged: its files may be work
+		return false, refuse("prepare", "%s is a damaged worktree (%s): mend it (git worktree repair), or move it away", path, why)
+	}
+	ok, err := r.copied(ctx)
+	if err != nil {
+		return false, err
+	}
+	if !ok {
+		return false, refuse("prepare", "%s is in the way (%s) and holds files that are not in branch %s: move it away", path, why, r.spec.Branch)
+	}
+	return true, nil
 }
 
 // forget removes the record of a worktree whose folder is gone. `git worktree prune` would do it for every worktree

@@ -54,6 +54,8 @@ type Settings struct {
 	BaseBranch   string `key:"KUGETSU_BASE_BRANCH" name:"kugetsu-base-branch" hidden:"" help:"What new branches start from (default: the remote's default branch)."`
 	WorktreeHook string `key:"WORKTREE_HOOK" hidden:"" help:"Command run in a new worktree."`
 
+	MaxWorktrees int `key:"MAX_WORKTREES" name:"max-worktrees" default:"0" hidden:"" help:"Worktrees that prune leaves, the oldest that hold no work going first; 0 is any number."`
+
 	NotifyCommand string `key:"NOTIFY_COMMAND" hidden:"" help:"Command run per event, JSON on stdin."`
 }
 
@@ -128,6 +130,7 @@ func (s *Settings) check() error {
 	number(&s.MaxAgents, 0, 999, 3, "MAX_CONCURRENT_AGENTS")
 	number(&s.Interval, 1, 59, 5, "QUEUE_DAEMON_INTERVAL_MINUTES") // cron and systemd count within the hour
 	number(&s.MaxAttempts, 1, 1000, 3, "MAX_ATTEMPTS")
+	number(&s.MaxWorktrees, 0, 100000, 0, "MAX_WORKTREES")
 	number(&s.TaskHours, 1, 24*365, 1, "TASK_TIMEOUT_HOURS")
 	number(&s.MaxReview, 0, 9999, 0, "MAX_AWAITING_REVIEW")
 	number(&s.CleanupDays, 1, 36500, 7, "QUEUE_CLEANUP_AGE_DAYS")

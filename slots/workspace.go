@@ -1,0 +1,189 @@
+package slots
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"kugetsu/queue/issueref"
+	"kugetsu/queue/spool"
+	"kugetsu/slots/worktree"
+)
+
+// Place is an issue's workspace for those who look at it, end it or bring something back into it. Whoever changes
+// something holds the session's lock.
+type Place struct {
+	Name    string
+	Session *Session // nil: there is no file of one
+	Spec    worktree.Spec
+	Git     *worktree.Git
+	Holding worktree.Holding // see Examine
+	home    Dir
+	refs    string // refs/kugetsu/issue-<n>, where what does not belong to one run is kept
+}
+
+// Place finds the workspace of an issue. The environment is what a runner gets; git gets env/default.env, too, for it may
+// be what admits it to the remote. Lock is the session's, or nil for who only looks.
+func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*Place, error) {
+	name := ref.Session()
+	vars, err := readEnv(filepath.Join(string(d), "env", "default.env"))
+	if err != nil {
+		return nil, err
+	}
+	p := &Place{Name: name, home: d, refs: fmt.Sprintf("refs/kugetsu/issue-%d", ref.Number),
+		Git: &worktree.Git{Env: with(env, vars...)}}
+	if lock != nil { // a git that outlives us still works there
+		p.Git.Files = []*os.File{lock.File()}
+	}
+	if p.Session, err = d.ReadSession(name); err != nil {
+		return nil, err
+	}
+	path := d.Worktree(name)
+	if p.Session != nil && p.Session.Branch != "" {
+		ws.Branch = p.Session.Branch
+	}
+	p.Spec = d.spec(path, ws)
+	return p, nil
+}
+
+// spec is a worktree in the terms of package worktree.
+func (d Dir) spec(path string, ws Workspace) worktree.Spec {
+	return worktree.Spec{Path: path, Branch: ws.Branch, Base: ws.Base, Source: worktree.Source{
+		URL: ws.URL, Local: ws.Local,
+		Cache: filepath.Join(d.repos(), ws.Repo+".git"), Lock: filepath.Join(d.repos(), ws.Repo+".lock"),
+	}}
+}
+
+// Examine looks at what the workspace holds.
+func (p *Place) Examine(ctx context.Context) (err error) {
+	if s := p.Session; s != nil && filepath.Clean(s.Worktree) != p.Spec.Path && !sameFolder(filepath.Dir(s.Worktree), p.home.worktrees()) {
+		// A state folder that was copied or moved: that worktree may be another's, whose lock we do not hold.
+		p.Holding.There = true
+		p.Holding.Bad = fmt.Errorf("its worktree is outside this state folder, at %s", s.Worktree)
+		return nil
+	}
+	p.Holding, err = p.Git.Examine(ctx, p.Spec)
+	return err
+}
+
+// sameFolder says whether two paths lead to one folder. What cannot be looked at is another.
+func sameFolder(a, b string) bool {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(x, y)
+}
+
+// Work names what would be lost with the workspace.
+func (p *Place) Work() []string {
+	work := p.Holding.Work()
+	if s := p.Session; s != nil && s.Unkept != "" && p.Holding.Stands {
+		work = append(work, "the run "+s.Unkept+", of which nothing was kept yet")
+	}
+	return work
+}
+
+// End removes the workspace: worktree, branch, session. What it holds that nobody else has is kept at refs first, whose
+// names are returned; where something cannot be kept it is an error and nothing is removed. The caller holds the session's
+// lock and has examined it; where there must be no work it has looked.
+//
+// The order is that of what can be made again: refs, worktree, branch, and the session's file last. As long as that is
+// there, list shows the session, and whoever is told to end it again finds what is left. Every step does nothing where it
+// was done before, so a crash between two of them needs no other repair than the same command, or prune.
+func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err error) {
+	h := p.Holding
+	if bad := h.Unkeepable(); len(bad) > 0 {
+		return nil, fmt.Errorf("it holds what cannot be kept: %s", strings.Join(bad, "; "))
+	}
+	if h.Stands && h.Dirty > 0 {
+		ref := p.refs + "/" + now.UTC().Format("20060102T150405.000000000Z")
+		snap, err := p.Git.Snapshot(ctx, p.Spec.Path, ref, h.Head, keptMessage("uncommitted when its worktree was removed", p.issue()))
+		if err != nil { // also beside a ref: it says what is not in it
+			return nil, err
+		}
+		if snap.Ref != "" {
+			kept = append(kept, snap.Ref)
+		}
+	}
+	if h.Unpushed > 0 {
+		for _, commit := range slices.Compact([]string{h.Head, h.Tip}) {
+			if commit == "" {
+				continue
+			}
+			ref, err := p.Git.Keep(ctx, p.Spec, p.refs, commit)
+			if err != nil {
+				return kept, err
+			}
+			kept = append(kept, ref)
+		}
+	}
+	// In a checkout of the user's a branch that was there before the session is the user's own. In our clone all are ours.
+	drop := h.Tip
+	if p.Spec.Source.Local != "" && (p.Session == nil || p.Session.Start == "") {
+		drop = ""
+	}
+	if err := p.Git.Remove(ctx, p.Spec, drop); err != nil {
+		return kept, err
+	}
+	if p.Session == nil {
+		return kept, nil
+	}
+	return kept, spool.Remove(p.home.sessionPath(p.Name))
+}
+
+func (p *Place) issue() string {
+	if p.Session != nil {
+		return p.Session.IssueRef
+	}
+	ref, _ := issueref.FromSession(p.Name) // the name was made of one
+	return ref.String()
+}
+
+// keptMessage is the message of a snapshot. The issue stands in it, so that what is kept can be found again when the items
+// are long forgotten.
+func keptMessage(what, issue string) string {
+	return "kugetsu: " + what + "\n\n" + issueTrailer + issue
+}
+
+const issueTrailer = "Issue: "
+
+// Workspaces lists the sessions of issues that there is anything of: a file, a worktree, a record of one in our clones.
+func (d Dir) Workspaces() ([]string, error) {
+	names, err := d.Sessions()
+	if err != nil {
+		return nil, err
+	}
+	folders, err := spool.List(d.worktrees())
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range folders { // also one that was being deleted
+		names = append(names, strings.TrimPrefix(f, ".gone-"))
+	}
+	records, err := filepath.Glob(filepath.Join(d.repos(), "*.git", "worktrees", "*", "gitdir"))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range records {
+		link, err := spool.Read(file)
+		if err != nil {
+			continue // of a git that is at work, or was killed: the next that prepares a worktree there mends it
+		}
+		names = append(names, filepath.Base(filepath.Dir(strings.TrimSpace(string(link)))))
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return slices.DeleteFunc(names, func(name string) bool {
+		_, err := issueref.FromSession(name)
+		return !isSession(name) || err != nil
+	}), nil
+}
+
+// AllRuns lists the folders of runs.
+func (d Dir) AllRuns() ([]string, error) {
+	names, err := spool.List(d.runs())
+	return slices.DeleteFunc(names, func(name string) bool { return !runName.MatchString(name) }), err
+}

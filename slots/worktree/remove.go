@@ -1,0 +1,298 @@
+package worktree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Holding is what a session's workspace holds, and whether anybody else has it too.
+type Holding struct {
+	There      bool   // something of it is there: a folder, git's record of one, or the branch
+	Stands     bool   // a worktree stands at the path
+	Branch     string // what is checked out there; empty when HEAD is detached, or nothing stands
+	Head       string // the commit checked out
+	Tip        string // the commit of the session's own branch; empty when there is none
+	Base       string // what the branch is to be merged into; empty when that is not known
+	Dirty      int    // files that are uncommitted, or untracked and not ignored
+	Ahead      int    // commits that the base has not
+	Behind     int    // commits of the base that it has not
+	Unpushed   int    // commits on no remote-tracking branch (nor, in a local checkout, on the base)
+	Locked     string // somebody locked the worktree (git worktree lock), and why
+	Submodules bool   // repositories of their own, of which nothing of ours could keep the commits
+	Bad        error  // what lies at the path is not ours to judge
+}
+
+// Examine looks at a workspace and changes nothing: no lock, no clone, no network. "Pushed" is as git knew it when it
+// last heard of the remote, so what it does not know counts as unpushed.
+func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
+	var h Holding
+	r, s, err := g.find(s)
+	if err != nil {
+		return h, err
+	}
+	free, err := empty(s.Path)
+	if err != nil {
+		return h, err
+	}
+	h.There = !free
+	if r == nil {
+		if !free {
+			h.Bad = refuse("examine", "%s holds files, and the repository they may come from is gone", s.Path)
+		}
+		return h, nil
+	}
+	v, err := g.look(ctx, s)
+	var e *Error
+	if errors.As(err, &e) && e.Permanent {
+		h.Bad = err
+		return h, nil
+	}
+	if err != nil {
+		return h, err
+	}
+	refs, err := r.refs(ctx)
+	if err != nil {
+		return h, err
+	}
+	h.Tip, h.Stands = refs.branch.commit, v.stands
+	admins, err := r.admins()
+	if err != nil {
+		return h, &Error{Op: "examine", Err: err}
+	}
+	h.There = h.There || h.Tip != "" || len(admins) > 0
+	if v.stands {
+		h.Branch, h.Head = v.made.Branch, v.made.Head
+		out, err := g.run(ctx, command{dir: s.Path, args: statusArgs})
+		if err != nil {
+			return h, err
+		}
+		h.Dirty = len(parseStatus(out).entries)
+	} else if _, err := r.clearable(ctx, admins, v.why); err != nil {
+		if !errors.As(err, &e) || !e.Permanent {
+			return h, err
+		}
+		h.Bad = err
+	}
+	for _, admin := range admins {
+		reason, err := readRegular(filepath.Join(admin, "locked"))
+		if err == nil && oneLine(reason) != "initializing" {
+			h.Locked = clean("locked: " + oneLine(reason))
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return h, &Error{Op: "examine", Err: err}
+		}
+		if _, err := os.Lstat(filepath.Join(admin, "modules")); err == nil {
+			h.Submodules = true
+		}
+		if !v.stands && h.Head == "" { // the folder is gone: a detached HEAD hangs by the record alone
+			if head, err := readRegular(filepath.Join(admin, "HEAD")); err == nil && commitID.MatchString(oneLine(head)) {
+				h.Head = oneLine(head)
+			}
+		}
+	}
+	return h, r.count(ctx, refs, &h)
+}
+
+// Work names what would be lost with the workspace, and what says that it is not ours to remove; nil when nothing does.
+func (h Holding) Work() []string {
+	var work []string
+	if h.Dirty > 0 {
+		work = append(work, fmt.Sprintf("%d uncommitted or untracked files", h.Dirty))
+	}
+	if h.Unpushed > 0 {
+		work = append(work, fmt.Sprintf("%d commits that were not pushed", h.Unpushed))
+	}
+	return append(work, h.Unkeepable()...)
+}
+
+// Unkeepable names what no ref of ours could keep.
+func (h Holding) Unkeepable() []string {
+	var work []string
+	if h.Submodules {
+		work = append(work, "submodules, whose own commits are not looked at")
+	}
+	if h.Locked != "" {
+		work = append(work, h.Locked)
+	}
+	if h.Bad != nil {
+		work = append(work, h.Bad.Error())
+	}
+	return work
+}
+
+// count tells commits that somebody else has from those that nobody has.
+func (r *repo) count(ctx context.Context, f refs, h *Holding) error {
+	base, name := f.head, strings.TrimPrefix(f.head.symref, "refs/remotes/origin/")
+	if r.spec.Base != "" {
+		base, name = f.base, r.spec.Base
+	}
+	if base.commit == "" && r.spec.Source.Local != "" { // a checkout without a remote: see start
+		if base, name = f.localBase, r.spec.Base; name == "" {
+			out, err := r.git(ctx, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
+			if exitCode(err) == -1 {
+				return err
+			}
+			base.commit = strings.TrimSpace(out)
+			if name, err = branchIn(filepath.Join(r.common, "HEAD"), "refs/heads/"); err != nil {
+				return err
+			}
+		}
+	}
+	if name == r.spec.Branch { // the owner of the checkout has it out: nothing says that it went anywhere
+		base.commit = ""
+	}
+	if base.commit != "" {
+		h.Base = name
+	}
+	var tips []string
+	for _, tip := range []string{h.Head, h.Tip} {
+		if tip != "" {
+			tips = append(tips, tip)
+		}
+	}
+	if len(tips) == 0 {
+		return nil
+	}
+	args := append(append([]string{"rev-list", "--count"}, tips...), "--not", "--remotes")
+	if r.spec.Source.Local != "" && base.commit != "" {
+		args = append(args, base.commit)
+	}
+	out, err := r.git(ctx, args...)
+	if err != nil {
+		return err
+	}
+	if h.Unpushed, err = strconv.Atoi(strings.TrimSpace(out)); err != nil || base.commit == "" {
+		return err
+	}
+	if out, err = r.git(ctx, "rev-list", "--left-right", "--count", tips[0]+"..."+base.commit); err != nil {
+		return err
+	}
+	_, err = fmt.Sscan(out, &h.Ahead, &h.Behind)
+	return err
+}
+
+// find is open without the lock and without a clone: nil where there is no repository.
+func (g *Git) find(s Spec) (*repo, Spec, error) {
+	s, err := s.checked()
+	if err != nil {
+		return nil, s, err
+	}
+	r := &repo{g: g, spec: s}
+	if local := s.Source.Local; local != "" {
+		r.dir = local
+		r.common, err = localDir(local)
+		return r, s, err
+	}
+	r.at(s.Source.Cache)
+	switch info, err := os.Lstat(r.common); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, s, nil
+	case err != nil:
+		return nil, s, &Error{Op: "examine", Err: err}
+	case !info.IsDir():
+		return nil, s, refuse("examine", "%s is not a folder", r.common)
+	}
+	return r, s, nil
+}
+
+// gone is where a worktree lies while it is deleted.
+func gone(path string) string { return filepath.Join(filepath.Dir(path), ".gone-"+filepath.Base(path)) }
+
+// Keep makes a commit stay reachable at <refs>/<commit>: a name that is the same however often a removal is begun again.
+func (g *Git) Keep(ctx context.Context, s Spec, refs, commit string) (string, error) {
+	if !commitID.MatchString(commit) || !strings.HasPrefix(refs, "refs/kugetsu/") || !validRef(refs) {
+		return "", refuse("keep", "not a commit and a place below refs/kugetsu/: %q %q", commit, refs)
+	}
+	r, _, err := g.find(s)
+	if err != nil {
+		return "", err
+	}
+	if r == nil {
+		return "", refuse("keep", "there is no repository")
+	}
+	ref := refs + "/" + commit
+	_, err = r.git(ctx, "update-ref", "-m", "kugetsu: kept", "--no-deref", ref, commit)
+	return ref, err
+}
+
+// Remove deletes the worktree and, with dropTip, the branch as long as it is at that commit. What they hold must be kept
+// elsewhere: the caller has examined it, under the session's lock.
+//
+// The folder is renamed before it is deleted. `git worktree remove` deletes in place: killed on the way it leaves what
+// looks like a worktree in which somebody deleted files, or like one without its link to the repository, and neither can
+// be told from work. So a crash leaves
+//
+//   - before the rename: all as it was;
+//   - after it: the record of a worktree whose folder is gone, and a folder .gone-…, which was proved to hold nothing. The
+//     next Remove, or Prepare, drops the record, and the next Remove deletes the folder;
+//   - after the record: the branch. The next Remove deletes it, Prepare goes on with it.
+func (g *Git) Remove(ctx context.Context, s Spec, dropTip string) error {
+	r, s, err := g.find(s)
+	if err != nil {
+		return err
+	}
+	if r != nil {
+		if r.lock, err = g.take(ctx, s.Source.Lock); err != nil {
+			return err
+		}
+		defer r.lock.Close()
+		if err := r.completeRecords(); err != nil { // of a git that was killed; else ours would die as well
+			return err
+		}
+		v, err := g.look(ctx, s)
+		if err != nil {
+			return err
+		}
+		if v.stands {
+			admins, err := r.admins()
+			if err != nil {
+				return &Error{Op: "remove", Err: err}
+			}
+			if err := os.RemoveAll(gone(s.Path)); err != nil {
+				return &Error{Op: "remove", Err: err}
+			}
+			if err := os.Rename(s.Path, gone(s.Path)); err != nil {
+				return &Error{Op: "remove", Err: err}
+			}
+			for _, admin := range admins {
+				if err := r.forget(ctx, admin); err != nil {
+					return err
+				}
+			}
+		} else if err := r.clear(ctx, v.why); err != nil { // half-made, or gone: what it removes it proves to be copies
+			return err
+		}
+	}
+	if err := os.RemoveAll(gone(s.Path)); err != nil {
+		return &Error{Op: "remove", Err: err}
+	}
+	if r == nil || dropTip == "" {
+		return nil
+	}
+	return r.dropBranch(ctx, dropTip)
+}
+
+// dropBranch deletes the session's branch, unless somebody has it checked out or moved it meanwhile.
+func (r *repo) dropBranch(ctx context.Context, tip string) error {
+	f, err := r.refs(ctx)
+	if err != nil || f.branch.commit != tip || f.branch.worktree != "" {
+		return err
+	}
+	if err := r.twice(ctx, func() error {
+		// With the commit that it must be at, which `git branch -D` does not ask for.
+		_, err := r.git(ctx, "update-ref", "-d", "refs/heads/"+r.spec.Branch, tip)
+		return err
+	}); err != nil {
+		return err
+	}
+	// Its tracking configuration. Exit 128: it has none.
+	if _, err := r.git(ctx, "config", "--local", "--remove-section", "branch."+r.spec.Branch); exitCode(err) == -1 {
+		return err
+	}
+	return nil
+}

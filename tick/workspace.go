@@ -1,0 +1,307 @@
+package tick
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
+	"kugetsu/slots"
+)
+
+// PRState is how far a session's pull request is. What is not known is kept.
+type PRState string
+
+// The states of a pull request.
+const (
+	PROpen    PRState = "open"
+	PRMerged  PRState = "merged"
+	PRClosed  PRState = "closed"
+	PRUnknown PRState = "unknown"
+)
+
+func (t *Tick) pr(ctx context.Context, s *slots.Session) PRState {
+	if t.PR == nil || s == nil || s.PRURL == "" {
+		return PRUnknown
+	}
+	return t.PR(ctx, s)
+}
+
+// lookers is how long a session's lock is tried for: onlookers hold it for an instant, a git whose kugetsu was killed for
+// a little longer.
+const lookers = time.Second
+
+// The locks: whoever removes a workspace, or brings something back into it, takes the session's lock and no other. A tick
+// takes tick.lock, then a slot's, then the session's, and passes an item over whose session is busy: so it starts nothing
+// here from the moment that we have the lock, whatever it decided before. And since we hold nothing while we try, and
+// wait for nothing of the tick's while we hold it, the order cannot be turned round. Under tick.lock, git's work would
+// keep all slots empty meanwhile.
+//
+// The queue is read after the lock was taken. An item that was live before is seen; one that comes later is an item on an
+// issue without a session, which begins anew.
+
+// at is the workspace of an issue, examined; under the session's lock if there is one.
+func (t *Tick) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slots.Place, error) {
+	if t.Config != nil { // where the repository is would be a guess
+		return nil, t.Config
+	}
+	repos, err := readRepos(t.Home)
+	if err != nil {
+		return nil, err
+	}
+	env, err := t.environ()
+	if err != nil {
+		return nil, err
+	}
+	p, err := t.Home.Place(ref, t.workspace(ref, repos), env, lock)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.Examine(ctx)
+}
+
+// Alone does something with a workspace under the session's lock.
+func (t *Tick) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.Place) error) (err error) {
+	lock, err := slots.TryLockFor(t.Home.SessionLock(ref.Session()), lookers)
+	if errors.Is(err, slots.ErrBusy) {
+		return fault.New(fault.Temp, "kugetsu queue cancel "+ref.String()+" ends what runs; else wait for it", "%s is being worked on", ref)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	p, err := t.at(ctx, ref, lock)
+	if err != nil {
+		return err
+	}
+	return do(p)
+}
+
+// live lists the live items of an issue.
+func (t *Tick) live(ref issueref.Ref) ([]string, error) {
+	same := SameIssue(ref.String())
+	var ids []string
+	err := t.Queue.LivePublic(func(id string, p queue.Public) {
+		if !p.State.Settled() && same(p.IssueRef) {
+			ids = append(ids, "the live item "+id)
+		}
+	})
+	return ids, err
+}
+
+// Destroy removes an issue's workspace: refused while it holds what nobody else has, while an item of it is live and while
+// its pull request is open. With force all of that but a live item is no reason: work is kept at refs, which are returned.
+// A live item is one nevertheless: it would make the workspace anew the next moment.
+func (t *Tick) Destroy(ctx context.Context, ref issueref.Ref, force bool) (kept []string, err error) {
+	err = t.Alone(ctx, ref, func(p *slots.Place) error {
+		if p.Session == nil && !p.Holding.There {
+			return fault.New(fault.Failed, "kugetsu list shows them", "%s has no session", ref)
+		}
+		live, err := t.live(ref)
+		if err != nil {
+			return err
+		}
+		if len(live) > 0 {
+			return fault.New(fault.Failed, "kugetsu queue cancel "+ref.String()+" ends it", "%s is not destroyed: it has %s", ref, strings.Join(live, ", "))
+		}
+		why := p.Work()
+		if t.pr(ctx, p.Session) == PROpen {
+			why = append(why, "an open pull request, "+p.Session.PRURL)
+		}
+		if len(why) > 0 && !force {
+			return fault.New(fault.Failed, "push or commit it; --force keeps it at refs below refs/kugetsu/ and destroys the rest",
+				"%s is not destroyed: it has %s", ref, strings.Join(why, ", "))
+		}
+		kept, err = p.End(ctx, t.Now())
+		return err
+	})
+	return kept, err
+}
+
+// Pruned is one thing that prune looked at.
+type Pruned struct {
+	Session  string `json:"session,omitempty"`
+	IssueRef string `json:"issue_ref,omitempty"`
+	Run      string `json:"run,omitempty"`
+	Removed  bool   `json:"removed"` // or would be, in a dry run
+	Why      string `json:"why"`
+
+	safe bool      // it holds no work; only nothing says that it is done
+	used time.Time // last
+}
+
+// Prune removes what is done with: workspaces whose pull request is merged or closed, or whose branch is in its base;
+// those without a worktree or without a session; run folders that no item names, when they are old enough; and, where
+// there are more worktrees than MAX_WORKTREES, the oldest that hold no work. Whatever holds work stays. A dry run says the
+// same and does nothing.
+func (t *Tick) Prune(ctx context.Context, dry bool) ([]Pruned, error) {
+	names, err := t.Home.Workspaces()
+	if err != nil {
+		return nil, err
+	}
+	list := []Pruned{}
+	var errs []error
+	for _, name := range names {
+		if ctx.Err() != nil {
+			return list, context.Cause(ctx)
+		}
+		p, err := t.prune(ctx, name, false, dry)
+		errs = append(errs, err)
+		if err == nil {
+			list = append(list, p)
+		}
+	}
+	errs = append(errs, t.bound(ctx, list, dry))
+	runs, err := t.pruneRuns(ctx, dry)
+	return append(list, runs...), errors.Join(append(errs, err)...)
+}
+
+// prune deals with one workspace. It is looked at and removed under one lock.
+func (t *Tick) prune(ctx context.Context, name string, over, dry bool) (Pruned, error) {
+	r := Pruned{Session: name}
+	ref, err := issueref.FromSession(name)
+	if err != nil {
+		return r, err
+	}
+	r.IssueRef = ref.String()
+	err = t.Alone(ctx, ref, func(p *slots.Place) error {
+		if p.Session != nil {
+			r.IssueRef, r.used = p.Session.IssueRef, p.Session.LastUsedAt
+		}
+		live, err := t.live(ref)
+		if err != nil {
+			return err
+		}
+		if why := append(p.Work(), live...); len(why) > 0 {
+			r.Why = "it has " + strings.Join(why, ", ")
+			return nil
+		}
+		if r.Removed, r.safe, r.Why = t.done(ctx, p); !r.Removed && over && r.safe {
+			r.Removed, r.Why = true, fmt.Sprintf("more worktrees than MAX_WORKTREES, last used %s", r.used.Format(time.DateTime))
+		}
+		if r.Removed && !dry {
+			_, err = p.End(ctx, t.Now())
+		}
+		return err
+	})
+	if fault.Code(err) == fault.Temp && errors.As(err, new(*fault.Error)) { // busy: so it is in use
+		r.Why, err = err.Error(), nil
+	}
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", name, err)
+	}
+	return r, nil
+}
+
+// done says whether a workspace that holds no work is done with, or else whether it is safe to remove; and why.
+func (t *Tick) done(ctx context.Context, p *slots.Place) (done, safe bool, why string) {
+	s, h := p.Session, p.Holding
+	if s == nil {
+		return true, true, "a worktree without a session"
+	}
+	state := t.pr(ctx, s)
+	switch {
+	case state == PROpen:
+		return false, false, "its pull request is open"
+	case state == PRMerged, state == PRClosed:
+		return true, true, "its pull request is " + string(state)
+	case s.Start != "" && h.Tip != "" && h.Tip != s.Start && h.Base != "" && h.Ahead == 0 && (h.Head == "" || h.Head == h.Tip):
+		return true, true, "its branch is merged into " + h.Base
+	case s.PRURL != "":
+		return false, false, "whether its pull request is merged is not known"
+	case !h.Stands:
+		return true, true, "a session without a worktree"
+	}
+	return false, true, "nothing says that it is done"
+}
+
+// bound removes the worktrees that are too many.
+func (t *Tick) bound(ctx context.Context, list []Pruned, dry bool) error {
+	left, limit := 0, t.Settings.MaxWorktrees
+	var safe []*Pruned
+	for i := range list {
+		if !list[i].Removed {
+			left++
+		}
+		if !list[i].Removed && list[i].safe {
+			safe = append(safe, &list[i])
+		}
+	}
+	slices.SortFunc(safe, func(a, b *Pruned) int { return cmp.Or(a.used.Compare(b.used), strings.Compare(a.Session, b.Session)) })
+	var errs []error
+	for _, one := range safe {
+		if limit == 0 || left <= limit {
+			break
+		}
+		now, err := t.prune(ctx, one.Session, true, dry) // it may have been used since
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if *one = now; now.Removed {
+			left--
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// pruneRuns removes the folders of runs that no item names and that are old enough. Under tick.lock, so that no run is
+// handed out meanwhile; the folders are listed before the items, since an item is there before its first run.
+func (t *Tick) pruneRuns(ctx context.Context, dry bool) (list []Pruned, err error) {
+	err = t.Locked(ctx, LockWait, func() error {
+		runs, err := t.Home.AllRuns()
+		if err != nil {
+			return err
+		}
+		places, err := t.Queue.Places()
+		if err != nil {
+			return err
+		}
+		named, err := t.namedRuns()
+		if err != nil {
+			return err
+		}
+		for _, run := range runs {
+			item, _, _ := strings.Cut(run, ".")
+			if _, there := places[item]; there || named[run] || t.Now().Sub(queue.IDTime(item)) < t.Settings.CleanupAge() {
+				continue
+			}
+			if !dry {
+				if err := t.Home.DropRun(run); err != nil {
+					return err
+				}
+			}
+			list = append(list, Pruned{Run: run, Removed: true, Why: "a run that no item names"})
+		}
+		return nil
+	})
+	if errors.Is(err, ErrLocked) {
+		return list, Busy()
+	}
+	return list, err
+}
+
+// namedRuns are the runs in the slots: one whose item was deleted may still be going on.
+func (t *Tick) namedRuns() (map[string]bool, error) {
+	names, err := t.Home.Names()
+	if err != nil {
+		return nil, err
+	}
+	runs := map[string]bool{}
+	for _, slot := range names {
+		in, err := t.Home.ReadIntent(slot)
+		if err != nil {
+			return nil, err // what is unknown may be any of them
+		}
+		if in != nil {
+			runs[in.RunName()] = true
+		}
+	}
+	return runs, nil
+}
