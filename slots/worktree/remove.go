@@ -95,7 +95,8 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 			}
 		}
 	}
-	return h, r.count(ctx, refs, &h)
+	err = r.count(ctx, refs, &h)
+	return h, err
 }
 
 // Work names what would be lost with the workspace, and what says that it is not ours to remove; nil when nothing does.
@@ -134,7 +135,7 @@ func (r *repo) count(ctx context.Context, f refs, h *Holding) error {
 	if base.commit == "" && r.spec.Source.Local != "" { // a checkout without a remote: see start
 		if base, name = f.localBase, r.spec.Base; name == "" {
 			out, err := r.git(ctx, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
-			if exitCode(err) == -1 {
+			if err != nil && exitCode(err) != 1 { // 1: it has no commit yet
 				return err
 			}
 			base.commit = strings.TrimSpace(out)
@@ -291,8 +292,9 @@ func (r *repo) dropBranch(ctx context.Context, tip string) error {
 		return err
 	}
 	// Its tracking configuration. Exit 128: it has none.
-	if _, err := r.git(ctx, "config", "--local", "--remove-section", "branch."+r.spec.Branch); exitCode(err) == -1 {
-		return err
+	_, err = r.git(ctx, "config", "--local", "--remove-section", "branch."+r.spec.Branch)
+	if exitCode(err) == 128 {
+		return nil
 	}
-	return nil
+	return err
 }
