@@ -52,6 +52,7 @@ type grammar struct {
 
 	Destroy command.Destroy `cmd:"" help:"End an issue's session: worktree, branch, conversation. Refused while it holds work."`
 	Prune   command.Prune   `cmd:"" help:"Remove what is done with; what holds work stays."`
+	Restore command.Restore `cmd:"" help:"Bring uncommitted work that was kept back into the issue's worktree."`
 
 	Queue struct {
 		List     command.QueueList     `cmd:"" help:"The items, in run order."`

@@ -187,3 +187,37 @@ func (d Dir) AllRuns() ([]string, error) {
 	names, err := spool.List(d.runs())
 	return slices.DeleteFunc(names, func(name string) bool { return !runName.MatchString(name) }), err
 }
+
+// Kept lists the refs at which work on the issue is kept, the newest first.
+func (p *Place) Kept(ctx context.Context) ([]worktree.Kept, error) {
+	all, err := p.Git.AllKept(ctx, p.Spec)
+	issue := strings.ToLower(p.issue())
+	return slices.DeleteFunc(all, func(k worktree.Kept) bool {
+		_, of, _ := strings.Cut(k.Message, "\n"+issueTrailer)
+		return !strings.HasPrefix(k.Ref, p.refs+"/") && strings.ToLower(strings.TrimSpace(of)) != issue
+	}), err
+}
+
+// Restore brings back what is kept at a ref; the worktree and the session are made where they are missing. The hook does
+// not run: a run that finds the session takes the worktree for ready, and what the hook makes is ignored by git and gone
+// with the old worktree, so whoever needs it runs it there.
+func (p *Place) Restore(ctx context.Context, k worktree.Kept, agent string, now time.Time) error {
+	made, err := p.Git.Prepare(ctx, p.Spec)
+	if err != nil {
+		return err
+	}
+	if p.Session == nil {
+		p.Session = &Session{Type: "forked", IssueRef: p.issue(), Agent: agent, Worktree: p.Spec.Path, Branch: p.Spec.Branch, CreatedAt: now}
+	}
+	if made.CreatedBranch {
+		p.Session.Start = made.Head
+	}
+	p.Session.LastUsedAt = now
+	if err := p.home.WriteSession(p.Name, p.Session); err != nil {
+		return err
+	}
+	return p.Git.Restore(ctx, p.Spec, k.Ref, IsSnapshot(k))
+}
+
+// IsSnapshot says that a ref keeps uncommitted work, and not commits alone.
+func IsSnapshot(k worktree.Kept) bool { return strings.HasPrefix(k.Message, "kugetsu: ") }

@@ -13,6 +13,7 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
 	"kugetsu/slots"
+	"kugetsu/slots/worktree"
 )
 
 // PRState is how far a session's pull request is. What is not known is kept.
@@ -304,4 +305,38 @@ func (t *Tick) namedRuns() (map[string]bool, error) {
 		}
 	}
 	return runs, nil
+}
+
+// Restore brings what is kept at a ref (the newest of the issue's snapshots where none is named) back into its worktree.
+// It returns the ref.
+func (t *Tick) Restore(ctx context.Context, ref issueref.Ref, at string) (string, error) {
+	err := t.Alone(ctx, ref, func(p *slots.Place) error {
+		all, err := p.Kept(ctx)
+		if err != nil {
+			return err
+		}
+		n := slices.IndexFunc(all, func(k worktree.Kept) bool { return k.Ref == at || at == "" && slots.IsSnapshot(k) })
+		if n < 0 && at == "" {
+			n = slices.IndexFunc(all, func(worktree.Kept) bool { return true }) // only commits are kept
+		}
+		if n < 0 {
+			return fault.New(fault.Failed, "kugetsu restore --list "+ref.String(), "nothing is kept of %s %s", ref, at)
+		}
+		if p.Holding.Dirty > 0 {
+			return fault.New(fault.Failed, "commit it, or move it away", "%s has %d uncommitted or untracked files, which would be overwritten",
+				p.Spec.Path, p.Holding.Dirty)
+		}
+		at = all[n].Ref
+		return p.Restore(ctx, all[n], t.Settings.Agent, t.Now().UTC())
+	})
+	return at, err
+}
+
+// Kept lists the refs at which work on an issue is kept, the newest first. It takes no lock.
+func (t *Tick) Kept(ctx context.Context, ref issueref.Ref) ([]worktree.Kept, error) {
+	p, err := t.at(ctx, ref, nil)
+	if err != nil {
+		return nil, err
+	}
+	return p.Kept(ctx)
 }

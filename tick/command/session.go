@@ -2,8 +2,10 @@ package command
 
 import (
 	"errors"
+	"strings"
 
 	"kugetsu/queue/terminal"
+	"kugetsu/slots/worktree"
 )
 
 // Destroy ends an issue's session.
@@ -56,4 +58,43 @@ func (c *Prune) Run(a *App) error {
 		errs = append(errs, a.print("%s %s: %s\n", what, clean(p.IssueRef+p.Run), clean(p.Why)))
 	}
 	return errors.Join(errs...)
+}
+
+// Restore brings back what was kept.
+type Restore struct {
+	Ref  string `arg:"" name:"issue-ref" help:"The issue."`
+	At   string `arg:"" optional:"" name:"ref" help:"A ref below refs/kugetsu/ (default: the issue's newest snapshot)."`
+	List bool   `help:"List what is kept of the issue, the newest first."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// Run restores, or lists.
+func (c *Restore) Run(a *App) error {
+	ref, err := a.ref(c.Ref)
+	if err != nil {
+		return err
+	}
+	if !c.List {
+		at, err := a.Tick.Restore(a.Ctx, ref, c.At)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return a.printJSON(map[string]string{"issue_ref": ref.String(), "ref": at})
+		}
+		return a.print("%s\n", terminal.Clean(at))
+	}
+	list, err := a.Tick.Kept(a.Ctx, ref)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(append([]worktree.Kept{}, list...))
+	}
+	rows := [][]string{{"DATE", "REF", "WHAT"}} // a run's ref is named after its item and its number
+	for _, k := range list {
+		what, _, _ := strings.Cut(k.Message, "\n")
+		rows = append(rows, []string{k.Date, k.Ref, short(what, 100)})
+	}
+	return a.table(rows)
 }
