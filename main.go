@@ -52,6 +52,7 @@ type grammar struct {
 
 	Destroy command.Destroy `cmd:"" help:"End an issue's session: worktree, branch, conversation. Refused while it holds work."`
 	Prune   command.Prune   `cmd:"" help:"Remove what is done with; what holds work stays."`
+	SetPR   command.SetPR   `cmd:"" name:"set-pr" help:"Say which pull request is an issue's."`
 	Restore command.Restore `cmd:"" help:"Bring uncommitted work that was kept back into the issue's worktree."`
 
 	Queue struct {

@@ -57,24 +57,25 @@ const (
 
 // Item is one task. Names and meanings of the fields are the public format and stay for ever.
 type Item struct {
-	V            int        `json:"v"`
-	ID           string     `json:"id"`
-	IssueRef     string     `json:"issue_ref"` // "" for an item of the PM agent
-	Agent        string     `json:"agent"`
-	Message      string     `json:"message"`
-	Mode         Mode       `json:"mode"`
-	State        State      `json:"state"`
-	Runs         int        `json:"runs"`     // number of the newest run; only grows
-	Attempts     int        `json:"attempts"` // runs that were charged to the item since it was enqueued or retried
-	PendingSince time.Time  `json:"pending_since"`
-	NotBefore    *time.Time `json:"not_before"`
-	NotifiedAt   *time.Time `json:"notified_at"`
-	After        []string   `json:"after"`             // ids of the items that must complete before
-	Timeout      string     `json:"timeout,omitempty"` // how long a run may take, as time.ParseDuration reads it; "": the setting's
-	CompletedAt  *time.Time `json:"completed_at"`      // when it was settled, either way
-	ForkPID      *int       `json:"fork_pid"`          // of the runner, while notified
-	Error        *string    `json:"error"`
-	History      []Run      `json:"history"`
+	V             int        `json:"v"`
+	ID            string     `json:"id"`
+	IssueRef      string     `json:"issue_ref"` // "" for an item of the PM agent
+	Agent         string     `json:"agent"`
+	Message       string     `json:"message"`
+	Mode          Mode       `json:"mode"`
+	State         State      `json:"state"`
+	Runs          int        `json:"runs"`     // number of the newest run; only grows
+	Attempts      int        `json:"attempts"` // runs that were charged to the item since it was enqueued or retried
+	PendingSince  time.Time  `json:"pending_since"`
+	NotBefore     *time.Time `json:"not_before"`
+	NotifiedAt    *time.Time `json:"notified_at"`
+	After         []string   `json:"after"`                    // ids of the items that must complete before
+	Timeout       string     `json:"timeout,omitempty"`        // how long a run may take, as time.ParseDuration reads it; "": the setting's
+	ExpectChanges bool       `json:"expect_changes,omitempty"` // a run that leaves neither a commit nor a changed file has failed
+	CompletedAt   *time.Time `json:"completed_at"`             // when it was settled, either way
+	ForkPID       *int       `json:"fork_pid"`                 // of the runner, while notified
+	Error         *string    `json:"error"`
+	History       []Run      `json:"history"`
 }
 
 // Run is one entry of an item's history: a run that ended.

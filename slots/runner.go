@@ -16,6 +16,7 @@ import (
 
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/proc"
@@ -196,9 +197,24 @@ func (r *Runner) work(ctx context.Context) bool {
 	if report.Gone {
 		ready.session.Conversation = "" // the next attempt begins a new one
 	}
-	r.keepWork(ready)
+	if known := r.keepWork(ready); known && r.task.ExpectChanges && r.result.Outcome == ok && r.result.Commits == 0 && r.result.Dirty == 0 {
+		r.result.Outcome, r.result.Summary = failed, strings.TrimSpace("made no changes\n"+r.result.Summary)
+	}
+	r.findPull(ready, report.Summary)
 	r.saveSession(ready)
 	return true
+}
+
+// findPull takes the URL of the pull request from the agent's last words.
+func (r *Runner) findPull(w *ready, text string) {
+	host, _, _ := strings.Cut(r.task.IssueRef, "/")
+	ref, err := issueref.Parse(r.task.IssueRef, host)
+	if err != nil {
+		return // the PM agent's runs are about no issue
+	}
+	if url := issueref.FindPull(text, ref); url != "" {
+		w.session.PRURL = url
+	}
 }
 
 // watchCancel ends the run when it is marked, also where no signal reaches this process.
@@ -260,11 +276,11 @@ func (r *Runner) isOtherRun(home, name string) bool {
 	return err != nil || there // unknown: rather leave a process than end another run's
 }
 
-// keepWork snapshots what the run left uncommitted.
-func (r *Runner) keepWork(w *ready) {
+// keepWork snapshots what the run left uncommitted. Known says that it was seen what the run did.
+func (r *Runner) keepWork(w *ready) (known bool) {
 	if r.task.Workspace.Repo == "" {
 		w.session.Unkept = ""
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), keepLimit)
 	defer cancel()
@@ -278,6 +294,7 @@ func (r *Runner) keepWork(w *ready) {
 		w.session.Unkept = ""
 	}
 	r.result.Ref, r.result.Commits, r.result.Dirty = snap.Ref, snap.Commits, snap.Dirty
+	return err == nil
 }
 
 // ref is where the uncommitted work of a run is kept: refs/kugetsu/<item>/<n>.

@@ -12,21 +12,22 @@ import (
 // Task is all that a runner must know. It passes through the gate, a pipe from the tick that forked it, as JSON, after
 // the item says notified; a runner whose gate closes without a whole task exits having done nothing.
 type Task struct {
-	V         int           `json:"v"`
-	Item      string        `json:"item"`
-	Run       int           `json:"run"`
-	Session   string        `json:"session"`
-	IssueRef  string        `json:"issue_ref"`
-	Message   string        `json:"message"`
-	Previous  string        `json:"previous"` // how the run before this one ended, "" where there is nothing to go on with
-	Timeout   time.Duration `json:"timeout"`
-	Idle      time.Duration `json:"idle"`      // how long the agent may show no progress, 0 for ever
-	Probe     bool          `json:"probe"`     // its agent was held: tell when the model answers
-	EnvFiles  []string      `json:"env_files"` // of the agent, later wins; git and hook get the first alone
-	Prompt    string        `json:"prompt"`    // file whose text precedes the message, where the preset takes a prompt
-	Agent     AgentTask     `json:"agent"`
-	Workspace Workspace     `json:"workspace"`
-	Events    Events        `json:"events"`
+	V             int           `json:"v"`
+	Item          string        `json:"item"`
+	Run           int           `json:"run"`
+	Session       string        `json:"session"`
+	IssueRef      string        `json:"issue_ref"`
+	Message       string        `json:"message"`
+	Previous      string        `json:"previous"` // how the run before this one ended, "" where there is nothing to go on with
+	Timeout       time.Duration `json:"timeout"`
+	Idle          time.Duration `json:"idle"`           // how long the agent may show no progress, 0 for ever
+	ExpectChanges bool          `json:"expect_changes"` // a run that leaves none has failed
+	Probe         bool          `json:"probe"`          // its agent was held: tell when the model answers
+	EnvFiles      []string      `json:"env_files"`      // of the agent, later wins; git and hook get the first alone
+	Prompt        string        `json:"prompt"`         // file whose text precedes the message, where the preset takes a prompt
+	Agent         AgentTask     `json:"agent"`
+	Workspace     Workspace     `json:"workspace"`
+	Events        Events        `json:"events"`
 }
 
 // AgentTask is the settings of the agent.

@@ -26,7 +26,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 	env := func(name string) string { return filepath.Join(string(t.Home), "env", name) }
 	task := slots.Task{
 		Item: it.ID, Session: session, IssueRef: it.IssueRef, Message: it.Message, Previous: previous(it),
-		Timeout: it.RunLimit(s.Timeout()), Idle: s.IdleTimeout,
+		Timeout: it.RunLimit(s.Timeout()), Idle: s.IdleTimeout, ExpectChanges: it.ExpectChanges,
 		EnvFiles: []string{env("default.env"), env("dev.env")},
 		Prompt:   filepath.Join(string(t.Home), "prompts", "dev.md"),
 		Agent: slots.AgentTask{Preset: it.Agent, Prefix: s.AgentPrefix, Args: s.Args(it.Agent),

@@ -67,12 +67,18 @@ func (t *Tick) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slo
 	return p, p.Examine(ctx)
 }
 
-// Alone does something with a workspace under the session's lock.
-func (t *Tick) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.Place) error) (err error) {
+// lockSession takes a session's lock. The error asks for exit code 75 where somebody works there.
+func (t *Tick) lockSession(ref issueref.Ref) (*slots.Lock, error) {
 	lock, err := slots.TryLockFor(t.Home.SessionLock(ref.Session()), lookers)
 	if errors.Is(err, slots.ErrBusy) {
-		return fault.New(fault.Temp, "kugetsu queue cancel "+ref.String()+" ends what runs; else wait for it", "%s is being worked on", ref)
+		err = fault.New(fault.Temp, "kugetsu queue cancel "+ref.String()+" ends what runs; else wait for it", "%s is being worked on", ref)
 	}
+	return lock, err
+}
+
+// Alone does something with a workspace under the session's lock.
+func (t *Tick) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.Place) error) (err error) {
+	lock, err := t.lockSession(ref)
 	if err != nil {
 		return err
 	}
@@ -339,4 +345,22 @@ func (t *Tick) Kept(ctx context.Context, ref issueref.Ref) ([]worktree.Kept, err
 		return nil, err
 	}
 	return p.Kept(ctx)
+}
+
+// SetPR stores the URL of a session's pull request.
+func (t *Tick) SetPR(ref issueref.Ref, url string) (err error) {
+	lock, err := t.lockSession(ref)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	s, err := t.Home.ReadSession(ref.Session())
+	if err == nil && s == nil {
+		err = fault.New(fault.Failed, "kugetsu list shows them", "%s has no session", ref)
+	}
+	if err != nil {
+		return err
+	}
+	s.PRURL = url
+	return t.Home.WriteSession(ref.Session(), s)
 }

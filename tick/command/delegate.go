@@ -19,6 +19,7 @@ type New struct {
 	Agent    string `help:"Agent for this item (default: KUGETSU_AGENT)." placeholder:"NAME"`
 	Priority int    `help:"00 runs first, 99 last." default:"50" placeholder:"N"`
 	Timeout  string `help:"How long its runs may take (90m; default: TASK_TIMEOUT)." placeholder:"D"`
+	Changes  bool   `name:"expect-changes" help:"A run that leaves neither a commit nor a changed file has failed."`
 	JSON     bool   `name:"json" help:"Print the item as JSON."`
 }
 
@@ -133,7 +134,7 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 	}
 	now := a.Now().UTC()
 	it := &queue.Item{ID: queue.NewID(now), IssueRef: ref.String(), Agent: name, Message: message, Mode: mode,
-		PendingSince: now, After: []string{}, History: []queue.Run{}}
+		PendingSince: now, After: []string{}, History: []queue.Run{}, ExpectChanges: c.Changes}
 	return it, timeout(it, c.Timeout)
 }
 

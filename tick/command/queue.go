@@ -213,6 +213,9 @@ func (c *QueueShow) Run(a *App) error {
 	for _, id := range it.After {
 		line("after", "%s (%s)", id, a.stateOf(id))
 	}
+	if it.ExpectChanges {
+		line("expects", "changes")
+	}
 	if it.Timeout != "" {
 		line("timeout", "%s", it.Timeout)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 
+	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots/worktree"
 )
@@ -97,4 +99,22 @@ func (c *Restore) Run(a *App) error {
 		rows = append(rows, []string{k.Date, k.Ref, short(what, 100)})
 	}
 	return a.table(rows)
+}
+
+// SetPR stores which pull request is an issue's.
+type SetPR struct {
+	Ref string `arg:"" name:"issue-ref" help:"The issue."`
+	URL string `arg:"" name:"url" help:"The URL of its pull or merge request."`
+}
+
+// Run stores it. The next run whose last words name another one of the repository replaces it.
+func (c *SetPR) Run(a *App) error {
+	ref, err := a.ref(c.Ref)
+	if err != nil {
+		return err
+	}
+	if err := issueref.CheckURL(c.URL); err != nil {
+		return fault.New(fault.Usage, "https://github.com/owner/repo/pull/12", "%w", err)
+	}
+	return a.Tick.SetPR(ref, c.URL)
 }
