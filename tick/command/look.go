@@ -7,7 +7,6 @@ import (
 
 	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
-	"kugetsu/slots"
 )
 
 func clean(s string) string { return terminal.Clean(s) }
@@ -80,58 +79,6 @@ func (c *Status) Run(a *App) error {
 		errs = append(errs, a.print("problem: %s\n", clean(p)))
 	}
 	return errors.Join(append(errs, a.Config)...)
-}
-
-// List shows the sessions.
-type List struct {
-	JSON bool `name:"json" help:"Print JSON."`
-}
-
-// shown is a session as --json shows it.
-type shown struct {
-	Name string `json:"session"`
-	*slots.Session
-	Running bool `json:"running"`
-}
-
-// Run lists the sessions. Whether one runs is derived from the slots.
-func (c *List) Run(a *App) error {
-	names, err := a.Home.Sessions()
-	if err != nil {
-		return err
-	}
-	view, err := a.Tick.Look()
-	if err != nil {
-		return err
-	}
-	running := map[string]bool{}
-	for _, s := range view.Slots {
-		running[s.Session] = running[s.Session] || s.Held
-	}
-	list := []shown{}
-	var errs []error
-	for _, name := range names {
-		s, err := a.Home.ReadSession(name)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if s != nil {
-			list = append(list, shown{name, s, running[name]})
-		}
-	}
-	if c.JSON {
-		return errors.Join(append(errs, a.printJSON(list))...)
-	}
-	rows := [][]string{{"ISSUE", "STATE", "BRANCH", "AGENT", "USED", "WORKTREE"}}
-	for _, s := range list {
-		state := "idle"
-		if s.Running {
-			state = "running"
-		}
-		rows = append(rows, []string{issueOrPM(s.IssueRef), state, s.Branch, s.Agent, ago(a.Now(), s.LastUsedAt), s.Worktree})
-	}
-	return errors.Join(append(errs, a.table(rows))...)
 }
 
 func ago(now, t time.Time) string {

@@ -1,0 +1,109 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+
+	"kugetsu/slots"
+	"kugetsu/tick"
+)
+
+// List shows the sessions.
+type List struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// shown is a session as --json shows it.
+type shown struct {
+	Name string `json:"session"`
+	*slots.Session
+	Running  bool   `json:"running"`
+	Ahead    *int   `json:"ahead"` // commits that the base has not; null, as the others, where it could not be found out in time
+	Behind   *int   `json:"behind"`
+	Dirty    *int   `json:"dirty"`    // files that are uncommitted or untracked
+	Unpushed *int   `json:"unpushed"` // commits that no remote-tracking branch has
+	Size     *int64 `json:"size"`     // bytes on the disk
+}
+
+// add adds what was seen of the worktree.
+func (s *shown) add(seen tick.Seen) {
+	s.Size = seen.Size
+	h := seen.Holding
+	if h == nil {
+		return
+	}
+	s.Unpushed = &h.Unpushed
+	if h.Base != "" {
+		s.Ahead, s.Behind = &h.Ahead, &h.Behind
+	}
+	if h.Stands {
+		s.Dirty = &h.Dirty
+	}
+}
+
+// Run lists the sessions. Whether one runs is derived from the slots.
+func (c *List) Run(a *App) error {
+	names, err := a.Home.Sessions()
+	if err != nil {
+		return err
+	}
+	view, err := a.Tick.Look()
+	if err != nil {
+		return err
+	}
+	running := map[string]bool{}
+	for _, s := range view.Slots {
+		running[s.Session] = running[s.Session] || s.Held
+	}
+	list := []shown{}
+	sessions := map[string]*slots.Session{}
+	var errs []error
+	for _, name := range names {
+		s, err := a.Home.ReadSession(name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if s != nil {
+			list = append(list, shown{Name: name, Session: s, Running: running[name]})
+			sessions[name] = s
+		}
+	}
+	seen := a.Tick.See(a.Ctx, sessions)
+	for i := range list {
+		list[i].add(seen[list[i].Name])
+		if err := seen[list[i].Name].Err; err != nil && a.Config == nil {
+			a.Log.Warn("a worktree could not be looked at", "session", list[i].Name, "err", clean(err.Error()))
+		}
+	}
+	if c.JSON {
+		return errors.Join(append(errs, a.printJSON(list))...)
+	}
+	rows := [][]string{{"ISSUE", "STATE", "BRANCH", "AHEAD", "BEHIND", "DIRTY", "UNPUSHED", "SIZE", "AGENT", "USED", "PR", "WORKTREE"}}
+	for _, s := range list {
+		state := "idle"
+		if s.Running {
+			state = "running"
+		}
+		size, pr := "?", s.PRURL
+		if s.Size != nil {
+			size = humanize.Bytes(uint64(*s.Size))
+		}
+		if pr == "" {
+			pr = "-"
+		}
+		rows = append(rows, []string{issueOrPM(s.IssueRef), state, s.Branch, known(s.Ahead), known(s.Behind), known(s.Dirty), known(s.Unpushed),
+			size, s.Agent, ago(a.Now(), s.LastUsedAt), pr, s.Worktree})
+	}
+	return errors.Join(append(errs, a.table(rows))...)
+}
+
+// known is a number, or that it is not known.
+func known(n *int) string {
+	if n == nil {
+		return "?"
+	}
+	return fmt.Sprint(*n)
+}
