@@ -10,7 +10,7 @@
 //	slots/k.json          the intent: which run is in the slot, or is about to be. Never overwritten
 //	runs/<item>.<n>/      a run: its log, its result, and one empty file, the marker, only ever renamed
 //	sessions/<s>.json     what is known of an issue's workspace; <s>.lock is held by whoever works in it
-//	worktrees/<s>/        the workspace itself
+//	worktrees/<s>/        the workspace itself; .gone-<s>/ while it is being deleted
 //
 // Three rules make a lease trustworthy. It is only ever closed, never unlocked: an explicit unlock would free the
 // child's lease too. The lease is probed first and the marker read second: the other way round a run that ends between

@@ -147,7 +147,7 @@ func (k *keeper) step() {
 	r := rapid.SampledFrom(k.repos).Draw(k.t, "repository")
 	n := rapid.IntRange(1, issues).Draw(k.t, "issue")
 	ref := fmt.Sprintf("github.com/you/%s#%d", r.name, n)
-	op := rapid.SampledFrom([]string{"run", "run", "run", "destroy", "force", "force", "prune", "killed", "killed", "rm worktree", "rm session", "merge", "bound"}).Draw(k.t, "operation")
+	op := rapid.SampledFrom([]string{"run", "run", "run", "destroy", "force", "force", "prune", "killed", "killed", "rm worktree", "rm session", "merge", "bound", "restore", "restore"}).Draw(k.t, "operation")
 	k.ops[op]++
 	k.did = append(k.did, op+" "+ref)
 	switch op {
@@ -179,7 +179,7 @@ func (k *keeper) step() {
 	case "restore":
 		k.sure(0, 1)(k.kugetsu("restore", ref))
 	case "killed":
-		args := rapid.SampledFrom([][]string{{"destroy", ref}, {"destroy", "--force", ref}, {"prune"}}).Draw(k.t, "killed")
+		args := rapid.SampledFrom([][]string{{"destroy", ref}, {"destroy", "--force", ref}, {"prune"}, {"restore", ref}}).Draw(k.t, "killed")
 		after := fmt.Sprintf("0.%03d", rapid.IntRange(1, 80).Draw(k.t, "after"))
 		k.exec("timeout", append([]string{"-s", "KILL", after, filepath.Join(bin, "kugetsu")}, args...)...)
 	case "rm worktree":

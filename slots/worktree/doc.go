@@ -17,6 +17,7 @@
 //	worktree "initializing"    killed inside `git worktree add`   removed if every file in it is a copy from the branch
 //	files without a .git       killed while git cleaned up        the same
 //	registered, folder gone    deleted by hand                    registered anew, the branch and its commits stay
+//	.gone-<session>            a worktree that was being removed  deleted by the next Remove: it was looked at before
 //	anything else in the way   not ours to judge                  refused with an error, nothing is touched
 //
 // The one invariant: nothing is deleted unless it was proved to be a copy of something git keeps.

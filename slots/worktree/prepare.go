@@ -189,7 +189,10 @@ type ref struct{ commit, symref, worktree string }
 // refs are those that decide where a worktree starts.
 type refs struct{ branch, origin, head, base, localBase ref }
 
-func (r *repo) refs(ctx context.Context) (refs, error) {
+func (r *repo) refs(ctx context.Context) (refs, error) { return r.refsWith(ctx, "%(worktreepath)") }
+
+// refsWith leaves the worktrees out where the last field is empty: to know them git reads the records of all.
+func (r *repo) refsWith(ctx context.Context, worktree string) (refs, error) {
 	var f refs
 	want := map[string]*ref{
 		"refs/heads/" + r.spec.Branch:          &f.branch,
@@ -197,7 +200,7 @@ func (r *repo) refs(ctx context.Context) (refs, error) {
 		"refs/remotes/origin/HEAD":             &f.head,
 	}
 	base, localBase := "refs/remotes/origin/"+r.spec.Base, "refs/heads/"+r.spec.Base
-	args := []string{"for-each-ref", "--format=%(refname)%00%(objectname)%00%(symref)%00%(worktreepath)%00"}
+	args := []string{"for-each-ref", "--format=%(refname)%00%(objectname)%00%(symref)%00" + worktree + "%00"}
 	for name := range want {
 		args = append(args, name)
 	}

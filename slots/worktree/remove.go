@@ -56,7 +56,7 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 	if err != nil {
 		return h, err
 	}
-	refs, err := r.refs(ctx)
+	refs, err := r.refsWith(ctx, "")
 	if err != nil {
 		return h, err
 	}
@@ -151,12 +151,14 @@ func (r *repo) count(ctx context.Context, f refs, h *Holding) error {
 		h.Base = name
 	}
 	var tips []string
+	ahead := base.commit == ""
 	for _, tip := range []string{h.Head, h.Tip} {
 		if tip != "" {
 			tips = append(tips, tip)
+			ahead = ahead || tip != base.commit
 		}
 	}
-	if len(tips) == 0 {
+	if len(tips) == 0 || !ahead { // the base is a remote-tracking branch, or the checkout's own
 		return nil
 	}
 	args := append(append([]string{"rev-list", "--count"}, tips...), "--not", "--remotes")
@@ -252,6 +254,10 @@ func (g *Git) Remove(ctx context.Context, s Spec, dropTip string) error {
 		if v.stands {
 			admins, err := r.admins()
 			if err != nil {
+				return &Error{Op: "remove", Err: err}
+			}
+			// Git does not wait for the disk: after a power cut the files would be gone, and what was kept of them too.
+			if err := syncAround(r.common); err != nil {
 				return &Error{Op: "remove", Err: err}
 			}
 			if err := os.RemoveAll(gone(s.Path)); err != nil {
