@@ -56,7 +56,7 @@ func (t *Tick) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slo
 	if err != nil {
 		return nil, err
 	}
-	env, err := t.environ()
+	env, err := t.Environ()
 	if err != nil {
 		return nil, err
 	}

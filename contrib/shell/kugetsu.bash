@@ -15,6 +15,10 @@ _kugetsu() {
 		' status') at=' status' ;;
 		' list') at=' list' ;;
 		' logs') at=' logs' ;;
+		' destroy') at=' destroy' ;;
+		' prune') at=' prune' ;;
+		' set-pr') at=' set-pr' ;;
+		' restore') at=' restore' ;;
 		' queue') at=' queue' ;;
 		' pause') at=' pause' ;;
 		' resume') at=' resume' ;;
@@ -75,16 +79,20 @@ _kugetsu() {
 	' queue-daemon logs --lines') return ;;
 	esac
 	case "$at" in
-	'') words='init doctor delegate tick start continue status list logs queue pause resume notify queue-daemon version --help --verbose' ;;
+	'') words='init doctor delegate tick start continue status list logs destroy prune set-pr restore queue pause resume notify queue-daemon version --help --verbose' ;;
 	' init') words='--pm --help --verbose' ;;
 	' doctor') words='--fix --json --help --verbose' ;;
-	' delegate') words='--agent --priority --timeout --json --after --not-before --unless-queued --from --tick --help --verbose' ;;
+	' delegate') words='--agent --priority --timeout --expect-changes --json --after --not-before --unless-queued --from --tick --help --verbose' ;;
 	' tick') words='--dry-run --drain --json --scheduled --help --verbose' ;;
-	' start') words='--agent --priority --timeout --json --help --verbose' ;;
-	' continue') words='--agent --priority --timeout --json --help --verbose' ;;
+	' start') words='--agent --priority --timeout --expect-changes --json --help --verbose' ;;
+	' continue') words='--agent --priority --timeout --expect-changes --json --help --verbose' ;;
 	' status') words='--json --help --verbose' ;;
 	' list') words='--json --help --verbose' ;;
 	' logs') words='--follow --run --raw --help --verbose' ;;
+	' destroy') words='--force --json --help --verbose' ;;
+	' prune') words='--dry-run --json --help --verbose' ;;
+	' set-pr') words='--help --verbose' ;;
+	' restore') words='--list --json --help --verbose' ;;
 	' queue') words='list stats show logs wait priority cancel retry clear enqueue --help --verbose' ;;
 	' pause') words='--for --help --verbose' ;;
 	' resume') words='--help --verbose' ;;
@@ -100,7 +108,7 @@ _kugetsu() {
 	' queue cancel') words='--help --verbose' ;;
 	' queue retry') words='--all-failed --tick --help --verbose' ;;
 	' queue clear') words='--older-than --json --help --verbose' ;;
-	' queue enqueue') words='--agent --priority --timeout --json --after --not-before --unless-queued --help --verbose' ;;
+	' queue enqueue') words='--agent --priority --timeout --expect-changes --json --after --not-before --unless-queued --help --verbose' ;;
 	' notify list') words='--json --help --verbose' ;;
 	' notify clear') words='--json --help --verbose' ;;
 	' queue-daemon start') words='--with --help --verbose' ;;

@@ -68,11 +68,11 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 	h.There = h.There || h.Tip != "" || len(admins) > 0
 	if v.stands {
 		h.Branch, h.Head = v.made.Branch, v.made.Head
-		out, err := g.run(ctx, command{dir: s.Path, args: statusArgs})
+		st, missed, err := g.status(ctx, s.Path)
 		if err != nil {
 			return h, err
 		}
-		h.Dirty = len(parseStatus(out).entries)
+		h.Dirty, h.Bad = len(st.entries), missed
 	} else if _, err := r.clearable(ctx, admins, v.why); err != nil {
 		if !errors.As(err, &e) || !e.Permanent {
 			return h, err

@@ -47,19 +47,11 @@ func (g *Git) Snapshot(ctx context.Context, path, ref, since, message string) (S
 	if _, err := os.Lstat(filepath.Join(path, ".git")); err != nil {
 		return snap, refuse("snapshot", "there is no worktree to look at: %v", err)
 	}
-	var warned tee
-	status, err := (&Git{Env: g.Env, Files: g.Files, Log: io.MultiWriter(&warned, logOf(g))}).
-		run(ctx, command{dir: path, args: statusArgs})
+	st, missed, err := g.status(ctx, path)
 	if err != nil {
 		return snap, err
 	}
-	st := parseStatus(status)
 	snap.Head, snap.Branch, snap.Dirty = st.head, st.branch, len(st.entries)
-	var missed error
-	if text := warned.String(); strings.Contains(text, "could not open directory") { // it is a warning to git, exit 0
-		last, _ := diagnose(text)
-		missed = &Error{Op: "snapshot", Last: last}
-	}
 	if snap.Dirty > 0 {
 		lost, err := g.keep(ctx, path, ref, message, st)
 		if err != nil {
@@ -82,6 +74,21 @@ func (g *Git) Snapshot(ctx context.Context, path, ref, since, message string) (S
 	}
 	snap.Commits, _ = strconv.Atoi(strings.TrimSpace(out))
 	return snap, missed
+}
+
+// status asks git for all that differs in a worktree. missed says what git could not look at.
+func (g *Git) status(ctx context.Context, path string) (st status, missed, err error) {
+	var warned tee
+	out, err := (&Git{Env: g.Env, Files: g.Files, Log: io.MultiWriter(&warned, logOf(g))}).
+		run(ctx, command{dir: path, args: statusArgs})
+	if err != nil {
+		return st, nil, err
+	}
+	if text := warned.String(); strings.Contains(text, "could not open directory") { // it is a warning to git, exit 0
+		last, _ := diagnose(text)
+		missed = &Error{Op: "snapshot", Last: last}
+	}
+	return parseStatus(out), missed, nil
 }
 
 // keep makes the commit. lost says what is not in it, err that there is none.
