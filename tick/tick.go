@@ -36,8 +36,6 @@ type Tick struct {
 	Machine  machine.Machine // what it has to spare decides, beside the slots, how many agents there are
 	Now      func() time.Time
 	Log      *slog.Logger
-	// PR says whether a session's pull request is open, merged, closed or unknown; nil is unknown. See workspace.go.
-	PR func(ctx context.Context, s *slots.Session) PRState
 }
 
 // Report says what a pass did.

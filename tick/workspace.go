@@ -13,25 +13,24 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
 	"kugetsu/slots"
+	"kugetsu/slots/forge"
 	"kugetsu/slots/worktree"
 )
 
-// PRState is how far a session's pull request is. What is not known is kept.
-type PRState string
-
-// The states of a pull request.
-const (
-	PROpen    PRState = "open"
-	PRMerged  PRState = "merged"
-	PRClosed  PRState = "closed"
-	PRUnknown PRState = "unknown"
-)
-
-func (t *Tick) pr(ctx context.Context, s *slots.Session) PRState {
-	if t.PR == nil || s == nil || s.PRURL == "" {
-		return PRUnknown
+// pr asks how a session's pull request stands. What is not known is kept.
+func (t *Tick) pr(ctx context.Context, s *slots.Session) forge.Status {
+	if s == nil || s.PRURL == "" {
+		return forge.Unknown
 	}
-	return t.PR(ctx, s)
+	env, err := t.AgentEnv()
+	state := forge.Unknown
+	if err == nil {
+		state, err = forge.State(ctx, s.PRURL, env)
+	}
+	if err != nil {
+		t.Log.Warn("how a pull request stands is not known", "issue", s.IssueRef, "err", err)
+	}
+	return state
 }
 
 // lookers is how long a session's lock is tried for: onlookers hold it for an instant, a git whose kugetsu was killed for
@@ -118,7 +117,7 @@ func (t *Tick) Destroy(ctx context.Context, ref issueref.Ref, force bool) (kept 
 			return fault.New(fault.Failed, "kugetsu queue cancel "+ref.String()+" ends it", "%s is not destroyed: it has %s", ref, strings.Join(live, ", "))
 		}
 		why := p.Work()
-		if t.pr(ctx, p.Session) == PROpen {
+		if t.pr(ctx, p.Session) == forge.Open {
 			why = append(why, "an open pull request, "+p.Session.PRURL)
 		}
 		if len(why) > 0 && !force {
@@ -214,9 +213,9 @@ func (t *Tick) done(ctx context.Context, p *slots.Place) (done, safe bool, why s
 	}
 	state := t.pr(ctx, s)
 	switch {
-	case state == PROpen:
+	case state == forge.Open:
 		return false, false, "its pull request is open"
-	case state == PRMerged, state == PRClosed:
+	case state == forge.Merged, state == forge.Closed:
 		return true, true, "its pull request is " + string(state)
 	case s.Start != "" && h.Tip != "" && h.Tip != s.Start && h.Base != "" && h.Ahead == 0 && (h.Head == "" || h.Head == h.Tip):
 		return true, true, "its branch is merged into " + h.Base

@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 
@@ -25,6 +26,7 @@ type shown struct {
 	Dirty    *int   `json:"dirty"`    // files that are uncommitted or untracked
 	Unpushed *int   `json:"unpushed"` // commits that no remote-tracking branch has
 	Size     *int64 `json:"size"`     // bytes on the disk
+	PR       string `json:"pr_state"` // open, merged, closed or unknown, as it was when it was last asked; "" without one
 }
 
 // add adds what was seen of the worktree.
@@ -67,7 +69,13 @@ func (c *List) Run(a *App) error {
 			continue
 		}
 		if s != nil {
-			list = append(list, shown{Name: name, Session: s, Running: running[name]})
+			one := shown{Name: name, Session: s, Running: running[name]}
+			if s.PRURL != "" {
+				review, err := tick.ReadReview(a.Home, name, s.PRURL)
+				errs = append(errs, err)
+				one.PR = string(review.State)
+			}
+			list = append(list, one)
 			sessions[name] = s
 		}
 	}
@@ -87,7 +95,7 @@ func (c *List) Run(a *App) error {
 		if s.Running {
 			state = "running"
 		}
-		size, pr := "?", s.PRURL
+		size, pr := "?", strings.TrimSpace(s.PR+" "+s.PRURL)
 		if s.Size != nil {
 			size = humanize.Bytes(uint64(*s.Size))
 		}
