@@ -17,7 +17,7 @@ import (
 	"kugetsu/queue"
 )
 
-var loseFor = flag.Duration("lose", time.Minute, "how long random operations try to lose work")
+var loseFor = flag.Duration("lose", 20*time.Second, "how long random operations try to lose work")
 
 // keeper is a world of several repositories, and what must not be lost in it.
 type keeper struct {
