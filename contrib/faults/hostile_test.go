@@ -378,6 +378,7 @@ func TestHostileItems(t *testing.T) {
 			first := s.tick(75)
 			if lane == queue.PM { // it has one place, and what is behind the item in it is met when that is free again
 				s.rest(0, 75)
+				s.run("tick", "--wait") // what is behind the last one
 			} else {
 				s.rest(0)
 			}

@@ -40,6 +40,33 @@ type forge struct {
 	asked  int
 }
 
+// saw is the Authorization of each request since forget.
+func (f *forge) saw() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.seen)
+}
+
+// asks is how many requests there were.
+func (f *forge) asks() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked
+}
+
+// refuse has pages answered with a status, and counts the requests from here on.
+func (f *forge) refuse(pages map[string]int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fail, f.asked = pages, 0
+}
+
+func (f *forge) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen = nil
+}
+
 func (f *forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -259,8 +286,8 @@ func TestLabelledIssuesOfEachForgeBecomeItemsByteForByte(t *testing.T) {
 				t.Errorf("these became no items: %v", want)
 			}
 			auth := map[string]string{"github": "Bearer ", "gitlab": "", "gitea": "token "}[kind] + token
-			if w.asked != 4 && w.asked != 5 || slices.ContainsFunc(w.seen, func(s string) bool { return s != auth }) {
-				t.Errorf("%d requests, with %q", w.asked, w.seen)
+			if w.asks() != 4 && w.asks() != 5 || slices.ContainsFunc(w.saw(), func(s string) bool { return s != auth }) {
+				t.Errorf("%d requests, with %q", w.asks(), w.saw())
 			}
 			if err != nil || strings.Contains(string(seen), token) || !strings.Contains(string(seen), "curl\n") {
 				t.Errorf("the token is in an argv or an environment, %v", err)
@@ -325,14 +352,14 @@ func TestABadAnswerTakesNothingAndForgetsNothing(t *testing.T) {
 			{"1", 302, "no list of issues"}, // to where the token must not go
 		} {
 			w.forge.mu.Lock()
-			w.fail, w.asked = map[string]int{c.page: c.status}, 0
+			w.refuse(map[string]int{c.page: c.status})
 			w.forge.mu.Unlock()
 			out, stderr := w.intake(1)
 			if out != "" || !strings.Contains(stderr, c.want) || strings.Count(stderr, "intake: ") != 1 {
 				t.Errorf("%s, page %s with %d: %q, %q", kind, c.page, c.status, out, stderr)
 			}
-			if n, _ := strconv.Atoi(c.page); w.asked != n {
-				t.Errorf("%s, page %s with %d: %d requests", kind, c.page, c.status, w.asked)
+			if n, _ := strconv.Atoi(c.page); w.asks() != n {
+				t.Errorf("%s, page %s with %d: %d requests", kind, c.page, c.status, w.asks())
 			}
 		}
 		if w.refs() != "#1 #2" {
@@ -374,7 +401,7 @@ func TestTheTokenComesFromAFileAndIsNeverAnythingElse(t *testing.T) {
 		{"a b", 1, ""},
 		{"\n", 0, ""},
 	} {
-		w.seen = nil
+		w.forget()
 		env := []string{"INTAKE_TOKEN="}
 		if c.text != "" {
 			if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
@@ -383,8 +410,8 @@ func TestTheTokenComesFromAFileAndIsNeverAnythingElse(t *testing.T) {
 			env = append(env, "INTAKE_TOKEN_FILE="+file)
 		}
 		w.intake(c.code, env...)
-		if c.code == 0 && (len(w.seen) == 0 || w.seen[0] != c.want) || c.code != 0 && len(w.seen) > 0 {
-			t.Errorf("%q: the forge saw %q, want %q", c.text, w.seen, c.want)
+		if c.code == 0 && (len(w.saw()) == 0 || w.saw()[0] != c.want) || c.code != 0 && len(w.saw()) > 0 {
+			t.Errorf("%q: the forge saw %q, want %q", c.text, w.saw(), c.want)
 		}
 	}
 }
@@ -404,7 +431,7 @@ func TestWrongUsageIsSaidAndAsksNobody(t *testing.T) {
 	if _, stderr := w.run(1, []string{"INTAKE_API=http://example.org"}, "sh", "intake", "github", "github.com/you/project", "x"); !strings.Contains(stderr, "does not go over http") {
 		t.Errorf("a token over http: %q", stderr)
 	}
-	if w.asked != 0 {
-		t.Errorf("%d requests", w.asked)
+	if w.asks() != 0 {
+		t.Errorf("%d requests", w.asks())
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -85,6 +87,21 @@ func check(err error) {
 	}
 }
 
+// plain is this binary as it is built without the race detector, which takes memory and threads of its own.
+func plain(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	must(t, err)
+	if info, ok := debug.ReadBuildInfo(); !ok || !slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return self
+	}
+	self = filepath.Join(t.TempDir(), "plain")
+	if out, err := exec.Command("go", "test", "-c", "-o", self, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go test -c: %v\n%s", err, out)
+	}
+	return self
+}
+
 // world is a state folder with one item after the other.
 type world struct {
 	t    *testing.T
@@ -97,8 +114,7 @@ type world struct {
 
 func newWorld(t *testing.T, prefix string) *world {
 	t.Helper()
-	self, err := os.Executable()
-	must(t, err)
+	self := plain(t)
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	must(t, err)
 	w := &world{t: t, home: slots.Dir(filepath.Join(dir, "state")), bin: filepath.Join(dir, "bin", "kugetsu"), prefix: prefix}

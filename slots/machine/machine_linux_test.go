@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -80,6 +82,21 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// plain is this binary as it is built without the race detector, which takes memory and threads of its own.
+func plain(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	must(t, err)
+	if info, ok := debug.ReadBuildInfo(); !ok || !slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return self
+	}
+	self = filepath.Join(t.TempDir(), "plain")
+	if out, err := exec.Command("go", "test", "-c", "-o", self, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go test -c: %v\n%s", err, out)
+	}
+	return self
+}
+
 // file makes a file of 64 MiB with blocks of its own.
 func file(t *testing.T) string {
 	t.Helper()
@@ -89,8 +106,7 @@ func file(t *testing.T) string {
 }
 
 func TestUsedIsWhatAllProcessesOfARunTookAndNotTheFilesTheyMap(t *testing.T) {
-	self, err := os.Executable()
-	must(t, err)
+	self := plain(t)
 	run, other := fmt.Sprintf("one.%d", os.Getpid()), fmt.Sprintf("other.%d", os.Getpid())
 	mapped := file(t)
 	for _, amount := range []int{60, 40} {
@@ -142,8 +158,7 @@ func realGroup(t *testing.T, limit int) (outer, inner string) {
 
 func TestARealGroupLimitsWhatIsAvailable(t *testing.T) {
 	outer, inner := realGroup(t, 256*mib)
-	self, err := os.Executable()
-	must(t, err)
+	self := plain(t)
 	inside := []string{"sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, inner, self}
 	available := func() int64 {
 		t.Helper()
