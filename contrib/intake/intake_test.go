@@ -351,9 +351,7 @@ func TestABadAnswerTakesNothingAndForgetsNothing(t *testing.T) {
 			{"2", 500, "could not be fetched"},
 			{"1", 302, "no list of issues"}, // to where the token must not go
 		} {
-			w.forge.mu.Lock()
 			w.refuse(map[string]int{c.page: c.status})
-			w.forge.mu.Unlock()
 			out, stderr := w.intake(1)
 			if out != "" || !strings.Contains(stderr, c.want) || strings.Count(stderr, "intake: ") != 1 {
 				t.Errorf("%s, page %s with %d: %q, %q", kind, c.page, c.status, out, stderr)
@@ -365,9 +363,7 @@ func TestABadAnswerTakesNothingAndForgetsNothing(t *testing.T) {
 		if w.refs() != "#1 #2" {
 			t.Errorf("%s: %s", kind, w.refs())
 		}
-		w.forge.mu.Lock()
-		w.fail = nil
-		w.forge.mu.Unlock()
+		w.refuse(nil)
 		if w.intake(0); w.refs() != "#1 #2 #3" {
 			t.Errorf("%s, afterwards: %s", kind, w.refs())
 		}
