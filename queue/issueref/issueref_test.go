@@ -230,7 +230,7 @@ func anyRef() *rapid.Generator[Ref] {
 func TestSessionIsOneToOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := anyRef().Draw(t, "a"), anyRef().Draw(t, "b")
-		same := strings.ToLower(a.String()) == strings.ToLower(b.String())
+		same := strings.EqualFold(a.String(), b.String())
 		if same != (a.Session() == b.Session()) {
 			t.Fatalf("%s and %s are sessions %s and %s", a, b, a.Session(), b.Session())
 		}

@@ -177,9 +177,10 @@ func (c *Cost) add(o Cost) {
 	add(&c.CacheWrite, o.CacheWrite)
 }
 
-// bounded is the report with a summary that may be stored.
+// bounded is the report with a summary that may be stored. Of a longer one the middle is left out: it begins with what was
+// wrong, and an agent's last words, the URL of its pull request among them, are at its end.
 func (r Report) bounded() Report {
-	r.Summary = head(strings.TrimSpace(r.Summary), MaxSummary)
+	r.Summary = ends(strings.TrimSpace(r.Summary), MaxSummary)
 	return r
 }
 

@@ -151,3 +151,13 @@ func checkReport(t *testing.T, exit Exit, r Report) {
 		t.Errorf("negative cost %+v", c)
 	}
 }
+
+func TestALongSummaryKeepsHowItBeginsAndHowItEnds(t *testing.T) {
+	for _, middle := range []int{0, MaxSummary - 40, MaxSummary, 10 * MaxSummary} {
+		long := "permission refused: bash\n" + strings.Repeat("é", middle/2) + "\nhttps://example.org/o/r/pull/7"
+		got := Report{Summary: long}.bounded().Summary
+		if len(got) > MaxSummary || !utf8.ValidString(got) || !strings.HasPrefix(got, "permission refused: bash\n") || !strings.HasSuffix(got, "/pull/7") {
+			t.Errorf("%d bytes became %d: %q", len(long), len(got), got)
+		}
+	}
+}

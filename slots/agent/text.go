@@ -63,6 +63,14 @@ func tail(s string, limit int) string {
 	return ellipsis + s[start:]
 }
 
+// ends cuts valid UTF-8 to at most limit bytes by leaving out its middle.
+func ends(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return head(s, limit/2) + "\n" + tail(s, limit/2-1)
+}
+
 // oneLine makes a name of what may be a whole script: its white space becomes single spaces, at most limit bytes.
 func oneLine(s string, limit int) string {
 	return head(strings.Join(strings.Fields(clean(s)), " "), limit)
