@@ -37,11 +37,15 @@ var noise = regexp.MustCompile(`^(futex|rt_sig.*|sigaltstack|mmap|munmap|madvise
 type point struct {
 	call string
 	n    int
+	pipe bool // it reads or writes a pipe
 }
 
 func (p point) String() string { return fmt.Sprintf("%s#%d", p.call, p.n) }
 
-var traced = regexp.MustCompile(`^([a-z0-9_]+)\(`)
+var (
+	traced = regexp.MustCompile(`^([a-z0-9_]+)\(`)
+	onPipe = regexp.MustCompile(`^[a-z0-9]+\(\d+<pipe:`)
+)
 
 // points lists the system calls that a command makes in a world.
 func points(t *testing.T, w *world, args ...string) []point {
@@ -79,7 +83,7 @@ func readPoints(t *testing.T, trace string) []point {
 				continue
 			}
 		}
-		list = append(list, point{m[1], count[m[1]]})
+		list = append(list, point{m[1], count[m[1]], onPipe.MatchString(lines.Text())})
 	}
 	if len(list) < 20 {
 		t.Fatalf("only %d system calls seen: the trace cannot be right", len(list))

@@ -1,17 +1,24 @@
 package faults
 
 import (
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 )
 
-var table = flag.String("table", "", "write the table of results to this file")
+var (
+	table = flag.String("table", "", "write the table of results to this file")
+	rows  = flag.String("rows", "", "keep the rows in this folder, and put those of earlier parts of the run that are there into the table too")
+)
 
 // The groups of the table, in its order.
 const (
@@ -35,6 +42,53 @@ type result struct {
 	group, name    string
 	points, passed int
 	note           string
+}
+
+// part is the rows of one process: several may share the work, a -run each.
+type part struct {
+	How  string
+	Rows [][]string // group, name, points, passed, note
+}
+
+// share keeps the rows of this process in a folder, and takes in those that others kept there.
+func share(dir, how string) error {
+	mine := part{How: how}
+	for _, r := range results {
+		mine.Rows = append(mine.Rows, []string{r.group, r.name, strconv.Itoa(r.points), strconv.Itoa(r.passed), r.note})
+	}
+	data, err := json.Marshal(mine)
+	if err != nil {
+		return err
+	}
+	others, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(os.Getpid())+".json"), data, 0o644); err != nil {
+		return err
+	}
+	for _, path := range others {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var other part
+		if err := json.Unmarshal(data, &other); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if other.How != how {
+			return fmt.Errorf("%s: it has %s, and this run %s", path, other.How, how)
+		}
+		for _, r := range other.Rows {
+			points, pointsErr := strconv.Atoi(r[2])
+			passed, passedErr := strconv.Atoi(r[3])
+			if err := errors.Join(pointsErr, passedErr); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			results = append(results, result{r[0], r[1], points, passed, r[4]})
+		}
+	}
+	return nil
 }
 
 var (
@@ -81,6 +135,11 @@ func writeTable() error {
 	how := "a sample of the points"
 	if *full {
 		how = "every point"
+	}
+	if *rows != "" {
+		if err := share(*rows, how); err != nil {
+			return err
+		}
 	}
 	version := func(name string, args ...string) string {
 		out, err := exec.Command(name, args...).Output()

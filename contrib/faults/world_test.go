@@ -312,8 +312,10 @@ func (w *world) exec(name string, args ...string) (int, string) {
 		line := append(append([]string{}, w.before...), filepath.Join(bin, name))
 		name, args = line[0], append(line[1:], args...)
 	}
-	cmd := exec.Command(name, args...)
-	cmd.Env = w.env
+	ctx, cancel := contextFor(2 * patience) // what hangs is an error too
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env, cmd.WaitDelay = w.env, patience
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
