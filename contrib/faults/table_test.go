@@ -136,7 +136,6 @@ func writeTable() error {
 			return err
 		}
 	}
-	how := "every point, where a heading says nothing else"
 	version := func(name string, args ...string) string {
 		out, err := exec.Command(name, args...).Output()
 		if err != nil {
@@ -144,25 +143,26 @@ func writeTable() error {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	fmt.Fprintf(&b, "# Faults\n\nWritten by `go test ./contrib/faults -full -table FILE`, not by hand: %s,\non Linux %s with %s and %s.\n\n"+
+	fmt.Fprintf(&b, "# Faults\n\nWritten by `go test ./contrib/faults -full -table FILE`, not by hand,\non Linux %s with %s and %s.\n\n"+
 		"A point is one system call of the command's main thread, or one time that a fault was made to happen. After each,\n"+
 		"plain ticks must bring the state folder to rest: every item there and settled, no run twice, as many attempts\n"+
-		"charged as agents were started, never more agents than the limit, never two in one worktree, no process left.\n",
-		how, version("uname", "-r"), version("git", "--version"), strings.SplitN(version("go", "version"), " linux", 2)[0])
+		"charged as agents were started, never more agents than the limit, never two in one worktree, no process left.\n"+
+		"Every point was tried, but where a row says that it is of a sample.\n",
+		version("uname", "-r"), version("git", "--version"), strings.SplitN(version("go", "version"), " linux", 2)[0])
 	for _, group := range groups {
 		rows := slices.DeleteFunc(slices.Clone(results), func(r result) bool { return r.group != group })
 		if len(rows) == 0 {
 			continue
 		}
 		slices.SortStableFunc(rows, func(a, b result) int { return strings.Compare(a.name, b.name) })
-		heading := strings.ToUpper(group[:1]) + group[1:]
-		if slices.ContainsFunc(rows, func(r result) bool { return r.sampled }) {
-			heading += " (a sample of the points)"
-		}
-		fmt.Fprintf(&b, "\n## %s\n\n| fault | points | passed | |\n|---|--:|--:|---|\n", heading)
+		fmt.Fprintf(&b, "\n## %s%s\n\n| fault | points | passed | |\n|---|--:|--:|---|\n", strings.ToUpper(group[:1]), group[1:])
 		var points, passed int
 		for _, r := range rows {
-			fmt.Fprintf(&b, "| %s | %d | %s | %s |\n", r.name, r.points, passedText(r), r.note)
+			note := r.note
+			if r.sampled && note == "" {
+				note = "a sample"
+			}
+			fmt.Fprintf(&b, "| %s | %d | %s | %s |\n", r.name, r.points, passedText(r), note)
 			points, passed = points+r.points, passed+r.passed
 		}
 		if group != broken {
