@@ -209,13 +209,19 @@ func (q *Queue) Resolve(word string, isIssue func(ref string) bool) (Entry, erro
 		settled = nil
 	}
 	found := append(live, settled...)
+	// One that was filed between two listings is in both: it is where it was seen last.
+	slices.SortStableFunc(found, byAge)
+	for n := len(found) - 1; n > 0; n-- {
+		if found[n].ID == found[n-1].ID {
+			found = slices.Delete(found, n-1, n)
+		}
+	}
 	switch len(found) {
 	case 0:
 		return Entry{}, fault.New(fault.Failed, "kugetsu queue list --all shows every id", "no item %q", clip(word, 80))
 	case 1:
 		return found[0], nil
 	}
-	slices.SortFunc(found, byAge)
 	ids := make([]string, 0, 5)
 	for _, e := range found {
 		if len(ids) == 4 {
