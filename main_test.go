@@ -133,7 +133,7 @@ func endAll(state string) {
 	defer cancel()
 	runs, _ := os.ReadDir(filepath.Join(state, "runs"))
 	for _, run := range runs {
-		if err := proc.End(ctx, func() ([]proc.Process, error) { return proc.Marked(run.Name()) }, 0); err != nil {
+		if err := proc.Kill(ctx, run.Name(), ""); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}

@@ -184,7 +184,7 @@ func (w *world) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, run := range w.runs() {
-		if err := proc.End(ctx, func() ([]proc.Process, error) { return proc.Marked(run) }, 0); err != nil {
+		if err := proc.Kill(ctx, run, ""); err != nil {
 			w.t.Error(err)
 		}
 	}

@@ -145,7 +145,7 @@ func (t *Tick) lockAgain(ctx context.Context, slot string, in *slots.Intent) (*s
 func (t *Tick) endMarked(ctx context.Context, run string) error {
 	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
 	defer cancel()
-	return proc.End(ctx, func() ([]proc.Process, error) { return proc.Marked(run) }, 0)
+	return proc.Kill(ctx, run, "")
 }
 
 // endHeirs ends what a dead runner left: what carries the run's mark, and what cleared its environment but has the lease.
@@ -156,11 +156,7 @@ func (t *Tick) endHeirs(ctx context.Context, lock, run string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
 	defer cancel()
-	return proc.End(ctx, func() ([]proc.Process, error) {
-		marked, err := proc.Marked(run)
-		heirs, heirsErr := proc.Heirs(real, run)
-		return append(marked, heirs...), errors.Join(err, heirsErr)
-	}, 0)
+	return proc.Kill(ctx, run, real)
 }
 
 // itemIn finds the item that a slot names, without listing the queue.

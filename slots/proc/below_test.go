@@ -5,7 +5,9 @@ package proc
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +21,44 @@ import (
 func init() {
 	if len(os.Args) == 1 && os.Args[0] == "headless" {
 		_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0) // of this thread, the first; the runtime has others
+	}
+	// Nothing but system calls: the runtime's other threads are not in the child.
+	for len(os.Args) == 1 && os.Args[0] == "chain" {
+		if pid, _, _ := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0); pid != 0 {
+			_, _, _ = unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+		}
+		_, _, _ = unix.RawSyscall(unix.SYS_SETSID, 0, 0, 0)
+	}
+}
+
+// A run's leftover that forks and ends in less time than it takes to list all processes is hit all the same.
+func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	for n := range 5 {
+		run := fmt.Sprintf("q_chain.%d.%d", os.Getpid(), n)
+		alive, theirs, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := &exec.Cmd{Path: self, Args: []string{"chain"}, Env: []string{Mark + "=" + run}, ExtraFiles: []*os.File{theirs}}
+		if err := cmd.Run(); err != nil { // the first link
+			t.Fatal(err)
+		}
+		if err := errors.Join(theirs.Close(), alive.SetReadDeadline(time.Now().Add(10*time.Second))); err != nil {
+			t.Fatal(err)
+		}
+		if err := Kill(ctx, run, ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := alive.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // nobody has the other end any more
+			t.Fatalf("it lives: %v", errors.Join(err, Kill(ctx, run, "")))
+		}
+		alive.Close()
 	}
 }
 

@@ -48,6 +48,35 @@ func End(ctx context.Context, find func() ([]Process, error), grace time.Duratio
 	}
 }
 
+// looks is how many times in a row the newest processes must show nothing of a run before they are left for a listing of
+// all of them: about a millisecond.
+const looks = 16
+
+// Kill ends without asking what carries the mark of a run and, where lock is not empty, what cleared its environment but
+// inherited that lock; lock is the file's real path. It looks again until there is nothing. The error says which
+// processes are left when ctx ends first.
+//
+// What forks and ends on and on has moved on by the time that all processes are listed: it is always among the newest,
+// and those are looked at one by one.
+func Kill(ctx context.Context, run, lock string) error {
+	of := func(pid int) bool { return Carries(pid, run) || lock != "" && isHeir(pid, lock, run) }
+	return End(ctx, func() ([]Process, error) {
+		for quiet := 0; quiet < looks && ctx.Err() == nil; quiet++ {
+			for _, p := range newest(of) {
+				_ = p.signalKill()
+				release([]Process{p})
+				quiet = 0
+			}
+		}
+		return all(of)
+	}, 0)
+}
+
+// Marked lists the processes that carry the mark of a run, but for this one.
+func Marked(run string) ([]Process, error) {
+	return all(func(pid int) bool { return Carries(pid, run) })
+}
+
 // Process is a process that was proved to be ours, with a handle that no other process can take over.
 type Process struct {
 	PID    int

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -77,43 +78,57 @@ func Signal(pid int, run string, sig syscall.Signal) bool {
 	return Carries(pid, run) && handle.Signal(sig) == nil
 }
 
-// Marked lists the processes that carry the mark of a run, but for this one.
-func Marked(run string) ([]Process, error) {
+// all lists the processes that are what is asked for, but for this one. The newest come first: they are the ones that may
+// be gone when the others have been looked at.
+func all(of func(pid int) bool) ([]Process, error) {
 	pids, err := pids()
 	if err != nil {
 		return nil, err
 	}
+	slices.Sort(pids)
 	var found []Process
-	for _, pid := range pids {
-		if pid == os.Getpid() || !Carries(pid, run) {
+	for _, pid := range slices.Backward(pids) {
+		if pid <= 1 || pid == os.Getpid() || !of(pid) {
 			continue
 		}
-		if p, ok := open(pid, func() bool { return Carries(pid, run) }); ok {
+		if p, ok := open(pid, func() bool { return of(pid) }); ok {
 			found = append(found, p)
 		}
 	}
 	return found, nil
 }
 
-// Heirs lists the processes that inherited the flock of a file, which must be named by its real path, from whoever took
-// it: what is left of a run that cleared its environment. A process that took the lock by itself is not listed, nor one
-// that carries the mark of another run.
-func Heirs(path, run string) ([]Process, error) {
-	pids, err := pids()
+// newest lists those among the processes that were started last.
+func newest(of func(pid int) bool) []Process {
+	if Visible() != nil {
+		return nil
+	}
+	load, err := os.ReadFile("/proc/loadavg") // proc(5): its last field is the pid of the newest process
 	if err != nil {
-		return nil, err
+		return nil
+	}
+	fields := bytes.Fields(load)
+	if len(fields) == 0 {
+		return nil
+	}
+	last, err := strconv.Atoi(string(fields[len(fields)-1]))
+	if err != nil {
+		return nil
 	}
 	var found []Process
-	for _, pid := range pids {
-		heir := func() bool { mark := markOf(pid); return (mark == "" || mark == run) && inherited(pid, path) }
-		if pid <= 1 || pid == os.Getpid() || !heir() {
-			continue
-		}
-		if p, ok := open(pid, heir); ok {
+	for pid := last; pid > max(1, last-3); pid-- {
+		if p, ok := open(pid, func() bool { return of(pid) }); ok {
 			found = append(found, p)
 		}
 	}
-	return found, nil
+	return found
+}
+
+// isHeir says whether a process inherited the flock of a file from whoever took it. One that took the lock by itself is
+// none, nor is one that carries the mark of another run.
+func isHeir(pid int, path, run string) bool {
+	mark := markOf(pid)
+	return (mark == "" || mark == run) && inherited(pid, path)
 }
 
 // inherited says whether a process holds the exclusive flock of a file without having taken it. proc(5): fdinfo shows the

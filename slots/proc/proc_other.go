@@ -40,11 +40,13 @@ func Carries(int, string) bool { return true }
 // Signal sends nothing: the process cannot be proved to be ours. A runner looks for the cancel mark by itself.
 func Signal(int, string, syscall.Signal) bool { return false }
 
-// Marked finds nothing here.
-func Marked(string) ([]Process, error) { return nil, nil }
+// all finds nothing here.
+func all(func(int) bool) ([]Process, error) { return nil, nil }
 
-// Heirs finds nothing here.
-func Heirs(string, string) ([]Process, error) { return nil, nil }
+// newest finds nothing here.
+func newest(func(int) bool) []Process { return nil }
+
+func isHeir(int, string, string) bool { return false }
 
 // group is the process group of the agent, which Attach made.
 var group int

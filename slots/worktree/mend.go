@@ -236,7 +236,7 @@ func (r *repo) copied(ctx context.Context) (bool, error) {
 	if err != nil || refs.branch.commit == "" {
 		return false, err
 	}
-	tmp, err := os.MkdirTemp(r.g.Tmp, "index-*")
+	tmp, err := os.MkdirTemp(r.g.Tmp, "kugetsu-index-*")
 	if err != nil {
 		return false, &Error{Op: "prepare", Err: err}
 	}

@@ -93,7 +93,7 @@ func (g *Git) status(ctx context.Context, path string) (st status, missed, err e
 
 // keep makes the commit. lost says what is not in it, err that there is none.
 func (g *Git) keep(ctx context.Context, path, ref, message string, st status) (lost, err error) {
-	tmp, err := os.MkdirTemp(g.Tmp, "index-*")
+	tmp, err := os.MkdirTemp(g.Tmp, "kugetsu-index-*")
 	if err != nil {
 		return nil, &Error{Op: "snapshot", Err: err}
 	}
