@@ -9,20 +9,16 @@ package command
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"path/filepath"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
-	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
 	"kugetsu/tick"
@@ -52,6 +48,9 @@ func (a *App) Open(source *settings.Source) error {
 	if err := a.Home.Make(); err != nil {
 		return err
 	}
+	if err := a.there(); err != nil { // before an empty mount point looks like a queue
+		return err
+	}
 	if err := a.Queue.Make(); err != nil {
 		return err
 	}
@@ -77,42 +76,6 @@ func (a *App) place(source *settings.Source) {
 		Now: a.Now,
 	}
 	a.Tick = &tick.Tick{Home: a.Home, Queue: a.Queue, Settings: s, Source: source, Config: a.Config, Now: a.Now, Log: a.Log}
-}
-
-// owned makes sure that a queue which does not lie in the state folder belongs to this one alone. The locks are in the
-// state folder: two that shared a queue would run each item twice, and each end the other's agents. One that is nobody's
-// is taken, if that is asked for.
-func (a *App) owned(take bool) error {
-	for _, outside := range []string{a.Settings.QueueDir, a.Settings.QueueItemsDir} {
-		if outside != "" {
-			if err := a.own(outside, take); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (a *App) own(dir string, take bool) error {
-	path := filepath.Join(dir, ".kugetsu-dir")
-	owner, err := spool.Read(path)
-	if errors.Is(err, fs.ErrNotExist) && !take {
-		return nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = spool.Publish(path, []byte(string(a.Home)+"\n")); err == nil || !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		owner, err = spool.Read(path) // another was faster
-	}
-	if err != nil {
-		return err
-	}
-	if strings.TrimSpace(string(owner)) != string(a.Home) {
-		return fault.New(fault.Config, "unset QUEUE_DIR and QUEUE_ITEMS_DIR, or, if the state folder was moved, remove "+path,
-			"the queue in %s belongs to the state folder %s", dir, strings.TrimSpace(string(owner)))
-	}
-	return nil
 }
 
 // LogTo changes where it is told what happens.
