@@ -45,6 +45,7 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	if !w.existed {
 		w.session = r.newSession()
 	}
+	w.session.Worktree = r.home.place(r.task.Session, w.session)
 	if w.agentEnv, err = r.agentEnvironment(w.session.Worktree); err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	}
 	// Before the agent starts: a runner that is killed leaves its run's name here, and whoever works here next, for
 	// whichever item, first keeps what that run left.
-	w.session.Unkept, w.session.LastUsedAt = r.name, time.Now().UTC()
+	w.session.Unkept, w.session.Unready, w.session.LastUsedAt = r.name, false, time.Now().UTC()
 	if err := r.home.WriteSession(r.task.Session, w.session); err != nil {
 		w.undo()
 		return nil, err
@@ -77,6 +78,13 @@ func (r *Runner) newSession() *Session {
 func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	ws := r.task.Workspace
 	spec := r.home.spec(w.session.Worktree, ws)
+	if _, err := os.Lstat(filepath.Join(spec.Path, ".git")); err != nil && w.existed {
+		// Before it is made again: a runner that is killed before the hook is through leaves a worktree that looks ready.
+		w.session.Unready = true
+		if err := r.home.WriteSession(r.task.Session, w.session); err != nil {
+			return err
+		}
+	}
 	var err error
 	w.made, err = r.git.Prepare(ctx, spec)
 	w.undo = func() {
@@ -99,18 +107,20 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	if w.made.CreatedBranch && err == nil {
 		w.session.Start = w.made.Head
 	}
+	if err == nil && w.session.Unkept != "" && !w.made.CreatedWorktree {
+		err = r.keepLeft(ctx, w)
+	}
 	// A session is written when the hook is through: without one, a runner may have been killed before that.
-	if err == nil && (w.made.CreatedWorktree || !w.existed) && ws.Hook != "" {
-		err = r.hook(ctx, ws.Hook, w.session.Worktree)
+	if err == nil && (w.made.CreatedWorktree || !w.existed || w.session.Unready) {
+		err = r.git.Include(ctx, spec) // the hook finds what it needs
+		if err == nil && ws.Hook != "" {
+			err = r.hook(ctx, ws.Hook, w.session.Worktree)
+		}
 	}
 	if err != nil {
 		w.undo()
-		return err
 	}
-	if w.session.Unkept != "" && !w.made.CreatedWorktree {
-		return r.keepLeft(ctx, w)
-	}
-	return nil
+	return err
 }
 
 // keepLeft keeps what a run left uncommitted whose runner was killed before it could: before the next agent touches it,

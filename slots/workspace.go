@@ -58,9 +58,23 @@ func (d Dir) spec(path string, ws Workspace) worktree.Spec {
 	}}
 }
 
+// place is where a session's worktree is: in this state folder, though that was moved or copied since the session was
+// written. A worktree elsewhere may be another's, whose lock we do not hold. Where the folder only goes by two names, the
+// old one stays: agents find their conversation by it.
+func (d Dir) place(name string, s *Session) string {
+	if d.outside(name, s) {
+		return d.Worktree(name)
+	}
+	return s.Worktree
+}
+
+func (d Dir) outside(name string, s *Session) bool {
+	return filepath.Clean(s.Worktree) != d.Worktree(name) && !sameFolder(filepath.Dir(s.Worktree), d.worktrees())
+}
+
 // Examine looks at what the workspace holds.
 func (p *Place) Examine(ctx context.Context) (err error) {
-	if s := p.Session; s != nil && filepath.Clean(s.Worktree) != p.Spec.Path && !sameFolder(filepath.Dir(s.Worktree), p.home.worktrees()) {
+	if s := p.Session; s != nil && p.home.outside(p.Name, s) {
 		// A state folder that was copied or moved: that worktree may be another's, whose lock we do not hold.
 		p.Holding.There = true
 		p.Holding.Bad = fmt.Errorf("its worktree is outside this state folder, at %s", s.Worktree)

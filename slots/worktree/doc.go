@@ -18,6 +18,7 @@
 //	files without a .git       killed while git cleaned up        the same
 //	registered, folder gone    deleted by hand                    registered anew, the branch and its commits stay
 //	.gone-<session>            a worktree that was being removed  deleted by the next Remove: it was looked at before
+//	.part-<session>            a file that was being copied (Include)  deleted by the next Include, or Remove
 //	anything else in the way   not ours to judge                  refused with an error, nothing is touched
 //
 // The one invariant: nothing is deleted unless it was proved to be a copy of something git keeps.

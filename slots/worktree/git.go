@@ -94,6 +94,7 @@ type command struct {
 	dir   string   // where it runs
 	env   []string // on top of the environment
 	stdin string
+	most  int      // of stdout, in bytes, where what git is asked for is said by the repository; 0: any
 	lock  *os.File // the repository's lock, where git may leave children behind that write: see repo.git
 	args  []string // the subcommand and its arguments
 }
@@ -110,21 +111,25 @@ func (g *Git) run(ctx context.Context, c command) (string, error) {
 	if c.stdin != "" { // otherwise /dev/null
 		cmd.Stdin = strings.NewReader(c.stdin)
 	}
-	var stdout bytes.Buffer
+	stdout := &answer{most: c.most}
 	stderr := &tee{log: g.Log}
-	cmd.Stdout, cmd.Stderr = &stdout, stderr
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.ExtraFiles = slices.Clone(g.Files)
 	if c.lock != nil {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, c.lock)
 	}
 	cmd.SysProcAttr = sysProcAttr()
 	cmd.WaitDelay = outputGrace
-	if err := runUntil(ctx, cmd); err != nil {
+	err = runUntil(ctx, cmd)
+	if stdout.over {
+		return "", &Error{Op: "git " + c.args[0], Err: errTooLong}
+	}
+	if err != nil {
 		last, permanent := diagnose(stderr.String())
-		return stdout.String(), &Error{Op: "git " + c.args[0], Last: last, Permanent: permanent && ctx.Err() == nil,
+		return stdout.text.String(), &Error{Op: "git " + c.args[0], Last: last, Permanent: permanent && ctx.Err() == nil,
 			host: saysHost(stderr.String()), Err: err}
 	}
-	return stdout.String(), nil
+	return stdout.text.String(), nil
 }
 
 // runUntil runs cmd to its end or, when ctx ends first, ends it: the whole group, since it is a child of `git worktree
@@ -157,6 +162,23 @@ func runUntil(ctx context.Context, cmd *exec.Cmd) error {
 		return nil
 	}
 	return err
+}
+
+// answer is what git prints on stdout, as long as it is not too much. Then it gets no more: git dies of a closed pipe.
+type answer struct {
+	text bytes.Buffer // not embedded: its ReadFrom would be used instead of our Write
+	most int
+	over bool
+}
+
+var errTooLong = errors.New("the answer is too long")
+
+func (a *answer) Write(p []byte) (int, error) {
+	if a.most > 0 && a.text.Len()+len(p) > a.most {
+		a.over = true
+		return 0, errTooLong
+	}
+	return a.text.Write(p)
 }
 
 // tee keeps the end of what is written and passes everything on. It never fails: a full disk under the log must not

@@ -275,8 +275,10 @@ func (g *Git) Remove(ctx context.Context, s Spec, dropTip string) error {
 			return err
 		}
 	}
-	if err := os.RemoveAll(gone(s.Path)); err != nil {
-		return &Error{Op: "remove", Err: err}
+	for _, left := range []string{gone(s.Path), part(s.Path)} {
+		if err := os.RemoveAll(left); err != nil {
+			return &Error{Op: "remove", Err: err}
+		}
 	}
 	if r == nil || dropTip == "" {
 		return nil

@@ -1,0 +1,272 @@
+package worktree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// IncludeFile is the file at the root of a repository that says, in the syntax of gitignore(5), which of the ignored files
+// of a checkout a new worktree needs as well.
+const IncludeFile = ".worktreeinclude"
+
+// The repository says what is copied, and may be anybody's. What takes more than this is a matter for WORKTREE_HOOK.
+const (
+	includeFiles    = 1000
+	includeBytes    = 64 << 20
+	includePatterns = 64 << 10            // of the file itself
+	includeNames    = includeFiles * 1024 // of git's answer; a name is rarely longer
+)
+
+// Include copies into a new worktree what its .worktreeinclude, as it is committed there, names: of the files of the local
+// checkout those that are ignored by git in both. What is not ignored in the worktree would be taken for work, and be
+// committed, though it may hold secrets. Git says what matches. Only regular files are copied, with their modes; no link is
+// followed, and what is there already stays.
+//
+// A file is there whole or not at all, so that a copy which was killed is done by the next one. That needs a place for the
+// file that is being written: beside the worktree, since whatever lies within might be somebody's.
+func (g *Git) Include(ctx context.Context, s Spec) error {
+	s, err := s.checked()
+	if err != nil {
+		return err
+	}
+	names, err := g.included(ctx, s)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	from, err := os.OpenRoot(s.Source.Local)
+	if err != nil {
+		return &Error{Op: "include", Err: err}
+	}
+	defer from.Close()
+	to, err := os.OpenRoot(s.Path)
+	if err != nil {
+		return &Error{Op: "include", Err: err}
+	}
+	defer to.Close()
+	left, copied := int64(includeBytes), 0
+	for _, name := range names {
+		if ctx.Err() != nil {
+			return &Error{Op: "include", Err: context.Cause(ctx)}
+		}
+		n, err := g.copy(from, to, name, s.Path, left)
+		var e *Error
+		if errors.As(err, &e) {
+			return err
+		}
+		if err != nil {
+			return &Error{Op: "include", Err: err}
+		}
+		if n >= 0 {
+			left, copied = left-n, copied+1
+		}
+	}
+	if copied > 0 {
+		g.say("%s: copied %d files, %d bytes in all, from %s", IncludeFile, copied, includeBytes-left, s.Source.Local)
+	}
+	// As in add: the session is written next, and says that all is there.
+	if err := syncAround(s.Path); err != nil {
+		return &Error{Op: "include", Err: err}
+	}
+	return nil
+}
+
+// included lists the files to copy.
+func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
+	git := func(dir, stdin string, args ...string) (string, error) {
+		return g.run(ctx, command{dir: dir, stdin: stdin, most: includeNames, args: args})
+	}
+	out, err := git(s.Path, "", "ls-tree", "--long", "-z", "HEAD", "--", IncludeFile)
+	if err != nil || out == "" {
+		return nil, err
+	}
+	meta, _, _ := strings.Cut(out, "\t") // mode, type, name of the object, size
+	field := strings.Fields(meta)
+	if len(field) != 4 || !strings.HasPrefix(field[0], "100") {
+		g.say("%s is not a file: nothing is copied", IncludeFile)
+		return nil, nil
+	}
+	if s.Source.Local == "" {
+		g.say("%s names files of a local checkout (repos.json); from a clone there is nothing to copy", IncludeFile)
+		return nil, nil
+	}
+	if size, err := strconv.ParseInt(field[3], 10, 64); err != nil || size > includePatterns {
+		return nil, refuse("include", "%s has %s bytes; %d are allowed", IncludeFile, field[3], includePatterns)
+	}
+	patterns, err := git(s.Path, "", "cat-file", "blob", field[2])
+	if err != nil {
+		return nil, err
+	}
+	tmp, err := os.MkdirTemp(g.Tmp, "include-*")
+	if err != nil {
+		return nil, &Error{Op: "include", Err: err}
+	}
+	defer os.RemoveAll(tmp)
+	file := filepath.Join(tmp, "patterns")
+	if err := os.WriteFile(file, []byte(patterns), 0o600); err != nil {
+		return nil, &Error{Op: "include", Err: err}
+	}
+	out, err = git(s.Source.Local, "", "ls-files", "-z", "--others", "--ignored", "--exclude-from="+file)
+	if err != nil {
+		return nil, g.tooMany(err)
+	}
+	// Where the way to it leads over a link git would die, and we would write somewhere else.
+	var names []string
+	for name := range strings.SplitSeq(out, "\x00") {
+		if name == "" || strings.HasSuffix(name, "/") || !ownPath(name) { // a folder is a repository of its own
+			continue
+		}
+		switch ok, err := plainWay(s.Path, name); {
+		case err != nil:
+			return nil, &Error{Op: "include", Err: err}
+		case !ok:
+			g.say("%s: %q is not copied: the way to it leads over a link or a file", IncludeFile, name)
+		default:
+			names = append(names, name)
+		}
+	}
+	for _, dir := range []string{s.Source.Local, s.Path} {
+		if len(names) == 0 {
+			return nil, nil
+		}
+		out, err = git(dir, strings.Join(names, "\x00")+"\x00", "check-ignore", "-z", "--stdin")
+		if exitCode(err) == 1 { // none
+			return nil, nil
+		}
+		if err != nil {
+			return nil, g.tooMany(err)
+		}
+		names = strings.Split(strings.TrimSuffix(out, "\x00"), "\x00")
+	}
+	if len(names) > includeFiles {
+		return nil, g.tooMany(errTooLong)
+	}
+	return names, nil
+}
+
+// tooMany says of an answer that was too long what that means.
+func (g *Git) tooMany(err error) error {
+	if errors.Is(err, errTooLong) {
+		return refuse("include", "%s names too many files: %d are allowed; WORKTREE_HOOK can copy more", IncludeFile, includeFiles)
+	}
+	return err
+}
+
+// ownPath says whether a name is that of a file below a folder, and of nothing of git's.
+func ownPath(name string) bool {
+	if !filepath.IsLocal(name) {
+		return false
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if strings.EqualFold(part, ".git") {
+			return false
+		}
+	}
+	return true
+}
+
+// plainWay says whether the folders above a file are folders, as far as they are there.
+func plainWay(dir, name string) (bool, error) {
+	for n, b := range []byte(name) {
+		if b != '/' {
+			continue
+		}
+		info, err := os.Lstat(filepath.Join(dir, name[:n]))
+		if absent(err) {
+			return true, nil
+		}
+		if err != nil || !info.IsDir() {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// copy copies one file, of at most left bytes, and returns how many it had; -1 for one that is not to be copied.
+func (g *Git) copy(from, to *os.Root, name, path string, left int64) (int64, error) {
+	if _, err := to.Lstat(name); err == nil {
+		g.say("%s: %q is there already, and stays", IncludeFile, name)
+		return -1, nil
+	} else if !absent(err) {
+		return -1, err
+	}
+	info, err := from.Lstat(name)
+	if absent(err) { // since git listed it
+		return -1, nil
+	}
+	if err != nil {
+		return -1, err
+	}
+	if !info.Mode().IsRegular() {
+		g.say("%s: %q is not copied: it is not a regular file", IncludeFile, name)
+		return -1, nil
+	}
+	in, err := from.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer in.Close()
+	if now, err := in.Stat(); err != nil || !os.SameFile(info, now) {
+		return -1, errors.Join(err, fmt.Errorf("%q was replaced while it was copied", name))
+	}
+	written := part(path)
+	if err := os.Remove(written); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return -1, err
+	}
+	out, err := os.OpenFile(written, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return -1, err
+	}
+	defer os.Remove(written)                           // where it was not renamed
+	n, err := io.Copy(out, io.LimitReader(in, left+1)) // it may grow, or be of any size to begin with
+	err = errors.Join(err, out.Chmod(info.Mode().Perm()), out.Close())
+	if err != nil {
+		return -1, err
+	}
+	if n > left {
+		return -1, refuse("include", "%s names more than %d MB; WORKTREE_HOOK can copy more", IncludeFile, includeBytes>>20)
+	}
+	dir := filepath.Dir(name)
+	if err := makeWay(from, to, dir); err != nil {
+		return -1, err
+	}
+	place, err := to.Open(dir)
+	if err != nil {
+		return -1, err
+	}
+	defer place.Close()
+	if err := unix.Renameat(unix.AT_FDCWD, written, int(place.Fd()), filepath.Base(name)); err != nil {
+		return -1, &fs.PathError{Op: "rename", Path: name, Err: err}
+	}
+	return n, nil
+}
+
+// part is where a file lies while it is copied into the worktree at path.
+func part(path string) string { return filepath.Join(filepath.Dir(path), ".part-"+filepath.Base(path)) }
+
+// makeWay makes a folder and those above it, with the modes that they have in the checkout.
+func makeWay(from, to *os.Root, dir string) error {
+	if dir == "." {
+		return nil
+	}
+	if info, err := to.Lstat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := makeWay(from, to, filepath.Dir(dir)); err != nil {
+		return err
+	}
+	info, err := from.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	return to.Mkdir(dir, info.Mode().Perm()|0o700)
+}
