@@ -25,6 +25,8 @@ type Error struct {
 	Permanent bool
 	// host says that git printed what a machine says that has no room: see OfHost.
 	host bool
+	// passing says that the remote could not be talked to, for a reason that may be gone in a moment.
+	passing bool
 	// Err is the cause: an *exec.ExitError, the end of the context, an I/O error.
 	Err error
 }

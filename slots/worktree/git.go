@@ -28,6 +28,8 @@ type Git struct {
 	Files []*os.File
 	// Tmp is a directory of the run's own for index files; the empty string means the system's.
 	Tmp string
+	// pause waits in a test; nil is by the clock.
+	pause func(ctx context.Context, d time.Duration) error
 }
 
 const (

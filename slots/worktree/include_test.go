@@ -195,8 +195,8 @@ func TestAnIncludeThatIsTooMuchIsAPermanentError(t *testing.T) {
 			}
 		},
 		"names too many files: 1000 are ": func(w *world) { // so many that their names alone are too much
-			for n := range 4600 {
-				w.write("mine/node_modules/"+strings.Repeat("x", 200)+strings.Repeat("y", n/100+1)+"/"+strings.Repeat("z", n%100+1), "x")
+			for n := range 1500 {
+				w.write("mine/node_modules/"+strings.Repeat(strings.Repeat("x", 240)+"/", 3)+strings.Repeat("y", n/200+1)+strings.Repeat("z", n%200+1), "x")
 			}
 		},
 		".worktreeinclude has 70000 bytes; 65536 are allowed": func(w *world) {

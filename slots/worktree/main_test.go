@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestMain lets the test binary be the runner of another process, so that a test can kill a real one.
@@ -163,7 +164,10 @@ func (w *world) fromLocal(n int, checkout string) Spec {
 	return s
 }
 
-func (w *world) newGit() *Git { return &Git{Env: w.env, Log: &w.log, Tmp: w.TempDir()} }
+// newGit does not wait between two fetches.
+func (w *world) newGit() *Git {
+	return &Git{Env: w.env, Log: &w.log, Tmp: w.TempDir(), pause: func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }}
+}
 
 func (w *world) prepare(s Spec) Made {
 	w.Helper()

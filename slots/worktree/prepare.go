@@ -50,31 +50,22 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 	if err != nil || v.stands {
 		return v.made, err
 	}
-	r, fresh, err := g.open(ctx, s)
+	r, stale, err := g.fresh(ctx, s, v.why)
 	if err != nil {
 		return Made{}, err
 	}
 	defer r.lock.Close()
-	if !fresh {
-		// Before the fetch: a folder that is in the way needs no network to be refused.
-		if err := r.clear(ctx, v.why); err != nil {
-			return Made{}, err
-		}
+	if stale != nil {
 		refs, err := r.refs(ctx)
 		if err != nil {
 			return Made{}, err
 		}
-		switch err := r.fetch(ctx); {
-		case err == nil:
-		case ctx.Err() != nil:
-			return Made{}, err
-		case s.Source.Local != "" || refs.branch.commit != "":
-			// Work goes on with what is here: a branch that exists is not made from the base, and a local
-			// checkout is its owner's to keep fresh.
-			g.say("not fetched, going on with what is here: %v", err)
-		default:
-			return Made{}, err // a new branch from a stale base would be work against yesterday's code
+		if ctx.Err() != nil || s.Source.Local == "" && refs.branch.commit == "" {
+			return Made{}, stale // a new branch from a stale base would be work against yesterday's code
 		}
+		// Work goes on with what is here: a branch that exists is not made from the base, and a local checkout is its
+		// owner's to keep fresh.
+		g.say("not fetched, going on with what is here: %v", stale)
 	}
 	return r.add(ctx)
 }

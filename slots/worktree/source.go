@@ -44,7 +44,12 @@ func (r *repo) git(ctx context.Context, args ...string) (string, error) {
 // remote runs a command that talks to the remote. It does not pass the lock on: a credential helper may stay behind
 // as a daemon and would hold it. What a killed one leaves running only receives objects, which harms nobody.
 func (r *repo) remote(ctx context.Context, args ...string) (string, error) {
-	return r.g.run(ctx, command{dir: r.dir, env: r.env, args: args})
+	out, err := r.g.run(ctx, command{dir: r.dir, env: r.env, args: args})
+	var e *Error
+	if errors.As(err, &e) && exitCode(err) > 0 {
+		e.passing = !e.Permanent && !e.host
+	}
+	return out, err
 }
 
 // take waits for the repository's lock until ctx ends. It is released by closing the file, never by unlocking: an
@@ -122,6 +127,57 @@ func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error)
 		return nil, false, refuse("prepare", "%s is in the way: it holds files, and the repository they may come from (%s) is gone", s.Path, r.common)
 	}
 	return r, true, r.clone(ctx)
+}
+
+// fetchPauses are the waits before a fetch of our clone that failed is tried again. A remote that is not back after them is
+// the retry of the item's to wait for: until then a slot is taken.
+var fetchPauses = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
+
+// fresh is open with all that the remote has. stale says why it could not be fetched from, what is here being of use. What
+// may pass is tried again, but not in a local checkout, which its owner keeps fresh. Meanwhile the repository's lock is
+// given up: what needs no remote (a removal) need not wait, nor does the next to fetch wait for all that this one does.
+func (g *Git) fresh(ctx context.Context, s Spec, why string) (r *repo, stale, err error) {
+	for n := 0; ; n++ {
+		r, stale, err = g.freshOnce(ctx, s, why)
+		var e *Error
+		failed := cmp.Or(err, stale)
+		if n == len(fetchPauses) || s.Source.Local != "" || !errors.As(failed, &e) || !e.passing || ctx.Err() != nil {
+			return r, stale, err
+		}
+		g.say("%v; tried again in %s", failed, fetchPauses[n])
+		if r != nil {
+			r.lock.Close()
+		}
+		if err := g.wait(ctx, fetchPauses[n]); err != nil {
+			return nil, nil, &Error{Op: e.Op, Last: e.Last, Err: err}
+		}
+	}
+}
+
+func (g *Git) freshOnce(ctx context.Context, s Spec, why string) (r *repo, stale, err error) {
+	r, cloned, err := g.open(ctx, s)
+	if err != nil || cloned {
+		return r, nil, err
+	}
+	// Before the fetch: a folder that is in the way needs no network to be refused.
+	if err := r.clear(ctx, why); err != nil {
+		r.lock.Close()
+		return nil, nil, err
+	}
+	return r, r.fetch(ctx), nil
+}
+
+// wait waits, unless ctx ends first.
+func (g *Git) wait(ctx context.Context, d time.Duration) error {
+	if g.pause != nil {
+		return g.pause(ctx, d)
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // localDir is the repository directory of a local checkout.
@@ -228,10 +284,17 @@ func (r *repo) fetch(ctx context.Context) error {
 	} else {
 		args = append(args, "--prune")
 	}
-	if err := r.twice(ctx, func() error {
+	try := func() error {
 		_, err := r.remote(ctx, append(args, "--end-of-options", "origin", originRefs)...)
 		return err
-	}); err != nil {
+	}
+	var err error
+	if r.spec.Source.Local != "" {
+		err = r.twice(ctx, try)
+	} else if err = try(); err != nil { // tried again by fresh
+		r.sweep(time.Now())
+	}
+	if err != nil {
 		return err
 	}
 	if r.spec.Base != "" {

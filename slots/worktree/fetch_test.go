@@ -1,0 +1,230 @@
+package worktree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// server is git's own, behind one that first answers some requests otherwise.
+type server struct {
+	url    string
+	refuse atomic.Int32 // so many requests are still to be answered with status
+	status int
+	asked  atomic.Int32 // of all requests
+}
+
+func (w *world) serve() *server {
+	w.Helper()
+	s := &server{status: http.StatusServiceUnavailable}
+	git := &cgi.Handler{Path: w.git("", "--exec-path") + "/git-http-backend",
+		Env: []string{"GIT_PROJECT_ROOT=" + w.dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "HOME=" + w.path("home")}}
+	if !w.exists(git.Path) {
+		w.Skip("this git comes without " + git.Path)
+	}
+	listener := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		s.asked.Add(1)
+		if s.refuse.Add(-1) >= 0 {
+			rw.WriteHeader(s.status)
+			return
+		}
+		git.ServeHTTP(rw, r)
+	}))
+	w.Cleanup(listener.Close)
+	s.url = listener.URL + "/remote.git"
+	return s
+}
+
+// waiting is a git whose pauses are listed, and in which something is done.
+func (w *world) waiting(do func(time.Duration) error) (*Git, *[]time.Duration) {
+	g, pauses := w.newGit(), &[]time.Duration{}
+	g.pause = func(ctx context.Context, d time.Duration) error {
+		*pauses = append(*pauses, d)
+		if do == nil {
+			return context.Cause(ctx)
+		}
+		return do(d)
+	}
+	return g, pauses
+}
+
+func (w *world) fromServer(n int, s *server) Spec {
+	spec := w.fromRemote(n)
+	spec.Source.URL = s.url
+	return spec
+}
+
+func TestAFetchThatFailsForTheNetworkIsTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	srv := w.serve()
+	lock := w.fromRemote(1).Source.Lock
+	free := 0
+	g, pauses := w.waiting(func(time.Duration) error {
+		f, err := os.Open(lock)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+			free++
+		}
+		return nil
+	})
+	srv.refuse.Store(2)
+	made, err := g.Prepare(context.Background(), w.fromServer(1, srv)) // the clone
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.equal("head", made.Head, w.git("author", "rev-parse", "trunk"))
+	w.equal("pauses", fmt.Sprint(*pauses), "[1s 2s]")
+	w.contains(w.log.String(), "The requested URL returned error: 503; tried again in 2s")
+
+	tip := w.commit("author", "newer")
+	w.push("trunk")
+	*pauses = nil
+	srv.refuse.Store(2)
+	if made, err = g.Prepare(context.Background(), w.fromServer(2, srv)); err != nil { // and what comes after it
+		t.Fatal(err)
+	}
+	w.equal("head", made.Head, tip)
+	w.equal("pauses", fmt.Sprint(*pauses), "[1s 2s]")
+	w.equal("the repository's lock was free", free, 4)
+}
+
+func TestARemoteThatStaysDownIsAskedAFewTimesAndNoMore(t *testing.T) {
+	w := newWorld(t)
+	srv := w.serve()
+	g, pauses := w.waiting(nil)
+	s := w.fromServer(1, srv)
+	if _, err := g.Prepare(context.Background(), s); err != nil {
+		t.Fatal(err)
+	}
+	tip := w.commit(s.Path, "work")
+	if err := os.RemoveAll(s.Path); err != nil {
+		t.Fatal(err)
+	}
+	srv.refuse.Store(1000)
+	srv.asked.Store(0)
+	_, err := g.Prepare(context.Background(), w.fromServer(2, srv))
+	var e *Error
+	if !errors.As(err, &e) || e.Permanent {
+		t.Errorf("a remote that is down: %v", err)
+	}
+	w.equal("pauses", fmt.Sprint(*pauses), "[1s 2s 4s 8s]")
+	w.equal("asked", srv.asked.Load(), int32(5))
+	w.equal("made", w.exists(w.fromRemote(2).Path), false)
+
+	made, err := g.Prepare(context.Background(), s) // a branch that is here goes on
+	if err != nil || made.Head != tip {
+		t.Error(made, err)
+	}
+	w.contains(w.log.String(), "not fetched, going on with what is here")
+}
+
+func TestWhatStaysAsItIsIsNotAskedTwice(t *testing.T) {
+	w := newWorld(t)
+	srv := w.serve()
+	for n, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound} {
+		srv.status = status
+		srv.refuse.Store(1000)
+		srv.asked.Store(0)
+		g, pauses := w.waiting(nil)
+		_, err := g.Prepare(context.Background(), w.fromServer(n, srv))
+		var e *Error
+		if !errors.As(err, &e) || !e.Permanent || len(*pauses) > 0 {
+			t.Errorf("%d: %v, and %v", status, err, *pauses)
+		}
+		w.equal("asked", srv.asked.Load(), int32(1))
+	}
+	w.write("ssh", "#!/bin/sh\necho Host key verification failed. >&2\necho >>"+w.path("tried")+"\nexit 255\n")
+	if err := os.Chmod(w.path("ssh"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.env = append(w.env, "GIT_SSH_COMMAND="+w.path("ssh"), "GIT_SSH_VARIANT=ssh")
+	s := w.fromRemote(9)
+	s.Source.URL = "ssh://git@127.0.0.1/user/repo.git"
+	g, pauses := w.waiting(nil)
+	_, err := g.Prepare(context.Background(), s)
+	w.contains(fmt.Sprint(err), "Host key verification failed")
+	w.equal("tried", w.read("tried")+fmt.Sprint(*pauses), "\n[]")
+
+	// A local checkout is its owner's to keep fresh: it waits for nothing.
+	w.git("", "clone", "-q", w.remote, "mine")
+	w.git("mine", "remote", "set-url", "origin", srv.url)
+	srv.status = http.StatusServiceUnavailable
+	if _, err := g.Prepare(context.Background(), w.fromLocal(10, "mine")); err != nil || len(*pauses) > 0 {
+		t.Error(err, *pauses)
+	}
+}
+
+func TestAWaitForTheRemoteEndsWithTheContext(t *testing.T) {
+	w := newWorld(t)
+	srv := w.serve()
+	srv.refuse.Store(1000)
+	ctx, cancel := context.WithCancel(context.Background())
+	g := w.newGit()
+	g.pause = nil // by the clock: the first pause is longer than this test
+	g.Log = writer(func(text string) {
+		if strings.Contains(text, "tried again") {
+			cancel()
+		}
+	})
+	_, err := g.Prepare(ctx, w.fromServer(1, srv))
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	w.equal("asked", srv.asked.Load(), int32(1))
+}
+
+type writer func(string)
+
+func (f writer) Write(p []byte) (int, error) { f(string(p)); return len(p), nil }
+
+// The agents' own fetches update the same refs and take no lock of ours; and the server answers one in three that it is
+// busy.
+func TestFetchesIntoOneCloneDoNotTripEachOtherUp(t *testing.T) {
+	w := newWorld(t)
+	srv := w.serve()
+	agent := w.fromServer(0, srv)
+	if _, err := w.newGit().Prepare(context.Background(), agent); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var agents, group sync.WaitGroup
+	agents.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			_, _ = w.try("author", "push", "-q", w.remote, fmt.Sprintf("HEAD:b%d", n))
+			_, _ = w.try(agent.Path, "fetch", "-q", "--prune") // it may well fail: its agent tries again
+		}
+	})
+	errs := make([]error, 8)
+	for n := range errs {
+		g := &Git{Env: w.env, Tmp: t.TempDir(), pause: w.newGit().pause}
+		group.Go(func() {
+			srv.refuse.Store(1)
+			_, errs[n] = g.Prepare(context.Background(), w.fromServer(n+1, srv))
+		})
+	}
+	group.Wait()
+	close(done)
+	agents.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
