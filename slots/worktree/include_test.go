@@ -79,16 +79,18 @@ func TestIgnoredFilesOfACheckoutThatAreNamedAreCopied(t *testing.T) {
 }
 
 func TestWhatIsThereStaysAndWhatWouldBeTakenForWorkIsNotCopied(t *testing.T) {
-	w, s := including(t, ".env\n*.ignored\nlocal\n")
+	w, s := including(t, ".env\n*.ignored\nlocal\nmore\n")
 	w.write("mine/.env", "of the checkout")
 	w.write("mine/.git/info/exclude", "local\n") // of the repository, so of all its worktrees
 	w.write("mine/local", "local")
 	w.write("mine/x.ignored", "x")
 	w.write(s.Path+"/.env", "of the hook")
-	w.write(s.Path+"/.gitignore", ".env\n") // the branch ignores less than the checkout
+	w.write("mine/more", "more")
+	w.write(s.Path+"/.gitignore", ".env\nmore\n") // the branch ignores other files than the checkout
 	w.include(s)
 	w.equal("there already", w.read(s.Path+"/.env"), "of the hook")
 	w.equal("not ignored here", w.exists(s.Path+"/x.ignored"), false)
+	w.equal("not ignored there", w.exists(s.Path+"/more"), false)
 	w.equal("ignored everywhere", w.read(s.Path+"/local"), "local")
 	w.contains(w.log.String(), `".env" is there already, and stays`)
 }
@@ -218,6 +220,16 @@ func TestAnIncludeThatIsTooMuchIsAPermanentError(t *testing.T) {
 			w.contains(e.Error(), name)
 			w.equal("left beside the worktree", w.exists(part(s.Path)), false)
 		})
+	}
+}
+
+func TestAnAnswerThatIsTooLongIsNotKept(t *testing.T) {
+	w := newWorld(t)
+	for most, want := range map[int]error{0: nil, 10000: nil, 9999: errTooLong} {
+		out, err := w.newGit().run(context.Background(), command{dir: w.author, most: most, args: []string{"cat-file", "blob", "HEAD:dir/b.txt"}})
+		if !errors.Is(err, want) || (err == nil) != (len(out) == 10000) {
+			t.Errorf("at most %d: %d bytes, %v", most, len(out), err)
+		}
 	}
 }
 
