@@ -145,12 +145,13 @@ type Pruned struct {
 // Prune removes what is done with: workspaces whose pull request is merged or closed, or whose branch is in its base;
 // those without a worktree or without a session; run folders that no item names, when they are old enough; and, where
 // there are more worktrees than MAX_WORKTREES, the oldest that hold no work. Whatever holds work stays. A dry run says the
-// same and does nothing.
+// same and removes nothing; what git hears of the remotes is a cache, so that it hears them then as well.
 func (t *Tick) Prune(ctx context.Context, dry bool) ([]Pruned, error) {
 	names, err := t.Home.Workspaces()
 	if err != nil {
 		return nil, err
 	}
+	t.hear(ctx, names)
 	list := []Pruned{}
 	var errs []error
 	for _, name := range names {
@@ -166,6 +167,36 @@ func (t *Tick) Prune(ctx context.Context, dry bool) ([]Pruned, error) {
 	errs = append(errs, t.bound(ctx, list, dry))
 	runs, err := t.pruneRuns(ctx, dry)
 	return append(list, runs...), errors.Join(append(errs, err)...)
+}
+
+// hearLimit bounds one fetch: what it does not bring in time counts as it was.
+const hearLimit = time.Minute
+
+// hear lets the clones of these sessions hear of their remotes, each once. "Pushed" and "merged" are what git last heard; a
+// remote that does not answer leaves that as it is, and what is not known is kept. No lock of a session is held meanwhile.
+func (t *Tick) hear(ctx context.Context, names []string) {
+	repos, err := readRepos(t.Home)
+	env, envErr := t.Environ()
+	if t.Config != nil || err != nil || envErr != nil {
+		return // each workspace will say so
+	}
+	asked := map[string]bool{}
+	for _, name := range names {
+		ref, err := issueref.FromSession(name)
+		if err != nil || asked[ref.RepoName()] {
+			continue
+		}
+		p, err := t.Home.Place(ref, t.workspace(ref, repos), env, nil)
+		if err != nil {
+			continue // as above; perhaps another session of the repository is well
+		}
+		asked[ref.RepoName()] = true
+		ctx, cancel := context.WithTimeoutCause(ctx, hearLimit, fmt.Errorf("no answer in %s", hearLimit))
+		if err := p.Git.Fetch(ctx, p.Spec); err != nil {
+			t.Log.Warn("what the remote has now is not known; what git last heard counts", "repository", ref.RepoPath(), "err", err)
+		}
+		cancel()
+	}
 }
 
 // prune deals with one workspace. It is looked at and removed under one lock.

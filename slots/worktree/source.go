@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -272,10 +273,31 @@ func (r *repo) writeOrigin() error {
 
 const originRefs = "+refs/heads/*:refs/remotes/origin/*"
 
+var fetchArgs = []string{"fetch", "--quiet", "--refmap=", "--no-write-fetch-head", "--recurse-submodules=no"}
+
+// Fetch lets a clone of ours hear what the remote has now, once, for those who judge what was pushed and merged. Nothing is
+// forgotten: a branch that is gone from the remote stays known, since its commits were pushed. It does nothing where there is
+// no clone, and in a local checkout: its owner's `git push --force-with-lease` relies on the owner's own fetches.
+func (g *Git) Fetch(ctx context.Context, s Spec) error {
+	r, s, err := g.find(s)
+	if err != nil || r == nil || s.Source.Local != "" {
+		return err
+	}
+	if r.lock, err = g.take(ctx, s.Source.Lock); err != nil {
+		return err
+	}
+	defer r.lock.Close()
+	if err := cmp.Or(r.writeOrigin(), r.completeRecords()); err != nil {
+		return err
+	}
+	_, err = r.remote(ctx, append(slices.Clone(fetchArgs), "--no-prune", "--end-of-options", "origin", originRefs)...)
+	return err
+}
+
 // fetch brings the remote's branches up to date. In a local checkout it changes nothing but refs/remotes/origin/: its
 // own refspecs are not used (a mirror's would overwrite branches), and nothing is pruned.
 func (r *repo) fetch(ctx context.Context) error {
-	args := []string{"fetch", "--quiet", "--refmap=", "--no-write-fetch-head", "--recurse-submodules=no"}
+	args := slices.Clone(fetchArgs)
 	if r.spec.Source.Local != "" {
 		if _, err := r.git(ctx, "config", "--get", "remote.origin.url"); exitCode(err) == 1 {
 			return nil // a repository without a remote
