@@ -20,15 +20,16 @@ const (
 )
 
 // cleanUp deletes what is old enough: settled items with their runs, unless a live item waits for them, events that were
-// seen, temp files of crashed writers. Bounded, since it happens under the lock; what is left is for the next pass.
-func (t *Tick) cleanUp() error {
+// seen, temp files of crashed writers. Bounded, since it happens under the lock; what is left is for the next pass. due says
+// that it is time, and that this is the pass for it, to look through the rest, after the lock.
+func (t *Tick) cleanUp() (due bool, err error) {
 	if t.Config != nil {
-		return nil // how long to keep things is not known
+		return false, nil // how long to keep things is not known
 	}
-	err := t.expire()
+	err = t.expire()
 	last, due, dueErr := t.sweepDue()
 	if dueErr != nil || !due {
-		return errors.Join(err, dueErr)
+		return false, errors.Join(err, dueErr)
 	}
 	errs := []error{err}
 	for _, dir := range []string{t.Queue.Items, t.Queue.PM, t.Queue.Finished, t.Queue.Events.New, t.Queue.Events.Seen,
@@ -36,7 +37,7 @@ func (t *Tick) cleanUp() error {
 		filepath.Join(string(t.Home), "agents"), t.Home.Holds(), t.Home.Reviews()} {
 		errs = append(errs, spool.Sweep(dir, t.Now(), last))
 	}
-	return errors.Join(append(errs, t.Queue.Events.Expire(t.Settings.CleanupAge()))...)
+	return true, errors.Join(append(errs, t.Queue.Events.Expire(t.Settings.CleanupAge()))...)
 }
 
 // sweepDue says when the last sweep was, and whether that is long enough ago. Its time is that of the folder seen/, which

@@ -138,7 +138,7 @@ func (t *Tick) eachRequest(visit func(session string, r Review)) error {
 // askReviews asks how the pull requests stand, those first that were asked about longest ago. Never under tick.lock: a
 // forge may take its time.
 func (t *Tick) askReviews(ctx context.Context) error {
-	if t.Config != nil || t.Settings.MaxReview == 0 {
+	if t.Config != nil || t.Settings.MaxReview == 0 && !t.bounded() { // nobody wants to know
 		return nil
 	}
 	lock, err := slots.TryLock(filepath.Join(t.Home.Reviews(), "ask.lock")) // two would ask the same

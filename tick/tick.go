@@ -70,6 +70,7 @@ var ErrLocked = errors.New("another kugetsu holds tick.lock")
 // is under way, which does the work. Errors of a single item or slot stop nothing else; they are joined at the end.
 func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 	report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}
+	sweep := false
 	err := t.Locked(ctx, wait, func() error {
 		// The time of the last pass, for status. It is told by the lock's own file, so that nothing more is written.
 		if err := os.Chtimes(t.lockPath(), t.Now(), t.Now()); err != nil {
@@ -78,13 +79,19 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 		taken, err := t.reconcile(ctx, &report)
 		err = errors.Join(err, t.fill(ctx, taken, &report))
 		report.Held = taken.dev
-		return errors.Join(err, t.cleanUp())
+		var cleanErr error
+		sweep, cleanErr = t.cleanUp()
+		return errors.Join(err, cleanErr)
 	})
 	if errors.Is(err, ErrLocked) {
 		return report, err
 	}
-	// After the lock: a NOTIFY_COMMAND that hangs must not keep a slot empty, nor a forge that does.
-	return report, errors.Join(err, t.deliver(ctx), t.askReviews(ctx))
+	// After the lock: a NOTIFY_COMMAND that hangs must not keep a slot empty, nor a forge or a git that does.
+	err = errors.Join(err, t.deliver(ctx), t.askReviews(ctx))
+	if sweep {
+		err = errors.Join(err, t.boundWorktrees(ctx)) // with what the forges said
+	}
+	return report, err
 }
 
 func (t *Tick) lockPath() string { return filepath.Join(string(t.Home), "tick.lock") }

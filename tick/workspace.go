@@ -143,8 +143,8 @@ type Pruned struct {
 }
 
 // Prune removes what is done with: workspaces whose pull request is merged or closed, or whose branch is in its base;
-// those without a worktree or without a session; run folders that no item names, when they are old enough; and, where
-// there are more worktrees than MAX_WORKTREES, the oldest that hold no work. Whatever holds work stays. A dry run says the
+// those without a worktree or without a session; run folders that no item names, when they are old enough; and, of those
+// that hold no work, what is older than MAX_WORKTREE_AGE_DAYS and the oldest of more than MAX_WORKTREES. Whatever holds work stays. A dry run says the
 // same and removes nothing; what git hears of the remotes is a cache, so that it hears them then as well.
 func (t *Tick) Prune(ctx context.Context, dry bool) ([]Pruned, error) {
 	names, err := t.Home.Workspaces()
@@ -158,7 +158,7 @@ func (t *Tick) Prune(ctx context.Context, dry bool) ([]Pruned, error) {
 		if ctx.Err() != nil {
 			return list, context.Cause(ctx)
 		}
-		p, err := t.prune(ctx, name, false, dry)
+		p, err := t.prune(ctx, name, "", dry)
 		errs = append(errs, err)
 		if err == nil {
 			list = append(list, p)
@@ -199,8 +199,9 @@ func (t *Tick) hear(ctx context.Context, names []string) {
 	}
 }
 
-// prune deals with one workspace. It is looked at and removed under one lock.
-func (t *Tick) prune(ctx context.Context, name string, over, dry bool) (Pruned, error) {
+// prune deals with one workspace. It is looked at and removed under one lock. surplus says why one that holds no work, and
+// of which nothing says that it is done, is too much; "" where it is not.
+func (t *Tick) prune(ctx context.Context, name, surplus string, dry bool) (Pruned, error) {
 	r := Pruned{Session: name}
 	ref, err := issueref.FromSession(name)
 	if err != nil {
@@ -219,8 +220,8 @@ func (t *Tick) prune(ctx context.Context, name string, over, dry bool) (Pruned, 
 			r.Why = "it has " + strings.Join(why, ", ")
 			return nil
 		}
-		if r.Removed, r.safe, r.Why = t.done(ctx, p); !r.Removed && over && r.safe {
-			r.Removed, r.Why = true, fmt.Sprintf("more worktrees than MAX_WORKTREES, last used %s", r.used.Format(time.DateTime))
+		if r.Removed, r.safe, r.Why = t.done(ctx, p); !r.Removed && surplus != "" && r.safe {
+			r.Removed, r.Why = true, fmt.Sprintf("%s, last used %s", surplus, r.used.Format(time.DateTime))
 		}
 		if r.Removed && !dry {
 			_, err = p.End(ctx, t.Now())
@@ -258,9 +259,9 @@ func (t *Tick) done(ctx context.Context, p *slots.Place) (done, safe bool, why s
 	return false, true, "nothing says that it is done"
 }
 
-// bound removes the worktrees that are too many.
+// bound removes the worktrees that are too many, or too old.
 func (t *Tick) bound(ctx context.Context, list []Pruned, dry bool) error {
-	left, limit := 0, t.Settings.MaxWorktrees
+	left := 0
 	var safe []*Pruned
 	for i := range list {
 		if !list[i].Removed {
@@ -273,10 +274,11 @@ func (t *Tick) bound(ctx context.Context, list []Pruned, dry bool) error {
 	slices.SortFunc(safe, func(a, b *Pruned) int { return cmp.Or(a.used.Compare(b.used), strings.Compare(a.Session, b.Session)) })
 	var errs []error
 	for _, one := range safe {
-		if limit == 0 || left <= limit {
+		why := t.surplus(left, one.used)
+		if why == "" { // nor is a younger one
 			break
 		}
-		now, err := t.prune(ctx, one.Session, true, dry) // it may have been used since
+		now, err := t.prune(ctx, one.Session, why, dry) // it may have been used since
 		if err != nil {
 			errs = append(errs, err)
 			continue

@@ -54,7 +54,8 @@ type Settings struct {
 	BaseBranch   string `key:"KUGETSU_BASE_BRANCH" name:"kugetsu-base-branch" hidden:"" help:"What new branches start from (default: the remote's default branch)."`
 	WorktreeHook string `key:"WORKTREE_HOOK" hidden:"" help:"Command run in a new worktree."`
 
-	MaxWorktrees int `key:"MAX_WORKTREES" name:"max-worktrees" default:"0" hidden:"" help:"Worktrees that prune leaves, the oldest that hold no work going first; 0 is any number."`
+	MaxWorktrees int `key:"MAX_WORKTREES" name:"max-worktrees" default:"0" hidden:"" help:"Worktrees that are left, the oldest that hold no work going first; 0 is any number."`
+	WorktreeDays int `key:"MAX_WORKTREE_AGE_DAYS" name:"max-worktree-age-days" default:"0" hidden:"" help:"Days for which a worktree that holds no work may be unused before it goes; 0 is any time."`
 
 	NotifyCommand string `key:"NOTIFY_COMMAND" hidden:"" help:"Command run per event, JSON on stdin."`
 }
@@ -131,6 +132,7 @@ func (s *Settings) check() error {
 	number(&s.Interval, 1, 59, 5, "QUEUE_DAEMON_INTERVAL_MINUTES") // cron and systemd count within the hour
 	number(&s.MaxAttempts, 1, 1000, 3, "MAX_ATTEMPTS")
 	number(&s.MaxWorktrees, 0, 100000, 0, "MAX_WORKTREES")
+	number(&s.WorktreeDays, 0, 36500, 0, "MAX_WORKTREE_AGE_DAYS")
 	number(&s.TaskHours, 1, 24*365, 1, "TASK_TIMEOUT_HOURS")
 	number(&s.MaxReview, 0, 9999, 0, "MAX_AWAITING_REVIEW")
 	number(&s.CleanupDays, 1, 36500, 7, "QUEUE_CLEANUP_AGE_DAYS")
