@@ -45,7 +45,9 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	if !w.existed {
 		w.session = r.newSession()
 	}
-	w.session.Worktree = r.home.place(r.task.Session, w.session)
+	if r.home.outside(r.task.Session, w.session) {
+		w.session.Worktree, w.session.Conversation = r.home.Worktree(r.task.Session), "" // agents find it by the folder
+	}
 	if w.agentEnv, err = r.agentEnvironment(w.session.Worktree); err != nil {
 		return nil, err
 	}

@@ -58,16 +58,8 @@ func (d Dir) spec(path string, ws Workspace) worktree.Spec {
 	}}
 }
 
-// place is where a session's worktree is: in this state folder, though that was moved or copied since the session was
-// written. A worktree elsewhere may be another's, whose lock we do not hold. Where the folder only goes by two names, the
-// old one stays: agents find their conversation by it.
-func (d Dir) place(name string, s *Session) string {
-	if d.outside(name, s) {
-		return d.Worktree(name)
-	}
-	return s.Worktree
-}
-
+// outside says whether a session's worktree is in another state folder: this one was copied or moved since the session was
+// written. That worktree may be another's, whose lock we do not hold.
 func (d Dir) outside(name string, s *Session) bool {
 	return filepath.Clean(s.Worktree) != d.Worktree(name) && !sameFolder(filepath.Dir(s.Worktree), d.worktrees())
 }
@@ -75,7 +67,6 @@ func (d Dir) outside(name string, s *Session) bool {
 // Examine looks at what the workspace holds.
 func (p *Place) Examine(ctx context.Context) (err error) {
 	if s := p.Session; s != nil && p.home.outside(p.Name, s) {
-		// A state folder that was copied or moved: that worktree may be another's, whose lock we do not hold.
 		p.Holding.There = true
 		p.Holding.Bad = fmt.Errorf("its worktree is outside this state folder, at %s", s.Worktree)
 		return nil

@@ -47,6 +47,16 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 		return Made{}, err
 	}
 	v, err := g.look(ctx, s)
+	if err == nil && v.why != "" { // a link that leads nowhere, perhaps
+		if mended, linkErr := g.relink(ctx, s); mended || linkErr != nil {
+			if err = linkErr; err == nil {
+				v, err = g.look(ctx, s)
+			}
+		}
+	}
+	if err == nil && v.lost != "" {
+		err = g.revive(ctx, s, &v.made, v.lost)
+	}
 	if err != nil || v.stands {
 		return v.made, err
 	}
@@ -225,6 +235,7 @@ type view struct {
 	stands bool
 	made   Made
 	why    string // it does not: git's own words, if it has any
+	lost   string // it does, but its branch was deleted: the commit that was checked out last
 }
 
 var commitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
@@ -315,7 +326,12 @@ func (g *Git) look(ctx context.Context, s Spec) (view, error) {
 	if _, err := os.Lstat(filepath.Join(common, "refs", "heads", v.made.Branch)); unborn == nil || !errors.Is(err, fs.ErrNotExist) {
 		return view{}, refuse("prepare", "%s: HEAD names no commit that is there; see git reflog and git fsck", s.Path)
 	}
-	return v, nil
+	if v.made.Branch == s.Branch { // which was made at a commit: so somebody deleted it
+		if v.lost, err = g.lastHead(ctx, s.Path, gitDir); err == nil && v.lost == "" {
+			err = refuse("prepare", "%s: branch %s was deleted, and nothing says where it was: git branch %s <commit>", s.Path, s.Branch, s.Branch)
+		}
+	}
+	return v, err
 }
 
 // same says whether two paths name one directory. What is not there is not the same.

@@ -1,6 +1,7 @@
 package worktree
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 	}
 	h.There = h.There || h.Tip != "" || len(admins) > 0
 	if v.stands {
-		h.Branch, h.Head = v.made.Branch, v.made.Head
+		h.Branch, h.Head = v.made.Branch, cmp.Or(v.made.Head, v.lost)
 		st, missed, err := g.status(ctx, s.Path)
 		if err != nil {
 			return h, err
@@ -78,6 +79,9 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 			return h, err
 		}
 		h.Bad = err
+		if admin, err := r.movedAdmin(); err == nil && admin != "" {
+			h.Bad = refuse("examine", "%s leads to where its repository was: kugetsu continue finds it", s.Path)
+		}
 	}
 	for _, admin := range admins {
 		reason, err := readRegular(filepath.Join(admin, "locked"))

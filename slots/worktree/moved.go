@@ -1,0 +1,142 @@
+package worktree
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kugetsu/queue/spool"
+)
+
+// What is mended of a worktree that stands but is not whole. `git worktree repair` is not used: it goes through all worktrees
+// that the repository knows, and in a copy of a state folder it would turn those of the original to the copy.
+
+// lastHead is the commit that was checked out last in a worktree, as its reflog says (gitrepository-layout(5)); empty where
+// it does not, or where that commit is gone.
+func (g *Git) lastHead(ctx context.Context, path, gitDir string) (string, error) {
+	text, err := readRegular(filepath.Join(gitDir, "logs", "HEAD"))
+	if err != nil && !absent(err) {
+		return "", &Error{Op: "prepare", Err: err}
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	ids := strings.Fields(lines[len(lines)-1]) // the old one, the new one, who
+	if len(ids) < 2 {
+		return "", nil
+	}
+	id := ids[1]
+	if strings.Trim(id, "0") == "" { // git has logged that the branch was deleted
+		id = ids[0]
+	}
+	if !commitID.MatchString(id) {
+		return "", nil
+	}
+	_, err = g.run(ctx, command{dir: path, args: []string{"cat-file", "-e", id + "^{commit}"}})
+	if exitCode(err) > 0 {
+		return "", nil
+	}
+	return id, err
+}
+
+// revive makes the branch of a worktree again that was deleted under it. Else what is committed next would be a root commit
+// with all files in it, and nothing but the reflog would keep what was committed before.
+func (g *Git) revive(ctx context.Context, s Spec, made *Made, at string) error {
+	_, err := g.run(ctx, command{dir: s.Path, args: []string{"update-ref", "-m", "kugetsu: the branch was deleted",
+		"refs/heads/" + s.Branch, at, strings.Repeat("0", len(at))}})
+	if err == nil {
+		made.Head = at
+		g.say("branch %s was deleted: it is made again at %s, which was checked out here", s.Branch, at)
+	}
+	return err
+}
+
+// movedAdmin finds git's record of the worktree at the path where the link in it leads to nothing, since the repository was
+// moved, or the state folder with all that is in it; empty where there is none. The record must be of that name and say that
+// it is of this place, or of one of this name that is gone: so that nobody else's is taken, nor a copy's for the original's.
+func (r *repo) movedAdmin() (string, error) {
+	path := r.spec.Path
+	file := filepath.Join(path, ".git")
+	if info, err := os.Lstat(file); absent(err) || err == nil && !info.Mode().IsRegular() {
+		return "", nil // a folder: a repository
+	}
+	text, err := readRegular(file)
+	if err != nil {
+		return "", &Error{Op: "prepare", Err: err}
+	}
+	old, ok := strings.CutPrefix(oneLine(text), "gitdir: ")
+	if old = rel(path, old); !ok || filepath.Base(filepath.Dir(old)) != "worktrees" {
+		return "", nil
+	}
+	if _, err := os.Lstat(old); !absent(err) {
+		return "", nil // it leads somewhere, or that is not known
+	}
+	admin := filepath.Join(r.common, "worktrees", filepath.Base(old))
+	if half, err := halfMade(admin); err != nil || half {
+		return "", err
+	}
+	text, err = readRegular(filepath.Join(admin, "gitdir"))
+	if err != nil {
+		return "", &Error{Op: "prepare", Err: err}
+	}
+	named := filepath.Dir(rel(admin, oneLine(text)))
+	here, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", &Error{Op: "prepare", Err: err}
+	}
+	if named == here {
+		return admin, nil
+	}
+	if _, err := os.Lstat(named); filepath.Base(named) == filepath.Base(here) && absent(err) {
+		return admin, nil
+	}
+	return "", nil
+}
+
+// relink joins a worktree and its repository again after one of them, or both, were moved. First the record, then the link:
+// as long as the link leads nowhere, the next to come does it again.
+func (g *Git) relink(ctx context.Context, s Spec) (mended bool, err error) {
+	r, s, err := g.find(s)
+	if err != nil || r == nil {
+		return false, err
+	}
+	if r.lock, err = g.take(ctx, s.Source.Lock); err != nil {
+		return false, err
+	}
+	defer r.lock.Close()
+	admin, err := r.movedAdmin()
+	if err != nil || admin == "" {
+		return false, err
+	}
+	here, err := filepath.EvalSymlinks(s.Path)
+	if err != nil {
+		return false, &Error{Op: "prepare", Err: err}
+	}
+	if err := spool.Write(filepath.Join(admin, "gitdir"), []byte(filepath.Join(here, ".git")+"\n")); err != nil {
+		return false, &Error{Op: "prepare", Err: err}
+	}
+	// Not spool.Write: what it leaves when it is killed would be a file in somebody's worktree.
+	if err := replaceLink(s.Path, "gitdir: "+admin+"\n"); err != nil {
+		return false, &Error{Op: "prepare", Err: err}
+	}
+	g.say("%s is joined to its repository again, which was moved to %s", s.Path, r.common)
+	return true, nil
+}
+
+// replaceLink writes the link of the worktree at path to its repository.
+func replaceLink(path, text string) error {
+	tmp := part(path)
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp, filepath.Join(path, ".git"))
+}
