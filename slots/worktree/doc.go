@@ -17,8 +17,10 @@
 //	worktree "initializing"    killed inside `git worktree add`   removed if every file in it is a copy from the branch
 //	files without a .git       killed while git cleaned up        the same
 //	registered, folder gone    deleted by hand                    registered anew, the branch and its commits stay
+//	branch gone under a HEAD   deleted by hand                    made again at the commit of the last line of the reflog
+//	a .git to nowhere          repository or state folder moved   joined to the record that names it, if that is certain
 //	.gone-<session>            a worktree that was being removed  deleted by the next Remove: it was looked at before
-//	.part-<session>            a file that was being copied (Include)  deleted by the next Include, or Remove
+//	.part-<session>            a file that was being written      overwritten by the next, or deleted by Remove
 //	anything else in the way   not ours to judge                  refused with an error, nothing is touched
 //
 // The one invariant: nothing is deleted unless it was proved to be a copy of something git keeps.

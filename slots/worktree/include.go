@@ -233,7 +233,7 @@ func (g *Git) copy(from, to *os.Root, name, path string, left int64) (int64, err
 		return -1, err
 	}
 	if n > left {
-		return -1, refuse("include", "%s names more than %d MB; WORKTREE_HOOK can copy more", IncludeFile, includeBytes>>20)
+		return -1, refuse("include", "%s names more than %d MiB; WORKTREE_HOOK can copy more", IncludeFile, includeBytes>>20)
 	}
 	dir := filepath.Dir(name)
 	if err := makeWay(from, to, dir); err != nil {

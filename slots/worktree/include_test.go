@@ -184,7 +184,7 @@ func TestFromACloneThereIsNothingToCopyWhichTheLogSays(t *testing.T) {
 
 func TestAnIncludeThatIsTooMuchIsAPermanentError(t *testing.T) {
 	for name, make := range map[string]func(w *world){
-		"names more than 64 MB": func(w *world) {
+		"names more than 64 MiB": func(w *world) {
 			w.write("mine/small.ignored", "small")
 			w.write("mine/zz.ignored", "")
 			if err := os.Truncate(w.path("mine/zz.ignored"), 1<<40); err != nil { // a hole

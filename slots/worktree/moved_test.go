@@ -146,3 +146,28 @@ func TestACopyOfAStateFolderLeavesTheOriginalsWorktreesAlone(t *testing.T) {
 	}
 	w.equal("work", w.all(s), before)
 }
+
+func TestACopyOfACheckoutTakesNoWorktreeOver(t *testing.T) {
+	w := newWorld(t)
+	w.git("", "clone", "-q", w.remote, "mine")
+	s := w.fromLocal(7, "mine")
+	w.prepare(s)
+	w.unfinished(s)
+	if err := os.CopyFS(w.path("copy"), os.DirFS(w.path("mine"))); err != nil {
+		t.Fatal(err)
+	}
+	link := w.read(s.Path + "/.git")
+	refused := func(part string) {
+		t.Helper()
+		e := w.refused(w.fromLocal(7, "copy"))
+		w.equal("permanent", e.Permanent, true)
+		w.contains(e.Last, part)
+		w.equal("link", w.read(s.Path+"/.git"), link)
+	}
+	refused("belongs to the repository")
+	// Also where git cannot say whose it is: it leads somewhere.
+	if err := os.Remove(w.path("mine/.git/worktrees/" + filepath.Base(s.Path) + "/HEAD")); err != nil {
+		t.Fatal(err)
+	}
+	refused("is a damaged worktree")
+}
