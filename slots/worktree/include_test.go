@@ -3,10 +3,12 @@ package worktree
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -248,4 +250,37 @@ func TestACopyThatWasKilledIsDoneByTheNext(t *testing.T) {
 	}
 	left, _ := os.ReadDir(w.path("state/worktrees"))
 	w.equal("left by Remove", slices.ContainsFunc(left, func(e os.DirEntry) bool { return strings.Contains(e.Name(), "@7") }), false)
+}
+
+func TestARunnerThatIsKilledWhileItCopiesIsHealedByTheNext(t *testing.T) {
+	const moments, files = 12, 200
+	w, s := including(t, "/secrets/\n")
+	text := strings.Repeat("0123456789", 5000)
+	for n := range files {
+		w.write(fmt.Sprintf("mine/secrets/%d/%d", n%7, n), text)
+	}
+	begin := time.Now()
+	w.kill(s, time.After(0)) // costs what starting the binary costs
+	w.include(s)
+	took := time.Since(begin)
+	partly := 0
+	for i := range moments {
+		if err := os.RemoveAll(s.Path + "/secrets"); err != nil {
+			t.Fatal(err)
+		}
+		w.kill(s, moment(took, i, moments))
+		names := strings.Fields(w.new(s))
+		for _, name := range names {
+			if w.read(s.Path+"/"+name) != text {
+				t.Errorf("moment %d: %s is there in part", i, name)
+			}
+		}
+		if len(names) > 0 && len(names) < files {
+			partly++
+		}
+		w.include(s)
+		w.equal("files", len(strings.Fields(w.new(s))), files)
+		w.equal("left", w.exists(part(s.Path)), false)
+	}
+	t.Logf("killed with some files copied %d of %d times", partly, moments)
 }

@@ -28,7 +28,11 @@ func TestMain(m *testing.M) {
 		if err := json.Unmarshal([]byte(task), &in); err != nil {
 			panic(err)
 		}
-		_, err := (&Git{Env: in.Env, Tmp: in.Tmp, Log: os.Stderr}).Prepare(context.Background(), in.Spec)
+		g := &Git{Env: in.Env, Tmp: in.Tmp, Log: os.Stderr}
+		_, err := g.Prepare(context.Background(), in.Spec)
+		if err == nil {
+			err = g.Include(context.Background(), in.Spec)
+		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
