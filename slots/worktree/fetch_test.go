@@ -228,3 +228,48 @@ func TestFetchesIntoOneCloneDoNotTripEachOtherUp(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestAFetchForThoseWhoJudgeIsGivenUpAndLeavesWhatIsKnown(t *testing.T) {
+	w := newWorld(t)
+	srv := w.serve()
+	s := w.fromServer(1, srv)
+	if _, err := w.newGit().Prepare(context.Background(), s); err != nil {
+		t.Fatal(err)
+	}
+	known := w.git(s.Source.Cache, "for-each-ref")
+	w.commit("author", "newer")
+	w.push("trunk")
+	ctx, cancel := context.WithCancel(context.Background())
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	}))
+	defer hanging.Close()
+	s.Source.URL = hanging.URL + "/remote.git"
+	if err := w.newGit().Fetch(ctx, s); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	w.equal("known", w.git(s.Source.Cache, "for-each-ref"), known)
+	s.Source.URL = srv.url
+	if err := w.newGit().Fetch(context.Background(), s); err != nil {
+		t.Error(err)
+	}
+	w.equal("heard", w.git(s.Source.Cache, "rev-parse", "refs/remotes/origin/trunk"), w.git("author", "rev-parse", "HEAD"))
+	other := w.fromServer(2, srv) // where there is no clone, none is made
+	other.Source.Cache = w.path("state/repos/none.git")
+	if err := w.newGit().Fetch(context.Background(), other); err != nil || w.exists(other.Source.Cache) {
+		t.Error(err)
+	}
+}
+
+func TestGitHasNoTerminalToAskOn(t *testing.T) {
+	w := newWorld(t)
+	out, err := w.newGit().run(context.Background(), command{dir: w.dir, args: []string{"-c", "alias.say=!ps -o sid= -p $PPID", "say"}})
+	mine, sidErr := unix.Getsid(0)
+	if err := errors.Join(err, sidErr); err != nil {
+		t.Fatal(err)
+	}
+	if sid := strings.TrimSpace(out); sid == "" || sid == fmt.Sprint(mine) {
+		t.Errorf("git is in the session %q, as is who has a terminal: %d", sid, mine)
+	}
+}
