@@ -182,7 +182,7 @@ func TestCommandsAreKilledAtEverySystemCall(t *testing.T) {
 			}
 			return w.judge(c.ends)
 		}
-		sweep(t, killed, c.name, "signal=KILL", sample(list, 20), func(w *world, inject []string) error {
+		sweep(t, killed, c.name, "signal=KILL", sample(list, 10), func(w *world, inject []string) error {
 			return try(w, inject, func(code int, out string) error {
 				if code != 137 && code != -1 {
 					return fmt.Errorf("it was not killed: exit code %d: %s", code, out)
@@ -190,7 +190,7 @@ func TestCommandsAreKilledAtEverySystemCall(t *testing.T) {
 				return nil
 			})
 		})
-		failed(t, c.name, list, 25, func(w *world, inject []string) error {
+		failed(t, c.name, list, 12, func(w *world, inject []string) error {
 			return try(w, inject, func(code int, out string) error { return oneLine(code, out, append(c.codes, 0, 75)...) })
 		})
 	}

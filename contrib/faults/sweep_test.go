@@ -146,7 +146,7 @@ func TestTickIsKilledAtEverySystemCall(t *testing.T) {
 	w.orphaned()
 	list := points(t, w, "tick")
 	w.close()
-	sweep(t, killed, "tick", "signal=KILL", sample(list, 40), killTick)
+	sweep(t, killed, "tick", "signal=KILL", sample(list, 30), killTick)
 }
 
 // TestTickIsKilledAsItHoldsAnAgent: a run met a usage limit. However far the tick came that settles it, it is not charged,
@@ -157,12 +157,12 @@ func TestTickIsKilledAsItHoldsAnAgent(t *testing.T) {
 	w.limited()
 	list := points(t, w, "tick")
 	w.close()
-	sweep(t, killed, "tick, as it holds an agent", "signal=KILL", sample(list, 15), func(w *world, inject []string) error {
+	sweep(t, killed, "tick, as it holds an agent", "signal=KILL", sample(list, 10), func(w *world, inject []string) error {
 		w.limited()
 		w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
 		return w.wasHeld()
 	})
-	failed(t, "tick, as it holds an agent", list, 15, func(w *world, inject []string) error {
+	failed(t, "tick, as it holds an agent", list, 10, func(w *world, inject []string) error {
 		w.limited()
 		code, out := w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
 		if err := oneLine(code, out, 0, 75, 78); err != nil {
