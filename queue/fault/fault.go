@@ -6,6 +6,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"os/exec"
 	"syscall"
 )
 
@@ -44,15 +45,36 @@ func Code(err error) int {
 	if err == nil {
 		return 0
 	}
-	var coded interface{ ExitCode() int }
-	if errors.As(err, &coded) {
-		return coded.ExitCode()
+	if code, ok := asked(err); ok {
+		return code
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		return Temp
 	}
 	return Failed
+}
+
+// asked is the code that the first error in the tree asks for. What another program exited with is none: git's 128 means
+// something else.
+func asked(err error) (int, bool) {
+	if _, other := err.(*exec.ExitError); other || err == nil {
+		return 0, false
+	}
+	if coded, ok := err.(interface{ ExitCode() int }); ok {
+		return coded.ExitCode(), true
+	}
+	switch wrapped := err.(type) {
+	case interface{ Unwrap() error }:
+		return asked(wrapped.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range wrapped.Unwrap() {
+			if code, ok := asked(one); ok {
+				return code, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // HintOf is the hint of the outermost error in the chain that has one.
