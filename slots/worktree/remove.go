@@ -223,7 +223,12 @@ func (g *Git) Keep(ctx context.Context, s Spec, refs, commit string) (string, er
 		return "", refuse("keep", "there is no repository")
 	}
 	ref := refs + "/" + commit
-	_, err = r.git(ctx, "update-ref", "-m", "kugetsu: kept", "--no-deref", ref, commit)
+	args := []string{"update-ref", "-m", "kugetsu: kept", "--no-deref", ref, commit}
+	_, err = r.git(ctx, args...)
+	// A git that was killed left its lock. Nobody else writes this name: the caller holds the session's lock.
+	if err != nil && os.Remove(filepath.Join(r.common, ref+".lock")) == nil {
+		_, err = r.git(ctx, args...)
+	}
 	return ref, err
 }
 

@@ -12,3 +12,17 @@ func TestWorkIsNamed(t *testing.T) {
 		}
 	}
 }
+
+func TestALockThatAKilledGitLeftKeepsNoCommitFromBeingKept(t *testing.T) {
+	w := newWorld(t)
+	s := w.fromRemote(7)
+	m := w.prepare(s)
+	dir := s.Source.Cache + "/refs/kugetsu/issue-7/"
+	w.write(dir+m.Head+".lock", "")
+	ref, err := w.newGit().Keep(t.Context(), s, "refs/kugetsu/issue-7", m.Head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.equal("kept", w.git(s.Path, "rev-parse", ref), m.Head)
+	w.equal("lock", w.exists(dir+m.Head+".lock"), false)
+}
