@@ -109,7 +109,8 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	if w.made.CreatedBranch && err == nil {
 		w.session.Start = w.made.Head
 	}
-	if err == nil && w.session.Unkept != "" && !w.made.CreatedWorktree {
+	// Without a session nobody knows whether what stands there was kept: somebody deleted its file.
+	if err == nil && (w.session.Unkept != "" || !w.existed) && !w.made.CreatedWorktree {
 		err = r.keepLeft(ctx, w)
 	}
 	// A session is written when the hook is through: without one, a runner may have been killed before that.
@@ -129,18 +130,22 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 // under a name of this run, which no other has. Only what git cannot store at all lets this run go on without.
 func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 	r.dropGitLocks(w)
+	who, how := w.session.Unkept, ", whose runner was killed"
+	if who == "" {
+		who, how = "an earlier run", ", whose session is gone"
+	}
 	at := ref(r.name) + "-before"
-	snap, err := r.git.Snapshot(ctx, w.session.Worktree, at, w.made.Head, keptMessage("left by "+w.session.Unkept+", whose runner was killed", r.task.IssueRef))
+	snap, err := r.git.Snapshot(ctx, w.session.Worktree, at, w.made.Head, keptMessage("left by "+who+how, r.task.IssueRef))
 	if err != nil && snap.Ref == "" && snap.Dirty > 0 {
-		return fmt.Errorf("what %s left could not be kept: %w", w.session.Unkept, err)
+		return fmt.Errorf("what %s left could not be kept: %w", who, err)
 	}
 	if err != nil {
-		r.log.say("not all of what %s left could be kept: %v", w.session.Unkept, err)
+		r.log.say("not all of what %s left could be kept: %v", who, err)
 	}
 	if snap.Ref != "" {
-		r.log.say("what %s left uncommitted is kept at %s", w.session.Unkept, snap.Ref)
+		r.log.say("what %s left uncommitted is kept at %s", who, snap.Ref)
 	}
-	return nil
+	return r.keepHead(ctx, w, snap)
 }
 
 // dropGitLocks removes the locks of a git that was killed with its run: nobody else works in this worktree, so what is

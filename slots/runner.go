@@ -290,11 +290,34 @@ func (r *Runner) keepWork(w *ready) (known bool) {
 	if err != nil {
 		r.log.say("uncommitted work could not be kept: %v", err)
 	}
-	if err == nil || snap.Ref != "" {
+	headErr := r.keepHead(ctx, w, snap)
+	if headErr == nil && (err == nil || snap.Ref != "") {
 		w.session.Unkept = ""
 	}
 	r.result.Ref, r.result.Commits, r.result.Dirty = snap.Ref, snap.Commits, snap.Dirty
 	return err == nil
+}
+
+// keepHead keeps the commit that is checked out, where no snapshot was made on top of it. The next agent may reset or rebase
+// it away, and even what was pushed is gone as soon as somebody deletes the branch there, or pushes another over it. The
+// commit that the session began with is nobody's work, but stood there as well: it is kept under a name that is not shown.
+func (r *Runner) keepHead(ctx context.Context, w *ready, snap worktree.Snapshot) error {
+	if snap.Ref != "" || snap.Head == "" {
+		return nil
+	}
+	host, _, _ := strings.Cut(r.task.IssueRef, "/")
+	issue, err := issueref.Parse(r.task.IssueRef, host)
+	if err == nil {
+		refs := issueRefs(issue)
+		if snap.Head == w.session.Start {
+			refs += "-base"
+		}
+		_, err = r.git.Keep(ctx, r.home.spec(w.session.Worktree, r.task.Workspace), refs, snap.Head)
+	}
+	if err != nil {
+		r.log.say("the commit %s could not be kept: %v", snap.Head, err)
+	}
+	return err
 }
 
 // ref is where the uncommitted work of a run is kept: refs/kugetsu/<item>/<n>.

@@ -34,7 +34,7 @@ func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*P
 	if err != nil {
 		return nil, err
 	}
-	p := &Place{Name: name, home: d, refs: fmt.Sprintf("refs/kugetsu/issue-%d", ref.Number),
+	p := &Place{Name: name, home: d, refs: issueRefs(ref),
 		Git: &worktree.Git{Env: with(env, vars...)}}
 	if lock != nil { // a git that outlives us still works there
 		p.Git.Files = []*os.File{lock.File()}
@@ -49,6 +49,9 @@ func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*P
 	p.Spec = d.spec(path, ws)
 	return p, nil
 }
+
+// issueRefs is where what does not belong to one run is kept of an issue.
+func issueRefs(ref issueref.Ref) string { return fmt.Sprintf("refs/kugetsu/issue-%d", ref.Number) }
 
 // spec is a worktree in the terms of package worktree.
 func (d Dir) spec(path string, ws Workspace) worktree.Spec {
@@ -113,7 +116,8 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 			kept = append(kept, snap.Ref)
 		}
 	}
-	if h.Unpushed > 0 {
+	// Also what was pushed, where no run came to keep it: the branch may be deleted there.
+	if h.Unpushed > 0 || p.Session == nil || p.Session.Unkept != "" {
 		for _, commit := range slices.Compact([]string{h.Head, h.Tip}) {
 			if commit == "" {
 				continue
