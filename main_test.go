@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/cgi"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -61,7 +62,7 @@ func TestScripts(t *testing.T) {
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"exits": exits, "waitfor": waitFor, "repo": makeRepo, "same": same, "within": within, "fill": fillFile,
-					"forge": startForge, "keep": keep, "expand": expand, "dead": dead, "available": available, "cgroup": cgroup,
+					"forge": startForge, "gitserver": startGitServer, "keep": keep, "expand": expand, "dead": dead, "available": available, "cgroup": cgroup,
 				},
 			})
 		})
@@ -275,6 +276,26 @@ func startForge(ts *testscript.TestScript, _ bool, args []string) {
 	}))
 	ts.Defer(s.Close)
 	ts.Setenv("FORGE", s.URL)
+}
+
+// startGitServer serves the bare repositories in a folder on loopback with git's own server, for pushes too: gitserver DIR
+// [PASSWORD] starts it, its address is in $GITSERVER. With a password it is for you alone, "you" by name.
+func startGitServer(ts *testscript.TestScript, _ bool, args []string) {
+	path, err := exec.Command("git", "--exec-path").Output()
+	ts.Check(err)
+	git := &cgi.Handler{Path: filepath.Join(strings.TrimSpace(string(path)), "git-http-backend"), Env: []string{
+		"GIT_PROJECT_ROOT=" + ts.MkAbs(args[0]), "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "HOME=" + ts.Getenv("HOME"),
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.receivepack", "GIT_CONFIG_VALUE_0=true", "PATH=" + os.Getenv("PATH")}}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); len(args) > 1 && (user != "you" || password != args[1]) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		git.ServeHTTP(w, r)
+	}))
+	ts.Defer(s.Close)
+	ts.Setenv("GITSERVER", s.URL)
 }
 
 // expand puts the values of $WORK and $STATE into files: expand task
