@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"net"
@@ -93,6 +94,61 @@ func TestStateIsWhatTheForgeSays(t *testing.T) {
 				if len(s.asked) != 1 || s.asked[0] != f.api || s.tokens[0] != f.token {
 					t.Errorf("%s: asked for %q with %q", name, s.asked, s.tokens)
 				}
+			}
+		}
+	}
+}
+
+// recorded answers as the forge's documentation says, with status, headers and body. {origin} is where it is asked.
+func recorded(t *testing.T, name string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		text := strings.ReplaceAll(string(file(t, name+".http")), "{origin}", "http://"+r.Host)
+		head, body, _ := strings.Cut(text, "\n\n")
+		res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(head+"\n\n")), nil)
+		if err != nil {
+			t.Error(name, err)
+			return
+		}
+		for k, v := range res.Header {
+			w.Header()[k] = v
+		}
+		w.WriteHeader(res.StatusCode)
+		_, _ = w.Write([]byte(body))
+	}
+}
+
+func TestWhatTheForgesDocumentIsUnderstood(t *testing.T) {
+	for name, f := range forges {
+		for _, test := range []struct {
+			answer string
+			want   Status
+			why    string
+		}{
+			{"draft", Open, ""},
+			{"missing", Unknown, "status 404: there is no such request, or the token may not see it"},
+			{"limited", Unknown, ": the rate limit is met"},
+			{"limited_anew", Unknown, "status 429: the rate limit is met"},
+			{"bad_token", Unknown, "status 401: the token is refused"},
+			{"no_scope", Unknown, "status 403: the token is refused"},
+			{"moved", Merged, ""}, // and where it is now, it is merged
+		} {
+			answer := name + "_" + test.answer
+			if _, err := os.Stat(filepath.Join("testdata", answer+".http")); os.IsNotExist(err) && (test.answer == "no_scope" || test.answer == "limited_anew") {
+				continue // this one has no such answer
+			}
+			s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if test.answer == "moved" && r.URL.RequestURI() != f.api {
+					_, _ = w.Write(file(t, name+"_merged.json"))
+					return
+				}
+				recorded(t, answer)(w, r)
+			})
+			got, err := State(t.Context(), s.URL+f.page, s.only(f.kind, secret))
+			if got != test.want || (err == nil) != (test.why == "") || err != nil && !strings.HasSuffix(err.Error(), test.why) {
+				t.Errorf("%s: %s, %v", answer, got, err)
+			}
+			if test.answer == "moved" && (len(s.asked) != 2 || s.tokens[1] != f.token || s.asked[1] == f.api) {
+				t.Errorf("%s: asked for %q with %q", answer, s.asked, s.tokens)
 			}
 		}
 	}
