@@ -276,7 +276,7 @@ func (r *Runner) isOtherRun(home, name string) bool {
 	return err != nil || there // unknown: rather leave a process than end another run's
 }
 
-// keepWork snapshots what the run left uncommitted. Known says that it was seen what the run did.
+// keepWork keeps what the run left, uncommitted or committed. Known says that it was seen what the run did.
 func (r *Runner) keepWork(w *ready) (known bool) {
 	if r.task.Workspace.Repo == "" {
 		w.session.Unkept = ""
