@@ -54,7 +54,7 @@ type keeper struct {
 // kept is a repository: where its worktrees belong to, and where it is pushed to.
 type kept struct {
 	name, dir, remote string
-	there             map[string]bool // what is reachable from its refs; nil when that must be looked at again
+	there             map[string]bool // what is reachable from its refs; nil when that is to be looked at
 }
 
 // place is an issue.
@@ -69,7 +69,8 @@ func (p place) branch() string  { return fmt.Sprintf("fix/issue-%d", p.n) }
 
 // newKeeper makes a world in which all is done, or only some of it.
 func newKeeper(t testing.TB, rt *rapid.T, steps, todo []string) *keeper {
-	k := &keeper{world: newWorld(t), t: rt, steps: steps, todo: todo, ops: map[string]int{}, ended: map[queue.Outcome]int{}, owed: map[string]string{}, loose: map[string]map[string]bool{}}
+	k := &keeper{world: newWorld(t), t: rt, steps: steps, todo: todo, ops: map[string]int{}, ended: map[queue.Outcome]int{},
+		owed: map[string]string{}, loose: map[string]map[string]bool{}}
 	noted := filepath.Join(k.dir, "noted")
 	vars := []string{"NOTED=" + noted, "GIT_EDITOR=true", "GIT_AUTHOR_NAME=t", "GIT_AUTHOR_EMAIL=t@localhost",
 		"GIT_COMMITTER_NAME=t", "GIT_COMMITTER_EMAIL=t@localhost"}
@@ -162,6 +163,13 @@ func (k *keeper) files(p place) []string {
 	return ids
 }
 
+// touched says that what is reachable in repositories must be looked at again.
+func (k *keeper) touched(repos ...*kept) {
+	for _, r := range repos {
+		r.there = nil
+	}
+}
+
 // lost is a blob that is owed and is neither in a file of a worktree nor reachable from a worktree's HEAD or a ref.
 func (k *keeper) lost() error {
 	standing := map[string]bool{}
@@ -222,8 +230,8 @@ note
 exit 0
 `
 
-// agentSteps are what an agent does. {n} is a number that is new, {t} a text that each run
-// has for itself, {f} a file, {i} the issue's branch, {x} perhaps another one's.
+// agentSteps are what an agent does. {n} is a number that is new, {t} a text that each run has for itself, {f} a file, {i} the
+// issue's branch, {x} perhaps another one's.
 var agentSteps = map[string]string{
 	"new":         "echo text {t} >{f}",
 	"change":      "echo changed {t} >>{f}",
@@ -295,7 +303,7 @@ func (k *keeper) run() error {
 	turn := k.turn
 	for _, i := range rapid.SliceOfNDistinct(rapid.IntRange(0, len(k.places)-1), 1, limit, rapid.ID).Draw(k.t, "issues") {
 		p := k.places[(turn+i)%len(k.places)]
-		p.there = nil
+		k.touched(p.kept)
 		script := k.script(p)
 		now := time.Now().UTC()
 		it := &queue.Item{ID: queue.NewID(now), IssueRef: p.ref(), Agent: "command", Message: script, Mode: queue.Auto,
@@ -323,6 +331,7 @@ func (k *keeper) run() error {
 			_ = syscall.Kill(victim.PID, syscall.SIGKILL)
 		}
 	case "tick", "prune":
+		k.touched(k.repos...)
 		k.killed(after, how)
 	}
 	for _, s := range all {
@@ -558,7 +567,7 @@ func (k *keeper) step() error {
 	}
 	k.turn++
 	p := k.places[(k.turn+rapid.IntRange(0, len(k.places)-1).Draw(k.t, "issue"))%len(k.places)]
-	p.there = nil
+	k.touched(p.kept)
 	k.did = append(k.did, op+" "+p.ref())
 	if hand, ok := hands[op]; ok {
 		return errors.Join(hand(k, p), k.lost())
@@ -566,9 +575,7 @@ func (k *keeper) step() error {
 	name, kill := strings.CutPrefix(op, "kill ")
 	c := verbs[name]
 	if strings.Contains(name, "prune") {
-		for _, r := range k.repos {
-			r.there = nil
-		}
+		k.touched(k.repos...)
 	}
 	args := slices.Clone(c.args)
 	if i := slices.Index(args, "REF"); i >= 0 {
