@@ -335,7 +335,7 @@ func (k *keeper) run() error {
 		k.killed(after, how)
 	}
 	for _, s := range all {
-		it, err := k.settled(s.it.ID)
+		it, err := k.settled(s.place, s.it.ID)
 		if err != nil {
 			return err
 		}
@@ -347,7 +347,7 @@ func (k *keeper) run() error {
 }
 
 // settled makes ticks, where nothing goes on without, until an item is settled and filed.
-func (k *keeper) settled(id string) (*queue.Item, error) {
+func (k *keeper) settled(p place, id string) (*queue.Item, error) {
 	for begin := time.Now(); ; <-time.After(2 * time.Millisecond) {
 		e, it, err := load(k.world, id)
 		switch {
@@ -358,11 +358,11 @@ func (k *keeper) settled(id string) (*queue.Item, error) {
 			return it, nil
 		case it.State == queue.Notified:
 			// Not by its pid: whoever inherits a killed runner may leave it a zombie for long.
-			list, err := proc.Marked(slots.RunName(id, it.Runs))
+			held, err := slots.Held(k.home.SessionLock(p.session()))
 			if err != nil {
 				return nil, err
 			}
-			if len(list) == 0 {
+			if !held {
 				k.kugetsu("tick")
 			}
 		default:
