@@ -374,14 +374,16 @@ func (k *keeper) settled(p place, id string) (*queue.Item, error) {
 	}
 }
 
-var checkedOut = regexp.MustCompile(`is checked out at (\S+) \(`)
+var checkedOut = regexp.MustCompile(`checked out at '?([^\s']+)`)
 
 // mend does by hand what a run asked for that could not start its agent. Any other reason is an error.
 func (k *keeper) mend(p place, why string) error {
 	k.did = append(k.did, "start_failed: "+why)
 	at := checkedOut.FindStringSubmatch(why)
 	switch {
-	case at != nil:
+	case at != nil && strings.HasPrefix(at[1], filepath.Join(k.dir, "elsewhere")):
+		k.in(p.dir, "worktree", "remove", "--force", at[1])
+	case at != nil: // the agent of another issue went there
 		k.in(at[1], "checkout", "-q", "--detach")
 		k.in(p.dir, "worktree", "prune")
 	case strings.Contains(why, "damaged worktree"), strings.Contains(why, "is in the way"): // move it away
