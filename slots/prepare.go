@@ -109,9 +109,8 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	if w.made.CreatedBranch && err == nil {
 		w.session.Start = w.made.Head
 	}
-	// Without a session nobody knows whether what stands there was kept: somebody deleted its file.
-	if err == nil && (w.session.Unkept != "" || !w.existed) && !w.made.CreatedWorktree {
-		err = r.keepLeft(ctx, w)
+	if err == nil {
+		err = r.keepBefore(ctx, w)
 	}
 	// A session is written when the hook is through: without one, a runner may have been killed before that.
 	if err == nil && (w.made.CreatedWorktree || !w.existed || w.session.Unready) {
@@ -124,6 +123,18 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		w.undo()
 	}
 	return err
+}
+
+// keepBefore keeps what is there before the agent may touch it, where no run is known to have kept it: one was killed, or
+// somebody deleted the session's file, which would say so. If the worktree was deleted, too, the branch still has commits.
+func (r *Runner) keepBefore(ctx context.Context, w *ready) error {
+	switch {
+	case w.existed && w.session.Unkept == "", w.made.CreatedBranch:
+		return nil
+	case w.made.CreatedWorktree:
+		return r.keepHead(ctx, w, worktree.Snapshot{Head: w.made.Head})
+	}
+	return r.keepLeft(ctx, w)
 }
 
 // keepLeft keeps what a run left uncommitted whose runner was killed before it could: before the next agent touches it,

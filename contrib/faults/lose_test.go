@@ -645,7 +645,7 @@ func TestTheRandomOrderNoticesALoss(t *testing.T) {
 		wrongWay{"a run does not keep the commit that it ends on", "slots/runner.go",
 			[]string{`if snap.Ref != "" || snap.Head == "" {`, "if true {"}, "is lost", loses(steps, "run, run, destroy, rm worktree, remote: delete, rm branch")},
 		wrongWay{"what a killed run left is not kept before the next", "slots/prepare.go",
-			[]string{`(w.session.Unkept != "" || !w.existed) &&`, `false &&`}, "is lost", loses(steps, "run")},
+			[]string{`case w.existed && w.session.Unkept == "", w.made`, `case true, w.made`}, "is lost", loses(steps, "run")},
 		wrongWay{"destroy --force keeps nothing that is uncommitted", "slots/workspace.go",
 			[]string{"if h.Stands && h.Dirty > 0 {", "if false {"}, "is lost", loses("new, change, die always", "run, destroy --force")},
 		wrongWay{"destroy --force keeps no commits", "slots/workspace.go",
