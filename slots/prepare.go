@@ -87,6 +87,8 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 			return err
 		}
 	}
+	// Beside Prepare, since both only look where a worktree stands: one after the other they would keep the slot waiting.
+	named := r.named(ctx, w.agentEnv, w.session.Worktree)
 	var err error
 	w.made, err = r.git.Prepare(ctx, spec)
 	w.undo = func() {
@@ -118,11 +120,15 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		if err == nil && ws.Hook != "" {
 			err = r.hook(ctx, ws.Hook, w.session.Worktree)
 		}
+		// What the hook configured is git's own answer now.
+		named = r.named(ctx, w.agentEnv, w.session.Worktree)
 	}
 	if err != nil {
 		w.undo()
+		return err
 	}
-	return err
+	w.agentEnv = with(w.agentEnv, r.names(named)...)
+	return nil
 }
 
 // keepBefore keeps what is there before the agent may touch it, where no run is known to have kept it: one was killed, or
@@ -187,7 +193,7 @@ func (r *Runner) hook(ctx context.Context, command, dir string) error {
 		return fmt.Errorf("WORKTREE_HOOK: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Dir, cmd.Env = dir, with(r.env, "PWD="+dir, "KUGETSU_ISSUE="+r.task.IssueRef, "KUGETSU_ITEM="+r.task.Item)
+	cmd.Dir, cmd.Env = dir, with(with(r.env, r.names(r.named(ctx, r.env, dir))...), "PWD="+dir, "KUGETSU_ISSUE="+r.task.IssueRef, "KUGETSU_ITEM="+r.task.Item)
 	cmd.Stdout, cmd.Stderr = r.log, r.log
 	cmd.ExtraFiles = []*os.File{r.slot, r.session}
 	cmd.SysProcAttr = proc.Attach()

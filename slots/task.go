@@ -47,6 +47,8 @@ type Workspace struct {
 	Branch string `json:"branch"`
 	Base   string `json:"base"`
 	Hook   string `json:"hook"` // command run in a new worktree
+
+	Identity string `json:"identity"` // whose name is on commits where git knows none, "Name <email>"
 }
 
 // Events is where the runner tells that the agent started.

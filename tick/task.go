@@ -48,7 +48,8 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 
 // workspace is where the work on an issue is done.
 func (t *Tick) workspace(ref issueref.Ref, repos repos) slots.Workspace {
-	w := slots.Workspace{Repo: ref.RepoName(), Branch: fmt.Sprintf("fix/issue-%d", ref.Number), Base: t.Settings.BaseBranch, Hook: t.Settings.WorktreeHook}
+	w := slots.Workspace{Repo: ref.RepoName(), Branch: fmt.Sprintf("fix/issue-%d", ref.Number), Base: t.Settings.BaseBranch, Hook: t.Settings.WorktreeHook,
+		Identity: t.Settings.Identity}
 	w.URL, w.Local = repos.source(ref, t.Settings.CloneURL)
 	return w
 }

@@ -2,7 +2,6 @@ package worktree
 
 import (
 	"context"
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,21 +27,6 @@ func (g *Git) Version(ctx context.Context) (version string, old bool, err error)
 	major, _ := strconv.Atoi(m[1]) // four digits at most
 	minor, _ := strconv.Atoi(m[2])
 	return strings.TrimPrefix(m[0], "git version "), major < 2 || major == 2 && minor < 39, nil
-}
-
-// Identity is whose name a commit would get in a new worktree, "Name <email>". Git's guess from the host's name, which no
-// forge knows, is an error.
-func (g *Git) Identity(ctx context.Context) (string, error) {
-	out, err := g.run(ctx, command{dir: "/", args: []string{"-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT"}})
-	var gitErr *Error
-	if errors.As(err, &gitErr) {
-		gitErr.Op = "git var" // not -c
-	}
-	if err != nil {
-		return "", err
-	}
-	who, _, _ := strings.Cut(out, ">") // the time follows
-	return clean(who + ">"), nil
 }
 
 // Reach asks the remote that a repository comes from for its HEAD: it is there, and the credentials will do.

@@ -45,12 +45,23 @@ func (x *Exam) gitProgram() {
 func (x *Exam) identity() {
 	_, ctx, cancel := x.git()
 	defer cancel()
-	who, err := (&worktree.Git{Env: x.agents}).Identity(ctx)
+	named, err := (&worktree.Git{Env: x.agents}).Named(ctx, "/")
 	if err != nil {
-		x.add(Warn, "commits have no author: "+err.Error(), `git config --global user.name "…" and user.email "…", or GIT_AUTHOR_* and GIT_COMMITTER_* in `+x.in("env", "dev.env"))
+		x.unknown(err)
 		return
 	}
-	x.ok(who)
+	remedy := `git config --global user.name "…" and user.email "…", or GIT_IDENTITY in ` + x.in("config")
+	set, _ := worktree.ParseIdentity(x.Tick.Settings.Identity) // what is wrong with it was told
+	env := append(slices.Clone(x.agents), named.Missing(x.agents, set)...)
+	who, known := named.Committer(env)
+	switch {
+	case !known: // user.useConfigOnly, and a repository's own configuration may name somebody
+		x.add(Warn, "commits have no author where a repository does not name one", remedy)
+	case set == worktree.Identity{} && len(env) > len(x.agents):
+		x.add(Warn, "git knows no author, so agents commit as "+who.String(), remedy)
+	default:
+		x.ok(who.String())
+	}
 }
 
 // remote asks for the repository of the issue that was named: all that can be known of credentials without spending

@@ -15,6 +15,7 @@ import (
 
 	"kugetsu/queue/fault"
 	"kugetsu/slots/agent"
+	"kugetsu/slots/worktree"
 )
 
 // Settings are kong flags; the key is the name in the environment and in the config file.
@@ -53,6 +54,7 @@ type Settings struct {
 	CloneURL     string `key:"GIT_CLONE_URL" name:"git-clone-url" default:"https://{host}/{path}.git" hidden:"" help:"Where a repository is cloned from."`
 	BaseBranch   string `key:"KUGETSU_BASE_BRANCH" name:"kugetsu-base-branch" hidden:"" help:"What new branches start from (default: the remote's default branch)."`
 	WorktreeHook string `key:"WORKTREE_HOOK" hidden:"" help:"Command run in a new worktree."`
+	Identity     string `key:"GIT_IDENTITY" name:"git-identity" hidden:"" help:"Whose name is on an agent's commits where git knows none: Name <email> (default: kugetsu <kugetsu@localhost>)."`
 
 	MaxWorktrees int `key:"MAX_WORKTREES" name:"max-worktrees" default:"0" hidden:"" help:"Worktrees that are left, the oldest that hold no work going first; 0 is any number."`
 	WorktreeDays int `key:"MAX_WORKTREE_AGE_DAYS" name:"max-worktree-age-days" default:"0" hidden:"" help:"Days for which a worktree that holds no work may be unused before it goes; 0 is any time."`
@@ -127,6 +129,10 @@ func (s *Settings) check() error {
 			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 			*v = ""
 		}
+	}
+	if _, err := worktree.ParseIdentity(s.Identity); err != nil {
+		errs = append(errs, fmt.Errorf("GIT_IDENTITY: %w", err))
+		s.Identity = ""
 	}
 	number(&s.MaxAgents, 0, 999, 3, "MAX_CONCURRENT_AGENTS")
 	number(&s.Interval, 1, 59, 5, "QUEUE_DAEMON_INTERVAL_MINUTES") // cron and systemd count within the hour

@@ -1,0 +1,39 @@
+package slots
+
+import (
+	"context"
+
+	"kugetsu/slots/worktree"
+)
+
+// answer is what git knows of names, and what an environment lacks of them.
+type answer struct {
+	missing []string
+	err     error
+}
+
+// named asks what an environment lacks for git to know whose name is on commits in a folder.
+func (r *Runner) named(ctx context.Context, env []string, dir string) <-chan answer {
+	c := make(chan answer, 1)
+	git := *r.git
+	git.Env, git.Log = env, nil
+	go func() {
+		known, err := git.Named(ctx, dir)
+		if err != nil {
+			c <- answer{err: err}
+			return
+		}
+		set, err := worktree.ParseIdentity(r.task.Workspace.Identity)
+		c <- answer{known.Missing(env, set), err}
+	}()
+	return c
+}
+
+// names waits for the answer. Without one git is left to itself: an agent that does not commit needs none.
+func (r *Runner) names(asked <-chan answer) []string {
+	a := <-asked
+	if a.err != nil {
+		r.log.say("whose name is on commits is left to git: %v", a.err)
+	}
+	return a.missing
+}

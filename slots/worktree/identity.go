@@ -1,0 +1,135 @@
+package worktree
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Identity is whose name is on a commit.
+type Identity struct{ Name, Email string }
+
+func (i Identity) String() string { return i.Name + " <" + i.Email + ">" }
+
+// DefaultIdentity is whose name an agent commits under where git knows none and no setting says.
+var DefaultIdentity = Identity{"kugetsu", "kugetsu@localhost"}
+
+// crud is what git strips from the ends of names; of nothing else it makes no name.
+const crud = " .,:;<>\"\\'"
+
+// ParseIdentity reads "Name <email>"; the zero Identity from "".
+func ParseIdentity(s string) (Identity, error) {
+	if s == "" {
+		return Identity{}, nil
+	}
+	name, email, _ := strings.Cut(s, " <")
+	email, closed := strings.CutSuffix(email, ">")
+	odd := func(r rune) bool { return r == '<' || r == '>' || unicode.In(r, unicode.C) }
+	if !closed || !utf8.ValidString(s) || strings.ContainsFunc(name+email, odd) || strings.ContainsFunc(email, unicode.IsSpace) ||
+		strings.Trim(name, crud) == "" || strings.Trim(email, crud) == "" {
+		return Identity{}, fmt.Errorf("%q is not of the form Name <email>", clean(s))
+	}
+	return Identity{name, email}, nil
+}
+
+// Named is what git's configuration knows of identities.
+type Named struct {
+	values     map[string]string // of user, author and committer: name and email
+	ConfigOnly bool              // user.useConfigOnly: git is to refuse where none is configured
+}
+
+// Named asks git's configuration, as it is seen from dir. What git would guess from the names of the user and the host,
+// which no forge knows, is no answer.
+func (g *Git) Named(ctx context.Context, dir string) (Named, error) {
+	out, err := g.run(ctx, command{dir: dir, args: []string{"config", "--null", "--get-regexp", `^(user|author|committer)\.(name|email|useconfigonly)$`}})
+	if err != nil && exitCode(err) != 1 { // 1: there is none of them
+		return Named{}, err
+	}
+	return parseNamed(out), nil
+}
+
+// parseNamed reads the answer: a key in lower case, a newline and the value, or the key alone, each ended by NUL. The last
+// of several wins.
+func parseNamed(out string) Named {
+	n := Named{values: map[string]string{}}
+	for entry := range strings.SplitSeq(out, "\x00") {
+		key, value, isSet := strings.Cut(entry, "\n")
+		if key == "user.useconfigonly" {
+			n.ConfigOnly = !isSet || !slices.Contains([]string{"", "0", "false", "no", "off"}, strings.ToLower(value))
+		} else if key != "" {
+			n.values[key] = value
+		}
+	}
+	return n
+}
+
+// part is what git puts on a commit without asking anybody: who is author or committer, what is name or email. Env is an
+// environment, whose GIT_* come first, and whose EMAIL comes last. An empty variable is an answer, an empty value of the
+// configuration is none.
+func (n Named) part(env []string, who, what string) (value string, known bool) {
+	if v, ok := variable(env, "GIT_"+strings.ToUpper(who+"_"+what)); ok {
+		return v, true
+	}
+	if v := cmp.Or(n.values[who+"."+what], n.values["user."+what]); v != "" {
+		return v, true
+	}
+	if what == "email" && !n.ConfigOnly && !n.anyEmail() {
+		if v, _ := variable(env, "EMAIL"); v != "" {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// anyEmail says whether an email of whomever is configured: git does not look at EMAIL then.
+func (n Named) anyEmail() bool {
+	for _, who := range []string{"user", "author", "committer"} {
+		if _, given := n.values[who+".email"]; given {
+			return true
+		}
+	}
+	return false
+}
+
+// Committer is whose name would be on a commit in an environment; false where git knows none, or not all of it.
+func (n Named) Committer(env []string) (Identity, bool) {
+	name, ok := n.part(env, "committer", "name")
+	email, also := n.part(env, "committer", "email")
+	return Identity{clean(name), clean(email)}, ok && also
+}
+
+// Missing are the variables that an environment needs for git to commit: those of set for what git does not know. Nothing
+// that git knows is touched, since a variable would win over any configuration. Without set it is the DefaultIdentity,
+// but where git is to refuse to guess: nobody's name is better there than any.
+func (n Named) Missing(env []string, set Identity) []string {
+	if set == (Identity{}) {
+		if n.ConfigOnly {
+			return nil
+		}
+		set = DefaultIdentity
+	}
+	var missing []string
+	for _, who := range []string{"author", "committer"} {
+		for what, value := range map[string]string{"name": set.Name, "email": set.Email} {
+			if _, known := n.part(env, who, what); !known {
+				missing = append(missing, "GIT_"+strings.ToUpper(who+"_"+what)+"="+value)
+			}
+		}
+	}
+	slices.Sort(missing)
+	return missing
+}
+
+// variable is the last value that an environment has for a name.
+func variable(env []string, name string) (value string, known bool) {
+	for _, kv := range slices.Backward(env) {
+		if key, v, _ := strings.Cut(kv, "="); key == name {
+			return v, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,149 @@
+package worktree
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// TestWhatIsMissingIsAllThatGitNeeds: real git is asked what it would put on a commit, before and after.
+func TestWhatIsMissingIsAllThatGitNeeds(t *testing.T) {
+	const set, email = "Set <set@localhost>", "<set@localhost>"
+	for _, c := range []struct {
+		name              string
+		config            string
+		env               []string
+		author, committer string // with what is missing
+		missing           int
+	}{
+		{"nothing", "", nil, set, set, 4},
+		{"a user", "[user]\nname = You\nemail = you@x", nil, "You <you@x>", "You <you@x>", 0},
+		{"a name alone", "[user]\nname = You", nil, "You " + email, "You " + email, 2},
+		{"an email alone", "[user]\nemail = you@x", nil, "Set <you@x>", "Set <you@x>", 2},
+		{"the last of several", "[user]\nname = A\nname = B\nemail = a@x\n[user]\nemail = b@x", nil, "B <b@x>", "B <b@x>", 0},
+		{"an author and no committer", "[author]\nname = A\nemail = a@x", nil, "A <a@x>", set, 2},
+		{"a committer beside a user", "[user]\nname = You\nemail = you@x\n[committer]\nname = C", nil, "You <you@x>", "C <you@x>", 0},
+		{"values that are empty", "[user]\nname =\nemail =", nil, set, set, 4},
+		{"the environment", "", []string{"GIT_AUTHOR_NAME=E", "GIT_AUTHOR_EMAIL=e@x", "GIT_COMMITTER_NAME=F", "GIT_COMMITTER_EMAIL=f@x"}, "E <e@x>", "F <f@x>", 0},
+		{"the environment before a user", "[user]\nname = You\nemail = you@x", []string{"GIT_AUTHOR_NAME=E"}, "E <you@x>", "You <you@x>", 0},
+		{"an email that the environment empties", "[user]\nname = You\nemail = you@x", []string{"GIT_AUTHOR_EMAIL="}, "You <>", "You <you@x>", 0},
+		{"EMAIL", "", []string{"EMAIL=m@x"}, "Set <m@x>", "Set <m@x>", 2},
+		{"an empty EMAIL", "", []string{"EMAIL="}, set, set, 4},
+		{"EMAIL behind a user", "[user]\nemail = you@x", []string{"EMAIL=m@x"}, "Set <you@x>", "Set <you@x>", 2},
+		{"EMAIL, which git forgets for an author's", "[author]\nemail = a@x", []string{"EMAIL=m@x"}, "Set <a@x>", set, 3},
+		{"EMAIL, which is no configuration", "[user]\nuseConfigOnly", []string{"EMAIL=m@x"}, set, set, 4},
+		{"a configuration of the environment", "", []string{"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=user.name", "GIT_CONFIG_VALUE_0=G"}, "G " + email, "G " + email, 2},
+		{"a name on two lines", "[user]\nname = \"A\\nB\"\nemail = \"a@x\"", nil, "AB <a@x>", "AB <a@x>", 0},
+	} {
+		w := newWorld(t)
+		w.env = append([]string{"HOME=" + w.path("home"), "GIT_CONFIG_NOSYSTEM=1"}, c.env...)
+		w.write("home/.gitconfig", c.config+"\n")
+		env := append(slices.Clone(w.env), "PATH="+lookPath(t))
+		named, err := (&Git{Env: env}).Named(context.Background(), w.author)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		missing := named.Missing(w.env, Identity{"Set", "set@localhost"})
+		w.equal(c.name+": missing", len(missing), c.missing)
+		w.env = append(w.env, missing...)
+		for who, want := range map[string]string{"AUTHOR": c.author, "COMMITTER": c.committer} {
+			got := w.git("author", "var", "GIT_"+who+"_IDENT")
+			w.equal(c.name+": "+who, got[:strings.LastIndex(got, ">")+1], want)
+		}
+		if who, known := named.Committer(w.env); !known || who.String() != c.committer && !strings.Contains(c.config, `\n`) {
+			t.Errorf("%s: committer %s, %t", c.name, who, known)
+		}
+		// Where something is missing, git alone would have refused, or guessed.
+		w.env = w.env[:len(w.env)-len(missing)]
+		out, err := w.try("author", "-c", "user.useConfigOnly=true", "commit", "-q", "--allow-empty", "-m", "x")
+		if strings.HasPrefix(c.name, "EMAIL") || c.name == "values that are empty" {
+			continue // to git these are configured, or not, in ways of its own
+		}
+		if (err != nil) != (c.missing > 0) {
+			t.Errorf("%s: git alone: %s, %v", c.name, out, err)
+		}
+	}
+}
+
+func lookPath(t *testing.T) string {
+	git, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(git, "/git")
+}
+
+func TestWhoTellsGitToRefuseAGuessGetsNoDefault(t *testing.T) {
+	for value, refuse := range map[string]bool{"": true, "\ntrue": true, "\nYes": true, "\n1": true, "\n2": true, "\n": false, "\nFalse": false, "\noff": false, "\n0": false, "\nno": false} {
+		n := parseNamed("user.useconfigonly" + value + "\x00")
+		if n.ConfigOnly != refuse || (len(n.Missing(nil, Identity{})) == 0) != refuse || len(n.Missing(nil, Identity{"A", "a"})) != 4 {
+			t.Errorf("%q: %t", value, n.ConfigOnly)
+		}
+	}
+	want := "[GIT_AUTHOR_EMAIL=kugetsu@localhost GIT_AUTHOR_NAME=kugetsu GIT_COMMITTER_EMAIL=kugetsu@localhost GIT_COMMITTER_NAME=kugetsu]"
+	if got := fmt.Sprint(parseNamed("").Missing(nil, Identity{})); got != want {
+		t.Errorf("the default: %s", got)
+	}
+}
+
+func TestAnIdentityIsRead(t *testing.T) {
+	for text, want := range map[string]Identity{
+		"":                {},
+		"You <you@x>":     {"You", "you@x"},
+		"Jörg M. <j@x>":   {"Jörg M.", "j@x"},
+		"b[bot] <1+b@x>":  {"b[bot]", "1+b@x"},
+		"kugetsu <local>": {"kugetsu", "local"},
+	} {
+		if got, err := ParseIdentity(text); err != nil || got != want {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"You", "you@x", "<you@x>", " <you@x>", "You <>", "You<you@x>", "You <you@x", "You <you@x> x", "A <b> <c>", "You <y@x z>",
+		"You\n <y@x>", "You\x00 <y@x>", "... <y@x>", "You <.>", "You\u202e <y@x>", "\xff <y@x>"} {
+		if got, err := ParseIdentity(text); err == nil {
+			t.Errorf("%q is %v", text, got)
+		}
+	}
+}
+
+// FuzzIdentity: what is taken for an identity is one to git, as it stands but for what git strips from its ends; whatever
+// git's answer is, a variable that is missing is one of four, once.
+func FuzzIdentity(f *testing.F) {
+	for _, text := range []string{"You <you@x>", "b[bot] <1+b@x>", ", <x>", "a <b> c", "'\" <\\>", "ü <ü@ü>"} {
+		f.Add(text, "user.name\nYou\x00user.email\nyou@x\x00", "EMAIL=x")
+	}
+	f.Add("", "author.name\n\x00user.useconfigonly\x00x\x00", "GIT_AUTHOR_NAME=")
+	f.Fuzz(func(t *testing.T, text, answer, variable string) {
+		id, err := ParseIdentity(text)
+		if err != nil {
+			if words := err.Error(); strings.ContainsFunc(words, unicode.IsControl) || len(words) > 2000 {
+				t.Errorf("%q", words)
+			}
+			return
+		}
+		named := parseNamed(answer)
+		missing := named.Missing([]string{variable}, id)
+		names := map[string]bool{}
+		for _, kv := range missing {
+			name, _, _ := strings.Cut(kv, "=")
+			names[name] = true
+		}
+		if len(names) != len(missing) || len(missing) > 4 {
+			t.Errorf("%q", missing)
+		}
+		if text == "" {
+			return
+		}
+		cmd := exec.Command("git", "var", "GIT_AUTHOR_IDENT")
+		cmd.Env = []string{"GIT_AUTHOR_NAME=" + id.Name, "GIT_AUTHOR_EMAIL=" + id.Email, "GIT_CONFIG_NOSYSTEM=1", "HOME=/"}
+		out, err := cmd.CombinedOutput()
+		if err != nil || strings.Contains(string(out), " <>") || strings.HasPrefix(string(out), "<") {
+			t.Errorf("%q is %s to git: %v", text, out, err)
+		}
+	})
+}
