@@ -331,8 +331,8 @@ func (a *agentRun) report() agent.Report {
 	if a.cmd.ProcessState == nil { // unknown is never a success
 		report.Outcome, report.Summary = failed, "how the agent's process ended is not known"
 	}
-	if report.Outcome == ok && report.Permission != "" {
-		report.Summary = strings.TrimSpace(report.Summary + "\n(a permission was refused on the way: " + report.Permission + ")")
+	if last := report.Refused.Last(); report.Outcome == ok && last != "" {
+		report.Summary = strings.TrimSpace(report.Summary + "\n(a permission was refused on the way: " + last + ")")
 	}
 	return report
 }

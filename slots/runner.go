@@ -176,7 +176,7 @@ func (r *Runner) work(ctx context.Context) bool {
 		}
 	}
 	r.result.Outcome, r.result.Summary = report.Outcome, report.Summary
-	r.result.Permission = report.Permission
+	r.result.Permission = report.Refused.Last()
 	r.result.Cost = report.Cost
 	if !report.Reset.IsZero() {
 		r.result.Reset = &report.Reset

@@ -361,7 +361,7 @@ func TestClaudeIsDeniedWhatItsRulesDeny(t *testing.T) {
 	home, _ := strings.CutPrefix(b.env[0], "HOME=")
 	writeFile(t, filepath.Join(home, ".claude", "settings.json"), encode(object{"permissions": object{"deny": []string{"Bash(touch:*)"}}}))
 	m := b.run("<<bash touch made>><<say I did what I could>>", b.cli.args("ok"), "", nil)
-	if m.Outcome != agent.Denied || m.exit != (agent.Exit{}) || m.Permission != "Bash touch made" {
+	if m.Outcome != agent.Denied || m.exit != (agent.Exit{}) || m.Refused.Last() != "Bash touch made" {
 		t.Errorf("want exit 0, and denied all the same: %s", m)
 	}
 }
@@ -371,7 +371,7 @@ func TestGeminiIsDeniedWhatItsPoliciesDeny(t *testing.T) {
 	policy := filepath.Join(t.TempDir(), "deny.toml")
 	writeFile(t, policy, []byte("[[rule]]\ntoolName = \"run_shell_command\"\ncommandPrefix = \"touch\"\ndecision = \"deny\"\npriority = 999\n"))
 	m := b.run("<<bash touch made>><<say I did what I could>>", b.cli.args("ok")+" --policy "+policy, "", nil)
-	if m.Outcome != agent.Denied || m.exit != (agent.Exit{}) || !strings.HasPrefix(m.Permission, "run_shell_command") {
+	if m.Outcome != agent.Denied || m.exit != (agent.Exit{}) || !strings.HasPrefix(m.Refused.Last(), "run_shell_command") {
 		t.Errorf("want exit 0, and denied all the same: %s", m)
 	}
 }

@@ -138,10 +138,10 @@ const (
 
 // Report is what a run was worth.
 type Report struct {
-	Outcome    string // one of those above
-	Summary    string // the agent's final message, or why there is none: UTF-8, at most MaxSummary bytes
-	Cost       Cost
-	Permission string // the last permission refused in the run, "external_directory /etc/passwd"; "" if none was
+	Outcome string // one of those above
+	Summary string // the agent's final message, or why there is none: UTF-8, at most MaxSummary bytes
+	Cost    Cost
+	Refused Refusals // the permissions that were refused in the run
 	// Gone says that the conversation that was to go on does not exist: an agent that was killed may not have stored it, or
 	// somebody cleaned up. Asked for again it would fail again.
 	Gone bool

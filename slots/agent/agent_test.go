@@ -137,7 +137,7 @@ func checkReport(t *testing.T, exit Exit, r Report) {
 	if r.Outcome != OK && r.Summary == "" {
 		t.Errorf("%s without a reason", r.Outcome)
 	}
-	for _, s := range []string{r.Summary, r.Permission} {
+	for _, s := range append(r.Refused, r.Summary) {
 		odd := func(c rune) bool { return unicode.IsControl(c) && c != '\n' && c != '\t' }
 		if len(s) > MaxSummary || !utf8.ValidString(s) || strings.ContainsFunc(s, odd) {
 			t.Errorf("not bounded clean text: %d bytes, %.100q", len(s), s)
@@ -159,5 +159,24 @@ func TestALongSummaryKeepsHowItBeginsAndHowItEnds(t *testing.T) {
 		if len(got) > MaxSummary || !utf8.ValidString(got) || !strings.HasPrefix(got, "permission refused: bash\n") || !strings.HasSuffix(got, "/pull/7") {
 			t.Errorf("%d bytes became %d: %q", len(long), len(got), got)
 		}
+	}
+}
+
+func TestRefusalsAreToldOnceEachAndTheNewestLast(t *testing.T) {
+	var r Refusals
+	if r.Last() != "" {
+		t.Errorf("%q", r)
+	}
+	for _, p := range []string{"a", "", " b\n\x1b[31mc ", "a", strings.Repeat("é", 200)} {
+		r.add(p)
+	}
+	if len(r) != 3 || r[0] != "b c" || r[1] != "a" || len(r.Last()) > 200 || !strings.HasSuffix(r.Last(), "…") {
+		t.Errorf("%q", r)
+	}
+	for i := range 100 {
+		r.add(strings.Repeat("x", i+1))
+	}
+	if len(r) != maxRefused || r.Last() != strings.Repeat("x", 100) {
+		t.Errorf("%q", r)
 	}
 }

@@ -213,18 +213,20 @@ func (p *claudeParser) stands() bool {
 	return false
 }
 
-// permission is the last one refused.
-func (p *claudeParser) permission() string {
-	if p.result == nil || len(p.result.Denials) == 0 {
-		return ""
+// permissions are those that were refused.
+func (p *claudeParser) permissions() (list Refusals) {
+	if p.result == nil {
+		return nil
 	}
-	d := p.result.Denials[len(p.result.Denials)-1]
-	in := d.Input
-	return oneLine(cmp.Or(d.Tool, "unknown")+" "+cmp.Or(in.FilePath, in.NotebookPath, in.Command, in.URL, in.Path, in.Pattern, in.Query), 200)
+	for _, d := range p.result.Denials {
+		in := d.Input
+		list.add(cmp.Or(d.Tool, "unknown") + " " + cmp.Or(in.FilePath, in.NotebookPath, in.Command, in.URL, in.Path, in.Pattern, in.Query))
+	}
+	return list
 }
 
 func (p *claudeParser) Report(exit Exit) Report {
-	r := Report{Outcome: Failed, Permission: p.permission()}
+	r := Report{Outcome: Failed, Refused: p.permissions()}
 	answer, failure, status := "", "", 0
 	if e := p.result; e != nil {
 		r.Cost.add(Cost{USD: e.USD, Input: e.Usage.Input, Output: e.Usage.Output, CacheRead: e.Usage.CacheRead, CacheWrite: e.Usage.CacheWrite})
@@ -247,7 +249,7 @@ func (p *claudeParser) Report(exit Exit) Report {
 	case p.result == nil:
 		r.Summary = "it broke off without a result"
 	case p.stands():
-		r.Outcome, r.Summary = Denied, "permission refused: "+r.Permission+"\n"+answer
+		r.Outcome, r.Summary = Denied, "permission refused: "+r.Refused.Last()+"\n"+answer
 	case answer == "":
 		r.Outcome, r.Summary = Denied, "ended without an answer"
 	default:

@@ -64,7 +64,7 @@ type codexParser struct {
 	completed    bool
 	failure      string // what turn.failed, or the last error, said
 	refused      string // the command or patch that was refused last, "" after one that went well
-	permission   string // the last one refused
+	permissions  Refusals
 	stderr       lastLine
 }
 
@@ -136,13 +136,16 @@ func (p *codexParser) item(e codexEvent) {
 	case i.Status == "completed":
 		p.refused = ""
 	case i.Status == "declined":
-		p.refused = oneLine(i.Type+" "+what, 200)
-		p.permission = p.refused
+		p.refuse(i.Type + " " + what)
 	case i.Status == "failed" && strings.HasPrefix(i.Output, "bwrap: "):
 		// The sandbox does not work here, so no command does, and codex goes on to a polite end.
-		p.refused = oneLine(i.Output+" "+what, 200)
-		p.permission = p.refused
+		p.refuse(i.Output + " " + what)
 	}
+}
+
+func (p *codexParser) refuse(permission string) {
+	p.permissions.add(permission)
+	p.refused = p.permissions.Last()
 }
 
 func (p *codexParser) Stderr(line []byte) bool {
@@ -155,7 +158,7 @@ func (p *codexParser) Parked() bool { return p.waiting.parked(p.now(), codexSile
 func (p *codexParser) Conversation() string { return p.conversation }
 
 func (p *codexParser) Report(exit Exit) Report {
-	r := Report{Outcome: Failed, Permission: p.permission}
+	r := Report{Outcome: Failed, Refused: p.permissions}
 	answer := clean(p.text)
 	switch {
 	case p.Parked():

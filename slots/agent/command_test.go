@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -110,7 +111,7 @@ func TestCommandIsJudgedByItsExitAlone(t *testing.T) {
 		p := command.Parser(time.Now)
 		feed(p, tt.stdout, tt.stderr)
 		got := p.Report(tt.exit)
-		if got != tt.want {
+		if !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s:\n got %+v\nwant %+v", tt.name, got, tt.want)
 		}
 		checkReport(t, tt.exit, got)

@@ -43,8 +43,8 @@ type geminiParser struct {
 	text         strings.Builder       // since the last tool, in pieces
 	calls        map[string]geminiCall // those under way, by id
 	refused      string                // the tool that was refused last, "" once it was made up for
-	permission   string                // the last one refused
-	warned       string                // the last error event that was no result
+	permissions  Refusals
+	warned       string // the last error event that was no result
 	reset        time.Time
 	result       *geminiEvent
 	stderr       lastLine
@@ -122,7 +122,7 @@ func (p *geminiParser) toolResult(e geminiEvent) {
 	switch {
 	case e.Error.Type == "policy_violation":
 		p.refused = cmp.Or(call.tool, "unknown")
-		p.permission = oneLine(p.refused+": "+e.Error.Message, 200)
+		p.permissions.add(p.refused + ": " + e.Error.Message)
 	case e.Status == "success" && call.after && (!work || call.tool == p.refused || geminiWork[call.tool]):
 		p.refused = ""
 	}
@@ -160,7 +160,7 @@ func geminiStatus(code int) int {
 }
 
 func (p *geminiParser) Report(exit Exit) Report {
-	r := Report{Outcome: Failed, Permission: p.permission}
+	r := Report{Outcome: Failed, Refused: p.permissions}
 	answer, failure := clean(p.text.String()), p.warned
 	if e := p.result; e != nil {
 		r.Cost.add(Cost{Input: e.Stats.Fresh, Output: e.Stats.Output, CacheRead: e.Stats.Cached})
@@ -180,7 +180,7 @@ func (p *geminiParser) Report(exit Exit) Report {
 	case p.result == nil:
 		r.Summary = "it broke off without a result\n" + answer
 	case p.refused != "":
-		r.Outcome, r.Summary = Denied, "permission refused: "+r.Permission+"\n"+answer
+		r.Outcome, r.Summary = Denied, "permission refused: "+r.Refused.Last()+"\n"+answer
 	case answer == "":
 		r.Outcome, r.Summary = Denied, "ended without an answer"
 	default:

@@ -207,7 +207,7 @@ func (p *opencodeParser) blame(r *Report) {
 func (p *opencodeParser) Conversation() string { return p.conversation }
 
 func (p *opencodeParser) Report(exit Exit) Report {
-	r := Report{Outcome: Failed, Cost: p.cost, Permission: p.refusal.permission()}
+	r := Report{Outcome: Failed, Cost: p.cost, Refused: p.refusal.permissions()}
 	answer := clean(p.text)
 	switch {
 	case p.Parked():
@@ -219,7 +219,7 @@ func (p *opencodeParser) Report(exit Exit) Report {
 		r.Summary = exit.because(cmp.Or(p.failure, string(p.stderr)))
 		r.Gone = exit.Signal == 0 && goneWords().MatchString(r.Summary)
 	case p.refusal.stands():
-		r.Outcome, r.Summary = Denied, "permission refused: "+r.Permission+"\n"+answer
+		r.Outcome, r.Summary = Denied, "permission refused: "+r.Refused.Last()+"\n"+answer
 	case answer == "" || p.reason == "tool-calls":
 		r.Outcome, r.Summary = Denied, "ended without an answer\n"+answer
 	case p.reason != "stop":

@@ -22,11 +22,11 @@ import (
 // nothing is refused; and of what a rule denies within a subagent, only what the subagent says of it comes out.
 type refusal struct {
 	open   bool
-	step   int    // in which it came
-	ofWork bool   // something else than a look around was refused
-	tool   string // what was refused last
-	named  string // the last one, as the events name it
-	asked  string // the last one, as stderr names it: the permission itself, where the events have only the tool
+	step   int      // in which it came
+	ofWork bool     // something else than a look around was refused
+	tool   string   // what was refused last
+	named  Refusals // as the events name them
+	asked  Refusals // as stderr names them: the permission itself, where the events have only the tool
 }
 
 // toolState is how a tool call ended.
@@ -62,7 +62,7 @@ func (r *refusal) toolUse(step int, tool string, state toolState) {
 		if r.open, r.step = true, step; !looks[tool] || !r.ofWork {
 			r.tool, r.ofWork = tool, !looks[tool]
 		}
-		r.named = cmp.Or(deniedBy(state.Error), tool, "unknown") + " " + state.target()
+		r.named.add(cmp.Or(deniedBy(state.Error), tool, "unknown") + " " + state.target())
 	case state.Status == "completed" && state.Metadata.Exit == 0 && tool != "invalid":
 		if step > r.step && (!r.ofWork || tool == r.tool || edits[tool]) {
 			r.open, r.ofWork = false, false
@@ -114,14 +114,17 @@ func (r *refusal) stderr(line []byte) {
 	if name, patterns, ok := strings.Cut(asked, " ("); ok {
 		asked = name + " " + strings.TrimSuffix(patterns, ")")
 	}
-	r.asked = asked
+	r.asked.add(asked)
 }
 
 // stands reports whether a refusal was not made up for. Where only stderr tells of one, nothing can have done so: how
 // the two pipes interleave is not known, so nothing is known to have come later.
-func (r *refusal) stands() bool { return r.open || r.asked != "" && r.named == "" }
+func (r *refusal) stands() bool { return r.open || len(r.asked) > 0 && len(r.named) == 0 }
 
-// permission is the last one refused, for a person to read: "external_directory /etc/passwd".
-func (r *refusal) permission() string {
-	return oneLine(cmp.Or(r.asked, r.named), 200)
+// permissions are those that were refused, by their better names where there are any.
+func (r *refusal) permissions() Refusals {
+	if len(r.asked) > 0 {
+		return r.asked
+	}
+	return r.named
 }

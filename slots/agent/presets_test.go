@@ -136,8 +136,8 @@ func TestRunsAreJudgedByTheirEvents(t *testing.T) {
 			exit := Exit{Code: tt.code}
 			got := p.Report(exit)
 			checkReport(t, exit, got)
-			if got.Outcome != tt.outcome || got.Summary != tt.summary || got.Permission != tt.permission {
-				t.Errorf("\n got %s %q %q\nwant %s %q %q", got.Outcome, got.Summary, got.Permission, tt.outcome, tt.summary, tt.permission)
+			if got.Outcome != tt.outcome || got.Summary != tt.summary || got.Refused.Last() != tt.permission {
+				t.Errorf("\n got %s %q %q\nwant %s %q %q", got.Outcome, got.Summary, got.Refused.Last(), tt.outcome, tt.summary, tt.permission)
 			}
 			if off := got.Reset.Sub(at(tt.reset)); off < 0 || off >= time.Second {
 				t.Errorf("reset %s, want %s", got.Reset, tt.reset)

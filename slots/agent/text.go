@@ -2,6 +2,7 @@ package agent
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -74,6 +75,30 @@ func ends(s string, limit int) string {
 // oneLine makes a name of what may be a whole script: its white space becomes single spaces, at most limit bytes.
 func oneLine(s string, limit int) string {
 	return head(strings.Join(strings.Fields(clean(s)), " "), limit)
+}
+
+// maxRefused is how many of the permissions that were refused in a run are told.
+const maxRefused = 5
+
+// Refusals are permissions that were refused, as a person reads them ("external_directory /etc/passwd"): each once, the one
+// that was refused last at the end, a few at most.
+type Refusals []string
+
+func (r *Refusals) add(permission string) {
+	permission = oneLine(permission, 200)
+	if permission == "" {
+		return
+	}
+	*r = append(slices.DeleteFunc(*r, func(p string) bool { return p == permission }), permission)
+	*r = (*r)[max(0, len(*r)-maxRefused):]
+}
+
+// Last is the one that was refused last, "" if none was.
+func (r Refusals) Last() string {
+	if len(r) == 0 {
+		return ""
+	}
+	return r[len(r)-1]
 }
 
 // lastLine remembers the last line that was not blank.
