@@ -11,6 +11,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 )
@@ -88,15 +89,29 @@ type Run struct {
 	ExitCode  *int       `json:"exit_code"` // of the agent; 128 + number after a signal
 	Signal    string     `json:"signal,omitempty"`
 	Summary   string     `json:"summary"` // the agent's final message, or why the run failed
-	Changes   *Changes   `json:"changes,omitempty"`
 	Cost      *Cost      `json:"cost,omitempty"`
-	Ref       string     `json:"ref,omitempty"` // where uncommitted work was kept
+	event.Evidence
 }
 
-// Changes is what a run left in the worktree.
-type Changes struct {
-	Commits int `json:"commits"` // made in the run
-	Dirty   int `json:"dirty"`   // files with uncommitted changes, kept at the run's ref
+// maxList is how many commits, files or permissions of a run are kept, more than a runner tells of.
+const maxList = 20
+
+// bounded is what is kept of what a run has to show. A runner tells less, but its report is a file that others may change.
+func bounded(e event.Evidence) event.Evidence {
+	list := func(texts []string) []string {
+		var kept []string
+		for _, text := range texts[:min(len(texts), maxList)] {
+			kept = append(kept, clip(text, maxText/maxList))
+		}
+		return kept
+	}
+	e.Refused, e.PRURL, e.Ref = list(e.Refused), clip(e.PRURL, maxText), clip(e.Ref, maxText)
+	if e.Changes != nil {
+		c := *e.Changes
+		c.From, c.To, c.Subjects, c.DirtyFiles = clip(c.From, maxText/maxList), clip(c.To, maxText/maxList), list(c.Subjects), list(c.DirtyFiles)
+		e.Changes = &c
+	}
+	return e
 }
 
 // Cost is what the agent said a run had used.

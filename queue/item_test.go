@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 )
@@ -148,7 +150,7 @@ func FuzzItem(f *testing.F) {
 	f.Add([]byte(`{"v":1,"id":"` + someID + `","issue_ref":"github.com/user/repo#123","agent":"opencode","message":"a\u2028<b>\u0000",
 		"mode":"auto","state":"error","runs":2,"attempts":1,"pending_since":"2026-04-05T10:00:00+02:00","not_before":null,
 		"notified_at":"2026-04-05T10:00:00.123456789Z","after":["q_01arz3ndektsv4rrffq69g5fbw"],"timeout":"1h30m","completed_at":"0001-01-01T00:00:00Z","fork_pid":-1,"error":"e",
-		"history":[{"run":1,"exit_code":0,"summary":"s","changes":{"commits":1},"cost":{"usd":1e-9}}]}`))
+		"history":[{"run":1,"exit_code":0,"summary":"s","changes":{"commits":1,"diff":{"files":1},"dirty_files":["\\xff"]},"refused":["bash"],"pr_url":"u","cost":{"usd":1e-9}}]}`))
 	f.Add([]byte(`{"v":1,"id":"` + someID + `","state":"pending","after":null,"history":null}`))
 	f.Add([]byte(`{"V":1,"Id":"` + someID + `","STATE":"notified","runs":1,"message":"\ud800"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -176,6 +178,70 @@ func FuzzItem(f *testing.F) {
 			t.Fatalf("%v\n%s\nis not\n%s", err, twice, once)
 		}
 	})
+}
+
+// The history of before evidence was kept is read, and written again, as it is.
+func TestAnOlderHistoryIsReadAsItIs(t *testing.T) {
+	old := `{"v":1,"id":"` + someID + `","state":"completed","runs":2,"history":[{"run":1,"summary":"s","changes":{"commits":2,"dirty":1},"ref":"refs/kugetsu/x/1"},{"run":2,"summary":"t"}]}`
+	it, err := decode(someID, []byte(old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []event.Evidence{{Changes: &event.Changes{Commits: 2, Dirty: 1}, Ref: "refs/kugetsu/x/1"}, {}}
+	for i, r := range it.History {
+		if !reflect.DeepEqual(r.Evidence, want[i]) {
+			t.Errorf("run %d: %+v", r.Run, r.Evidence)
+		}
+	}
+	data, err := it.encode()
+	if err != nil || bytes.Contains(data, []byte("diff")) || bytes.Contains(data, []byte("pr_url")) || bytes.Count(data, []byte("changes")) != 1 {
+		t.Errorf("%v %s", err, data)
+	}
+}
+
+func TestWhatARunHasToShowIsBounded(t *testing.T) {
+	long, many := strings.Repeat("\xff", 1<<20), slices.Repeat([]string{strings.Repeat("x", 1000)}, 1000)
+	e := bounded(event.Evidence{Refused: many, PRURL: long, Ref: long,
+		Changes: &event.Changes{From: long, To: long, Commits: 1000, Subjects: many, Diff: &event.Diff{Files: 1}, Dirty: 1000, DirtyFiles: many}})
+	if data, err := json.Marshal(e); err != nil || len(data) > 6*maxText {
+		t.Errorf("%v, %d bytes", err, len(data))
+	}
+	if c := e.Changes; c.Commits != 1000 || c.Dirty != 1000 || c.Diff.Files != 1 || len(c.Subjects) != maxList {
+		t.Errorf("%+v", e)
+	}
+	few := event.Evidence{Refused: []string{"bash"}, PRURL: "https://x/1", Ref: "refs/x",
+		Changes: &event.Changes{From: "a", To: "b", Subjects: []string{"s"}, DirtyFiles: []string{"f"}}}
+	if got := bounded(few); !reflect.DeepEqual(got, few) {
+		t.Errorf("%+v became %+v", few, got)
+	}
+	if got := bounded(event.Evidence{}); !reflect.DeepEqual(got, event.Evidence{}) {
+		t.Errorf("nothing became %+v", got)
+	}
+}
+
+func TestWhatIsSettledIsBounded(t *testing.T) {
+	q := newQueue(t, time.Now)
+	it := &Item{ID: NewID(time.Now()), IssueRef: "github.com/you/project#1"}
+	e, err := q.Publish(it, Dev, DefaultPriority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Notify(e, it, 1, 7); err != nil {
+		t.Fatal(err)
+	}
+	r := Result{Run: Run{Run: 1, Outcome: OK, Evidence: event.Evidence{Refused: slices.Repeat([]string{"bash"}, 1000), PRURL: "https://x/1"}}}
+	if err := q.Settle(e, it, r, Policy{MaxAttempts: 1}); err != nil {
+		t.Fatal(err)
+	}
+	it, err = q.Load(e)
+	if err != nil || len(it.History) != 1 || len(it.History[0].Refused) != maxList || it.History[0].PRURL != "https://x/1" {
+		t.Errorf("%+v, %v", it, err)
+	}
+	events, _, err := q.Events.List()
+	last := events[len(events)-1]
+	if err != nil || last.Type != event.TaskCompleted || len(last.Refused) != maxList || last.PRURL != "https://x/1" {
+		t.Errorf("%+v, %v", last, err)
+	}
 }
 
 func TestAClippedTextIsValidAndFits(t *testing.T) {

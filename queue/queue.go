@@ -291,6 +291,7 @@ func (q *Queue) Settle(e Entry, it *Item, r Result, p Policy) error {
 	if it.State != Notified || it.Runs != r.Run.Run {
 		return fmt.Errorf("%s: run %d is not there to be settled (%s, run %d)", it.ID, r.Run.Run, it.State, it.Runs)
 	}
+	r.Evidence = bounded(r.Evidence)
 	it.settle(r, p, q.Now())
 	if r.StartedAt != nil {
 		// The runner told it when it happened, or was killed before it could.
@@ -305,7 +306,9 @@ func (q *Queue) Settle(e Entry, it *Item, r Result, p Policy) error {
 	case Errored:
 		kind, text = event.TaskError, *it.Error
 	}
-	if err := q.Events.Put(about(it, kind, text)); err != nil {
+	ev := about(it, kind, text)
+	ev.Evidence = r.Evidence
+	if err := q.Events.Put(ev); err != nil {
 		return err
 	}
 	return q.save(e, it)

@@ -22,6 +22,7 @@ type ready struct {
 	session  *Session
 	existed  bool // the session stood before this run
 	made     worktree.Made
+	before   string // the tree of all that stood there, where changes are expected; "" where it is not known
 	agentEnv []string
 	undo     func() // takes back what this run made, after a failed start
 }
@@ -128,6 +129,11 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		return err
 	}
 	w.agentEnv = with(w.agentEnv, r.names(named)...)
+	if r.task.ExpectChanges { // after the hook: what that left there is not the agent's work
+		if w.before, err = r.git.Tree(ctx, w.session.Worktree); err != nil {
+			r.log.say("what stood in the worktree before the run is not known: %v", err)
+		}
+	}
 	return nil
 }
 
@@ -152,7 +158,7 @@ func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 		who, how = "an earlier run", ", whose session is gone"
 	}
 	at := ref(r.name) + "-before"
-	snap, err := r.git.Snapshot(ctx, w.session.Worktree, at, w.made.Head, keptMessage("left by "+who+how, r.task.IssueRef))
+	snap, err := r.git.Snapshot(ctx, w.session.Worktree, at, keptMessage("left by "+who+how, r.task.IssueRef))
 	if err != nil && snap.Ref == "" && snap.Dirty > 0 {
 		return fmt.Errorf("what %s left could not be kept: %w", who, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"kugetsu/queue/event"
 	"kugetsu/queue/spool"
 )
 
@@ -151,12 +152,9 @@ type Result struct {
 	StartedAt    *time.Time `json:"started_at"`
 	EndedAt      time.Time  `json:"ended_at"`
 	Conversation string     `json:"conversation,omitempty"`
-	Permission   string     `json:"permission,omitempty"` // what was refused
-	Commits      int        `json:"commits"`
-	Dirty        int        `json:"dirty"`
-	Ref          string     `json:"ref,omitempty"`
 	Cost         any        `json:"cost,omitempty"`
 	Reset        *time.Time `json:"reset,omitempty"` // of a usage limit, when it is lifted
+	event.Evidence
 }
 
 // Answered says whether the model answered in a run that was to tell.

@@ -49,10 +49,6 @@ const (
 	prepareLimit = 30 * time.Minute
 )
 
-// keepLimit bounds the snapshot of what a run left: a FIFO in place of a file of git's would hang it, and the slot, for
-// ever. What was not kept in time is there still, and kept before the next run.
-var keepLimit = 15 * time.Minute
-
 // Runner is one run: the process that the tick forked, and all that it starts.
 type Runner struct {
 	home          Dir
@@ -176,7 +172,7 @@ func (r *Runner) work(ctx context.Context) bool {
 		}
 	}
 	r.result.Outcome, r.result.Summary = report.Outcome, report.Summary
-	r.result.Permission = report.Refused.Last()
+	r.result.Refused = shown(report.Refused)
 	r.result.Cost = report.Cost
 	if !report.Reset.IsZero() {
 		r.result.Reset = &report.Reset
@@ -197,10 +193,11 @@ func (r *Runner) work(ctx context.Context) bool {
 	if report.Gone {
 		ready.session.Conversation = "" // the next attempt begins a new one
 	}
-	if known := r.keepWork(ready); known && r.task.ExpectChanges && r.result.Outcome == ok && r.result.Commits == 0 && r.result.Dirty == 0 {
+	if r.keepWork(ready) && r.task.ExpectChanges && r.result.Outcome == ok {
 		r.result.Outcome, r.result.Summary = failed, strings.TrimSpace("made no changes\n"+r.result.Summary)
 	}
 	r.findPull(ready, report.Summary)
+	r.result.PRURL = ready.session.PRURL
 	r.saveSession(ready)
 	return true
 }
@@ -274,50 +271,6 @@ func (r *Runner) isOtherRun(home, name string) bool {
 	}
 	there, err := spool.Exists(Dir(home).RunDir(name))
 	return err != nil || there // unknown: rather leave a process than end another run's
-}
-
-// keepWork keeps what the run left, uncommitted or committed. Known says that it was seen what the run did.
-func (r *Runner) keepWork(w *ready) (known bool) {
-	if r.task.Workspace.Repo == "" {
-		w.session.Unkept = ""
-		return false
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), keepLimit)
-	defer cancel()
-	snap, err := r.git.Snapshot(ctx, w.session.Worktree,
-		ref(r.name), w.made.Head,
-		keptMessage("uncommitted at the end of "+r.name, r.task.IssueRef))
-	if err != nil {
-		r.log.say("uncommitted work could not be kept: %v", err)
-	}
-	headErr := r.keepHead(ctx, w, snap)
-	if headErr == nil && (err == nil || snap.Ref != "") {
-		w.session.Unkept = ""
-	}
-	r.result.Ref, r.result.Commits, r.result.Dirty = snap.Ref, snap.Commits, snap.Dirty
-	return err == nil
-}
-
-// keepHead keeps the commit that is checked out, where no snapshot was made on top of it. The next agent may reset or rebase
-// it away, and even what was pushed is gone as soon as somebody deletes the branch there, or pushes another over it. The
-// commit that the session began with is nobody's work, but stood there as well: it is kept under a name that is not shown.
-func (r *Runner) keepHead(ctx context.Context, w *ready, snap worktree.Snapshot) error {
-	if snap.Ref != "" || snap.Head == "" {
-		return nil
-	}
-	host, _, _ := strings.Cut(r.task.IssueRef, "/")
-	issue, err := issueref.Parse(r.task.IssueRef, host)
-	if err == nil {
-		refs := issueRefs(issue)
-		if snap.Head == w.session.Start {
-			refs += "-base"
-		}
-		_, err = r.git.Keep(ctx, r.home.spec(w.session.Worktree, r.task.Workspace), refs, snap.Head)
-	}
-	if err != nil {
-		r.log.say("the commit %s could not be kept: %v", snap.Head, err)
-	}
-	return err
 }
 
 // ref is where the uncommitted work of a run is kept: refs/kugetsu/<item>/<n>.

@@ -108,7 +108,7 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 	}
 	if h.Stands && h.Dirty > 0 {
 		ref := p.refs + "/" + now.UTC().Format("20060102T150405.000000000Z")
-		snap, err := p.Git.Snapshot(ctx, p.Spec.Path, ref, h.Head, keptMessage("uncommitted when its worktree was removed", p.issue()))
+		snap, err := p.Git.Snapshot(ctx, p.Spec.Path, ref, keptMessage("uncommitted when its worktree was removed", p.issue()))
 		if err != nil { // also beside a ref: it says what is not in it
 			return nil, err
 		}

@@ -322,10 +322,7 @@ func (t *Tick) addTold(r *queue.Result, run string) (reset time.Time) {
 		return reset
 	}
 	r.StartedAt, r.EndedAt, r.ExitCode, r.Signal = told.StartedAt, told.EndedAt, told.ExitCode, told.Signal
-	r.Summary, r.Permanent, r.Ref = told.Summary, told.Permanent, told.Ref
-	if told.Commits > 0 || told.Dirty > 0 {
-		r.Changes = &queue.Changes{Commits: told.Commits, Dirty: told.Dirty}
-	}
+	r.Summary, r.Permanent, r.Evidence = told.Summary, told.Permanent, told.Evidence
 	if cost != (agent.Cost{}) {
 		c := queue.Cost(cost)
 		r.Cost = &c

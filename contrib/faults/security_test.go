@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"kugetsu/queue"
+	"kugetsu/queue/event"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
 )
@@ -50,6 +51,9 @@ func unsafe(c rune) bool {
 // evil is what must not reach a terminal: escape sequences, C1, directions, what has no width, a carriage return.
 const evil = "evil\x1b[2J\x1b]0;owned\a\u009b31m\u202egnp.exe\u2066\u200b\ufeff\r\b\x7f"
 
+var shows = event.Evidence{Ref: evil, PRURL: evil, Refused: []string{evil},
+	Changes: &event.Changes{From: evil, To: evil, Commits: 1, Subjects: []string{evil}, Dirty: 1, DirtyFiles: []string{evil}}}
+
 // TestNothingPrintedControlsATerminal: whoever wrote it, no command prints it raw.
 func TestNothingPrintedControlsATerminal(t *testing.T) {
 	t.Parallel()
@@ -69,7 +73,7 @@ func TestNothingPrintedControlsATerminal(t *testing.T) {
 			why := evil
 			id := queue.NewID(time.Now())
 			it := queue.Item{V: 1, ID: id, IssueRef: evil, Agent: evil, Message: evil, Mode: evil, State: queue.Errored, Runs: 1, Attempts: 1,
-				Error: &why, After: []string{evil}, History: []queue.Run{{Run: 1, Outcome: evil, Signal: evil, Summary: evil, Ref: evil}}}
+				Error: &why, After: []string{evil}, History: []queue.Run{{Run: 1, Outcome: evil, Signal: evil, Summary: evil, Evidence: shows}}}
 			s.must(os.WriteFile(s.at("queue", "finished", "50-"+id+".json"), encode(s.t, it), 0o600))
 			s.ids = append([]string{id}, s.ids...)
 		}},
@@ -97,11 +101,12 @@ func TestNothingPrintedControlsATerminal(t *testing.T) {
 		{"a run's result", func(s *stranger) {
 			_, it := s.inSlot("8", 8, "end.ok.0", true)
 			s.must(os.WriteFile(s.at("runs", slots.RunName(it.ID, 1), "result.json"),
-				encode(s.t, slots.Result{V: 1, Outcome: "ok", Summary: evil, Signal: evil, Ref: evil}), 0o600))
+				encode(s.t, slots.Result{V: 1, Outcome: "ok", Summary: evil, Signal: evil, Evidence: shows}), 0o600))
 			s.must(os.WriteFile(s.home.LogPath(slots.RunName(it.ID, 1)), []byte(evil), 0o600))
 		}},
 		{"an event", func(s *stranger) {
-			ev := map[string]any{"v": 1, "name": "x", "type": evil, "item": evil, "issue_ref": evil, "agent": evil, "state": evil, "text": evil}
+			ev := map[string]any{"v": 1, "name": "x", "type": evil, "item": evil, "issue_ref": evil, "agent": evil, "state": evil, "text": evil,
+				"changes": shows.Changes, "refused": shows.Refused, "pr_url": evil, "ref": evil}
 			s.must(os.WriteFile(s.at("notifications", "new", "x.json"), encode(s.t, ev), 0o600))
 		}},
 		{"a pause", func(s *stranger) {

@@ -34,16 +34,44 @@ const (
 // Event is one file in notifications/. Its name is made of the item, the run and the type: a repeat after a crash has
 // the same name, so each event is told at least once and a receiver can recognise a repeat.
 type Event struct {
-	V        int       `json:"v"`
-	Name     string    `json:"name"`
-	Type     Type      `json:"type"`
-	Item     string    `json:"item,omitempty"`
-	IssueRef string    `json:"issue_ref,omitempty"`
-	Agent    string    `json:"agent,omitempty"`
-	Run      int       `json:"run"`
-	State    string    `json:"state,omitempty"`
-	Text     string    `json:"text,omitempty"` // the agent's final message, or the error
-	At       time.Time `json:"at"`
+	V        int    `json:"v"`
+	Name     string `json:"name"`
+	Type     Type   `json:"type"`
+	Item     string `json:"item,omitempty"`
+	IssueRef string `json:"issue_ref,omitempty"`
+	Agent    string `json:"agent,omitempty"`
+	Run      int    `json:"run"`
+	State    string `json:"state,omitempty"`
+	Text     string `json:"text,omitempty"` // the agent's final message, or the error
+	Evidence
+	At time.Time `json:"at"`
+}
+
+// Evidence is what a run that ended can show for it. All texts are strangers': they hold no character that a terminal
+// would obey, and are short.
+type Evidence struct {
+	Changes *Changes `json:"changes,omitempty"` // nil: not known
+	Refused []string `json:"refused,omitempty"` // permissions, the newest last, a few at most
+	PRURL   string   `json:"pr_url,omitempty"`  // of the issue's pull request, as it was known at the run's end
+	Ref     string   `json:"ref,omitempty"`     // where uncommitted work was kept
+}
+
+// Changes is what a run left in its worktree.
+type Changes struct {
+	From       string   `json:"from,omitempty"`        // the commit that the run began with; "" on a branch without any
+	To         string   `json:"to,omitempty"`          // the commit that it ended with
+	Commits    int      `json:"commits"`               // made in the run
+	Subjects   []string `json:"subjects,omitempty"`    // what the newest of them say, newest first, a few at most
+	Diff       *Diff    `json:"diff,omitempty"`        // from From to all that stood there at the end, uncommitted or not; nil: not known
+	Dirty      int      `json:"dirty"`                 // files with uncommitted changes
+	DirtyFiles []string `json:"dirty_files,omitempty"` // the first few of them
+}
+
+// Diff is how much changed.
+type Diff struct {
+	Files      int `json:"files"`
+	Insertions int `json:"insertions"`
+	Deletions  int `json:"deletions"`
 }
 
 // Box is the folders of events.

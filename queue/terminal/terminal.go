@@ -41,6 +41,19 @@ func Clean(s string) string {
 	return string(out)
 }
 
+// Line is Clean, cut to at most max bytes.
+func Line(s string, max int) string {
+	s = Clean(s[:min(len(s), max)])
+	if len(s) <= max {
+		return s
+	}
+	cut := max - len("…")
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
 // appendShown appends r, whose encoding is raw, or its escape where it is hidden.
 func appendShown(out []byte, r rune, raw string) []byte {
 	switch {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"pgregory.net/rapid"
 )
 
 // forbidden is the set of hidden characters, written down a second time as pairs of first and last.
@@ -92,6 +94,20 @@ func FuzzClean(f *testing.F) {
 		}
 		if again := Clean(out); again != out {
 			t.Errorf("cleaned twice %q became %q", out, again)
+		}
+	})
+}
+
+func TestALineIsCleanAndFits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")) + rapid.String().Draw(t, "text")
+		max := rapid.IntRange(len("…"), 40).Draw(t, "max")
+		got, clean := Line(s, max), Clean(s)
+		if len(got) > max || Clean(got) != got {
+			t.Fatalf("%q", got)
+		}
+		if len(clean) <= max && got != clean {
+			t.Fatalf("%q was cut to %q", clean, got)
 		}
 	})
 }

@@ -96,9 +96,11 @@ type command struct {
 	dir   string   // where it runs
 	env   []string // on top of the environment
 	stdin string
-	most  int      // of stdout, in bytes, where what git is asked for is said by the repository; 0: any
-	lock  *os.File // the repository's lock, where git may leave children behind that write: see repo.git
-	args  []string // the subcommand and its arguments
+	most  int // of stdout, in bytes, where what git is asked for is said by the repository; 0: any
+	// stdout gets what git prints there, in place of who called run: what is counted and not kept may be of any length.
+	stdout io.Writer
+	lock   *os.File // the repository's lock, where git may leave children behind that write: see repo.git
+	args   []string // the subcommand and its arguments
 }
 
 // run runs git to its end and returns its stdout, also beside an error, which is always an *Error.
@@ -116,6 +118,9 @@ func (g *Git) run(ctx context.Context, c command) (string, error) {
 	stdout := &answer{most: c.most}
 	stderr := &tee{log: g.Log}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if c.stdout != nil {
+		cmd.Stdout = c.stdout
+	}
 	cmd.ExtraFiles = slices.Clone(g.Files)
 	if c.lock != nil {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, c.lock)

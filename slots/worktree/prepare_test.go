@@ -108,14 +108,26 @@ func TestAFollowUpCostsOneGitProcess(t *testing.T) {
 		head := w.prepare(s).Head
 		w.equal("prepare", count(), 1)
 		g := w.newGit()
-		for _, want := range []int{1, 2} {
-			ref := fmt.Sprintf("refs/kugetsu/q/%d", n)
-			if snap, err := g.Snapshot(context.Background(), s.Path, ref, head, "m"); err != nil || snap.Commits != want-1 {
-				t.Error(snap, err)
-			}
-			w.equal("snapshot", count(), want)
-			w.commit(s.Path, "work")
+		for _, c := range []struct {
+			change         func()
+			snapshot, work int
+		}{
+			{func() {}, 1, 0},
+			{func() { w.commit(s.Path, "work") }, 1, 2},
+			{func() { w.write(s.Path+"/x", "x") }, 5, 2},
+			{func() { w.git(s.Path, "reset", "-q", "--hard", head) }, 5, 1},
+		} {
+			c.change()
 			count()
+			snap, err := g.Snapshot(context.Background(), s.Path, fmt.Sprintf("refs/kugetsu/q/%d.%d", n, c.work), "m")
+			if err != nil {
+				t.Error(err)
+			}
+			w.equal("snapshot", count(), c.snapshot)
+			if _, err := g.Work(context.Background(), s.Path, head, snap); err != nil {
+				t.Error(err)
+			}
+			w.equal("work", count(), c.work)
 		}
 	}
 }

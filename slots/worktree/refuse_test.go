@@ -216,7 +216,7 @@ func TestNoCommandOfTheRepositoryOrTheURLRuns(t *testing.T) {
 		_ = os.RemoveAll(gitDir + "/worktrees")
 		m := w.prepare(s) // over what a killed git left
 		w.write(s.Path+"/new", "x")
-		if _, err := w.newGit().Snapshot(context.Background(), s.Path, "refs/kugetsu/q/1", m.Head, "m"); err != nil {
+		if _, err := w.newGit().Snapshot(context.Background(), s.Path, "refs/kugetsu/q/1", "m"); err != nil {
 			t.Error(err)
 		}
 		if err := w.newGit().Undo(context.Background(), s, m); err != nil {

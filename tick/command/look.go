@@ -108,9 +108,17 @@ func (c *NotifyList) Run(a *App) error {
 		}
 		return a.printJSON(events)
 	}
-	rows := [][]string{{"TIME", "EVENT", "ISSUE", "ITEM", "TEXT"}}
+	rows := [][]string{{"TIME", "EVENT", "ISSUE", "ITEM", "CHANGES", "TEXT"}}
 	for _, ev := range events {
-		rows = append(rows, []string{ev.At.Local().Format("01-02 15:04:05"), string(ev.Type), ev.IssueRef, ev.Item, short(ev.Text, 70)})
+		did := ""
+		if ev.Changes != nil {
+			did = brief(ev.Changes)
+		}
+		text := short(ev.Text, 70)
+		if ev.PRURL != "" {
+			text = ev.PRURL + " " + text
+		}
+		rows = append(rows, []string{ev.At.Local().Format("01-02 15:04:05"), string(ev.Type), ev.IssueRef, ev.Item, did, text})
 	}
 	return a.table(rows)
 }

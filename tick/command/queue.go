@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kugetsu/queue"
+	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
@@ -230,6 +231,7 @@ func (c *QueueShow) Run(a *App) error {
 	}
 	for _, r := range it.History {
 		fmt.Fprintf(w, "\nrun %d: %s\n", r.Run, terminal.Clean(describe(r)))
+		showEvidence(line, r.Evidence)
 		fmt.Fprintf(w, "%s\n", indent(r.Summary))
 	}
 	fmt.Fprintf(w, "\n%s\n", it.Message)
@@ -270,6 +272,46 @@ func describe(r queue.Run) string {
 		text += ", not charged"
 	}
 	return text
+}
+
+// brief is what a run changed, for a column.
+func brief(c *event.Changes) string {
+	text := fmt.Sprintf("%d commits", c.Commits)
+	d := c.Diff
+	switch {
+	case d != nil && d.Files == 0 && c.Commits == 0:
+		return "no changes"
+	case d != nil:
+		text += fmt.Sprintf(", %d files +%d -%d", d.Files, d.Insertions, d.Deletions)
+	}
+	return text
+}
+
+// showEvidence shows, a line each, what a run has to show.
+func showEvidence(line func(name, format string, args ...any), e event.Evidence) {
+	list := func(name string, texts []string, all int) {
+		for _, text := range texts {
+			line(name, "%s", text)
+		}
+		if more := all - len(texts); more > 0 && len(texts) > 0 {
+			line(name, "and %d more", more)
+		}
+	}
+	if c := e.Changes; c != nil {
+		if c.From != c.To {
+			line("from", "%s", c.From)
+			line("to", "%s", c.To)
+		}
+		if d := c.Diff; d != nil && d.Files > 0 {
+			line("changed", "%d files, +%d -%d", d.Files, d.Insertions, d.Deletions)
+		}
+		list("commit", c.Subjects, c.Commits)
+		list("uncommitted", c.DirtyFiles, c.Dirty)
+	}
+	list("refused", e.Refused, 0)
+	if e.PRURL != "" {
+		line("pr", "%s", e.PRURL)
+	}
 }
 
 func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }

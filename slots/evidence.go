@@ -1,0 +1,93 @@
+package slots
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"kugetsu/queue/event"
+	"kugetsu/queue/issueref"
+	"kugetsu/queue/terminal"
+	"kugetsu/slots/worktree"
+)
+
+// keepLimit bounds the snapshot of what a run left: a FIFO in place of a file of git's would hang it, and the slot, for
+// ever. What was not kept in time is there still, and kept before the next run.
+var keepLimit = 15 * time.Minute
+
+// tellLimit bounds the look at what a run did. Nothing depends on that but what is told of the run, and the slot waits.
+var tellLimit = 10 * time.Second
+
+// maxShown bounds a name or a subject in what is told of a run, in bytes.
+const maxShown = 200
+
+// keepWork keeps what the run left, uncommitted or committed, and notes what the run did. Idle says that this is known to be nothing:
+// no commit, and no file that stood there otherwise when the run began.
+func (r *Runner) keepWork(w *ready) (idle bool) {
+	if r.task.Workspace.Repo == "" {
+		w.session.Unkept = ""
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), keepLimit)
+	defer cancel()
+	snap, kept := r.git.Snapshot(ctx, w.session.Worktree, ref(r.name),
+		keptMessage("uncommitted at the end of "+r.name, r.task.IssueRef))
+	if kept != nil {
+		r.log.say("uncommitted work could not be kept: %v", kept)
+	}
+	headErr := r.keepHead(ctx, w, snap)
+	if headErr == nil && (kept == nil || snap.Ref != "") {
+		w.session.Unkept = ""
+	}
+	r.result.Ref = snap.Ref
+	if kept != nil && snap.Head == "" && snap.Dirty == 0 {
+		return false // nothing was seen at all
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), tellLimit)
+	defer cancel()
+	work, err := r.git.Work(ctx, w.session.Worktree, w.made.Head, snap)
+	if err != nil {
+		r.log.say("what the run did is not known: %v", err)
+	}
+	if work.Commits < 0 {
+		return false
+	}
+	changes := &event.Changes{From: w.made.Head, To: snap.Head, Commits: work.Commits, Subjects: shown(work.Subjects),
+		Dirty: snap.Dirty, DirtyFiles: shown(snap.Files)}
+	if err == nil && kept == nil { // else something that stands there is not in it
+		changes.Diff = &event.Diff{Files: work.Stat.Files, Insertions: work.Stat.Insertions, Deletions: work.Stat.Deletions}
+	}
+	r.result.Changes = changes
+	return kept == nil && work.Commits == 0 && (snap.Dirty == 0 || snap.Tree == w.before)
+}
+
+// keepHead keeps the commit that is checked out, where no snapshot was made on top of it. The next agent may reset or rebase
+// it away, and even what was pushed is gone as soon as somebody deletes the branch there, or pushes another over it. The
+// commit that the session began with is nobody's work, but stood there as well: it is kept under a name that is not shown.
+func (r *Runner) keepHead(ctx context.Context, w *ready, snap worktree.Snapshot) error {
+	if snap.Ref != "" || snap.Head == "" {
+		return nil
+	}
+	host, _, _ := strings.Cut(r.task.IssueRef, "/")
+	issue, err := issueref.Parse(r.task.IssueRef, host)
+	if err == nil {
+		refs := issueRefs(issue)
+		if snap.Head == w.session.Start {
+			refs += "-base"
+		}
+		_, err = r.git.Keep(ctx, r.home.spec(w.session.Worktree, r.task.Workspace), refs, snap.Head)
+	}
+	if err != nil {
+		r.log.say("the commit %s could not be kept: %v", snap.Head, err)
+	}
+	return err
+}
+
+// shown makes strangers' words fit for a terminal.
+func shown(texts []string) []string {
+	var list []string
+	for _, text := range texts {
+		list = append(list, terminal.Line(text, maxShown))
+	}
+	return list
+}

@@ -1,0 +1,112 @@
+package worktree
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// Work is what was done between two looks at a worktree.
+type Work struct {
+	Commits  int      // on the first-parent line: a merge of the base counts once
+	Subjects []string // the first lines of the newest of them, newest first: an agent's words
+	Stat     Stat     // of all that differs, what is uncommitted too
+}
+
+// Stat is how much differs. A file that is binary, or larger than largeFile, counts without its lines.
+type Stat struct{ Files, Insertions, Deletions int }
+
+const (
+	// maxSubjects is how many commits a Work names, keepSubjects how many bytes of git's answer are kept for that.
+	maxSubjects  = 5
+	keepSubjects = 16 << 10
+	// largeFile bounds what git reads of a file to count its lines: it needs up to sixty times as much memory.
+	largeFile = "1m"
+)
+
+// Work tells what was done since the commit since (empty if there was none) until a Snapshot of the worktree at path: two
+// git processes, one where nothing was committed, none where nothing differs. Trees are compared, not files: git reads
+// no file of the worktree but .gitattributes, and runs nothing that a configuration names. Commits is also valid beside
+// an error, unless it is negative.
+func (g *Git) Work(ctx context.Context, path, since string, snap Snapshot) (w Work, err error) {
+	if since != "" && !commitID.MatchString(since) {
+		return Work{Commits: -1}, refuse("git rev-list", "not a commit: %q", since)
+	}
+	if snap.Head != "" && snap.Head != since {
+		args := []string{"rev-list", "--first-parent", "--no-commit-header", "--format=:%s", snap.Head} // the colon: no line is printed that would be empty
+		if since != "" {
+			args = append(args, "^"+since)
+		}
+		var out lines
+		if _, err := g.run(ctx, command{dir: path, args: args, stdout: &out}); err != nil {
+			return Work{Commits: -1}, err
+		}
+		w.Commits = out.n
+		for _, line := range out.first(maxSubjects) {
+			w.Subjects = append(w.Subjects, strings.TrimPrefix(line, ":"))
+		}
+	}
+	end := cmp.Or(snap.Tree, snap.Head)
+	if end == "" || end == since {
+		return w, nil
+	}
+	out, err := g.run(ctx, command{dir: path, args: []string{"-c", "core.bigFileThreshold=" + largeFile,
+		"diff-tree", "--shortstat", "--no-ext-diff", "--no-textconv", "--no-renames", cmp.Or(since, emptyTree(end)), end}})
+	if err != nil {
+		var e *Error
+		if errors.As(err, &e) {
+			e.Op = "git diff-tree" // not -c
+		}
+		return w, err
+	}
+	w.Stat = parseStat(out)
+	return w, nil
+}
+
+// emptyTree is the tree without any file, which every repository has: its id depends on the kind of ids only.
+func emptyTree(like string) string {
+	if len(like) == 64 {
+		return "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321"
+	}
+	return "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+}
+
+// parseStat reads what git prints with --shortstat: nothing where nothing differs, and a part that is 0 not always.
+func parseStat(out string) (s Stat) {
+	for part := range strings.SplitSeq(strings.TrimSpace(out), ", ") {
+		number, what, _ := strings.Cut(part, " ")
+		n, err := strconv.ParseUint(number, 10, 31)
+		switch {
+		case err != nil:
+		case strings.HasPrefix(what, "file"):
+			s.Files = int(n)
+		case strings.HasPrefix(what, "insertion"):
+			s.Insertions = int(n)
+		case strings.HasPrefix(what, "deletion"):
+			s.Deletions = int(n)
+		}
+	}
+	return s
+}
+
+// lines counts the lines that are written to it and keeps the first of them: there may be a million, each as long as an
+// agent likes.
+type lines struct {
+	n    int
+	kept []byte
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.n += bytes.Count(p, []byte("\n"))
+	l.kept = append(l.kept, p[:min(len(p), keepSubjects-len(l.kept))]...)
+	return len(p), nil
+}
+
+// first is the first few lines, of which the last may be cut.
+func (l *lines) first(most int) []string {
+	list := strings.Split(strings.TrimSuffix(string(l.kept), "\n"), "\n")
+	return list[:min(len(list), l.n, most)]
+}
