@@ -163,9 +163,9 @@ func (w *world) must(err error) {
 func (w *world) close() {
 	w.release()
 	runs, _ := os.ReadDir(filepath.Join(string(w.home), "runs"))
+	alive, err := proc.Runs()
 	for _, run := range runs {
-		left, err := proc.Marked(run.Name())
-		if err == nil && len(left) > 0 {
+		if err != nil || len(alive[run.Name()]) > 0 {
 			w.end(run.Name())
 		}
 	}
@@ -373,9 +373,13 @@ func (w *world) unsettled() string {
 	if left, _ := filepath.Glob(filepath.Join(string(w.home), "slots", "*.json")); len(left) > 0 {
 		return "a slot names a run: " + left[0]
 	}
+	alive, err := proc.Runs() // all at once: a listing of the processes for each run would take longer than the rest
+	if err != nil {
+		return err.Error()
+	}
 	runs, _ := os.ReadDir(filepath.Join(string(w.home), "runs"))
 	for _, run := range runs {
-		if left, err := proc.Marked(run.Name()); err != nil || len(left) > 0 {
+		if len(alive[run.Name()]) > 0 {
 			return "a process is left of " + run.Name()
 		}
 	}
