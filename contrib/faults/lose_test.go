@@ -642,14 +642,14 @@ func loses(steps, todo string) func(t *testing.T) error {
 func TestTheRandomOrderNoticesALoss(t *testing.T) {
 	steps := "new, commit one, commit one, push, reset, force-push, clean, die"
 	list := []wrongWay{
-		{"a run does not keep the commit that it ends on", "slots/runner.go",
+		{"a run does not keep the commit that it ends on", "slots/evidence.go",
 			[]string{`if snap.Ref != "" || snap.Head == "" {`, "if true {"}, "is lost", loses(steps, "run, run, destroy, rm worktree, remote: delete, rm branch")},
 		{"destroy --force keeps nothing that is uncommitted", "slots/workspace.go",
 			[]string{"if h.Stands && h.Dirty > 0 {", "if false {"}, "is lost", loses("new, change, die always", "run, destroy --force")},
 		{"destroy --force keeps no commits", "slots/workspace.go",
 			[]string{`if h.Unpushed > 0 || p.Session == nil || p.Session.Unkept != "" {`, "if false {"}, "is lost", loses("commit one, die always", "run, destroy --force")},
 		{"a run keeps nothing that is uncommitted when it ends", "slots/worktree/snapshot.go",
-			[]string{"if snap.Dirty > 0 {", "if false {"}, "is lost", loses(steps, "run, run, rm worktree")},
+			[]string{"if snap.Dirty == 0 {", "if true {"}, "is lost", loses(steps, "run, run, rm worktree")},
 		{"what a killed run left is not kept before the next", "slots/prepare.go",
 			[]string{`case w.existed && w.session.Unkept == "", w.made`, `case true, w.made`}, "is lost", loses(steps, "run")},
 	}
