@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/cgi"
 	"net/http/httptest"
 	"os"
 	"strings"
@@ -21,28 +20,24 @@ import (
 type server struct {
 	url    string
 	refuse atomic.Int32 // so many requests are still to be answered with status
-	status int
+	status atomic.Int32
 	asked  atomic.Int32 // of all requests
 }
 
 func (w *world) serve() *server {
 	w.Helper()
-	s := &server{status: http.StatusServiceUnavailable}
-	git := &cgi.Handler{Path: w.git("", "--exec-path") + "/git-http-backend",
-		Env: []string{"GIT_PROJECT_ROOT=" + w.dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "HOME=" + w.path("home")}}
-	if !w.exists(git.Path) {
-		w.Skip("this git comes without " + git.Path)
-	}
-	listener := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	s := &server{}
+	s.status.Store(http.StatusServiceUnavailable)
+	var at gate
+	at.set(func(rw http.ResponseWriter, r *http.Request, git http.Handler) {
 		s.asked.Add(1)
 		if s.refuse.Add(-1) >= 0 {
-			rw.WriteHeader(s.status)
+			rw.WriteHeader(int(s.status.Load()))
 			return
 		}
 		git.ServeHTTP(rw, r)
-	}))
-	w.Cleanup(listener.Close)
-	s.url = listener.URL + "/remote.git"
+	})
+	s.url = w.host(&at)
 	return s
 }
 
@@ -136,7 +131,7 @@ func TestWhatStaysAsItIsIsNotAskedTwice(t *testing.T) {
 	w := newWorld(t)
 	srv := w.serve()
 	for n, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound} {
-		srv.status = status
+		srv.status.Store(int32(status))
 		srv.refuse.Store(1000)
 		srv.asked.Store(0)
 		g, pauses := w.waiting(nil)
@@ -162,7 +157,7 @@ func TestWhatStaysAsItIsIsNotAskedTwice(t *testing.T) {
 	// A local checkout is its owner's to keep fresh: it waits for nothing.
 	w.git("", "clone", "-q", w.remote, "mine")
 	w.git("mine", "remote", "set-url", "origin", srv.url)
-	srv.status = http.StatusServiceUnavailable
+	srv.status.Store(int32(http.StatusServiceUnavailable))
 	if _, err := g.Prepare(context.Background(), w.fromLocal(10, "mine")); err != nil || len(*pauses) > 0 {
 		t.Error(err, *pauses)
 	}

@@ -10,12 +10,19 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// gate decides what becomes of a request to git's own server.
-type gate func(rw http.ResponseWriter, r *http.Request, git http.Handler)
+// answerer decides what becomes of a request to git's own server.
+type answerer func(rw http.ResponseWriter, r *http.Request, git http.Handler)
+
+// gate is an answerer that may be changed; without one git's server answers.
+type gate struct{ now atomic.Pointer[answerer] }
+
+func (g *gate) set(a answerer) { g.now.Store(&a) }
+func (g *gate) open()          { g.now.Store(nil) }
 
 // host serves the world's folder on loopback with git's own server, behind a gate that may be changed, and allows pushes.
 // It returns the URL of the remote.
@@ -29,10 +36,10 @@ func (w *world) host(at *gate) string {
 	git := &cgi.Handler{Path: path, Stderr: io.Discard, Env: []string{"GIT_PROJECT_ROOT=" + w.dir, "GIT_HTTP_EXPORT_ALL=1",
 		"GIT_CONFIG_NOSYSTEM=1", "HOME=" + w.path("home"), "PATH=" + os.Getenv("PATH")}}
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if *at == nil {
-			git.ServeHTTP(rw, r)
+		if answer := at.now.Load(); answer != nil {
+			(*answer)(rw, r, git)
 		} else {
-			(*at)(rw, r, git)
+			git.ServeHTTP(rw, r)
 		}
 	}))
 	w.Cleanup(s.Close)
@@ -94,7 +101,7 @@ func TestAServerThatGoesAwayInAFetchLeavesNothingHalf(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			var at gate
-			cut := gate(func(rw http.ResponseWriter, r *http.Request, git http.Handler) {
+			cut := answerer(func(rw http.ResponseWriter, r *http.Request, git http.Handler) {
 				if packOnly == (r.Method == http.MethodGet) {
 					git.ServeHTTP(rw, r)
 					return
@@ -116,7 +123,7 @@ func TestAServerThatGoesAwayInAFetchLeavesNothingHalf(t *testing.T) {
 				_ = http.NewResponseController(rw).Flush()
 				panic(http.ErrAbortHandler) // the connection is gone
 			})
-			at = cut
+			at.set(cut)
 			url := w.host(&at)
 			s := w.fromHost(1, url)
 			e := w.refused(s)
@@ -126,7 +133,7 @@ func TestAServerThatGoesAwayInAFetchLeavesNothingHalf(t *testing.T) {
 			w.equal("left of it", len(left), 0)
 			w.equal("a worktree", w.exists(s.Path), false)
 
-			at = nil
+			at.open()
 			w.prepare(s)
 			w.write(s.Path+"/fix.txt", "fixed\n")
 			fix := w.commit(s.Path, "fix")
@@ -134,7 +141,7 @@ func TestAServerThatGoesAwayInAFetchLeavesNothingHalf(t *testing.T) {
 			tip := w.commit("author", "newer")
 			w.push("trunk")
 
-			at = cut
+			at.set(cut)
 			e = w.refused(w.fromHost(2, url)) // a new branch from a stale base
 			w.equal("permanent", e.Permanent, false)
 			w.equal("the first one's work", w.git(s.Path, "rev-parse", "HEAD"), fix)
@@ -144,7 +151,7 @@ func TestAServerThatGoesAwayInAFetchLeavesNothingHalf(t *testing.T) {
 			}
 			w.equal("work goes on with what is here", w.prepare(s).Head, fix)
 
-			at = nil
+			at.open()
 			w.equal("the next starts from", w.prepare(w.fromHost(2, url)).Head, tip)
 		})
 	}
@@ -162,18 +169,18 @@ func TestAPushThatIsRefusedLeavesTheWorkUnpushed(t *testing.T) {
 		_, err := w.try(s.Path, "push", "-q", "origin", "HEAD")
 		return err
 	}
-	at = func(rw http.ResponseWriter, r *http.Request, git http.Handler) {
+	at.set(func(rw http.ResponseWriter, r *http.Request, git http.Handler) {
 		if strings.Contains(r.URL.String(), "git-receive-pack") {
 			rw.WriteHeader(http.StatusForbidden)
 			return
 		}
 		git.ServeHTTP(rw, r)
-	}
+	})
 	if push() == nil {
 		t.Error("403: it was pushed")
 	}
 	w.equal("403: unpushed", w.unpushed(s), 1)
-	at = nil
+	at.open()
 	hook := w.remote + "/hooks/pre-receive" // a branch that is protected
 	w.write(hook, "#!/bin/sh\necho protected >&2\nexit 1\n")
 	if err := os.Chmod(hook, 0o755); err != nil {
@@ -194,7 +201,8 @@ func TestAPushThatIsRefusedLeavesTheWorkUnpushed(t *testing.T) {
 
 func TestAServerThatWantsAPasswordIsAPermanentErrorAndNoPrompt(t *testing.T) {
 	w := newWorld(t)
-	at := gate(func(rw http.ResponseWriter, r *http.Request, git http.Handler) {
+	var at gate
+	at.set(func(rw http.ResponseWriter, r *http.Request, git http.Handler) {
 		if user, password, _ := r.BasicAuth(); user != "you" || password != "s3cret" {
 			rw.Header().Set("WWW-Authenticate", `Basic realm="git"`)
 			rw.WriteHeader(http.StatusUnauthorized)
