@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -59,6 +60,34 @@ func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
 			t.Fatalf("it lives: %v", errors.Join(err, Kill(ctx, run, "")))
 		}
 		alive.Close()
+	}
+}
+
+// Whoever ends what is left of a run may be of that run: its agent's shell that calls kugetsu. It is among the newest
+// processes, and so are its threads.
+func TestKillSparesWhoCalls(t *testing.T) {
+	if run := os.Getenv("TEST_SPARE"); run != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		defer cancel()
+		for range 50 {
+			born := make(chan struct{})
+			go func() { runtime.LockOSThread(); close(born) }() // a thread more, for a while
+			<-born
+			if err := Kill(ctx, run, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := fmt.Sprintf("q_spare.%d", os.Getpid())
+	cmd := exec.Command(self, "-test.run=^TestKillSparesWhoCalls$")
+	cmd.Env = append(os.Environ(), Mark+"="+run, "TEST_SPARE="+run)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 }
 

@@ -117,11 +117,29 @@ func newest(of func(pid int) bool) []Process {
 	}
 	var found []Process
 	for pid := last; pid > max(1, last-3); pid-- {
-		if p, ok := open(pid, func() bool { return of(pid) }); ok {
+		if p, ok := open(pid, func() bool { return leads(pid) && of(pid) }); ok {
 			found = append(found, p)
 		}
 	}
 	return found
+}
+
+// leads says whether a pid is that of a process, and not of this one: threads have pids of the same numbers, those of this
+// process among them, and a signal to one of them is for the whole process.
+func leads(pid int) bool {
+	if pid == os.Getpid() {
+		return false
+	}
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	if err != nil {
+		return false
+	}
+	for line := range bytes.Lines(status) {
+		if tgid, ok := bytes.CutPrefix(line, []byte("Tgid:")); ok {
+			return string(bytes.TrimSpace(tgid)) == strconv.Itoa(pid)
+		}
+	}
+	return false
 }
 
 // isHeir says whether a process inherited the flock of a file from whoever took it. One that took the lock by itself is
