@@ -12,8 +12,12 @@ import (
 	"kugetsu/slots"
 )
 
-// boundLimit bounds what one pass spends on it. What is not reached is for a later one.
-const boundLimit = 30 * time.Second
+// boundLimit bounds what one pass spends on it, and lookLimit what it spends on one worktree: one that cannot be looked at in
+// that time would be the first to be looked at in every pass, and the last.
+const (
+	boundLimit = 30 * time.Second
+	lookLimit  = 5 * time.Second
+)
 
 // bounded says whether there may be too many worktrees, or too old ones.
 func (t *Tick) bounded() bool { return t.Settings.MaxWorktrees > 0 || t.Settings.WorktreeDays > 0 }
@@ -74,10 +78,11 @@ func (t *Tick) boundWorktrees(ctx context.Context) error {
 		if why == "" {
 			break
 		}
-		p, err := t.prune(ctx, one.name, why, false)
-		if ctx.Err() != nil { // the time was up: nothing that is wrong with it
+		if ctx.Err() != nil {
+			t.Log.Warn("not all worktrees were looked at in time", "limit", boundLimit)
 			break
 		}
+		p, err := t.pruneSoon(ctx, one.name, why)
 		if err != nil { // it stops no other, and is there every time: the exit code is for what a pass is for
 			t.Log.Warn("a worktree cannot be looked at", "session", one.name, "err", err)
 			continue
@@ -88,6 +93,13 @@ func (t *Tick) boundWorktrees(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// pruneSoon is prune within lookLimit.
+func (t *Tick) pruneSoon(ctx context.Context, name, why string) (Pruned, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	return t.prune(ctx, name, why, false)
 }
 
 // knownOver says whether a session has no pull request that may be open.
