@@ -207,10 +207,16 @@ func (p *Place) Kept(ctx context.Context) ([]worktree.Kept, error) {
 	}), err
 }
 
-// Restore brings back what is kept at a ref; the worktree and the session are made where they are missing. The hook does
-// not run: a run that finds the session takes the worktree for ready, and what the hook makes is ignored by git and gone
-// with the old worktree, so whoever needs it runs it there.
+// Restore brings back what is kept at a ref; the worktree and the session are made where they are missing. What a new
+// worktree gets besides, from .worktreeinclude and the hook, it gets with the next run: the session says so, before there is
+// a worktree that looks ready.
 func (p *Place) Restore(ctx context.Context, k worktree.Kept, agent string, now time.Time) error {
+	if _, err := os.Lstat(filepath.Join(p.Spec.Path, ".git")); err != nil && p.Session != nil {
+		p.Session.Unready = true
+		if err := p.home.WriteSession(p.Name, p.Session); err != nil {
+			return err
+		}
+	}
 	made, err := p.Git.Prepare(ctx, p.Spec)
 	if err != nil {
 		return err
@@ -221,6 +227,7 @@ func (p *Place) Restore(ctx context.Context, k worktree.Kept, agent string, now 
 	if made.CreatedBranch {
 		p.Session.Start = made.Head
 	}
+	p.Session.Unready = p.Session.Unready || made.CreatedWorktree
 	p.Session.LastUsedAt = now
 	if err := p.home.WriteSession(p.Name, p.Session); err != nil {
 		return err

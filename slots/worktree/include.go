@@ -139,10 +139,13 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 			return nil, nil
 		}
 		out, err = git(dir, strings.Join(names, "\x00")+"\x00", "check-ignore", "-z", "--stdin")
-		if exitCode(err) == 1 { // none
+		switch {
+		case exitCode(err) == 1: // none
 			return nil, nil
-		}
-		if err != nil {
+		case exitCode(err) == 128: // git gives up at a name that lies in a submodule, and says so; the hook can copy instead
+			g.say("%s: nothing is copied: %v", IncludeFile, err)
+			return nil, nil
+		case err != nil:
 			return nil, g.tooMany(err)
 		}
 		names = strings.Split(strings.TrimSuffix(out, "\x00"), "\x00")

@@ -284,3 +284,15 @@ func TestARunnerThatIsKilledWhileItCopiesIsHealedByTheNext(t *testing.T) {
 	}
 	t.Logf("killed with some files copied %d of %d times", partly, moments)
 }
+
+// The branch has a submodule where the checkout, on another branch, ignores a folder: git has no answer for what is in it.
+func TestAFileBelowASubmoduleOfTheBranchFailsNoStart(t *testing.T) {
+	w, s := including(t, "*.ignored\n")
+	w.write("mine/vendor/lib/x.ignored", "x")
+	w.git(s.Path, "update-index", "--add", "--cacheinfo", "160000,"+w.git(s.Path, "rev-parse", "HEAD")+",vendor/lib")
+	w.include(s)
+	w.equal("copied", w.new(s), "")
+	if log := w.log.String(); !strings.Contains(log, "kugetsu: .worktreeinclude: nothing is copied: git check-ignore: ") || !strings.Contains(log, "is in submodule") {
+		t.Errorf("the log says %q", log)
+	}
+}
