@@ -29,9 +29,13 @@ func (r *Runner) named(ctx context.Context, env []string, dir string) <-chan ans
 	return c
 }
 
-// names waits for the answer. Without one git is left to itself: an agent that does not commit needs none.
-func (r *Runner) names(asked <-chan answer) []string {
+// names waits for the answer that was asked for. If there is none, it is asked again: what was wrong with the worktree may have
+// been mended meanwhile. Without one git is left to itself: an agent that does not commit needs none.
+func (r *Runner) names(ctx context.Context, env []string, dir string, asked <-chan answer) []string {
 	a := <-asked
+	if a.err != nil {
+		a = <-r.named(ctx, env, dir)
+	}
 	if a.err != nil {
 		r.log.say("whose name is on commits is left to git: %v", a.err)
 	}

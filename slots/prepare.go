@@ -128,7 +128,7 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		w.undo()
 		return err
 	}
-	w.agentEnv = with(w.agentEnv, r.names(named)...)
+	w.agentEnv = with(w.agentEnv, r.names(ctx, w.agentEnv, w.session.Worktree, named)...)
 	if r.task.ExpectChanges { // after the hook: what that left there is not the agent's work
 		if w.before, err = r.git.Tree(ctx, w.session.Worktree); err != nil {
 			r.log.say("what stood in the worktree before the run is not known: %v", err)
@@ -199,7 +199,7 @@ func (r *Runner) hook(ctx context.Context, command, dir string) error {
 		return fmt.Errorf("WORKTREE_HOOK: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Dir, cmd.Env = dir, with(with(r.env, r.names(r.named(ctx, r.env, dir))...), "PWD="+dir, "KUGETSU_ISSUE="+r.task.IssueRef, "KUGETSU_ITEM="+r.task.Item)
+	cmd.Dir, cmd.Env = dir, with(with(r.env, r.names(ctx, r.env, dir, r.named(ctx, r.env, dir))...), "PWD="+dir, "KUGETSU_ISSUE="+r.task.IssueRef, "KUGETSU_ITEM="+r.task.Item)
 	cmd.Stdout, cmd.Stderr = r.log, r.log
 	cmd.ExtraFiles = []*os.File{r.slot, r.session}
 	cmd.SysProcAttr = proc.Attach()

@@ -193,11 +193,13 @@ func (r *Runner) work(ctx context.Context) bool {
 	if report.Gone {
 		ready.session.Conversation = "" // the next attempt begins a new one
 	}
-	if r.keepWork(ready) && r.task.ExpectChanges && r.result.Outcome == ok {
-		r.result.Outcome, r.result.Summary = failed, strings.TrimSpace("made no changes\n"+r.result.Summary)
-	}
+	idle, pull := r.keepWork(ready), ready.session.PRURL
 	r.findPull(ready, report.Summary)
 	r.result.PRURL = ready.session.PRURL
+	// A pull request that was not there may be of another branch: that is no idle run.
+	if idle && ready.session.PRURL == pull && r.task.ExpectChanges && r.result.Outcome == ok {
+		r.result.Outcome, r.result.Summary = failed, strings.TrimSpace("made no changes\n"+r.result.Summary)
+	}
 	r.saveSession(ready)
 	return true
 }

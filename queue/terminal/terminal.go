@@ -43,15 +43,15 @@ func Clean(s string) string {
 
 // Line is Clean, cut to at most max bytes.
 func Line(s string, max int) string {
-	s = Clean(s[:min(len(s), max)])
-	if len(s) <= max {
-		return s
+	shown := Clean(s[:min(len(s), max)])
+	if len(s) <= max && len(shown) <= max {
+		return shown
 	}
-	cut := max - len("…")
-	for !utf8.RuneStart(s[cut]) {
+	cut := min(len(shown)-1, max-len("…"))
+	for cut > 0 && !utf8.RuneStart(shown[cut]) {
 		cut--
 	}
-	return s[:cut] + "…"
+	return shown[:cut] + "…"
 }
 
 // appendShown appends r, whose encoding is raw, or its escape where it is hidden.

@@ -89,7 +89,7 @@ func (a *App) own(dir string, take bool) error {
 		return err
 	}
 	if strings.TrimSpace(string(owner)) != string(a.Home) {
-		return fault.New(fault.Config, "unset QUEUE_DIR and QUEUE_ITEMS_DIR, or, if the state folder was moved, remove "+ownerFile(dir),
+		return fault.New(fault.Config, "unset QUEUE_DIR and QUEUE_ITEMS_DIR, or, if the state folder was moved, remove "+ownerFile(dir)+" and "+a.ownFile(dir),
 			"the queue in %s belongs to the state folder %s", dir, strings.TrimSpace(string(owner)))
 	}
 	noted, err := spool.Exists(a.ownFile(dir))
