@@ -143,12 +143,12 @@ func writeTable() error {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	fmt.Fprintf(&b, "# Faults\n\nWritten by `go test ./contrib/faults -full -table FILE`, not by hand,\non Linux %s with %s and %s.\n\n"+
+	fmt.Fprintf(&b, "# Faults\n\nWritten by `go test ./contrib/faults -full -table FILE`, not by hand,\nof commit %s, on Linux %s with %s and %s.\n\n"+
 		"A point is one system call of the command's main thread, or one time that a fault was made to happen. After each,\n"+
 		"plain ticks must bring the state folder to rest: every item there and settled, no run twice, as many attempts\n"+
 		"charged as agents were started, never more agents than the limit, never two in one worktree, no process left.\n"+
 		"Every point was tried, but where a row says that it is of a sample.\n",
-		version("uname", "-r"), version("git", "--version"), strings.SplitN(version("go", "version"), " linux", 2)[0])
+		version("git", "describe", "--always", "--dirty", "--exclude=*"), version("uname", "-r"), version("git", "--version"), strings.SplitN(version("go", "version"), " linux", 2)[0])
 	for _, group := range groups {
 		rows := slices.DeleteFunc(slices.Clone(results), func(r result) bool { return r.group != group })
 		if len(rows) == 0 {
