@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -236,55 +235,6 @@ func writeFile(t *testing.T, path string, content []byte) {
 	}
 }
 
-func TestOpencodeWritesAFileAndContinuesTheConversation(t *testing.T) {
-	s := newStub(t)
-	home, env := opencodeHome(t, s.URL(), nil)
-	dir := newRepository(t)
-
-	const prompt = "greet \"the\" world\n<<write greeting.txt|hello>><<say written>>"
-	first := runOpencode(t, env, dir, prompt, "run", "--format", "json", "--title", "greeting", "--auto", "--dir", dir)
-	events := first.events(t)
-	if last := events[len(events)-1]; first.code != 0 || last.Type != "step_finish" || last.Part.Reason != "stop" {
-		t.Fatalf("the run did not finish\n%s", first)
-	}
-	if content, err := os.ReadFile(filepath.Join(dir, "greeting.txt")); err != nil || string(content) != "hello" {
-		t.Fatalf("greeting.txt holds %q, %v\n%s", content, err, first)
-	}
-	var cost float64
-	for _, e := range events {
-		cost += e.Part.Cost
-	}
-	if want := 2 * stepCost; math.Abs(cost-want) > 1e-9 {
-		t.Errorf("two steps cost %v, want %v\n%s", cost, want, first)
-	}
-
-	second := runOpencode(t, env, dir, "<<say again>>",
-		"run", "--format", "json", "--auto", "--dir", dir, "-s", events[0].SessionID)
-	if second.code != 0 || second.events(t)[0].SessionID != events[0].SessionID {
-		t.Fatalf("session %s was not continued\n%s", events[0].SessionID, second)
-	}
-	requests := s.Requests()
-	got := slices.DeleteFunc(requests[len(requests)-1].Turns, func(u turn) bool { return u.Role == "system" })
-	want := []turn{
-		{"user", prompt},
-		{"assistant", ""}, // the call of the tool
-		{"tool", "Wrote file successfully."},
-		{"assistant", "written"},
-		{"user", "<<say again>>"},
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("the model was sent %q, want %q\n%s", got, want, second)
-	}
-
-	installed, err := filepath.Glob(filepath.Join(home, ".config", "opencode", "node_modules", "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(home, ".npm")); len(installed) > 0 || !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("opencode went to the registry: %q, .npm: %v", installed, err)
-	}
-}
-
 func TestOpencodeExitsZeroAfterARefusedPermission(t *testing.T) {
 	opencodeBinary(t)
 	const prompt = "<<bash touch made>><<say finished>>"
@@ -312,7 +262,7 @@ func TestOpencodeExitsZeroAfterARefusedPermission(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, env := opencodeHome(t, newStub(t).URL(), test.permission)
+			home, env := opencodeHome(t, newStub(t).URL(), test.permission)
 			dir := newRepository(t)
 			args := append([]string{"run", "--format", "json", "--title", "refused", "--auto", "--dir", dir}, test.args...)
 			r := runOpencode(t, env, dir, prompt, args...)
@@ -327,6 +277,13 @@ func TestOpencodeExitsZeroAfterARefusedPermission(t *testing.T) {
 			}
 			if _, err := os.Stat(filepath.Join(dir, "made")); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("the refused command ran: %v\n%s", err, r)
+			}
+			installed, err := filepath.Glob(filepath.Join(home, ".config", "opencode", "node_modules", "*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(filepath.Join(home, ".npm")); len(installed) > 0 || !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("opencode went to the registry: %q, .npm: %v", installed, err)
 			}
 		})
 	}
