@@ -1,6 +1,7 @@
 package slots
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -35,7 +36,10 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	if kept != nil {
 		r.log.say("uncommitted work could not be kept: %v", kept)
 	}
-	headErr := r.keepHead(ctx, w, snap)
+	headErr := r.keepEnd(ctx, w, snap, kept)
+	if lost := cmp.Or(kept, headErr); lost != nil {
+		r.result.Summary = strings.TrimSpace(r.result.Summary + "\n(not all of its work could be kept: " + terminal.Line(lost.Error(), maxShown) + ")")
+	}
 	if headErr == nil && (kept == nil || snap.Ref != "") {
 		w.session.Unkept = ""
 	}
@@ -59,6 +63,21 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	}
 	r.result.Changes = changes
 	return kept == nil && work.Commits == 0 && (snap.Dirty == 0 || snap.Tree == w.before)
+}
+
+// keepEnd keeps the commit that is checked out also where no Snapshot could tell it: where the run ended, or else where it
+// began.
+func (r *Runner) keepEnd(ctx context.Context, w *ready, snap worktree.Snapshot, kept error) error {
+	if kept == nil || snap.Head != "" {
+		return r.keepHead(ctx, w, snap)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tellLimit) // the other may be what is over
+	defer cancel()
+	head, err := r.git.Head(ctx, w.session.Worktree)
+	if err != nil {
+		r.log.say("where the run ended is not known: %v", err)
+	}
+	return r.keepHead(ctx, w, worktree.Snapshot{Head: cmp.Or(head, w.made.Head)})
 }
 
 // keepHead keeps the commit that is checked out, where no snapshot was made on top of it. The next agent may reset or rebase

@@ -159,7 +159,8 @@ func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 	}
 	at := ref(r.name) + "-before"
 	snap, err := r.git.Snapshot(ctx, w.session.Worktree, at, keptMessage("left by "+who+how, r.task.IssueRef))
-	if err != nil && snap.Ref == "" && snap.Dirty > 0 {
+	// Where nothing was seen at all there may be anything.
+	if err != nil && snap.Ref == "" && (snap.Dirty > 0 || snap.Head == "" || ctx.Err() != nil) {
 		return fmt.Errorf("what %s left could not be kept: %w", who, err)
 	}
 	if err != nil {

@@ -100,6 +100,7 @@ type command struct {
 	// stdout gets what git prints there, in place of who called run: what is counted and not kept may be of any length.
 	stdout io.Writer
 	lock   *os.File // the repository's lock, where git may leave children behind that write: see repo.git
+	config []string // -c and what comes with it, of this call alone
 	args   []string // the subcommand and its arguments
 }
 
@@ -110,7 +111,7 @@ func (g *Git) run(ctx context.Context, c command) (string, error) {
 	if err != nil {
 		return "", &Error{Op: "git " + c.args[0], Err: err}
 	}
-	cmd := exec.Command(bin, append(slices.Clone(safety), c.args...)...)
+	cmd := exec.Command(bin, slices.Concat(safety, c.config, c.args)...)
 	cmd.Dir, cmd.Env = c.dir, env
 	if c.stdin != "" { // otherwise /dev/null
 		cmd.Stdin = strings.NewReader(c.stdin)

@@ -74,6 +74,9 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 			return h, err
 		}
 		h.Dirty, h.Bad = len(st.entries), missed
+		if st.by.fresh { // what was staged is not known: nobody may take that for nothing
+			h.Dirty = max(h.Dirty, 1)
+		}
 	} else if _, err := r.clearable(ctx, admins, v.why); err != nil {
 		if !errors.As(err, &e) || !e.Permanent {
 			return h, err

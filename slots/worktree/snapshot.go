@@ -3,10 +3,6 @@ package worktree
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +31,7 @@ var snapshotID = []string{
 // untracked and not ignored) as a commit at ref, which must be new and below refs/kugetsu/. Its first parent is HEAD.
 // Where something was staged and then changed again, the staged version is its second parent, as in git-stash(1).
 // HEAD, the branches, the stash and the index in the worktree stay as they are. A clean worktree costs one git process.
+// What git does not see by itself, or fails at, is kept as well: see status.
 //
 // An error beside a Snapshot with a Ref says what could not be kept: a file that cannot be read, or a repository
 // inside the worktree, of which git records no more than its commit. The rest is in the snapshot.
@@ -65,24 +62,9 @@ func (g *Git) Snapshot(ctx context.Context, path, ref, message string) (Snapshot
 	return snap, cmp.Or(lost, missed)
 }
 
-// status asks git for all that differs in a worktree. missed says what git could not look at.
-func (g *Git) status(ctx context.Context, path string) (st status, missed, err error) {
-	var warned tee
-	out, err := (&Git{Env: g.Env, Files: g.Files, Log: io.MultiWriter(&warned, logOf(g))}).
-		run(ctx, command{dir: path, args: statusArgs})
-	if err != nil {
-		return st, nil, err
-	}
-	if text := warned.String(); strings.Contains(text, "could not open directory") { // it is a warning to git, exit 0
-		last, _ := diagnose(text)
-		missed = &Error{Op: "snapshot", Last: last}
-	}
-	return parseStatus(out), missed, nil
-}
-
 // keep makes the commit. lost says what is not in it, err that there is none.
 func (g *Git) keep(ctx context.Context, path, ref, message string, st status) (tree string, lost, err error) {
-	in, err := g.scratch(path)
+	in, err := g.scratch(ctx, path, st.by)
 	if err != nil {
 		return "", nil, err
 	}
@@ -123,6 +105,12 @@ func (g *Git) keep(ctx context.Context, path, ref, message string, st status) (t
 	return tree, lost, err
 }
 
+// Head is the commit that is checked out in the worktree at path, for whom a Snapshot could not tell it.
+func (g *Git) Head(ctx context.Context, path string) (string, error) {
+	out, err := g.run(ctx, command{dir: path, args: []string{"rev-parse", "--verify", "--quiet", "HEAD^{commit}"}})
+	return strings.TrimSpace(out), err
+}
+
 // Tree is the id of a tree of all that stands in the worktree at path, but what git ignores: where the tree of a later
 // Snapshot is the same, nothing was changed between the two.
 func (g *Git) Tree(ctx context.Context, path string) (string, error) {
@@ -137,89 +125,11 @@ func (g *Git) Tree(ctx context.Context, path string) (string, error) {
 		out, err := g.run(ctx, command{dir: path, args: []string{"rev-parse", "--verify", "--quiet", st.head + "^{tree}"}})
 		return strings.TrimSpace(out), err
 	}
-	in, err := g.scratch(path)
+	in, err := g.scratch(ctx, path, st.by)
 	if err != nil {
 		return "", err
 	}
 	defer in.remove()
 	tree, lost, err := in.all(ctx)
 	return tree, cmp.Or(err, lost)
-}
-
-// scratch is a copy of a worktree's index, for git to work with in place of that.
-type scratch struct {
-	g         *Git
-	path, tmp string
-}
-
-func (g *Git) scratch(path string) (scratch, error) {
-	tmp, err := os.MkdirTemp(g.Tmp, "kugetsu-index-*")
-	if err != nil {
-		return scratch{}, &Error{Op: "snapshot", Err: err}
-	}
-	in := scratch{g, path, tmp}
-	if err := copyIndex(path, in.index()); err != nil {
-		in.remove()
-		return scratch{}, &Error{Op: "snapshot", Err: err}
-	}
-	return in, nil
-}
-
-func (in scratch) index() string { return filepath.Join(in.tmp, "index") }
-
-func (in scratch) remove() { _ = os.RemoveAll(in.tmp) }
-
-func (in scratch) git(ctx context.Context, stdin string, args ...string) (string, error) {
-	out, err := in.g.run(ctx, command{dir: in.path, stdin: stdin, args: args, env: append([]string{"GIT_INDEX_FILE=" + in.index()}, snapshotID...)})
-	return strings.TrimSpace(out), err
-}
-
-// all makes a tree of all that stands in the worktree. lost says what is not in it.
-func (in scratch) all(ctx context.Context) (tree string, lost, err error) {
-	// Exit 1 with --ignore-errors: some could not be added, the others were. Anything else left no index to use.
-	if _, err := in.git(ctx, "", "add", "--all", "--ignore-errors"); exitCode(err) == 1 {
-		lost = err
-	} else if err != nil {
-		return "", nil, err
-	}
-	tree, err = in.git(ctx, "", "write-tree")
-	return tree, lost, err
-}
-
-// copyIndex copies the worktree's index, without which git would have to read every file anew, together with its
-// time: to git, a file that is not older than the index may have changed behind its back and is looked at again. An
-// index that seemed younger would hide a change of the same length within the same second.
-func copyIndex(worktree, to string) error {
-	gitDir := filepath.Join(worktree, ".git")
-	if link, err := readRegular(gitDir); err == nil {
-		gitDir = rel(worktree, strings.TrimPrefix(oneLine(link), "gitdir: "))
-	}
-	from, err := openRegular(filepath.Join(gitDir, "index"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // nothing was ever added
-	}
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	info, err := from.Stat()
-	if err != nil {
-		return err
-	}
-	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, from)
-	if err = errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("copying the index: %w", err)
-	}
-	return os.Chtimes(to, info.ModTime(), info.ModTime())
-}
-
-func logOf(g *Git) io.Writer {
-	if g.Log == nil {
-		return io.Discard
-	}
-	return g.Log
 }

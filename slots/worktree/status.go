@@ -1,6 +1,10 @@
 package worktree
 
-import "strings"
+import (
+	"context"
+	"io"
+	"strings"
+)
 
 // statusArgs asks for everything Snapshot needs in one process: HEAD, its branch, and every file that differs.
 // What the user's configuration might change about the answer is said explicitly.
@@ -15,12 +19,61 @@ type status struct {
 	branch      string // empty when HEAD is detached
 	stagedTwice bool   // something is staged and changed again, and the index can be written as a tree
 	entries     []entry
+	by          by // how git was made to tell it
 }
 
 // entry is one path that differs. Untracked is '?', ignored '!', in conflict 'U' in both columns.
 type entry struct {
 	staged, worktree byte
 	path             string
+}
+
+// status asks git for all that differs in a worktree. missed says what git could not look at. What an agent does not see
+// itself, its own or the next, is seen here: files that git was told not to look at, and all of them where the index was cut
+// off by a crash, or where a filter fails.
+func (g *Git) status(ctx context.Context, path string) (st status, missed, err error) {
+	hidden, err := g.hidden(ctx, path)
+	if err == nil {
+		st, missed, err = g.statusBy(ctx, path, by{hidden: hidden})
+	}
+	for _, other := range []by{{hidden: hidden, raw: true}, {fresh: true}, {fresh: true, raw: true}} {
+		if err == nil || ctx.Err() != nil {
+			break
+		}
+		g.say("looked at again, in another way: %v", err)
+		if again, m, anew := g.statusBy(ctx, path, other); anew == nil {
+			return again, m, nil
+		}
+	}
+	return st, missed, err
+}
+
+func (g *Git) statusBy(ctx context.Context, path string, by by) (st status, missed, err error) {
+	var warned tee
+	log := io.Writer(io.Discard)
+	if g.Log != nil {
+		log = g.Log
+	}
+	c := command{dir: path, args: statusArgs}
+	if by.fresh || by.raw || len(by.hidden) > 0 {
+		in, err := g.scratch(ctx, path, by)
+		if err != nil {
+			return st, nil, err
+		}
+		defer in.remove()
+		c.config, c.env = in.config, in.env()
+	}
+	out, err := (&Git{Env: g.Env, Files: g.Files, Log: io.MultiWriter(&warned, log)}).run(ctx, c)
+	if err != nil {
+		return st, nil, err
+	}
+	if text := warned.String(); strings.Contains(text, "could not open directory") { // it is a warning to git, exit 0
+		last, _ := diagnose(text)
+		missed = &Error{Op: "snapshot", Last: last}
+	}
+	st = parseStatus(out)
+	st.by = by
+	return st, missed, nil
 }
 
 func parseStatus(out string) status {

@@ -1,0 +1,152 @@
+package worktree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// by is how git must be made to look at a worktree, where it would not see what is there by itself.
+type by struct {
+	hidden []string // files that it was told not to look at
+	fresh  bool     // its index cannot be used: what HEAD has takes its place
+	raw    bool     // a filter of its configuration fails: files are taken as they are
+}
+
+// scratch is an index for git to work with in place of a worktree's own: a copy of that, if it can be used.
+type scratch struct {
+	g         *Git
+	path, tmp string
+	config    []string
+}
+
+func (g *Git) scratch(ctx context.Context, path string, by by) (scratch, error) {
+	tmp, err := os.MkdirTemp(g.Tmp, "kugetsu-index-*")
+	if err != nil {
+		return scratch{}, &Error{Op: "snapshot", Err: err}
+	}
+	in := scratch{g: g, path: path, tmp: tmp}
+	if err := in.fill(ctx, by); err != nil {
+		in.remove()
+		return scratch{}, err
+	}
+	return in, nil
+}
+
+func (in *scratch) fill(ctx context.Context, by by) (err error) {
+	if by.raw {
+		if in.config, err = in.g.unfiltered(ctx, in.path); err != nil {
+			return err
+		}
+	}
+	if by.fresh {
+		// With the files of HEAD, since one of those may be ignored by now. On a branch without a commit there are none.
+		if _, err := in.git(ctx, "", "read-tree", "HEAD"); exitCode(err) == -1 {
+			return err
+		}
+		return nil
+	}
+	if err := copyIndex(in.path, in.index()); err != nil {
+		return &Error{Op: "snapshot", Err: err}
+	}
+	if len(by.hidden) == 0 {
+		return nil
+	}
+	names := strings.Join(by.hidden, "\x00") + "\x00"
+	for _, flag := range []string{"--no-assume-unchanged", "--no-skip-worktree"} { // of the two in one call it heeds one
+		if _, err := in.git(ctx, names, "update-index", flag, "-z", "--stdin"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unfiltered is configuration with which no filter is run on a file that is added.
+func (g *Git) unfiltered(ctx context.Context, path string) ([]string, error) {
+	config := []string{"-c", "core.safecrlf=false"}
+	out, err := g.run(ctx, command{dir: path, args: []string{"config", "--name-only", "-z", "--get-regexp", `^filter\.`}})
+	if err != nil && exitCode(err) != 1 { // 1: there is none
+		return nil, err
+	}
+	for key := range strings.SplitSeq(out, "\x00") {
+		switch i := strings.LastIndex(key, "."); key[i+1:] {
+		case "clean", "process":
+			config = append(config, "-c", key+"=")
+		case "required":
+			config = append(config, "-c", key+"=false")
+		}
+	}
+	return config, nil
+}
+
+func (in scratch) index() string { return filepath.Join(in.tmp, "index") }
+
+func (in scratch) remove() { _ = os.RemoveAll(in.tmp) }
+
+func (in scratch) env() []string {
+	return append([]string{"GIT_INDEX_FILE=" + in.index()}, snapshotID...)
+}
+
+func (in scratch) git(ctx context.Context, stdin string, args ...string) (string, error) {
+	out, err := in.g.run(ctx, command{dir: in.path, stdin: stdin, config: in.config, args: args, env: in.env()})
+	return strings.TrimSpace(out), err
+}
+
+// all makes a tree of all that stands in the worktree. lost says what is not in it.
+func (in scratch) all(ctx context.Context) (tree string, lost, err error) {
+	// Also what is outside of a sparse checkout.
+	add := func() error {
+		_, err := in.git(ctx, "", "add", "--all", "--sparse", "--ignore-errors")
+		return err
+	}
+	err = add()
+	if exitCode(err) > 1 && in.config == nil { // a filter that fails ends it, whatever else there is to add
+		in.g.say("kept without filters, as it stands there: %v", err)
+		config, none := in.g.unfiltered(ctx, in.path)
+		if none != nil {
+			return "", nil, err
+		}
+		in.config = config
+		err = add()
+	}
+	// Exit 1 with --ignore-errors: some could not be added, the others were. Anything else left no index to use.
+	if exitCode(err) == 1 {
+		lost = err
+	} else if err != nil {
+		return "", nil, err
+	}
+	tree, err = in.git(ctx, "", "write-tree")
+	return tree, lost, err
+}
+
+// copyIndex copies the worktree's index, without which git would have to read every file anew, together with its
+// time: to git, a file that is not older than the index may have changed behind its back and is looked at again. An
+// index that seemed younger would hide a change of the same length within the same second.
+func copyIndex(worktree, to string) error {
+	from, err := openRegular(indexOf(worktree))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing was ever added
+	}
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	info, err := from.Stat()
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, from)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("copying the index: %w", err)
+	}
+	return os.Chtimes(to, info.ModTime(), info.ModTime())
+}

@@ -1,0 +1,216 @@
+package worktree
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"os/exec"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// What the next agent's reset and clean would throw away is kept also where git itself does not see it.
+
+// breakIndex leaves of a worktree's index what a power cut may.
+func (w *world) breakIndex(wt, what string) {
+	w.Helper()
+	w.write(w.git(wt, "rev-parse", "--absolute-git-dir")+"/index", what)
+}
+
+func TestWhatStandsBesideABrokenIndexIsKept(t *testing.T) {
+	for _, index := range []string{"", "junk, and not an index at all", "DIRC\x00\x00\x00\x02\x00\x00\x00\x09cut off", strings.Repeat("\x00", 4096)} {
+		w, wt, _ := prepared(t)
+		w.write(wt+"/old.ignored", "committed")
+		w.git(wt, "add", "-f", "old.ignored")
+		head := w.commit(wt, "one")
+		w.write(wt+"/a.txt", "changed")
+		w.write(wt+"/old.ignored", "changed, and ignored")
+		w.write(wt+"/new", "new")
+		w.breakIndex(wt, index)
+		w.looks(wt, Snapshot{Ref: testRef, Head: head, Branch: "fix/issue-7", Dirty: 3, Files: []string{"a.txt", "old.ignored", "new"}})
+		w.equal("changed", w.show(wt, "a.txt"), "changed")
+		w.equal("ignored", w.show(wt, "old.ignored"), "changed, and ignored")
+		w.equal("new", w.show(wt, "new"), "new")
+		w.equal("all", w.git(wt, "diff", "--name-only", head, testRef), "a.txt\nnew\nold.ignored")
+	}
+}
+
+func TestABrokenIndexOnABranchWithoutACommit(t *testing.T) {
+	w, wt, _ := prepared(t)
+	w.git(wt, "checkout", "-q", "--orphan", "fresh")
+	w.breakIndex(wt, "")
+	w.looks(wt, Snapshot{Ref: testRef, Branch: "fresh", Dirty: 3, Files: []string{".gitignore", "a.txt", "dir/b.txt"}})
+	w.equal("file", w.show(wt, "a.txt"), "one")
+}
+
+func TestABrokenIndexIsNotTakenForNoWork(t *testing.T) {
+	w, wt, head := prepared(t)
+	w.breakIndex(wt, "")
+	w.looks(wt, Snapshot{Head: head, Branch: "fix/issue-7"})
+	h, err := w.newGit().Examine(t.Context(), w.fromRemote(7))
+	if err != nil || h.Dirty != 1 {
+		t.Errorf("%+v %v", h, err)
+	}
+}
+
+func TestFilesThatGitWasToldNotToLookAtAreKept(t *testing.T) {
+	for _, version := range []string{"2", "4"} {
+		for _, split := range []string{"false", "true"} {
+			for _, flag := range []string{"--skip-worktree", "--assume-unchanged"} {
+				w, wt, head := prepared(t)
+				w.git(wt, "config", "core.splitIndex", split)
+				w.git(wt, "update-index", "--index-version", version)
+				w.git(wt, "update-index", flag, "a.txt")
+				w.git(wt, "update-index", flag, "dir/b.txt")
+				if split == "true" {
+					w.git(wt, "update-index", "--split-index")
+				}
+				h, err := w.newGit().Examine(t.Context(), w.fromRemote(7))
+				if err != nil || h.Dirty != 0 {
+					t.Errorf("clean: %+v %v", h, err)
+				}
+				w.looks(wt, Snapshot{Head: head, Branch: "fix/issue-7"})
+				before, err := w.newGit().Tree(t.Context(), wt)
+				w.write(wt+"/a.txt", "two\n")
+				after, err2 := w.newGit().Tree(t.Context(), wt)
+				if err != nil || err2 != nil || before == after {
+					t.Errorf("%s: the trees %q and %q, %v %v", flag, before, after, err, err2)
+				}
+				h, err = w.newGit().Examine(t.Context(), w.fromRemote(7))
+				if err != nil || h.Dirty != 1 {
+					t.Errorf("%s in version %s: %+v %v", flag, version, h, err)
+				}
+				w.looks(wt, Snapshot{Ref: testRef, Head: head, Branch: "fix/issue-7", Dirty: 1, Files: []string{"a.txt"}})
+				w.equal("kept", w.show(wt, "a.txt"), "two")
+				w.equal("all", w.git(wt, "diff", "--name-only", head, testRef), "a.txt")
+			}
+		}
+	}
+}
+
+func TestACleanWorktreeCostsOneProcessAlsoWithoutFilesThatGitIsNotToLookAt(t *testing.T) {
+	w, wt, _ := prepared(t)
+	w.git(wt, "update-index", "--skip-worktree", "a.txt")
+	_ = os.Remove(wt + "/a.txt")
+	n := w.count()
+	g := w.newGit()
+	if snap, err := g.Snapshot(t.Context(), wt, testRef, "m"); err != nil || snap.Dirty != 0 {
+		t.Errorf("%+v %v", snap, err)
+	}
+	w.equal("processes", n(), 1)
+}
+
+func TestWhatLiesOutsideOfASparseCheckoutIsKept(t *testing.T) {
+	for _, kind := range []string{"--no-sparse-index", "--sparse-index"} {
+		w := newWorld(t)
+		w.write("author/far/off/c.txt", "far")
+		w.write("author/far/d.txt", "far")
+		w.commit("author", "far")
+		w.push("trunk")
+		m := w.prepare(w.fromRemote(7))
+		wt := w.fromRemote(7).Path
+		w.git(wt, "sparse-checkout", "set", "--cone", kind, "dir")
+		w.equal("there", w.exists(wt+"/far"), false)
+		w.looks(wt, Snapshot{Head: m.Head, Branch: "fix/issue-7"})
+		w.write(wt+"/far/new", "precious")
+		w.write(wt+"/far/d.txt", "near")
+		w.write(wt+"/dir/new", "new")
+		w.looks(wt, Snapshot{Ref: testRef, Head: m.Head, Branch: "fix/issue-7", Dirty: 3, Files: []string{"far/d.txt", "dir/new", "far/new"}})
+		w.equal("new", w.show(wt, "far/new"), "precious")
+		w.equal("changed", w.show(wt, "far/d.txt"), "near")
+		w.equal("all", w.git(wt, "diff", "--name-only", m.Head, testRef), "dir/new\nfar/d.txt\nfar/new")
+	}
+}
+
+func TestAFilterThatFailsKeepsNothingFromBeingKept(t *testing.T) {
+	for _, kind := range []string{"clean", "process"} {
+		w, wt, _ := prepared(t)
+		w.write(wt+"/.gitattributes", "*.bin filter=large.files\n")
+		w.write(wt+"/old.bin", "old")
+		head := w.commit(wt, "one")
+		w.git(wt, "config", "filter.large.files."+kind, "no-such-program")
+		w.git(wt, "config", "filter.large.files.required", "true")
+		w.write(wt+"/old.bin", "new") // of the same length: git must look into it
+		w.write(wt+"/new.bin", "large")
+		w.write(wt+"/good", "good")
+		h, err := w.newGit().Examine(t.Context(), w.fromRemote(7))
+		if err != nil || h.Dirty != 3 {
+			t.Errorf("%s: %+v %v", kind, h, err)
+		}
+		w.looks(wt, Snapshot{Ref: testRef, Head: head, Branch: "fix/issue-7", Dirty: 3, Files: []string{"old.bin", "good", "new.bin"}})
+		w.equal("old", w.show(wt, "old.bin"), "new")
+		w.equal("new", w.show(wt, "new.bin"), "large")
+		w.equal("good", w.show(wt, "good"), "good")
+	}
+}
+
+// What is read of an index is what git says of it, and junk is never taken for one without flags by a panic.
+func TestTheFlagsAreReadAsGitReadsThem(t *testing.T) {
+	for _, format := range []string{"sha1", "sha256"} {
+		w := newWorld(t)
+		dir := w.path("repo-" + format)
+		w.git("", "init", "-q", "--object-format="+format, dir)
+		var names []string
+		for _, name := range []string{"a", "a/b", "ü/\xff", "new\nline", strings.Repeat("long/", 40) + "x", "z"} {
+			if name != "a" {
+				w.write(dir+"/"+name, name)
+				names = append(names, name)
+			}
+		}
+		for n := range 300 {
+			w.write(dir+"/many/"+strings.Repeat("m", n%40)+"/"+strings.Repeat("f", 1+n/40), "x")
+		}
+		w.commit(dir, "one")
+		set := func(flag string, names []string) {
+			cmd := exec.Command("git", "update-index", flag, "-z", "--stdin")
+			cmd.Dir, cmd.Env, cmd.Stdin = dir, w.env, strings.NewReader(strings.Join(names, "\x00")+"\x00")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatal(string(out))
+			}
+		}
+		set("--skip-worktree", names[:2])
+		set("--assume-unchanged", names[2:4])
+		for _, version := range []string{"2", "3", "4"} {
+			w.git(dir, "update-index", "--index-version", version)
+			index := []byte(w.read(dir + "/.git/index"))
+			got, known := flagged(index)
+			var want []string
+			for line := range strings.SplitSeq(w.git(dir, "ls-files", "-v", "-z"), "\x00") {
+				if tag, name, _ := strings.Cut(line, " "); tag == "S" || tag == "h" {
+					want = append(want, name)
+				}
+			}
+			if !known || len(want) != 4 || !reflect.DeepEqual(got, want) {
+				t.Errorf("%s, version %s (%d): %q %v, want %q", format, version, binary.BigEndian.Uint32(index[4:]), got, known, want)
+			}
+			for n := range 200 {
+				if _, known := flagged(index[:n]); known {
+					t.Errorf("%d bytes of it are taken for an index", n)
+				}
+			}
+			rapid.Check(t, func(t *rapid.T) {
+				bad := append([]byte(nil), index...)
+				for range rapid.IntRange(1, 8).Draw(t, "times") {
+					bad[rapid.IntRange(0, len(bad)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")
+				}
+				flagged(bad[:rapid.IntRange(0, len(bad)).Draw(t, "length")])
+			})
+		}
+	}
+}
+
+func BenchmarkHidden(b *testing.B) {
+	w := newWorld(b)
+	w.big()
+	s := w.fromRemote(7)
+	w.prepare(s)
+	g := &Git{Env: w.env, Tmp: b.TempDir()}
+	for b.Loop() {
+		if names, err := g.hidden(context.Background(), s.Path); err != nil || names != nil {
+			b.Fatal(names, err)
+		}
+	}
+}
