@@ -4,10 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 )
+
+// maxIndex is how large an index is read here, in bytes: that of two million files. Of a larger one git is asked.
+const maxIndex = 256 << 20
 
 // hidden names the files of a worktree that git was told not to look at (update-index --skip-worktree, or
 // --assume-unchanged) and that are there all the same: whatever is written into them, status and add say nothing. In a
@@ -16,9 +21,14 @@ import (
 // What git has written of it is read here, since a look at a clean worktree should cost no second process; git is asked
 // where that cannot be told. Nil where nothing can be told at all: then git has no use for the index either.
 func (g *Git) hidden(ctx context.Context, path string) ([]string, error) {
-	index, err := readRegular(indexOf(path))
+	var index []byte
+	file, err := openRegular(indexOf(path))
 	if absent(err) {
 		return nil, nil // nothing was ever added
+	}
+	if err == nil {
+		index, err = io.ReadAll(io.LimitReader(file, maxIndex))
+		err = errors.Join(err, file.Close())
 	}
 	names, known := flagged(index)
 	if err != nil || !known {

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// by is how git must be made to look at a worktree, where it would not see what is there by itself.
-type by struct {
+// how git must be made to look at a worktree, where it would not see what is there by itself.
+type how struct {
 	hidden []string // files that it was told not to look at
 	fresh  bool     // its index cannot be used: what HEAD has takes its place
 	raw    bool     // a filter of its configuration fails: files are taken as they are
@@ -25,7 +25,7 @@ type scratch struct {
 	config    []string
 }
 
-func (g *Git) scratch(ctx context.Context, path string, by by) (scratch, error) {
+func (g *Git) scratch(ctx context.Context, path string, by how) (scratch, error) {
 	tmp, err := os.MkdirTemp(g.Tmp, "kugetsu-index-*")
 	if err != nil {
 		return scratch{}, &Error{Op: "snapshot", Err: err}
@@ -38,7 +38,7 @@ func (g *Git) scratch(ctx context.Context, path string, by by) (scratch, error) 
 	return in, nil
 }
 
-func (in *scratch) fill(ctx context.Context, by by) (err error) {
+func (in *scratch) fill(ctx context.Context, by how) (err error) {
 	if by.raw {
 		if in.config, err = in.g.unfiltered(ctx, in.path); err != nil {
 			return err
@@ -106,7 +106,7 @@ func (in scratch) all(ctx context.Context) (tree string, lost, err error) {
 	}
 	err = add()
 	if exitCode(err) > 1 && in.config == nil { // a filter that fails ends it, whatever else there is to add
-		in.g.say("kept without filters, as it stands there: %v", err)
+		in.g.say("added again, without filters: %v", err)
 		config, none := in.g.unfiltered(ctx, in.path)
 		if none != nil {
 			return "", nil, err

@@ -19,7 +19,7 @@ type status struct {
 	branch      string // empty when HEAD is detached
 	stagedTwice bool   // something is staged and changed again, and the index can be written as a tree
 	entries     []entry
-	by          by // how git was made to tell it
+	by          how // git was made to tell it
 }
 
 // entry is one path that differs. Untracked is '?', ignored '!', in conflict 'U' in both columns.
@@ -34,10 +34,10 @@ type entry struct {
 func (g *Git) status(ctx context.Context, path string) (st status, missed, err error) {
 	hidden, err := g.hidden(ctx, path)
 	if err == nil {
-		st, missed, err = g.statusBy(ctx, path, by{hidden: hidden})
+		st, missed, err = g.statusBy(ctx, path, how{hidden: hidden})
 	}
-	for _, other := range []by{{hidden: hidden, raw: true}, {fresh: true}, {fresh: true, raw: true}} {
-		if err == nil || ctx.Err() != nil {
+	for _, other := range []how{{hidden: hidden, raw: true}, {fresh: true}, {fresh: true, raw: true}} {
+		if err == nil || ctx.Err() != nil || OfHost(err) { // with a full disk, say, the index is as good as ever
 			break
 		}
 		g.say("looked at again, in another way: %v", err)
@@ -48,7 +48,7 @@ func (g *Git) status(ctx context.Context, path string) (st status, missed, err e
 	return st, missed, err
 }
 
-func (g *Git) statusBy(ctx context.Context, path string, by by) (st status, missed, err error) {
+func (g *Git) statusBy(ctx context.Context, path string, by how) (st status, missed, err error) {
 	var warned tee
 	log := io.Writer(io.Discard)
 	if g.Log != nil {

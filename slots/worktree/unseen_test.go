@@ -56,6 +56,25 @@ func TestABrokenIndexIsNotTakenForNoWork(t *testing.T) {
 	}
 }
 
+// Where the machine is what fails, the index is as good as ever, and has what was staged: later is better than half.
+func TestAFullDiskIsNotTakenForABrokenIndex(t *testing.T) {
+	w, wt, _ := prepared(t)
+	w.write(wt+"/new", "new")
+	real, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write("bin/git", "#!/bin/sh\nfor word do test \"$word\" = status && test ! -e "+w.path("tried")+" && touch "+w.path("tried")+
+		" && echo 'fatal: No space left on device' >&2 && exit 128; done\nexec "+real+` "$@"`+"\n")
+	if err := os.Chmod(w.path("bin/git"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.env = append(w.env, "PATH="+w.path("bin")+":"+os.Getenv("PATH"))
+	if snap, err := w.newGit().Snapshot(t.Context(), wt, testRef, "m"); !OfHost(err) || snap.Ref != "" {
+		t.Errorf("%+v %v", snap, err)
+	}
+}
+
 func TestFilesThatGitWasToldNotToLookAtAreKept(t *testing.T) {
 	for _, version := range []string{"2", "4"} {
 		for _, split := range []string{"false", "true"} {
