@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-envparse"
 
+	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 )
 
@@ -22,7 +23,8 @@ import (
 func (d Dir) Environ(base map[string]string, settings []string) ([]string, error) {
 	me, err := user.Current()
 	if err != nil {
-		return nil, fmt.Errorf("who am I: %w", err)
+		// os/user hides why the password file could not be read. As a rule that passes.
+		return nil, fault.New(fault.Temp, "where this user is not in the password file, set HOME and USER", "who am I: %w", err)
 	}
 	home := os.Getenv("HOME")
 	if home == "" {

@@ -42,18 +42,20 @@ type result struct {
 	group, name    string
 	points, passed int
 	note           string
-	sampled        bool // not every point was tried
+	sampled        bool   // not every point was tried
+	commit         string // of the kugetsu that was tried
 }
 
 // part is the rows of one process: several may share the work, a -run each.
 type part struct {
 	Sampled bool
+	Commit  string
 	Rows    [][]string // group, name, points, passed, note
 }
 
 // share keeps the rows of this process in a folder, and takes in those that others kept there.
 func share(dir string) error {
-	mine := part{Sampled: !*full}
+	mine := part{Sampled: !*full, Commit: commit()}
 	for _, r := range results {
 		mine.Rows = append(mine.Rows, []string{r.group, r.name, strconv.Itoa(r.points), strconv.Itoa(r.passed), r.note})
 	}
@@ -83,7 +85,7 @@ func share(dir string) error {
 			if err := errors.Join(pointsErr, passedErr); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
-			results = append(results, result{r[0], r[1], points, passed, r[4], other.Sampled})
+			results = append(results, result{r[0], r[1], points, passed, r[4], other.Sampled, other.Commit})
 		}
 	}
 	return nil
@@ -96,10 +98,33 @@ var (
 
 // report adds a row to the table.
 func report(r result) {
-	r.sampled = !*full
+	r.sampled, r.commit = !*full, commit()
 	resultsMu.Lock()
 	defer resultsMu.Unlock()
 	results = append(results, r)
+}
+
+// commit is that of the sources that are tried.
+var commit = sync.OnceValue(func() string { return version("git", "describe", "--always", "--dirty", "--exclude=*") })
+
+func version(name string, args ...string) string {
+	out, err := exec.Command(name, args...).Output()
+	if err != nil {
+		return name + " unknown"
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// mostly is the commit that most rows are of.
+func mostly() (commit string) {
+	rows := map[string]int{}
+	for _, r := range results {
+		rows[r.commit]++
+		if rows[r.commit] > rows[commit] {
+			commit = r.commit
+		}
+	}
+	return commit
 }
 
 // try reports a fault that is made to happen n times: it passed if the test had not failed when it returned.
@@ -136,19 +161,13 @@ func writeTable() error {
 			return err
 		}
 	}
-	version := func(name string, args ...string) string {
-		out, err := exec.Command(name, args...).Output()
-		if err != nil {
-			return name + " unknown"
-		}
-		return strings.TrimSpace(string(out))
-	}
+	of := mostly()
 	fmt.Fprintf(&b, "# Faults\n\nWritten by `go test ./contrib/faults -full -table FILE`, not by hand,\nof commit %s, on Linux %s with %s and %s.\n\n"+
 		"A point is one system call of the command's main thread, or one time that a fault was made to happen. After each,\n"+
 		"plain ticks must bring the state folder to rest: every item there and settled, no run twice, as many attempts\n"+
 		"charged as agents were started, never more agents than the limit, never two in one worktree, no process left.\n"+
 		"Every point was tried, but where a row says that it is of a sample.\n",
-		version("git", "describe", "--always", "--dirty", "--exclude=*"), version("uname", "-r"), version("git", "--version"), strings.SplitN(version("go", "version"), " linux", 2)[0])
+		of, version("uname", "-r"), version("git", "--version"), strings.SplitN(version("go", "version"), " linux", 2)[0])
 	for _, group := range groups {
 		rows := slices.DeleteFunc(slices.Clone(results), func(r result) bool { return r.group != group })
 		if len(rows) == 0 {
@@ -161,6 +180,9 @@ func writeTable() error {
 			note := r.note
 			if r.sampled && note == "" {
 				note = "a sample"
+			}
+			if r.commit != of {
+				note = strings.TrimPrefix(note+", of commit "+r.commit, ", ")
 			}
 			fmt.Fprintf(&b, "| %s | %d | %s | %s |\n", r.name, r.points, passedText(r), note)
 			points, passed = points+r.points, passed+r.passed
