@@ -86,6 +86,11 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 		return g.run(ctx, command{dir: dir, stdin: stdin, most: includeNames, args: args})
 	}
 	out, err := git(s.Path, "", "ls-tree", "--long", "-z", "HEAD", "--", IncludeFile)
+	if exitCode(err) == 128 {
+		if _, none := g.Head(ctx, s.Path); exitCode(none) == 1 { // no commit yet, so no file
+			return nil, nil
+		}
+	}
 	if err != nil || out == "" {
 		return nil, err
 	}

@@ -296,3 +296,10 @@ func TestAFileBelowASubmoduleOfTheBranchFailsNoStart(t *testing.T) {
 		t.Errorf("the log says %q", log)
 	}
 }
+
+func TestABranchWithoutACommitNamesNoFiles(t *testing.T) {
+	w, s := including(t, "*.ignored\n")
+	w.git(s.Path, "checkout", "-q", "--orphan", "empty")
+	w.include(s)
+	w.equal("copied", strings.Contains(w.new(s), "ignored"), false)
+}
