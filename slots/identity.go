@@ -2,6 +2,7 @@ package slots
 
 import (
 	"context"
+	"sync"
 
 	"kugetsu/slots/worktree"
 )
@@ -12,8 +13,9 @@ type answer struct {
 	err     error
 }
 
-// named asks what an environment lacks for git to know whose name is on commits in a folder.
-func (r *Runner) named(ctx context.Context, env []string, dir string) <-chan answer {
+// named asks what an environment lacks for git to know whose name is on commits in a folder. What it returns waits for the
+// answer. Whoever asks waits for it, also where it is not needed any more: the git that is asked holds the slot.
+func (r *Runner) named(ctx context.Context, env []string, dir string) (wait func() answer) {
 	c := make(chan answer, 1)
 	git := *r.git
 	git.Env, git.Log = env, nil
@@ -26,15 +28,15 @@ func (r *Runner) named(ctx context.Context, env []string, dir string) <-chan ans
 		set, err := worktree.ParseIdentity(r.task.Workspace.Identity)
 		c <- answer{known.Missing(env, set), err}
 	}()
-	return c
+	return sync.OnceValue(func() answer { return <-c })
 }
 
 // names waits for the answer that was asked for. If there is none, it is asked again: what was wrong with the worktree may have
 // been mended meanwhile. Without one git is left to itself: an agent that does not commit needs none.
-func (r *Runner) names(ctx context.Context, env []string, dir string, asked <-chan answer) []string {
-	a := <-asked
+func (r *Runner) names(ctx context.Context, env []string, dir string, asked func() answer) []string {
+	a := asked()
 	if a.err != nil {
-		a = <-r.named(ctx, env, dir)
+		a = r.named(ctx, env, dir)()
 	}
 	if a.err != nil {
 		r.log.say("whose name is on commits is left to git: %v", a.err)

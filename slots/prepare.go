@@ -90,6 +90,7 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	}
 	// Beside Prepare, since both only look where a worktree stands: one after the other they would keep the slot waiting.
 	named := r.named(ctx, w.agentEnv, w.session.Worktree)
+	defer named()
 	var err error
 	w.made, err = r.git.Prepare(ctx, spec)
 	w.undo = func() {
@@ -121,8 +122,9 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		if err == nil && ws.Hook != "" {
 			err = r.hook(ctx, ws.Hook, w.session.Worktree)
 		}
-		// What the hook configured is git's own answer now.
-		named = r.named(ctx, w.agentEnv, w.session.Worktree)
+		if err == nil { // what the hook configured is git's own answer now
+			named = r.named(ctx, w.agentEnv, w.session.Worktree)
+		}
 	}
 	if err != nil {
 		w.undo()

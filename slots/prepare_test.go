@@ -1,0 +1,28 @@
+package slots
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"kugetsu/slots/worktree"
+)
+
+// A git that is asked whose name is on commits is given the slot. Where the start failed meanwhile its answer is of no use, but
+// whoever closes the slot next must not do so while it is handed on: the race detector sees that.
+func TestAFailedStartIsDoneWithItsSlot(t *testing.T) {
+	d := newDir(t)
+	slot, err := TryLock(filepath.Join(t.TempDir(), "lock"))
+	must(t, err)
+	must(t, d.ClaimRun(someRun))
+	log, err := openLog(d.LogPath(someRun), LogCap)
+	must(t, err)
+	r := &Runner{home: d, name: someRun, log: log, git: &worktree.Git{Env: os.Environ(), Log: log, Files: []*os.File{slot.File()}, Tmp: t.TempDir()},
+		task: &Task{Session: "github.com+you+project@7", Workspace: Workspace{Repo: "github.com+you+project", Branch: "fix/issue-7", Local: t.TempDir()}}}
+	w := &ready{session: &Session{Worktree: d.Worktree(r.task.Session)}, agentEnv: os.Environ()}
+	must(t, os.Mkdir(w.session.Worktree, 0o700))
+	if err := r.prepareWorktree(t.Context(), w); err == nil {
+		t.Error("a folder is taken for a git checkout")
+	}
+	must(t, slot.Close())
+}
