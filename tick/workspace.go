@@ -66,11 +66,13 @@ func (t *Tick) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slo
 	return p, p.Examine(ctx)
 }
 
-// lockSession takes a session's lock. The error asks for exit code 75 where somebody works there.
+var errInUse = errors.New("is being worked on")
+
+// lockSession takes a session's lock. The error is errInUse, and asks for exit code 75, where somebody works there.
 func (t *Tick) lockSession(ref issueref.Ref) (*slots.Lock, error) {
 	lock, err := slots.TryLockFor(t.Home.SessionLock(ref.Session()), lookers)
 	if errors.Is(err, slots.ErrBusy) {
-		err = fault.New(fault.Temp, "kugetsu queue cancel "+ref.String()+" ends what runs; else wait for it", "%s is being worked on", ref)
+		err = fault.New(fault.Temp, "kugetsu queue cancel "+ref.String()+" ends what runs; else wait for it", "%s %w", ref, errInUse)
 	}
 	return lock, err
 }
@@ -228,7 +230,7 @@ func (t *Tick) prune(ctx context.Context, name, surplus string, dry bool) (Prune
 		}
 		return err
 	})
-	if fault.Code(err) == fault.Temp && errors.As(err, new(*fault.Error)) { // busy: so it is in use
+	if errors.Is(err, errInUse) {
 		r.Why, err = err.Error(), nil
 	}
 	if err != nil {

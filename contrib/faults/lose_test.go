@@ -590,9 +590,7 @@ func (k *keeper) step() error {
 	}
 	code, out := k.kugetsu(args...)
 	k.did = append(k.did, strings.TrimSpace(out))
-	// A lock of all refs that a killed git left is swept by the next fetch once it is a minute old. Nothing is lost until then.
-	locked := strings.Contains(out, "packed-refs.lock': File exists")
-	if !slices.Contains(c.codes, code) && code != 75 && !locked { // 75: of a git that a killed one left behind
+	if !slices.Contains(c.codes, code) && code != 75 { // 75: for a lock that a killed git left, or for a git that it left
 		return errors.Join(fmt.Errorf("%s: exit code %d: %s", op, code, out), k.lost())
 	}
 	return k.lost()

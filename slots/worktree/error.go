@@ -79,6 +79,11 @@ func saysHost(stderr string) bool {
 	return false
 }
 
+// saysLocked says whether git met a lock file: of a git that is at work, or of one that was killed, which sweep removes.
+func saysLocked(stderr string) bool {
+	return strings.Contains(strings.ToLower(stderr), ".lock': "+syscall.EEXIST.Error())
+}
+
 // exitCode is git's exit status, or -1 when it has none: never started, killed, given up.
 func exitCode(err error) int {
 	var exit *exec.ExitError

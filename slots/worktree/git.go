@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"kugetsu/queue/fault"
 	"kugetsu/slots/proc"
 )
 
@@ -134,8 +135,13 @@ func (g *Git) run(ctx context.Context, c command) (string, error) {
 	}
 	if err != nil {
 		last, permanent := diagnose(stderr.String())
-		return stdout.text.String(), &Error{Op: "git " + c.args[0], Last: last, Permanent: permanent && ctx.Err() == nil,
-			host: saysHost(stderr.String()), Err: err}
+		host := saysHost(stderr.String())
+		if host { // git's own exit code is 128 or 1, whatever it was
+			err = fault.New(fault.Temp, "", "%w", err)
+		} else if saysLocked(stderr.String()) {
+			err = fault.New(fault.Temp, "a git is at work there, or was killed: try again in a minute", "%w", err)
+		}
+		return stdout.text.String(), &Error{Op: "git " + c.args[0], Last: last, Permanent: permanent && ctx.Err() == nil, host: host, Err: err}
 	}
 	return stdout.text.String(), nil
 }
