@@ -62,7 +62,7 @@ func TestScripts(t *testing.T) {
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"exits": exits, "waitfor": waitFor, "repo": makeRepo, "same": same, "within": within, "fill": fillFile,
-					"forge": startForge, "gitserver": startGitServer, "keep": keep, "expand": expand, "dead": dead, "available": available, "cgroup": cgroup,
+					"forge": startForge, "gitserver": startGitServer, "keep": keep, "expand": expand, "dead": dead, "available": available, "cgroup": cgroup, "quiet": quiet,
 				},
 			})
 		})
@@ -319,6 +319,25 @@ func dead(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		if neg || time.Since(begin) > patience {
 			ts.Fatalf("the process of %s lives: %t", args[0], lives)
+		}
+	}
+}
+
+// quiet waits until no kugetsu of this script runs: no runner, nor the tick that the last of them started.
+func quiet(ts *testscript.TestScript, _ bool, _ []string) {
+	bin, _, _ := strings.Cut(ts.Getenv("PATH"), string(os.PathListSeparator))
+	busy := func() bool {
+		exes, err := filepath.Glob("/proc/[0-9]*/exe")
+		ts.Check(err)
+		return slices.ContainsFunc(exes, func(exe string) bool {
+			at, _ := os.Readlink(exe)
+			env, _ := os.ReadFile(filepath.Join(filepath.Dir(exe), "environ"))
+			return at == filepath.Join(bin, "kugetsu") && bytes.Contains(env, []byte("HOME="+ts.Getenv("HOME")+"\x00"))
+		})
+	}
+	for begin := time.Now(); busy(); poll() {
+		if time.Since(begin) > patience {
+			ts.Fatalf("kugetsu is at work after %s", patience)
 		}
 	}
 }
