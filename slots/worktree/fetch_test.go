@@ -268,3 +268,36 @@ func TestGitHasNoTerminalToAskOn(t *testing.T) {
 		t.Errorf("git is in the session %q, as is who has a terminal: %d", sid, mine)
 	}
 }
+
+func TestWhatWasPushedStaysKnownAsLongAsTheBranchIsHere(t *testing.T) {
+	w := newWorld(t)
+	w.git("author", "push", "-q", "origin", "HEAD:refs/heads/theirs")
+	one := w.fromRemote(1)
+	w.prepare(one)
+	pushed := w.commit(one.Path, "one")
+	w.git(one.Path, "push", "-q", "origin", "HEAD")
+	remote := w.path("remote.git")
+	w.git(remote, "update-ref", "-d", "refs/heads/"+one.Branch)
+	w.git(remote, "update-ref", "-d", "refs/heads/theirs")
+	w.prepare(w.fromRemote(2))
+	w.equal("ours", w.git(one.Source.Cache, "rev-parse", "refs/remotes/origin/"+one.Branch), pushed)
+	w.equal("theirs", w.git(one.Source.Cache, "for-each-ref", "refs/remotes/origin/theirs"), "")
+	w.equal("unpushed", w.unpushed(one), 0)
+	w.commit(one.Path, "two")
+	w.equal("unpushed", w.unpushed(one), 1)
+
+	// A branch of the remote that its name is in the way of comes first.
+	w.git("author", "push", "-q", "origin", "HEAD:refs/heads/"+one.Branch+"/more")
+	w.prepare(w.fromRemote(3))
+	w.equal("unpushed", w.unpushed(one), 2)
+
+	two := w.fromRemote(2)
+	w.commit(two.Path, "two")
+	w.git(two.Path, "push", "-q", "origin", "HEAD")
+	w.git(remote, "update-ref", "-d", "refs/heads/"+two.Branch)
+	if err := w.newGit().Remove(context.Background(), two, w.git(two.Path, "rev-parse", "HEAD")); err != nil {
+		t.Fatal(err)
+	}
+	w.prepare(w.fromRemote(4))
+	w.equal("of a branch that is gone from here, too", w.git(two.Source.Cache, "for-each-ref", "refs/remotes/origin/"+two.Branch), "")
+}

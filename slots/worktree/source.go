@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -294,6 +295,53 @@ func (g *Git) Fetch(ctx context.Context, s Spec) error {
 	return err
 }
 
+// pushed is what the remote had of the branches that are here: the commits, by the names of their remote-tracking refs. Nothing
+// in a local checkout, where none of these is pruned.
+func (r *repo) pushed(ctx context.Context) (map[string]string, error) {
+	if r.spec.Source.Local != "" {
+		return nil, nil
+	}
+	out, err := r.git(ctx, "for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/", "refs/remotes/origin/")
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	for line := range strings.Lines(out) {
+		name, commit, _ := strings.Cut(strings.TrimSpace(line), " ")
+		all[name] = commit
+	}
+	maps.DeleteFunc(all, func(name, _ string) bool {
+		branch, tracking := strings.CutPrefix(name, "refs/remotes/origin/")
+		_, ours := all["refs/heads/"+branch]
+		return !tracking || !ours
+	})
+	return all, nil
+}
+
+// remember gives back the remote-tracking refs of the branches that are here and that a fetch pruned. Forges delete a branch
+// when its pull request is merged: what was pushed would count as work that nobody else has, and its workspace stay for ever.
+// Once the branch is gone from here, too, the next fetch forgets it. After a kill in between it is forgotten before, which
+// keeps too much and loses nothing.
+func (r *repo) remember(ctx context.Context, pushed map[string]string) error {
+	if len(pushed) == 0 {
+		return nil
+	}
+	now, err := r.pushed(ctx)
+	if err != nil {
+		return err
+	}
+	for name, commit := range pushed {
+		if now[name] != "" {
+			continue
+		}
+		// An agent that pushes meanwhile is right. So is a new branch that the name is in the way of.
+		if _, err := r.git(ctx, "update-ref", name, commit, strings.Repeat("0", len(commit))); err != nil {
+			r.g.say("that %s was pushed is forgotten: %v", name, err)
+		}
+	}
+	return nil
+}
+
 // fetch brings the remote's branches up to date. In a local checkout it changes nothing but refs/remotes/origin/: its
 // own refspecs are not used (a mirror's would overwrite branches), and nothing is pruned.
 func (r *repo) fetch(ctx context.Context) error {
@@ -306,17 +354,20 @@ func (r *repo) fetch(ctx context.Context) error {
 	} else {
 		args = append(args, "--prune")
 	}
+	pushed, err := r.pushed(ctx)
+	if err != nil {
+		return err
+	}
 	try := func() error {
 		_, err := r.remote(ctx, append(args, "--end-of-options", "origin", originRefs)...)
 		return err
 	}
-	var err error
 	if r.spec.Source.Local != "" {
 		err = r.twice(ctx, try)
 	} else if err = try(); err != nil { // tried again by fresh
 		r.sweep(time.Now())
 	}
-	if err != nil {
+	if err = cmp.Or(err, r.remember(ctx, pushed)); err != nil {
 		return err
 	}
 	if r.spec.Base != "" {
