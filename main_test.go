@@ -24,6 +24,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"kugetsu/slots"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/machine"
 	"kugetsu/slots/proc"
@@ -134,7 +135,7 @@ func endAll(state string) {
 	defer cancel()
 	runs, _ := os.ReadDir(filepath.Join(state, "runs"))
 	for _, run := range runs {
-		if err := proc.Kill(ctx, run.Name(), ""); err != nil {
+		if err := proc.Kill(ctx, slots.Dir(state).Processes(run.Name()), ""); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
+	"kugetsu/slots/proc"
 )
 
 // Environ is the environment of runner, git, hook, agent and the runner's own tick. It is made, not inherited, so that
@@ -34,7 +35,7 @@ func (d Dir) Environ(base map[string]string, settings []string) ([]string, error
 		"HOME=" + home, "USER=" + me.Username, "LOGNAME=" + me.Username, "SHELL=/bin/sh",
 		"PATH=" + first(base["PATH"], os.Getenv("PATH"), "/usr/local/bin:/usr/bin:/bin"),
 		"LANG=" + first(base["LANG"], "C.UTF-8"),
-		"KUGETSU_DIR=" + string(d),
+		proc.Home + "=" + string(d),
 	}
 	for _, key := range []string{"SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"} {
 		if base[key] != "" {

@@ -235,7 +235,7 @@ func (r *Runner) agentEnvironment(dir string) ([]string, error) {
 
 // marked adds what no env file may change: the mark by which a run's processes are found, and where they belong.
 func (r *Runner) marked(env []string) []string {
-	return with(env, "TMPDIR="+r.tmp(), proc.Mark+"="+r.name, "KUGETSU_DIR="+string(r.home))
+	return with(env, "TMPDIR="+r.tmp(), proc.Mark+"="+r.name, proc.Home+"="+string(r.home))
 }
 
 // text is what the agent reads on stdin: for a preset that takes one the prompt, what failed before, and then the

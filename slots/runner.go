@@ -266,6 +266,18 @@ func (r *Runner) endProcesses() error {
 	return proc.End(ctx, func() ([]proc.Process, error) { return proc.Below(r.name, r.isOtherRun) }, killGrace)
 }
 
+// Processes is what tells the processes of a run from others, and from those of the same run in a copy of this state folder,
+// which runs on in the original. Where a folder was moved, the one that its processes name is not there any more.
+func (d Dir) Processes(run string) proc.Run {
+	return proc.Run{Name: run, Elsewhere: func(home string) bool {
+		if !filepath.IsAbs(home) || sameFolder(home, string(d)) {
+			return false
+		}
+		there, err := spool.Exists(Dir(home).RunDir(run))
+		return err != nil || there // unknown: rather leave a process than end another's
+	}}
+}
+
 // isOtherRun says whether a mark is that of another run, of this state folder or of the one that the process names.
 func (r *Runner) isOtherRun(home, name string) bool {
 	if !runName.MatchString(name) || name == r.name || !filepath.IsAbs(home) {

@@ -184,7 +184,7 @@ func (w *world) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for _, run := range w.runs() {
-		if err := proc.Kill(ctx, run, ""); err != nil {
+		if err := proc.Kill(ctx, proc.Run{Name: run}, ""); err != nil {
 			w.t.Error(err)
 		}
 	}
@@ -327,7 +327,7 @@ func (w *world) nothingLeft() {
 func (w *world) ended(run string) {
 	w.t.Helper()
 	for begin := time.Now(); ; <-time.After(10 * time.Millisecond) {
-		left, err := proc.Marked(run)
+		left, err := proc.Marked(proc.Run{Name: run})
 		if err != nil {
 			w.t.Error(err)
 		}
@@ -635,7 +635,7 @@ func TestRunnerKilledAtAnyInstant(t *testing.T) {
 			}
 			<-time.After(rand.N(span))
 			if it = w.item(id); it.ForkPID > 1 { // only what carries the run's mark is signalled
-				proc.Signal(it.ForkPID, fmt.Sprintf("%s.%d", id, it.Runs), syscall.SIGKILL)
+				proc.Signal(it.ForkPID, proc.Run{Name: fmt.Sprintf("%s.%d", id, it.Runs)}, syscall.SIGKILL)
 			}
 			mu.Lock()
 			defer mu.Unlock()

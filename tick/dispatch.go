@@ -183,7 +183,7 @@ func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) 
 			if err := t.Home.MarkCancelled(run); err != nil {
 				return err
 			}
-			if it.ForkPID != nil && !proc.Signal(*it.ForkPID, run, syscall.SIGTERM) {
+			if it.ForkPID != nil && !proc.Signal(*it.ForkPID, t.Home.Processes(run), syscall.SIGTERM) {
 				t.Log.Debug("the runner is gone or cannot be told; it looks for the mark by itself", "run", run)
 			}
 			return nil

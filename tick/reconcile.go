@@ -132,7 +132,7 @@ func (t *Tick) lockAgain(ctx context.Context, slot string, in *slots.Intent) (*s
 		}
 	}
 	_, it, err := t.itemIn(in)
-	if err != nil || it.State != queue.Notified || it.Runs != in.Run || it.ForkPID == nil || proc.Carries(*it.ForkPID, in.RunName()) {
+	if err != nil || it.State != queue.Notified || it.Runs != in.Run || it.ForkPID == nil || proc.Carries(*it.ForkPID, t.Home.Processes(in.RunName())) {
 		return nil, slots.ErrBusy
 	}
 	t.Log.Warn("the runner is gone and something it started is left", "run", in.RunName())
@@ -145,7 +145,7 @@ func (t *Tick) lockAgain(ctx context.Context, slot string, in *slots.Intent) (*s
 func (t *Tick) endMarked(ctx context.Context, run string) error {
 	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
 	defer cancel()
-	return proc.Kill(ctx, run, "")
+	return proc.Kill(ctx, t.Home.Processes(run), "")
 }
 
 // endHeirs ends what a dead runner left: what carries the run's mark, and what cleared its environment but has the lease.
@@ -156,7 +156,7 @@ func (t *Tick) endHeirs(ctx context.Context, lock, run string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
 	defer cancel()
-	return proc.Kill(ctx, run, real)
+	return proc.Kill(ctx, t.Home.Processes(run), real)
 }
 
 // itemIn finds the item that a slot names, without listing the queue.

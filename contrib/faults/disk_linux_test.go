@@ -217,7 +217,7 @@ func (w *world) alive() (names []string) {
 	runs, err := os.ReadDir(filepath.Join(string(w.home), "runs"))
 	w.must(err)
 	for _, run := range runs {
-		left, err := proc.Marked(run.Name())
+		left, err := proc.Marked(proc.Run{Name: run.Name()})
 		w.must(err)
 		if len(left) > 0 {
 			names = append(names, run.Name())

@@ -228,7 +228,7 @@ func (s *stranger) filed() bool {
 			return false
 		}
 		for n := 1; n < 4; n++ {
-			if left, err := proc.Marked(slots.RunName(id, n)); err != nil || len(left) > 0 {
+			if left, err := proc.Marked(proc.Run{Name: slots.RunName(id, n)}); err != nil || len(left) > 0 {
 				return false
 			}
 		}
@@ -801,7 +801,7 @@ func (s *stranger) waitIdle() error {
 			return err
 		}
 		for _, run := range runs {
-			left, err := proc.Marked(run.Name())
+			left, err := proc.Marked(proc.Run{Name: run.Name()})
 			if err != nil {
 				return err
 			}

@@ -320,7 +320,7 @@ func (k *keeper) run() error {
 	case "kill":
 		<-time.After(after)
 		run := slots.RunName(all[0].it.ID, 1)
-		list, err := proc.Marked(run)
+		list, err := proc.Marked(proc.Run{Name: run})
 		if err != nil {
 			return err
 		}

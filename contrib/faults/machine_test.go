@@ -153,7 +153,7 @@ func (m *machine) KillRunner(t *rapid.T) {
 	}
 	m.kill(t, strconv.Itoa(*it.ForkPID))
 	m.await(t, func() error {
-		left, err := proc.Marked(e.run())
+		left, err := proc.Marked(proc.Run{Name: e.run()})
 		if err == nil && len(left) > 0 {
 			err = fmt.Errorf("%s: its agent outlives its runner", e.run())
 		}

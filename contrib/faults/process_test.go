@@ -189,7 +189,7 @@ func (w *world) kill9(id string) error {
 	if err != nil {
 		return err
 	}
-	if !proc.Signal(pid, slots.RunName(id, it.Runs), syscall.SIGKILL) {
+	if !proc.Signal(pid, proc.Run{Name: slots.RunName(id, it.Runs)}, syscall.SIGKILL) {
 		return fmt.Errorf("the runner %d of %s is not there", pid, id)
 	}
 	return nil

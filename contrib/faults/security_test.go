@@ -430,7 +430,7 @@ case $KUGETSU_RUN in *.1) echo no >&2; exit 3;; esac
 					}
 				}
 			}
-			marked, err := proc.Marked(slots.RunName(s.ids[0], 1))
+			marked, err := proc.Marked(proc.Run{Name: slots.RunName(s.ids[0], 1)})
 			if s.must(err); len(marked) < 2 || seen < 2 {
 				t.Errorf("%d processes of the run and %d command lines of it were looked at", len(marked), seen)
 			}

@@ -198,7 +198,7 @@ func (w *world) letGo() {
 func (w *world) end(run string) {
 	ctx, cancel := contextFor(patience)
 	defer cancel()
-	if err := proc.Kill(ctx, run, ""); err != nil {
+	if err := proc.Kill(ctx, proc.Run{Name: run}, ""); err != nil {
 		w.t.Log(err)
 	}
 }

@@ -302,7 +302,7 @@ func (w *world) free(it queue.Item, log string) {
 		}
 		must(w.t, lock.Close())
 	}
-	left, err := proc.Marked(slots.RunName(it.ID, 1))
+	left, err := proc.Marked(proc.Run{Name: slots.RunName(it.ID, 1)})
 	if err != nil || len(left) > 0 {
 		w.t.Errorf("%d processes are left, %v", len(left), err)
 	}

@@ -53,11 +53,11 @@ func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
 		if err := errors.Join(theirs.Close(), alive.SetReadDeadline(time.Now().Add(10*time.Second))); err != nil {
 			t.Fatal(err)
 		}
-		if err := Kill(ctx, run, ""); err != nil {
+		if err := Kill(ctx, Run{Name: run}, ""); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := alive.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // nobody has the other end any more
-			t.Fatalf("it lives: %v", errors.Join(err, Kill(ctx, run, "")))
+			t.Fatalf("it lives: %v", errors.Join(err, Kill(ctx, Run{Name: run}, "")))
 		}
 		alive.Close()
 	}
@@ -73,7 +73,7 @@ func TestKillSparesWhoCalls(t *testing.T) {
 			born := make(chan struct{})
 			go func() { runtime.LockOSThread(); close(born) }() // a thread more, for a while
 			<-born
-			if err := Kill(ctx, run, ""); err != nil {
+			if err := Kill(ctx, Run{Name: run}, ""); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -12,8 +12,23 @@ import (
 	"time"
 )
 
-// Mark is the environment variable that every process of a run carries.
-const Mark = "KUGETSU_RUN"
+// Mark is the environment variable that every process of a run carries, and Home the one that says in which state folder.
+const (
+	Mark = "KUGETSU_RUN"
+	Home = "KUGETSU_DIR"
+)
+
+// Run is a run whose processes are looked for.
+type Run struct {
+	Name string
+	// Elsewhere says whether the state folder that a process names is another one which has a run of this name, too: one of
+	// the two is a copy of the other. nil where that is not asked.
+	Elsewhere func(home string) bool
+}
+
+func (r Run) owns(mark, home string) bool {
+	return mark == r.Name && (r.Elsewhere == nil || home == "" || !r.Elsewhere(home))
+}
 
 // pollEvery is how often the process table is read while processes are being ended.
 const pollEvery = 10 * time.Millisecond
@@ -58,8 +73,8 @@ const looks = 16
 //
 // What forks and ends on and on has moved on by the time that all processes are listed: it is always among the newest,
 // and those are looked at one by one.
-func Kill(ctx context.Context, run, lock string) error {
-	of := func(pid int) bool { return Carries(pid, run) || lock != "" && isHeir(pid, lock, run) }
+func Kill(ctx context.Context, run Run, lock string) error {
+	of := func(pid int) bool { return Carries(pid, run) || lock != "" && isHeir(pid, lock, run.Name) }
 	return End(ctx, func() ([]Process, error) {
 		for quiet := 0; quiet < looks && ctx.Err() == nil; quiet++ {
 			for _, p := range newest(of) {
@@ -73,7 +88,7 @@ func Kill(ctx context.Context, run, lock string) error {
 }
 
 // Marked lists the processes that carry the mark of a run, but for this one.
-func Marked(run string) ([]Process, error) {
+func Marked(run Run) ([]Process, error) {
 	return all(func(pid int) bool { return Carries(pid, run) })
 }
 

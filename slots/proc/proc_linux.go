@@ -66,10 +66,10 @@ var Visible = sync.OnceValue(func() error {
 })
 
 // Carries says whether the process exists, is no zombie, and carries the mark of the run.
-func Carries(pid int, run string) bool { return pid > 1 && markOf(pid) == run }
+func Carries(pid int, run Run) bool { return pid > 1 && run.owns(marks(pid)) }
 
 // Signal asks one process of a run to end, after making sure that it is one. False: it is not, or it is gone.
-func Signal(pid int, run string, sig syscall.Signal) bool {
+func Signal(pid int, run Run, sig syscall.Signal) bool {
 	handle, err := os.FindProcess(pid)
 	if err != nil {
 		return false
@@ -315,7 +315,7 @@ func marks(pid int) (run, home string) {
 		if v, ok := bytes.CutPrefix(kv, []byte(Mark+"=")); ok {
 			run = string(v)
 		}
-		if v, ok := bytes.CutPrefix(kv, []byte("KUGETSU_DIR=")); ok {
+		if v, ok := bytes.CutPrefix(kv, []byte(Home+"=")); ok {
 			home = string(v)
 		}
 	}

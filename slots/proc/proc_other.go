@@ -35,10 +35,10 @@ func CloseOnExec() error {
 func Visible() error { return nil }
 
 // Carries cannot be known here: true, so that no run is taken for dead while its lease is held.
-func Carries(int, string) bool { return true }
+func Carries(int, Run) bool { return true }
 
 // Signal sends nothing: the process cannot be proved to be ours. A runner looks for the cancel mark by itself.
-func Signal(int, string, syscall.Signal) bool { return false }
+func Signal(int, Run, syscall.Signal) bool { return false }
 
 // all finds nothing here.
 func all(func(int) bool) ([]Process, error) { return nil, nil }
