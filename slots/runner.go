@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -269,22 +270,25 @@ func (r *Runner) endProcesses() error {
 // Processes is what tells the processes of a run from others, and from those of the same run in a copy of this state folder,
 // which runs on in the original. Where a folder was moved, the one that its processes name is not there any more.
 func (d Dir) Processes(run string) proc.Run {
-	return proc.Run{Name: run, Elsewhere: func(home string) bool {
-		if !filepath.IsAbs(home) || sameFolder(home, string(d)) {
-			return false
-		}
-		there, err := spool.Exists(Dir(home).RunDir(run))
-		return err != nil || there // unknown: rather leave a process than end another's
-	}}
+	return proc.Run{Name: run, Elsewhere: func(home string) bool { return !sameFolder(home, string(d)) && hasRun(home, run) }}
+}
+
+// hasRun says whether a path that a process names is a state folder with that run. It asks for the run's marker: an agent
+// whose folder was moved away may make the one that its TMPDIR was in again.
+func hasRun(home, run string) bool {
+	if !filepath.IsAbs(home) {
+		return false
+	}
+	m, err := Dir(home).ReadMarker(run)
+	if errors.Is(err, fs.ErrPermission) { // none of this user's
+		return false
+	}
+	return err != nil || m.Phase != Missing // unknown: rather leave a process than end another's
 }
 
 // isOtherRun says whether a mark is that of another run, of this state folder or of the one that the process names.
 func (r *Runner) isOtherRun(home, name string) bool {
-	if !runName.MatchString(name) || name == r.name || !filepath.IsAbs(home) {
-		return false
-	}
-	there, err := spool.Exists(Dir(home).RunDir(name))
-	return err != nil || there // unknown: rather leave a process than end another run's
+	return runName.MatchString(name) && name != r.name && hasRun(home, name)
 }
 
 // ref is where the uncommitted work of a run is kept: refs/kugetsu/<item>/<n>.

@@ -132,7 +132,11 @@ func (t *Tick) lockAgain(ctx context.Context, slot string, in *slots.Intent) (*s
 		}
 	}
 	_, it, err := t.itemIn(in)
-	if err != nil || it.State != queue.Notified || it.Runs != in.Run || it.ForkPID == nil || proc.Carries(*it.ForkPID, t.Home.Processes(in.RunName())) {
+	if err != nil || it.State != queue.Notified || it.Runs != in.Run || it.ForkPID == nil {
+		return nil, slots.ErrBusy
+	}
+	// In whichever folder: a runner that lives is never taken for gone.
+	if proc.Carries(*it.ForkPID, proc.Run{Name: in.RunName()}) {
 		return nil, slots.ErrBusy
 	}
 	t.Log.Warn("the runner is gone and something it started is left", "run", in.RunName())

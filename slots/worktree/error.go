@@ -79,9 +79,19 @@ func saysHost(stderr string) bool {
 	return false
 }
 
-// saysLocked says whether git met a lock file: of a git that is at work, or of one that was killed, which sweep removes.
+// saysLocked says whether git met a lock file: of a git that is at work, or of one that was killed, which sweep removes. It
+// leaves those of a worktree alone, which may stay.
 func saysLocked(stderr string) bool {
-	return strings.Contains(strings.ToLower(stderr), ".lock': "+syscall.EEXIST.Error())
+	for line := range strings.Lines(strings.ToLower(stderr)) {
+		if strings.Contains(line, "could not lock config file") && strings.Contains(line, syscall.EEXIST.Error()) {
+			return true
+		}
+		name, _, locked := strings.Cut(line, ".lock': "+syscall.EEXIST.Error())
+		if locked && !strings.HasSuffix(name, "/index") && !strings.HasSuffix(name, "/head") {
+			return true
+		}
+	}
+	return false
 }
 
 // exitCode is git's exit status, or -1 when it has none: never started, killed, given up.

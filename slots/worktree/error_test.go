@@ -9,6 +9,21 @@ import (
 	"testing"
 )
 
+func TestALockThatWillBeSweptIsToldFromOneThatMayStay(t *testing.T) {
+	for stderr, want := range map[string]bool{
+		"fatal: Unable to create '/x/packed-refs.lock': File exists.\n":                                 true,
+		"error: cannot lock ref 'a': Unable to create '/x/refs/heads/a.lock': File exists.\nfatal: x\n": true,
+		"error: could not lock config file /x/config: File exists\n":                                    true,
+		"fatal: Unable to create '/x/worktrees/y/index.lock': File exists.\n":                           false,
+		"fatal: cannot lock ref 'HEAD': Unable to create '/x/worktrees/y/HEAD.lock': File exists.\n":    false,
+		"fatal: could not create work tree dir '/x': File exists\n":                                     false,
+	} {
+		if saysLocked(stderr) != want {
+			t.Errorf("%q: %t", stderr, !want)
+		}
+	}
+}
+
 func TestWhatAMachineWithoutRoomSaysIsToldFromWhatIsWrongWithTheItem(t *testing.T) {
 	said := func(stderr string) error {
 		return fmt.Errorf("prepare: %w", &Error{Op: "git fetch", host: saysHost(stderr), Err: &exec.ExitError{}})

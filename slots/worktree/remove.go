@@ -311,10 +311,12 @@ func (r *repo) dropBranch(ctx context.Context, tip string) error {
 	}); err != nil {
 		return err
 	}
-	// Its tracking configuration. Exit 128: it has none.
-	_, err = r.git(ctx, "config", "--local", "--remove-section", "branch."+r.spec.Branch)
-	if exitCode(err) == 128 {
-		return nil
-	}
-	return err
+	return r.twice(ctx, func() error {
+		// Its tracking configuration. Exit 128: it has none.
+		_, err := r.git(ctx, "config", "--local", "--remove-section", "branch."+r.spec.Branch)
+		if exitCode(err) == 128 {
+			return nil
+		}
+		return err
+	})
 }
