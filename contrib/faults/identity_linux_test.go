@@ -624,7 +624,7 @@ const inProc = `func() bool { there, _ := spool.Exists(fmt.Sprintf("/proc/%d", *
 // TestTheHarnessNoticesATrustedPid: ways to find out who is alive that must not be.
 func TestTheHarnessNoticesATrustedPid(t *testing.T) {
 	needContainers(t)
-	byPid := []string{"proc.Carries(*it.ForkPID, t.Home.Processes(in.RunName()))", inProc}
+	byPid := []string{"proc.Carries(*it.ForkPID, proc.Run{Name: in.RunName()})", inProc}
 	mustNotice(t,
 		wrongWay{"a pid is signalled without a look at whose it is", "slots/proc/proc_linux.go",
 			[]string{"return Carries(pid, run) && handle.Signal(sig) == nil", "return handle.Signal(sig) == nil"},

@@ -274,30 +274,47 @@ func TestWhatWasPushedStaysKnownAsLongAsTheBranchIsHere(t *testing.T) {
 	w.git("author", "push", "-q", "origin", "HEAD:refs/heads/theirs")
 	one := w.fromRemote(1)
 	w.prepare(one)
+	w.git(one.Path, "branch", "-q", "theirs", "origin/theirs")
 	pushed := w.commit(one.Path, "one")
 	w.git(one.Path, "push", "-q", "origin", "HEAD")
-	remote := w.path("remote.git")
+	cache, remote := one.Source.Cache, w.path("remote.git")
+	known := func(s Spec) string { return w.git(cache, "for-each-ref", "--format=%(objectname)", pushedRefs+s.Branch) }
 	w.git(remote, "update-ref", "-d", "refs/heads/"+one.Branch)
 	w.git(remote, "update-ref", "-d", "refs/heads/theirs")
 	w.prepare(w.fromRemote(2))
-	w.equal("ours", w.git(one.Source.Cache, "rev-parse", "refs/remotes/origin/"+one.Branch), pushed)
-	w.equal("theirs", w.git(one.Source.Cache, "for-each-ref", "refs/remotes/origin/theirs"), "")
+	w.equal("known", known(one), pushed)
+	w.equal("on the remote", w.git(cache, "for-each-ref", "refs/remotes/origin/"+one.Branch, "refs/remotes/origin/theirs"), "")
 	w.equal("unpushed", w.unpushed(one), 0)
-	w.commit(one.Path, "two")
+	w.commit(one.Path, "more")
 	w.equal("unpushed", w.unpushed(one), 1)
+	gone := w.fromRemote(3) // nothing is begun from what the remote has no more
+	gone.Base = "theirs"
+	w.refused(gone)
 
-	// A branch of the remote that its name is in the way of comes first.
+	// A branch of the remote whose name is in the way, and one from here.
 	w.git("author", "push", "-q", "origin", "HEAD:refs/heads/"+one.Branch+"/more")
 	w.prepare(w.fromRemote(3))
-	w.equal("unpushed", w.unpushed(one), 2)
-
-	two := w.fromRemote(2)
-	w.commit(two.Path, "two")
-	w.git(two.Path, "push", "-q", "origin", "HEAD")
-	w.git(remote, "update-ref", "-d", "refs/heads/"+two.Branch)
-	if err := w.newGit().Remove(context.Background(), two, w.git(two.Path, "rev-parse", "HEAD")); err != nil {
-		t.Fatal(err)
-	}
+	w.equal("unpushed", w.unpushed(one), 1)
+	w.git(one.Path, "branch", "-q", "-m", "theirs", "other/theirs")
 	w.prepare(w.fromRemote(4))
-	w.equal("of a branch that is gone from here, too", w.git(two.Source.Cache, "for-each-ref", "refs/remotes/origin/"+two.Branch), "")
+	w.equal("of a branch that is gone from here", w.git(cache, "for-each-ref", pushedRefs+"theirs", pushedRefs+"other"), "")
+
+	// Another remote knows nothing; the same one with another password, or none, is no other.
+	for _, c := range []struct {
+		url   string
+		known bool
+	}{{"https://x:one@localhost/r", false}, {"https://x:two@localhost/r", true}, {"https://localhost/r", true}, {"https://localhost/other", false}} {
+		w.git(cache, "update-ref", pushedRefs+one.Branch, pushed)
+		s := one
+		s.Source.URL = c.url
+		r, _, err := w.newGit().find(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.writeOrigin(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		w.equal(c.url, known(one) != "", c.known)
+		w.equal("remote-tracking refs at "+c.url, w.git(cache, "for-each-ref", "refs/remotes"), "")
+	}
 }

@@ -168,7 +168,7 @@ func (r *repo) count(ctx context.Context, f refs, h *Holding) error {
 	if len(tips) == 0 || !ahead { // the base is a remote-tracking branch, or the checkout's own
 		return nil
 	}
-	args := append(append([]string{"rev-list", "--count"}, tips...), "--not", "--remotes")
+	args := append(append([]string{"rev-list", "--count"}, tips...), "--not", "--remotes", "--glob="+pushedRefs+"*")
 	if r.spec.Source.Local != "" && base.commit != "" {
 		args = append(args, base.commit)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -118,7 +117,7 @@ func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error)
 	case err == nil && !info.IsDir(): // a link would have us write into somebody else's
 		return nil, false, refuse("prepare", "%s is not a folder", r.common)
 	case err == nil:
-		return r, false, cmp.Or(r.writeOrigin(), r.completeRecords())
+		return r, false, cmp.Or(r.writeOrigin(ctx), r.completeRecords())
 	case !errors.Is(err, fs.ErrNotExist): // "could not look" is never "is not there"
 		return nil, false, &Error{Op: "prepare", Err: err}
 	}
@@ -239,7 +238,7 @@ func (r *repo) clone(ctx context.Context) error {
 		return &Error{Op: "clone", Err: err}
 	}
 	_, err = config.WriteString("[include]\n\tpath = " + originFile + "\n")
-	if err = errors.Join(err, config.Close(), r.writeOrigin()); err != nil {
+	if err = errors.Join(err, config.Close(), r.writeOrigin(ctx)); err != nil {
 		return &Error{Op: "clone", Err: err}
 	}
 	if err := r.fetch(ctx); err != nil {
@@ -258,13 +257,21 @@ const originFile = "origin.config"
 // writeOrigin writes down where the clone comes from. It is a file of its own so that a URL that was changed in the
 // settings is followed without editing the configuration, in which agents write too; and a file at all because
 // `git config` would show a URL with a token in it to everybody, in its argv.
-func (r *repo) writeOrigin() error {
+func (r *repo) writeOrigin(ctx context.Context) error {
 	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`) // control characters were refused
 	want := "[remote \"origin\"]\n\turl = \"" + quote.Replace(r.spec.Source.URL) +
 		"\"\n\tfetch = " + originRefs + "\n"
 	file := filepath.Join(r.common, originFile)
-	if have, err := readRegular(file); err == nil && string(have) == want {
+	have, err := readRegular(file)
+	if err == nil && string(have) == want {
 		return nil
+	}
+	secret := func(config string) string { return userinfo.ReplaceAllString(config, "://") } // a token may change every day
+	if err == nil && secret(string(have)) != secret(want) {
+		// Before it is written, since nothing tells afterwards that it was another.
+		if err := r.forgetRemote(ctx); err != nil {
+			return err
+		}
 	}
 	if err := spool.Write(file, []byte(want)); err != nil {
 		return &Error{Op: "prepare", Err: err}
@@ -288,58 +295,11 @@ func (g *Git) Fetch(ctx context.Context, s Spec) error {
 		return err
 	}
 	defer r.lock.Close()
-	if err := cmp.Or(r.writeOrigin(), r.completeRecords()); err != nil {
+	if err := cmp.Or(r.writeOrigin(ctx), r.completeRecords()); err != nil {
 		return err
 	}
 	_, err = r.remote(ctx, append(slices.Clone(fetchArgs), "--no-prune", "--end-of-options", "origin", originRefs)...)
 	return err
-}
-
-// pushed is what the remote had of the branches that are here: the commits, by the names of their remote-tracking refs. Nothing
-// in a local checkout, where none of these is pruned.
-func (r *repo) pushed(ctx context.Context) (map[string]string, error) {
-	if r.spec.Source.Local != "" {
-		return nil, nil
-	}
-	out, err := r.git(ctx, "for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/", "refs/remotes/origin/")
-	if err != nil {
-		return nil, err
-	}
-	all := map[string]string{}
-	for line := range strings.Lines(out) {
-		name, commit, _ := strings.Cut(strings.TrimSpace(line), " ")
-		all[name] = commit
-	}
-	maps.DeleteFunc(all, func(name, _ string) bool {
-		branch, tracking := strings.CutPrefix(name, "refs/remotes/origin/")
-		_, ours := all["refs/heads/"+branch]
-		return !tracking || !ours
-	})
-	return all, nil
-}
-
-// remember gives back the remote-tracking refs of the branches that are here and that a fetch pruned. Forges delete a branch
-// when its pull request is merged: what was pushed would count as work that nobody else has, and its workspace stay for ever.
-// Once the branch is gone from here, too, the next fetch forgets it. After a kill in between it is forgotten before, which
-// keeps too much and loses nothing.
-func (r *repo) remember(ctx context.Context, pushed map[string]string) error {
-	if len(pushed) == 0 {
-		return nil
-	}
-	now, err := r.pushed(ctx)
-	if err != nil {
-		return err
-	}
-	for name, commit := range pushed {
-		if now[name] != "" {
-			continue
-		}
-		// An agent that pushes meanwhile is right. So is a new branch that the name is in the way of.
-		if _, err := r.git(ctx, "update-ref", name, commit, strings.Repeat("0", len(commit))); err != nil {
-			r.g.say("that %s was pushed is forgotten: %v", name, err)
-		}
-	}
-	return nil
 }
 
 // fetch brings the remote's branches up to date. In a local checkout it changes nothing but refs/remotes/origin/: its
@@ -354,20 +314,22 @@ func (r *repo) fetch(ctx context.Context) error {
 	} else {
 		args = append(args, "--prune")
 	}
-	pushed, err := r.pushed(ctx)
-	if err != nil {
-		return err
-	}
 	try := func() error {
 		_, err := r.remote(ctx, append(args, "--end-of-options", "origin", originRefs)...)
 		return err
 	}
-	if r.spec.Source.Local != "" {
+	var err error
+	if r.spec.Source.Local != "" { // nothing is pruned there
 		err = r.twice(ctx, try)
-	} else if err = try(); err != nil { // tried again by fresh
-		r.sweep(time.Now())
+	} else {
+		if err := r.twice(ctx, func() error { return r.remember(ctx) }); err != nil { // then too much counts as work
+			r.g.say("what was pushed is not remembered: %v", err)
+		}
+		if err = try(); err != nil { // tried again by fresh
+			r.sweep(time.Now())
+		}
 	}
-	if err = cmp.Or(err, r.remember(ctx, pushed)); err != nil {
+	if err != nil {
 		return err
 	}
 	if r.spec.Base != "" {

@@ -1,0 +1,67 @@
+package worktree
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+)
+
+// pushedRefs is where a clone of ours remembers what the remote had of the branches that are here. Forges delete a branch when
+// its pull request is merged, and the next fetch forgets it: what was pushed would count as work that nobody else has, and its
+// workspace stay for ever. Not with the remote-tracking refs: those tell what is on the remote now, git's own pushes ask them.
+const pushedRefs = "refs/kugetsu-pushed/"
+
+// remember notes what a fetch may forget, and drops what was noted of branches that are gone from here: the next one of that
+// name is another.
+func (r *repo) remember(ctx context.Context) error {
+	const tracking, here = "refs/remotes/origin/", "refs/heads/"
+	at, err := r.commits(ctx, tracking, here, pushedRefs)
+	if err != nil {
+		return err
+	}
+	var drop, note strings.Builder
+	for name, commit := range at {
+		if branch, ok := strings.CutPrefix(name, pushedRefs); ok && at[here+branch] == "" {
+			fmt.Fprintf(&drop, "delete %s\n", name)
+		}
+		if branch, ok := strings.CutPrefix(name, tracking); ok && at[here+branch] != "" && at[pushedRefs+branch] != commit {
+			fmt.Fprintf(&note, "update %s%s %s\n", pushedRefs, branch, commit)
+		}
+	}
+	// One after the other: one name may be in the way of another.
+	return cmp.Or(r.updateRefs(ctx, drop.String()), r.updateRefs(ctx, note.String()))
+}
+
+// forgetRemote drops all that is known of the remote, which is another from now on.
+func (r *repo) forgetRemote(ctx context.Context) error {
+	at, err := r.commits(ctx, "refs/remotes/origin/", pushedRefs)
+	if err != nil {
+		return err
+	}
+	var drop strings.Builder
+	for name := range at {
+		fmt.Fprintf(&drop, "delete %s\n", name)
+	}
+	return r.updateRefs(ctx, drop.String())
+}
+
+// commits lists refs with what they point to.
+func (r *repo) commits(ctx context.Context, below ...string) (map[string]string, error) {
+	out, err := r.git(ctx, append([]string{"for-each-ref", "--format=%(refname) %(objectname)"}, below...)...)
+	at := map[string]string{}
+	for line := range strings.Lines(out) {
+		name, commit, _ := strings.Cut(strings.TrimSpace(line), " ")
+		at[name] = commit
+	}
+	return at, err
+}
+
+// updateRefs does what git-update-ref(1) reads, all or nothing.
+func (r *repo) updateRefs(ctx context.Context, what string) error {
+	if what == "" {
+		return nil
+	}
+	_, err := r.g.run(ctx, command{dir: r.dir, env: r.env, lock: r.lock, stdin: what, args: []string{"update-ref", "--no-deref", "--stdin"}})
+	return err
+}
