@@ -278,7 +278,9 @@ func TestWhatWasPushedStaysKnownAsLongAsTheBranchIsHere(t *testing.T) {
 	pushed := w.commit(one.Path, "one")
 	w.git(one.Path, "push", "-q", "origin", "HEAD")
 	cache, remote := one.Source.Cache, w.path("remote.git")
-	known := func(s Spec) string { return w.git(cache, "for-each-ref", "--format=%(objectname)", pushedRefs+s.Branch) }
+	known := func(s Spec) string {
+		return w.git(cache, "for-each-ref", "--format=%(objectname)", pushedRefs+s.Branch)
+	}
 	w.git(remote, "update-ref", "-d", "refs/heads/"+one.Branch)
 	w.git(remote, "update-ref", "-d", "refs/heads/theirs")
 	w.prepare(w.fromRemote(2))
