@@ -45,10 +45,10 @@ func TestAUsageLimitIsSatOut(t *testing.T) {
 			if it := w.item(behind); it.State != "pending" || it.Runs != 0 {
 				t.Errorf("another item of the agent was started: %s", it)
 			}
-			if status := w.kugetsu(0, "status"); !strings.HasPrefix(status, "0 of 1 slots taken, 2 waiting\n") ||
-				strings.Count(status, c.preset+" is held until ") != 2 {
-				t.Errorf("status says %q", status)
-			}
+			w.until("the slot is free, and status says who waits for what", func() bool { // a slot is emptied after its item is settled
+				status := w.kugetsu(0, "status")
+				return strings.HasPrefix(status, "0 of 1 slots taken, 2 waiting\n") && strings.Count(status, c.preset+" is held until ") == 2
+			})
 			holdFile := filepath.Join(w.state, "holds", c.preset+".json")
 			var hold map[string]any
 			w.decode(string(w.read(holdFile)), &hold)
