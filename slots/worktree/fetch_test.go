@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -226,8 +225,9 @@ func TestFetchesIntoOneCloneDoNotTripEachOtherUp(t *testing.T) {
 
 func TestAFetchForThoseWhoJudgeIsGivenUpAndLeavesWhatIsKnown(t *testing.T) {
 	w := newWorld(t)
-	srv := w.serve()
-	s := w.fromServer(1, srv)
+	var at gate
+	url := w.host(&at)
+	s := w.fromHost(1, url)
 	if _, err := w.newGit().Prepare(context.Background(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -235,22 +235,20 @@ func TestAFetchForThoseWhoJudgeIsGivenUpAndLeavesWhatIsKnown(t *testing.T) {
 	w.commit("author", "newer")
 	w.push("trunk")
 	ctx, cancel := context.WithCancel(context.Background())
-	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	at.set(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
 		cancel()
 		<-r.Context().Done()
-	}))
-	defer hanging.Close()
-	s.Source.URL = hanging.URL + "/remote.git"
+	})
 	if err := w.newGit().Fetch(ctx, s); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	w.equal("known", w.git(s.Source.Cache, "for-each-ref"), known)
-	s.Source.URL = srv.url
+	at.open()
 	if err := w.newGit().Fetch(context.Background(), s); err != nil {
 		t.Error(err)
 	}
 	w.equal("heard", w.git(s.Source.Cache, "rev-parse", "refs/remotes/origin/trunk"), w.git("author", "rev-parse", "HEAD"))
-	other := w.fromServer(2, srv) // where there is no clone, none is made
+	other := w.fromHost(2, url) // where there is no clone, none is made
 	other.Source.Cache = w.path("state/repos/none.git")
 	if err := w.newGit().Fetch(context.Background(), other); err != nil || w.exists(other.Source.Cache) {
 		t.Error(err)
