@@ -291,20 +291,36 @@ func TestWhatWasPushedStaysKnownAsLongAsTheBranchIsHere(t *testing.T) {
 	gone.Base = "theirs"
 	w.refused(gone)
 
+	// A git that was killed left its locks, a minute ago.
+	lock := func() {
+		for _, name := range []string{pushedRefs + one.Branch, "refs/remotes/origin/trunk"} {
+			w.write(cache+"/"+name+".lock", "")
+		}
+		w.age(cache)
+	}
+	w.git(one.Path, "push", "-q", "origin", "HEAD")
+	lock()
+	w.prepare(w.fromRemote(5))
+	w.equal("known", known(one), w.git(one.Path, "rev-parse", "HEAD"))
+	w.git(remote, "update-ref", "-d", "refs/heads/"+one.Branch)
+
 	// A branch of the remote whose name is in the way, and one from here.
 	w.git("author", "push", "-q", "origin", "HEAD:refs/heads/"+one.Branch+"/more")
 	w.prepare(w.fromRemote(3))
-	w.equal("unpushed", w.unpushed(one), 1)
+	w.equal("unpushed", w.unpushed(one), 0)
 	w.git(one.Path, "branch", "-q", "-m", "theirs", "other/theirs")
 	w.prepare(w.fromRemote(4))
 	w.equal("of a branch that is gone from here", w.git(cache, "for-each-ref", pushedRefs+"theirs", pushedRefs+"other"), "")
 
+	lock()
 	// Another remote knows nothing; the same one with another password, or none, is no other.
 	for _, c := range []struct {
 		url   string
 		known bool
 	}{{"https://x:one@localhost/r", false}, {"https://x:two@localhost/r", true}, {"https://localhost/r", true}, {"https://localhost/other", false}} {
-		w.git(cache, "update-ref", pushedRefs+one.Branch, pushed)
+		if c.known {
+			w.git(cache, "update-ref", pushedRefs+one.Branch, pushed)
+		}
 		s := one
 		s.Source.URL = c.url
 		r, _, err := w.newGit().find(s)

@@ -269,7 +269,7 @@ func (r *repo) writeOrigin(ctx context.Context) error {
 	secret := func(config string) string { return userinfo.ReplaceAllString(config, "://") } // a token may change every day
 	if err == nil && secret(string(have)) != secret(want) {
 		// Before it is written, since nothing tells afterwards that it was another.
-		if err := r.forgetRemote(ctx); err != nil {
+		if err := r.twice(ctx, func() error { return r.forgetRemote(ctx) }); err != nil {
 			return err
 		}
 	}
@@ -376,12 +376,14 @@ func (r *repo) sweep(now time.Time) {
 		filepath.Join(r.common, "config.lock"),
 		filepath.Join(r.common, "shallow.lock"),
 	}
-	_ = filepath.WalkDir(filepath.Join(r.common, "refs", "remotes", "origin"), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && strings.HasSuffix(path, ".lock") {
-			locks = append(locks, path)
-		}
-		return nil
-	})
+	for _, below := range []string{"refs/remotes/origin", pushedRefs} {
+		_ = filepath.WalkDir(filepath.Join(r.common, below), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() && strings.HasSuffix(path, ".lock") {
+				locks = append(locks, path)
+			}
+			return nil
+		})
+	}
 	for _, path := range locks {
 		info, err := os.Lstat(path)
 		if err == nil && (path == own || now.Sub(info.ModTime()) > staleAfter) && os.Remove(path) == nil {
