@@ -333,4 +333,18 @@ func TestWhatWasPushedStaysKnownAsLongAsTheBranchIsHere(t *testing.T) {
 		w.equal(c.url, known(one) != "", c.known)
 		w.equal("remote-tracking refs at "+c.url, w.git(cache, "for-each-ref", "refs/remotes"), "")
 	}
+
+	// What cannot be forgotten is the old remote's still: the next to come must see that it is another.
+	w.git(cache, "update-ref", pushedRefs+one.Branch, pushed)
+	w.write(cache+"/"+pushedRefs+one.Branch+".lock", "")
+	before := w.read(cache + "/" + originFile)
+	one.Source.URL = "https://localhost/third"
+	r, _, err := w.newGit().find(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.writeOrigin(context.Background()); err == nil {
+		t.Error("a ref that is locked was forgotten")
+	}
+	w.equal("the remote on record", w.read(cache+"/"+originFile), before)
 }
