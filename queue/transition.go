@@ -20,7 +20,7 @@ const (
 	UsageLimit  Outcome = "usage_limit"  // the provider said: not now
 	Auth        Outcome = "auth"         // the provider said: not with these credentials
 	Lost        Outcome = "lost"         // the agent had started, its runner is gone, nothing recorded the end
-	Void        Outcome = "void"         // no agent was started: its runner was killed first, or the machine had no room
+	Void        Outcome = "void"         // no agent began: its runner was killed first, the machine had no room, or the agent's own state was taken
 	Cancelled   Outcome = "cancelled"    // queue cancel
 )
 
@@ -104,11 +104,11 @@ func Backoff(delay time.Duration, n int) time.Duration {
 	return min(delay, max(maxDelay, 0))
 }
 
-// maxVoids bounds the doubling after runs that started no agent: nobody is to blame, and what is in the way (a full disk)
+// maxVoids bounds the doubling after runs in which no agent began: nobody is to blame, and what is in the way (a full disk)
 // may be gone any minute. But a run folder a minute would fill that disk.
 const maxVoids = 5
 
-// voids is how many runs in a row, the last ones, started no agent; maxVoids at most.
+// voids is in how many runs in a row, the last ones, no agent began; maxVoids at most.
 func (it *Item) voids() int {
 	n := 0
 	for _, r := range slices.Backward(it.History) {

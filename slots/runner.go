@@ -33,7 +33,7 @@ const (
 	timedOut    = "timeout"
 	stalled     = "stalled"
 	usageLimit  = agent.UsageLimit
-	void        = "void"
+	void        = agent.Void
 	cancelled   = "cancelled"
 )
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kugetsu/queue"
@@ -72,14 +73,18 @@ var told = map[queue.Outcome]string{
 	queue.UsageLimit: "was cut off by a usage limit",
 }
 
-// previous is what the next run is told of the one before.
+// previous is what the next run is told of the last one in which an agent began.
 func previous(it *queue.Item) string {
-	n := len(it.History)
-	if n == 0 || told[it.History[n-1].Outcome] == "" {
-		return ""
+	for _, last := range slices.Backward(it.History) {
+		switch {
+		case last.Outcome == queue.Void || last.Outcome == queue.StartFailed:
+			continue
+		case told[last.Outcome] == "":
+			return ""
+		}
+		return fmt.Sprintf("The run before this one %s: %s", told[last.Outcome], last.Summary)
 	}
-	last := it.History[n-1]
-	return fmt.Sprintf("The run before this one %s: %s", told[last.Outcome], last.Summary)
+	return ""
 }
 
 // Environ is the environment a runner gets.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -19,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	_ "kugetsu/tick/command" // what the binary is made of: a cached result is not believed after a change there
 )
@@ -39,6 +42,7 @@ func TestKugetsu(t *testing.T) {
 		{"retries a failing model and goes on after queue retry", retriesFailures},
 		{"retries what was lost with its runner", retriesLost},
 		{"keeps uncommitted work", keepsUncommitted},
+		{"is not charged for a database that is locked", waitsForDatabase},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, bin) })
 	}
@@ -236,6 +240,48 @@ func keepsUncommitted(t *testing.T, bin string) {
 	w.holds(filepath.Join(s.Worktree, "notes", "draft.txt"), "half a thought")
 }
 
+func waitsForDatabase(t *testing.T, bin string) {
+	stub := newStub(t)
+	home, env := opencodeHome(t, stub.URL(), nil)
+	w := newWorldOf(t, bin, stub, "opencode", opencodeBinary(t), env)
+	id := w.delegate("you/project#1", "<<bash git commit -q --allow-empty -m waited>><<say waited>>")
+	unlock := lockDatabase(t, filepath.Join(home, ".local", "share", "opencode", "opencode.db"))
+	w.kugetsu(0, "tick")
+	w.kugetsu(0, "pause")
+	w.until("a run was settled, and no other runs", func() bool { it := w.item(id); return it.State == "pending" && it.lockedOut > 0 })
+	if it := w.item(id); it.Attempts != 0 || len(it.History) != 0 {
+		t.Errorf("want it to wait, without a charge: %s\n%s", it, w.logs())
+	}
+	if n := len(stub.Requests()); n > 0 {
+		t.Errorf("the model was asked %d times", n)
+	}
+	unlock()
+	w.kugetsu(0, "resume")
+	w.kugetsu(0, "tick", "--drain")
+	w.completed(id, outcome{commits: 1, steps: 2, summary: "waited"})
+}
+
+// lockDatabase locks an SQLite database as one of its writers does: https://sqlite.org/lockingv3.html, the bytes of
+// fcntl(2) locks from PENDING_BYTE on.
+func lockDatabase(t *testing.T, path string) (unlock func()) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	const pending, locks = 0x40000000, 2 + 510
+	set := func(kind int16) {
+		t.Helper()
+		lock := unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: pending, Len: locks}
+		if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &lock); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(unix.F_WRLCK)
+	return func() { set(unix.F_UNLCK) }
+}
+
 // buildKugetsu builds the binary under test; with the race detector if the test has it.
 func buildKugetsu(t *testing.T) (bin string) {
 	t.Helper()
@@ -391,13 +437,26 @@ type item struct {
 		}
 		Ref string
 	}
+	lockedOut int // runs that are left out of what is above
 }
 
 func (it item) String() string { return string(encode(it)) }
 
+// item is an item without the runs in which its opencode was locked out of the database by another that started as well:
+// there may be any number of those wherever two run at once, and they are free of charge.
 func (w *world) item(id string) (it item) {
 	w.t.Helper()
 	w.decode(w.kugetsu(0, "queue", "show", id, "--json"), &it)
+	history := it.History[:0]
+	for _, r := range it.History {
+		if r.Outcome == "void" && strings.HasSuffix(r.Summary, ": database is locked") {
+			it.lockedOut++
+			continue
+		}
+		r.Run -= it.lockedOut
+		history = append(history, r)
+	}
+	it.History, it.Runs = history, it.Runs-it.lockedOut
 	return it
 }
 

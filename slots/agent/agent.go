@@ -134,6 +134,7 @@ const (
 	Denied     = "denied"      // exit 0, but a permission was refused or nothing was answered: another try would meet the same
 	UsageLimit = "usage_limit" // the provider said not now: the same try goes better later
 	Auth       = "auth"        // the provider said not you: somebody has to log in, or to renew a key
+	Void       = "void"        // it gave up before it began, over what passes: nothing was done, nothing was asked
 )
 
 // Report is what a run was worth.

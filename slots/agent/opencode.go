@@ -44,11 +44,16 @@ func opencodeArgv(c Call) ([]string, error) {
 	return argv, nil
 }
 
+// lockedOut are the last words of an opencode that found its database locked as it started. All opencodes of a user share
+// one, and 1.18.33 asks for patience with the others (PRAGMA busy_timeout) only after its first statement.
+const lockedOut = "database is locked"
+
 // opencodeParser judges a run by its events (--format json), one JSON object a line.
 //
 // The first of these that applies is the outcome:
 //
 //	it waits for a limit for too long                  usage_limit
+//	another has its database, and it printed no event  void
 //	a signal, or a non-zero exit                       what its error event means, else failed
 //	an error event, and no step ended well after it    likewise; 2.x goes on after some errors, and exits 0
 //	a refused permission, not made up for              denied; see refusal
@@ -217,6 +222,9 @@ func (p *opencodeParser) Report(exit Exit) Report {
 		p.blame(&r)
 	case !exit.ok():
 		r.Summary = exit.because(cmp.Or(p.failure, string(p.stderr)))
+		if exit.Signal == 0 && p.conversation == "" && strings.Contains(string(p.stderr), lockedOut) {
+			r.Outcome = Void
+		}
 		r.Gone = exit.Signal == 0 && goneWords().MatchString(r.Summary)
 	case p.refusal.stands():
 		r.Outcome, r.Summary = Denied, "permission refused: "+r.Refused.Last()+"\n"+answer

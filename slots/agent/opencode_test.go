@@ -123,6 +123,7 @@ var captured = []struct {
 	{"a bad request", "error_400", 1, Failed, "scripted 400 (status 400)", ""},
 	{"bad credentials", "error_401", 1, Auth, "scripted 401 (status 401)", ""},
 	{"an error in the middle", "error_late", 1, Failed, "scripted 400 (status 400)", ""},
+	{"a database that another has", "locked", 1, Void, "exit status 1: database is locked", ""},
 	{"a conversation that does not exist", "unknown_session", 1, Failed, "exit status 1: Error: Session not found", ""},
 }
 
@@ -173,6 +174,26 @@ func TestAStreamThatBreaksOffIsNoSuccess(t *testing.T) {
 		}
 		if got := p.Report(Exit{}); got.Outcome != OK {
 			t.Errorf("%s: %s at the end: %q", name, got.Outcome, got.Summary)
+		}
+	}
+}
+
+func TestAnOpencodeThatHadBegunIsChargedForALockedDatabase(t *testing.T) {
+	_, locked := stream(t, "locked")
+	out, _ := stream(t, "good")
+	first, _, _ := strings.Cut(out, "\n")
+	for name, tt := range map[string]struct {
+		stdout string
+		exit   Exit
+	}{
+		"a step had begun":       {first + "\n", Exit{Code: 1}},
+		"a signal ended it":      {"", Exit{Signal: syscall.SIGKILL}},
+		"its last words, exit 0": {"", Exit{}},
+	} {
+		p := opencode.Parser(time.Now)
+		feed(p, tt.stdout, locked)
+		if got := p.Report(tt.exit); got.Outcome == Void || got.Outcome == OK {
+			t.Errorf("%s: %s", name, got.Outcome)
 		}
 	}
 }
