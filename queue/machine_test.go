@@ -71,7 +71,7 @@ func (m *machine) any(t *rapid.T, ok func(*modelled) bool) (string, *modelled, E
 	return id, m.items[id], e, it
 }
 
-func fatal(t *rapid.T, err error) {
+func fatal(t rapid.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -369,23 +369,32 @@ func TestAnItemThatIsTooLargeIsRefusedAndLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestTheHistoryKeepsTheLastRuns(t *testing.T) {
-	now := noon
-	q := newQueue(t, func() time.Time { return now })
-	it := &Item{ID: NewID(now), Message: "m"}
-	e, err := q.Publish(it, Dev, DefaultPriority)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n := 1; n <= keepRuns+5; n++ {
-		if err := q.Notify(e, it, n, 4711); err != nil {
-			t.Fatal(err)
+func TestTheHistoryKeepsTheLastRunsAndThoseInWhichAnAgentBegan(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		began int // the one run in which an agent began, 0 for none
+		want  []int
+	}{
+		{"all alike", 0, []int{6, 7}},
+		{"an agent began long ago", 2, []int{2, 7}},
+	} {
+		now := noon
+		q := newQueue(t, func() time.Time { return now })
+		it := &Item{ID: NewID(now), Message: "m"}
+		e, err := q.Publish(it, Dev, DefaultPriority)
+		fatal(t, err)
+		for n := 1; n <= keepRuns+5; n++ {
+			r := Run{Run: n, Outcome: Void}
+			if n == tt.began {
+				r.Outcome = Failed
+			}
+			fatal(t, q.Notify(e, it, n, 4711))
+			fatal(t, q.Settle(e, it, Result{Run: r}, Policy{MaxAttempts: 3}))
 		}
-		if err := q.Settle(e, it, Result{Run: Run{Run: n, Outcome: Void}}, Policy{MaxAttempts: 3}); err != nil {
-			t.Fatal(err)
+		it, err = q.Load(e)
+		fatal(t, err)
+		if len(it.History) != keepRuns || it.History[0].Run != tt.want[0] || it.History[1].Run != tt.want[1] {
+			t.Errorf("%s: %d runs, %d and %d first, not %d", tt.name, len(it.History), it.History[0].Run, it.History[1].Run, tt.want)
 		}
-	}
-	if it, err = q.Load(e); err != nil || len(it.History) != keepRuns || it.History[0].Run != 6 {
-		t.Errorf("%v, %d runs, from %d on", err, len(it.History), it.History[0].Run)
 	}
 }

@@ -256,9 +256,13 @@ func (q *Queue) Publish(it *Item, lane Lane, priority int) (Entry, error) {
 	return e, nil
 }
 
-// save replaces an item's file. Only the holder of tick.lock may. Of a history that does not fit the older half goes.
+// save replaces an item's file. Only the holder of tick.lock may. Of a history that is too long the oldest run goes in which
+// no agent began, or else the oldest; of one that does not fit the older half.
 func (q *Queue) save(e Entry, it *Item) error {
-	it.History = it.History[max(0, len(it.History)-keepRuns):]
+	for len(it.History) > keepRuns {
+		i := max(0, slices.IndexFunc(it.History, func(r Run) bool { return r.Outcome == Void }))
+		it.History = slices.Delete(it.History, i, i+1)
+	}
 	data, err := it.encode()
 	for err == nil && len(data) > spool.MaxFile && len(it.History) > 0 {
 		it.History = it.History[(len(it.History)+1)/2:]

@@ -60,6 +60,9 @@ var uncharged = []Outcome{Void, Cancelled, UsageLimit, Auth}
 // settle is the transition notified → completed, error or back to pending. It is decided as a whole before anything is
 // written: an item that will be retried is never visible as an error.
 func (it *Item) settle(r Result, p Policy, now time.Time) {
+	if r.Outcome == Void && r.StartedAt != nil && it.voids() == maxVoids {
+		r.Outcome = Failed // a machine's disk is emptied one day; what an agent of its own gives up over may stay so
+	}
 	charged := !slices.Contains(uncharged, r.Outcome)
 	if r.Outcome == Lost && r.Rebooted && !it.lostFree() {
 		charged = false // a reboot is not the item's fault, once; an item that brings the machine down ends in error
@@ -105,7 +108,8 @@ func Backoff(delay time.Duration, n int) time.Duration {
 }
 
 // maxVoids bounds the doubling after runs in which no agent began: nobody is to blame, and what is in the way (a full disk)
-// may be gone any minute. But a run folder a minute would fill that disk.
+// may be gone any minute. But a run folder a minute would fill that disk. It also bounds how many in a row an agent may be
+// started in vain, free of charge.
 const maxVoids = 5
 
 // voids is in how many runs in a row, the last ones, no agent began; maxVoids at most.

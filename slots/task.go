@@ -18,7 +18,7 @@ type Task struct {
 	Session       string        `json:"session"`
 	IssueRef      string        `json:"issue_ref"`
 	Message       string        `json:"message"`
-	Previous      string        `json:"previous"` // how the run before this one ended, "" where there is nothing to go on with
+	Previous      string        `json:"previous"` // how the last run ended in which an agent began, "" where there is nothing to go on with
 	Timeout       time.Duration `json:"timeout"`
 	Idle          time.Duration `json:"idle"`           // how long the agent may show no progress, 0 for ever
 	ExpectChanges bool          `json:"expect_changes"` // a run that leaves none has failed

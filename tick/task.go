@@ -75,14 +75,16 @@ var told = map[queue.Outcome]string{
 
 // previous is what the next run is told of the last one in which an agent began.
 func previous(it *queue.Item) string {
+	which := "The run before this one"
 	for _, last := range slices.Backward(it.History) {
 		switch {
-		case last.Outcome == queue.Void || last.Outcome == queue.StartFailed:
-			continue
+		case last.Outcome == queue.Void, last.Outcome == queue.StartFailed, last.Outcome == queue.Cancelled && last.StartedAt == nil:
+			which = "An earlier run"
 		case told[last.Outcome] == "":
 			return ""
+		default:
+			return fmt.Sprintf("%s %s: %s", which, told[last.Outcome], last.Summary)
 		}
-		return fmt.Sprintf("The run before this one %s: %s", told[last.Outcome], last.Summary)
 	}
 	return ""
 }

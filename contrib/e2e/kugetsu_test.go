@@ -68,7 +68,7 @@ func completesAndContinues(t *testing.T, bin string) {
 	}
 	for n, id := range ids {
 		s, want := w.session(n), fmt.Sprintf("greet %d", n)
-		w.completed(id, outcome{commits: 1, steps: 3, summary: fmt.Sprintf("greeted %d", n)})
+		w.completed(id, outcome{lockedOut: true, commits: 1, steps: 3, summary: fmt.Sprintf("greeted %d", n)})
 		if !strings.HasPrefix(s.Conversation, "ses_") {
 			t.Errorf("the conversation of issue %d is %q", n, s.Conversation)
 		}
@@ -243,43 +243,76 @@ func keepsUncommitted(t *testing.T, bin string) {
 func waitsForDatabase(t *testing.T, bin string) {
 	stub := newStub(t)
 	home, env := opencodeHome(t, stub.URL(), nil)
+	database := filepath.Join(home, ".local", "share", "opencode", "opencode.db")
 	w := newWorldOf(t, bin, stub, "opencode", opencodeBinary(t), env)
-	id := w.delegate("you/project#1", "<<bash git commit -q --allow-empty -m waited>><<say waited>>")
-	unlock := lockDatabase(t, filepath.Join(home, ".local", "share", "opencode", "opencode.db"))
-	w.kugetsu(0, "tick")
-	w.kugetsu(0, "pause")
-	w.until("a run was settled, and no other runs", func() bool { it := w.item(id); return it.State == "pending" && it.lockedOut > 0 })
-	if it := w.item(id); it.Attempts != 0 || len(it.History) != 0 {
-		t.Errorf("want it to wait, without a charge: %s\n%s", it, w.logs())
+	for n, another := range []struct {
+		does string
+		lock func() (unlock func())
+		says string
+	}{
+		{"has it for itself", func() func() { return lockDatabase(t, database) }, "exit status 1: database is locked"},
+		{"writes to it", func() func() { return lockWriters(t, database) }, "exit status 1: Failed query: "},
+	} {
+		message := fmt.Sprintf("<<bash git commit -q --allow-empty -m %d>><<say waited>>", n)
+		id := w.delegate("you/project#1", message)
+		unlock := another.lock()
+		w.kugetsu(0, "tick")
+		w.kugetsu(0, "pause")
+		w.until("a run was settled, and no other runs", func() bool { it := w.item(id); return it.State == "pending" && it.Runs > 0 })
+		it := w.item(id)
+		for _, r := range it.History {
+			if r.Outcome != "void" || !strings.HasPrefix(r.Summary, another.says) || it.Attempts != 0 {
+				t.Errorf("another %s: want it to wait, without a charge: %s\n%s", another.does, it, w.logs())
+			}
+		}
+		if slices.ContainsFunc(stub.Requests(), func(q request) bool { return strings.HasSuffix(lastUser(q), message) }) {
+			t.Errorf("another %s, and the model was asked", another.does)
+		}
+		unlock()
+		w.kugetsu(0, "resume")
+		w.kugetsu(0, "tick", "--drain")
+		w.completed(id, outcome{lockedOut: true, commits: 1, steps: 2, summary: "waited"})
 	}
-	if n := len(stub.Requests()); n > 0 {
-		t.Errorf("the model was asked %d times", n)
-	}
-	unlock()
-	w.kugetsu(0, "resume")
-	w.kugetsu(0, "tick", "--drain")
-	w.completed(id, outcome{commits: 1, steps: 2, summary: "waited"})
 }
 
-// lockDatabase locks an SQLite database as one of its writers does: https://sqlite.org/lockingv3.html, the bytes of
-// fcntl(2) locks from PENDING_BYTE on.
+// lockDatabase locks an SQLite database as who has it for himself does: https://sqlite.org/lockingv3.html, an EXCLUSIVE lock
+// from PENDING_BYTE on.
 func lockDatabase(t *testing.T, path string) (unlock func()) {
+	t.Helper()
+	return lockBytes(t, path, lockOf{unix.F_WRLCK, 0x40000000, 2 + 510})
+}
+
+// lockWriters locks an SQLite database with a write-ahead log as one of its writers does: https://sqlite.org/walformat.html,
+// of the locks on its index WAL_WRITE_LOCK, and the one that says that the index is in use.
+func lockWriters(t *testing.T, path string) (unlock func()) {
+	t.Helper()
+	return lockBytes(t, path+"-shm", lockOf{unix.F_RDLCK, 128, 1}, lockOf{unix.F_WRLCK, 120, 1})
+}
+
+// A lockOf is an fcntl(2) lock of bytes.
+type lockOf struct {
+	kind        int16
+	start, size int64
+}
+
+func lockBytes(t *testing.T, path string, locks ...lockOf) (unlock func()) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
-	const pending, locks = 0x40000000, 2 + 510
-	set := func(kind int16) {
-		t.Helper()
-		lock := unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: pending, Len: locks}
-		if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &lock); err != nil {
-			t.Fatal(err)
+	for _, l := range locks {
+		if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: l.kind, Whence: io.SeekStart, Start: l.start, Len: l.size}); err != nil {
+			t.Fatalf("%s: %v", path, err)
 		}
 	}
-	set(unix.F_WRLCK)
-	return func() { set(unix.F_UNLCK) }
+	return func() {
+		t.Helper()
+		if err := f.Close(); err != nil { // ends them all
+			t.Error(err)
+		}
+	}
 }
 
 // buildKugetsu builds the binary under test; with the race detector if the test has it.
@@ -437,26 +470,30 @@ type item struct {
 		}
 		Ref string
 	}
-	lockedOut int // runs that are left out of what is above
 }
 
 func (it item) String() string { return string(encode(it)) }
 
-// item is an item without the runs in which its opencode was locked out of the database by another that started as well:
-// there may be any number of those wherever two run at once, and they are free of charge.
 func (w *world) item(id string) (it item) {
 	w.t.Helper()
 	w.decode(w.kugetsu(0, "queue", "show", id, "--json"), &it)
-	history := it.History[:0]
-	for _, r := range it.History {
-		if r.Outcome == "void" && strings.HasSuffix(r.Summary, ": database is locked") {
-			it.lockedOut++
+	return it
+}
+
+// withoutLockedOut is an item without the runs in which its opencode could not use the database, numbered as if there had
+// been none.
+func (it item) withoutLockedOut() item {
+	n, history := 0, it.History
+	it.History = nil
+	for _, r := range history {
+		if r.Outcome == "void" && (strings.Contains(r.Summary, "database is locked") || strings.Contains(r.Summary, "Failed query: ")) {
+			n++
 			continue
 		}
-		r.Run -= it.lockedOut
-		history = append(history, r)
+		r.Run -= n
+		it.History = append(it.History, r)
 	}
-	it.History, it.Runs = history, it.Runs-it.lockedOut
+	it.Runs -= n
 	return it
 }
 
@@ -493,12 +530,16 @@ type outcome struct {
 	commits, dirty int
 	steps          int // of the model, each with its price
 	summary, ref   string
+	lockedOut      bool // runs may have gone before in which its opencode could not use the database: another started as well
 }
 
 // completed checks that an item completed, and with what.
 func (w *world) completed(id string, want outcome) {
 	w.t.Helper()
 	it := w.item(id)
+	if want.lockedOut {
+		it = it.withoutLockedOut()
+	}
 	if it.State != "completed" || len(it.History) != max(want.run, 1) {
 		w.t.Fatalf("%s has not completed in run %d: %s\n%s", id, max(want.run, 1), it, w.logs())
 	}

@@ -44,17 +44,20 @@ func opencodeArgv(c Call) ([]string, error) {
 	return argv, nil
 }
 
-// lockedOut are the last words of an opencode that found its database locked as it started. All opencodes of a user share
-// one, and 1.18.33 asks for patience with the others (PRAGMA busy_timeout) only after its first statement.
-const lockedOut = "database is locked"
+// lockedOut says whether a line of stderr is of an opencode that could not use its database. All opencodes of a user share
+// one: 1.18.33 gives up at once where another has it as it is opened, since it asks for patience (PRAGMA busy_timeout) only
+// after that, and after five seconds where another writes. In a conversation that has begun, the same comes as an event.
+func lockedOut(line string) bool {
+	return line == "database is locked" || strings.HasPrefix(line, "Failed query: ")
+}
 
 // opencodeParser judges a run by its events (--format json), one JSON object a line.
 //
 // The first of these that applies is the outcome:
 //
 //	it waits for a limit for too long                  usage_limit
-//	another has its database, and it printed no event  void
-//	a signal, or a non-zero exit                       what its error event means, else failed
+//	a signal, or a non-zero exit                       what its error event means, else failed; void where it printed
+//	                                                   nothing and another had its database
 //	an error event, and no step ended well after it    likewise; 2.x goes on after some errors, and exits 0
 //	a refused permission, not made up for              denied; see refusal
 //	no text at all, or the last step was a tool call   denied; it ended without an answer
@@ -70,7 +73,9 @@ type opencodeParser struct {
 	failed       opencodeError
 	waiting      waiting
 	refusal      refusal
+	begun        bool // it printed something
 	stderr       lastLine
+	locked       lastLine // of stderr, what says that it is locked out
 	cost         Cost
 }
 
@@ -121,6 +126,7 @@ func (e opencodeError) String() string {
 }
 
 func (p *opencodeParser) Stdout(line []byte) bool {
+	p.begun = p.begun || len(bytes.TrimSpace(line)) > 0
 	var e opencodeEvent
 	if !decode(line, &e) {
 		return false
@@ -166,6 +172,9 @@ func (p *opencodeParser) Stderr(line []byte) bool {
 		return false
 	}
 	p.stderr.add(line)
+	if lockedOut(clean(string(line[:min(len(line), MaxSummary)]))) {
+		p.locked.add(line)
+	}
 	p.refusal.stderr(line)
 	return false
 }
@@ -222,8 +231,8 @@ func (p *opencodeParser) Report(exit Exit) Report {
 		p.blame(&r)
 	case !exit.ok():
 		r.Summary = exit.because(cmp.Or(p.failure, string(p.stderr)))
-		if exit.Signal == 0 && p.conversation == "" && strings.Contains(string(p.stderr), lockedOut) {
-			r.Outcome = Void
+		if exit.Signal == 0 && !p.begun && p.locked != "" {
+			r.Outcome, r.Summary = Void, exit.because(string(p.locked))
 		}
 		r.Gone = exit.Signal == 0 && goneWords().MatchString(r.Summary)
 	case p.refusal.stands():

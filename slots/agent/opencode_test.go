@@ -71,6 +71,11 @@ func stream(t testing.TB, name string) (stdout, stderr string) {
 	return printed(t, "opencode", name)
 }
 
+// failedQuery is the beginning of what is told of one, MaxSummary/2 bytes at most.
+const failedQuery = `Failed query: insert into "project" ("id", "worktree", "vcs", "name", "icon_url", "icon_url_override", ` +
+	`"icon_color", "time_created", "time_updated", "time_initialized", "sandboxes", "commands") values (?, ?, ?, null, null, ` +
+	`null, null, ?, ?, null, ?, null) on conflict ("project"."id") do update set "worktree" = ?, "vcs" = ?, "time_updated" = ?, "sandboxes" = ?`
+
 // captured are real runs: what was asked of the agent, and what it is worth.
 var captured = []struct {
 	name, stream string
@@ -124,6 +129,7 @@ var captured = []struct {
 	{"bad credentials", "error_401", 1, Auth, "scripted 401 (status 401)", ""},
 	{"an error in the middle", "error_late", 1, Failed, "scripted 400 (status 400)", ""},
 	{"a database that another has", "locked", 1, Void, "exit status 1: database is locked", ""},
+	{"a database that another writes to", "locked_later", 1, Void, "exit status 1: " + failedQuery, ""},
 	{"a conversation that does not exist", "unknown_session", 1, Failed, "exit status 1: Error: Session not found", ""},
 }
 
@@ -183,15 +189,18 @@ func TestAnOpencodeThatHadBegunIsChargedForALockedDatabase(t *testing.T) {
 	out, _ := stream(t, "good")
 	first, _, _ := strings.Cut(out, "\n")
 	for name, tt := range map[string]struct {
-		stdout string
-		exit   Exit
+		stdout, stderr string
+		exit           Exit
 	}{
-		"a step had begun":       {first + "\n", Exit{Code: 1}},
-		"a signal ended it":      {"", Exit{Signal: syscall.SIGKILL}},
-		"its last words, exit 0": {"", Exit{}},
+		"a step had begun":            {first + "\n", locked, Exit{Code: 1}},
+		"it spoke, in another format": {"I did it all\n", locked, Exit{Code: 1}},
+		"an event of no conversation": {`{"type":"tool_use","part":{"tool":"bash"}}` + "\n", locked, Exit{Code: 1}},
+		"a signal ended it":           {"", locked, Exit{Signal: syscall.SIGKILL}},
+		"its last words, exit 0":      {"", locked, Exit{}},
+		"another program's database":  {"", "Error: hook: database is locked by app\n", Exit{Code: 1}},
 	} {
 		p := opencode.Parser(time.Now)
-		feed(p, tt.stdout, locked)
+		feed(p, tt.stdout, tt.stderr)
 		if got := p.Report(tt.exit); got.Outcome == Void || got.Outcome == OK {
 			t.Errorf("%s: %s", name, got.Outcome)
 		}
