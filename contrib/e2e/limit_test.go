@@ -82,7 +82,7 @@ func TestAUsageLimitIsSatOut(t *testing.T) {
 			if got := w.git(after.Worktree, "log", "-1", "--format=%s"); got != "went_on" {
 				t.Errorf("the last commit is %q", got)
 			}
-			(&bench{t: t, stub: sentTo(stub, "went on")}).sent(turn{"user", "<<say begun>>"}, turn{"assistant", "begun"}, turn{"user", "<<say went on>>"})
+			(&bench{t: t, cli: c, stub: sentTo(stub, "went on")}).sent(turn{"user", "<<say begun>>"}, turn{"assistant", "begun"}, turn{"user", "<<say went on>>"})
 		})
 	}
 }

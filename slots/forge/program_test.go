@@ -53,19 +53,21 @@ func alive(pid string) bool {
 }
 
 func TestAProgramThatFailsLeavesItToTheForge(t *testing.T) {
-	limit = 300 * time.Millisecond
-	defer func() { limit = 10 * time.Second }()
-	for name, test := range map[string]struct{ script, why string }{
-		"logged out": {"echo " + secret + " >&2; exit 4", "(gh: exit status 4)"},
-		"hangs":      {"sleep 100 & echo $! > $HOME/pid; wait", "(gh: it did not answer in time)"},
-		"floods":     {"exec yes " + secret, "(gh: the answer is larger than 1048576 bytes)"},
-		"killed":     {"kill -9 $$", "(gh: signal: killed)"},
+	defer func(before time.Duration) { limit = before }(limit)
+	for name, test := range map[string]struct {
+		script, why string
+		limit       time.Duration
+	}{
+		"logged out": {"echo " + secret + " >&2; exit 4", "(gh: exit status 4)", time.Minute},
+		"hangs":      {"sleep 1000 & echo $! > $HOME/pid; wait", "(gh: it did not answer in time)", time.Second},
+		"floods":     {"exec yes " + secret, "(gh: the answer is larger than 1048576 bytes)", time.Minute},
+		"killed":     {"kill -9 $$", "(gh: signal: killed)", time.Minute},
 	} {
 		dir, env := program(t, "gh", test.script)
-		begin := time.Now()
+		limit = test.limit
 		got, err := State(t.Context(), "https://localhost/you/project/pull/7", env) // where nothing listens
-		if got != Unknown || err == nil || !strings.Contains(err.Error(), test.why) || strings.Contains(err.Error(), secret) || time.Since(begin) > 5*time.Second {
-			t.Errorf("%s: %s, %v after %s", name, got, err, time.Since(begin))
+		if got != Unknown || err == nil || !strings.Contains(err.Error(), test.why) || strings.Contains(err.Error(), secret) {
+			t.Errorf("%s: %s, %v", name, got, err)
 		}
 		if name != "hangs" {
 			continue

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -32,32 +33,43 @@ func init() {
 	}
 }
 
-// A run's leftover that forks and ends in less time than it takes to list all processes is hit all the same.
+// A run's leftover that forks and ends in less time than it takes to list all processes is hit all the same, and one that
+// is a new program each time.
 func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir := t.TempDir()
+	script := filepath.Join(dir, "chain")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\ntest -e "+dir+"/stop || \"$0\" &\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // whatever Kill has left
+		if err := os.WriteFile(filepath.Join(dir, "stop"), nil, 0o600); err != nil {
+			t.Error(err)
+		}
+	})
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	for n := range 5 {
+	for n, first := range slices.Repeat([]*exec.Cmd{{Path: self, Args: []string{"chain"}}, {Path: script, Args: []string{script}}}, 5) {
 		run := fmt.Sprintf("q_chain.%d.%d", os.Getpid(), n)
 		alive, theirs, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
 		}
-		cmd := &exec.Cmd{Path: self, Args: []string{"chain"}, Env: []string{Mark + "=" + run}, ExtraFiles: []*os.File{theirs}}
+		cmd := &exec.Cmd{Path: first.Path, Args: first.Args, Env: []string{Mark + "=" + run}, ExtraFiles: []*os.File{theirs}}
 		if err := cmd.Run(); err != nil { // the first link
 			t.Fatal(err)
 		}
-		if err := errors.Join(theirs.Close(), alive.SetReadDeadline(time.Now().Add(10*time.Second))); err != nil {
+		if err := errors.Join(theirs.Close(), Kill(ctx, Run{Name: run}, "")); err != nil {
 			t.Fatal(err)
 		}
-		if err := Kill(ctx, Run{Name: run}, ""); err != nil {
+		if err := alive.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := alive.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // nobody has the other end any more
-			t.Fatalf("it lives: %v", errors.Join(err, Kill(ctx, Run{Name: run}, "")))
+			t.Fatalf("%s lives: %v", first.Path, errors.Join(err, Kill(ctx, Run{Name: run}, "")))
 		}
 		alive.Close()
 	}

@@ -63,33 +63,26 @@ func End(ctx context.Context, find func() ([]Process, error), grace time.Duratio
 	}
 }
 
-// looks is how many times in a row the newest processes must show nothing of a run before they are left for a listing of
-// all of them: about a millisecond.
-const looks = 16
-
 // Kill ends without asking what carries the mark of a run and, where lock is not empty, what cleared its environment but
 // inherited that lock; lock is the file's real path. It looks again until there is nothing. The error says which
 // processes are left when ctx ends first.
 //
-// What forks and ends on and on has moved on by the time that all processes are listed: it is always among the newest,
-// and those are looked at one by one.
+// Each is hit as soon as it is met: what forks and ends on and on would have moved on by the time that all are known.
 func Kill(ctx context.Context, run Run, lock string) error {
 	of := func(pid int) bool { return Carries(pid, run) || lock != "" && isHeir(pid, lock, run.Name) }
-	return End(ctx, func() ([]Process, error) {
-		for quiet := 0; quiet < looks && ctx.Err() == nil; quiet++ {
-			for _, p := range newest(of) {
-				_ = p.signalKill()
-				release([]Process{p})
-				quiet = 0
-			}
-		}
-		return all(of)
+	return End(ctx, func() (found []Process, err error) {
+		err = all(ctx, of, func(p Process) {
+			_ = p.signalKill() // whether it was is seen in the next listing
+			found = append(found, p)
+		})
+		return found, err
 	}, 0)
 }
 
 // Marked lists the processes that carry the mark of a run, but for this one.
-func Marked(run Run) ([]Process, error) {
-	return all(func(pid int) bool { return Carries(pid, run) })
+func Marked(run Run) (found []Process, err error) {
+	err = all(context.Background(), func(pid int) bool { return Carries(pid, run) }, func(p Process) { found = append(found, p) })
+	return found, err
 }
 
 // Process is a process that was proved to be ours, with a handle that no other process can take over.

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -78,50 +80,70 @@ func Signal(pid int, run Run, sig syscall.Signal) bool {
 	return Carries(pid, run) && handle.Signal(sig) == nil
 }
 
-// all lists the processes that are what is asked for, but for this one. The newest come first: they are the ones that may
-// be gone when the others have been looked at.
-func all(of func(pid int) bool) ([]Process, error) {
-	pids, err := pids()
-	if err != nil {
-		return nil, err
-	}
-	slices.Sort(pids)
-	var found []Process
-	for _, pid := range slices.Backward(pids) {
+// unborn is how many pids are given, at most, while one that was given is not in the process table yet.
+const unborn = 256
+
+// all shows the processes that are what is asked for, but for this one, as soon as each is met. What ends meanwhile may be
+// missing, what lives on is not: who was born while the table was read, and after, has one of the pids that were given
+// since, and these are looked at until there are no more. So what forks and ends on and on is met at some time, and until
+// then it is not taken for gone.
+//
+// They are looked at in the order in which they were given. A pid is given a moment before its process is in the table, and
+// its parent is alive until then: whoever finds the parent gone, and looks for the child after that, finds the child.
+func all(ctx context.Context, of func(pid int) bool, show func(Process)) error {
+	look := func(pid int) {
 		if pid <= 1 || pid == os.Getpid() || !of(pid) {
-			continue
+			return
 		}
 		if p, ok := open(pid, func() bool { return of(pid) }); ok {
-			found = append(found, p)
+			show(p)
 		}
 	}
-	return found, nil
+	for ctx.Err() == nil {
+		last, known := lastPID()
+		pids, err := pids()
+		if err != nil {
+			return err
+		}
+		slices.Sort(pids)
+		for _, pid := range slices.Backward(pids) { // the newest first: they may be gone the soonest
+			look(pid)
+		}
+		seen := max(0, last-unborn)
+		for known && ctx.Err() == nil {
+			var now int
+			if now, known = lastPID(); now == seen {
+				return nil
+			}
+			if now < last { // they began anew at the lowest that is free
+				break
+			}
+			for ; seen < now; seen++ {
+				if pid := seen + 1; leads(pid) {
+					look(pid)
+				}
+			}
+			last = now
+		}
+		if !known {
+			return nil
+		}
+	}
+	return ctx.Err()
 }
 
-// newest lists those among the processes that were started last.
-func newest(of func(pid int) bool) []Process {
-	if Visible() != nil {
-		return nil
-	}
-	load, err := os.ReadFile("/proc/loadavg") // proc(5): its last field is the pid of the newest process
+// lastPID is the pid that was given last, to a process or to a thread; false where the kernel does not tell.
+func lastPID() (pid int, known bool) {
+	load, err := os.ReadFile("/proc/loadavg") // proc(5): its last field
 	if err != nil {
-		return nil
+		return 0, false
 	}
 	fields := bytes.Fields(load)
 	if len(fields) == 0 {
-		return nil
+		return 0, false
 	}
-	last, err := strconv.Atoi(string(fields[len(fields)-1]))
-	if err != nil {
-		return nil
-	}
-	var found []Process
-	for pid := last; pid > max(1, last-3); pid-- {
-		if p, ok := open(pid, func() bool { return leads(pid) && of(pid) }); ok {
-			found = append(found, p)
-		}
-	}
-	return found
+	pid, err = strconv.Atoi(string(fields[len(fields)-1]))
+	return pid, err == nil
 }
 
 // leads says whether a pid is that of a process, and not of this one: threads have pids of the same numbers, those of this
@@ -307,7 +329,7 @@ func marks(pid int) (run, home string) {
 	if Visible() != nil {
 		return "", ""
 	}
-	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+	env, err := environ(pid)
 	if err != nil {
 		return "", ""
 	}
@@ -322,23 +344,49 @@ func marks(pid int) (run, home string) {
 	return run, home
 }
 
+// execLimit bounds how long a process may be in the middle of an execve: a program on a disk that hangs.
+const execLimit = 100 * time.Millisecond
+
+// environ is the environment of a process. In the middle of an execve it has none, for a moment: that is waited for.
+func environ(pid int) ([]byte, error) {
+	for begin := time.Now(); ; time.Sleep(50 * time.Microsecond) {
+		env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+		if err != nil || len(env) > 0 || time.Since(begin) > execLimit || hasNone(pid) {
+			return env, err
+		}
+	}
+}
+
+// hasNone says whether a process has no environment, and is not about to have one. proc(5): a kernel thread and a zombie have
+// no memory (vsize); who was started without any has one that ends where it begins (env_start, env_end), while both are 0
+// in the middle of an execve.
+func hasNone(pid int) bool {
+	f := stat(pid)
+	return len(f) < 49 || string(f[20]) == "0" || string(f[47]) != "0" && bytes.Equal(f[47], f[48])
+}
+
+// stat reads the fields of /proc/<pid>/stat from the third on, the state; nil when the process is gone.
+func stat(pid int) [][]byte {
+	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return nil
+	}
+	// pid (comm) state ppid …: comm may hold anything, so look behind its last parenthesis.
+	return bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
+}
+
 // parent reads a process's parent: 0 for one that has none here, -1 when the process is gone. A process whose first thread
 // ended before the others looks like a zombie and is none.
 func parent(pid int) (ppid int, zombie bool) {
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		return -1, false
-	}
-	// pid (comm) state ppid … num_threads, the 20th: comm may hold anything, so look behind its last parenthesis.
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	fields := stat(pid)
 	if len(fields) < 18 {
 		return -1, false
 	}
-	ppid, err = strconv.Atoi(string(fields[1]))
+	ppid, err := strconv.Atoi(string(fields[1]))
 	if err != nil {
 		return -1, false
 	}
-	threads, _ := strconv.Atoi(string(fields[17]))
+	threads, _ := strconv.Atoi(string(fields[17])) // the 20th field
 	return ppid, (fields[0][0] == 'Z' || fields[0][0] == 'X') && threads < 2
 }
 

@@ -3,6 +3,7 @@
 package proc
 
 import (
+	"context"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -41,10 +42,7 @@ func Carries(int, Run) bool { return true }
 func Signal(int, Run, syscall.Signal) bool { return false }
 
 // all finds nothing here.
-func all(func(int) bool) ([]Process, error) { return nil, nil }
-
-// newest finds nothing here.
-func newest(func(int) bool) []Process { return nil }
+func all(context.Context, func(int) bool, func(Process)) error { return nil }
 
 func isHeir(int, string, string) bool { return false }
 
