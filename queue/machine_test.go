@@ -372,11 +372,12 @@ func TestAnItemThatIsTooLargeIsRefusedAndLeavesNothing(t *testing.T) {
 func TestTheHistoryKeepsTheLastRunsAndThoseInWhichAnAgentBegan(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		began int // the one run in which an agent began, 0 for none
-		want  []int
+		began []int // the first and the last run in which an agent began
+		want  []int // of the runs that are kept the first two, and the last
 	}{
-		{"all alike", 0, []int{6, 7}},
-		{"an agent began long ago", 2, []int{2, 7}},
+		{"all alike", []int{0, 0}, []int{6, 7, 25}},
+		{"an agent began long ago", []int{2, 2}, []int{2, 7, 25}},
+		{"agents began until now", []int{1, 20}, []int{6, 7, 25}},
 	} {
 		now := noon
 		q := newQueue(t, func() time.Time { return now })
@@ -385,16 +386,16 @@ func TestTheHistoryKeepsTheLastRunsAndThoseInWhichAnAgentBegan(t *testing.T) {
 		fatal(t, err)
 		for n := 1; n <= keepRuns+5; n++ {
 			r := Run{Run: n, Outcome: Void}
-			if n == tt.began {
-				r.Outcome = Failed
+			if n >= tt.began[0] && n <= tt.began[1] {
+				r.Outcome = UsageLimit
 			}
 			fatal(t, q.Notify(e, it, n, 4711))
 			fatal(t, q.Settle(e, it, Result{Run: r}, Policy{MaxAttempts: 3}))
 		}
 		it, err = q.Load(e)
 		fatal(t, err)
-		if len(it.History) != keepRuns || it.History[0].Run != tt.want[0] || it.History[1].Run != tt.want[1] {
-			t.Errorf("%s: %d runs, %d and %d first, not %d", tt.name, len(it.History), it.History[0].Run, it.History[1].Run, tt.want)
+		if got := []int{it.History[0].Run, it.History[1].Run, it.last().Run}; len(it.History) != keepRuns || !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %d runs, %d, not %d", tt.name, len(it.History), got, tt.want)
 		}
 	}
 }

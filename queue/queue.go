@@ -257,10 +257,11 @@ func (q *Queue) Publish(it *Item, lane Lane, priority int) (Entry, error) {
 }
 
 // save replaces an item's file. Only the holder of tick.lock may. Of a history that is too long the oldest run goes in which
-// no agent began, or else the oldest; of one that does not fit the older half.
+// no agent began, or else the oldest, but never one of the last, which settle counts; of one that does not fit the older half.
 func (q *Queue) save(e Entry, it *Item) error {
 	for len(it.History) > keepRuns {
-		i := max(0, slices.IndexFunc(it.History, func(r Run) bool { return r.Outcome == Void }))
+		older := it.History[:len(it.History)-maxVoids-1]
+		i := max(0, slices.IndexFunc(older, func(r Run) bool { return r.Outcome == Void }))
 		it.History = slices.Delete(it.History, i, i+1)
 	}
 	data, err := it.encode()

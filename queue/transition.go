@@ -60,10 +60,10 @@ var uncharged = []Outcome{Void, Cancelled, UsageLimit, Auth}
 // settle is the transition notified → completed, error or back to pending. It is decided as a whole before anything is
 // written: an item that will be retried is never visible as an error.
 func (it *Item) settle(r Result, p Policy, now time.Time) {
-	if r.Outcome == Void && r.StartedAt != nil && it.voids() == maxVoids {
-		r.Outcome = Failed // a machine's disk is emptied one day; what an agent of its own gives up over may stay so
-	}
 	charged := !slices.Contains(uncharged, r.Outcome)
+	if r.Outcome == Void && r.StartedAt != nil && it.vain() >= maxVoids {
+		charged = true // a machine's disk is emptied one day; what an agent gives up over of its own may stay so
+	}
 	if r.Outcome == Lost && r.Rebooted && !it.lostFree() {
 		charged = false // a reboot is not the item's fault, once; an item that brings the machine down ends in error
 	}
@@ -83,12 +83,12 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 	case UsageLimit, Auth:
 		it.again(r.EndedAt, 0)
 		it.NotBefore = r.HeldUntil
-	case Void:
-		it.again(r.EndedAt, p.wait(it.voids()))
-	default: // failed, start_failed, lost
+	default: // failed, start_failed, lost, void
 		switch {
 		case r.Permanent:
 			it.finish(Errored, reason(r), now)
+		case r.Outcome == Void && (!charged || it.Attempts < p.MaxAttempts):
+			it.again(r.EndedAt, p.wait(it.voids()))
 		case it.Attempts >= p.MaxAttempts:
 			it.finish(Errored, fmt.Sprintf("%s (attempt %d of %d)", reason(r), it.Attempts, p.MaxAttempts), now)
 		case charged:
@@ -120,6 +120,21 @@ func (it *Item) voids() int {
 			break
 		}
 		n++
+	}
+	return n
+}
+
+// vain is how many runs in a row, the last ones, started an agent that gave up before it began, free of charge. Those that
+// could not even start one do not count.
+func (it *Item) vain() int {
+	n := 0
+	for _, r := range slices.Backward(it.History) {
+		if r.Outcome != Void || r.Charged {
+			break
+		}
+		if r.StartedAt != nil {
+			n++
+		}
 	}
 	return n
 }

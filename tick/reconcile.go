@@ -275,9 +275,8 @@ func (t *Tick) settle(ctx context.Context, e queue.Entry, it *queue.Item, boot s
 	if err := t.Queue.Settle(e, it, r, t.policy()); err != nil {
 		return err
 	}
-	outcome := it.History[len(it.History)-1].Outcome
-	report.Settled = append(report.Settled, Settled{Item: it.ID, IssueRef: it.IssueRef, Run: it.Runs, Outcome: outcome, State: it.State})
-	t.Log.Info("settled", "item", it.ID, "issue", it.IssueRef, "run", it.Runs, "outcome", string(outcome), "state", string(it.State))
+	report.Settled = append(report.Settled, Settled{Item: it.ID, IssueRef: it.IssueRef, Run: it.Runs, Outcome: r.Outcome, State: it.State})
+	t.Log.Info("settled", "item", it.ID, "issue", it.IssueRef, "run", it.Runs, "outcome", string(r.Outcome), "state", string(it.State))
 	return nil
 }
 

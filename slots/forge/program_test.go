@@ -59,7 +59,7 @@ func TestAProgramThatFailsLeavesItToTheForge(t *testing.T) {
 		limit       time.Duration
 	}{
 		"logged out": {"echo " + secret + " >&2; exit 4", "(gh: exit status 4)", time.Minute},
-		"hangs":      {"sleep 1000 & echo $! > $HOME/pid; wait", "(gh: it did not answer in time)", time.Second},
+		"hangs":      {"sleep 1000 & echo $! > $HOME/pid; wait", "(gh: it did not answer in time)", 5 * time.Second},
 		"floods":     {"exec yes " + secret, "(gh: the answer is larger than 1048576 bytes)", time.Minute},
 		"killed":     {"kill -9 $$", "(gh: signal: killed)", time.Minute},
 	} {

@@ -58,7 +58,11 @@ func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cmd := &exec.Cmd{Path: first.Path, Args: first.Args, Env: []string{Mark + "=" + run}, ExtraFiles: []*os.File{theirs}}
+		env := []string{Mark + "=" + run}
+		for i := range 1500 { // which an execve takes its time to put in place
+			env = append(env, fmt.Sprintf("V%d=", i))
+		}
+		cmd := &exec.Cmd{Path: first.Path, Args: first.Args, Env: env, ExtraFiles: []*os.File{theirs}}
 		if err := cmd.Run(); err != nil { // the first link
 			t.Fatal(err)
 		}

@@ -40,7 +40,7 @@ func End(ctx context.Context, find func() ([]Process, error), grace time.Duratio
 	asked := map[int]bool{}
 	for {
 		left, err := find()
-		if err != nil || len(left) == 0 {
+		if len(left) == 0 || err != nil && ctx.Err() == nil {
 			release(left)
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -80,16 +81,9 @@ func Signal(pid int, run Run, sig syscall.Signal) bool {
 	return Carries(pid, run) && handle.Signal(sig) == nil
 }
 
-// unborn is how many pids are given, at most, while one that was given is not in the process table yet.
-const unborn = 256
-
 // all shows the processes that are what is asked for, but for this one, as soon as each is met. What ends meanwhile may be
-// missing, what lives on is not: who was born while the table was read, and after, has one of the pids that were given
-// since, and these are looked at until there are no more. So what forks and ends on and on is met at some time, and until
-// then it is not taken for gone.
-//
-// They are looked at in the order in which they were given. A pid is given a moment before its process is in the table, and
-// its parent is alive until then: whoever finds the parent gone, and looks for the child after that, finds the child.
+// missing, what lives on is not: who was born while the table was read has one of the pids that were given since. So what
+// forks and ends on and on is met at some time, and until then it is not taken for gone.
 func all(ctx context.Context, of func(pid int) bool, show func(Process)) error {
 	look := func(pid int) {
 		if pid <= 1 || pid == os.Getpid() || !of(pid) {
@@ -99,7 +93,7 @@ func all(ctx context.Context, of func(pid int) bool, show func(Process)) error {
 			show(p)
 		}
 	}
-	for ctx.Err() == nil {
+	for {
 		last, known := lastPID()
 		pids, err := pids()
 		if err != nil {
@@ -109,27 +103,45 @@ func all(ctx context.Context, of func(pid int) bool, show func(Process)) error {
 		for _, pid := range slices.Backward(pids) { // the newest first: they may be gone the soonest
 			look(pid)
 		}
-		seen := max(0, last-unborn)
-		for known && ctx.Err() == nil {
-			var now int
-			if now, known = lastPID(); now == seen {
-				return nil
-			}
-			if now < last { // they began anew at the lowest that is free
-				break
-			}
-			for ; seen < now; seen++ {
-				if pid := seen + 1; leads(pid) {
-					look(pid)
-				}
-			}
-			last = now
-		}
-		if !known {
+		if !known || born(ctx, last, look) {
 			return nil
 		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("looking for processes: %w", ctx.Err())
+		}
 	}
-	return ctx.Err()
+}
+
+const (
+	// unborn is how many pids are given, at most, while one that was given is not in the process table yet.
+	unborn = 256
+	// tooMany pids at once were not given, but are another count: lxcfs makes up /proc/loadavg every five seconds.
+	tooMany = 1 << 16
+)
+
+// born looks at the processes whose pids were given after last, until there are no more. False: the numbers began anew at
+// the lowest that is free, or ctx ended.
+//
+// They are looked at in the order in which they were given. A pid is given a moment before its process is in the table, and
+// its parent is alive until then: whoever finds the parent gone, and looks for the child after that, finds the child.
+func born(ctx context.Context, last int, look func(pid int)) bool {
+	seen := max(0, last-unborn)
+	for first := true; ; first = false {
+		now, _ := lastPID()
+		switch {
+		case now == seen:
+			return true
+		case now < last, now < seen, now-seen > tooMany:
+			return false
+		case !first && ctx.Err() != nil:
+			return false
+		}
+		for ; seen < now; seen++ {
+			if leads(seen + 1) {
+				look(seen + 1)
+			}
+		}
+	}
 }
 
 // lastPID is the pid that was given last, to a process or to a thread; false where the kernel does not tell.
@@ -358,12 +370,18 @@ func environ(pid int) ([]byte, error) {
 }
 
 // hasNone says whether a process has no environment, and is not about to have one. proc(5): a kernel thread and a zombie have
-// no memory (vsize); who was started without any has one that ends where it begins (env_start, env_end), while both are 0
-// in the middle of an execve.
+// no memory (vsize). Who was started without any has one that ends where it begins (env_start, env_end), as is so in the
+// middle of an execve, but there the program's code is not in place yet (start_code).
 func hasNone(pid int) bool {
 	f := stat(pid)
-	return len(f) < 49 || string(f[20]) == "0" || string(f[47]) != "0" && bytes.Equal(f[47], f[48])
+	return len(f) < 49 || string(f[20]) == "0" || !tells() || string(f[23]) != "0" && bytes.Equal(f[47], f[48])
 }
+
+// tells says whether the kernel tells where environments are: not all that call themselves Linux do.
+var tells = sync.OnceValue(func() bool {
+	f := stat(os.Getpid())
+	return len(f) > 48 && string(f[23]) != "0" && string(f[48]) != "0"
+})
 
 // stat reads the fields of /proc/<pid>/stat from the third on, the state; nil when the process is gone.
 func stat(pid int) [][]byte {
