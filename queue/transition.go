@@ -85,10 +85,10 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 		it.NotBefore = r.HeldUntil
 	default: // failed, start_failed, lost, void
 		switch {
-		case r.Permanent:
-			it.finish(Errored, reason(r), now)
 		case r.Outcome == Void && (!charged || it.Attempts < p.MaxAttempts):
 			it.again(r.EndedAt, p.wait(it.voids()))
+		case r.Permanent:
+			it.finish(Errored, reason(r), now)
 		case it.Attempts >= p.MaxAttempts:
 			it.finish(Errored, fmt.Sprintf("%s (attempt %d of %d)", reason(r), it.Attempts, p.MaxAttempts), now)
 		case charged:
