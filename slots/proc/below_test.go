@@ -40,6 +40,9 @@ func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := BecomeSubreaper(); err != nil { // or init would have thousands of links to bury
+		t.Fatal(err)
+	}
 	dir := t.TempDir()
 	script := filepath.Join(dir, "chain")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\ntest -e "+dir+"/stop || \"$0\" &\n"), 0o700); err != nil {
@@ -76,6 +79,7 @@ func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
 			t.Fatalf("%s lives: %v", first.Path, errors.Join(err, Kill(ctx, Run{Name: run}, "")))
 		}
 		alive.Close()
+		Reap()
 	}
 }
 

@@ -117,6 +117,9 @@ const (
 	unborn = 256
 	// tooMany pids at once were not given, but are another count: lxcfs makes up /proc/loadavg every five seconds.
 	tooMany = 1 << 16
+	// patience is how many more looks there are at what was born when the time is over: each is short, while the table of
+	// tens of thousands of zombies, which a container without an init collects, may take all the time there is.
+	patience = 100
 )
 
 // born looks at the processes whose pids were given after last, until there are no more. False: the numbers began anew at
@@ -126,14 +129,17 @@ const (
 // its parent is alive until then: whoever finds the parent gone, and looks for the child after that, finds the child.
 func born(ctx context.Context, last int, look func(pid int)) bool {
 	seen := max(0, last-unborn)
-	for first := true; ; first = false {
+	for late := 0; ; {
 		now, _ := lastPID()
+		if ctx.Err() != nil {
+			late++
+		}
 		switch {
 		case now == seen:
 			return true
 		case now < last, now < seen, now-seen > tooMany:
 			return false
-		case !first && ctx.Err() != nil:
+		case late > patience:
 			return false
 		}
 		for ; seen < now; seen++ {
