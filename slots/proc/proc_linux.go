@@ -368,9 +368,28 @@ const execLimit = 100 * time.Millisecond
 // environ is the environment of a process. In the middle of an execve it has none, for a moment: that is waited for.
 func environ(pid int) ([]byte, error) {
 	for begin := time.Now(); ; time.Sleep(50 * time.Microsecond) {
-		env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+		env, err := readEnviron(pid)
 		if err != nil || len(env) > 0 || time.Since(begin) > execLimit || hasNone(pid) {
 			return env, err
+		}
+	}
+}
+
+// readEnviron reads an environment in one piece: where an execve comes between two, the rest is missing.
+func readEnviron(pid int) ([]byte, error) {
+	f, err := os.Open(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	for size := 4 << 10; ; size *= 8 {
+		env := make([]byte, size)
+		n, err := unix.Pread(int(f.Fd()), env, 0)
+		if err != nil {
+			return nil, err
+		}
+		if n < size {
+			return env[:n], nil
 		}
 	}
 }
