@@ -123,7 +123,7 @@ const (
 )
 
 // born looks at the processes whose pids were given after last, until there are no more. False: the numbers began anew at
-// the lowest that is free, or ctx ended.
+// the lowest that is free, or ctx ended, and there were more even after some patience.
 //
 // They are looked at in the order in which they were given. A pid is given a moment before its process is in the table, and
 // its parent is alive until then: whoever finds the parent gone, and looks for the child after that, finds the child.
