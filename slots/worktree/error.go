@@ -27,6 +27,9 @@ type Error struct {
 	host bool
 	// passing says that the remote could not be talked to, for a reason that may be gone in a moment.
 	passing bool
+	// Unreachable says that the remote's host or the way to it is down: its name does not resolve, it does not answer, or
+	// answers that it cannot. No task is to blame.
+	Unreachable bool
 	// Err is the cause: an *exec.ExitError, the end of the context, an I/O error.
 	Err error
 }
@@ -126,6 +129,32 @@ var permanentTexts = []string{
 	"exists; cannot create", // a branch `fix` where `fix/issue-7` is wanted
 	"cannot determine remote head", "multiple remote head branches",
 	"strange hostname", "strange pathname",
+}
+
+// unreachableTexts are what git, its transports and the C library say where a host or the way to it is down.
+var unreachableTexts = []string{
+	"could not resolve", "couldn't resolve", "name resolution", "name or service not known", "no address associated",
+	"nodename nor servname", "unable to look up",
+	"connection refused", "connection timed out", "connection reset", "operation timed out", "failed to connect to",
+	"couldn't connect to", "could not connect to", "unable to connect to", "timed out after",
+	"no route to host", "network is unreachable", "network is down", "host is down",
+	"connection closed by remote host", "connection closed by ", "empty reply from server",
+	"ssl_error_syscall", "tls connection was non-properly terminated", "gnutls recv error",
+	"returned error: 408", "returned error: 429",
+}
+
+// serverError is what git says of a server that answers with 500 and above.
+var serverError = regexp.MustCompile(`returned error: 5\d\d`)
+
+// saysUnreachable says whether git could not talk to the remote's host. What the remote prints itself is no sign of that.
+func saysUnreachable(stderr string) bool {
+	for line := range strings.Lines(strings.ToLower(stderr)) {
+		if !strings.HasPrefix(line, "remote:") && (serverError.MatchString(line) ||
+			slices.ContainsFunc(unreachableTexts, func(text string) bool { return strings.Contains(line, text) })) {
+			return true
+		}
+	}
+	return false
 }
 
 // boilerplate are last lines that say nothing; what went wrong stands above them.

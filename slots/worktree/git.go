@@ -29,6 +29,8 @@ type Git struct {
 	Files []*os.File
 	// Tmp is a directory of the run's own for index files; the empty string means the system's.
 	Tmp string
+	// Answered says that a remote did, in a call since this was made: it was fetched from, or refused for good.
+	Answered bool
 	// pause waits in a test; nil is by the clock.
 	pause func(ctx context.Context, d time.Duration) error
 }
@@ -141,7 +143,8 @@ func (g *Git) run(ctx context.Context, c command) (string, error) {
 		} else if saysLocked(stderr.String()) {
 			err = fault.New(fault.Temp, "a git is at work there, or was killed: try again in a minute", "%w", err)
 		}
-		return stdout.text.String(), &Error{Op: "git " + c.args[0], Last: last, Permanent: permanent && ctx.Err() == nil, host: host, Err: err}
+		return stdout.text.String(), &Error{Op: "git " + c.args[0], Last: last, Permanent: permanent && ctx.Err() == nil, host: host,
+			Unreachable: !permanent && !host && saysUnreachable(stderr.String()), Err: err}
 	}
 	return stdout.text.String(), nil
 }

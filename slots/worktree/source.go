@@ -50,6 +50,7 @@ func (r *repo) remote(ctx context.Context, args ...string) (string, error) {
 	if errors.As(err, &e) && exitCode(err) > 0 {
 		e.passing = !e.Permanent && !e.host
 	}
+	r.g.Answered = r.g.Answered || err == nil || e != nil && e.Permanent
 	return out, err
 }
 
@@ -150,7 +151,7 @@ func (g *Git) fresh(ctx context.Context, s Spec, why string) (r *repo, stale, er
 			r.lock.Close()
 		}
 		if err := g.wait(ctx, fetchPauses[n]); err != nil {
-			return nil, nil, &Error{Op: e.Op, Last: e.Last, Err: err}
+			return nil, nil, &Error{Op: e.Op, Last: e.Last, Unreachable: e.Unreachable, Err: err}
 		}
 	}
 }
