@@ -31,7 +31,7 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), keepLimit)
 	defer cancel()
-	snap, kept := r.git.Snapshot(ctx, w.session.Worktree, ref(r.name),
+	snap, kept := r.git.Snapshot(ctx, r.spec(w), ref(r.name),
 		keptMessage("uncommitted at the end of "+r.name, r.task.IssueRef))
 	if kept != nil {
 		r.log.say("uncommitted work could not be kept: %v", kept)
@@ -49,7 +49,7 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), tellLimit)
 	defer cancel()
-	work, err := r.git.Work(ctx, w.session.Worktree, w.made.Head, snap)
+	work, err := r.git.Work(ctx, r.spec(w), w.made.Head, snap)
 	if err != nil {
 		r.log.say("what the run did is not known: %v", err)
 	}
@@ -73,7 +73,7 @@ func (r *Runner) keepEnd(ctx context.Context, w *ready, snap worktree.Snapshot, 
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), tellLimit) // the other may be what is over
 	defer cancel()
-	head, err := r.git.Head(ctx, w.session.Worktree)
+	head, err := r.git.Head(ctx, r.spec(w))
 	if err != nil {
 		r.log.say("where the run ended is not known: %v", err)
 	}
@@ -94,7 +94,7 @@ func (r *Runner) keepHead(ctx context.Context, w *ready, snap worktree.Snapshot)
 		if snap.Head == w.session.Start {
 			refs += "-base"
 		}
-		_, err = r.git.Keep(ctx, r.home.spec(w.session.Worktree, r.task.Workspace), refs, snap.Head)
+		_, err = r.git.Keep(ctx, r.spec(w), refs, snap.Head)
 	}
 	if err != nil {
 		r.log.say("the commit %s could not be kept: %v", snap.Head, err)

@@ -33,7 +33,7 @@ func TestARunEndsAlsoWhereGitHangsOnItsWorktree(t *testing.T) {
 		log, err := openLog(d.LogPath(someRun), LogCap)
 		must(t, err)
 		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: Workspace{Repo: "r"}},
-			git: &worktree.Git{Env: os.Environ(), Log: log, Tmp: t.TempDir()}}
+			git: &worktree.Git{Env: os.Environ(), Log: log, Own: t.TempDir()}}
 		w := &ready{session: &Session{Worktree: dir, Unkept: someRun}}
 		done := make(chan bool)
 		go func() { r.keepWork(w); close(done) }()
@@ -84,7 +84,7 @@ func TestARunEndsWhateverIsNotKnownOfIt(t *testing.T) {
 		log, err := openLog(d.LogPath(someRun), LogCap)
 		must(t, err)
 		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: Workspace{Repo: "r"}},
-			git: &worktree.Git{Env: append(slices.Clone(os.Environ()), "PATH="+bin+":"+os.Getenv("PATH")), Log: log, Tmp: t.TempDir()}}
+			git: &worktree.Git{Env: append(slices.Clone(os.Environ()), "PATH="+bin+":"+os.Getenv("PATH")), Log: log, Own: t.TempDir()}}
 		w := &ready{session: &Session{Worktree: dir, Unkept: someRun}, made: worktree.Made{Head: from}}
 		if r.keepWork(w) {
 			t.Errorf("%s: taken for idle", c.fails)

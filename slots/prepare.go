@@ -69,6 +69,11 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	return w, nil
 }
 
+// spec is the workspace of a run in the terms of package worktree.
+func (r *Runner) spec(w *ready) worktree.Spec {
+	return r.home.spec(w.session.Worktree, r.task.Workspace)
+}
+
 func (r *Runner) newSession() *Session {
 	s := &Session{Type: "forked", IssueRef: r.task.IssueRef, Agent: r.task.Agent.Preset, CreatedAt: time.Now().UTC(),
 		Worktree: r.home.Worktree(r.task.Session), Branch: r.task.Workspace.Branch}
@@ -80,7 +85,7 @@ func (r *Runner) newSession() *Session {
 
 func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	ws := r.task.Workspace
-	spec := r.home.spec(w.session.Worktree, ws)
+	spec := r.spec(w)
 	if _, err := os.Lstat(filepath.Join(spec.Path, ".git")); err != nil && w.existed {
 		// Before it is made again: a runner that is killed before the hook is through leaves a worktree that looks ready.
 		w.session.Unready = true
@@ -89,7 +94,7 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		}
 	}
 	// Beside Prepare, since both only look where a worktree stands: one after the other they would keep the slot waiting.
-	named := r.named(ctx, w.agentEnv, w.session.Worktree)
+	named := r.named(ctx, w.agentEnv, spec)
 	defer named()
 	var err error
 	w.made, err = r.git.Prepare(ctx, spec)
@@ -120,19 +125,19 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	if err == nil && (w.made.CreatedWorktree || !w.existed || w.session.Unready) {
 		err = r.git.Include(ctx, spec) // the hook finds what it needs
 		if err == nil && ws.Hook != "" {
-			err = r.hook(ctx, ws.Hook, w.session.Worktree)
+			err = r.hook(ctx, ws.Hook, spec)
 		}
 		if err == nil { // what the hook configured is git's own answer now
-			named = r.named(ctx, w.agentEnv, w.session.Worktree)
+			named = r.named(ctx, w.agentEnv, spec)
 		}
 	}
 	if err != nil {
 		w.undo()
 		return err
 	}
-	w.agentEnv = with(w.agentEnv, r.names(ctx, w.agentEnv, w.session.Worktree, named)...)
+	w.agentEnv = with(w.agentEnv, r.names(ctx, w.agentEnv, spec, named)...)
 	if r.task.ExpectChanges { // after the hook: what that left there is not the agent's work
-		if w.before, err = r.git.Tree(ctx, w.session.Worktree); err != nil {
+		if w.before, err = r.git.Tree(ctx, spec); err != nil {
 			r.log.say("what stood in the worktree before the run is not known: %v", err)
 		}
 	}
@@ -160,7 +165,7 @@ func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 		who, how = "an earlier run", ", whose session is gone"
 	}
 	at := ref(r.name) + "-before"
-	snap, err := r.git.Snapshot(ctx, w.session.Worktree, at, keptMessage("left by "+who+how, r.task.IssueRef))
+	snap, err := r.git.Snapshot(ctx, r.spec(w), at, keptMessage("left by "+who+how, r.task.IssueRef))
 	// Where nothing was seen at all there may be anything.
 	if err != nil && snap.Ref == "" && (snap.Dirty > 0 || snap.Head == "" || ctx.Err() != nil) {
 		return fmt.Errorf("what %s left could not be kept: %w", who, err)
@@ -192,7 +197,8 @@ func (r *Runner) dropGitLocks(w *ready) {
 }
 
 // hook runs WORKTREE_HOOK in a new worktree.
-func (r *Runner) hook(ctx context.Context, command, dir string) error {
+func (r *Runner) hook(ctx context.Context, command string, spec worktree.Spec) error {
+	dir := spec.Path
 	argv, err := agent.Split(command)
 	if err != nil || len(argv) == 0 {
 		return fmt.Errorf("WORKTREE_HOOK: %w", errors.Join(err, errors.New("no command")))
@@ -202,7 +208,7 @@ func (r *Runner) hook(ctx context.Context, command, dir string) error {
 		return fmt.Errorf("WORKTREE_HOOK: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Dir, cmd.Env = dir, with(with(r.env, r.names(ctx, r.env, dir, r.named(ctx, r.env, dir))...), "PWD="+dir, "KUGETSU_ISSUE="+r.task.IssueRef, "KUGETSU_ITEM="+r.task.Item)
+	cmd.Dir, cmd.Env = dir, with(with(r.env, r.names(ctx, r.env, spec, r.named(ctx, r.env, spec))...), "PWD="+dir, "KUGETSU_ISSUE="+r.task.IssueRef, "KUGETSU_ITEM="+r.task.Item)
 	cmd.Stdout, cmd.Stderr = r.log, r.log
 	cmd.ExtraFiles = []*os.File{r.slot, r.session}
 	cmd.SysProcAttr = proc.Attach()
@@ -220,7 +226,7 @@ func (r *Runner) environment() error {
 		return err
 	}
 	r.env = r.marked(with(os.Environ(), vars...))
-	r.git = &worktree.Git{Env: r.env, Log: r.log, Files: []*os.File{r.slot, r.session}, Tmp: r.tmp()}
+	r.git = &worktree.Git{Env: r.env, Log: r.log, Files: []*os.File{r.slot, r.session}, Own: r.home.git()}
 	return nil
 }
 

@@ -26,6 +26,9 @@ func (d Dir) worktrees() string { return filepath.Join(string(d), "worktrees") }
 func (d Dir) agents() string    { return filepath.Join(string(d), "agents") }
 func (d Dir) repos() string     { return filepath.Join(string(d), "repos") }
 
+// git is where the private git directories are made: see package worktree. No agent is let in here.
+func (d Dir) git() string { return filepath.Join(string(d), "git") }
+
 // Holds is the folder of the agents that are not started; package tick keeps it.
 func (d Dir) Holds() string { return filepath.Join(string(d), "holds") }
 
@@ -34,7 +37,7 @@ func (d Dir) Reviews() string { return filepath.Join(string(d), "reviews") }
 
 // Folders lists the folders, a parent before its children.
 func (d Dir) Folders() []string {
-	return []string{string(d), d.agents(), d.Holds(), d.Reviews(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos()}
+	return []string{string(d), d.agents(), d.Holds(), d.Reviews(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos(), d.git()}
 }
 
 // Make makes the folders.

@@ -35,7 +35,7 @@ func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*P
 		return nil, err
 	}
 	p := &Place{Name: name, home: d, refs: issueRefs(ref),
-		Git: &worktree.Git{Env: with(env, vars...)}}
+		Git: &worktree.Git{Env: with(env, vars...), Own: d.git()}}
 	if lock != nil { // a git that outlives us still works there
 		p.Git.Files = []*os.File{lock.File()}
 	}
@@ -108,7 +108,7 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 	}
 	if h.Stands && h.Dirty > 0 {
 		ref := p.refs + "/" + now.UTC().Format("20060102T150405.000000000Z")
-		snap, err := p.Git.Snapshot(ctx, p.Spec.Path, ref, keptMessage("uncommitted when its worktree was removed", p.issue()))
+		snap, err := p.Git.Snapshot(ctx, p.Spec, ref, keptMessage("uncommitted when its worktree was removed", p.issue()))
 		if err != nil { // also beside a ref: it says what is not in it
 			return nil, err
 		}

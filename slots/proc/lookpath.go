@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -29,4 +30,11 @@ func LookPath(name string, env []string, dir string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s is not in the PATH %q", name, path)
+}
+
+// AbsolutePath is a PATH without its folders that are not absolute: those are searched from wherever a program happens to
+// run, which may be a folder that an agent has filled.
+func AbsolutePath(path string) string {
+	dirs := slices.DeleteFunc(filepath.SplitList(path), func(d string) bool { return !filepath.IsAbs(d) })
+	return strings.Join(dirs, string(filepath.ListSeparator))
 }

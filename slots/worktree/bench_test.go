@@ -22,9 +22,9 @@ func BenchmarkSnapshotClean(b *testing.B) {
 	w.big()
 	s := w.fromRemote(7)
 	w.prepare(s)
-	g := &Git{Env: w.env, Tmp: b.TempDir()}
+	g := &Git{Env: w.env, Own: b.TempDir()}
 	for b.Loop() {
-		if snap, err := g.Snapshot(context.Background(), s.Path, testRef, "m"); err != nil || snap.Ref != "" {
+		if snap, err := g.Snapshot(context.Background(), w.spec(s.Path), testRef, "m"); err != nil || snap.Ref != "" {
 			b.Fatal(snap, err)
 		}
 	}

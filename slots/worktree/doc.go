@@ -25,7 +25,9 @@
 //
 // The one invariant: nothing is deleted unless it was proved to be a copy of something git keeps.
 //
-// Git's hooks and its file system monitor do not run in our calls, and no transport that runs a command is allowed.
-// That is hygiene, not a wall: filters (smudge, clean) of the repository's own configuration do run, and an agent of
-// the same user could change any file of ours directly.
+// An agent can write into its worktree and into the repository, and git believes what stands there: filters, hooks, helpers
+// and remotes are commands that a line of configuration names. So each git of ours looks at the repository through a private
+// git directory (private.go) with the configuration that config.go lets through, and what git has on record for worktrees is
+// read and made as files (place.go). This holds against an agent whose sandbox opens the worktree and the repository. An
+// agent without one, as the same user, could change any file of ours directly.
 package worktree

@@ -209,7 +209,7 @@ func TestFetchesIntoOneCloneDoNotTripEachOtherUp(t *testing.T) {
 	})
 	errs := make([]error, 8)
 	for n := range errs {
-		g := &Git{Env: w.env, Tmp: t.TempDir(), pause: w.newGit().pause}
+		g := &Git{Env: w.env, Own: t.TempDir(), pause: w.newGit().pause}
 		group.Go(func() {
 			srv.refuse.Store(1)
 			_, errs[n] = g.Prepare(context.Background(), w.fromServer(n+1, srv))
@@ -257,7 +257,7 @@ func TestAFetchForThoseWhoJudgeIsGivenUpAndLeavesWhatIsKnown(t *testing.T) {
 
 func TestGitHasNoTerminalToAskOn(t *testing.T) {
 	w := newWorld(t)
-	out, err := w.newGit().run(context.Background(), command{dir: w.dir, args: []string{"-c", "alias.say=!ps -o sid= -p $PPID", "say"}})
+	out, err := w.newGit().exec(context.Background(), nil, command{dir: w.dir, args: []string{"-c", "alias.say=!ps -o sid= -p $PPID", "say"}})
 	mine, sidErr := unix.Getsid(0)
 	if err := errors.Join(err, sidErr); err != nil {
 		t.Fatal(err)
@@ -323,7 +323,7 @@ func TestWhatWasPushedStaysKnownAsLongAsTheBranchIsHere(t *testing.T) {
 		}
 		s := one
 		s.Source.URL = c.url
-		r, _, err := w.newGit().find(s)
+		r, _, err := w.newGit().repository(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -337,14 +337,14 @@ func TestWhatWasPushedStaysKnownAsLongAsTheBranchIsHere(t *testing.T) {
 	// What cannot be forgotten is the old remote's still: the next to come must see that it is another.
 	w.git(cache, "update-ref", pushedRefs+one.Branch, pushed)
 	w.write(cache+"/"+pushedRefs+one.Branch+".lock", "")
-	before := w.read(cache + "/" + originFile)
+	before := w.read(strings.TrimSuffix(cache, ".git") + ".origin")
 	one.Source.URL = "https://localhost/third"
-	r, _, err := w.newGit().find(one)
+	r, _, err := w.newGit().repository(one)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := r.writeOrigin(context.Background()); err == nil {
 		t.Error("a ref that is locked was forgotten")
 	}
-	w.equal("the remote on record", w.read(cache+"/"+originFile), before)
+	w.equal("the remote on record", w.read(strings.TrimSuffix(cache, ".git")+".origin"), before)
 }

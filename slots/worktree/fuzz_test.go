@@ -59,10 +59,15 @@ func FuzzStatus(f *testing.F) {
 		f.Add(out)
 	}
 	f.Fuzz(func(t *testing.T, out string) {
-		for _, e := range parseStatus(out).entries {
+		read := statusReader{each: func(e entry) {
 			if !strings.Contains(out, e.path) || strings.Contains(e.path, "\x00") {
 				t.Errorf("%q in %q", e.path, out)
 			}
+		}}
+		for half := range 2 { // in one piece, and in two
+			_, _ = read.Write([]byte(out)[:half*len(out)/2])
+			_, _ = read.Write([]byte(out)[half*len(out)/2:])
+			read.rest = nil
 		}
 	})
 }

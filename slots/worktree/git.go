@@ -18,21 +18,24 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// Git runs git in a made environment. It has no state; several may be used at once.
+// Git runs git in a made environment. Several may be used at once.
 type Git struct {
 	// Env is the made environment: HOME, PATH (git is looked up in it), tokens. See environ for the GIT_* in it.
 	Env []string
+	// Own is a folder that no agent may write to: the private git directories are made in it. It is made where it is missing.
+	// It may be empty where no repository is looked at.
+	Own string
 	// Log receives what git prints on stderr, as it comes. It is kept for errors too, so nil loses only the log.
 	Log io.Writer
 	// Files are inherited by every git from descriptor 3 on: the lease, so that a git which outlives its runner
 	// keeps the slot taken until it is gone.
 	Files []*os.File
-	// Tmp is a directory of the run's own for index files; the empty string means the system's.
-	Tmp string
 	// Answered says that a remote did, in a call since this was made: it was fetched from, or refused for good.
 	Answered bool
 	// pause waits in a test; nil is by the clock.
 	pause func(ctx context.Context, d time.Duration) error
+
+	known known // configuration that was read before
 }
 
 const (
@@ -76,39 +79,50 @@ var (
 func (g *Git) environ(dir string, extra []string) []string {
 	var env []string
 	for _, kv := range g.Env {
-		name, _, _ := strings.Cut(kv, "=")
+		name, value, _ := strings.Cut(kv, "=")
 		has := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
 		if has("GIT_") && !slices.Contains(keptNames, name) && !slices.ContainsFunc(keptPrefixes, has) {
 			continue
+		}
+		if name == "PATH" { // git and its helpers look there, in a folder that an agent may have filled
+			kv = "PATH=" + proc.AbsolutePath(value)
 		}
 		env = append(env, kv)
 	}
 	env = append(env,
 		"LC_ALL=C", // the texts in error.go are looked for in English
 		"GIT_TERMINAL_PROMPT=0",
-		"GIT_OPTIONAL_LOCKS=0", // `status` must not rewrite the agent's index
+		"GIT_OPTIONAL_LOCKS=0",     // `status` must not rewrite the agent's index
+		"GIT_NO_LAZY_FETCH=1",      // an object that is missing is an error, never a call of a remote
+		"GIT_NO_REPLACE_OBJECTS=1", // what is kept is what was written, not what refs/replace/ makes of it
 		"GIT_ALLOW_PROTOCOL=file:git:http:https:ssh",
 		"GIT_CEILING_DIRECTORIES="+filepath.Dir(dir), // git in dir, or nothing: never a repository above it
-		"PWD="+dir, // a stale one is believed
+		"PWD="+dir,                                   // a stale one is believed
 	)
 	return append(env, extra...)
 }
 
 // command is one git call.
 type command struct {
-	dir   string   // where it runs
-	env   []string // on top of the environment
+	dir   string // where it runs, in place of the worktree
+	index string // an index in place of the worktree's own
 	stdin string
 	most  int // of stdout, in bytes, where what git is asked for is said by the repository; 0: any
-	// stdout gets what git prints there, in place of who called run: what is counted and not kept may be of any length.
+	// stdout gets what git prints there, in place of the caller of run: what is counted and not kept may be of any length.
 	stdout io.Writer
-	lock   *os.File // the repository's lock, where git may leave children behind that write: see repo.git
-	config []string // -c and what comes with it, of this call alone
-	args   []string // the subcommand and its arguments
+	stderr io.Writer // gets what git prints there, besides the log
+	lock   *os.File  // the repository's lock, where git may leave children behind that write: see repo.git
+	env    []string  // on top of the environment
+	config []string  // -c and what comes with it, of this call alone
+	args   []string  // the subcommand and its arguments
 }
 
-// run runs git to its end and returns its stdout, also beside an error, which is always an *Error.
-func (g *Git) run(ctx context.Context, c command) (string, error) {
+// exec runs git to its end and returns its stdout, also beside an error, which is always an *Error. read are the folders
+// that git reads and an agent may have filled.
+//
+// Only private.run and the reading of configuration call it: a git that is started in another way would believe the
+// configuration that it finds where it runs.
+func (g *Git) exec(ctx context.Context, read []string, c command) (string, error) {
 	env := g.environ(c.dir, c.env)
 	bin, err := proc.LookPath("git", env, c.dir)
 	if err != nil {
@@ -125,13 +139,18 @@ func (g *Git) run(ctx context.Context, c command) (string, error) {
 	if c.stdout != nil {
 		cmd.Stdout = c.stdout
 	}
+	if c.stderr != nil {
+		cmd.Stderr = io.MultiWriter(stderr, c.stderr)
+	}
 	cmd.ExtraFiles = slices.Clone(g.Files)
 	if c.lock != nil {
 		cmd.ExtraFiles = append(cmd.ExtraFiles, c.lock)
 	}
 	cmd.SysProcAttr = sysProcAttr()
 	cmd.WaitDelay = outputGrace
+	free := g.freeReaders(read)
 	err = runUntil(ctx, cmd)
+	free()
 	if stdout.over {
 		return "", &Error{Op: "git " + c.args[0], Err: errTooLong}
 	}

@@ -20,9 +20,9 @@ const maxIndex = 256 << 20
 //
 // What git has written of it is read here, since a look at a clean worktree should cost no second process; git is asked
 // where that cannot be told. Nil where nothing can be told at all: then git has no use for the index either.
-func (g *Git) hidden(ctx context.Context, path string) ([]string, error) {
+func (p *private) hidden(ctx context.Context) ([]string, error) {
 	var index []byte
-	file, err := openRegular(indexOf(path))
+	file, err := openRegular(p.index())
 	if absent(err) {
 		return nil, nil // nothing was ever added
 	}
@@ -32,7 +32,7 @@ func (g *Git) hidden(ctx context.Context, path string) ([]string, error) {
 	}
 	names, known := flagged(index)
 	if err != nil || !known {
-		out, err := g.run(ctx, command{dir: path, args: []string{"ls-files", "-v", "-z"}})
+		out, err := p.run(ctx, command{args: []string{"ls-files", "-v", "-z"}})
 		if err != nil {
 			return nil, err
 		}
@@ -45,21 +45,15 @@ func (g *Git) hidden(ctx context.Context, path string) ([]string, error) {
 	var there []string
 	for _, name := range names {
 		// A folder that a sparse index has as one entry ends with a slash; git itself looks into it where it is there.
-		if _, err := os.Lstat(filepath.Join(path, name)); !absent(err) && !strings.HasSuffix(name, "/") {
+		if _, err := os.Lstat(filepath.Join(p.at.path, name)); !absent(err) && !strings.HasSuffix(name, "/") {
 			there = append(there, name)
 		}
 	}
 	return there, nil
 }
 
-// indexOf is the path of a worktree's index.
-func indexOf(worktree string) string {
-	gitDir := filepath.Join(worktree, ".git")
-	if link, err := readRegular(gitDir); err == nil {
-		gitDir = rel(worktree, strings.TrimPrefix(oneLine(link), "gitdir: "))
-	}
-	return filepath.Join(gitDir, "index")
-}
+// index is the path of the worktree's index.
+func (p *private) index() string { return filepath.Join(p.at.gitDir, "index") }
 
 // The bits of an entry's flags in the index: see gitformat-index(5).
 const (

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
@@ -42,26 +43,70 @@ type Named struct {
 	ConfigOnly bool              // user.useConfigOnly: git is to refuse where none is configured
 }
 
-// Named asks git's configuration, as it is seen from dir. What git would guess from the names of the user and the host,
-// which no forge knows, is no answer.
-func (g *Git) Named(ctx context.Context, dir string) (Named, error) {
-	out, err := g.run(ctx, command{dir: dir, args: []string{"config", "--null", "--get-regexp", `^(user|author|committer)\.(name|email|useconfigonly)$`}})
-	if err != nil && exitCode(err) != 1 { // 1: there is none of them
+// Named tells what git's configuration says of names, as the git of an agent sees it in a session's worktree: the user's own
+// files, the repository's, and the worktree's. The zero Spec stands for no repository. What git would guess from the names of
+// the user and the host, which no forge knows, is no answer.
+func (g *Git) Named(ctx context.Context, s Spec) (Named, error) {
+	at, err := g.configured(s)
+	if err != nil {
 		return Named{}, err
 	}
-	return parseNamed(out), nil
+	p, err := g.newPrivate(ctx, at)
+	if err != nil {
+		return Named{}, err
+	}
+	defer p.done()
+	all, err := g.userConfig(ctx, at.gitDir, p.dir)
+	if err != nil || at.common == "" {
+		return namedIn(all), err
+	}
+	repo, err := g.readConfig(ctx, filepath.Join(at.common, "config"), p) // now, since the hook may have said it
+	if err != nil {
+		return Named{}, err
+	}
+	all = slices.Concat(all, repo)
+	if on, _ := value(repo, "extensions.worktreeconfig"); at.gitDir != "" && on == "true" {
+		own, err := g.readConfig(ctx, filepath.Join(at.gitDir, "config.worktree"), p)
+		if err != nil {
+			return Named{}, err
+		}
+		all = append(all, own...)
+	}
+	return namedIn(all), nil
 }
 
-// parseNamed reads the answer: a key in lower case, a newline and the value, or the key alone, each ended by NUL. The last
-// of several wins.
-func parseNamed(out string) Named {
+// configured is the repository of a session, and its worktree as far as it stands; nothing where it is not there.
+func (g *Git) configured(s Spec) (location, error) {
+	if s.Source == (Source{}) {
+		return location{}, nil
+	}
+	if s.Path != "" {
+		if v, err := g.standing(s); err == nil && v.stands {
+			return v.at, nil
+		}
+	}
+	common, err := s.repository()
+	if err != nil || !isDir(common) {
+		return location{}, err
+	}
+	at := s.at(common)
+	if at.local != "" {
+		at.gitDir = common
+	}
+	return at, nil
+}
+
+// namedIn picks what is said of names.
+func namedIn(all []setting) Named {
 	n := Named{values: map[string]string{}}
-	for entry := range strings.SplitSeq(out, "\x00") {
-		key, value, isSet := strings.Cut(entry, "\n")
-		if key == "user.useconfigonly" {
-			n.ConfigOnly = !isSet || !slices.Contains([]string{"", "0", "false", "no", "off"}, strings.ToLower(value))
-		} else if key != "" {
-			n.values[key] = value
+	for _, s := range all {
+		if s.key == "user.useconfigonly" {
+			n.ConfigOnly = !slices.Contains([]string{"", "0", "false", "no", "off"}, strings.ToLower(s.value))
+			continue
+		}
+		who, what, _ := strings.Cut(s.key, ".")
+		if slices.Contains([]string{"user", "author", "committer"}, who) && slices.Contains([]string{"name", "email"}, what) {
+			n.values[s.key] = s.value
 		}
 	}
 	return n

@@ -43,7 +43,7 @@ func TestWhatIsMissingIsAllThatGitNeeds(t *testing.T) {
 		w.env = append([]string{"HOME=" + w.path("home"), "GIT_CONFIG_NOSYSTEM=1"}, c.env...)
 		w.write("home/.gitconfig", c.config+"\n")
 		env := append(slices.Clone(w.env), "PATH="+lookPath(t))
-		named, err := (&Git{Env: env}).Named(context.Background(), w.author)
+		named, err := (&Git{Env: env, Own: w.path("own")}).Named(context.Background(), Spec{Source: Source{Local: w.author}})
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -80,13 +80,13 @@ func lookPath(t *testing.T) string {
 
 func TestWhoTellsGitToRefuseAGuessGetsNoDefault(t *testing.T) {
 	for value, refuse := range map[string]bool{"": true, "\ntrue": true, "\nYes": true, "\n1": true, "\n2": true, "\n": false, "\nFalse": false, "\noff": false, "\n0": false, "\nno": false} {
-		n := parseNamed("user.useconfigonly" + value + "\x00")
+		n := namedIn(parseConfig("user.useconfigonly" + value + "\x00"))
 		if n.ConfigOnly != refuse || (len(n.Missing(nil, Identity{})) == 0) != refuse || len(n.Missing(nil, Identity{"A", "a"})) != 4 {
 			t.Errorf("%q: %t", value, n.ConfigOnly)
 		}
 	}
 	want := "[GIT_AUTHOR_EMAIL=kugetsu@localhost GIT_AUTHOR_NAME=kugetsu GIT_COMMITTER_EMAIL=kugetsu@localhost GIT_COMMITTER_NAME=kugetsu]"
-	if got := fmt.Sprint(parseNamed("").Missing(nil, Identity{})); got != want {
+	if got := fmt.Sprint(namedIn(parseConfig("")).Missing(nil, Identity{})); got != want {
 		t.Errorf("the default: %s", got)
 	}
 }
@@ -126,7 +126,7 @@ func FuzzIdentity(f *testing.F) {
 			}
 			return
 		}
-		named := parseNamed(answer)
+		named := namedIn(parseConfig(answer))
 		missing := named.Missing([]string{variable}, id)
 		names := map[string]bool{}
 		for _, kv := range missing {

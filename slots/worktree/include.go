@@ -82,12 +82,24 @@ func (g *Git) Include(ctx context.Context, s Spec) error {
 
 // included lists the files to copy.
 func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
-	git := func(dir, stdin string, args ...string) (string, error) {
-		return g.run(ctx, command{dir: dir, stdin: stdin, most: includeNames, args: args})
+	v, err := g.standing(s)
+	if err != nil {
+		return nil, err
 	}
-	out, err := git(s.Path, "", "ls-tree", "--long", "-z", "HEAD", "--", IncludeFile)
+	if !v.stands {
+		return nil, refuse("include", "%s is no worktree of the session (%s)", s.Path, v.why)
+	}
+	p, err := g.newPrivate(ctx, v.at)
+	if err != nil {
+		return nil, err
+	}
+	defer p.done()
+	git := func(p *private, stdin string, args ...string) (string, error) {
+		return p.run(ctx, command{stdin: stdin, most: includeNames, args: args})
+	}
+	out, err := git(p, "", "ls-tree", "--long", "-z", "HEAD", "--", IncludeFile)
 	if exitCode(err) == 128 {
-		if _, none := g.Head(ctx, s.Path); exitCode(none) == 1 { // no commit yet, so no file
+		if _, none := git(p, "", "rev-parse", "--verify", "--quiet", "HEAD^{commit}"); exitCode(none) == 1 { // no commit yet, so no file
 			return nil, nil
 		}
 	}
@@ -107,20 +119,25 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 	if size, err := strconv.ParseInt(field[3], 10, 64); err != nil || size > includePatterns {
 		return nil, refuse("include", "%s has %s bytes; %d are allowed", IncludeFile, field[3], includePatterns)
 	}
-	patterns, err := git(s.Path, "", "cat-file", "blob", field[2])
+	patterns, err := git(p, "", "cat-file", "blob", field[2])
 	if err != nil {
 		return nil, err
 	}
-	tmp, err := os.MkdirTemp(g.Tmp, "include-*")
+	if err := p.write("patterns", patterns); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(p.dir, "patterns")
+	local := v.at
+	local.path = s.Source.Local
+	if local.gitDir, err = gitDirOf(s.Source.Local); err != nil {
+		return nil, &Error{Op: "include", Err: err}
+	}
+	from, err := g.newPrivate(ctx, local)
 	if err != nil {
-		return nil, &Error{Op: "include", Err: err}
+		return nil, err
 	}
-	defer os.RemoveAll(tmp)
-	file := filepath.Join(tmp, "patterns")
-	if err := os.WriteFile(file, []byte(patterns), 0o600); err != nil {
-		return nil, &Error{Op: "include", Err: err}
-	}
-	out, err = git(s.Source.Local, "", "ls-files", "-z", "--others", "--ignored", "--exclude-from="+file)
+	defer from.done()
+	out, err = git(from, "", "ls-files", "-z", "--others", "--ignored", "--exclude-from="+file)
 	if err != nil {
 		return nil, g.tooMany(err)
 	}
@@ -139,11 +156,11 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 			names = append(names, name)
 		}
 	}
-	for _, dir := range []string{s.Source.Local, s.Path} {
+	for _, p := range []*private{from, p} {
 		if len(names) == 0 {
 			return nil, nil
 		}
-		out, err = git(dir, strings.Join(names, "\x00")+"\x00", "check-ignore", "-z", "--stdin")
+		out, err = git(p, strings.Join(names, "\x00")+"\x00", "check-ignore", "-z", "--stdin")
 		switch {
 		case exitCode(err) == 1: // none
 			return nil, nil

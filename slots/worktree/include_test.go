@@ -59,6 +59,7 @@ func TestIgnoredFilesOfACheckoutThatAreNamedAreCopied(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	w.git(s.Path, "status") // writes the index where a file is as young as that
 	before := w.tree("mine")
 	w.include(s)
 	w.equal("copied", w.new(s), ".env\nsecrets/run.sh\nsub/deep/.env.local")
@@ -228,7 +229,7 @@ func TestAnIncludeThatIsTooMuchIsAPermanentError(t *testing.T) {
 func TestAnAnswerThatIsTooLongIsNotKept(t *testing.T) {
 	w := newWorld(t)
 	for most, want := range map[int]error{0: nil, 10000: nil, 9999: errTooLong} {
-		out, err := w.newGit().run(context.Background(), command{dir: w.author, most: most, args: []string{"cat-file", "blob", "HEAD:dir/b.txt"}})
+		out, err := w.newGit().exec(context.Background(), nil, command{dir: w.author, most: most, args: []string{"cat-file", "blob", "HEAD:dir/b.txt"}})
 		if !errors.Is(err, want) || (err == nil) != (len(out) == 10000) {
 			t.Errorf("at most %d: %d bytes, %v", most, len(out), err)
 		}

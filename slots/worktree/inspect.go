@@ -16,7 +16,7 @@ var gitVersion = regexp.MustCompile(`^git version (\d{1,4})\.(\d{1,4})\S*`)
 
 // Version is git's version as it prints it, and whether it is old: below 2.39, which kugetsu is tested with.
 func (g *Git) Version(ctx context.Context) (version string, old bool, err error) {
-	out, err := g.run(ctx, command{dir: "/", args: []string{"version"}})
+	out, err := g.exec(ctx, nil, command{dir: "/", args: []string{"version"}})
 	if err != nil {
 		return "", false, err
 	}
@@ -31,67 +31,79 @@ func (g *Git) Version(ctx context.Context) (version string, old bool, err error)
 
 // Reach asks the remote that a repository comes from for its HEAD: it is there, and the credentials will do.
 func (g *Git) Reach(ctx context.Context, s Source) error {
-	dir, url := "/", s.URL
+	at := location{url: s.URL}
 	if s.Local != "" {
-		if _, err := localDir(s.Local); err != nil {
+		spec := Spec{Source: s}
+		common, err := spec.repository()
+		if err != nil {
 			return err
 		}
-		dir, url = s.Local, "origin"
-		if _, err := g.run(ctx, command{dir: dir, args: []string{"remote", "get-url", "origin"}}); err != nil {
-			return nil // a checkout without a remote is used as it is
-		}
-	} else if url == "" || strings.HasPrefix(url, "-") || helperURL.MatchString(url) {
-		return refuse("git ls-remote", "refused the repository url %q", url)
+		at = spec.at(common)
+		at.gitDir = common
+	} else if badURL(s.URL) {
+		return refuse("git ls-remote", "refused the repository url %q", s.URL)
 	}
-	_, err := g.run(ctx, command{dir: dir, args: []string{"ls-remote", "--quiet", "--", url, "HEAD"}})
+	p, err := g.newPrivate(ctx, at)
+	if err != nil {
+		return err
+	}
+	defer p.done()
+	if p.at.url == "" {
+		return nil // a checkout without a remote is used as it is
+	}
+	_, err = p.run(ctx, command{args: []string{"ls-remote", "--quiet", "origin", "HEAD"}})
 	return err
 }
 
 // Registered is one worktree that a repository knows.
 type Registered struct {
 	Path     string
-	Detached bool // its HEAD is on no branch: nothing but this entry may keep its commits
+	Detached bool // its HEAD is on no branch, as far as its file says: nothing but this entry may keep its commits
 	Gone     bool // its folder is not there
+	record   string
 }
 
 // Registered lists the linked worktrees that a repository knows: a bare clone of ours, or the checkout at dir.
-func (g *Git) Registered(ctx context.Context, dir string) ([]Registered, error) {
-	out, err := g.run(ctx, command{dir: dir, env: bareEnv(dir), args: []string{"worktree", "list", "--porcelain", "-z"}})
+func (g *Git) Registered(dir string) ([]Registered, error) {
+	common := dir
+	if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+		if common, err = localDir(dir); err != nil {
+			return nil, err
+		}
+	}
+	records, err := (&repo{g: g, common: common}).records()
 	if err != nil {
-		return nil, err
+		return nil, &Error{Op: "worktrees", Err: err}
 	}
 	var list []Registered
-	for i, entry := range strings.Split(strings.TrimRight(out, "\x00"), "\x00\x00") {
-		if i == 0 {
-			continue // the repository itself
+	for _, admin := range records {
+		text, err := readSmall(filepath.Join(admin, "gitdir"), 64<<10)
+		if err != nil || len(text) == 0 {
+			continue // of a git that is at work, or was killed: the next Prepare deals with it
 		}
-		var w Registered
-		for line := range strings.SplitSeq(entry, "\x00") {
-			key, value, _ := strings.Cut(line, " ")
-			switch key {
-			case "worktree":
-				w.Path = value
-			case "detached":
-				w.Detached = true
-			case "prunable":
-				_, err := os.Lstat(w.Path)
-				w.Gone = absent(err)
-			}
-		}
+		w := Registered{Path: filepath.Dir(rel(admin, oneLine(text))), record: admin}
+		head, err := readSmall(filepath.Join(admin, "HEAD"), 1<<10)
+		target, symbolic := strings.CutPrefix(oneLine(head), "ref: ")
+		w.Detached = err != nil || !symbolic || target == invalidBranch
+		_, err = os.Lstat(w.Path)
+		w.Gone = absent(err)
 		list = append(list, w)
 	}
 	return list, nil
 }
 
 // Prune makes a bare clone of ours forget the worktrees whose folders are gone, under the repository's lock. Their
-// branches stay. It refuses where one of them was on no branch: its commits would be nobody's.
+// branches stay. It refuses where one of them was on no branch: its commits would be nobody's. One that was locked (git
+// worktree lock) stays: its folder may be on a disk that is not there just now.
 func (g *Git) Prune(ctx context.Context, s Source) error {
+	r := &repo{g: g, spec: Spec{Source: s}, common: s.Cache}
 	lock, err := g.take(ctx, s.Lock)
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
-	list, err := g.Registered(ctx, s.Cache)
+	r.lock = lock
+	defer r.close()
+	list, err := g.Registered(s.Cache)
 	if err != nil {
 		return err
 	}
@@ -100,14 +112,13 @@ func (g *Git) Prune(ctx context.Context, s Source) error {
 			return refuse("prune", "%s was on no branch: what was committed there could be lost", w.Path)
 		}
 	}
-	_, err = g.run(ctx, command{dir: s.Cache, env: bareEnv(s.Cache), lock: lock, args: []string{"worktree", "prune", "--expire=now"}})
-	return err
-}
-
-// bareEnv points git at a bare clone, which it may be configured not to discover (safe.bareRepository).
-func bareEnv(dir string) []string {
-	if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
-		return nil
+	for _, w := range list {
+		if _, err := os.Lstat(filepath.Join(w.record, "locked")); !w.Gone || !absent(err) {
+			continue
+		}
+		if err := r.forget(ctx, w.record); err != nil {
+			return err
+		}
 	}
-	return []string{"GIT_DIR=" + dir}
+	return nil
 }

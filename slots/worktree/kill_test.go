@@ -103,7 +103,7 @@ func TestAPrepareThatIsGivenUpIsHealedByTheNext(t *testing.T) {
 // kill starts a runner that prepares s, and kills it and, through it, its git, without warning.
 func (w *world) kill(s Spec, when <-chan time.Time) (killed bool) {
 	w.Helper()
-	task, err := json.Marshal(map[string]any{"Env": w.env, "Tmp": w.TempDir(), "Spec": s})
+	task, err := json.Marshal(map[string]any{"Env": w.env, "Own": w.TempDir(), "Spec": s})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -318,11 +318,11 @@ func TestWhoeverStillWritesForADeadRunnerHoldsTheLock(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.write("author/.gitattributes", "a.txt filter=slow\n")
+	w.write("author/.gitattributes", "a.txt filter=lfs\n")
 	tip := w.commit("author", "a file that takes long to write")
 	w.push("trunk")
 	plain := w.read("home/.gitconfig")
-	w.write("home/.gitconfig", plain+fmt.Sprintf("[filter \"slow\"]\n\tsmudge = \"echo > %s; cat %s; cat\"\n", w.path("started"), w.path("go")))
+	w.write("home/.gitconfig", plain+fmt.Sprintf("[filter \"lfs\"]\n\tsmudge = \"echo > %s; cat %s; cat\"\n", w.path("started"), w.path("go")))
 	s := w.fromRemote(7)
 	writing := make(chan time.Time)
 	go func() {

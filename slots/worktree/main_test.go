@@ -22,13 +22,13 @@ func TestMain(m *testing.M) {
 		runtime.LockOSThread() // as a runner does: Pdeathsig follows the thread
 		var in struct {
 			Env  []string
-			Tmp  string
+			Own  string
 			Spec Spec
 		}
 		if err := json.Unmarshal([]byte(task), &in); err != nil {
 			panic(err)
 		}
-		g := &Git{Env: in.Env, Tmp: in.Tmp, Log: os.Stderr}
+		g := &Git{Env: in.Env, Own: in.Own, Log: os.Stderr}
 		_, err := g.Prepare(context.Background(), in.Spec)
 		if err == nil {
 			err = g.Include(context.Background(), in.Spec)
@@ -170,7 +170,7 @@ func (w *world) fromLocal(n int, checkout string) Spec {
 
 // newGit does not wait between two fetches.
 func (w *world) newGit() *Git {
-	return &Git{Env: w.env, Log: &w.log, Tmp: w.TempDir(), pause: func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }}
+	return &Git{Env: w.env, Log: &w.log, Own: w.TempDir(), pause: func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }}
 }
 
 func (w *world) prepare(s Spec) Made {
@@ -238,4 +238,30 @@ func (w *world) tree(name string) map[string]string {
 		w.Fatal(err)
 	}
 	return files
+}
+
+// orphan is a worktree of a repository with ids of a kind, on a branch without a commit.
+func (w *world) orphan(format string) string {
+	w.Helper()
+	w.git("", "init", "-q", "--object-format="+format, "main-"+format)
+	w.write("main-"+format+"/f", "f")
+	w.commit("main-"+format, "first")
+	wt := w.path("orphan-" + format)
+	w.git("main-"+format, "worktree", "add", "-q", "--detach", wt)
+	w.git(wt, "checkout", "-q", "--orphan", "fresh")
+	w.git(wt, "rm", "-rfq", ".")
+	return wt
+}
+
+// spec is the session of a worktree at a path, of whichever repository the link in it leads to.
+func (w *world) spec(path string) Spec {
+	w.Helper()
+	s := w.fromRemote(7)
+	s.Path = w.path(path)
+	if common, err := commonDir(s.Path); err == nil && common != s.Source.Cache {
+		if real, err := filepath.EvalSymlinks(common); err == nil && real != s.Source.Cache {
+			s.Source = Source{Local: strings.TrimSuffix(real, "/.git"), Lock: s.Source.Lock}
+		}
+	}
+	return s
 }

@@ -27,7 +27,7 @@ func (r *repo) clear(ctx context.Context, why string) error {
 		r.g.say("removing the half-made worktree %s", path)
 	}
 	// First the folder, then the record of it: killed in between, the record says how to go on.
-	if err := os.RemoveAll(path); err != nil {
+	if err := removeAll(path); err != nil {
 		return &Error{Op: "prepare", Err: err}
 	}
 	for _, admin := range admins {
@@ -51,7 +51,7 @@ func (r *repo) clearable(ctx context.Context, admins []string, why string) (file
 			continue
 		}
 		whole = true
-		reason, err := readRegular(filepath.Join(admin, "locked"))
+		reason, err := readSmall(filepath.Join(admin, "locked"), 64<<10)
 		if err == nil {
 			return false, refuse("prepare", "the worktree %s does not stand, but is locked (%s): git worktree unlock", path, oneLine(reason))
 		}
@@ -88,7 +88,7 @@ func (r *repo) forget(ctx context.Context, admin string) error {
 	}
 	if !half {
 		// Commits on a detached HEAD (an interrupted rebase) hang by this record alone.
-		head, err := readRegular(filepath.Join(admin, "HEAD"))
+		head, err := readSmall(filepath.Join(admin, "HEAD"), 64<<10)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return &Error{Op: "prepare", Err: err}
 		}
@@ -100,7 +100,7 @@ func (r *repo) forget(ctx context.Context, admin string) error {
 			r.g.say("the detached HEAD of the worktree that is gone is kept as %s", kept)
 		}
 	}
-	if err := os.RemoveAll(admin); err != nil {
+	if err := removeAll(admin); err != nil {
 		return &Error{Op: "prepare", Err: err}
 	}
 	return nil
@@ -109,9 +109,8 @@ func (r *repo) forget(ctx context.Context, admin string) error {
 // admins finds what git has on record for a worktree at the path: the directories in <common>/worktrees whose file
 // gitdir names it (gitrepository-layout(5)), and those that a killed git made for it before it could write that file.
 func (r *repo) admins() ([]string, error) {
-	dir := filepath.Join(r.common, "worktrees")
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	records, err := r.records()
+	if err != nil {
 		return nil, err
 	}
 	// Git writes the path with its links resolved; the folder itself may be gone.
@@ -124,9 +123,8 @@ func (r *repo) admins() ([]string, error) {
 	}
 	link := filepath.Join(parent, base, ".git")
 	var found []string
-	for _, e := range entries {
-		admin := filepath.Join(dir, e.Name())
-		text, err := readRegular(filepath.Join(admin, "gitdir"))
+	for _, admin := range records {
+		text, err := readSmall(filepath.Join(admin, "gitdir"), 64<<10)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -138,7 +136,7 @@ func (r *repo) admins() ([]string, error) {
 		}
 		// Git names it after the folder, with a number if the name is taken. Whatever else has such a name and no
 		// file gitdir is another session's leftover: we hold the lock.
-		number, ok := strings.CutPrefix(e.Name(), base)
+		number, ok := strings.CutPrefix(filepath.Base(admin), base)
 		if !ok || strings.Trim(number, "0123456789") != "" {
 			continue
 		}
@@ -158,13 +156,13 @@ func (r *repo) admins() ([]string, error) {
 // Success"), for every issue of the repository. Should somebody else's git be at that point this very moment, then
 // what it is about to write is the same.
 func (r *repo) completeRecords() error {
-	entries, err := os.ReadDir(filepath.Join(r.common, "worktrees"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	records, err := r.records()
+	if err != nil {
 		return &Error{Op: "prepare", Err: err}
 	}
-	for _, e := range entries {
-		file := filepath.Join(r.common, "worktrees", e.Name(), "commondir")
-		if info, err := os.Lstat(file); err != nil || info.Size() > 0 {
+	for _, admin := range records {
+		file := filepath.Join(admin, "commondir")
+		if info, err := os.Lstat(file); err != nil || info.Size() > 0 || !info.Mode().IsRegular() {
 			continue
 		}
 		half, err := halfMade(filepath.Dir(file))
@@ -174,7 +172,7 @@ func (r *repo) completeRecords() error {
 		if !half {
 			continue
 		}
-		if err := os.WriteFile(file, []byte("../..\n"), 0o666); err != nil {
+		if err := writeWhole(file, "../..\n"); err != nil {
 			return &Error{Op: "prepare", Err: err}
 		}
 	}
@@ -192,7 +190,7 @@ func halfMade(admin string) (bool, error) {
 	if err != nil {
 		return false, &Error{Op: "prepare", Err: err}
 	}
-	reason, err := readRegular(filepath.Join(admin, "locked"))
+	reason, err := readSmall(filepath.Join(admin, "locked"), 64<<10)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, &Error{Op: "prepare", Err: err}
 	}
@@ -236,44 +234,56 @@ func (r *repo) copied(ctx context.Context) (bool, error) {
 	if err != nil || refs.branch.commit == "" {
 		return false, err
 	}
-	tmp, err := os.MkdirTemp(r.g.Tmp, "kugetsu-index-*")
+	at := r.spec.at(r.common)
+	at.path = path
+	p, err := r.g.newPrivate(ctx, at)
 	if err != nil {
-		return false, &Error{Op: "prepare", Err: err}
+		return false, err
 	}
-	defer os.RemoveAll(tmp)
+	defer p.done()
 	git := func(args ...string) (string, error) {
-		return r.g.run(ctx, command{dir: path, lock: r.lock, args: args, env: []string{
-			"GIT_DIR=" + r.common, "GIT_WORK_TREE=" + path, "GIT_INDEX_FILE=" + filepath.Join(tmp, "index"),
-		}})
+		return p.run(ctx, command{lock: r.lock, args: args, index: filepath.Join(p.dir, "index")})
 	}
 	if _, err := git("read-tree", refs.branch.commit); err != nil {
 		return false, err
 	}
-	out, err := git(slices.Concat(statusArgs, []string{"--ignored=traditional"})...)
-	if err != nil {
+	other := false
+	var changed []entry
+	read := statusReader{each: func(e entry) {
+		switch {
+		case e.worktree == 'M' && len(changed) < maxChanged:
+			changed = append(changed, e)
+		case e.worktree != '.' && e.worktree != 'D': // those are copies, or not written yet
+			other = true
+		}
+	}}
+	if _, err := p.run(ctx, command{lock: r.lock, args: slices.Concat(statusArgs, []string{"--ignored=traditional"}),
+		index: filepath.Join(p.dir, "index"), stdout: &read}); err != nil || other {
 		return false, err
 	}
-	for _, e := range parseStatus(out).entries {
-		switch e.worktree {
-		case '.', 'D': // a copy, not written yet
-		case 'M':
+	for _, e := range changed {
+		{
 			whole, err := git("cat-file", "--filters", refs.branch.commit+":"+e.path)
 			if err != nil {
 				return false, err
 			}
 			part, err := readRegular(filepath.Join(path, e.path))
+			if errors.Is(err, syscall.ELOOP) { // a link in its place
+				return false, nil
+			}
 			if err != nil {
 				return false, &Error{Op: "prepare", Err: err}
 			}
 			if !strings.HasPrefix(whole, string(part)) {
 				return false, nil
 			}
-		default:
-			return false, nil
 		}
 	}
 	return true, nil
 }
+
+// maxChanged is how many files a checkout that was killed may have left cut off: it writes one at a time, or a few.
+const maxChanged = 1000
 
 // Undo removes what this Prepare made, after the start failed, and nothing else: the worktree with whatever a hook
 // left in it, and the branch. Anything that was there before stays, and so does everything as soon as there is a
@@ -291,7 +301,7 @@ func (g *Git) Undo(ctx context.Context, s Spec, m Made) error {
 	if err != nil {
 		return err
 	}
-	defer r.lock.Close()
+	defer r.close()
 	v, err := g.look(ctx, s)
 	if err != nil {
 		return err
@@ -300,9 +310,11 @@ func (g *Git) Undo(ctx context.Context, s Spec, m Made) error {
 		return refuse("undo", "%s has moved on from %s: it stays", s.Path, m.Head)
 	}
 	if m.CreatedWorktree && v.stands {
-		// Twice --force: also when a hook locked it or there are submodules.
-		if _, err := r.git(ctx, "worktree", "remove", "--force", "--force", "--", s.Path); err != nil {
+		if err := r.removeWorktree(ctx); err != nil {
 			return err
+		}
+		if err := removeAll(gone(s.Path)); err != nil {
+			return &Error{Op: "undo", Err: err}
 		}
 	} else if m.CreatedWorktree {
 		if err := r.clear(ctx, v.why); err != nil {
@@ -316,11 +328,12 @@ func (g *Git) Undo(ctx context.Context, s Spec, m Made) error {
 	if err != nil || refs.branch.commit == "" {
 		return err
 	}
-	if refs.branch.commit != m.Head || refs.branch.worktree != "" {
+	at, err := r.occupant(refs)
+	if err != nil {
+		return err
+	}
+	if refs.branch.commit != m.Head || at != "" {
 		return refuse("undo", "branch %s has moved on from %s: it stays", m.Branch, m.Head)
 	}
-	return r.twice(ctx, func() error {
-		_, err := r.git(ctx, "branch", "--quiet", "-D", "--", m.Branch) // with its tracking configuration
-		return err
-	})
+	return r.deleteBranch(ctx, m.Head)
 }

@@ -16,8 +16,8 @@ import (
 
 // lastHead is the commit that was checked out last in a worktree, as its reflog says (gitrepository-layout(5)); empty where
 // it does not, or where that commit is gone.
-func (g *Git) lastHead(ctx context.Context, path, gitDir string) (string, error) {
-	text, err := readRegular(filepath.Join(gitDir, "logs", "HEAD"))
+func (p *private) lastHead(ctx context.Context) (string, error) {
+	text, err := readRegular(filepath.Join(p.at.gitDir, "logs", "HEAD"))
 	if err != nil && !absent(err) {
 		return "", &Error{Op: "prepare", Err: err}
 	}
@@ -33,7 +33,7 @@ func (g *Git) lastHead(ctx context.Context, path, gitDir string) (string, error)
 	if !commitID.MatchString(id) {
 		return "", nil
 	}
-	_, err = g.run(ctx, command{dir: path, args: []string{"cat-file", "-e", id + "^{commit}"}})
+	_, err = p.run(ctx, command{args: []string{"cat-file", "-e", id + "^{commit}"}})
 	if exitCode(err) > 0 {
 		return "", nil
 	}
@@ -42,11 +42,16 @@ func (g *Git) lastHead(ctx context.Context, path, gitDir string) (string, error)
 
 // revive makes the branch of a worktree again that was deleted under it. Else what is committed next would be a root commit
 // with all files in it, and nothing but the reflog would keep what was committed before.
-func (g *Git) revive(ctx context.Context, s Spec, made *Made, at string) error {
-	_, err := g.run(ctx, command{dir: s.Path, args: []string{"update-ref", "-m", "kugetsu: the branch was deleted",
-		"refs/heads/" + s.Branch, at, strings.Repeat("0", len(at))}})
+func (g *Git) revive(ctx context.Context, s Spec, v *view) error {
+	p, err := g.newPrivate(ctx, v.at)
+	if err != nil {
+		return err
+	}
+	defer p.done()
+	at := v.lost
+	_, err = p.run(ctx, command{args: []string{"update-ref", "--no-deref", "refs/heads/" + s.Branch, at, strings.Repeat("0", len(at))}})
 	if err == nil {
-		made.Head = at
+		v.made.Head = at
 		g.say("branch %s was deleted: it is made again at %s, which was checked out here", s.Branch, at)
 	}
 	return err
@@ -97,14 +102,14 @@ func (r *repo) movedAdmin() (string, error) {
 // relink joins a worktree and its repository again after one of them, or both, were moved. First the record, then the link:
 // as long as the link leads nowhere, the next to come does it again.
 func (g *Git) relink(ctx context.Context, s Spec) (mended bool, err error) {
-	r, s, err := g.find(s)
+	r, s, err := g.repository(s)
 	if err != nil || r == nil {
 		return false, err
 	}
+	defer r.close()
 	if r.lock, err = g.take(ctx, s.Source.Lock); err != nil {
 		return false, err
 	}
-	defer r.lock.Close()
 	admin, err := r.movedAdmin()
 	if err != nil || admin == "" {
 		return false, err

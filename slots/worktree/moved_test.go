@@ -169,5 +169,5 @@ func TestACopyOfACheckoutTakesNoWorktreeOver(t *testing.T) {
 	if err := os.Remove(w.path("mine/.git/worktrees/" + filepath.Base(s.Path) + "/HEAD")); err != nil {
 		t.Fatal(err)
 	}
-	refused("is a damaged worktree")
+	refused("belongs to the repository")
 }

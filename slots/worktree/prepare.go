@@ -3,7 +3,6 @@ package worktree
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -55,7 +54,7 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 		}
 	}
 	if err == nil && v.lost != "" {
-		err = g.revive(ctx, s, &v.made, v.lost)
+		err = g.revive(ctx, s, &v)
 	}
 	if err != nil || v.stands {
 		return v.made, err
@@ -64,7 +63,7 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 	if err != nil {
 		return Made{}, err
 	}
-	defer r.lock.Close()
+	defer r.close()
 	if stale != nil {
 		refs, err := r.refs(ctx)
 		if err != nil {
@@ -101,27 +100,28 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 		if err != nil {
 			return err
 		}
-		if at := refs.branch.worktree; at != "" {
+		at, err := r.occupant(refs)
+		if err != nil {
+			return err
+		}
+		if at != "" {
 			return refuse("prepare", "branch %s is checked out at %s (if that folder is gone: git worktree prune)", s.Branch, at)
 		}
 		before := made
-		args, err := r.start(ctx, refs, &made)
+		begin, err := r.start(ctx, refs, &made)
 		if err != nil {
 			return err
 		}
 		made.CreatedWorktree = true
 		made.CreatedBranch = refs.branch.commit == "" || (before.CreatedBranch && before.Head == made.Head)
-		_, err = r.git(ctx, append([]string{"worktree", "add", "--quiet"}, args...)...)
-		return err
+		return r.makeWorktree(ctx, made, begin)
 	})
 	if err != nil {
 		return made, err
 	}
-	// Git removes its own mark last and only warns if it cannot. It must be gone before anybody works here: a folder
-	// with the mark is removed by the next Prepare.
 	v, err := r.g.look(ctx, s)
 	if err == nil && !v.stands {
-		err = &Error{Op: "prepare", Last: clean("git made a worktree that does not stand: " + v.why)}
+		err = &Error{Op: "prepare", Last: clean("a worktree was made that does not stand: " + v.why)}
 	}
 	// Git does not wait for the disk: after a power cut the files would be there without content, the link to the
 	// repository too, and an agent would take that for somebody's work.
@@ -137,8 +137,14 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 	return made, err
 }
 
-// start decides what the worktree starts from: the arguments of `git worktree add`.
-func (r *repo) start(ctx context.Context, f refs, made *Made) ([]string, error) {
+// beginning says how the branch of a new worktree is made.
+type beginning struct {
+	make  bool // it is not there
+	track bool // it follows origin's branch of its name
+}
+
+// start decides what the worktree starts from: made's branch, base and head.
+func (r *repo) start(ctx context.Context, f refs, made *Made) (b beginning, err error) {
 	s := r.spec
 	base, name := f.base, s.Base
 	if name == "" {
@@ -155,45 +161,42 @@ func (r *repo) start(ctx context.Context, f refs, made *Made) ([]string, error) 
 				name = commit
 			}
 		} else if exitCode(err) == -1 {
-			return nil, err
+			return b, err
 		}
 	}
 	made.Branch, made.Base = s.Branch, name
 	switch {
 	case f.branch.commit != "":
 		made.Head = f.branch.commit
-		return []string{"--", s.Path, s.Branch}, nil
+		return b, nil
 	case f.origin.commit != "":
 		made.Head = f.origin.commit
-		return []string{"--track", "-b", s.Branch, "--", s.Path, "refs/remotes/origin/" + s.Branch}, nil
+		return beginning{make: true, track: true}, nil
 	case base.commit != "":
 		made.Head = base.commit
-		return []string{"--no-track", "-b", s.Branch, "--", s.Path, base.commit}, nil
+		return beginning{make: true}, nil
 	case s.Base != "":
-		return nil, refuse("prepare", "the repository has no branch %s (KUGETSU_BASE_BRANCH)", s.Base)
+		return b, refuse("prepare", "the repository has no branch %s (KUGETSU_BASE_BRANCH)", s.Base)
 	}
 	if out, err := r.git(ctx, "for-each-ref", "--count=1", "refs/remotes/origin/", "refs/heads/"); err != nil {
-		return nil, err
+		return b, err
 	} else if out == "" {
-		return nil, refuse("prepare", "the repository has no commit yet")
+		return b, refuse("prepare", "the repository has no commit yet")
 	}
 	var e *Error
 	if errors.As(r.noHead, &e) && !e.Permanent {
-		return nil, r.noHead // the network went away between two requests
+		return b, r.noHead // the network went away between two requests
 	}
-	return nil, refuse("prepare", "the repository has no default branch: set KUGETSU_BASE_BRANCH")
+	return b, refuse("prepare", "the repository has no default branch: set KUGETSU_BASE_BRANCH")
 }
 
 // ref is one reference; commit is empty when it does not exist.
-type ref struct{ commit, symref, worktree string }
+type ref struct{ commit, symref string }
 
 // refs are those that decide where a worktree starts.
 type refs struct{ branch, origin, head, base, localBase ref }
 
-func (r *repo) refs(ctx context.Context) (refs, error) { return r.refsWith(ctx, "%(worktreepath)") }
-
-// refsWith leaves the worktrees out where the last field is empty: to know them git reads the records of all.
-func (r *repo) refsWith(ctx context.Context, worktree string) (refs, error) {
+func (r *repo) refs(ctx context.Context) (refs, error) {
 	var f refs
 	want := map[string]*ref{
 		"refs/heads/" + r.spec.Branch:          &f.branch,
@@ -201,7 +204,7 @@ func (r *repo) refsWith(ctx context.Context, worktree string) (refs, error) {
 		"refs/remotes/origin/HEAD":             &f.head,
 	}
 	base, localBase := "refs/remotes/origin/"+r.spec.Base, "refs/heads/"+r.spec.Base
-	args := []string{"for-each-ref", "--format=%(refname)%00%(objectname)%00%(symref)%00" + worktree + "%00"}
+	args := []string{"for-each-ref", "--format=%(refname)%00%(objectname)%00%(symref)%00"}
 	for name := range want {
 		args = append(args, name)
 	}
@@ -214,8 +217,8 @@ func (r *repo) refsWith(ctx context.Context, worktree string) (refs, error) {
 	}
 	for line := range strings.SplitSeq(out, "\x00\n") {
 		// A pattern also matches what lies below it, hence the look-up by the whole name.
-		if part := strings.Split(line, "\x00"); len(part) == 4 {
-			got := ref{commit: part[1], symref: part[2], worktree: part[3]}
+		if part := strings.Split(line, "\x00"); len(part) == 3 {
+			got := ref{commit: part[1], symref: part[2]}
 			if p := want[part[0]]; p != nil {
 				*p = got
 			}
@@ -234,70 +237,40 @@ func (r *repo) refsWith(ctx context.Context, worktree string) (refs, error) {
 type view struct {
 	stands bool
 	made   Made
+	at     location
 	why    string // it does not: git's own words, if it has any
 	lost   string // it does, but its branch was deleted: the commit that was checked out last
 }
 
 var commitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
-// look is the hot path: one git process says whether a worktree of this repository stands at the path. It is an
-// error if one of another repository does, since it would be in the way for ever.
+// look is the hot path: a few files say whether a worktree of this repository stands at the path, and one git process what
+// is checked out there. It is an error if one of another repository does, since it would be in the way for ever.
 func (g *Git) look(ctx context.Context, s Spec) (view, error) {
-	if info, err := os.Lstat(s.Path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		// It may lead to the worktree of another session, whose lock we do not hold.
-		return view{}, refuse("prepare", "%s is a symbolic link, not a worktree", s.Path)
-	} else if err != nil && !absent(err) {
-		return view{}, &Error{Op: "prepare", Err: err}
+	v, err := g.standing(s)
+	if err != nil || !v.stands {
+		return v, err
 	}
-	switch _, err := os.Lstat(filepath.Join(s.Path, ".git")); {
-	case absent(err):
-		return view{}, nil // clear finds out what is there instead
-	case err != nil: // "could not look" is never "is not there"
-		return view{}, &Error{Op: "prepare", Err: err}
+	p, err := g.newPrivate(ctx, v.at)
+	if err != nil {
+		return view{}, err
 	}
-	out, err := g.run(ctx, command{dir: s.Path, args: []string{
-		"rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", "HEAD^{commit}", "--symbolic-full-name", "HEAD",
-	}})
+	defer p.done()
+	return p.checkedOut(ctx, s, v)
+}
+
+// checkedOut completes the view of a worktree that stands.
+func (p *private) checkedOut(ctx context.Context, s Spec, v view) (view, error) {
+	common := v.at.common
+	out, err := p.run(ctx, command{args: []string{"rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD"}})
 	if err != nil && exitCode(err) == -1 { // that is no verdict of git's
 		return view{}, err
 	}
-	line := strings.Split(out, "\n")
-	if len(line) < 3 { // git got no further than looking for the repository
-		var e *Error
-		if errors.As(err, &e) && strings.Contains(e.Last, "dubious ownership") {
-			return view{}, err
-		}
-		return view{why: fmt.Sprint(err)}, nil
-	}
-	gitDir, common := line[0], line[1]
-	want := s.Source.Cache
-	if s.Source.Local != "" {
-		if want, err = localDir(s.Source.Local); err != nil {
-			return view{}, err
-		}
-	}
-	ours, err := same(common, want)
-	if err != nil {
-		return view{}, err
-	}
-	main, err := same(gitDir, common)
-	if err != nil {
-		return view{}, err
-	}
-	half, err := halfMade(gitDir)
-	switch {
-	case err != nil:
-		return view{}, err
-	case !ours:
-		return view{}, refuse("prepare", "%s belongs to the repository %s, not to %s", s.Path, common, want)
-	case main: // the path is the main checkout itself
-		return view{}, refuse("prepare", "%s is a repository, not a worktree of one", s.Path)
-	case half:
-		return view{why: "left half-made by a git that was killed"}, nil
-	}
-	v := view{stands: true, made: Made{Base: s.Base, Repository: common}}
+	v.made = Made{Base: s.Base, Repository: common}
 	if v.made.Base == "" {
 		v.made.Base, err = branchIn(filepath.Join(common, "refs", "remotes", "origin", "HEAD"), "refs/remotes/origin/")
+	} else {
+		err = nil
 	}
 	if err == nil && v.made.Base == "" && s.Source.Local != "" { // as in start: a checkout without a remote
 		v.made.Base, err = branchIn(filepath.Join(s.Source.Local, ".git", "HEAD"), "refs/heads/")
@@ -305,9 +278,10 @@ func (g *Git) look(ctx context.Context, s Spec) (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	if len(line) > 3 && commitID.MatchString(line[2]) {
-		v.made.Head = line[2]
-		v.made.Branch, _ = strings.CutPrefix(line[3], "refs/heads/")
+	line := strings.Split(out, "\n")
+	if len(line) > 1 && commitID.MatchString(line[0]) {
+		v.made.Head = line[0]
+		v.made.Branch, _ = strings.CutPrefix(line[1], "refs/heads/")
 		if v.made.Branch == "HEAD" {
 			v.made.Branch = ""
 		}
@@ -316,18 +290,18 @@ func (g *Git) look(ctx context.Context, s Spec) (view, error) {
 	// HEAD names no commit. On a branch that is yet to get its first one that is fine (an agent may have begun an
 	// orphan branch). A reference that is there but names nothing readable (a power cut leaves empty files) is not ours
 	// to mend, and an agent that is let in would take it for an empty repository.
-	if v.made.Branch, err = branchIn(filepath.Join(gitDir, "HEAD"), "refs/heads/"); err != nil {
+	if v.made.Branch, err = branchIn(filepath.Join(v.at.gitDir, "HEAD"), "refs/heads/"); err != nil {
 		return view{}, err
 	}
-	_, unborn := g.run(ctx, command{dir: s.Path, args: []string{"rev-parse", "--quiet", "--verify", "HEAD"}})
+	_, unborn := p.run(ctx, command{args: []string{"rev-parse", "--quiet", "--verify", "HEAD"}})
 	if unborn != nil && exitCode(unborn) != 1 {
 		return view{}, unborn
 	}
 	if _, err := os.Lstat(filepath.Join(common, "refs", "heads", v.made.Branch)); unborn == nil || !errors.Is(err, fs.ErrNotExist) {
 		return view{}, refuse("prepare", "%s: HEAD names no commit that is there; see git reflog and git fsck", s.Path)
 	}
-	if v.made.Branch == s.Branch { // which was made at a commit: so somebody deleted it
-		if v.lost, err = g.lastHead(ctx, s.Path, gitDir); err == nil && v.lost == "" {
+	if v.made.Branch == s.Branch { // which was made at a commit: so it was deleted
+		if v.lost, err = p.lastHead(ctx); err == nil && v.lost == "" {
 			err = refuse("prepare", "%s: branch %s was deleted, and nothing says where it was: git branch %s <commit>", s.Path, s.Branch, s.Branch)
 		}
 	}

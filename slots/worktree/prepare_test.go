@@ -105,26 +105,30 @@ func TestAFollowUpCostsOneGitProcess(t *testing.T) {
 	for n, s := range []Spec{w.fromRemote(0), w.fromLocal(1, "author")} {
 		w.prepare(s)
 		count()
-		head := w.prepare(s).Head
-		w.equal("prepare", count(), 1)
 		g := w.newGit()
+		m, err := g.Prepare(context.Background(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head := m.Head
+		w.equal("prepare, and configuration that is read once", count(), 1+2)
 		for _, c := range []struct {
 			change         func()
 			snapshot, work int
 		}{
 			{func() {}, 1, 0},
 			{func() { w.commit(s.Path, "work") }, 1, 2},
-			{func() { w.write(s.Path+"/x", "x") }, 5, 2},
-			{func() { w.git(s.Path, "reset", "-q", "--hard", head) }, 5, 1},
+			{func() { w.write(s.Path+"/x", "x") }, 6, 2},
+			{func() { w.git(s.Path, "reset", "-q", "--hard", head) }, 6, 1},
 		} {
 			c.change()
 			count()
-			snap, err := g.Snapshot(context.Background(), s.Path, fmt.Sprintf("refs/kugetsu/q/%d.%d", n, c.work), "m")
+			snap, err := g.Snapshot(context.Background(), w.spec(s.Path), fmt.Sprintf("refs/kugetsu/q/%d.%d", n, c.work), "m")
 			if err != nil {
 				t.Error(err)
 			}
 			w.equal("snapshot", count(), c.snapshot)
-			if _, err := g.Work(context.Background(), s.Path, head, snap); err != nil {
+			if _, err := g.Work(context.Background(), w.spec(s.Path), head, snap); err != nil {
 				t.Error(err)
 			}
 			w.equal("work", count(), c.work)
@@ -198,7 +202,7 @@ func TestSixteenPreparesInOneRepositoryAllSucceed(t *testing.T) {
 	var group sync.WaitGroup
 	errs := make([]error, 16)
 	for n := range errs {
-		g := &Git{Env: w.env, Tmp: t.TempDir()}
+		g := &Git{Env: w.env, Own: t.TempDir()}
 		group.Go(func() { _, errs[n] = g.Prepare(context.Background(), w.fromRemote(n)) })
 	}
 	group.Wait()

@@ -62,6 +62,9 @@ func (r *repo) updateRefs(ctx context.Context, what string) error {
 	if what == "" {
 		return nil
 	}
-	_, err := r.g.run(ctx, command{dir: r.dir, env: r.env, lock: r.lock, stdin: what, args: []string{"update-ref", "--no-deref", "--stdin"}})
+	p, err := r.private(ctx)
+	if err == nil {
+		_, err = p.run(ctx, command{lock: r.lock, stdin: what, args: []string{"update-ref", "--no-deref", "--stdin"}})
+	}
 	return err
 }

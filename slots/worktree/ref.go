@@ -44,15 +44,18 @@ func validBranch(name string) bool {
 // IPv6 address has a bracket before the colons.
 var helperURL = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+.-]*::`)
 
+// badURL says whether a URL is none that git may see: an option, a program, or a text of several lines.
+func badURL(url string) bool {
+	return url == "" || strings.HasPrefix(url, "-") || helperURL.MatchString(url) ||
+		strings.ContainsFunc(url, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
 // checked returns the Spec with clean paths and base, or says what about it no git should ever see.
 func (s Spec) checked() (Spec, error) {
 	src := &s.Source
 	if src.Local == "" {
-		switch {
-		case src.URL == "" || strings.HasPrefix(src.URL, "-") || helperURL.MatchString(src.URL):
+		if badURL(src.URL) {
 			return s, refuse("prepare", "refused the repository url %q", src.URL)
-		case strings.ContainsFunc(src.URL, func(r rune) bool { return r < ' ' || r == 0x7f }):
-			return s, refuse("prepare", "control character in the repository url %q", src.URL)
 		}
 	}
 	for _, path := range []*string{&s.Path, &src.Cache, &src.Lock, &src.Local} {
@@ -78,19 +81,11 @@ func (s Spec) checked() (Spec, error) {
 // commonDir finds the repository directory that a checkout shares with its linked worktrees, without a process:
 // .git itself, or where the file .git and the file commondir behind it lead (gitrepository-layout(5)).
 func commonDir(checkout string) (string, error) {
-	dir := filepath.Join(checkout, ".git")
-	info, err := os.Stat(dir)
+	dir, err := gitDirOf(checkout)
 	if err != nil {
 		return "", err
 	}
-	if !info.IsDir() {
-		link, err := readRegular(dir)
-		if err != nil {
-			return "", err
-		}
-		dir = rel(checkout, strings.TrimPrefix(oneLine(link), "gitdir: "))
-	}
-	common, err := readRegular(filepath.Join(dir, "commondir"))
+	common, err := readSmall(filepath.Join(dir, "commondir"), 64<<10)
 	switch {
 	case err == nil:
 		dir = rel(dir, oneLine(common))
@@ -98,6 +93,32 @@ func commonDir(checkout string) (string, error) {
 		return "", err
 	}
 	return dir, nil
+}
+
+// gitDirOf is the git directory of a checkout: .git, or where the file .git leads.
+func gitDirOf(checkout string) (string, error) {
+	dir := filepath.Join(checkout, ".git")
+	info, err := os.Stat(dir)
+	if err != nil || info.IsDir() {
+		return dir, err
+	}
+	link, err := readSmall(dir, 64<<10)
+	if err != nil {
+		return "", err
+	}
+	return rel(checkout, strings.TrimPrefix(oneLine(link), "gitdir: ")), nil
+}
+
+// plainRef refuses a reference whose way leads over something else than folders: a link there would have git write elsewhere.
+func plainRef(common, ref string) error {
+	ok, err := plainWay(common, ref)
+	if err != nil {
+		return &Error{Op: "git", Err: err}
+	}
+	if !ok {
+		return refuse("git", "the way to %s in %s leads over a link or a file", ref, common)
+	}
+	return nil
 }
 
 // rel is path as seen from dir.
@@ -113,7 +134,7 @@ func oneLine(b []byte) string { return strings.TrimRight(string(b), "\r\n") }
 // branchIn reads a symbolic reference as git keeps it in a file: the branch below prefix, or the empty string for
 // anything else, also where git keeps its references in another format.
 func branchIn(file, prefix string) (string, error) {
-	text, err := readRegular(file)
+	text, err := readSmall(file, 64<<10)
 	if absent(err) {
 		return "", nil
 	}
@@ -127,9 +148,9 @@ func branchIn(file, prefix string) (string, error) {
 	return target, nil
 }
 
-// openRegular opens a file of git's that an agent may have replaced: a FIFO must not hang us.
+// openRegular opens a file of git's that an agent may have replaced: a FIFO must not hang us, and no link is followed.
 func openRegular(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -151,4 +172,23 @@ func readRegular(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(f)
+}
+
+// readStart reads the first bytes of such a file.
+func readStart(path string, most int64) ([]byte, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// readSmall reads such a file, of which more than so many bytes are an error.
+func readSmall(path string, most int64) ([]byte, error) {
+	b, err := readStart(path, most+1)
+	if err == nil && int64(len(b)) > most {
+		err = fmt.Errorf("%s has more than %d bytes", path, most)
+	}
+	return b, err
 }

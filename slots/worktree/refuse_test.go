@@ -216,7 +216,7 @@ func TestNoCommandOfTheRepositoryOrTheURLRuns(t *testing.T) {
 		_ = os.RemoveAll(gitDir + "/worktrees")
 		m := w.prepare(s) // over what a killed git left
 		w.write(s.Path+"/new", "x")
-		if _, err := w.newGit().Snapshot(context.Background(), s.Path, "refs/kugetsu/q/1", "m"); err != nil {
+		if _, err := w.newGit().Snapshot(context.Background(), w.spec(s.Path), "refs/kugetsu/q/1", "m"); err != nil {
 			t.Error(err)
 		}
 		if err := w.newGit().Undo(context.Background(), s, m); err != nil {
@@ -234,7 +234,7 @@ func TestTheEnvironmentCannotPointGitElsewhere(t *testing.T) {
 		"GIT_OBJECT_DIRECTORY=/nonexistent", "GIT_ALLOW_PROTOCOL=ext", "LC_ALL=de_DE.UTF-8", "PWD=/nonexistent",
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=kugetsu.test", "GIT_CONFIG_VALUE_0=kept")
 	g := w.newGit()
-	out, err := g.run(context.Background(), command{dir: w.dir, args: []string{"config", "--get", "kugetsu.test"}})
+	out, err := g.exec(context.Background(), nil, command{dir: w.dir, args: []string{"config", "--get", "kugetsu.test"}})
 	w.equal("config", fmt.Sprint(out, err), "kept\n<nil>")
 	s := w.fromRemote(1)
 	w.env = append(w.env, "GIT_CONFIG_KEY_0=safe.bareRepository", "GIT_CONFIG_VALUE_0=explicit")
@@ -257,7 +257,7 @@ func TestGitInheritsTheLease(t *testing.T) {
 	g := w.newGit()
 	g.Files = []*os.File{p}
 	// An alias is a child of git's; what it writes to the lease arrives here.
-	_, err = g.run(context.Background(), command{dir: w.dir, args: []string{"-c", "alias.say=!echo here >&3", "say"}})
+	_, err = g.exec(context.Background(), nil, command{dir: w.dir, args: []string{"-c", "alias.say=!echo here >&3", "say"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestAChildThatStaysBehindIsNotWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	// As an ssh that keeps its connection for the next one: it holds stdout and stderr.
-	out, err := w.newGit().run(context.Background(), command{dir: w.dir, args: []string{"-c", "alias.say=!echo here; cat end &", "say"}})
+	out, err := w.newGit().exec(context.Background(), nil, command{dir: w.dir, args: []string{"-c", "alias.say=!echo here; cat end &", "say"}})
 	w.equal("said", fmt.Sprint(out, err), "here\n<nil>")
 	w.write("end", "") // opens as long as it lives, and ends it
 }
@@ -287,7 +287,7 @@ func TestAGitThatDoesNotMindSIGTERMIsKilled(t *testing.T) {
 		_, _ = os.ReadFile(w.path("ready"))
 		cancel()
 	}()
-	_, err := w.newGit().run(ctx, command{dir: w.dir, args: []string{"-c", "alias.say=!trap '' TERM; echo > ready; while [ -e ready ]; do sleep 1; done", "say"}})
+	_, err := w.newGit().exec(ctx, nil, command{dir: w.dir, args: []string{"-c", "alias.say=!trap '' TERM; echo > ready; while [ -e ready ]; do sleep 1; done", "say"}})
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

@@ -33,10 +33,11 @@ type Holding struct {
 // last heard of the remote, so what it does not know counts as unpushed.
 func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 	var h Holding
-	r, s, err := g.find(s)
+	r, s, err := g.repository(s)
 	if err != nil {
 		return h, err
 	}
+	defer r.close()
 	free, err := empty(s.Path)
 	if err != nil {
 		return h, err
@@ -57,7 +58,7 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 	if err != nil {
 		return h, err
 	}
-	refs, err := r.refsWith(ctx, "")
+	refs, err := r.refs(ctx)
 	if err != nil {
 		return h, err
 	}
@@ -69,11 +70,16 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 	h.There = h.There || h.Tip != "" || len(admins) > 0
 	if v.stands {
 		h.Branch, h.Head = v.made.Branch, cmp.Or(v.made.Head, v.lost)
-		st, missed, err := g.status(ctx, s.Path)
+		p, err := g.newPrivate(ctx, v.at)
 		if err != nil {
 			return h, err
 		}
-		h.Dirty, h.Bad = len(st.entries), missed
+		defer p.done()
+		st, missed, err := p.status(ctx)
+		if err != nil {
+			return h, err
+		}
+		h.Dirty, h.Bad = st.dirty, missed
 		if st.by.fresh { // what was staged is not known: nobody may take that for nothing
 			h.Dirty = max(h.Dirty, 1)
 		}
@@ -87,7 +93,7 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 		}
 	}
 	for _, admin := range admins {
-		reason, err := readRegular(filepath.Join(admin, "locked"))
+		reason, err := readSmall(filepath.Join(admin, "locked"), 64<<10)
 		if err == nil && oneLine(reason) != "initializing" {
 			h.Locked = clean("locked: " + oneLine(reason))
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -97,7 +103,7 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 			h.Submodules = true
 		}
 		if !v.stands && h.Head == "" { // the folder is gone: a detached HEAD hangs by the record alone
-			if head, err := readRegular(filepath.Join(admin, "HEAD")); err == nil && commitID.MatchString(oneLine(head)) {
+			if head, err := readSmall(filepath.Join(admin, "HEAD"), 1<<10); err == nil && commitID.MatchString(oneLine(head)) {
 				h.Head = oneLine(head)
 			}
 		}
@@ -186,19 +192,16 @@ func (r *repo) count(ctx context.Context, f refs, h *Holding) error {
 	return err
 }
 
-// find is open without the lock and without a clone: nil where there is no repository.
-func (g *Git) find(s Spec) (*repo, Spec, error) {
+// repository is open without the lock and without a clone: nil where there is no repository.
+func (g *Git) repository(s Spec) (*repo, Spec, error) {
 	s, err := s.checked()
 	if err != nil {
 		return nil, s, err
 	}
 	r := &repo{g: g, spec: s}
-	if local := s.Source.Local; local != "" {
-		r.dir = local
-		r.common, err = localDir(local)
+	if r.common, err = s.repository(); err != nil || s.Source.Local != "" {
 		return r, s, err
 	}
-	r.at(s.Source.Cache)
 	switch info, err := os.Lstat(r.common); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, s, nil
@@ -218,15 +221,19 @@ func (g *Git) Keep(ctx context.Context, s Spec, refs, commit string) (string, er
 	if !commitID.MatchString(commit) || !strings.HasPrefix(refs, "refs/kugetsu/") || !validRef(refs) {
 		return "", refuse("keep", "not a commit and a place below refs/kugetsu/: %q %q", commit, refs)
 	}
-	r, _, err := g.find(s)
+	r, _, err := g.repository(s)
 	if err != nil {
 		return "", err
 	}
 	if r == nil {
 		return "", refuse("keep", "there is no repository")
 	}
+	defer r.close()
 	ref := refs + "/" + commit
-	args := []string{"update-ref", "-m", "kugetsu: kept", "--no-deref", ref, commit}
+	if err := plainRef(r.common, ref); err != nil {
+		return "", err
+	}
+	args := []string{"update-ref", "--no-deref", ref, commit}
 	_, err = r.git(ctx, args...)
 	// A git that was killed left its lock. Nobody else writes this name: the caller holds the session's lock.
 	if err != nil && os.Remove(filepath.Join(r.common, ref+".lock")) == nil {
@@ -247,15 +254,15 @@ func (g *Git) Keep(ctx context.Context, s Spec, refs, commit string) (string, er
 //     next Remove, or Prepare, drops the record, and the next Remove deletes the folder;
 //   - after the record: the branch. The next Remove deletes it, Prepare goes on with it.
 func (g *Git) Remove(ctx context.Context, s Spec, dropTip string) error {
-	r, s, err := g.find(s)
+	r, s, err := g.repository(s)
 	if err != nil {
 		return err
 	}
+	defer r.close()
 	if r != nil {
 		if r.lock, err = g.take(ctx, s.Source.Lock); err != nil {
 			return err
 		}
-		defer r.lock.Close()
 		if err := r.completeRecords(); err != nil { // of a git that was killed; else ours would die as well
 			return err
 		}
@@ -264,31 +271,15 @@ func (g *Git) Remove(ctx context.Context, s Spec, dropTip string) error {
 			return err
 		}
 		if v.stands {
-			admins, err := r.admins()
-			if err != nil {
-				return &Error{Op: "remove", Err: err}
-			}
-			// Git does not wait for the disk: after a power cut the files would be gone, and what was kept of them too.
-			if err := syncAround(r.common); err != nil {
-				return &Error{Op: "remove", Err: err}
-			}
-			if err := os.RemoveAll(gone(s.Path)); err != nil {
-				return &Error{Op: "remove", Err: err}
-			}
-			if err := os.Rename(s.Path, gone(s.Path)); err != nil {
-				return &Error{Op: "remove", Err: err}
-			}
-			for _, admin := range admins {
-				if err := r.forget(ctx, admin); err != nil {
-					return err
-				}
+			if err := r.removeWorktree(ctx); err != nil {
+				return err
 			}
 		} else if err := r.clear(ctx, v.why); err != nil { // half-made, or gone: what it removes it proves to be copies
 			return err
 		}
 	}
 	for _, left := range []string{gone(s.Path), part(s.Path)} {
-		if err := os.RemoveAll(left); err != nil {
+		if err := removeAll(left); err != nil {
 			return &Error{Op: "remove", Err: err}
 		}
 	}
@@ -298,25 +289,75 @@ func (g *Git) Remove(ctx context.Context, s Spec, dropTip string) error {
 	return r.dropBranch(ctx, dropTip)
 }
 
+// removeWorktree takes a worktree that stands out of the way and forgets its record. The folder is at gone then.
+func (r *repo) removeWorktree(ctx context.Context) error {
+	path := r.spec.Path
+	admins, err := r.admins()
+	if err != nil {
+		return &Error{Op: "remove", Err: err}
+	}
+	// Git does not wait for the disk: after a power cut the files would be gone, and what was kept of them too.
+	if err := syncAround(r.common); err != nil {
+		return &Error{Op: "remove", Err: err}
+	}
+	if err := removeAll(gone(path)); err != nil {
+		return &Error{Op: "remove", Err: err}
+	}
+	if err := os.Rename(path, gone(path)); err != nil {
+		return &Error{Op: "remove", Err: err}
+	}
+	for _, admin := range admins {
+		if err := r.forget(ctx, admin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // dropBranch deletes the session's branch, unless somebody has it checked out or moved it meanwhile.
 func (r *repo) dropBranch(ctx context.Context, tip string) error {
 	f, err := r.refs(ctx)
-	if err != nil || f.branch.commit != tip || f.branch.worktree != "" {
+	if err != nil || f.branch.commit != tip {
 		return err
 	}
+	if at, err := r.occupant(f); err != nil || at != "" {
+		return err
+	}
+	return r.deleteBranch(ctx, tip)
+}
+
+// deleteBranch deletes the session's branch as long as it is at a commit, and its tracking configuration.
+func (r *repo) deleteBranch(ctx context.Context, tip string) error {
 	if err := r.twice(ctx, func() error {
 		// With the commit that it must be at, which `git branch -D` does not ask for.
-		_, err := r.git(ctx, "update-ref", "-d", "refs/heads/"+r.spec.Branch, tip)
+		_, err := r.git(ctx, "update-ref", "--no-deref", "-d", "refs/heads/"+r.spec.Branch, tip)
 		return err
 	}); err != nil {
 		return err
 	}
 	return r.twice(ctx, func() error {
-		// Its tracking configuration. Exit 128: it has none.
-		_, err := r.git(ctx, "config", "--local", "--remove-section", "branch."+r.spec.Branch)
-		if exitCode(err) == 128 {
+		err := r.editConfig(ctx, "--remove-section", "branch."+r.spec.Branch)
+		if exitCode(err) == 128 || absent(err) { // it has none
 			return nil
 		}
 		return err
 	})
+}
+
+// removeAll removes a folder with all that is in it, also what its owner may not write to as it is: Go's module cache and
+// others have folders of mode 0555. What cannot be removed all the same (another user's) is an error that names it.
+func removeAll(path string) error {
+	err := os.RemoveAll(path)
+	if err == nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(path, func(name string, d fs.DirEntry, walkErr error) error {
+		if walkErr == nil && d.IsDir() {
+			if info, err := d.Info(); err == nil && info.Mode().Perm()&0o700 != 0o700 {
+				_ = os.Chmod(name, info.Mode().Perm()|0o700) // before its entries are read
+			}
+		}
+		return nil
+	})
+	return os.RemoveAll(path)
 }

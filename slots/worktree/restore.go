@@ -1,11 +1,19 @@
 package worktree
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Kept is a ref below refs/kugetsu/.
@@ -18,10 +26,11 @@ type Kept struct {
 
 // AllKept lists what is kept in the repository, the newest first; nothing where there is no repository.
 func (g *Git) AllKept(ctx context.Context, s Spec) ([]Kept, error) {
-	r, _, err := g.find(s)
+	r, _, err := g.repository(s)
 	if err != nil || r == nil {
 		return nil, err
 	}
+	defer r.close()
 	out, err := r.git(ctx, "for-each-ref", "--sort=-creatordate",
 		"--format=%(refname)%00%(objectname)%00%(creatordate:iso-strict)%00%(contents)%00%00", "refs/kugetsu/")
 	var list []Kept
@@ -33,10 +42,13 @@ func (g *Git) AllKept(ctx context.Context, s Spec) ([]Kept, error) {
 	return list, err
 }
 
-// Restore brings what is kept at a ref back into the worktree at s.Path, which must stand and be clean. The commits under a
+// Restore brings what is kept at a ref back into the session's worktree, which must stand and be clean. The commits under a
 // snapshot come back as well, where the branch can be moved forward to them; where it cannot, the files that the snapshot
 // changed are brought into what is checked out. What was staged and then changed is staged again; all else comes back as
 // uncommitted. snapshot says that the ref is one, and not commits that were kept.
+//
+// A file that git does not track, ignored or not, is not overwritten unless it is the same: what is in it may be nowhere
+// else.
 func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) error {
 	s, err := s.checked()
 	if err != nil {
@@ -45,21 +57,33 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 	if !strings.HasPrefix(ref, "refs/kugetsu/") || !validRef(ref) {
 		return refuse("restore", "not a reference below refs/kugetsu/: %q", ref)
 	}
-	git := func(stdin string, args ...string) (string, error) {
-		return g.run(ctx, command{dir: s.Path, stdin: stdin, env: []string{"GIT_LITERAL_PATHSPECS=1"}, args: args})
-	}
-	out, err := git("", statusArgs...)
+	v, err := g.look(ctx, s)
 	if err != nil {
 		return err
 	}
-	if n := len(parseStatus(out).entries); n > 0 {
-		return refuse("restore", "%s has %d uncommitted or untracked files, which would be overwritten", s.Path, n)
+	if !v.stands {
+		return refuse("restore", "%s is no worktree of the session (%s)", s.Path, v.why)
 	}
-	out, err = git("", "rev-list", "--parents", "--max-count=1", ref)
+	p, err := g.newPrivate(ctx, v.at)
+	if err != nil {
+		return err
+	}
+	defer p.done()
+	st, missed, err := p.status(ctx)
+	if err != nil || missed != nil {
+		return cmp.Or(err, missed)
+	}
+	if st.dirty > 0 {
+		return refuse("restore", "%s has %d uncommitted or untracked files, which would be overwritten", s.Path, st.dirty)
+	}
+	out, err := p.run(ctx, command{args: []string{"rev-list", "--parents", "--max-count=1", ref}})
 	if err != nil {
 		return err
 	}
 	line := strings.Fields(out) // the commit, then its parents
+	if len(line) == 0 {
+		return refuse("restore", "%s names no commit", ref)
+	}
 	under := line[0]
 	if snapshot {
 		if len(line) < 2 {
@@ -67,7 +91,13 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 		}
 		under = line[1]
 	}
-	if _, err := git("", "merge", "--quiet", "--ff-only", under); err != nil && !snapshot {
+	in, err := p.scratch(ctx, st.by)
+	if err != nil {
+		return err
+	}
+	defer in.remove()
+	to := restoring{in: in, v: v}
+	if err := to.forward(ctx, under); err != nil && (!snapshot || !errors.Is(err, errNotForward)) {
 		return err // the branch has gone another way: to join the two is not ours
 	}
 	if !snapshot {
@@ -75,45 +105,219 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 	}
 	for n, from := range line[2:] { // what was staged
 		if n == 0 {
-			if err := bring(git, s.Path, under, from, "--staged"); err != nil {
+			if err := to.bring(ctx, under, from, "--staged"); err != nil {
 				return err
 			}
 		}
 	}
-	return bring(git, s.Path, under, line[0], "--worktree")
+	return to.bring(ctx, under, line[0], "--worktree")
 }
 
-// bring makes the files that differ between two commits what they are in the second, in the index or in the worktree.
-func bring(git func(string, ...string) (string, error), path, from, to, where string) error {
-	out, err := git("", "diff", "--name-only", "--no-renames", "--diff-filter=d", "-z", from, to)
-	if err != nil {
-		return err
+// restoring brings something back into a worktree. Git writes the index in private.
+type restoring struct {
+	in scratch
+	v  view
+}
+
+var errNotForward = errors.New("the branch has gone another way")
+
+func (to restoring) git(ctx context.Context, stdin string, args ...string) (string, error) {
+	return to.in.p.run(ctx, command{stdin: stdin, index: to.in.index(), env: []string{"GIT_LITERAL_PATHSPECS=1"}, args: args})
+}
+
+// forward moves the branch that is checked out, and the files, forward to a commit. First the files, then the index, then the
+// branch, as git does: a crash leaves files that are changed, and are what the commit has.
+func (to restoring) forward(ctx context.Context, commit string) error {
+	p, head, branch := to.in.p, to.v.made.Head, to.v.made.Branch
+	if head == commit {
+		return nil
 	}
-	if out != "" {
-		if _, err := git(out, "restore", "--quiet", where, "--source="+to, "--pathspec-from-file=-", "--pathspec-file-nul"); err != nil {
+	if head != "" {
+		if _, err := to.git(ctx, "", "merge-base", "--is-ancestor", commit, head); err == nil {
+			return nil // it has them
+		} else if exitCode(err) != 1 {
+			return err
+		}
+		if _, err := to.git(ctx, "", "merge-base", "--is-ancestor", head, commit); exitCode(err) == 1 {
+			return &Error{Op: "restore", Permanent: true, Last: "it cannot be moved forward to " + commit, Err: errNotForward}
+		} else if err != nil {
 			return err
 		}
 	}
-	if out, err = git("", "diff", "--name-only", "--no-renames", "--diff-filter=D", "-z", from, to); err != nil {
+	from := cmp.Or(head, emptyTree(commit))
+	if err := to.free(ctx, from, commit); err != nil {
 		return err
 	}
-	tracked, err := git("", "ls-files", "-z")
+	if _, err := to.git(ctx, "", "read-tree", "-m", "-u", from, commit); err != nil {
+		return err
+	}
+	if err := to.installIndex(); err != nil {
+		return err
+	}
+	name := "HEAD"
+	if branch != "" {
+		name = "refs/heads/" + branch
+	}
+	if name == "HEAD" && p.gitDir == p.dir { // detached, in a file
+		if err := writeWhole(filepath.Join(p.at.gitDir, "HEAD"), commit+"\n"); err != nil {
+			return &Error{Op: "restore", Err: err}
+		}
+	} else if _, err := p.run(ctx, command{args: []string{"update-ref", "--no-deref", name, commit, cmp.Or(head, strings.Repeat("0", len(commit)))}}); err != nil {
+		return err
+	}
+	return to.log(head, commit)
+}
+
+// log adds to what git logs of the worktree's HEAD, from which a branch that is deleted is made again.
+func (to restoring) log(from, commit string) error {
+	file := filepath.Join(to.v.at.gitDir, "logs", "HEAD")
+	info, err := os.Lstat(file)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil // git logs nothing there
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return &Error{Op: "restore", Err: err}
+	}
+	_, err = fmt.Fprintf(f, "%s %s kugetsu <kugetsu@localhost> %d +0000\tkugetsu: restored\n",
+		cmp.Or(from, strings.Repeat("0", len(commit))), commit, time.Now().Unix())
+	if err = errors.Join(err, f.Close()); err != nil {
+		return &Error{Op: "restore", Err: err}
+	}
+	return nil
+}
+
+func (to restoring) installIndex() error {
+	if err := installIndex(to.in.index(), to.v.at.gitDir); err != nil {
+		return &Error{Op: "restore", Err: err}
+	}
+	return nil
+}
+
+// free refuses where a file that is to be written is there, is not tracked, and has something else in it.
+func (to restoring) free(ctx context.Context, from, commit string) error {
+	names, err := to.differing(ctx, from, commit, "d")
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	tracked, err := to.tracked(ctx)
 	if err != nil {
 		return err
 	}
-	names := strings.Split(tracked, "\x00")
+	path := to.v.at.path
+	var lost []string
+	for _, name := range names {
+		if tracked[name] {
+			continue
+		}
+		over, err := to.overwrites(ctx, commit, name)
+		if err != nil {
+			return err
+		}
+		if over {
+			lost = append(lost, strconv.Quote(name))
+		}
+	}
+	if len(lost) > 0 {
+		more := ""
+		if len(lost) > maxFiles {
+			lost, more = lost[:maxFiles], ", …"
+		}
+		return refuse("restore", "%s has files that git ignores or does not track, which would be overwritten: %s%s; move them away",
+			path, strings.Join(lost, ", "), more)
+	}
+	return nil
+}
+
+// overwrites says whether something other than the file of a commit is in its place, or in the place of a folder above it.
+func (to restoring) overwrites(ctx context.Context, commit, name string) (bool, error) {
+	path := to.v.at.path
+	plain, err := plainWay(path, name)
+	if err != nil {
+		return false, &Error{Op: "restore", Err: err}
+	}
+	if !plain {
+		return true, nil
+	}
+	info, err := os.Lstat(filepath.Join(path, name))
+	if absent(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &Error{Op: "restore", Err: err}
+	}
+	if !info.Mode().IsRegular() {
+		return true, nil
+	}
+	f, err := openRegular(filepath.Join(path, name))
+	if err != nil {
+		return false, &Error{Op: "restore", Err: err}
+	}
+	there, kept := sha256.New(), sha256.New() // files of any size
+	_, err = io.Copy(there, f)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return false, &Error{Op: "restore", Err: err}
+	}
+	if _, err := to.in.p.run(ctx, command{stdout: kept, index: to.in.index(), args: []string{"cat-file", "--filters", commit + ":" + name}}); err != nil {
+		return false, err
+	}
+	return !bytes.Equal(there.Sum(nil), kept.Sum(nil)), nil
+}
+
+// differing lists the files that differ between two trees: filter is one of git-diff(1)'s.
+func (to restoring) differing(ctx context.Context, from, commit, filter string) ([]string, error) {
+	out, err := to.git(ctx, "", "diff-tree", "-r", "--name-only", "--no-renames", "--no-ext-diff", "--diff-filter="+filter, "-z", from, commit)
+	return strings.FieldsFunc(out, func(r rune) bool { return r == 0 }), err
+}
+
+// tracked are the files in the index.
+func (to restoring) tracked(ctx context.Context) (map[string]bool, error) {
+	out, err := to.git(ctx, "", "ls-files", "-z")
+	names := map[string]bool{}
 	for name := range strings.SplitSeq(out, "\x00") {
-		if name == "" || !slices.Contains(names, name) { // it is gone already
+		names[name] = true
+	}
+	return names, err
+}
+
+// bring makes the files that differ between two commits what they are in the second, in the index or in the worktree.
+func (to restoring) bring(ctx context.Context, from, commit, where string) error {
+	if where == "--worktree" {
+		if err := to.free(ctx, from, commit); err != nil {
+			return err
+		}
+	}
+	names, err := to.differing(ctx, from, commit, "d")
+	if err != nil {
+		return err
+	}
+	if len(names) > 0 {
+		if _, err := to.git(ctx, strings.Join(names, "\x00"), "restore", "--quiet", where, "--source="+commit, "--pathspec-from-file=-", "--pathspec-file-nul"); err != nil {
+			return err
+		}
+	}
+	gone, err := to.differing(ctx, from, commit, "D")
+	if err != nil {
+		return err
+	}
+	tracked, err := to.tracked(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range gone {
+		if !tracked[name] { // it is gone already
 			continue
 		}
 		if where == "--staged" {
-			_, err = git("", "rm", "--quiet", "--cached", "--", name)
-		} else if err = os.Remove(filepath.Join(path, name)); absent(err) {
+			_, err = to.git(ctx, "", "rm", "--quiet", "--cached", "--", name)
+		} else if ok, wayErr := plainWay(to.v.at.path, name); wayErr != nil || !ok {
+			err = wayErr // a link above it leads out of the worktree
+		} else if err = os.Remove(filepath.Join(to.v.at.path, name)); absent(err) {
 			err = nil
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return to.installIndex()
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -18,19 +19,20 @@ type how struct {
 	raw    bool     // a filter of its configuration fails: files are taken as they are
 }
 
-// scratch is an index for git to work with in place of a worktree's own: a copy of that, if it can be used.
+// scratch is an index for git to work with in place of a worktree's own: a copy of that, if it can be used. What git
+// writes goes into an object store of its own, which is gone with it: see install.
 type scratch struct {
-	g         *Git
-	path, tmp string
-	config    []string
+	p      *private
+	tmp    string
+	config []string
 }
 
-func (g *Git) scratch(ctx context.Context, path string, by how) (scratch, error) {
-	tmp, err := os.MkdirTemp(g.Tmp, "kugetsu-index-*")
+func (p *private) scratch(ctx context.Context, by how) (scratch, error) {
+	tmp, err := os.MkdirTemp(p.dir, "scratch-*")
 	if err != nil {
 		return scratch{}, &Error{Op: "snapshot", Err: err}
 	}
-	in := scratch{g: g, path: path, tmp: tmp}
+	in := scratch{p: p, tmp: tmp}
 	if err := in.fill(ctx, by); err != nil {
 		in.remove()
 		return scratch{}, err
@@ -39,10 +41,15 @@ func (g *Git) scratch(ctx context.Context, path string, by how) (scratch, error)
 }
 
 func (in *scratch) fill(ctx context.Context, by how) (err error) {
+	if err := os.MkdirAll(filepath.Join(in.objects(), "info"), 0o700); err != nil {
+		return &Error{Op: "snapshot", Err: err}
+	}
+	store := filepath.Join(in.p.at.common, "objects")
+	if err := os.WriteFile(filepath.Join(in.objects(), "info", "alternates"), []byte(store+"\n"), 0o600); err != nil {
+		return &Error{Op: "snapshot", Err: err}
+	}
 	if by.raw {
-		if in.config, err = in.g.unfiltered(ctx, in.path); err != nil {
-			return err
-		}
+		in.config = unfiltered
 	}
 	if by.fresh {
 		// With the files of HEAD, since one of those may be ignored by now. On a branch without a commit there are none.
@@ -51,7 +58,7 @@ func (in *scratch) fill(ctx context.Context, by how) (err error) {
 		}
 		return nil
 	}
-	if err := copyIndex(in.path, in.index()); err != nil {
+	if err := copyIndex(in.p.index(), in.index()); err != nil {
 		return &Error{Op: "snapshot", Err: err}
 	}
 	if len(by.hidden) == 0 {
@@ -66,34 +73,19 @@ func (in *scratch) fill(ctx context.Context, by how) (err error) {
 	return nil
 }
 
-// unfiltered is configuration with which no filter is run on a file that is added.
-func (g *Git) unfiltered(ctx context.Context, path string) ([]string, error) {
-	config := []string{"-c", "core.safecrlf=false"}
-	out, err := g.run(ctx, command{dir: path, args: []string{"config", "--name-only", "-z", "--get-regexp", `^filter\.`}})
-	if err != nil && exitCode(err) != 1 { // 1: there is none
-		return nil, err
-	}
-	for key := range strings.SplitSeq(out, "\x00") {
-		switch i := strings.LastIndex(key, "."); key[i+1:] {
-		case "clean", "process":
-			config = append(config, "-c", key+"=")
-		case "required":
-			config = append(config, "-c", key+"=false")
-		}
-	}
-	return config, nil
-}
+// unfiltered is configuration with which no filter is run on a file that is added. git-lfs is the only one there may be: see
+// ofUser.
+var unfiltered = []string{"-c", "core.safecrlf=false", "-c", "filter.lfs.clean=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false"}
 
 func (in scratch) index() string { return filepath.Join(in.tmp, "index") }
 
+func (in scratch) objects() string { return filepath.Join(in.tmp, "objects") }
+
 func (in scratch) remove() { _ = os.RemoveAll(in.tmp) }
 
-func (in scratch) env() []string {
-	return append([]string{"GIT_INDEX_FILE=" + in.index()}, snapshotID...)
-}
-
 func (in scratch) git(ctx context.Context, stdin string, args ...string) (string, error) {
-	out, err := in.g.run(ctx, command{dir: in.path, stdin: stdin, config: in.config, args: args, env: in.env()})
+	env := append([]string{"GIT_OBJECT_DIRECTORY=" + in.objects()}, snapshotID...)
+	out, err := in.p.run(ctx, command{stdin: stdin, config: slices.Concat(sparse, in.config), index: in.index(), env: env, args: args})
 	return strings.TrimSpace(out), err
 }
 
@@ -106,12 +98,8 @@ func (in scratch) all(ctx context.Context) (tree string, lost, err error) {
 	}
 	err = add()
 	if exitCode(err) > 1 && in.config == nil { // a filter that fails ends it, whatever else there is to add
-		in.g.say("added again, without filters: %v", err)
-		config, none := in.g.unfiltered(ctx, in.path)
-		if none != nil {
-			return "", nil, err
-		}
-		in.config = config
+		in.p.g.say("added again, without filters: %v", err)
+		in.config = unfiltered
 		err = add()
 	}
 	// Exit 1 with --ignore-errors: some could not be added, the others were. Anything else left no index to use.
@@ -124,11 +112,10 @@ func (in scratch) all(ctx context.Context) (tree string, lost, err error) {
 	return tree, lost, err
 }
 
-// copyIndex copies the worktree's index, without which git would have to read every file anew, together with its
-// time: to git, a file that is not older than the index may have changed behind its back and is looked at again. An
+// copyIndex copies an index, without which git would have to read every file anew, together with its time: to git, a file that is not older than the index may have changed behind its back and is looked at again. An
 // index that seemed younger would hide a change of the same length within the same second.
-func copyIndex(worktree, to string) error {
-	from, err := openRegular(indexOf(worktree))
+func copyIndex(path, to string) error {
+	from, err := openRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // nothing was ever added
 	}

@@ -28,7 +28,7 @@ func (w *world) snapshot(path string) (Snapshot, error) {
 		return all
 	}
 	before := look()
-	snap, err := w.newGit().Snapshot(context.Background(), path, testRef, "kugetsu: q_01/1\n\nwhat was left")
+	snap, err := w.newGit().Snapshot(context.Background(), w.spec(path), testRef, "kugetsu: q_01/1\n\nwhat was left")
 	after := look()
 	for name := range after {
 		if before[name] != after[name] {
@@ -162,10 +162,10 @@ func TestABranchWithoutACommitIsKept(t *testing.T) {
 	w.equal("parents", w.git(wt, "log", "--format=%P", testRef), "")
 	w.equal("file", w.show(wt, "a.txt"), "one")
 
-	w.git("", "init", "-q", "empty")
-	w.looks(w.path("empty"), Snapshot{Branch: "main"})
-	w.write("empty/x", "x")
-	w.kept(w.path("empty"), 1)
+	empty := w.orphan("sha1")
+	w.looks(empty, Snapshot{Branch: "fresh"})
+	w.write(empty+"/x", "x")
+	w.kept(empty, 1)
 }
 
 func TestADetachedHeadIsKept(t *testing.T) {
@@ -254,14 +254,14 @@ func TestFilesThatCannotBeReadAreReportedAndTheRestKept(t *testing.T) {
 	_ = os.Chmod(wt+"/shut", 0)
 	t.Cleanup(func() { _ = os.Chmod(wt+"/shut", 0o700) })
 	g := w.newGit()
-	snap, err := g.Snapshot(context.Background(), wt, testRef, "m") // git sees nothing to add, and says so
+	snap, err := g.Snapshot(context.Background(), w.spec(wt), testRef, "m") // git sees nothing to add, and says so
 	if err == nil || !strings.Contains(err.Error(), "could not open directory 'shut/'") || snap.Ref != "" {
 		t.Errorf("%+v %v", snap, err)
 	}
 	w.write(wt+"/good", "good")
 	w.write(wt+"/secret", "x")
 	_ = os.Chmod(wt+"/secret", 0)
-	snap, err = g.Snapshot(context.Background(), wt, testRef, "m")
+	snap, err = g.Snapshot(context.Background(), w.spec(wt), testRef, "m")
 	if err == nil || !strings.Contains(err.Error(), "secret") {
 		t.Errorf("%+v %v", snap, err)
 	}
@@ -273,17 +273,21 @@ func TestAWorktreeThatIsGoneIsAClearError(t *testing.T) {
 	_ = os.RemoveAll(wt)
 	check := func(words string) {
 		t.Helper()
-		snap, err := w.newGit().Snapshot(context.Background(), wt, testRef, "m")
+		snap, err := w.newGit().Snapshot(context.Background(), w.spec(wt), testRef, "m")
 		if err == nil || !strings.Contains(err.Error(), words) || snap.Ref != "" {
 			t.Errorf("%+v %v", snap, err)
 		}
 	}
 	check("there is no worktree to look at")
 	w.git("", "init", "-q", w.dir) // a repository above it is none of ours
-	w.write(wt+"/x", "x")
 	check("there is no worktree to look at")
+	// Whatever became of the link: the files are kept in the session's repository.
+	w.write(wt+"/x", "x")
 	w.write(wt+"/.git", "gitdir: /nonexistent")
-	check("not a git repository")
+	snap, err := w.newGit().Snapshot(context.Background(), w.spec(wt), testRef, "m")
+	if err != nil || snap.Ref != testRef || w.git(w.fromRemote(7).Source.Cache, "show", testRef+":x") != "x" {
+		t.Errorf("%+v %v", snap, err)
+	}
 }
 
 func TestASnapshotNeverReplacesAnother(t *testing.T) {
@@ -301,7 +305,7 @@ func TestOnlyReferencesOfOurOwnAreWritten(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.write(wt+"/x", "x")
 	for _, ref := range []string{"refs/heads/main", "refs/kugetsu/", "refs/kugetsu/../heads/x", "kugetsu/x", "-d", "refs/kugetsu/a b", "refs/kugetsu/x.lock", ""} {
-		if _, err := w.newGit().Snapshot(context.Background(), wt, ref, "m"); err == nil {
+		if _, err := w.newGit().Snapshot(context.Background(), w.spec(wt), ref, "m"); err == nil {
 			t.Errorf("written: %q", ref)
 		}
 	}
@@ -311,9 +315,9 @@ func TestNoTemporaryFileIsLeft(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.write(wt+"/x", "x")
 	g := w.newGit()
-	if _, err := g.Snapshot(context.Background(), wt, testRef, "m"); err != nil {
+	if _, err := g.Snapshot(context.Background(), w.spec(wt), testRef, "m"); err != nil {
 		t.Fatal(err)
 	}
-	left, _ := filepath.Glob(g.Tmp + "/*")
+	left, _ := filepath.Glob(g.Own + "/*")
 	w.equal("left", len(left), 0)
 }

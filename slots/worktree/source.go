@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -24,28 +25,67 @@ type Source struct {
 	Lock  string // repos/<repo>.lock, held for git work in the repository; made when missing, never deleted
 }
 
-// repo is one repository under its lock.
+// repo is one repository, under its lock where something is changed.
 type repo struct {
 	g      *Git
 	spec   Spec
 	lock   *os.File
-	dir    string   // where git runs
-	env    []string // GIT_DIR for the bare clone, which git may be configured not to discover (safe.bareRepository)
 	common string   // the repository directory
+	made   *private // made when it is needed first
 	noHead error    // why origin's default branch could not be asked for
+}
+
+// private is the private git directory that leads to the repository.
+func (r *repo) private(ctx context.Context) (*private, error) {
+	if r.made == nil {
+		at := r.spec.at(r.common)
+		if at.local != "" { // what is checked out there may be the base
+			at.gitDir = r.common
+		}
+		p, err := r.g.newPrivate(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		r.made = p
+	}
+	return r.made, nil
+}
+
+// close gives the repository up, and its lock: by closing the file, never by unlocking, since an unlock would take it from
+// the children that inherited it, too.
+func (r *repo) close() {
+	if r == nil {
+		return
+	}
+	if r.made != nil {
+		r.made.done()
+		r.made = nil
+	}
+	if r.lock != nil {
+		_ = r.lock.Close()
+		r.lock = nil
+	}
 }
 
 // git runs a command that changes the repository on this machine only. Its children inherit the lock: when a runner
 // is killed, its git dies with it, but the git that *that* one had started to write out the files does not, and the
 // next to prepare this worktree must not begin before it is gone.
 func (r *repo) git(ctx context.Context, args ...string) (string, error) {
-	return r.g.run(ctx, command{dir: r.dir, env: r.env, lock: r.lock, args: args})
+	p, err := r.private(ctx)
+	if err != nil {
+		return "", err
+	}
+	return p.run(ctx, command{lock: r.lock, args: args})
 }
 
 // remote runs a command that talks to the remote. It does not pass the lock on: a credential helper may stay behind
 // as a daemon and would hold it. What a killed one leaves running only receives objects, which harms nobody.
 func (r *repo) remote(ctx context.Context, args ...string) (string, error) {
-	out, err := r.g.run(ctx, command{dir: r.dir, env: r.env, args: args})
+	p, err := r.private(ctx)
+	if err != nil {
+		return "", err
+	}
+	out, err := p.run(ctx, command{args: args})
 	var e *Error
 	if errors.As(err, &e) && exitCode(err) > 0 {
 		e.passing = !e.Permanent && !e.host
@@ -54,8 +94,7 @@ func (r *repo) remote(ctx context.Context, args ...string) (string, error) {
 	return out, err
 }
 
-// take waits for the repository's lock until ctx ends. It is released by closing the file, never by unlocking: an
-// unlock would take it from the children that inherited it, too.
+// take waits for the repository's lock until ctx ends. See repo.close for how it is released.
 func (g *Git) take(ctx context.Context, path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, &Error{Op: "lock", Err: err}
@@ -91,26 +130,25 @@ func (g *Git) take(ctx context.Context, path string) (*os.File, error) {
 }
 
 // open locks the repository and makes the clone if there is none. fresh says that it was cloned just now.
-// The lock is held until r.lock is closed.
+// The repository is locked until r is closed.
 func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error) {
 	lock, err := g.take(ctx, s.Source.Lock)
 	if err != nil {
 		return nil, false, err
 	}
+	made := &repo{g: g, spec: s, lock: lock}
 	defer func() {
 		if err != nil {
-			lock.Close()
+			made.close()
 		}
 	}()
-	r = &repo{g: g, spec: s, lock: lock}
-	if local := s.Source.Local; local != "" {
-		r.dir = local
-		if r.common, err = localDir(local); err != nil {
-			return nil, false, err
-		}
+	r = made
+	if r.common, err = s.repository(); err != nil {
+		return nil, false, err
+	}
+	if s.Source.Local != "" {
 		return r, false, r.completeRecords()
 	}
-	r.at(s.Source.Cache)
 	if err := r.removeKilled(); err != nil {
 		return nil, false, err
 	}
@@ -147,9 +185,7 @@ func (g *Git) fresh(ctx context.Context, s Spec, why string) (r *repo, stale, er
 			return r, stale, err
 		}
 		g.say("%v; tried again in %s", failed, fetchPauses[n])
-		if r != nil {
-			r.lock.Close()
-		}
+		r.close()
 		if err := g.wait(ctx, fetchPauses[n]); err != nil {
 			return nil, nil, &Error{Op: e.Op, Last: e.Last, Unreachable: e.Unreachable, Err: err}
 		}
@@ -163,7 +199,7 @@ func (g *Git) freshOnce(ctx context.Context, s Spec, why string) (r *repo, stale
 	}
 	// Before the fetch: a folder that is in the way needs no network to be refused.
 	if err := r.clear(ctx, why); err != nil {
-		r.lock.Close()
+		r.close()
 		return nil, nil, err
 	}
 	return r, r.fetch(ctx), nil
@@ -194,10 +230,11 @@ func localDir(checkout string) (string, error) {
 	return dir, nil
 }
 
-// at points r at a bare repository.
-func (r *repo) at(dir string) {
-	r.dir, r.common, r.env = dir, dir, []string{"GIT_DIR=" + dir}
-}
+var killedClone = regexp.MustCompile(`\.git\.tmp-\d+$`)
+
+// IsKilledClone says whether a name in the folder of the clones is of one that is being made, or was killed. A repository may
+// have such a name itself: the clone of x.git.tmp-1 is x.git.tmp-1.git.
+func IsKilledClone(name string) bool { return killedClone.MatchString(name) }
 
 // removeKilled removes what clones that were killed left. We hold the lock, so whoever made these is dead; but a child
 // of its git may still be writing for an instant, so this is done every time, and what cannot be removed now is in
@@ -209,8 +246,8 @@ func (r *repo) removeKilled() error {
 		return &Error{Op: "clone", Err: err}
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), base+".tmp-") {
-			_ = os.RemoveAll(filepath.Join(dir, e.Name()))
+		if strings.HasPrefix(e.Name(), base+".tmp-") && IsKilledClone(e.Name()) {
+			_ = removeAll(filepath.Join(dir, e.Name()))
 		}
 	}
 	return nil
@@ -230,54 +267,222 @@ func (r *repo) clone(ctx context.Context) error {
 		return &Error{Op: "clone", Err: err}
 	}
 	defer os.RemoveAll(tmp)
-	r.at(tmp)
-	if _, err := r.git(ctx, "init", "--quiet", "--bare", "--template=", "--initial-branch=main"); err != nil {
-		return err
+	r.common = tmp
+	defer func() { r.common = cache }()
+	if err := r.initClone(""); err != nil {
+		return &Error{Op: "clone", Err: err}
 	}
-	config, err := os.OpenFile(filepath.Join(tmp, "config"), os.O_WRONLY|os.O_APPEND, 0)
+	err = r.fetch(ctx)
+	if otherFormat(err) {
+		if err := r.initClone("sha256"); err != nil {
+			return &Error{Op: "clone", Err: err}
+		}
+		r.made.done() // it is of the other kind
+		r.made, r.g.known = nil, known{}
+		err = r.fetch(ctx)
+	}
 	if err != nil {
-		return &Error{Op: "clone", Err: err}
-	}
-	_, err = config.WriteString("[include]\n\tpath = " + originFile + "\n")
-	if err = errors.Join(err, config.Close(), r.writeOrigin(ctx)); err != nil {
-		return &Error{Op: "clone", Err: err}
-	}
-	if err := r.fetch(ctx); err != nil {
 		return err
+	}
+	r.made.done() // it leads to where the clone is not any more
+	r.made = nil
+	if err := spool.Write(r.originFile(), []byte(withoutSecret(r.spec.Source.URL)+"\n")); err != nil {
+		return &Error{Op: "clone", Err: err}
 	}
 	if err := os.Rename(tmp, cache); err != nil {
 		return &Error{Op: "clone", Err: err}
 	}
-	r.at(cache)
 	return nil
 }
 
-// originFile holds the remote's configuration, included by the clone's.
-const originFile = "origin.config"
+// otherFormat says whether a fetch failed since the remote has ids of another kind.
+func otherFormat(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && strings.Contains(e.Last, "mismatched algorithms: client sha1; server sha256")
+}
 
-// writeOrigin writes down where the clone comes from. It is a file of its own so that a URL that was changed in the
-// settings is followed without editing the configuration, in which agents write too; and a file at all because
-// `git config` would show a URL with a token in it to everybody, in its argv.
-func (r *repo) writeOrigin(ctx context.Context) error {
-	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`) // control characters were refused
-	want := "[remote \"origin\"]\n\turl = \"" + quote.Replace(r.spec.Source.URL) +
-		"\"\n\tfetch = " + originRefs + "\n"
-	file := filepath.Join(r.common, originFile)
-	have, err := readRegular(file)
-	if err == nil && string(have) == want {
-		return nil
+// initClone makes an empty repository.
+//
+// The key core.bare stands where worktrees do not inherit it: in the file config.worktree, which git reads once an agent, or
+// a tool that it runs, turns on extensions.worktreeConfig. In config it would then hold for every worktree of every issue.
+// Without the key git takes the clone for a checkout, whose HEAD is a branch that is checked out: so HEAD names one that
+// is never there.
+func (r *repo) initClone(kind string) error {
+	version, extensions := "0", ""
+	if kind != "" {
+		version, extensions = "1", "[extensions]\n\tobjectformat = "+kind+"\n"
 	}
-	secret := func(config string) string { return userinfo.ReplaceAllString(config, "://") } // a token may change every day
-	if err == nil && secret(string(have)) != secret(want) {
-		// Before it is written, since nothing tells afterwards that it was another.
-		if err := r.twice(ctx, func() error { return r.forgetRemote(ctx) }); err != nil {
+	for _, dir := range []string{"objects/info", "objects/pack", "refs/heads", "refs/tags", "info"} {
+		if err := os.MkdirAll(filepath.Join(r.common, dir), 0o777); err != nil {
 			return err
 		}
 	}
-	if err := spool.Write(file, []byte(want)); err != nil {
-		return &Error{Op: "prepare", Err: err}
+	for _, f := range [][2]string{
+		{"config", "[core]\n\trepositoryformatversion = " + version + "\n\tfilemode = true\n" + extensions + r.originSection()},
+		{"config.worktree", "[core]\n\tbare = true\n"},
+		{"HEAD", "ref: " + noBranch + "\n"},
+	} {
+		if err := writeWhole(filepath.Join(r.common, f[0]), f[1]); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// originSection is the part of a configuration that says where the clone comes from.
+func (r *repo) originSection() string {
+	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`) // control characters were refused
+	return "[remote \"origin\"]\n\turl = \"" + quote.Replace(r.spec.Source.URL) + "\"\n\tfetch = " + originRefs + "\n"
+}
+
+// originFile is where kugetsu remembers which remote the clone is of, without what admits to it. Beside the clone, since an
+// agent writes into that.
+func (r *repo) originFile() string {
+	return strings.TrimSuffix(r.spec.Source.Cache, ".git") + ".origin"
+}
+
+// withoutSecret is a URL without the name and the password in it: a token may change every day.
+func withoutSecret(url string) string { return userinfo.ReplaceAllString(url, "://") }
+
+// writeOrigin makes the clone's own configuration say where it comes from, for the agents' git: kugetsu's is told in each
+// call. An agent may change it as in any clone; the next session begins with the remote that the settings name.
+func (r *repo) writeOrigin(ctx context.Context) error {
+	want := withoutSecret(r.spec.Source.URL)
+	have, err := spool.Read(r.originFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &Error{Op: "prepare", Err: err}
+	}
+	if was := oneLine(have); was != want {
+		if was == "" { // a clone from before there was this file
+			was = r.oldOrigin()
+		}
+		if was != "" && was != want {
+			// Before it is written, since nothing tells afterwards that it was another.
+			if err := r.twice(ctx, func() error { return r.forgetRemote(ctx) }); err != nil {
+				return err
+			}
+		}
+		if err := spool.Write(r.originFile(), []byte(want+"\n")); err != nil {
+			return &Error{Op: "prepare", Err: err}
+		}
+	}
+	return r.resetConfig(ctx)
+}
+
+// oldOriginFile was included by the configuration of older clones.
+const oldOriginFile = "origin.config"
+
+// oldOrigin is the URL that such a clone had, without what admits to it.
+func (r *repo) oldOrigin() string {
+	text, err := readSmall(filepath.Join(r.common, oldOriginFile), 64<<10)
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(text), "url = \"")
+	url, _, _ := strings.Cut(rest, "\"\n")
+	return withoutSecret(strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(url))
+}
+
+// resetConfig brings the clone's configuration back to what a session begins with, where it says something else.
+func (r *repo) resetConfig(ctx context.Context) error {
+	p, err := r.private(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := r.g.readConfig(ctx, filepath.Join(r.common, "config"), p)
+	if err != nil && exitCode(err) > 0 {
+		r.g.say("the clone's configuration cannot be read, and stays as it is: %v", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.sayUnknown(all)
+	var origin []setting
+	var old, bare bool
+	for _, s := range all {
+		switch {
+		case strings.HasPrefix(s.key, "remote.origin."):
+			origin = append(origin, s)
+		case s.key == "include.path" && s.value == oldOriginFile:
+			old = true
+		case s.key == "core.bare":
+			bare = true
+		}
+	}
+	if bare {
+		if err := r.moveBare(ctx); err != nil {
+			return err
+		}
+	}
+	if !old && slices.Equal(origin, []setting{{"remote.origin.url", r.spec.Source.URL}, {"remote.origin.fetch", originRefs}}) {
+		return nil
+	}
+	if old {
+		if err := r.editConfig(ctx, "--unset-all", "include.path", "^origin\\.config$"); err != nil {
+			return err
+		}
+	}
+	if len(origin) > 0 {
+		if err := r.editConfig(ctx, "--remove-section", "remote.origin"); err != nil {
+			return err
+		}
+	}
+	return r.appendConfig(r.originSection())
+}
+
+// moveBare moves core.bare to where worktrees do not inherit it: see initClone. First the HEAD, since without the key git
+// takes its branch for checked out.
+func (r *repo) moveBare(ctx context.Context) error {
+	if err := writeWhole(filepath.Join(r.common, "HEAD"), "ref: "+noBranch+"\n"); err != nil {
+		return &Error{Op: "prepare", Err: err}
+	}
+	own := filepath.Join(r.common, "config.worktree")
+	if _, err := os.Lstat(own); absent(err) {
+		if err := writeWhole(own, "[core]\n\tbare = true\n"); err != nil {
+			return &Error{Op: "prepare", Err: err}
+		}
+	}
+	return r.editConfig(ctx, "--unset-all", "core.bare")
+}
+
+// appendConfig adds to the configuration of the clone under git's own lock for it. The text may hold a token, which would
+// be visible in the arguments of `git config`.
+func (r *repo) appendConfig(text string) error {
+	file := filepath.Join(r.common, "config")
+	have, err := readSmall(file, 16<<20)
+	if err != nil {
+		return &Error{Op: "prepare", Permanent: true, Err: err}
+	}
+	lock, err := os.OpenFile(file+".lock", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return &Error{Op: "prepare", Err: err} // sweep removes a stale one
+	}
+	if len(have) > 0 && have[len(have)-1] != '\n' {
+		have = append(have, '\n')
+	}
+	_, err = lock.WriteString(string(have) + text)
+	if err = errors.Join(err, lock.Sync(), lock.Close()); err == nil {
+		err = os.Rename(file+".lock", file)
+	}
+	if err != nil {
+		return &Error{Op: "prepare", Err: errors.Join(err, os.Remove(file+".lock"))}
+	}
+	return nil
+}
+
+// extensions are the keys below extensions. that git 2.39 knows. kugetsu's own git goes on whatever they are; the agents'
+// git does not.
+var extensions = []string{"noop", "noop-v1", "objectformat", "partialclone", "preciousobjects", "worktreeconfig"}
+
+// sayUnknown names the extensions that the git of an agent may refuse.
+func (r *repo) sayUnknown(all []setting) {
+	for _, s := range all {
+		name, ok := strings.CutPrefix(s.key, "extensions.")
+		if ok && !slices.Contains(extensions, name) {
+			r.g.say("the configuration of %s has extensions.%s: a git that does not know it refuses to work there", r.common, clean(name))
+		}
+	}
 }
 
 const originRefs = "+refs/heads/*:refs/remotes/origin/*"
@@ -288,14 +493,14 @@ var fetchArgs = []string{"fetch", "--quiet", "--refmap=", "--no-write-fetch-head
 // forgotten: a branch that is gone from the remote stays known, since its commits were pushed. It does nothing where there is
 // no clone, and in a local checkout: its owner's `git push --force-with-lease` relies on the owner's own fetches.
 func (g *Git) Fetch(ctx context.Context, s Spec) error {
-	r, s, err := g.find(s)
+	r, s, err := g.repository(s)
 	if err != nil || r == nil || s.Source.Local != "" {
 		return err
 	}
+	defer r.close()
 	if r.lock, err = g.take(ctx, s.Source.Lock); err != nil {
 		return err
 	}
-	defer r.lock.Close()
 	if err := cmp.Or(r.writeOrigin(ctx), r.completeRecords()); err != nil {
 		return err
 	}
@@ -308,7 +513,11 @@ func (g *Git) Fetch(ctx context.Context, s Spec) error {
 func (r *repo) fetch(ctx context.Context) error {
 	args := slices.Clone(fetchArgs)
 	if r.spec.Source.Local != "" {
-		if _, err := r.git(ctx, "config", "--get", "remote.origin.url"); exitCode(err) == 1 {
+		p, err := r.private(ctx)
+		if err != nil {
+			return err
+		}
+		if p.at.url == "" {
 			return nil // a repository without a remote
 		}
 		args = append(args, "--no-prune", "--no-tags")

@@ -1,8 +1,9 @@
 package worktree
 
 import (
+	"bytes"
 	"context"
-	"io"
+	"slices"
 	"strings"
 )
 
@@ -13,13 +14,19 @@ var statusArgs = []string{
 	"--untracked-files=all", "--ignore-submodules=dirty",
 }
 
+// sparse makes git look at the files outside of a sparse checkout that are there all the same. Which those are stands in the
+// index.
+var sparse = []string{"-c", "core.sparseCheckout=true"}
+
 // status is what git-status(1) says in its porcelain format 2.
 type status struct {
-	head        string // empty on a branch without any commit
-	branch      string // empty when HEAD is detached
-	stagedTwice bool   // something is staged and changed again, and the index can be written as a tree
-	entries     []entry
-	by          how // git was made to tell it
+	head        string   // empty on a branch without any commit
+	branch      string   // empty when HEAD is detached
+	stagedTwice bool     // something is staged and changed again, and the index can be written as a tree
+	dirty       int      // how many paths differ
+	entries     []entry  // the first of them
+	nested      []string // the first of the repositories inside the worktree
+	by          how      // git was made to tell it
 }
 
 // entry is one path that differs. Untracked is '?', ignored '!', in conflict 'U' in both columns.
@@ -31,81 +38,114 @@ type entry struct {
 // status asks git for all that differs in a worktree. missed says what git could not look at. What an agent does not see
 // itself, its own or the next, is seen here: files that git was told not to look at, and all of them where the index was cut
 // off by a crash, or where a filter fails.
-func (g *Git) status(ctx context.Context, path string) (st status, missed, err error) {
-	hidden, err := g.hidden(ctx, path)
+func (p *private) status(ctx context.Context) (st status, missed, err error) {
+	hidden, err := p.hidden(ctx)
 	if err == nil {
-		st, missed, err = g.statusBy(ctx, path, how{hidden: hidden})
+		st, missed, err = p.statusBy(ctx, how{hidden: hidden})
 	}
 	for _, other := range []how{{hidden: hidden, raw: true}, {fresh: true}, {fresh: true, raw: true}} {
 		if err == nil || ctx.Err() != nil || OfHost(err) { // with a full disk, say, the index is as good as ever
 			break
 		}
-		g.say("looked at again, in another way: %v", err)
-		if again, m, anew := g.statusBy(ctx, path, other); anew == nil {
+		p.g.say("looked at again, in another way: %v", err)
+		if again, m, anew := p.statusBy(ctx, other); anew == nil {
 			return again, m, nil
 		}
 	}
 	return st, missed, err
 }
 
-func (g *Git) statusBy(ctx context.Context, path string, by how) (st status, missed, err error) {
+func (p *private) statusBy(ctx context.Context, by how) (st status, missed, err error) {
 	var warned tee
-	log := io.Writer(io.Discard)
-	if g.Log != nil {
-		log = g.Log
-	}
-	c := command{dir: path, args: statusArgs}
+	read := statusReader{each: st.add}
+	c := command{args: statusArgs, config: sparse, stdout: &read, stderr: &warned}
 	if by.fresh || by.raw || len(by.hidden) > 0 {
-		in, err := g.scratch(ctx, path, by)
+		in, err := p.scratch(ctx, by)
 		if err != nil {
 			return st, nil, err
 		}
 		defer in.remove()
-		c.config, c.env = in.config, in.env()
+		c.config, c.index = slices.Concat(sparse, in.config), in.index()
 	}
-	out, err := (&Git{Env: g.Env, Files: g.Files, Log: io.MultiWriter(&warned, log)}).run(ctx, c)
-	if err != nil {
-		return st, nil, err
+	if _, err := p.run(ctx, c); err != nil {
+		return status{}, nil, err
 	}
 	if text := warned.String(); strings.Contains(text, "could not open directory") { // it is a warning to git, exit 0
 		last, _ := diagnose(text)
 		missed = &Error{Op: "snapshot", Last: last}
 	}
-	st = parseStatus(out)
-	st.by = by
+	st.head, st.branch, st.stagedTwice, st.by = read.head, read.branch, read.twice && !read.conflict, by
 	return st, missed, nil
 }
 
-func parseStatus(out string) status {
-	var st status
-	conflict := false
-	for line := range strings.SplitSeq(out, "\x00") {
-		kind, rest, _ := strings.Cut(line, " ")
-		switch kind {
-		case "#":
-			if oid, ok := strings.CutPrefix(rest, "branch.oid "); ok && oid != "(initial)" {
-				st.head = oid
-			}
-			if branch, ok := strings.CutPrefix(rest, "branch.head "); ok && branch != "(detached)" {
-				st.branch = branch
-			}
-		case "1": // XY sub mH mI mW hH hI path
-			if part := strings.SplitN(rest, " ", 8); len(part) == 8 && len(part[0]) == 2 {
-				e := entry{part[0][0], part[0][1], part[7]}
-				st.entries = append(st.entries, e)
-				st.stagedTwice = st.stagedTwice || (e.staged != '.' && e.worktree != '.')
-			}
-		case "u": // XY sub m1 m2 m3 mW h1 h2 h3 path
-			if part := strings.SplitN(rest, " ", 10); len(part) == 10 {
-				st.entries = append(st.entries, entry{'U', 'U', part[9]})
-				conflict = true
-			}
-		case "?":
-			st.entries = append(st.entries, entry{'?', '?', rest})
-		case "!":
-			st.entries = append(st.entries, entry{'!', '!', rest})
-		}
+// maxNested is how many of the repositories inside a worktree a status names.
+const maxNested = 100
+
+// add counts an entry and keeps the first ones: there may be any number of them, each with a name of 4 KiB.
+func (st *status) add(e entry) {
+	st.dirty++
+	if len(st.entries) < maxFiles {
+		st.entries = append(st.entries, e)
 	}
-	st.stagedTwice = st.stagedTwice && !conflict
-	return st
+	if e.staged == '?' && strings.HasSuffix(e.path, "/") && len(st.nested) < maxNested {
+		st.nested = append(st.nested, e.path)
+	}
+}
+
+// statusReader reads what git-status(1) prints, as it comes, and keeps none of it.
+type statusReader struct {
+	each         func(entry)
+	head, branch string
+	twice        bool // something is staged and changed again
+	conflict     bool
+	rest         []byte // of a line that is not complete yet
+}
+
+// maxLine bounds a line of git's, in bytes: a path of 4 KiB and what stands before it.
+const maxLine = 64 << 10
+
+func (r *statusReader) Write(p []byte) (int, error) {
+	n := len(p)
+	for {
+		line, after, ended := bytes.Cut(p, []byte{0})
+		if !ended {
+			if r.rest = append(r.rest, p...); len(r.rest) > maxLine {
+				return 0, errTooLong
+			}
+			return n, nil
+		}
+		if len(r.rest) > 0 {
+			line = append(r.rest, line...)
+		}
+		r.line(string(line))
+		r.rest, p = r.rest[:0], after
+	}
+}
+
+func (r *statusReader) line(line string) {
+	kind, rest, _ := strings.Cut(line, " ")
+	switch kind {
+	case "#":
+		if oid, ok := strings.CutPrefix(rest, "branch.oid "); ok && oid != "(initial)" {
+			r.head = oid
+		}
+		if branch, ok := strings.CutPrefix(rest, "branch.head "); ok && branch != "(detached)" {
+			r.branch = branch
+		}
+	case "1": // XY sub mH mI mW hH hI path
+		if part := strings.SplitN(rest, " ", 8); len(part) == 8 && len(part[0]) == 2 {
+			e := entry{part[0][0], part[0][1], part[7]}
+			r.each(e)
+			r.twice = r.twice || (e.staged != '.' && e.worktree != '.')
+		}
+	case "u": // XY sub m1 m2 m3 mW h1 h2 h3 path
+		if part := strings.SplitN(rest, " ", 10); len(part) == 10 {
+			r.each(entry{'U', 'U', part[9]})
+			r.conflict = true
+		}
+	case "?":
+		r.each(entry{'?', '?', rest})
+	case "!":
+		r.each(entry{'!', '!', rest})
+	}
 }

@@ -73,10 +73,10 @@ func TestUndoKeepsACommitThatWasMadeSince(t *testing.T) {
 
 func TestUndoCleansUpAfterAPrepareThatFailed(t *testing.T) {
 	w := newWorld(t)
-	w.write("author/.gitattributes", "*.txt filter=broken\n")
+	w.write("author/.gitattributes", "*.txt filter=lfs\n")
 	w.commit("author", "needs a filter that this machine does not have")
 	w.push("trunk")
-	w.write("home/.gitconfig", w.read("home/.gitconfig")+"[filter \"broken\"]\n\tsmudge = false\n\trequired = true\n")
+	w.write("home/.gitconfig", w.read("home/.gitconfig")+"[filter \"lfs\"]\n\tsmudge = false\n\trequired = true\n")
 	s := w.fromRemote(7)
 	m, err := w.newGit().Prepare(context.Background(), s)
 	if err == nil {

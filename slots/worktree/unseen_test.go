@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -70,7 +71,7 @@ func TestAFullDiskIsNotTakenForABrokenIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.env = append(w.env, "PATH="+w.path("bin")+":"+os.Getenv("PATH"))
-	if snap, err := w.newGit().Snapshot(t.Context(), wt, testRef, "m"); !OfHost(err) || snap.Ref != "" {
+	if snap, err := w.newGit().Snapshot(t.Context(), w.spec(wt), testRef, "m"); !OfHost(err) || snap.Ref != "" {
 		t.Errorf("%+v %v", snap, err)
 	}
 }
@@ -92,9 +93,9 @@ func TestFilesThatGitWasToldNotToLookAtAreKept(t *testing.T) {
 					t.Errorf("clean: %+v %v", h, err)
 				}
 				w.looks(wt, Snapshot{Head: head, Branch: "fix/issue-7"})
-				before, err := w.newGit().Tree(t.Context(), wt)
+				before, err := w.newGit().Tree(t.Context(), w.spec(wt))
 				w.write(wt+"/a.txt", "two\n")
-				after, err2 := w.newGit().Tree(t.Context(), wt)
+				after, err2 := w.newGit().Tree(t.Context(), w.spec(wt))
 				if err != nil || err2 != nil || before == after {
 					t.Errorf("%s: the trees %q and %q, %v %v", flag, before, after, err, err2)
 				}
@@ -116,10 +117,10 @@ func TestACleanWorktreeCostsOneProcessAlsoWithoutFilesThatGitIsNotToLookAt(t *te
 	_ = os.Remove(wt + "/a.txt")
 	n := w.count()
 	g := w.newGit()
-	if snap, err := g.Snapshot(t.Context(), wt, testRef, "m"); err != nil || snap.Dirty != 0 {
+	if snap, err := g.Snapshot(t.Context(), w.spec(wt), testRef, "m"); err != nil || snap.Dirty != 0 {
 		t.Errorf("%+v %v", snap, err)
 	}
-	w.equal("processes", n(), 1)
+	w.equal("processes, and configuration that is read once", n(), 1+2)
 }
 
 func TestWhatLiesOutsideOfASparseCheckoutIsKept(t *testing.T) {
@@ -226,9 +227,14 @@ func BenchmarkHidden(b *testing.B) {
 	w.big()
 	s := w.fromRemote(7)
 	w.prepare(s)
-	g := &Git{Env: w.env, Tmp: b.TempDir()}
+	g := &Git{Env: w.env, Own: b.TempDir()}
+	p, err := g.newPrivate(context.Background(), location{common: s.Source.Cache, gitDir: s.Source.Cache + "/worktrees/" + filepath.Base(s.Path), path: s.Path})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.done()
 	for b.Loop() {
-		if names, err := g.hidden(context.Background(), s.Path); err != nil || names != nil {
+		if names, err := p.hidden(context.Background()); err != nil || names != nil {
 			b.Fatal(names, err)
 		}
 	}

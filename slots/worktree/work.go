@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 )
@@ -31,9 +30,25 @@ const (
 // git processes, one where nothing was committed, none where nothing differs. Trees are compared, not files: git reads
 // no file of the worktree but .gitattributes, and runs nothing that a configuration names. Commits is also valid beside
 // an error, unless it is negative.
-func (g *Git) Work(ctx context.Context, path, since string, snap Snapshot) (w Work, err error) {
+func (g *Git) Work(ctx context.Context, s Spec, since string, snap Snapshot) (w Work, err error) {
 	if since != "" && !commitID.MatchString(since) {
 		return Work{Commits: -1}, refuse("git rev-list", "not a commit: %q", since)
+	}
+	end := cmp.Or(snap.Tree, snap.Head)
+	if end == "" || end == since { // nothing was committed either
+		return w, nil
+	}
+	r, _, err := g.repository(s)
+	if err == nil && r == nil {
+		err = refuse("git rev-list", "there is no repository")
+	}
+	if err != nil {
+		return Work{Commits: -1}, err
+	}
+	defer r.close()
+	p, err := r.private(ctx)
+	if err != nil {
+		return Work{Commits: -1}, err
 	}
 	if snap.Head != "" && snap.Head != since {
 		args := []string{"rev-list", "--first-parent", "--no-commit-header", "--format=:%s", snap.Head} // the colon: no line is printed that would be empty
@@ -41,7 +56,7 @@ func (g *Git) Work(ctx context.Context, path, since string, snap Snapshot) (w Wo
 			args = append(args, "^"+since)
 		}
 		var out lines
-		if _, err := g.run(ctx, command{dir: path, args: args, stdout: &out}); err != nil {
+		if _, err := p.run(ctx, command{args: args, stdout: &out}); err != nil {
 			return Work{Commits: -1}, err
 		}
 		w.Commits = out.n
@@ -49,17 +64,9 @@ func (g *Git) Work(ctx context.Context, path, since string, snap Snapshot) (w Wo
 			w.Subjects = append(w.Subjects, strings.TrimPrefix(line, ":"))
 		}
 	}
-	end := cmp.Or(snap.Tree, snap.Head)
-	if end == "" || end == since {
-		return w, nil
-	}
-	out, err := g.run(ctx, command{dir: path, args: []string{"-c", "core.bigFileThreshold=" + largeFile,
+	out, err := p.run(ctx, command{config: []string{"-c", "core.bigFileThreshold=" + largeFile}, args: []string{
 		"diff-tree", "--shortstat", "--no-ext-diff", "--no-textconv", "--no-renames", cmp.Or(since, emptyTree(end)), end}})
 	if err != nil {
-		var e *Error
-		if errors.As(err, &e) {
-			e.Op = "git diff-tree" // not -c
-		}
 		return w, err
 	}
 	w.Stat = parseStat(out)

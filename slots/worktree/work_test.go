@@ -12,11 +12,11 @@ import (
 func (w *world) work(path, since string) Work {
 	w.Helper()
 	g := w.newGit()
-	snap, err := g.Snapshot(context.Background(), path, testRef, "m")
+	snap, err := g.Snapshot(context.Background(), w.spec(path), testRef, "m")
 	if err != nil {
 		w.Fatal(err)
 	}
-	work, err := g.Work(context.Background(), path, since, snap)
+	work, err := g.Work(context.Background(), w.spec(path), since, snap)
 	if err != nil {
 		w.Fatalf("%v\n%s", err, w.log.String())
 	}
@@ -68,8 +68,7 @@ func TestWorkIsAllThatDiffersFromTheStart(t *testing.T) {
 func TestWorkOnABranchWithoutACommit(t *testing.T) {
 	for _, format := range []string{"sha1", "sha256"} {
 		w := newWorld(t)
-		wt := w.path("fresh")
-		w.git("", "init", "-q", "--object-format="+format, wt)
+		wt := w.orphan(format)
 		if got := w.work(wt, ""); !reflect.DeepEqual(got, Work{}) {
 			t.Errorf("nothing: %+v", got)
 		}
@@ -101,19 +100,19 @@ func TestWhatCannotBeToldIsAnErrorAndNoNumber(t *testing.T) {
 	w, wt, head := prepared(t)
 	w.commit(wt, "one")
 	g := w.newGit()
-	snap, err := g.Snapshot(context.Background(), wt, testRef, "m")
+	snap, err := g.Snapshot(context.Background(), w.spec(wt), testRef, "m")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, since := range []string{"--all", "HEAD", strings.Repeat("1", 40)} {
-		if work, err := g.Work(context.Background(), wt, since, snap); err == nil || work.Commits != -1 {
+		if work, err := g.Work(context.Background(), w.spec(wt), since, snap); err == nil || work.Commits != -1 {
 			t.Errorf("since %q: %+v, %v", since, work, err)
 		}
 	}
 	// The tree is gone, the commits are not.
 	gone := snap
 	gone.Tree = strings.Repeat("1", 40)
-	if work, err := g.Work(context.Background(), wt, head, gone); err == nil || !strings.HasPrefix(err.Error(), "git diff-tree: ") || work.Commits != 1 {
+	if work, err := g.Work(context.Background(), w.spec(wt), head, gone); err == nil || !strings.HasPrefix(err.Error(), "git diff-tree: ") || work.Commits != 1 {
 		t.Errorf("%+v, %v", work, err)
 	}
 	// A git that hangs is given up.
@@ -122,7 +121,7 @@ func TestWhatCannotBeToldIsAnErrorAndNoNumber(t *testing.T) {
 	w.write("bin/git", "#!/bin/sh\nexec tail -f /dev/null\n")
 	w.git("", "-c", "alias.x=!chmod 755 "+w.path("bin/git"), "x")
 	g.Env = append(g.Env, "PATH="+w.path("bin")+":/usr/bin:/bin")
-	if work, err := g.Work(ctx, wt, head, snap); err == nil || work.Commits != -1 {
+	if work, err := g.Work(ctx, w.spec(wt), head, snap); err == nil || work.Commits != -1 {
 		t.Errorf("%+v, %v", work, err)
 	}
 }
@@ -131,7 +130,7 @@ func TestATreeTellsWhetherAnythingWasChanged(t *testing.T) {
 	w, wt, head := prepared(t)
 	tree := func() string {
 		t.Helper()
-		id, err := w.newGit().Tree(context.Background(), wt)
+		id, err := w.newGit().Tree(context.Background(), w.spec(wt))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +150,7 @@ func TestATreeTellsWhetherAnythingWasChanged(t *testing.T) {
 		t.Error("a change of the same length is not seen")
 	}
 	w.git("", "init", "-q", "empty")
-	if id, err := w.newGit().Tree(context.Background(), w.path("empty")); id != "" || err != nil {
+	if id, err := w.newGit().Tree(context.Background(), w.spec(w.path("empty"))); id != "" || err != nil {
 		t.Errorf("nothing at all: %q, %v", id, err)
 	}
 }

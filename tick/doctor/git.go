@@ -24,7 +24,16 @@ const (
 
 func (x *Exam) git() (*worktree.Git, context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(x.Ctx, gitLimit)
-	return &worktree.Git{Env: x.env}, ctx, cancel
+	return &worktree.Git{Env: x.env, Own: x.own()}, ctx, cancel
+}
+
+// own is where private git directories are made; empty, which is for questions about no repository, where there is no state
+// folder yet.
+func (x *Exam) own() string {
+	if _, err := os.Stat(x.in("")); err != nil {
+		return ""
+	}
+	return x.in("git")
 }
 
 func (x *Exam) gitProgram() {
@@ -45,7 +54,7 @@ func (x *Exam) gitProgram() {
 func (x *Exam) identity() {
 	_, ctx, cancel := x.git()
 	defer cancel()
-	named, err := (&worktree.Git{Env: x.agents}).Named(ctx, "/")
+	named, err := (&worktree.Git{Env: x.agents}).Named(ctx, worktree.Spec{})
 	if err != nil {
 		x.unknown(err)
 		return
@@ -78,7 +87,7 @@ func (x *Exam) remote() {
 	}
 	ctx, cancel := context.WithTimeout(x.Ctx, remoteLimit)
 	defer cancel()
-	g := &worktree.Git{Env: x.env}
+	g := &worktree.Git{Env: x.env, Own: x.own()}
 	if lookup(x.env, "SSH_ASKPASS") == "" { // a run has no terminal that ssh could ask on; this may have one
 		g.Env = append(slices.Clone(x.env), "SSH_ASKPASS=false", "SSH_ASKPASS_REQUIRE=force")
 	}
@@ -99,8 +108,7 @@ func isSSH(url string) bool {
 
 // worktrees compares the folders there are with the sessions and with what git knows.
 func (x *Exam) worktrees() {
-	g, ctx, cancel := x.git()
-	defer cancel()
+	g := &worktree.Git{Env: x.env, Own: x.own()}
 	known := map[string]bool{}
 	repos, err := spool.List(x.in("repos"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -110,14 +118,14 @@ func (x *Exam) worktrees() {
 	for _, name := range repos {
 		if base, ok := strings.CutSuffix(name, ".git"); ok {
 			src := worktree.Source{Cache: x.in("repos", name), Lock: x.in("repos", base+".lock")}
-			complete = x.registered(ctx, g, src, known) && complete
+			complete = x.registered(g, src, known) && complete
 		}
 	}
 	locals, _ := x.Tick.Repos() // what is wrong with it was told
 	for _, dir := range locals {
 		if filepath.IsAbs(dir) {
 			if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
-				complete = x.registered(ctx, g, worktree.Source{Local: dir}, known) && complete
+				complete = x.registered(g, worktree.Source{Local: dir}, known) && complete
 			}
 		}
 	}
@@ -143,12 +151,12 @@ func (x *Exam) worktrees() {
 }
 
 // registered collects the worktrees that a repository knows, and tells of those whose folders are gone.
-func (x *Exam) registered(ctx context.Context, g *worktree.Git, src worktree.Source, known map[string]bool) bool {
+func (x *Exam) registered(g *worktree.Git, src worktree.Source, known map[string]bool) bool {
 	dir := src.Cache
 	if src.Local != "" {
 		dir = src.Local
 	}
-	list, err := g.Registered(ctx, dir)
+	list, err := g.Registered(dir)
 	if err != nil {
 		x.add(Error, fmt.Sprintf("%s: %v", dir, err), "see what is wrong: git -C "+dir+" fsck")
 		return false
@@ -169,7 +177,11 @@ func (x *Exam) registered(ctx context.Context, g *worktree.Git, src worktree.Sou
 		x.add(Warn, what, remedy)
 		return true
 	}
-	x.mend(Warn, what, remedy, func() error { return g.Prune(ctx, src) })
+	x.mend(Warn, what, remedy, func() error {
+		ctx, cancel := context.WithTimeout(x.Ctx, gitLimit)
+		defer cancel()
+		return g.Prune(ctx, src)
+	})
 	return true
 }
 

@@ -17,6 +17,7 @@ import (
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/proc"
+	"kugetsu/slots/worktree"
 	"kugetsu/tick"
 )
 
@@ -254,7 +255,7 @@ func (x *Exam) tempFiles() {
 			continue // told by folders
 		}
 		for _, name := range names {
-			clone := dir == x.in("repos") && strings.Contains(name, ".git.tmp-")
+			clone := dir == x.in("repos") && worktree.IsKilledClone(name)
 			if !spool.IsTemp(name) && !clone {
 				continue
 			}

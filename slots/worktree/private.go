@@ -1,0 +1,494 @@
+package worktree
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// private is a git directory of kugetsu's own through which git looks at a repository that agents can write to.
+//
+// Git believes its git directory: filters, hooks, helpers, askpass, remotes, partial clones and core.worktree are commands
+// or places that a line of text in it names. So no git of ours is given the repository's. It is given this one, whose
+// objects, refs, packed-refs and shallow are links to the repository's, and whose config, HEAD and info are written here:
+//
+//	config        the formats of the repository, nothing else; see config.go for what comes by the environment
+//	HEAD          that of the worktree, read as a file and checked
+//	info/exclude  a copy. There is no info/attributes: the worktree's .gitattributes are enough
+//	hooks, logs, worktrees, modules, config.worktree, info/grafts, objects/info/alternates of the agent's: not there
+//	w/            in a repository with a reftable: the git directory of the worktree, whose HEAD is in a table
+//
+// The index is named in each call: the worktree's own to read, or a scratch one to write.
+//
+// It lasts for a few calls and is removed. A process that is killed leaves it; the next one to make one removes what is a
+// minute old and not locked.
+type private struct {
+	g      *Git
+	at     location
+	dir    string
+	gitDir string
+	env    []string
+	lock   *os.File // of dir: it is in use
+}
+
+// location says what a private git directory leads to.
+type location struct {
+	common string // the repository's directory
+	clone  bool   // it is one of ours, not a local checkout
+	gitDir string // of the worktree in it, below common; the same as common for a main checkout; empty for none
+	path   string // of the worktree; empty for none
+	branch string // what HEAD is to name where gitDir is empty or has none; it may be empty
+	url    string // of the remote origin; empty for that of the repository's configuration, if it is a local checkout
+	local  string // the local checkout
+}
+
+// privateAge is how old a private git directory must be to be taken for one of a dead process: its maker locks it at once.
+const privateAge = time.Minute
+
+// newPrivate makes a private git directory. The caller closes it.
+func (g *Git) newPrivate(ctx context.Context, at location) (*private, error) {
+	p := &private{g: g, at: at}
+	if err := p.make(); err != nil {
+		return nil, errors.Join(&Error{Op: "git", Err: err}, p.close())
+	}
+	if err := p.lead(ctx); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+// outside is a private git directory that leads to no repository, for what is asked of a remote or of the user's files.
+func (g *Git) outside(ctx context.Context, url string) (*private, error) {
+	return g.newPrivate(ctx, location{url: url})
+}
+
+// make makes an empty one, and removes those of processes that are dead.
+func (p *private) make() (err error) {
+	own := p.g.Own
+	if own == "" && p.at.common != "" {
+		return errors.New("there is no folder for a private git directory")
+	}
+	if own == "" { // nothing of an agent's is looked at
+		if p.dir, err = os.MkdirTemp("", "kugetsu-git-*"); err != nil {
+			return err
+		}
+		p.gitDir = p.dir
+		return os.Mkdir(filepath.Join(p.dir, "info"), 0o700)
+	}
+	if err := os.MkdirAll(own, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(own)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		removeDead(filepath.Join(own, e.Name()))
+	}
+	if p.dir, err = os.MkdirTemp(own, "git-*"); err != nil {
+		return err
+	}
+	if p.lock, err = lockDir(p.dir); err != nil {
+		return err
+	}
+	p.gitDir = p.dir
+	return os.Mkdir(filepath.Join(p.dir, "info"), 0o700)
+}
+
+func removeDead(dir string) {
+	info, err := os.Lstat(dir)
+	if err != nil || time.Since(info.ModTime()) < privateAge {
+		return
+	}
+	if lock, err := lockDir(dir); err == nil {
+		_ = os.RemoveAll(dir)
+		_ = lock.Close()
+	}
+}
+
+// lockDir locks a folder, or fails where another process has it locked.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// close removes it.
+func (p *private) close() error {
+	if p == nil || p.dir == "" {
+		return nil
+	}
+	err := os.RemoveAll(p.dir)
+	if p.lock != nil {
+		err = errors.Join(err, p.lock.Close())
+	}
+	p.dir = ""
+	if err != nil {
+		return &Error{Op: "git", Err: err}
+	}
+	return nil
+}
+
+// done closes p in a defer. What stays is removed by the next to make one.
+func (p *private) done() {
+	if err := p.close(); err != nil {
+		p.g.say("%v", err)
+	}
+}
+
+// lead makes it lead to the repository, after a look at each thing that it leads to: a link or a FIFO in its place is the
+// agent's doing, and would have git write, or wait, elsewhere.
+func (p *private) lead(ctx context.Context) error {
+	common := p.at.common
+	if common == "" {
+		return p.leadNowhere(ctx)
+	}
+	for _, dir := range []string{common, filepath.Join(common, "objects"), filepath.Join(common, "refs"), filepath.Join(common, "refs", "heads")} {
+		info, err := os.Lstat(dir)
+		if err == nil && dir != common && !info.IsDir() && filepath.Base(dir) == "heads" && info.Mode().IsRegular() {
+			continue // a reftable has a file there
+		}
+		if absent(err) {
+			return refuse("git", "%s is not a git repository: there is no %s", common, filepath.Base(dir))
+		}
+		if err != nil {
+			return &Error{Op: "git", Err: err}
+		}
+		if !info.IsDir() {
+			return refuse("git", "%s is not a folder", dir)
+		}
+	}
+	links := []string{"objects", "refs"}
+	for _, name := range []string{"packed-refs", "shallow"} {
+		info, err := os.Lstat(filepath.Join(common, name))
+		if err != nil && !absent(err) {
+			return &Error{Op: "git", Err: err}
+		}
+		if err == nil && !info.Mode().IsRegular() {
+			return refuse("git", "%s is not a regular file", filepath.Join(common, name))
+		}
+		links = append(links, name) // also where it is not there: git makes it through the link
+	}
+	tables := isDir(filepath.Join(common, "reftable"))
+	if tables {
+		links = append(links, "reftable")
+	}
+	for _, name := range links {
+		if err := os.Symlink(filepath.Join(common, name), filepath.Join(p.dir, name)); err != nil {
+			return &Error{Op: "git", Err: err}
+		}
+	}
+	if err := p.noAlternates(); err != nil {
+		return err
+	}
+	head, err := p.head(tables)
+	if err != nil {
+		return err
+	}
+	if err := p.write("HEAD", head); err != nil {
+		return err
+	}
+	if exclude, err := readSmall(filepath.Join(common, "info", "exclude"), 1<<20); err == nil {
+		if err := p.write("info/exclude", string(exclude)); err != nil {
+			return err
+		}
+	}
+	if err := p.format(tables, ""); err != nil {
+		return err
+	}
+	user, err := p.g.userConfig(ctx, common, p.dir)
+	if err != nil {
+		return err
+	}
+	repo, err := p.g.repoConfig(ctx, p)
+	if err != nil {
+		return err
+	}
+	if err := p.owned(user); err != nil {
+		return err
+	}
+	kind, err := objectFormat(common, repo)
+	if err != nil {
+		return err
+	}
+	if err := p.format(tables, kind); err != nil {
+		return err
+	}
+	if _, ok := value(user, "filter.lfs.process"); ok { // its objects are the repository's
+		if err := os.Mkdir(filepath.Join(common, "lfs"), 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+			return &Error{Op: "git", Err: err}
+		}
+		if isDir(filepath.Join(common, "lfs")) {
+			if err := os.Symlink(filepath.Join(common, "lfs"), filepath.Join(p.dir, "lfs")); err != nil {
+				return &Error{Op: "git", Err: err}
+			}
+		}
+	}
+	if p.at.local != "" {
+		p.at.url = localOrigin(repo, p.at.local)
+	}
+	p.configure(append(only(repo, ofRepository), only(user, ofUser)...))
+	if tables && p.at.gitDir != "" && p.at.gitDir != common {
+		return p.leadToTables()
+	}
+	return p.leadToHalves()
+}
+
+// leadToHalves makes the halves of a split index be where git looks for them: in its git directory, although the index
+// itself is named.
+func (p *private) leadToHalves() error {
+	if p.at.gitDir == "" || p.at.path == "" {
+		return nil
+	}
+	halves, err := filepath.Glob(filepath.Join(p.at.gitDir, "sharedindex.*"))
+	for _, half := range halves {
+		if info, statErr := os.Lstat(half); statErr == nil && info.Mode().IsRegular() {
+			err = cmp.Or(err, os.Symlink(half, filepath.Join(p.dir, filepath.Base(half))))
+		}
+	}
+	if err != nil {
+		return &Error{Op: "git", Err: err}
+	}
+	return nil
+}
+
+// leadNowhere gives git a repository without anything in it.
+func (p *private) leadNowhere(ctx context.Context) error {
+	for _, dir := range []string{"objects", "refs"} {
+		if err := os.Mkdir(filepath.Join(p.dir, dir), 0o700); err != nil {
+			return &Error{Op: "git", Err: err}
+		}
+	}
+	if err := cmp.Or(p.write("HEAD", "ref: "+noBranch), p.format(false, "")); err != nil {
+		return err
+	}
+	user, err := p.g.userConfig(ctx, "", p.dir)
+	if err != nil {
+		return err
+	}
+	p.configure(only(user, ofUser))
+	return nil
+}
+
+// leadToTables makes the git directory of a worktree whose HEAD and own references are in a table.
+func (p *private) leadToTables() error {
+	table := filepath.Join(p.at.gitDir, "reftable")
+	if !isDir(table) {
+		return refuse("git", "%s is not a folder", table)
+	}
+	p.gitDir = filepath.Join(p.dir, "w")
+	err := os.Mkdir(p.gitDir, 0o700)
+	if err == nil {
+		err = os.Symlink(table, filepath.Join(p.gitDir, "reftable"))
+	}
+	if err != nil {
+		return &Error{Op: "git", Err: err}
+	}
+	return cmp.Or(p.write("w/HEAD", "ref: "+invalidBranch), p.write("w/commondir", ".."))
+}
+
+// noBranch is what HEAD names where there is no branch to name: git demands a HEAD. It is also the HEAD of our clones, in
+// which no branch is checked out but in the worktrees: see clone.
+const noBranch = "refs/heads/kugetsu/none"
+
+// invalidBranch is what the file HEAD says where the references are in tables.
+const invalidBranch = "refs/heads/.invalid"
+
+// head is what HEAD says.
+func (p *private) head(tables bool) (string, error) {
+	if tables {
+		return "ref: " + invalidBranch, nil
+	}
+	var text string
+	if p.at.gitDir != "" {
+		b, err := readSmall(filepath.Join(p.at.gitDir, "HEAD"), 1<<10)
+		if err != nil && !absent(err) {
+			return "", &Error{Op: "git", Permanent: true, Err: err}
+		}
+		text = oneLine(b)
+	}
+	if target, ok := strings.CutPrefix(text, "ref: "); ok && strings.HasPrefix(target, "refs/") && validRef(target) {
+		return text, nil
+	}
+	if commitID.MatchString(text) {
+		return text, nil
+	}
+	if text != "" && p.at.branch == "" {
+		return "", refuse("git", "the HEAD of %s is neither a branch nor a commit", cmp.Or(p.at.path, p.at.common))
+	}
+	if p.at.branch != "" {
+		return "ref: refs/heads/" + p.at.branch, nil
+	}
+	return "ref: " + noBranch, nil
+}
+
+// format writes the config: what kind of repository this is.
+func (p *private) format(tables bool, objects string) error {
+	text := "[core]\n\trepositoryformatversion = 1\n\tbare = true\n\tlogAllRefUpdates = false\n" +
+		// What is derived from the objects is not believed either: a commit graph may say that something was pushed.
+		"\tcommitGraph = false\n\tmultiPackIndex = false\n[extensions]\n"
+	if tables {
+		text += "\trefstorage = reftable\n"
+	}
+	if objects != "" {
+		text += "\tobjectformat = " + objects + "\n"
+	}
+	return p.write("config", text)
+}
+
+// localOrigin is the URL of origin in a local checkout; empty where there is none that is a URL to git.
+func localOrigin(config []setting, checkout string) string {
+	n := slices.IndexFunc(config, func(s setting) bool { return s.key == "remote.origin.url" })
+	if n < 0 || badURL(config[n].value) {
+		return ""
+	}
+	url := config[n].value
+	if !strings.Contains(url, ":") && !filepath.IsAbs(url) { // a path, as seen from the checkout
+		return filepath.Join(checkout, url)
+	}
+	return url
+}
+
+// configure makes the environment of the calls.
+func (p *private) configure(config []setting) {
+	if p.at.url != "" {
+		config = append(config, setting{"remote.origin.url", p.at.url}, setting{"remote.origin.fetch", originRefs})
+	}
+	p.env = configEnv(config)
+}
+
+func (p *private) write(name, text string) error {
+	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text+"\n"), 0o600); err != nil {
+		return &Error{Op: "git", Err: err}
+	}
+	return nil
+}
+
+// noAlternates moves the list of other object stores out of git's way where a clone of ours has one: kugetsu never makes it.
+// What is only in such a store would be taken for kept, and go with the store.
+func (p *private) noAlternates() error {
+	list := filepath.Join(p.at.common, "objects", "info", "alternates")
+	if _, err := os.Lstat(list); err != nil || !p.at.clone {
+		return nil
+	}
+	if err := os.Rename(list, list+".not-used"); err != nil && !absent(err) {
+		return &Error{Op: "git", Err: err}
+	}
+	p.g.say("%s is not used: it is none of kugetsu's, and is moved to %s.not-used", list, filepath.Base(list))
+	return nil
+}
+
+// owned refuses a repository that another user owns, as git does where it finds one by itself, unless the user's own
+// configuration says that it is safe.
+func (p *private) owned(user []setting) error {
+	for _, path := range []string{p.at.common, p.at.local, p.at.path} {
+		info, err := os.Stat(path)
+		if path == "" || err != nil { // a worktree that is yet to be made
+			continue
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || int(st.Uid) == os.Geteuid() {
+			continue
+		}
+		if !safe(user, p.at.common, p.at.local, p.at.path) {
+			return refuse("git", "dubious ownership: %s belongs to another user (git config --global --add safe.directory %s)", path, path)
+		}
+	}
+	return nil
+}
+
+// safe says whether safe.directory names one of some folders; an empty value forgets those before it.
+func safe(user []setting, dirs ...string) (ok bool) {
+	for _, s := range user {
+		if s.key != "safe.directory" {
+			continue
+		}
+		below, all := strings.CutSuffix(s.value, "/*")
+		ok = s.value != "" && (ok || s.value == "*" || slices.ContainsFunc(dirs, func(d string) bool {
+			return d != "" && (filepath.Clean(s.value) == d || all && strings.HasPrefix(d, below+"/"))
+		}))
+	}
+	return ok
+}
+
+// objectFormat is the kind of ids that a repository has, empty for sha1: as its references show it, and where there are none
+// as its configuration says.
+func objectFormat(common string, config []setting) (string, error) {
+	id, err := anyID(common)
+	if err != nil {
+		return "", &Error{Op: "git", Err: err}
+	}
+	if len(id) == 64 {
+		return "sha256", nil
+	}
+	if kind, _ := value(config, "extensions.objectformat"); id == "" && strings.EqualFold(kind, "sha256") {
+		return "sha256", nil
+	}
+	return "", nil
+}
+
+// anyID finds an id in the references of a repository.
+func anyID(common string) (string, error) {
+	if b, err := readStart(filepath.Join(common, "packed-refs"), 4<<10); err == nil {
+		for line := range strings.Lines(string(b)) {
+			if id, _, ok := strings.Cut(line, " "); ok && commitID.MatchString(id) {
+				return id, nil
+			}
+		}
+	}
+	found := ""
+	err := filepath.WalkDir(filepath.Join(common, "refs"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		if b, err := readStart(path, 100); err == nil && commitID.MatchString(oneLine(b)) {
+			found = oneLine(b)
+			return fs.SkipAll
+		}
+		return nil
+	})
+	if absent(err) { // a reference went while we looked
+		err = nil
+	}
+	return found, err
+}
+
+func isDir(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
+}
+
+// run runs git through the private git directory.
+func (p *private) run(ctx context.Context, c command) (string, error) {
+	c.env = slices.Concat(p.env, []string{"GIT_DIR=" + p.gitDir}, c.env)
+	if c.dir == "" {
+		c.dir = cmp.Or(p.at.path, p.dir)
+	}
+	read := []string{p.at.common}
+	if p.at.common == "" {
+		read = nil
+	}
+	if p.at.path != "" {
+		index := cmp.Or(c.index, filepath.Join(p.at.gitDir, "index"))
+		c.env = append(c.env, "GIT_WORK_TREE="+p.at.path, "GIT_INDEX_FILE="+index)
+		read = append(read, p.at.path)
+	}
+	return p.g.exec(ctx, read, c)
+}
