@@ -16,23 +16,29 @@ import (
 	"kugetsu/slots/worktree"
 )
 
-// An agent that puts a FIFO in place of a file of git's has its work kept later, or never, but gives up its slot.
-func TestARunEndsAlsoWhereGitHangsOnItsWorktree(t *testing.T) {
-	defer func(d time.Duration) { keepLimit = d }(keepLimit)
-	keepLimit = 500 * time.Millisecond
-	for _, name := range []string{"index", "HEAD", "config"} {
+// Whatever file of git's an agent puts a FIFO in the place of, the run ends and its work is kept.
+func TestAFIFOInThePlaceOfAFileOfGitsHangsNoRun(t *testing.T) {
+	for _, name := range []string{"wt/index", "wt/HEAD", "wt/commondir", "wt/gitdir", "config", "info/exclude", "refs/tags/x", "../wt/.gitignore", "../wt/.gitattributes"} {
 		d := newDir(t)
-		dir := t.TempDir()
-		must(t, exec.Command("git", "init", "-q", dir).Run())
+		above := t.TempDir()
+		local, dir := filepath.Join(above, "local"), filepath.Join(above, "wt")
+		for _, args := range [][]string{{"init", "-q", local}, {"-C", local, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q", "--allow-empty", "-m", "first"},
+			{"-C", local, "worktree", "add", "-q", "-b", "fix/issue-1", dir}} {
+			must(t, exec.Command("git", args...).Run())
+		}
 		must(t, os.WriteFile(filepath.Join(dir, "work"), []byte("half done\n"), 0o600))
-		if err := os.Remove(filepath.Join(dir, ".git", name)); err != nil && !os.IsNotExist(err) {
+		fifo := filepath.Join(local, ".git", strings.Replace(name, "wt/", "worktrees/wt/", 1))
+		if strings.HasPrefix(name, "..") {
+			fifo = filepath.Join(local, name)
+		}
+		if err := os.Remove(fifo); err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
 		}
-		must(t, syscall.Mkfifo(filepath.Join(dir, ".git", name), 0o600))
+		must(t, syscall.Mkfifo(fifo, 0o600))
 		must(t, d.ClaimRun(someRun))
 		log, err := openLog(d.LogPath(someRun), LogCap)
 		must(t, err)
-		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: Workspace{Repo: "r"}},
+		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: Workspace{Repo: "r", Local: local, Branch: "fix/issue-1"}},
 			git: &worktree.Git{Env: os.Environ(), Log: log, Own: t.TempDir()}}
 		w := &ready{session: &Session{Worktree: dir, Unkept: someRun}}
 		done := make(chan bool)
@@ -42,8 +48,14 @@ func TestARunEndsAlsoWhereGitHangsOnItsWorktree(t *testing.T) {
 		case <-time.After(time.Minute):
 			t.Fatalf("%s: it hangs", name)
 		}
-		if w.session.Unkept == "" || r.result.Ref != "" {
-			t.Errorf("%s: taken for kept at %q", name, r.result.Ref)
+		if w.session.Unkept != "" || r.result.Ref == "" {
+			said, _ := os.ReadFile(d.LogPath(someRun))
+			t.Errorf("%s: not kept: %+v\n%s", name, r.result, said)
+			continue
+		}
+		must(t, os.Remove(fifo)) // the test's own git would wait there
+		if out, err := exec.Command("git", "--git-dir", filepath.Join(local, ".git"), "ls-tree", "--name-only", r.result.Ref).CombinedOutput(); name != "wt/HEAD" && (err != nil || !strings.Contains(string(out), "work\n")) {
+			t.Errorf("%s: %s has %s %v", name, r.result.Ref, out, err)
 		}
 	}
 }
@@ -68,14 +80,18 @@ func TestARunEndsWhateverIsNotKnownOfIt(t *testing.T) {
 		dir, bin := t.TempDir(), t.TempDir()
 		must(t, os.WriteFile(filepath.Join(bin, "git"), []byte("#!/bin/sh\nfor word do test \"$word\" = "+c.fails+" && "+c.how+"; done\nexec "+real+` "$@"`+"\n"), 0o755))
 		git := func(args ...string) string {
-			cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=x", "-c", "user.email=x@x"}, args...)...)
+			cmd := exec.Command("git", append([]string{"-c", "user.name=x", "-c", "user.email=x@x"}, args...)...)
+			cmd.Dir = dir
 			out, err := cmd.Output()
 			must(t, err)
 			return strings.TrimSpace(string(out))
 		}
 		git("init", "-q")
 		git("commit", "-q", "--allow-empty", "-m", "first")
-		from := git("rev-parse", "HEAD")
+		from, local := git("rev-parse", "HEAD"), dir
+		wt := filepath.Join(t.TempDir(), "wt")
+		git("worktree", "add", "-q", "-b", "fix/issue-1", wt)
+		dir = wt
 		must(t, os.WriteFile(filepath.Join(dir, "x"), nil, 0o600))
 		git("add", "x")
 		git("commit", "-q", "-m", "one\x1b")
@@ -83,7 +99,7 @@ func TestARunEndsWhateverIsNotKnownOfIt(t *testing.T) {
 		must(t, d.ClaimRun(someRun))
 		log, err := openLog(d.LogPath(someRun), LogCap)
 		must(t, err)
-		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: Workspace{Repo: "r"}},
+		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: Workspace{Repo: "r", Local: local, Branch: "fix/issue-1"}},
 			git: &worktree.Git{Env: append(slices.Clone(os.Environ()), "PATH="+bin+":"+os.Getenv("PATH")), Log: log, Own: t.TempDir()}}
 		w := &ready{session: &Session{Worktree: dir, Unkept: someRun}, made: worktree.Made{Head: from}}
 		if r.keepWork(w) {

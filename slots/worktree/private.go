@@ -316,7 +316,7 @@ func (p *private) head(tables bool) (string, error) {
 	var text string
 	if p.at.gitDir != "" {
 		b, err := readSmall(filepath.Join(p.at.gitDir, "HEAD"), 1<<10)
-		if err != nil && !absent(err) {
+		if err != nil && !absent(err) && p.at.branch == "" {
 			return "", &Error{Op: "git", Permanent: true, Err: err}
 		}
 		text = oneLine(b)

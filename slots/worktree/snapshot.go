@@ -89,6 +89,7 @@ func (g *Git) left(ctx context.Context, s Spec) (p *private, by *how, err error)
 	}
 	v, why := g.standing(s)
 	if why == nil && v.stands {
+		v.at.branch = s.Branch // where its HEAD cannot be used
 		p, err = g.newPrivate(ctx, v.at)
 		return p, nil, err
 	}
