@@ -135,7 +135,7 @@ func endAll(state string) {
 	defer cancel()
 	runs, _ := os.ReadDir(filepath.Join(state, "runs"))
 	for _, run := range runs {
-		if err := proc.Kill(ctx, slots.Dir(state).Processes(run.Name()), ""); err != nil {
+		if err := proc.Kill(ctx, slots.Dir(state).Processes(run.Name()), nil); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}

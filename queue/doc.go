@@ -17,13 +17,22 @@
 //	pending; a slot names run runs+1 of it      a tick died while dispatching, nothing was handed out: the next tick
 //	                                            removes the unused run folder, then empties the slot
 //	any; a slot names another run of it         settled before: the next tick empties the slot, nothing else
-//	notified; lease held                        running: nothing to mend
+//	notified; lease held                        running: nothing to mend. A runner that lives beyond all its limits does
+//	                                            not answer: the tick that meets it marks the run as overdue, and then
+//	                                            ends the runner and what it started
 //	notified; lease free; marker end.…          ended, not settled: the next tick settles it by that outcome
-//	notified; lease free; marker started        lost (killed, out of memory, reboot): the next tick settles it as lost
-//	notified; lease free; marker exit           the agent never started: the next tick settles it as void
+//	notified; lease free; no marker end.…;      running, as if the lease were held: its agent unlocked it. The item says
+//	its runner lives                            which process that is, by pid, boot and start time
+//	notified; lease free; mark overdue;         its runner was ended: the next tick settles it as a timeout
+//	no marker end.…; no runner
+//	notified; lease free; marker started;       lost (killed, out of memory, reboot): the next tick settles it as lost
+//	no runner
+//	notified; lease free; marker exit;          the agent never started: the next tick settles it as void
+//	no runner
 //	notified; lease free; no folder or marker   damaged: as with the marker exit
 //	notified; no slot names it                  a slot file was lost: the tick that meets it settles it from its run
-//	                                            folder, after making sure that no process carries the run's mark
+//	                                            folder, after making sure that no process carries the run's mark, and
+//	                                            that its runner does not live
 //	completed or error, in items/               settled, not filed (it is the same to what waits for it): the tick that
 //	                                            meets it moves it to finished/, and then empties the slot that names it
 //	                                            (settle, file, empty: in this order, so that a slot is empty only when

@@ -75,8 +75,16 @@ type Item struct {
 	ExpectChanges bool       `json:"expect_changes,omitempty"` // a run that leaves neither a commit nor a changed file has failed
 	CompletedAt   *time.Time `json:"completed_at"`             // when it was settled, either way
 	ForkPID       *int       `json:"fork_pid"`                 // of the runner, while notified
+	Runner        *Runner    `json:"runner,omitempty"`         // which process that is, while notified; nil where it is not known
 	Error         *string    `json:"error"`
 	History       []Run      `json:"history"`
+}
+
+// Runner is which process a fork_pid means, and how long it may take.
+type Runner struct {
+	Birth   string        `json:"birth"`   // as proc.Birth tells it: a pid alone may be given again
+	Clock   time.Duration `json:"clock"`   // of the machine when it was started, as proc.Clock tells it: a clock that may be set tells no age
+	Timeout time.Duration `json:"timeout"` // of its agent: the setting may be another by now
 }
 
 // Run is one entry of an item's history: a run that ended.

@@ -226,7 +226,7 @@ func TestWhatIsSettledIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := q.Notify(e, it, 1, 7); err != nil {
+	if err := q.Notify(e, it, 1, 7, nil); err != nil {
 		t.Fatal(err)
 	}
 	r := Result{Run: Run{Run: 1, Outcome: OK, Evidence: event.Evidence{Refused: slices.Repeat([]string{"bash"}, 1000), PRURL: "https://x/1"}}}

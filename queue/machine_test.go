@@ -106,7 +106,7 @@ func (m *machine) PublishAgain(t *rapid.T) {
 
 func (m *machine) Notify(t *rapid.T) {
 	_, want, e, it := m.any(t, func(w *modelled) bool { return w.state == Pending && !w.set })
-	fatal(t, m.q.Notify(e, it, it.Runs+1, 4711))
+	fatal(t, m.q.Notify(e, it, it.Runs+1, 4711, nil))
 	want.state, want.runs = Notified, want.runs+1
 	want.events++
 }
@@ -338,7 +338,7 @@ func TestALargeItemIsSettledHoweverItEnds(t *testing.T) {
 		it.History = append(it.History, long(n))
 	}
 	for n := keepRuns; n <= keepRuns+1; n++ {
-		if err := q.Notify(e, it, n, 4711); err != nil {
+		if err := q.Notify(e, it, n, 4711, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := q.Settle(e, it, Result{Run: long(n)}, Policy{MaxAttempts: 2}); err != nil {
@@ -389,7 +389,7 @@ func TestTheHistoryKeepsTheLastRunsAndThoseInWhichAnAgentBegan(t *testing.T) {
 			if n >= tt.began[0] && n <= tt.began[1] {
 				r.Outcome = UsageLimit
 			}
-			fatal(t, q.Notify(e, it, n, 4711))
+			fatal(t, q.Notify(e, it, n, 4711, nil))
 			fatal(t, q.Settle(e, it, Result{Run: r}, Policy{MaxAttempts: 3}))
 		}
 		it, err = q.Load(e)

@@ -275,13 +275,14 @@ func (q *Queue) save(e Entry, it *Item) error {
 	return spool.Write(e.Path, data)
 }
 
-// Notify records that a run was handed to the runner pid: the one write of pending → notified.
+// Notify records that a run was handed to the runner pid: the one write of pending → notified. r tells that process from
+// others, nil where that is not known.
 //
 // Before it the runner waits at its gate and does nothing; a crash just before leaves a gate that closes without a task,
 // so nothing ran and the item is still pending. A crash just after leaves a notified item whose lease and marker tell
 // the next tick everything.
-func (q *Queue) Notify(e Entry, it *Item, run, pid int) error {
-	it.notify(run, pid, q.Now())
+func (q *Queue) Notify(e Entry, it *Item, run, pid int, r *Runner) error {
+	it.notify(run, pid, r, q.Now())
 	if err := q.Events.Put(about(it, event.TaskDequeued, "")); err != nil {
 		return err
 	}

@@ -50,8 +50,8 @@ func (p Policy) wait(n int) time.Duration {
 const maxDelay = 24 * time.Hour
 
 // notify is the transition pending → notified: the run was handed to the runner pid.
-func (it *Item) notify(run, pid int, now time.Time) {
-	it.State, it.Runs, it.ForkPID, it.NotifiedAt, it.NotBefore = Notified, run, &pid, &now, nil
+func (it *Item) notify(run, pid int, r *Runner, now time.Time) {
+	it.State, it.Runs, it.ForkPID, it.Runner, it.NotifiedAt, it.NotBefore = Notified, run, &pid, r, &now, nil
 }
 
 // uncharged are the outcomes that say nothing about the item.
@@ -73,7 +73,7 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 	r.Charged = charged
 	r.Summary = clip(r.Summary, maxText)
 	it.History = append(it.History, r.Run)
-	it.ForkPID = nil
+	it.ForkPID, it.Runner = nil, nil
 
 	switch r.Outcome {
 	case OK:
@@ -170,7 +170,7 @@ func (it *Item) lostFree() bool {
 // retry is the transition error or completed → pending, asked for by hand: the attempts begin anew.
 func (it *Item) retry(now time.Time) {
 	it.State, it.Attempts, it.PendingSince = Pending, 0, now
-	it.NotBefore, it.NotifiedAt, it.CompletedAt, it.Error, it.ForkPID = nil, nil, nil, nil, nil
+	it.NotBefore, it.NotifiedAt, it.CompletedAt, it.Error, it.ForkPID, it.Runner = nil, nil, nil, nil, nil, nil
 }
 
 // reason is the error of an item whose run ended like this.

@@ -118,7 +118,7 @@ func TestAnItemThatBringsTheMachineDownEndsInAnError(t *testing.T) {
 		if n > 10 {
 			t.Fatal("it is run for ever")
 		}
-		it.notify(n, 7, noon)
+		it.notify(n, 7, &Runner{Birth: "b"}, noon)
 		it.settle(Result{Run: Run{Run: n, Outcome: Lost, Summary: "restarted"}, Rebooted: true}, Policy{MaxAttempts: 3}, noon)
 	}
 	if it.State != Errored || it.Runs != 4 || it.Attempts != 3 {
@@ -129,15 +129,15 @@ func TestAnItemThatBringsTheMachineDownEndsInAnError(t *testing.T) {
 func TestRunsThatStartNoAgentWaitLongerEachTimeAndAreNeverCharged(t *testing.T) {
 	it := &Item{State: Pending}
 	for n, want := range []time.Duration{1, 2, 4, 8, 16, 16, 16} {
-		it.notify(n+1, 7, noon)
+		it.notify(n+1, 7, &Runner{Birth: "b"}, noon)
 		it.settle(Result{Run: Run{Run: n + 1, Outcome: Void, EndedAt: noon}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
 		if got := it.NotBefore.Sub(noon); it.State != Pending || it.Attempts != 0 || got != want*time.Minute {
 			t.Errorf("after %d: %s, %d attempts, waits %s, not %s", n+1, it.State, it.Attempts, got, want*time.Minute)
 		}
 	}
-	it.notify(8, 7, noon)
+	it.notify(8, 7, &Runner{Birth: "b"}, noon)
 	it.settle(Result{Run: Run{Run: 8, Outcome: Failed}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
-	it.notify(9, 7, noon)
+	it.notify(9, 7, &Runner{Birth: "b"}, noon)
 	it.settle(Result{Run: Run{Run: 9, Outcome: Void, EndedAt: noon}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
 	if got := it.NotBefore.Sub(noon); got != time.Minute {
 		t.Errorf("after an agent that did start it waits %s", got)
@@ -148,7 +148,7 @@ func TestAnAgentThatAlwaysGivesUpBeforeItBeginsEndsInAnError(t *testing.T) {
 	it, n := &Item{State: Pending}, 0
 	for n < 100 && it.State == Pending {
 		n++
-		it.notify(n, 7, noon)
+		it.notify(n, 7, &Runner{Birth: "b"}, noon)
 		r := Run{Run: n, Outcome: Void, StartedAt: &noon, EndedAt: noon, Summary: "locked"}
 		it.settle(Result{Run: r}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
 		if got := it.last(); got.Outcome != Void || got.Charged != (n%6 == 0) || it.Attempts != n/6 {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,7 +49,8 @@ type agentRun struct {
 	mu      sync.Mutex // guards parser
 	readers sync.WaitGroup
 	pipes   []*os.File
-	exit    chan error
+	exit    chan *os.ProcessState
+	state   *os.ProcessState // how it ended; nil while that is not known
 	begun   time.Time
 	talk    chan string // the conversation id, when it is known
 	alive   chan bool   // progress; true when the model was heard
@@ -69,7 +71,7 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agentRun{r: r, w: w, parser: preset.Parser(time.Now), exit: make(chan error, 1), talk: make(chan string, 1),
+	a := &agentRun{r: r, w: w, parser: preset.Parser(time.Now), exit: make(chan *os.ProcessState, 1), talk: make(chan string, 1),
 		alive: make(chan bool, 1), park: make(chan bool, 1)}
 	a.cmd = &exec.Cmd{
 		Path: path, Args: argv, Dir: w.session.Worktree, Env: w.agentEnv, Stdin: stdin,
@@ -92,7 +94,11 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	}
 	a.begun = time.Now()
 	proc.Watch(a.cmd.Process.Pid)
-	go func() { a.exit <- a.cmd.Wait() }()
+	go func() {
+		_ = a.cmd.Wait() // its state tells more
+		proc.Watched()
+		a.exit <- a.cmd.ProcessState
+	}()
 	a.readers.Add(2)
 	go a.read(outR, preset.Prompted, a.parser.Stdout)
 	go a.read(errR, preset.Prompted, a.parser.Stderr)
@@ -119,18 +125,21 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 	if err != nil {
 		return nil, nil, preset, err
 	}
-	message, err := r.writeInput("message", r.task.Message)
-	if err != nil {
-		return nil, nil, preset, err
-	}
 	text, err := r.text(preset, w)
 	if err != nil {
 		return nil, nil, preset, err
 	}
-	input := message
+	message, err := r.writeInput("message", r.task.Message)
+	if err != nil {
+		return nil, nil, preset, err
+	}
+	stdin = message
 	if preset.Prompted {
-		if input, err = r.writeInput("input", text); err != nil {
-			return nil, nil, preset, err
+		if stdin, err = r.writeInput("input", text); err != nil {
+			return nil, nil, preset, errors.Join(err, message.Close())
+		}
+		if err := message.Close(); err != nil {
+			return nil, nil, preset, errors.Join(err, stdin.Close())
 		}
 	}
 	conversation := w.session.Conversation
@@ -139,16 +148,15 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 		w.session.Agent, w.session.Conversation = preset.Name, ""
 	}
 	argv, err = preset.Argv(agent.Call{
-		Worktree: w.session.Worktree, IssueRef: r.task.IssueRef, Session: r.task.Session, MessageFile: message,
+		Worktree: w.session.Worktree, IssueRef: r.task.IssueRef, Session: r.task.Session, MessageFile: message.Name(),
 		Title: "kugetsu " + first(r.task.IssueRef, r.task.Session), Repository: w.made.Repository, Conversation: conversation, Continue: w.existed,
 		Major: major, Args: r.task.Agent.Args,
 		Command: r.task.Agent.Command, ContinueCommand: r.task.Agent.ContinueCommand,
 	})
 	if err != nil {
-		return nil, nil, preset, err
+		return nil, nil, preset, errors.Join(err, stdin.Close())
 	}
-	stdin, err = os.Open(input)
-	return argv, stdin, preset, err
+	return argv, stdin, preset, nil
 }
 
 // hear gives the parser a line, and tells wait what is new.
@@ -233,12 +241,27 @@ func (a *agentRun) wait(ctx context.Context) ending {
 	defer look.Stop()
 	end, done, park := exited, ctx.Done(), a.park
 	var killing sync.WaitGroup
+	killed := make(chan error, 1)
 	for {
 		select {
-		case <-a.exit:
+		case a.state = <-a.exit:
 			// Whoever kills must have stopped looking: the tick that this process starts as its last act is below it, too.
 			killing.Wait()
+			select {
+			case <-timeout.C: // this process was stopped meanwhile: when the agent ended is not known, only that the time is over
+				end = tookTooLong
+			default:
+			}
 			return end
+		case err := <-killed:
+			killing.Wait()
+			if err != nil {
+				a.r.log.say("%v", err)
+			}
+			if err != nil || slices.ContainsFunc(a.r.left, func(p proc.Left) bool { return p.PID == a.cmd.Process.Pid }) {
+				return end // the agent itself cannot be ended: another user's, or stuck in the kernel
+			}
+			continue
 		case id := <-a.talk:
 			a.remember(id)
 			continue
@@ -272,11 +295,7 @@ func (a *agentRun) wait(ctx context.Context) ending {
 		timeout.Stop()
 		idle.Stop()
 		done, park = nil, nil
-		killing.Go(func() {
-			if err := a.r.endProcesses(); err != nil {
-				a.r.log.say("%v", err)
-			}
-		})
+		killing.Go(func() { killed <- a.r.endProcesses() })
 	}
 }
 
@@ -314,8 +333,8 @@ func (a *agentRun) report() agent.Report {
 		_ = pipe.Close() // only read from
 	}
 	exit := agent.Exit{}
-	if state := a.cmd.ProcessState; state != nil {
-		status, _ := state.Sys().(syscall.WaitStatus)
+	if a.state != nil {
+		status, _ := a.state.Sys().(syscall.WaitStatus)
 		exit.Code = status.ExitStatus()
 		if status.Signaled() {
 			exit.Signal = status.Signal()
@@ -328,7 +347,7 @@ func (a *agentRun) report() agent.Report {
 		a.w.session.Conversation = id
 	}
 	report := a.parser.Report(exit)
-	if a.cmd.ProcessState == nil { // unknown is never a success
+	if a.state == nil { // unknown is never a success
 		report.Outcome, report.Summary = failed, "how the agent's process ended is not known"
 	}
 	if last := report.Refused.Last(); report.Outcome == ok && last != "" {

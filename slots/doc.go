@@ -13,8 +13,9 @@
 //	worktrees/<s>/        the workspace itself; .gone-<s>/ while it is being deleted
 //
 // Three rules make a lease trustworthy. It is only ever closed, never unlocked: an explicit unlock would free the
-// child's lease too. The lease is probed first and the marker read second: the other way round a run that ends between
-// the two looks lost, and would be run again. And no error but "would block" means held, no success but the lock itself
+// child's lease too. (A runner whose run is recorded unlocks it where another user's process is left that inherited it.) The
+// lease is probed first, the runner second, since an agent may unlock what it inherited, and the marker third: the other way
+// round a run that ends between the two looks lost, and would be run again. And no error but "would block" means held, no success but the lock itself
 // means free; anything else is unknown, and unknown counts as held.
 //
 // What somebody else put in place of a file or a folder of a run is not followed: a link does not lead out of the state

@@ -262,13 +262,21 @@ func (r *Runner) text(p agent.Preset, w *ready) (string, error) {
 }
 
 // writeInput puts a text where the agent can read it: a file, since an open pipe hangs some agents, an argument is
-// visible in ps, and a pipe would have to be fed.
-func (r *Runner) writeInput(name, text string) (path string, err error) {
-	path = filepath.Join(r.tmp(), name)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return "", err
+// visible in ps, and a pipe would have to be fed. It is open for reading, from its beginning: whatever has its name by then,
+// a FIFO of a hook's, is not opened.
+func (r *Runner) writeInput(name, text string) (f *os.File, err error) {
+	path := filepath.Join(r.tmp(), name)
+	if err := spool.Unlink(path); err != nil {
+		return nil, err
 	}
-	_, err = io.WriteString(f, text)
-	return path, errors.Join(err, f.Close())
+	if f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return nil, err
+	}
+	if _, err = io.WriteString(f, text); err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }

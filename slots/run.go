@@ -188,27 +188,46 @@ func (d Dir) writeResult(run string, r Result) error {
 // told nothing.
 func (d Dir) ReadResult(run string, r *Result) error { return spool.ReadJSON(d.resultPath(run), r) }
 
-func (d Dir) cancelPath(run string) string { return filepath.Join(d.RunDir(run), "cancel") }
+// The marks of a run, beside its marker. Each is an empty file that is made once.
+const (
+	cancelMark  = "cancel"  // the run is not wanted any more
+	overdueMark = "overdue" // it was beyond its limit, and its runner was ended
+	keepingMark = "keeping" // nothing of it runs any more, and its runner keeps its work
+)
 
 // MarkCancelled records that a run is not wanted any more. The mark outlives the runner: however the run ends, but by
 // success, it is settled as cancelled and not retried.
-func (d Dir) MarkCancelled(run string) error {
+func (d Dir) MarkCancelled(run string) error { return d.mark(run, cancelMark) }
+
+// Cancelled says whether a run was marked so.
+func (d Dir) Cancelled(run string) (bool, error) { return d.marked(run, cancelMark) }
+
+// MarkOverdue records that a run is beyond its limit, before its runner is ended for that: without an end of its own it is
+// settled as a timeout.
+func (d Dir) MarkOverdue(run string) error { return d.mark(run, overdueMark) }
+
+// Overdue says whether a run was marked so.
+func (d Dir) Overdue(run string) (bool, error) { return d.marked(run, overdueMark) }
+
+// Keeping says whether a run's processes are gone and its runner keeps what they left.
+func (d Dir) Keeping(run string) (bool, error) { return d.marked(run, keepingMark) }
+
+func (d Dir) mark(run, name string) error {
 	if err := d.real(run); err != nil {
 		return err
 	}
-	err := spool.Create(d.cancelPath(run))
+	err := spool.Create(filepath.Join(d.RunDir(run), name))
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
 	return err
 }
 
-// Cancelled says whether a run was marked.
-func (d Dir) Cancelled(run string) (bool, error) {
+func (d Dir) marked(run, name string) (bool, error) {
 	if errors.Is(d.real(run), spool.ErrBad) {
 		return false, nil // there is no folder for the mark to be in
 	}
-	return spool.Exists(d.cancelPath(run))
+	return spool.Exists(filepath.Join(d.RunDir(run), name))
 }
 
 // Runs lists the run folders of an item, the oldest first, as names.

@@ -41,7 +41,8 @@ const (
 	// killGrace is how long the processes of a run get between SIGTERM and SIGKILL.
 	killGrace = 5 * time.Second
 	// killLimit bounds the wait for processes that even SIGKILL does not end (stuck in the kernel). Then the runner
-	// gives up without a record: what is left has the lease, so the slot stays taken, as it should.
+	// gives up without a record: what is left has the lease, so the slot stays occupied, as it should. What may not be
+	// signalled at all, another user's, has the grace to end, and decides nothing.
 	killLimit = time.Minute
 	// lookEvery is how often a runner looks for its cancel mark, for the case that no signal reached it, and whether the
 	// agent is parked.
@@ -49,6 +50,16 @@ const (
 	// prepareLimit bounds clone, fetch, worktree and hook.
 	prepareLimit = 30 * time.Minute
 )
+
+// Limit is how long a run may take from its fork to its end, with that much time for its agent: the sum of all that the
+// runner itself bounds. A run that takes longer by more than Slack has a runner that does not answer.
+func Limit(timeout time.Duration) time.Duration {
+	const ends = 2 // the agent's processes are ended, and then whatever is left below the runner
+	return 2*GateTimeout + prepareLimit + timeout + ends*killLimit + drain + keepLimit + 2*tellLimit
+}
+
+// Slack is how long beyond its Limit a run is left alone: its runner may be about to notice.
+const Slack = 30 * time.Second
 
 // Runner is one run: the process that the tick forked, and all that it starts.
 type Runner struct {
@@ -61,6 +72,7 @@ type Runner struct {
 	git           *worktree.Git
 	marker        Marker
 	result        Result
+	left          []proc.Left // what the run leaves behind, since it may not be signalled
 }
 
 var errCancelled = errors.New("cancelled")
@@ -130,13 +142,24 @@ func (r *Runner) run(ctx context.Context) error {
 	if err := r.home.setMarker(r.name, r.marker, end); err != nil {
 		return err
 	}
-	if err := r.session.Close(); err != nil {
-		return fmt.Errorf("session: %w", err)
-	}
-	if err := r.slot.Close(); err != nil {
-		return fmt.Errorf("slot: %w", err)
+	for _, lock := range []*os.File{r.session, r.slot} {
+		if err := r.letGo(lock); err != nil {
+			return fmt.Errorf("lease: %w", err)
+		}
 	}
 	return r.home.startTick()
+}
+
+// letGo gives up a lock of the lease. Another user's process that is left may have inherited it, and would keep the slot for
+// as long as it lives. So this is the one place where a lock is unlocked: the run is over and recorded, and whatever else
+// had the lock is gone.
+func (r *Runner) letGo(lock *os.File) error {
+	if len(r.left) > 0 {
+		if err := unix.Flock(int(lock.Fd()), unix.LOCK_UN); err != nil {
+			return errors.Join(err, lock.Close())
+		}
+	}
+	return lock.Close()
 }
 
 // work does the run and fills the result; false when it was interrupted and there is nothing to record.
@@ -193,6 +216,10 @@ func (r *Runner) work(ctx context.Context) bool {
 	}
 	if report.Gone {
 		ready.session.Conversation = "" // the next attempt begins a new one
+	}
+	r.tellLeft()
+	if err := r.home.mark(r.name, keepingMark); err != nil {
+		r.log.say("%v", err) // only whoever cancels it now has less patience
 	}
 	idle, pull := r.keepWork(ready), ready.session.PRURL
 	r.findPull(ready, report.Summary)
@@ -251,6 +278,7 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 		return r.isCancelled()
 	}
 	r.result.Outcome, r.result.Summary = startFailed, err.Error()
+	r.tellLeft()
 	if worktree.OfHost(err) { // a full disk at night must not use up the attempts of all that waits
 		r.result.Outcome = void
 		return true
@@ -260,11 +288,37 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 	return true
 }
 
-// endProcesses leaves no process of this run behind.
+// endProcesses leaves no process of this run behind, but for those that it may not signal.
 func (r *Runner) endProcesses() error {
 	ctx, cancel := context.WithTimeout(context.Background(), killLimit)
 	defer cancel()
-	return proc.End(ctx, func() ([]proc.Process, error) { return proc.Below(r.name, r.isOtherRun) }, killGrace)
+	lock, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fdSlot))
+	if err != nil {
+		lock = "" // there is no such folder on macOS
+	}
+	isRunner := IsRunner(lock)
+	left, err := proc.End(ctx, func() ([]proc.Process, error) { return proc.Below(ctx, r.name, isRunner) }, killGrace)
+	if err == nil {
+		r.left = left
+	}
+	return err
+}
+
+// maxLeft is how many processes that are left are named.
+const maxLeft = 5
+
+// tellLeft tells of what the run leaves behind.
+func (r *Runner) tellLeft() {
+	if len(r.left) == 0 {
+		return
+	}
+	var names []string
+	for _, p := range r.left[:min(len(r.left), maxLeft)] {
+		names = append(names, fmt.Sprintf("%d of uid %d", p.PID, p.UID))
+	}
+	text := fmt.Sprintf("%d processes are left that may not be signalled: %s", len(r.left), strings.Join(names, ", "))
+	r.log.say("%s", text)
+	r.result.Summary = strings.TrimSpace(r.result.Summary + "\n(" + text + ")")
 }
 
 // Processes is what tells the processes of a run from others, and from those of the same run in a copy of this state folder,
@@ -286,9 +340,21 @@ func hasRun(home, run string) bool {
 	return err != nil || m.Phase != Missing // unknown: rather leave a process than end another's
 }
 
-// isOtherRun says whether a mark is that of another run, of this state folder or of the one that the process names.
-func (r *Runner) isOtherRun(home, name string) bool {
-	return runName.MatchString(name) && name != r.name && hasRun(home, name)
+// IsRunner tells the runner of another run from what only says that it is one: it has the lease of a slot, by inheritance
+// from the tick that started it, which is not this one, by the real path of its lock; and its run is there and did not end.
+// What is below it is its own to end.
+func IsRunner(lock string) func(pid int, home, run string) bool {
+	return func(pid int, home, run string) bool {
+		if !runName.MatchString(run) || !filepath.IsAbs(home) {
+			return false
+		}
+		m, err := Dir(home).ReadMarker(run)
+		if errors.Is(err, fs.ErrPermission) || err == nil && (m.Phase == Missing || m.Phase == Ended) {
+			return false
+		}
+		slots, err := filepath.EvalSymlinks(Dir(home).slots())
+		return err == nil && proc.Inherited(pid, slots+"/") && !proc.Inherited(pid, lock)
+	}
 }
 
 // ref is where the uncommitted work of a run is kept: refs/kugetsu/<item>/<n>.

@@ -23,7 +23,7 @@ func left(t *testing.T, tick *Tick, issue int, state queue.State) string {
 		must(t, tick.Queue.FailDependency(e, it, "q_x is not there"))
 		return id
 	}
-	must(t, tick.Queue.Notify(e, it, 1, 1))
+	must(t, tick.Queue.Notify(e, it, 1, 1, nil))
 	must(t, tick.Queue.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK}}, tick.policy()))
 	return id
 }

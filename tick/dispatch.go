@@ -157,6 +157,9 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *ta
 	return nil
 }
 
+// ErrOver is returned where an item that is to be ended is an error by itself: nothing is left to be done.
+var ErrOver = errors.New("it is an error already")
+
 // Cancel ends an item for good. A pending one is settled here and now. A running one is marked, so that however its run
 // ends it is not retried, and its runner is told; true means that the caller should wait for it to end.
 func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) {
@@ -183,10 +186,15 @@ func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) 
 			if err := t.Home.MarkCancelled(run); err != nil {
 				return err
 			}
-			if it.ForkPID != nil && !proc.Signal(*it.ForkPID, t.Home.Processes(run), syscall.SIGTERM) {
+			// One that is stopped is told to go on, or it would not hear of it.
+			if it.ForkPID != nil && !proc.Tell(*it.ForkPID, t.ours(it), syscall.SIGTERM, syscall.SIGCONT) {
 				t.Log.Debug("the runner is gone or cannot be told; it looks for the mark by itself", "run", run)
 			}
 			return nil
+		case queue.Errored:
+			if it.Error == nil || *it.Error != string(queue.Cancelled) {
+				return ErrOver
+			}
 		}
 		return fault.New(fault.Failed, "kugetsu queue show "+it.ID, "%s is %s already", it.ID, it.State)
 	})

@@ -190,6 +190,13 @@ func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item,
 		return t.setAside(e.Path, err)
 	}
 	lock, err := slots.TryLockPatiently(t.Home.SessionLock(session))
+	if errors.Is(err, slots.ErrBusy) && it.ForkPID != nil {
+		if !isRunner(it)() {
+			return t.endMarked(ctx, slots.RunName(it.ID, it.Runs)) // the next pass finds the lock free
+		}
+		_, err = t.watch(ctx, "", nil, it)
+		return err
+	}
 	if errors.Is(err, slots.ErrBusy) {
 		return nil
 	}
@@ -209,10 +216,7 @@ func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item,
 	if it.State != queue.Notified || it.Runs != read {
 		return nil
 	}
-	if err := t.endMarked(ctx, slots.RunName(it.ID, it.Runs)); err != nil {
-		return err
-	}
-	if err := t.settle(ctx, e, it, "", report); err != nil {
+	if held, err := t.settle(ctx, "", nil, e, it, report); held || err != nil {
 		return err
 	}
 	if it.State.Settled() {
@@ -370,7 +374,7 @@ func (t *Tick) hand(p *place, e queue.Entry, it *queue.Item, k *taken, repos rep
 	if err != nil {
 		return err
 	}
-	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: it.Runs + 1, Session: p.session, Boot: slots.BootID()}
+	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: it.Runs + 1, Session: p.session, Boot: proc.BootID()}
 	run := in.RunName()
 	if task.Probe, err = t.probing(it.Agent, run, k); err != nil {
 		return stop(run, err)
@@ -391,7 +395,8 @@ func (t *Tick) hand(p *place, e queue.Entry, it *queue.Item, k *taken, repos rep
 		return stop(run, err)
 	}
 	defer gate.Close()
-	if err := t.Queue.Notify(e, it, in.Run, pid); err != nil { // d.
+	born := &queue.Runner{Birth: proc.Birth(pid), Clock: proc.Clock(), Timeout: task.Timeout}
+	if err := t.Queue.Notify(e, it, in.Run, pid, born); err != nil { // d.
 		return stop(run, err)
 	}
 	task.Run = in.Run

@@ -39,7 +39,7 @@ func TestAPassThatReadAnItemTooEarlyDoesNotSettleItAgain(t *testing.T) {
 			it := &queue.Item{ID: queue.NewID(time.Now()), IssueRef: "github.com/o/r#1", Agent: "command", Message: "m", Mode: queue.Auto}
 			e, err := q.Publish(it, queue.Dev, queue.DefaultPriority)
 			must(t, err)
-			must(t, q.Notify(e, it, 1, 1))
+			must(t, q.Notify(e, it, 1, 1, nil))
 			early, err := q.Load(e)
 			must(t, err)
 

@@ -35,6 +35,7 @@ type SlotView struct {
 	Run      int        `json:"run,omitempty"`
 	Session  string     `json:"session,omitempty"`
 	Since    *time.Time `json:"since,omitempty"` // handed to a runner
+	Beyond   bool       `json:"beyond_limit,omitempty"`
 }
 
 // Waiting is a pending item.
@@ -105,17 +106,32 @@ func (t *Tick) lookSlot(name string, v *View) SlotView {
 		s.Held = true
 	}
 	s.Held = s.Held || newer
+	if in != nil {
+		s.Item, s.Run, s.Session = in.Item, in.Run, in.Session
+		if _, it, err := t.itemIn(in); err == nil {
+			s.IssueRef, s.Agent, s.Since = it.IssueRef, it.Agent, it.NotifiedAt
+			t.lookRunner(&s, it, v)
+		}
+	}
 	if s.Held {
 		v.taken.hold(name, in)
 	}
-	if in == nil {
-		return s
-	}
-	s.Item, s.Run, s.Session = in.Item, in.Run, in.Session
-	if _, it, err := t.itemIn(in); err == nil {
-		s.IssueRef, s.Agent, s.Since = it.IssueRef, it.Agent, it.NotifiedAt
-	}
 	return s
+}
+
+// lookRunner looks at the runner of a slot's run.
+func (t *Tick) lookRunner(s *SlotView, it *queue.Item, v *View) {
+	if it.State != queue.Notified || it.Runs != s.Run {
+		return
+	}
+	if !s.Held && t.unlocked(it) {
+		marker, err := t.Home.ReadMarker(slots.RunName(it.ID, it.Runs))
+		s.Held = err != nil || marker.Phase != slots.Ended
+	}
+	if s.Held && Beyond(it) {
+		s.Beyond = true
+		v.problem("slot %s: run %d of %s is beyond its limit of %s: a tick ends it", s.Slot, s.Run, s.Item, slots.Limit(it.Runner.Timeout))
+	}
 }
 
 func (t *Tick) lookLane(lane queue.Lane, v *View) error {

@@ -1,6 +1,7 @@
 package tick
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,7 +80,7 @@ func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (
 		if in, err = t.Home.ReadIntent(slot); err != nil {
 			return nil, true, t.ignoreBad(slot, err)
 		}
-		if lock, err = t.lockAgain(ctx, slot, in); errors.Is(err, slots.ErrBusy) {
+		if lock, err = t.lockAgain(ctx, t.Home.SlotLock(slot), slot, in); errors.Is(err, slots.ErrBusy) {
 			return in, true, nil
 		}
 	}
@@ -115,10 +116,9 @@ const orphanLimit = 3 * time.Second
 // busy.
 const teardown = time.Second
 
-// lockAgain tries a held slot again where nobody but an onlooker should hold it, or where the runner is gone and only
-// what it started still holds the lease: a dead runner enforces no timeout, so what it left behind is ended.
-func (t *Tick) lockAgain(ctx context.Context, slot string, in *slots.Intent) (*slots.Lock, error) {
-	path := t.Home.SlotLock(slot)
+// lockAgain tries a locked slot again, or the lock of its session, where only an onlooker should have it, or where the runner
+// is gone and only what it started still has the lease: a dead runner enforces no timeout, so what it left behind is ended.
+func (t *Tick) lockAgain(ctx context.Context, path, slot string, in *slots.Intent) (*slots.Lock, error) {
 	if in == nil {
 		return slots.TryLockPatiently(path)
 	}
@@ -135,32 +135,47 @@ func (t *Tick) lockAgain(ctx context.Context, slot string, in *slots.Intent) (*s
 	if err != nil || it.State != queue.Notified || it.Runs != in.Run || it.ForkPID == nil {
 		return nil, slots.ErrBusy
 	}
-	// In whichever folder: a runner that lives is never taken for gone.
-	if proc.Carries(*it.ForkPID, proc.Run{Name: in.RunName()}) {
-		return nil, slots.ErrBusy
+	if isRunner(it)() {
+		if ended, err := t.watch(ctx, slot, in, it); err != nil || !ended {
+			return nil, cmp.Or(err, slots.ErrBusy)
+		}
+		return slots.TryLockFor(path, teardown)
+	}
+	if marker.Phase == slots.Ended && path != t.Home.SlotLock(slot) {
+		return nil, slots.ErrBusy // a destroy, say: of a run that ended nothing is left that had the session's lock alone
 	}
 	t.Log.Warn("the runner is gone and something it started is left", "run", in.RunName())
-	if err := t.endHeirs(ctx, path, in.RunName()); err != nil {
+	if err := t.endHeirs(ctx, slot, in); err != nil {
 		t.Log.Warn("what a dead runner left could not be ended", "run", in.RunName(), "err", err)
 	}
-	return slots.TryLockFor(path, teardown)
+	lock, err := slots.TryLockFor(path, teardown)
+	if errors.Is(err, slots.ErrBusy) {
+		t.Log.Warn("a dead runner's slot is locked by what may not be signalled", "slot", slot, "run", in.RunName())
+	}
+	return lock, err
 }
 
 func (t *Tick) endMarked(ctx context.Context, run string) error {
 	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
 	defer cancel()
-	return proc.Kill(ctx, t.Home.Processes(run), "")
+	return proc.Kill(ctx, t.Home.Processes(run), nil)
 }
 
-// endHeirs ends what a dead runner left: what carries the run's mark, and what cleared its environment but has the lease.
-func (t *Tick) endHeirs(ctx context.Context, lock, run string) error {
-	real, err := filepath.EvalSymlinks(lock)
-	if err != nil {
+// endHeirs ends what a dead runner left: what carries the run's mark, and what has another environment but the lease.
+func (t *Tick) endHeirs(ctx context.Context, slot string, in *slots.Intent) error {
+	lock := &proc.Lock{Named: func() bool {
+		now, err := t.Home.ReadIntent(slot)
+		return err == nil && now != nil && now.RunName() == in.RunName()
+	}}
+	var errs [2]error
+	lock.Slot, errs[0] = filepath.EvalSymlinks(t.Home.SlotLock(slot))
+	lock.Session, errs[1] = filepath.EvalSymlinks(t.Home.SessionLock(in.Session))
+	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
 	defer cancel()
-	return proc.Kill(ctx, t.Home.Processes(run), real)
+	return proc.Kill(ctx, t.Home.Processes(in.RunName()), lock)
 }
 
 // itemIn finds the item that a slot names, without listing the queue.
@@ -199,9 +214,12 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 	case in == nil:
 		return nil, false, nil
 	}
-	session, err := slots.TryLockPatiently(t.Home.SessionLock(in.Session))
-	if errors.Is(err, slots.ErrBusy) {
-		return in, true, nil
+	path := t.Home.SessionLock(in.Session)
+	session, err := slots.TryLockPatiently(path)
+	if errors.Is(err, slots.ErrBusy) { // the slot's lock alone was unlocked, or another works in the worktree
+		if session, err = t.lockAgain(ctx, path, slot, in); errors.Is(err, slots.ErrBusy) {
+			return in, true, nil
+		}
 	}
 	if err != nil {
 		return in, true, err
@@ -235,7 +253,7 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 			return in, true, err
 		}
 	case it.State == queue.Notified && in.Run == it.Runs:
-		if err := t.settle(ctx, e, it, in.Boot, report); err != nil {
+		if held, err := t.settle(ctx, slot, in, e, it, report); held || err != nil {
 			return in, true, err
 		}
 	}
@@ -248,36 +266,52 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 	return in, false, t.Home.Empty(slot)
 }
 
-// settle records the end of a notified item's newest run. The caller has made sure that its lease is free.
-func (t *Tick) settle(ctx context.Context, e queue.Entry, it *queue.Item, boot string, report *Report) error {
+// settle records the end of a notified item's newest run. The caller has made sure that its lease is free; in is nil where no
+// slot names it. Held: its runner lives, and its agent unlocked the lease that it inherited.
+//
+// The lease first, the runner second, the marker third: a run that ends between two of them is never taken for lost.
+func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queue.Entry, it *queue.Item, report *Report) (held bool, err error) {
 	run := slots.RunName(it.ID, it.Runs)
+	alive := t.unlocked(it)
 	marker, err := t.Home.ReadMarker(run)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if marker.Phase != slots.Ended {
+	if alive && marker.Phase != slots.Ended {
+		t.Log.Warn("a runner lives whose lease was unlocked", "run", run, "pid", *it.ForkPID)
+		if ended, err := t.watch(ctx, slot, in, it); err != nil || !ended {
+			return true, err
+		}
+	}
+	if marker.Phase != slots.Ended || in == nil {
 		// The lease is free, but a process may have closed its share of it and live on.
 		if err := t.endMarked(ctx, run); err != nil {
-			return fmt.Errorf("%s: %w", run, err)
+			return false, fmt.Errorf("%s: %w", run, err)
 		}
+	}
+	if marker.Phase != slots.Ended {
 		// Its runner did not come to that. An agent leaves megabytes there.
 		if err := t.Home.DropTmp(run); err != nil {
 			t.Log.Warn("the temporary files of a run are left", "run", run, "err", err)
 		}
 	}
+	boot := ""
+	if in != nil {
+		boot = in.Boot
+	}
 	r, reset, err := t.result(it, run, marker, boot)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if r.HeldUntil, err = t.afterRun(it, run, r, reset); err != nil {
-		return fmt.Errorf("%s: %w", run, err)
+		return false, fmt.Errorf("%s: %w", run, err)
 	}
 	if err := t.Queue.Settle(e, it, r, t.policy()); err != nil {
-		return err
+		return false, err
 	}
 	report.Settled = append(report.Settled, Settled{Item: it.ID, IssueRef: it.IssueRef, Run: it.Runs, Outcome: r.Outcome, State: it.State})
 	t.Log.Info("settled", "item", it.ID, "issue", it.IssueRef, "run", it.Runs, "outcome", string(r.Outcome), "state", string(it.State))
-	return nil
+	return false, nil
 }
 
 // result is what is known of a run whose lease is free. The marker decides; what the runner told is added where there is
@@ -293,12 +327,21 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 	case slots.Started:
 		r.Outcome, r.StartedAt = queue.Lost, it.NotifiedAt
 		r.Summary = "its runner was killed"
-		now := slots.BootID() // "" when it cannot be read: not known is not another one
+		now := proc.BootID() // "" when it cannot be read: not known is not another one
 		if r.Rebooted = boot != "" && now != "" && boot != now; r.Rebooted {
 			r.Summary = "the machine was restarted"
 		}
 	default:
 		r.Outcome, r.Summary = queue.Void, "no agent was started"
+	}
+	if marker.Phase != slots.Ended {
+		overdue, err := t.Home.Overdue(run)
+		if err != nil {
+			return r, reset, err
+		}
+		if overdue { // another try would hang as long
+			r.Outcome, r.Summary = queue.Timeout, "its runner did not answer: ended beyond its limit"
+		}
 	}
 	cancelled, err := t.Home.Cancelled(run)
 	if err != nil {

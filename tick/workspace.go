@@ -71,6 +71,9 @@ var errInUse = errors.New("is being worked on")
 // lockSession takes a session's lock. The error is errInUse, and asks for exit code 75, where somebody works there.
 func (t *Tick) lockSession(ref issueref.Ref) (*slots.Lock, error) {
 	lock, err := slots.TryLockFor(t.Home.SessionLock(ref.Session()), lookers)
+	if err == nil && t.worked(ref.Session()) { // the lease of a run that lives was unlocked
+		lock, err = nil, errors.Join(slots.ErrBusy, lock.Close())
+	}
 	if errors.Is(err, slots.ErrBusy) {
 		err = fault.New(fault.Temp, "kugetsu queue cancel "+ref.String()+" ends what runs; else wait for it", "%s %w", ref, errInUse)
 	}

@@ -436,7 +436,7 @@ func TestHostileIntents(t *testing.T) {
 		s := newStranger(t)
 		var newer string
 		for n, k := range kinds {
-			in := slots.Intent{V: 1, Item: oldID(n), File: "00-" + oldID(n) + ".json", Run: 1, Session: session(20 + n), Boot: slots.BootID()}
+			in := slots.Intent{V: 1, Item: oldID(n), File: "00-" + oldID(n) + ".json", Run: 1, Session: session(20 + n), Boot: proc.BootID()}
 			wrong := in
 			wrong.Item = "../../x"
 			path := s.at("slots", fmt.Sprint(n+11)+".json")
@@ -590,12 +590,12 @@ func TestHostileRuns(t *testing.T) {
 			s := newStranger(t)
 			for n, k := range kinds {
 				e, it := s.item(20 + n)
-				in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: 1, Session: session(20 + n), Boot: slots.BootID()}
+				in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: 1, Session: session(20 + n), Boot: proc.BootID()}
 				if named {
 					s.must(s.home.WriteIntent(fmt.Sprint(11+n), in))
 				}
 				k.make(s, s.home.RunDir(in.RunName()), []byte("{}"), []byte("{}"))
-				s.must(s.q.Notify(e, it, 1, nobody))
+				s.must(s.q.Notify(e, it, 1, nobody, nil))
 			}
 			s.item(1)
 			s.keep()
@@ -622,7 +622,7 @@ func TestHostileRuns(t *testing.T) {
 				e, it := s.item(100 + n)
 				s.must(os.Mkdir(s.home.RunDir(slots.RunName(it.ID, 1)), 0o700))
 				k.make(s, s.at("runs", slots.RunName(it.ID, 1), marker), []byte("{}"), []byte("{}"))
-				s.must(s.q.Notify(e, it, 1, nobody))
+				s.must(s.q.Notify(e, it, 1, nobody, nil))
 				want[it.ID] = runs
 				if marker != "exit" {
 					s.paid[len(s.paid)-1] = 1
@@ -650,7 +650,7 @@ func TestHostileRuns(t *testing.T) {
 				s.must(os.MkdirAll(s.home.RunDir(slots.RunName(it.ID, 1)), 0o700))
 				s.must(os.WriteFile(s.at("runs", slots.RunName(it.ID, 1), marker), nil, 0o600))
 			}
-			s.must(s.q.Notify(e, it, 1, nobody))
+			s.must(s.q.Notify(e, it, 1, nobody, nil))
 		}
 		s.keep()
 		s.rest(0)

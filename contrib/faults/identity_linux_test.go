@@ -329,12 +329,12 @@ func cancelReused(w *world) error {
 		return err
 	}
 	e, it := w.item(1)
-	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: 1, Session: session(1), Boot: slots.BootID()}
+	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: 1, Session: session(1), Boot: proc.BootID()}
 	dir := w.home.RunDir(in.RunName())
 	w.must(w.home.WriteIntent("1", in))
 	w.must(w.home.ClaimRun(in.RunName()))
 	w.must(os.Rename(filepath.Join(dir, "exit"), filepath.Join(dir, "started")))
-	w.must(w.q.Notify(e, it, 1, stranger.pid))
+	w.must(w.q.Notify(e, it, 1, stranger.pid, nil))
 	w.hold("1", 1)
 	said := make(chan string, 1)
 	go func() {
@@ -624,10 +624,10 @@ const inProc = `func() bool { there, _ := spool.Exists(fmt.Sprintf("/proc/%d", *
 // TestTheHarnessNoticesATrustedPid: ways to find out who is alive that must not be.
 func TestTheHarnessNoticesATrustedPid(t *testing.T) {
 	needContainers(t)
-	byPid := []string{"proc.Carries(*it.ForkPID, proc.Run{Name: in.RunName()})", inProc}
+	byPid := []string{"isRunner(it)()", inProc}
 	mustNotice(t,
 		wrongWay{"a pid is signalled without a look at whose it is", "slots/proc/proc_linux.go",
-			[]string{"return Carries(pid, run) && handle.Signal(sig) == nil", "return handle.Signal(sig) == nil"},
+			[]string{"p, ok := open(pid, meant)", "p, ok := open(pid, func() bool { return true })"},
 			"was signalled", alone(cancelReused)},
 		wrongWay{"a runner is alive while its pid is somebody's", "tick/reconcile.go", byPid,
 			"it is not so: the lost run is settled", alone(func(w *world) error { return pidsReused(w, "tick") })},

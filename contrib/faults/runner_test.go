@@ -19,7 +19,7 @@ import (
 func (w *world) runner(inject []string) (it *queue.Item, code int, out string) {
 	e, it := w.item(1)
 	w.hold("1", 1)
-	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: 1, Session: session(1), Boot: slots.BootID()}
+	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: 1, Session: session(1), Boot: proc.BootID()}
 	w.must(w.home.WriteIntent("1", in))
 	w.must(w.home.ClaimRun(in.RunName()))
 	r, gate, err := os.Pipe()
@@ -33,7 +33,7 @@ func (w *world) runner(inject []string) (it *queue.Item, code int, out string) {
 	cmd.Stdout, cmd.Stderr = &said, &said
 	w.must(cmd.Start())
 	w.must(r.Close())
-	w.must(w.q.Notify(e, it, 1, cmd.Process.Pid))
+	w.must(w.q.Notify(e, it, 1, cmd.Process.Pid, nil))
 	notes := w.q.Events
 	task, err := json.Marshal(slots.Task{V: 1, Item: it.ID, Run: 1, Session: session(1), IssueRef: it.IssueRef, Message: it.Message,
 		Timeout: patience, EnvFiles: []string{w.dir + "/default.env", w.dir + "/dev.env"}, Agent: slots.AgentTask{Preset: "command", Command: "env REC=" + w.record() + " " + filepath.Join(w.dir, "agent")},

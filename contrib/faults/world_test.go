@@ -198,7 +198,7 @@ func (w *world) letGo() {
 func (w *world) end(run string) {
 	ctx, cancel := contextFor(patience)
 	defer cancel()
-	if err := proc.Kill(ctx, proc.Run{Name: run}, ""); err != nil {
+	if err := proc.Kill(ctx, proc.Run{Name: run}, nil); err != nil {
 		w.t.Log(err)
 	}
 }
@@ -222,14 +222,14 @@ const nobody = 1<<22 - 2
 // inSlot makes a slot name run 1 of an item, with its marker; notified says whether the item was handed over.
 func (w *world) inSlot(slot string, n int, marker string, notified bool) (queue.Entry, *queue.Item) {
 	e, it := w.item(n)
-	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: 1, Session: session(n), Boot: slots.BootID()}
+	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: 1, Session: session(n), Boot: proc.BootID()}
 	w.must(w.home.WriteIntent(slot, in))
 	w.must(w.home.ClaimRun(in.RunName()))
 	if marker != "exit" {
 		w.must(os.Rename(filepath.Join(w.home.RunDir(in.RunName()), "exit"), filepath.Join(w.home.RunDir(in.RunName()), marker)))
 	}
 	if notified {
-		w.must(w.q.Notify(e, it, 1, nobody))
+		w.must(w.q.Notify(e, it, 1, nobody, nil))
 	}
 	if marker != "exit" { // its agent started, so settling it charges the item
 		w.paid[len(w.paid)-1] = 1
@@ -281,7 +281,7 @@ func (w *world) running(slot string, n int) (run string, stop func()) {
 	e, it := w.inSlot(slot, n, "started", false)
 	run = slots.RunName(it.ID, 1)
 	pid, stop := w.holder(slot, n, run)
-	w.must(w.q.Notify(e, it, 1, pid))
+	w.must(w.q.Notify(e, it, 1, pid, nil))
 	return run, stop
 }
 

@@ -76,7 +76,8 @@ var wrongs = []wrongWay{
 	{
 		name: "the task is sent before the item is notified",
 		file: "tick/fill.go",
-		changes: []string{`if err := t.Queue.Notify(e, it, in.Run, pid); err != nil { // d.
+		changes: []string{`born := &queue.Runner{Birth: proc.Birth(pid), Clock: proc.Clock(), Timeout: task.Timeout}
+	if err := t.Queue.Notify(e, it, in.Run, pid, born); err != nil { // d.
 		return stop(run, err)
 	}
 	task.Run = in.Run
@@ -89,7 +90,8 @@ var wrongs = []wrongWay{
 	if err := gate.Close(); err != nil {
 		return stop(run, err)
 	}
-	if err := t.Queue.Notify(e, it, in.Run, pid); err != nil {
+	born := &queue.Runner{Birth: proc.Birth(pid), Clock: proc.Clock(), Timeout: task.Timeout}
+	if err := t.Queue.Notify(e, it, in.Run, pid, born); err != nil {
 		return stop(run, err)
 	}`},
 		notice: "ran twice",

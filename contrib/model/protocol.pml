@@ -22,6 +22,7 @@
  *	P7  a used run folder is kept while its item is, an intent is never overwritten, and the end of a run can always be
  *	    recorded
  *	P8  an item whose run was cancelled is not retried
+ *	P9  nor is one whose runner a pass ended, since it was beyond its limit
  *
  * At rest means: cron came often enough. A pass begins only when something changed since the last one began (`dirty`),
  * or a lock that it found held was let go (`missed`): a pass over an unchanged folder does nothing. So when nothing more
@@ -31,12 +32,15 @@
  *
  *	the PM agent's lane                     the same steps with one slot of its own, never counted
  *	slots beyond today's limit              they are reconciled like the others, and not filled
- *	denied, timeout, a permanent failure    end as `failed` does, but are an error at once
+ *	denied, a permanent failure             end as `failed` does, but are an error at once; so does a timeout that the
+ *	                                        runner records
  *	the free run after a reboot             a lost run that is charged one less
  *	bad files and settings, newer versions  they stop a step, as a kill does; which, is for the fault tests
  *	an errno while settling                 the slot stays as it is, as after a kill
  *	events, results, session files, git     nothing of the protocol is decided by them
- *	processes that closed their lease       endMarked ends them. Here nothing may be left for it to end (P3)
+ *	processes that closed their lease       endMarked ends them. Here nothing may be left for it to end (P3), but what is
+ *	                                        left of a run whose lease was unlocked
+ *	a runner that hangs at its gate         it bounds that wait; nothing was handed out
  *	power cuts                              every write is synced before the next step is taken
  *	commands without tick.lock              cancel, retry, clear and start need it; passes alone do not (NOLOCK)
  */
@@ -55,7 +59,7 @@
 #define SHARED ITEMS    /* so many items are of one session; each of the others has its own */
 #endif
 #ifndef RUNNERS
-#define RUNNERS SLOTS   /* processes at once */
+#define RUNNERS SLOTS   /* processes at once: one more where a run may be settled whose runner is about to exit (UNLOCKS) */
 #endif
 #ifndef MAX_ATTEMPTS
 #define MAX_ATTEMPTS 2
@@ -73,6 +77,12 @@
 #endif
 #ifndef COMMANDS
 #define COMMANDS 0      /* queue cancel, queue retry, queue clear, start */
+#endif
+#ifndef UNLOCKS
+#define UNLOCKS 0       /* an agent unlocks a lock that it inherited (flock -u): it is free for all who had it */
+#endif
+#ifndef HANGS
+#define HANGS 0         /* a runner does not answer any more: stopped, or caught in a system call */
 #endif
 #ifndef LOSSES
 #define LOSSES 0        /* a slot file is deleted or damaged */
@@ -106,6 +116,7 @@
 #define FAILED        5
 #define START_FAILED  6
 #define CANCELLED     7
+#define OVERDUE       8 /* no marker: what a run came to whose runner was ended, since it was beyond its limit */
 #define HAS_ENDED(m) ((m) >= OK)
 
 /* the gate of a runner */
@@ -131,17 +142,20 @@ byte slot_item[SLOTS];          /* slots/k.json, */
 byte slot_run[SLOTS];           /* 0: there is none */
 byte marker[ITEMS * MAX_RUN];
 bit  cancel[ITEMS * MAX_RUN];   /* the mark of queue cancel */
+bit  overdue[ITEMS * MAX_RUN];  /* and that of a run whose runner was ended, since it was beyond its limit */
 
 /* In the kernel. */
 bit   tick_lock;
 short slot_lock[SLOTS], session_lock[SESSIONS];
 bit   runner[RUNNERS], agent[RUNNERS]; /* they live */
+bit   hung[RUNNERS];                   /* it lives and does nothing */
+bit   ended[ITEMS * MAX_RUN];          /* a pass ended the run's runner (for the properties alone) */
 byte  gate[RUNNERS];
 bit   offered[RUNNERS];                /* a pass still holds the gate */
 byte  r_slot[RUNNERS], r_item[RUNNERS], r_run[RUNNERS];
 
 /* What happened so far. */
-byte kills, refused, looks, commands, losses, deletions;
+byte kills, refused, looks, commands, losses, deletions, unlocks, hangs;
 byte dirty = BIT(PASSES) - 1, missed;  /* of each pass */
 
 /* For the properties alone. */
@@ -156,6 +170,7 @@ bit   succeeded[ITEMS];         /* a run of it is recorded as ok */
 #define MISSED missed = missed | ME
 
 #define KILL    :: atomic { kills < KILLS -> kills++ } goto killed
+#define HANG    :: atomic { hangs < HANGS -> hangs++; hung[r] = 1; how = 0; x = 0; printf("runner %d HANGS\n", r); CHANGED } goto begin
 #define REFUSE  :: atomic { refused < REFUSED -> refused++; failed = 1; CHANGED } goto close_gate
 
 #ifdef NOLOCK
@@ -169,7 +184,7 @@ bit   succeeded[ITEMS];         /* a run of it is recorded as ok */
 #endif
 
 /* Where a fault changes no more than an expression. */
-#ifdef WRONG_MARKER_FIRST
+#if defined(WRONG_MARKER_FIRST) || defined(WRONG_MARKER_SECOND)
 #define SEE(m) skip
 #else
 #define SEE(m) seen = m
@@ -211,17 +226,135 @@ inline hold()
 	fi
 }
 
+/* proc.EndRunner, tick.endHeirs, tick.endMarked: what is left of a run; without_runner is 0 where its runner may live, and is
+ * ended as well */
+inline end_run(item, number, without_runner)
+{
+	x = 0;
+	do
+	:: x == RUNNERS -> break
+	:: else ->
+		if
+		:: (agent[x] || runner[x]) && !(without_runner && runner[x]) && r_item[x] == item && r_run[x] == number ->
+			LET_GO(session_lock[SESSION(item)], AGENT(x) | RUNNER(x)); LET_GO(slot_lock[r_slot[x]], AGENT(x) | RUNNER(x));
+			agent[x] = 0; runner[x] = 0; hung[x] = 0; gate[x] = SHUT; r_slot[x] = 0; r_item[x] = 0; r_run[x] = 0;
+			printf("pass %d: ends what is left of item %d, run %d\n", t, item, number);
+			CHANGED
+		:: else
+		fi;
+		x++
+	od;
+	x = 0
+}
+
+/* the runner of a run, + 1, as its item names it by pid and birth; 0: it is gone. It is asked for in one step. */
+inline runner_of(item, number)
+{
+	x = 0; lives = 0;
+	do
+	:: x == RUNNERS -> break
+	:: else ->
+		if
+		:: runner[x] && r_item[x] == item && r_run[x] == number -> lives = x + 1
+		:: else
+		fi;
+		x++
+	od;
+	x = 0
+}
+
+/* tick.watch: a runner that is beyond its limit is ended. The mark first, so that whoever finds it gone knows why. */
+inline watch(item, number)
+{
+#ifndef WRONG_HUNG_LEFT
+	if
+	:: lives > 0 && hung[lives-1] ->
+#ifndef WRONG_OVERDUE_UNMARKED
+		if
+		:: d_step { true -> overdue[RUN(item, number)] = 1; CHANGED }
+		KILL
+		fi;
+#endif
+		if
+		:: d_step { true -> end_run(item, number, 0); lives = 0; ended[RUN(item, number)] = !HAS_ENDED(marker[RUN(item, number)]) }
+		KILL
+		fi
+	:: else
+	fi;
+#endif
+	skip
+}
+
+/* tick.lockAgain, of a lock that somebody has: */
+inline look_after()
+{
+#if HANGS > 0
+	/* the runner does not answer, */
+	d_step {
+		lives = 0;
+		if
+		:: state[in_item] == NOTIFIED && runs[in_item] == in_run -> runner_of(in_item, in_run)
+		:: else
+		fi
+	};
+	watch(in_item, in_run);
+	lives = 0;
+#endif
+	/* or it is gone and something it started is left (tick.endHeirs) */
+	d_step {
+		x = 0;
+#ifndef WRONG_ORPHANS_LEFT
+		if
+		:: state[in_item] == NOTIFIED && runs[in_item] == in_run -> end_run(in_item, in_run, 1)
+		:: else
+		fi
+#endif
+	}
+}
+
 /* tick.settle, tick.result, queue.Settle: the one write that records how the newest run of an item ended. The caller has
  * made sure that its lease is free, and has read the item. */
 inline settle(item)
 {
+	/* The lease, the runner, the marker: in this order. */
+#if UNLOCKS > 0
+#ifdef WRONG_MARKER_SECOND
+	d_step { seen = marker[RUN(item, s_runs)] };
+#endif
+#ifndef WRONG_RUNNER_NOT_ASKED
+	d_step { runner_of(item, s_runs) };
+#endif
+#endif
+	d_step { SEE(marker[RUN(item, s_runs)]) };
+#if UNLOCKS > 0
+	if
+	:: lives > 0 && !HAS_ENDED(seen) -> watch(item, s_runs)	/* somebody unlocked the lease */
+	:: else -> lives = 0
+	fi;
+	if
+	:: HAS_ENDED(seen) || lives > 0
+	:: d_step { !HAS_ENDED(seen) && lives == 0 -> end_run(item, s_runs, 1) }	/* tick.endMarked */
+	fi;
+#endif
+	if
+	:: lives > 0 -> d_step { held = 1; lives = 0; seen = 0 }
+	:: else -> record_end(item)
+	fi
+}
+
+/* The write itself. */
+inline record_end(item)
+{
 	d_step {
-		SEE(marker[RUN(item, s_runs)]);
+		if
+		:: !HAS_ENDED(seen) && overdue[RUN(item, s_runs)] -> seen = OVERDUE
+		:: else
+		fi;
 		if
 		:: CANCEL_MARK(item, s_runs) && seen != OK -> seen = CANCELLED
 		:: else
 		fi
-	}
+	};
 #ifdef WRONG_ERROR_FIRST
 	if
 	:: d_step { (seen == FAILED || seen == STARTED) -> state[item] = ERRORED; CHANGED }
@@ -241,6 +374,7 @@ inline settle(item)
 		if
 		:: seen == OK -> s_state = COMPLETED; s_attempts++
 		:: seen == CANCELLED -> s_state = ERRORED
+		:: seen == OVERDUE -> s_state = ERRORED; s_attempts++
 		:: seen == STARTED || seen == FAILED || seen == START_FAILED ->
 			assert(seen == START_FAILED || (ran[item] & BIT(s_runs)));	/* P6 */
 			s_attempts++;
@@ -257,6 +391,7 @@ inline settle(item)
 		fi;
 		assert(s_attempts <= MAX_ATTEMPTS);	/* P6 */
 		assert(s_state != PENDING || !cancel[RUN(item, s_runs)]);	/* P8 */
+		assert(s_state != PENDING || !ended[RUN(item, s_runs)]);	/* P9 */
 		state[item] = s_state; runs[item] = s_runs; attempts[item] = s_attempts;
 		printf("pass %d: settles item %d, run %d: marker %d, now state %d, attempts %d\n", t, item, s_runs, seen, s_state, s_attempts);
 		seen = 0;
@@ -304,6 +439,13 @@ inline settle_slot()
 	if
 	:: in_run == 0
 	:: else ->
+#if UNLOCKS > 0
+		/* The slot's lock alone was unlocked: the session's may be locked by what a dead runner left, or by one that hangs. */
+		if
+		:: session_lock[SESSION(in_item)] != 0 -> look_after()
+		:: session_lock[SESSION(in_item)] == 0
+		fi;
+#endif
 		if
 		:: d_step { session_lock[SESSION(in_item)] != 0 -> MISSED; held = 1 }
 		:: d_step { session_lock[SESSION(in_item)] == 0 -> session_lock[SESSION(in_item)] = ME }
@@ -325,7 +467,10 @@ inline settle_slot()
 			:: else
 			fi;
 #ifndef WRONG_EMPTY_FIRST
-			empty_slot();
+			if
+			:: held
+			:: else -> empty_slot()
+			fi;
 #endif
 			d_step { LET_GO(session_lock[SESSION(in_item)], ME) }
 		fi
@@ -342,6 +487,7 @@ proctype Pass(byte t)
 	byte in_item, in_run;                                         /* the intent that was read; run 0: there was none */
 	byte s_state, s_runs, s_attempts; bit s_filed;                /* the item to settle, as it was read */
 	byte seen;                                                    /* a run's marker, as it was read */
+	byte lives;                                                   /* the runner of a run, + 1 */
 	byte child;                                                   /* the runner whose gate this process holds, + 1 */
 	bit locked, held, command, publish, failed;
 
@@ -381,26 +527,7 @@ reconcile:	/* tick.reconcile: every slot there is */
 		if
 		:: locked || in_run == 0
 		:: else ->
-			/* or the runner is gone and something it started is left (proc.Carries, tick.endHeirs) */
-			d_step {
-				x = 0;
-#ifndef WRONG_ORPHANS_LEFT
-				do
-				:: x == RUNNERS -> break
-				:: else ->
-					if
-					:: agent[x] && !runner[x] && r_item[x] == in_item && r_run[x] == in_run && state[in_item] == NOTIFIED && runs[in_item] == in_run ->
-						LET_GO(session_lock[SESSION(in_item)], AGENT(x)); LET_GO(slot_lock[r_slot[x]], AGENT(x));
-						agent[x] = 0; r_slot[x] = 0; r_item[x] = 0; r_run[x] = 0;
-						printf("pass %d: ends what is left of item %d, run %d\n", t, in_item, in_run);
-						CHANGED
-					:: else
-					fi;
-					x++
-				od;
-				x = 0
-#endif
-			};
+			look_after();
 			if
 			:: d_step { slot_lock[k] == 0 -> slot_lock[k] = ME; locked = 1 }
 			:: d_step { slot_lock[k] != 0 -> MISSED }
@@ -476,7 +603,7 @@ settle_unnamed:	/* tick.settleUnnamed: a slot file was lost. The session's lock 
 		fi
 	:: else
 	fi;
-	d_step { LET_GO(session_lock[SESSION(i)], ME); s_state = 0; s_runs = 0; s_attempts = 0; s_filed = 0 };
+	d_step { LET_GO(session_lock[SESSION(i)], ME); s_state = 0; s_runs = 0; s_attempts = 0; s_filed = 0; held = 0 };
 	goto next_item;
 
 take:	/* tick.take: a free slot, */
@@ -738,7 +865,7 @@ unlock:	/* the end of tick.Locked, and of the process */
 		UNLOCK;
 		taken_slots = 0; taken_items = 0; taken_sessions = 0; unknown = 0; k = 0; x = 0;
 		i = 0; it_state = 0; it_runs = 0; it_attempts = 0; it_filed = 0; n = 0; in_item = 0; in_run = 0;
-		s_state = 0; s_runs = 0; s_attempts = 0; s_filed = 0; seen = 0;
+		s_state = 0; s_runs = 0; s_attempts = 0; s_filed = 0; seen = 0; lives = 0;
 		locked = 0; held = 0; command = 0; publish = 0; failed = 0
 	};
 	goto begin
@@ -776,6 +903,7 @@ inline start_agent()
 	:: how = START_FAILED; goto record
 	:: cancel[RUN(ITEM, r_run[r])] -> how = CANCELLED; goto record
 	KILL
+	HANG
 	fi
 }
 
@@ -784,6 +912,7 @@ inline mark_started()
 	if
 	:: d_step { true -> assert(MARKER == EXIT); MARKER = STARTED }	/* P7 */
 	KILL
+	HANG
 	fi
 }
 
@@ -800,6 +929,7 @@ inline mark_ended()
 		printf("runner %d: item %d, run %d is recorded: %d\n", r, ITEM, r_run[r], how);
 		CHANGED }
 	KILL
+	HANG
 	fi
 }
 
@@ -815,7 +945,7 @@ proctype Runner(byte r)
 
 begin:
 end_begin:
-	runner[r];
+	runner[r] && !hung[r];	/* one that hangs does so until a pass ends it */
 	/* 1. wait at the gate (slots.readTask) */
 	if
 	:: gate[r] == TASK
@@ -830,12 +960,20 @@ end_begin:
 	start_agent();
 	mark_started();
 #endif
+works:
 	/* 4. the agent ends, well or badly, or is ended because of the mark (agentRun.wait, endProcesses) */
 	if
 	:: d_step { true -> agent_ends(); how = OK }
 	:: d_step { true -> agent_ends(); how = FAILED }
 	:: d_step { cancel[RUN(ITEM, r_run[r])] -> agent_ends(); how = CANCELLED }
+#if UNLOCKS > 0
+	:: d_step { unlocks < UNLOCKS -> unlocks++; MY_SLOT_LOCK = MY_SLOT_LOCK & ~(RUNNER(r) | AGENT(r));
+		CHANGED; printf("runner %d: its agent UNLOCKS the slot\n", r) } goto works
+	:: d_step { unlocks < UNLOCKS -> unlocks++; MY_SESSION_LOCK = MY_SESSION_LOCK & ~(RUNNER(r) | AGENT(r));
+		CHANGED; printf("runner %d: its agent UNLOCKS the session\n", r) } goto works
+#endif
 	KILL
+	HANG
 	fi;
 record:	/* 5. rename the marker to end.… */
 	skip;
@@ -846,6 +984,7 @@ record:	/* 5. rename the marker to end.… */
 	if
 	:: d_step { true -> LET_GO(MY_SESSION_LOCK, RUNNER(r)) }
 	KILL
+	HANG
 	fi;
 #ifdef WRONG_RECORD_LAST
 	d_step { LET_GO(MY_SLOT_LOCK, RUNNER(r)); CHANGED };

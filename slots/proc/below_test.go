@@ -38,6 +38,9 @@ func init() {
 	}
 }
 
+// none says that there is no other run.
+func none(int, string, string) bool { return false }
+
 // A run's leftover that forks and ends in less time than it takes to list all processes is hit all the same, and one that
 // is a new program each time.
 func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
@@ -87,7 +90,7 @@ func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
 				}
 			}
 		})
-		err = errors.Join(theirs.Close(), Kill(ctx, Run{Name: run}, ""))
+		err = errors.Join(theirs.Close(), Kill(ctx, Run{Name: run}, nil))
 		close(stop)
 		reaper.Wait()
 		if err != nil {
@@ -97,7 +100,7 @@ func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := alive.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // nobody has the other end any more
-			t.Fatalf("%s lives: %v", first.Path, errors.Join(err, Kill(ctx, Run{Name: run}, "")))
+			t.Fatalf("%s lives: %v", first.Path, errors.Join(err, Kill(ctx, Run{Name: run}, nil)))
 		}
 		alive.Close()
 	}
@@ -113,7 +116,7 @@ func TestKillSparesWhoCalls(t *testing.T) {
 			born := make(chan struct{})
 			go func() { runtime.LockOSThread(); close(born) }() // a thread more, for a while
 			<-born
-			if err := Kill(ctx, Run{Name: run}, ""); err != nil {
+			if err := Kill(ctx, Run{Name: run}, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -149,7 +152,7 @@ func TestBelowSeesWhatHasLostItsFirstThread(t *testing.T) {
 			t.Fatal(err, ctx.Err())
 		}
 	}
-	if err := End(ctx, func() ([]Process, error) { return Below("none", func(string, string) bool { return false }) }, 0); err != nil {
+	if _, err := End(ctx, func() ([]Process, error) { return Below(ctx, "none", none) }, 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(stat); err == nil {
@@ -167,7 +170,6 @@ func TestBelowMissesNothingThatForksAndEnds(t *testing.T) {
 	if err := os.WriteFile(hop, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	none := func(string, string) bool { return false }
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for range 20 {
@@ -176,12 +178,116 @@ func TestBelowMissesNothingThatForksAndEnds(t *testing.T) {
 		if err := cmd.Run(); err != nil {
 			t.Fatal(err)
 		}
-		if err := End(ctx, func() ([]Process, error) { return Below("none", none) }, 0); err != nil {
+		if _, err := End(ctx, func() ([]Process, error) { return Below(ctx, "none", none) }, 0); err != nil {
 			t.Fatal(err)
 		}
 		Reap()
 		if left, known := children(); len(left) > 0 || !known {
 			t.Fatalf("process %v was overlooked", left)
 		}
+	}
+}
+
+// refuses is a process that may not be signalled.
+type refuses struct{ signals *[]os.Signal }
+
+func (r refuses) Signal(sig os.Signal) error { *r.signals = append(*r.signals, sig); return unix.EPERM }
+func (r refuses) Release() error             { return nil }
+
+// What may not be signalled has the grace to end by itself, is told of, and is not waited for.
+func TestEndTellsOfWhatMayNotBeSignalled(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	for _, grace := range []time.Duration{0, 50 * time.Millisecond} {
+		var signals []os.Signal
+		begin := time.Now()
+		left, err := End(ctx, func() ([]Process, error) { return []Process{{os.Getpid(), refuses{&signals}}}, nil }, grace)
+		if err != nil || len(left) != 1 || left[0] != (Left{os.Getpid(), os.Getuid()}) {
+			t.Errorf("%v, %v", left, err)
+		}
+		if took := time.Since(begin); took < grace || signals[len(signals)-1] != unix.SIGKILL || grace > 0 && signals[0] != unix.SIGTERM {
+			t.Errorf("grace %s: %v in %s", grace, signals, took)
+		}
+		gone := false
+		if left, err := End(ctx, func() ([]Process, error) {
+			defer func() { gone = true }()
+			if gone {
+				return nil, nil
+			}
+			return []Process{{os.Getpid(), refuses{&signals}}}, nil
+		}, time.Minute); err != nil || len(left) > 0 {
+			t.Errorf("it ended within the grace: %v, %v", left, err)
+		}
+	}
+}
+
+// An orphan may be given the pid that the agent had. While that is watched, its end is another's to wait for; after that it is
+// reaped like any other, and nothing spins.
+func TestBelowReapsWhatHasTheAgentsPid(t *testing.T) {
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	Watch(pid)
+	defer Watched()
+	for _, zombie := parent(pid); !zombie; _, zombie = parent(pid) {
+		runtime.Gosched()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if found, err := Below(ctx, "none", none); err == nil || len(found) > 0 {
+		t.Errorf("the agent's end was not waited for, and nothing is left: %v", found)
+	}
+	Watched()
+	if found, err := Below(context.Background(), "none", none); err != nil || len(found) > 0 {
+		t.Errorf("%v, %v", found, err)
+	}
+	if ppid, _ := parent(pid); ppid >= 0 {
+		t.Error("it was not reaped")
+	}
+}
+
+// A birth tells a process from others of its pid, and from one that is no more.
+func TestBirthIsOfOneProcess(t *testing.T) {
+	cmd := exec.Command("cat")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	born := Birth(pid)
+	if born == "" || born != Birth(pid) || born == Birth(os.Getpid()) {
+		t.Errorf("%q, and then %q, as %q", born, Birth(pid), Birth(os.Getpid()))
+	}
+	if Stopped(pid) || !Tell(pid, func() bool { return Birth(pid) == born }, unix.SIGSTOP) {
+		t.Error("it is stopped, or cannot be")
+	}
+	for begin := time.Now(); !Stopped(pid) && time.Since(begin) < 2*time.Minute; {
+		runtime.Gosched()
+	}
+	if !Stopped(pid) || Birth(pid) != born {
+		t.Error("it is not stopped, or is taken for another")
+	}
+	if Tell(pid, func() bool { return Birth(pid) == "another" }, unix.SIGCONT) {
+		t.Error("another was told")
+	}
+	if !Tell(pid, func() bool { return Birth(pid) == born }, unix.SIGCONT) {
+		t.Error("it is not told")
+	}
+	if err := stdin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for begin := time.Now(); Birth(pid) != "" && time.Since(begin) < 2*time.Minute; { // a zombie is none
+		runtime.Gosched()
+	}
+	if Birth(pid) != "" {
+		t.Error("a zombie is taken for alive")
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -18,9 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (p Process) signalTerm() error { return p.handle.Signal(syscall.SIGTERM) }
-func (p Process) signalKill() error { return p.handle.Signal(syscall.SIGKILL) }
-
 // BecomeSubreaper makes this process the parent of every orphan below it.
 func BecomeSubreaper() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
@@ -36,8 +33,11 @@ func Attach() *syscall.SysProcAttr {
 // watched is the agent's process, which Go's own Wait buries.
 var watched atomic.Int64
 
-// Watch names the agent's process: its end is somebody else's to wait for.
+// Watch names the agent's process: its end is another's to wait for, until Watched.
 func Watch(pid int) { watched.Store(int64(pid)) }
+
+// Watched says that the agent's end was waited for: an orphan that is given its pid is reaped like any other.
+func Watched() { watched.Store(0) }
 
 // CloseOnExec keeps every descriptor from 3 on from our children: what our caller left open (the lock of a crontab line
 // `flock -n x kugetsu tick`, say) would otherwise be held for as long as an agent lives.
@@ -73,12 +73,22 @@ func Carries(pid int, run Run) bool { return pid > 1 && run.owns(marks(pid)) }
 
 // Signal asks one process of a run to end, after making sure that it is one. False: it is not, or it is gone.
 func Signal(pid int, run Run, sig syscall.Signal) bool {
-	handle, err := os.FindProcess(pid)
-	if err != nil {
+	return Tell(pid, func() bool { return Carries(pid, run) }, sig)
+}
+
+// Tell sends signals to a process, after making sure that it is the one that is meant. False: it is not, or it is gone.
+func Tell(pid int, meant func() bool, signals ...syscall.Signal) bool {
+	p, ok := open(pid, meant)
+	if !ok {
 		return false
 	}
-	defer handle.Release()
-	return Carries(pid, run) && handle.Signal(sig) == nil
+	defer release([]Process{p})
+	for _, sig := range signals {
+		if p.handle.Signal(sig) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // all shows the processes that are what is asked for, but for this one, as soon as each is met. What ends meanwhile may be
@@ -182,28 +192,22 @@ func leads(pid int) bool {
 	return false
 }
 
-// isHeir says whether a process inherited the flock of a file from whoever took it. One that took the lock by itself is
-// none, nor is one that carries the mark of another run.
-func isHeir(pid int, path, run string) bool {
+// isHeir says whether a process inherited a slot's lease from whoever took it. One that took the lock by itself is none. One
+// that carries the mark of another run is, where the slot still names this one: an environment may say anything. Where the
+// slot's lock was unlocked, the session's tells: but that may also be inherited by a git of `kugetsu destroy`, say, which has
+// no slot's file open.
+func isHeir(pid int, lock *Lock, run string) bool {
 	mark := markOf(pid)
-	return (mark == "" || mark == run) && inherited(pid, path)
+	return (Inherited(pid, lock.Slot) || has(pid, lock.Slot) && Inherited(pid, lock.Session)) && (mark == "" || mark == run || lock.Named())
 }
 
-// inherited says whether a process holds the exclusive flock of a file without having taken it. proc(5): fdinfo shows the
-// locks of a descriptor, and who took them.
-func inherited(pid int, path string) bool {
-	dir := filepath.Join("/proc", strconv.Itoa(pid))
-	fds, err := os.ReadDir(filepath.Join(dir, "fd"))
-	if err != nil { // gone, or another user's
-		return false
-	}
-	for _, fd := range fds {
-		if name, err := os.Readlink(filepath.Join(dir, "fd", fd.Name())); err != nil || name != path {
-			continue
-		}
-		info, err := os.ReadFile(filepath.Join(dir, "fdinfo", fd.Name()))
+// Inherited says whether a process holds the exclusive flock of a file, by its real path, without having taken it. proc(5):
+// fdinfo shows the locks of a descriptor, and who took them. A path that ends with a slash means any file in that folder.
+func Inherited(pid int, path string) bool {
+	return slices.ContainsFunc(descriptors(pid, path), func(fd string) bool {
+		info, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "fdinfo", fd))
 		if err != nil {
-			continue
+			return false
 		}
 		for line := range bytes.Lines(info) { // lock: 1: FLOCK ADVISORY WRITE pid dev:inode 0 EOF
 			f := bytes.Fields(line)
@@ -211,79 +215,44 @@ func inherited(pid int, path string) bool {
 				return true
 			}
 		}
-	}
-	return false
+		return false
+	})
 }
 
-// Below lists the processes of a run below this one, its runner. The runner and the subtree of another run are not
-// listed: an agent may have started them with `kugetsu tick`, and they outlive it. isRun tells runs from made-up marks.
-func Below(run string, isRun func(home, run string) bool) ([]Process, error) {
-	other := func(pid int) bool {
-		mark, home := marks(pid)
-		return mark != "" && mark != run && isRun(home, mark)
-	}
-	for {
-		list, known := children()
-		if !known {
-			return below(other)
-		}
-		// Whatever lives below us has a living child of ours above it, so without one nothing is left. That counts only
-		// if none ended while we looked: it may have left a child that we did not meet.
-		left, ended := false, false
-		for _, pid := range list {
-			switch ppid, zombie := parent(pid); {
-			case zombie:
-				bury(pid)
-				ended = true
-			case ppid < 0:
-				ended = true
-			case !other(pid):
-				left = true
-			}
-		}
-		if !left && !ended {
-			return nil, nil
-		}
-		if left {
-			if found, err := below(other); err != nil || len(found) > 0 {
-				return found, err
-			}
-		}
-	}
-}
+// has says whether a process has a file open.
+func has(pid int, path string) bool { return len(descriptors(pid, path)) > 0 }
 
-// below lists what the process table shows below this process, but for what is below another run. The table cannot be
-// read at one instant, so what forks and ends meanwhile may be missing.
-func below(other func(pid int) bool) ([]Process, error) {
-	pids, err := pids()
+// descriptors lists those of a process that lead to a file; none for a process that is gone, or another user's.
+func descriptors(pid int, path string) (list []string) {
+	dir := filepath.Join("/proc", strconv.Itoa(pid), "fd")
+	fds, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, err
+		return nil
 	}
-	below := map[int][]int{}
-	for _, pid := range pids {
-		if ppid, zombie := parent(pid); zombie && ppid == os.Getpid() {
-			bury(pid)
-		} else if ppid > 0 && !zombie {
-			below[ppid] = append(below[ppid], pid)
+	for _, fd := range fds {
+		name, err := os.Readlink(filepath.Join(dir, fd.Name()))
+		if err == nil && (name == path || filepath.Dir(name)+"/" == path) {
+			list = append(list, fd.Name())
 		}
 	}
-	var found []Process
-	var walk func(pid int)
-	walk = func(pid int) {
-		for _, child := range below[pid] {
-			if other(child) {
-				continue
-			}
-			walk(child)
-			// It is below us while it lives, since we adopt every orphan; so the same parent means the same process.
-			same := func() bool { ppid, zombie := parent(child); return ppid == pid && !zombie }
-			if p, ok := open(child, same); ok {
-				found = append(found, p)
+	return list
+}
+
+// owner is the user whose rights a process has; false when it is gone.
+func owner(pid int) (uid int, there bool) {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	if err != nil {
+		return 0, false
+	}
+	for line := range bytes.Lines(status) {
+		if ids, ok := bytes.CutPrefix(line, []byte("Uid:")); ok {
+			if f := bytes.Fields(ids); len(f) > 1 {
+				uid, err = strconv.Atoi(string(f[1])) // the effective one
+				return uid, err == nil
 			}
 		}
 	}
-	walk(os.Getpid())
-	return found, nil
+	return 0, false
 }
 
 // Reap buries the orphans that ended.

@@ -4,6 +4,7 @@ package proc
 
 import (
 	"context"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -12,8 +13,11 @@ import (
 // Without /proc nobody else's environment can be read, so only the process group of a run is ended, by its runner; an
 // agent whose runner was killed keeps its lease, and so its slot, until it ends by itself.
 
-func (p Process) signalTerm() error { return unix.Kill(p.PID, syscall.SIGTERM) }
-func (p Process) signalKill() error { return unix.Kill(p.PID, syscall.SIGKILL) }
+// processes is a process group.
+type processes int
+
+func (g processes) Signal(sig os.Signal) error { return unix.Kill(-int(g), sig.(syscall.Signal)) }
+func (g processes) Release() error             { return nil }
 
 // BecomeSubreaper does nothing: there is no such thing here.
 func BecomeSubreaper() error { return nil }
@@ -41,10 +45,21 @@ func Carries(int, Run) bool { return true }
 // Signal sends nothing: the process cannot be proved to be ours. A runner looks for the cancel mark by itself.
 func Signal(int, Run, syscall.Signal) bool { return false }
 
+// Tell sends nothing, for the same reason.
+func Tell(int, func() bool, ...syscall.Signal) bool { return false }
+
+// EndRunner ends nothing, for the same reason.
+func EndRunner(int, func() bool, string, func(int, string, string) bool) error { return nil }
+
 // all finds nothing here.
 func all(context.Context, func(int) bool, func(Process)) error { return nil }
 
-func isHeir(int, string, string) bool { return false }
+func isHeir(int, *Lock, string) bool { return false }
+
+// Inherited cannot be known here.
+func Inherited(int, string) bool { return false }
+
+func owner(int) (int, bool) { return 0, false }
 
 // group is the process group of the agent, which Attach made.
 var group int
@@ -52,12 +67,15 @@ var group int
 // Watch names the agent whose process group Below lists.
 func Watch(pid int) { group = pid }
 
+// Watched says that the agent's end was waited for; its group may go on.
+func Watched() {}
+
 // Below lists the agent's process group, as one negative pid, while a process is left in it.
-func Below(string, func(string, string) bool) ([]Process, error) {
+func Below(context.Context, string, func(int, string, string) bool) ([]Process, error) {
 	if group <= 1 || unix.Kill(-group, 0) != nil {
 		return nil, nil
 	}
-	return []Process{{PID: -group}}, nil
+	return []Process{{PID: -group, handle: processes(group)}}, nil
 }
 
 // Reap does nothing: orphans go to the system here.

@@ -3,12 +3,14 @@ package command
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
+	"kugetsu/slots"
 	"kugetsu/tick"
 )
 
@@ -68,8 +70,14 @@ type QueueCancel struct {
 	IDs []string `arg:"" name:"id" help:"Ids, parts of them, or issue references."`
 }
 
-// cancelWait bounds the wait for a cancelled run: the grace its processes get, and then some.
-const cancelWait = 90 * time.Second
+const (
+	// cancelWait bounds the wait for a cancelled run: the grace its processes get, and then some.
+	cancelWait = 90 * time.Second
+	// A runner that has not come to an end by answerWait does not answer: it is ended. While it keeps what its agent left,
+	// which takes its time in a large worktree, it has keepWait.
+	answerWait = 15 * time.Second
+	keepWait   = 75 * time.Second
+)
 
 // Run cancels, and waits until what ran has ended.
 func (c *QueueCancel) Run(a *App) error {
@@ -86,11 +94,14 @@ func (c *QueueCancel) Run(a *App) error {
 
 func (a *App) cancel(id string) error {
 	running, err := a.Tick.Cancel(a.Ctx, id)
+	if errors.Is(err, tick.ErrOver) {
+		return a.print("%s is error already\n", id)
+	}
 	if err != nil {
 		return err
 	}
 	if running {
-		it, err := a.await(id, time.Now(), cancelWait, true)
+		it, err := a.await(id, time.Now(), cancelWait, a.endUnanswered())
 		switch {
 		case err != nil:
 			return err
@@ -99,6 +110,31 @@ func (a *App) cancel(id string) error {
 		}
 	}
 	return a.print("%s cancelled\n", id)
+}
+
+// endUnanswered looks after a run that was cancelled: it makes passes, since its runner may be gone, and ends that where it
+// does not answer.
+func (a *App) endUnanswered() func(it *queue.Item) {
+	begun, ticked, ended := time.Now(), time.Now(), false
+	return func(it *queue.Item) {
+		if time.Since(ticked) < tickEvery {
+			return
+		}
+		ticked = time.Now()
+		if took := time.Since(begun); !ended && took > answerWait {
+			keeping, err := a.Home.Keeping(slots.RunName(it.ID, it.Runs))
+			if !keeping || took > keepWait {
+				err = a.Tick.EndUnanswered(a.Ctx, it.ID)
+				ended = err == nil
+			}
+			if err != nil {
+				a.Log.Warn("the run cannot be ended", "err", err)
+			}
+		}
+		if _, err := a.Tick.Run(a.Ctx, 0); err != nil && !errors.Is(err, tick.ErrLocked) {
+			a.Log.Warn("tick", "err", err)
+		}
+	}
 }
 
 // findAll resolves all words before anything is done to one.
@@ -121,15 +157,16 @@ const (
 	tickEvery = 2 * time.Second
 )
 
-// await waits until an item is settled, for at most limit from begin (0: for ever). It makes passes itself only where
-// somebody waits for the end of a run whose runner may be gone.
-func (a *App) await(id string, begin time.Time, limit time.Duration, passes bool) (*queue.Item, error) {
-	ticked := time.Now()
+// await waits until an item is settled, for at most limit from begin (0: for ever). What else is to be done while it is not
+// may be nil.
+func (a *App) await(id string, begin time.Time, limit time.Duration, meanwhile func(it *queue.Item)) (*queue.Item, error) {
+	file := "" // where the item was last, so that no folder need be listed
 	for {
-		e, err := a.Queue.Find(id)
+		e, err := a.Queue.FindHinted(id, file)
 		if err != nil {
 			return nil, err
 		}
+		file = filepath.Base(e.Path)
 		it, err := a.Queue.Load(e)
 		switch {
 		case err != nil && !queue.IsAbsent(err):
@@ -139,11 +176,8 @@ func (a *App) await(id string, begin time.Time, limit time.Duration, passes bool
 		case limit > 0 && time.Since(begin) > limit:
 			return it, fault.New(fault.Temp, "kugetsu status shows what runs", "%s is not settled after %s", id, limit)
 		}
-		if passes && time.Since(ticked) > tickEvery {
-			ticked = time.Now()
-			if _, err := a.Tick.Run(a.Ctx, 0); err != nil && !errors.Is(err, tick.ErrLocked) {
-				a.Log.Warn("tick", "err", err)
-			}
+		if err == nil && meanwhile != nil {
+			meanwhile(it)
 		}
 		select {
 		case <-a.Ctx.Done():
@@ -221,7 +255,7 @@ func (c *QueueWait) Run(a *App) error {
 			continue
 		}
 		waited[e.ID] = true
-		it, err := a.await(e.ID, begin, c.Timeout, false)
+		it, err := a.await(e.ID, begin, c.Timeout, nil)
 		if err != nil && (a.Ctx.Err() != nil || c.Timeout > 0 && time.Since(begin) > c.Timeout) {
 			return err
 		}

@@ -154,13 +154,22 @@ func (x *Exam) slots() {
 			x.unknown(heldErr)
 		case in == nil && held:
 			x.add(Warn, "slot "+name+" is held, and names no run", "see who holds it: fuser -v "+x.Tick.Home.SlotLock(name))
-		case in != nil && !held:
+		case in != nil && !held && !x.Tick.Lives(in):
 			x.add(Warn, fmt.Sprintf("slot %s names %s, which ended and is not settled", name, in.RunName()), "kugetsu tick")
 		}
-		if in != nil {
-			if _, err := x.Tick.Queue.Find(in.Item); queue.IsAbsent(err) {
-				x.add(Warn, fmt.Sprintf("slot %s names an item that is gone: %s", name, in.Item), "kugetsu tick")
-			}
+		if in == nil {
+			continue
+		}
+		e, err := x.Tick.Queue.Find(in.Item)
+		if queue.IsAbsent(err) {
+			x.add(Warn, fmt.Sprintf("slot %s names an item that is gone: %s", name, in.Item), "kugetsu tick")
+		}
+		if err != nil {
+			continue
+		}
+		if it, err := x.Tick.Queue.Load(e); err == nil && it.Runs == in.Run && tick.Beyond(it) {
+			x.add(Error, fmt.Sprintf("slot %s: %s is beyond its limit of %s: its runner, process %d, does not answer",
+				name, in.RunName(), slots.Limit(it.Runner.Timeout), *it.ForkPID), "kugetsu tick ends it, or kugetsu queue cancel "+in.Item)
 		}
 	}
 	files, err := spool.List(x.in("slots"))

@@ -1,0 +1,157 @@
+package tick
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/slots"
+	"kugetsu/slots/proc"
+)
+
+// A runner watches its agent; a pass watches the runner. Three things may be wrong with one that lives:
+//
+//	its lease is free     its agent unlocked what it inherited. The run goes on: it occupies its slot as if the lease were locked
+//	it is stopped         beyond the time of its agent it is told to go on, and then keeps the work and records the end itself
+//	it does not answer    beyond all its limits it is ended, with all that it started, and the run is a timeout
+
+// wakeAfter is how long beyond the time of its agent a stopped runner is left alone, as the agent's begins when its worktree is
+// ready: it should find that time over.
+const wakeAfter = 5 * time.Second
+
+// isRunner says of a process, the one that a notified item names, whether it is that item's runner.
+func isRunner(it *queue.Item) func() bool {
+	pid, run, born := *it.ForkPID, slots.RunName(it.ID, it.Runs), it.Runner
+	if born == nil || born.Birth == "" { // written by an older kugetsu
+		// In whichever folder: a runner that lives is never taken for gone.
+		return func() bool { return proc.Carries(pid, proc.Run{Name: run}) }
+	}
+	return func() bool { return proc.Birth(pid) == born.Birth }
+}
+
+// ours says of a process whether it is the runner of an item, and not that of the same run in a state folder of which this is
+// a copy.
+func (t *Tick) ours(it *queue.Item) func() bool {
+	is, run := isRunner(it), t.Home.Processes(slots.RunName(it.ID, it.Runs))
+	return func() bool { return is() && proc.Carries(*it.ForkPID, run) }
+}
+
+// unlocked says whether the runner of a notified item lives, for a caller who found its lease free. Where the item does not
+// tell which process that is, the lease alone decides.
+func (t *Tick) unlocked(it *queue.Item) bool {
+	return it.ForkPID != nil && it.Runner != nil && it.Runner.Birth != "" && t.ours(it)()
+}
+
+// Lives says whether the run that a slot names lives, for a caller who found its lease free.
+func (t *Tick) Lives(in *slots.Intent) bool {
+	_, it, err := t.itemIn(in)
+	return err == nil && it.State == queue.Notified && it.Runs == in.Run && t.unlocked(it)
+}
+
+// age is how long ago a runner was started, by a clock that no one sets; 0 where that is not known.
+func age(it *queue.Item) time.Duration {
+	if it.Runner == nil || it.Runner.Clock == 0 || proc.Clock() == 0 {
+		return 0
+	}
+	return proc.Clock() - it.Runner.Clock
+}
+
+// Beyond says whether a notified item's run takes longer than all its limits allow together.
+func Beyond(it *queue.Item) bool {
+	return it.State == queue.Notified && it.Runner != nil && age(it) > slots.Limit(it.Runner.Timeout)
+}
+
+// watch looks after a runner that lives, and ends it where it does not answer; true when it did. in is nil where no slot names
+// its run.
+func (t *Tick) watch(ctx context.Context, slot string, in *slots.Intent, it *queue.Item) (ended bool, err error) {
+	run := slots.RunName(it.ID, it.Runs)
+	if !t.ours(it)() {
+		return false, nil
+	}
+	if Beyond(it) && age(it) > slots.Limit(it.Runner.Timeout)+slots.Slack {
+		// The mark first: where this pass is killed, the next one knows why the runner is gone.
+		if err := t.Home.MarkOverdue(run); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		t.Log.Warn("a run is beyond its limit and its runner does not answer: it is ended", "run", run, "after", age(it).Round(time.Second).String())
+		return true, t.endRunner(ctx, slot, in, it)
+	}
+	if it.Runner != nil && age(it) > it.Runner.Timeout+wakeAfter && proc.Stopped(*it.ForkPID) {
+		t.Log.Warn("a runner is stopped, and its agent's time is over: it is told to go on", "run", run, "pid", *it.ForkPID)
+		proc.Tell(*it.ForkPID, t.ours(it), syscall.SIGCONT)
+	}
+	return false, nil
+}
+
+// endRunner ends a runner and all that it started.
+func (t *Tick) endRunner(ctx context.Context, slot string, in *slots.Intent, it *queue.Item) error {
+	run, lock := slots.RunName(it.ID, it.Runs), ""
+	if in != nil {
+		var err error
+		if lock, err = filepath.EvalSymlinks(t.Home.SlotLock(slot)); err != nil {
+			return err
+		}
+	}
+	err := proc.EndRunner(*it.ForkPID, t.ours(it), run, slots.IsRunner(lock))
+	if in == nil {
+		return errors.Join(err, t.endMarked(ctx, run))
+	}
+	return errors.Join(err, t.endHeirs(ctx, slot, in))
+}
+
+// EndUnanswered ends a run that was cancelled and whose runner does not answer. It is for whoever waited for that.
+func (t *Tick) EndUnanswered(ctx context.Context, id string) error {
+	err := t.Locked(ctx, LockWait, func() error {
+		_, it, err := t.item(id)
+		if err != nil {
+			return err
+		}
+		run := slots.RunName(it.ID, it.Runs)
+		marked, err := t.Home.Cancelled(run)
+		if err != nil || !marked || it.State != queue.Notified || it.ForkPID == nil || !t.ours(it)() {
+			return err
+		}
+		slot, in, err := t.slotOf(run)
+		if err != nil {
+			return err
+		}
+		t.Log.Warn("a run was cancelled and its runner does not answer: it is ended", "run", run, "pid", *it.ForkPID)
+		return t.endRunner(ctx, slot, in, it)
+	})
+	if errors.Is(err, ErrLocked) {
+		return Busy()
+	}
+	return err
+}
+
+// slotOf is the slot that names a run, and what it says; nil where none does.
+func (t *Tick) slotOf(run string) (string, *slots.Intent, error) {
+	names, err := t.Home.Names()
+	if err != nil {
+		return "", nil, err
+	}
+	for _, name := range names {
+		if in, err := t.Home.ReadIntent(name); err == nil && in != nil && in.RunName() == run {
+			return name, in, nil
+		}
+	}
+	return "", nil, nil
+}
+
+// worked says whether a run whose lease is free works in a session.
+func (t *Tick) worked(session string) bool {
+	names, err := t.Home.Names()
+	if err != nil {
+		return true
+	}
+	for _, name := range names {
+		if in, err := t.Home.ReadIntent(name); err == nil && in != nil && in.Session == session && t.Lives(in) {
+			return true
+		}
+	}
+	return false
+}
