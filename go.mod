@@ -5,7 +5,6 @@ go 1.26.0
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/gofrs/flock v0.13.1
-	github.com/hashicorp/go-envparse v0.1.0
 	github.com/lmittmann/tint v1.2.1
 	github.com/mattn/go-isatty v0.0.24
 	github.com/natefinch/atomic v1.0.1
@@ -15,6 +14,11 @@ require (
 )
 
 require github.com/dustin/go-humanize v1.1.0
+
+require (
+	github.com/compose-spec/compose-go/v2 v2.16.2
+	github.com/sirupsen/logrus v1.10.1 // indirect
+)
 
 require (
 	github.com/rogpeppe/go-internal v1.16.0

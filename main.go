@@ -125,10 +125,10 @@ func execute(args []string) error {
 	source := settings.Open(home, homeErr == nil) // what others may write to is not believed
 
 	var g grammar
-	parser, err := kong.New(&g, kong.Name("kugetsu"), kong.Resolvers(source),
+	parser, err := kong.New(&g, append(settings.Options(source), kong.Name("kugetsu"),
 		kong.Description("Queue work for AI coding agents and run a bounded number of them. No daemon: cron runs kugetsu tick.\n\n"+
 			"Settings are in the file config of the state folder ($KUGETSU_DIR, ~/.kugetsu); kugetsu init writes one that explains them all."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))...)
 	if err != nil {
 		return err
 	}

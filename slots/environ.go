@@ -1,20 +1,18 @@
 package slots
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/go-envparse"
-
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
+	"kugetsu/slots/envfile"
 	"kugetsu/slots/proc"
 )
 
@@ -81,31 +79,55 @@ func without(env []string, name string) []string {
 	return slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
 }
 
-// readEnv reads an env file: KEY=value lines, nothing expanded. A missing file is empty. The error names the file and
-// the line and never the text: it is a token as likely as not.
+// readEnv reads an env file; a missing one is empty. The error asks for exit code 78, names the file and the line, and
+// never the text: it is a token as likely as not.
 func readEnv(path string) ([]string, error) {
-	data, err := spool.Read(path)
+	data, err := spool.ReadUser(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, badFile(err)
 	}
-	vars, err := envparse.Parse(bytes.NewReader(data))
-	if err != nil {
-		var pe *envparse.ParseError
-		switch {
-		case errors.As(err, &pe) && errors.Is(pe.Err, bufio.ErrTooLong):
-			return nil, fmt.Errorf("%s: line %d is too long", path, pe.Line+1)
-		case errors.As(err, &pe):
-			return nil, fmt.Errorf("%s: line %d is not KEY=value", path, pe.Line)
-		}
-		return nil, fmt.Errorf("%s: not KEY=value lines", path)
+	vars, bad := envfile.Parse(data)
+	if len(bad) > 0 {
+		return nil, badFile(fmt.Errorf("%s: %w", path, envfile.Error(bad)))
 	}
 	var env []string
-	for k, v := range vars {
-		env = append(env, k+"="+v)
+	for _, v := range vars {
+		env = with(env, v.Name+"="+v.Value)
 	}
 	slices.Sort(env)
 	return env, nil
 }
+
+// badFile is the error for a file of the user's that cannot be used: a bad configuration, which costs no attempt. What the
+// system refused for a passing reason asks for exit code 75, as it does everywhere.
+func badFile(err error) error {
+	if errors.Is(err, spool.ErrUnusable) || errors.Is(err, envfile.ErrBad) {
+		return fault.New(fault.Config, "correct it: nothing is started before that; the README says how values are written", "bad configuration: %w", err)
+	}
+	return err
+}
+
+// CheckFiles reads the env files and prompts as a run would, so that what is wrong with one is told before a run fails by
+// it. The error asks for exit code 78.
+func (d Dir) CheckFiles() error {
+	var errs []error
+	for _, name := range []string{"default.env", "dev.env", "pm-agent.env"} {
+		_, err := readEnv(d.EnvFile(name))
+		errs = append(errs, err)
+	}
+	for _, name := range []string{"dev.md", "pm.md"} {
+		if _, err := readPrompt(d.PromptFile(name)); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// EnvFile is the path of an env file.
+func (d Dir) EnvFile(name string) string { return filepath.Join(string(d), "env", name) }
+
+// PromptFile is the path of a prompt.
+func (d Dir) PromptFile(name string) string { return filepath.Join(string(d), "prompts", name) }

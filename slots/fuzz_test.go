@@ -1,6 +1,7 @@
 package slots
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,14 +54,15 @@ func FuzzEnv(f *testing.F) {
 	}
 	path := filepath.Join(f.TempDir(), "x.env")
 	f.Fuzz(func(t *testing.T, data []byte) {
+		// A secret at the end of each line, of which no error may tell.
+		data = append(bytes.ReplaceAll(data, []byte("\n"), []byte("xyzzy\n")), "xyzzy"...)
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		env, err := readEnv(path)
 		if err != nil {
-			rest := strings.NewReplacer(path, "", "not KEY=value lines", "", "is not KEY=value", "", "is too long", "", "line", "").Replace(err.Error())
-			if strings.Trim(rest, ": 0123456789") != "" {
-				t.Errorf("%q tells more than the place", err)
+			if strings.Contains(err.Error(), "xyzzy") || !strings.Contains(err.Error(), path) {
+				t.Errorf("%q tells of the text", err)
 			}
 			return
 		}

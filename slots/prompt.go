@@ -26,10 +26,16 @@ const PMPrompt = `You are the project manager. You coordinate, and talk with the
 - Look with: kugetsu queue list, kugetsu status, kugetsu logs <id>, kugetsu notify list
 `
 
+// readPrompt reads a prompt file. The error wraps fs.ErrNotExist where there is none, and asks for exit code 78 for one that
+// cannot be used.
+func readPrompt(path string) (string, error) {
+	data, err := spool.ReadUserText(path)
+	return string(data), badFile(err)
+}
+
 // prompt is the text before the message, its placeholders filled.
 func (r *Runner) prompt(w *ready) (string, error) {
-	data, err := spool.Read(r.task.Prompt)
-	text := string(data)
+	text, err := readPrompt(r.task.Prompt)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && r.task.Session == PMSession:
 		text = PMPrompt

@@ -279,7 +279,9 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 	}
 	r.result.Outcome, r.result.Summary = startFailed, err.Error()
 	r.tellLeft()
-	if worktree.OfHost(err) { // a full disk at night must not use up the attempts of all that waits
+	// A full disk at night must not use up the attempts of all that waits, nor must a line of an env file that was changed
+	// after the tick had looked.
+	if worktree.OfHost(err) || fault.Code(err) == fault.Config {
 		r.result.Outcome = void
 		return true
 	}

@@ -30,7 +30,7 @@ type Place struct {
 // be what admits it to the remote. Lock is the session's, or nil for who only looks.
 func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*Place, error) {
 	name := ref.Session()
-	vars, err := readEnv(filepath.Join(string(d), "env", "default.env"))
+	vars, err := readEnv(d.EnvFile("default.env"))
 	if err != nil {
 		return nil, err
 	}

@@ -224,8 +224,7 @@ func (t *Tick) AgentEnv() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := func(name string) string { return filepath.Join(string(t.Home), "env", name) }
-	return slots.WithFiles(env, file("default.env"), file("dev.env"))
+	return slots.WithFiles(env, t.Home.EnvFile("default.env"), t.Home.EnvFile("dev.env"))
 }
 
 // waitsForReview says whether an item is new and therefore waits.

@@ -24,19 +24,18 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 	if err := Runnable(it.Agent, s); err != nil {
 		return slots.Task{}, fmt.Errorf("%s: %w", it.ID, err)
 	}
-	env := func(name string) string { return filepath.Join(string(t.Home), "env", name) }
 	task := slots.Task{
 		Item: it.ID, Session: session, IssueRef: it.IssueRef, Message: it.Message, Previous: previous(it),
 		Timeout: it.RunLimit(s.Timeout()), Idle: s.IdleTimeout, ExpectChanges: it.ExpectChanges,
-		EnvFiles: []string{env("default.env"), env("dev.env")},
-		Prompt:   filepath.Join(string(t.Home), "prompts", "dev.md"),
+		EnvFiles: []string{t.Home.EnvFile("default.env"), t.Home.EnvFile("dev.env")},
+		Prompt:   t.Home.PromptFile("dev.md"),
 		Agent: slots.AgentTask{Preset: it.Agent, Prefix: s.AgentPrefix, Args: s.Args(it.Agent),
 			Command: s.AgentCommand, ContinueCommand: s.ContinueCommand},
 		Events: slots.Events{New: t.Queue.Events.New, Seen: t.Queue.Events.Seen, Owed: t.Queue.Events.Owed, Tell: t.Queue.Events.Tell},
 	}
 	if session == slots.PMSession {
-		task.EnvFiles[1] = env("pm-agent.env")
-		task.Prompt = filepath.Join(string(t.Home), "prompts", "pm.md")
+		task.EnvFiles[1] = t.Home.EnvFile("pm-agent.env")
+		task.Prompt = t.Home.PromptFile("pm.md")
 		return task, nil
 	}
 	ref, err := parseRef(it.IssueRef)
@@ -89,6 +88,13 @@ func previous(it *queue.Item) string {
 	return ""
 }
 
+// CheckFiles says what is wrong with the files of the user's beside the config: env files, prompts, repos.json. Found out by
+// a run, it would cost each item that waits its attempts. The error asks for exit code 78.
+func CheckFiles(home slots.Dir) error {
+	_, err := readRepos(home)
+	return errors.Join(home.CheckFiles(), err)
+}
+
 // Environ is the environment a runner gets.
 func (t *Tick) Environ() ([]string, error) {
 	base := map[string]string{}
@@ -105,12 +111,15 @@ type repos map[string]string
 func readRepos(home slots.Dir) (repos, error) {
 	path := filepath.Join(string(home), "repos.json")
 	var given map[string]string
-	err := spool.ReadJSON(path, &given)
+	err := spool.ReadUserJSON(path, &given)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fault.New(fault.Config, `it maps "host/owner/repo" to a url or the path of a local checkout`, "repos.json: %w", err)
+	if errors.Is(err, spool.ErrUnusable) {
+		return nil, fault.New(fault.Config, `it maps "host/owner/repo" to a url or the path of a local checkout`, "bad configuration: %w", err)
+	}
+	if err != nil { // a passing reason
+		return nil, err
 	}
 	known := repos{}
 	for key, value := range given {

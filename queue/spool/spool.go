@@ -6,7 +6,7 @@
 //     step a power cut on ext4, xfs and btrfs takes back a rename that had already been reported as done.
 //   - A new file is published with link(2), which cannot overwrite another.
 //   - A file is read only if it is a regular file of at most MaxFile bytes, opened so that a FIFO cannot hang us and
-//     a symbolic link cannot lead us elsewhere.
+//     a symbolic link cannot lead us elsewhere. What the user writes may be a link: see ReadUser.
 //   - Only ENOENT means absent. Any other error means unknown, and unknown is never taken for absent.
 //
 // A crash can leave temp files (never a half-written file under a real name); Sweep removes them by age.
@@ -97,14 +97,17 @@ func Read(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, wrap("read", path, fmt.Errorf("%w: not a regular file", ErrBad))
 	}
+	data, err := readAll(f)
+	return data, wrap("read", path, err)
+}
+
+// readAll reads a file up to MaxFile.
+func readAll(f *os.File) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err != nil {
-		return nil, wrap("read", path, err)
+	if err == nil && len(data) > MaxFile {
+		return nil, fmt.Errorf("%w: larger than %d bytes", ErrBad, MaxFile)
 	}
-	if len(data) > MaxFile {
-		return nil, wrap("read", path, fmt.Errorf("%w: larger than %d bytes", ErrBad, MaxFile))
-	}
-	return data, nil
+	return data, err
 }
 
 // ReadJSON reads a state file into v. Its error is as that of Read, and wraps ErrBad for what is not JSON of that form.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/slots"
 	"kugetsu/tick"
+	"kugetsu/tick/settings"
 )
 
 // QueueClear deletes what is settled.
@@ -52,7 +52,7 @@ func parseAge(s string) (time.Duration, error) {
 		return 0, fault.New(fault.Usage, "7d, 12h, 30m or 0", "%q is not an age", s)
 	}
 	if days, ok := strings.CutSuffix(s, "d"); ok {
-		n, err := strconv.Atoi(days)
+		n, err := settings.ParseInt(days)
 		if err != nil || n < 0 || n > 36500 {
 			return bad()
 		}

@@ -9,6 +9,7 @@ package command
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -30,7 +31,7 @@ type App struct {
 	Ctx      context.Context
 	Home     slots.Dir
 	Settings *settings.Settings
-	Config   error // what is wrong with the configuration
+	Config   error // what is wrong with the settings; Tick.Config is that and what is wrong with the user's other files
 	Tick     *tick.Tick
 	Queue    *queue.Queue
 	Stdin    io.Reader
@@ -75,7 +76,8 @@ func (a *App) place(source *settings.Source) {
 			Tell: s.NotifyCommand != "", Now: a.Now},
 		Now: a.Now,
 	}
-	a.Tick = &tick.Tick{Home: a.Home, Queue: a.Queue, Settings: s, Source: source, Config: a.Config, Now: a.Now, Log: a.Log}
+	a.Tick = &tick.Tick{Home: a.Home, Queue: a.Queue, Settings: s, Source: source, Config: errors.Join(a.Config, tick.CheckFiles(a.Home)),
+		Now: a.Now, Log: a.Log}
 }
 
 // LogTo changes where it is told what happens.

@@ -82,7 +82,7 @@ func (c *List) Run(a *App) error {
 	seen := a.Tick.See(a.Ctx, sessions)
 	for i := range list {
 		list[i].add(seen[list[i].Name])
-		if err := seen[list[i].Name].Err; err != nil && a.Config == nil {
+		if err := seen[list[i].Name].Err; err != nil && a.Tick.Config == nil {
 			a.Log.Warn("a worktree could not be looked at", "session", list[i].Name, "err", clean(err.Error()))
 		}
 	}

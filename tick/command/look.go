@@ -33,7 +33,7 @@ func (c *Status) Run(a *App) error {
 		view.Problem = append(view.Problem, late)
 	}
 	if c.JSON {
-		return errors.Join(a.printJSON(view), a.Config)
+		return errors.Join(a.printJSON(view), a.Tick.Config)
 	}
 	if err := a.print("%d of %d slots taken, %d waiting\n", view.Running, view.Limit, len(view.Waiting)); err != nil {
 		return err
@@ -78,7 +78,7 @@ func (c *Status) Run(a *App) error {
 	for _, p := range view.Problem {
 		errs = append(errs, a.print("problem: %s\n", clean(p)))
 	}
-	return errors.Join(append(errs, a.Config)...)
+	return errors.Join(append(errs, a.Tick.Config)...)
 }
 
 func ago(now, t time.Time) string {

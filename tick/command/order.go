@@ -3,7 +3,6 @@ package command
 import (
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
 	"kugetsu/tick"
+	"kugetsu/tick/settings"
 )
 
 // Wait is the flags of what is enqueued and starts later.
@@ -131,7 +131,7 @@ type QueuePriority struct {
 // Run gives them the priority. One that runs keeps running: it counts when the item is retried.
 func (c *QueuePriority) Run(a *App) error {
 	words, last := c.Words[:len(c.Words)-1], c.Words[len(c.Words)-1]
-	priority, err := strconv.Atoi(last)
+	priority, err := settings.ParseInt(last)
 	if err != nil || len(words) == 0 {
 		return fault.New(fault.Usage, "kugetsu queue priority owner/repo#12 10", "say which items, and last their priority")
 	}

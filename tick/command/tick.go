@@ -65,7 +65,7 @@ func (c *Tick) Run(a *App) error {
 	if c.JSON {
 		err = errors.Join(a.printJSON(report), err)
 	}
-	return errors.Join(err, a.Config)
+	return errors.Join(err, a.Tick.Config)
 }
 
 // passes bounds how often a scheduled tick goes on for what was enqueued meanwhile; the rest is the next one's.
@@ -111,14 +111,14 @@ func (c *Tick) dryRun(a *App) error {
 	}
 	plan := a.Tick.Plan(view)
 	if c.JSON {
-		return errors.Join(a.printJSON(map[string]any{"plan": plan, "view": view}), a.Config)
+		return errors.Join(a.printJSON(map[string]any{"plan": plan, "view": view}), a.Tick.Config)
 	}
 	for _, line := range plan {
 		if err := a.print("%s\n", terminal.Clean(line)); err != nil {
 			return err
 		}
 	}
-	return a.Config
+	return a.Tick.Config
 }
 
 // drain makes passes until nothing is left, telling on stderr what happens. It is for CI and for a terminal; the
@@ -162,14 +162,17 @@ func (c *Tick) drain(a *App) error {
 		}
 		if running == 0 {
 			if inRow > 1 { // not a file that was set aside: it will not get better
-				return errors.Join(wrong, a.Config)
+				return errors.Join(wrong, a.Tick.Config)
 			}
 			view, err := a.Tick.Look()
 			if err != nil {
 				return err
 			}
-			if !view.Busy() && (view.Why != "" || a.Config != nil) {
-				return errors.Join(a.Config, fault.New(fault.Temp, view.Hint, "%d items are held: %s", live, view.Why))
+			if !view.Busy() && a.Tick.Config != nil {
+				return fmt.Errorf("%w; %d items wait", a.Tick.Config, live)
+			}
+			if !view.Busy() && view.Why != "" {
+				return fault.New(fault.Temp, view.Hint, "%d items are held: %s", live, view.Why)
 			}
 			if why := view.Held(); view.Running == 0 && why != "" {
 				return fault.New(fault.Temp, "kugetsu tick --drain again when that is over", "%d items are held: %s", live, why)

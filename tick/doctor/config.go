@@ -27,16 +27,13 @@ const askLimit = 30 * time.Second
 
 // config says what is wrong with the configuration: no tick starts anything before that is mended.
 func (x *Exam) config() {
-	if err := x.Tick.Config; err != nil {
+	for _, err := range parts(x.Tick.Config) {
 		x.add(Error, err.Error(), fault.HintOf(err))
 	}
 	if x.Tick.Settings.MaxAgents == 0 {
 		x.add(Warn, "MAX_CONCURRENT_AGENTS is 0: what runs ends, nothing starts", "set it in "+x.in("config"))
 	}
-	repos, err := x.Tick.Repos()
-	if err != nil {
-		x.add(Error, err.Error(), fault.HintOf(err))
-	}
+	repos, _ := x.Tick.Repos() // what is wrong with it was told
 	for _, repo := range slices.Sorted(maps.Keys(repos)) {
 		if place := repos[repo]; filepath.IsAbs(place) {
 			if _, err := os.Stat(place); err != nil {
@@ -46,11 +43,27 @@ func (x *Exam) config() {
 	}
 }
 
+// parts are the errors that were joined in one, which may be joined ones themselves.
+func parts(err error) (all []error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return slices.DeleteFunc([]error{err}, func(err error) bool { return err == nil })
+	}
+	for _, err := range joined.Unwrap() {
+		all = append(all, parts(err)...)
+	}
+	return all
+}
+
 // path looks at the PATH of the config, which goes stale as programs are installed and removed.
 func (x *Exam) path() {
 	path := x.Tick.Source.File("PATH")
 	if path == "" {
 		line := PathLine(SearchPath(x.Shell["PATH"]))
+		if _, err := os.Readlink(x.in("config")); err == nil { // what it leads to is not ours to write
+			x.add(Warn, "the config sets no PATH: agents get cron's, "+os.Getenv("PATH"), "put into what "+x.in("config")+" is a link to: "+line)
+			return
+		}
 		x.mend(Warn, "the config sets no PATH: agents get cron's, "+os.Getenv("PATH"), "put into "+x.in("config")+": "+line,
 			func() error { return x.addLine(line) })
 		return
@@ -74,7 +87,7 @@ func (x *Exam) path() {
 // addLine adds a line to the config, which is there and stays as it is.
 func (x *Exam) addLine(line string) error {
 	path := x.in("config")
-	data, err := spool.Read(path)
+	data, err := spool.ReadUser(path)
 	if err != nil {
 		return err
 	}
@@ -106,15 +119,10 @@ func (x *Exam) environment() {
 		return
 	}
 	x.env, x.agents = env, env
-	file := func(name string) string { return x.in("env", name) }
-	if x.env, err = slots.WithFiles(env, file("default.env")); err == nil {
-		x.agents, err = slots.WithFiles(x.env, file("dev.env"))
+	if x.env, err = slots.WithFiles(env, x.Tick.Home.EnvFile("default.env")); err == nil {
+		x.agents, err = slots.WithFiles(x.env, x.Tick.Home.EnvFile("dev.env"))
 	}
-	if _, pmErr := slots.WithFiles(env, file("pm-agent.env")); err == nil {
-		err = pmErr
-	}
-	if err != nil {
-		x.add(Error, err.Error(), "mend that line: runs fail by it")
+	if err != nil { // which config told
 		x.env, x.agents = env, env
 	}
 	for _, key := range []string{"SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"} {

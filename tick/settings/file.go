@@ -4,21 +4,19 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/alecthomas/kong"
-	"github.com/hashicorp/go-envparse"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+	"kugetsu/slots/envfile"
 )
 
 // Source is where settings come from: the environment and the config file. It is a kong resolver.
@@ -58,9 +56,6 @@ var removed = map[string]string{
 	"GITEA_TOKEN":                  "tokens go into env/default.env in KUGETSU_DIR",
 }
 
-// maxConfig bounds the config file, in bytes: more is some other file by mistake.
-const maxConfig = 1 << 20
-
 // maxProblems bounds the lines of the config file that are told of, each.
 const maxProblems = 10
 
@@ -70,97 +65,39 @@ func Open(home string, believed bool) *Source {
 	if !believed {
 		return s
 	}
-	f, err := os.OpenFile(s.path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO must not hang us; a link may lead elsewhere
+	data, err := spool.ReadUser(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s
 	}
-	if err == nil {
-		defer f.Close()
-		var info fs.FileInfo
-		if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
-			err = errors.New("not a regular file")
-		}
-	}
-	var data []byte
-	if err == nil {
-		data, err = io.ReadAll(io.LimitReader(f, maxConfig+1))
-	}
-	if err == nil && len(data) > maxConfig {
-		err = fmt.Errorf("larger than %d bytes", maxConfig)
-	}
 	if err != nil {
 		// "Could not read" is never "is not there": defaults might mean another queue.
-		code, hint := fault.Config, "mend or remove it"
-		for _, passing := range []error{syscall.EIO, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} { // not the file's fault
-			if errors.Is(err, passing) {
-				code, hint = fault.Temp, ""
-			}
+		code, hint := fault.Temp, "" // a passing reason, EIO or EMFILE, is not the file's fault
+		if errors.Is(err, spool.ErrUnusable) {
+			code, hint = fault.Config, "correct or remove it"
 		}
-		s.fatal = fault.New(code, hint, "cannot read the configuration %s: %w", s.path, unwrap(err))
+		s.fatal = fault.New(code, hint, "the configuration cannot be read: %w", err)
 		return s
 	}
-	for n, line := range strings.Split(string(data), "\n") {
-		if len(s.problems) == maxProblems {
-			s.problem("line %d and what follows was not read", n+1)
+	vars, bad := envfile.Parse(data)
+	for n, p := range bad {
+		if n == maxProblems {
+			s.problem("line %d and %d lines more", p.Line, len(bad)-n-1)
 			break
 		}
-		s.line(n+1, line)
+		s.problem("%s", p)
+	}
+	for _, v := range vars {
+		if len(s.problems) <= maxProblems && expands(v) {
+			s.problem("line %d: only a shell would expand this: write it out, or put it in single quotes", v.Line)
+		}
+		s.file[v.Name] = v.Value
 	}
 	return s
 }
 
-func unwrap(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
-}
-
-// expands says whether a shell would make something of the value of a line: a variable or a command outside single
-// quotes, a home folder at the beginning of a path. A backslash takes the meaning from what follows it.
-func expands(line string) bool {
-	_, value, _ := strings.Cut(line, "=")
-	value = strings.TrimSpace(value)
-	if strings.HasPrefix(strings.TrimPrefix(value, `"`), "~") || strings.Contains(value, ":~/") {
-		return true
-	}
-	single, double := false, false
-	for i := 0; i < len(value); i++ {
-		switch c := value[i]; {
-		case c == '\'' && !double:
-			single = !single
-		case single:
-		case c == '"':
-			double = !double
-		case c == '#' && !double: // a comment
-			return false
-		case c == '\\':
-			i++
-		case c == '`', c == '$' && shellName.MatchString(value[i+1:]):
-			return true
-		}
-	}
-	return false
-}
-
-var shellName = regexp.MustCompile(`^[\w({]`)
-
-// line takes one line by itself, so that a bad one does not take the others with it.
-func (s *Source) line(n int, line string) {
-	vars, err := envparse.Parse(strings.NewReader(line))
-	var pe *envparse.ParseError
-	switch {
-	case errors.As(err, &pe):
-		s.problem("line %d: %v", n, pe.Err)
-	case err != nil:
-		s.problem("line %d: %v", n, err)
-	case len(vars) > 0 && expands(line):
-		s.problem("line %d: only a shell would expand this: write it out, or put it in single quotes", n)
-	}
-	if err == nil {
-		maps.Copy(s.file, vars)
-	}
+// expands says whether a shell would make something of a value: a command, or a home folder at the beginning of a path.
+func expands(v envfile.Var) bool {
+	return !v.Literal && (strings.HasPrefix(v.Value, "~") || strings.Contains(v.Value, ":~/") || strings.Contains(v.Value, "`"))
 }
 
 func (s *Source) problem(format string, args ...any) {
@@ -179,7 +116,7 @@ func (s *Source) note(problem string) {
 func Load(home string, believed bool) (*Settings, *Source, error) {
 	source := Open(home, believed)
 	var g struct{ Settings }
-	parser, err := kong.New(&g, kong.Resolvers(source))
+	parser, err := kong.New(&g, Options(source)...)
 	if err == nil {
 		_, err = parser.Parse(nil)
 	}

@@ -11,7 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"kugetsu/queue/fault"
 	"kugetsu/slots/agent"
@@ -60,6 +64,38 @@ type Settings struct {
 	WorktreeDays int `key:"MAX_WORKTREE_AGE_DAYS" name:"max-worktree-age-days" default:"0" hidden:"" help:"Days for which a worktree that holds no work may be unused before it goes; 0 is any time."`
 
 	NotifyCommand string `key:"NOTIFY_COMMAND" hidden:"" help:"Command run per event, JSON on stdin."`
+}
+
+// Options is what kong needs to read settings and numbers by our rules; every grammar is made with it.
+func Options(source *Source) []kong.Option {
+	return []kong.Option{kong.Resolvers(source), kong.KindMapper(reflect.Int, kong.MapperFunc(decimal))}
+}
+
+// decimal reads a whole number as people write it. kong's own rules are those of a program's text: there 010 is 8, and 08 is
+// none, 0x10 and 1_000 are numbers.
+func decimal(ctx *kong.DecodeContext, target reflect.Value) error {
+	var word string
+	if err := ctx.Scan.PopValueInto("number", &word); err != nil {
+		return err
+	}
+	n, err := ParseInt(word)
+	if err != nil {
+		return err
+	}
+	target.SetInt(int64(n))
+	return nil
+}
+
+// ParseInt reads a whole number in decimal digits. Every number that a person writes is read by it.
+func ParseInt(word string) (int, error) {
+	n, err := strconv.Atoi(word)
+	if digits := strings.TrimLeft(word, "+-"); err != nil && digits != "" && strings.Trim(digits, "0123456789") == "" {
+		return 0, fmt.Errorf("%.40q is too large a number", word)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%.40q is no whole number in decimal digits", word)
+	}
+	return n, nil
 }
 
 // Home is the state folder: $KUGETSU_DIR, or ~/.kugetsu. The error asks for exit code 78.

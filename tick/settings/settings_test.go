@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"kugetsu/queue/fault"
 )
 
@@ -134,6 +136,59 @@ func TestTheArgumentsOfOneAgentDoNotReachAnother(t *testing.T) {
 		}
 		if got := set.Args(c.preset); got != c.want {
 			t.Errorf("%q: %s gets %q, want %q", c.lines, c.preset, got, c.want)
+		}
+	}
+}
+
+func TestNumbersAreDecimal(t *testing.T) {
+	unset(t)
+	for _, c := range []struct {
+		word string
+		want int
+		bad  bool
+	}{
+		{"010", 10, false},
+		{"08", 8, false},
+		{"009", 9, false},
+		{"0", 0, false},
+		{"+5", 5, false},
+		{"0x10", 3, true},
+		{"0b11", 3, true},
+		{"0o7", 3, true},
+		{"1_0", 3, true},
+		{"1e1", 3, true},
+		{"1.0", 3, true},
+		{"１０", 3, true}, // digits, but none of ASCII's
+		{"99999999999999999999", 3, true},
+	} {
+		set, source := read(t, "MAX_CONCURRENT_AGENTS='"+c.word+"'\n")
+		if err := source.Err(set); set.MaxAgents != c.want || (err != nil) != c.bad {
+			t.Errorf("the file, %s: %d, %v", c.word, set.MaxAgents, err)
+		}
+		t.Setenv("MAX_CONCURRENT_AGENTS", c.word)
+		set, source = read(t, "")
+		if err := source.Err(set); set.MaxAgents != c.want || (err != nil) != c.bad {
+			t.Errorf("the environment, %s: %d, %v", c.word, set.MaxAgents, err)
+		}
+		t.Setenv("MAX_CONCURRENT_AGENTS", "")
+		var g struct{ Settings }
+		parser, err := kong.New(&g, Options(source)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parser.Parse([]string{"--max-concurrent-agents", c.word}); (err != nil) != c.bad || g.MaxAgents != c.want && !c.bad {
+			t.Errorf("a flag, %s: %d, %v", c.word, g.MaxAgents, err)
+		}
+	}
+	for _, word := range []string{"0x10", "1_000", "0b1M", "1e3", "0x1p4"} {
+		if err := new(Size).UnmarshalText([]byte(word)); err == nil {
+			t.Errorf("%s is a size", word)
+		}
+	}
+	for _, word := range []string{"0x10m", "1_0m"} {
+		set, source := read(t, "TASK_TIMEOUT="+word+"\n")
+		if source.Err(set) == nil {
+			t.Errorf("%s is a duration", word)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func TestASizeOnTheCommandLineIsPassedOn(t *testing.T) {
 	unset(t)
 	source := Open(t.TempDir(), true)
 	var g struct{ Settings }
-	parser, err := kong.New(&g, kong.Resolvers(source))
+	parser, err := kong.New(&g, Options(source)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,201 @@
+// Package envfile reads KEY=value files, env files and the file config, by the rules that docker compose documents for
+// its env files (https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/#env-file-syntax),
+// with the library that docker compose itself reads them with.
+//
+// A value that is cut is worse than one that is refused: a token without its end fails far away from here, and late. So
+// each line is looked at before the library reads it, and refused where docker compose would drop a part of it, or make
+// something else of it that its rules do not say. Nothing is expanded.
+package envfile
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/compose-spec/compose-go/v2/dotenv"
+)
+
+// Var is a variable of a file. A name may come twice: then the last one counts.
+type Var struct {
+	Name, Value string
+	Line        int  // at which it begins, from 1
+	Literal     bool // it stands in single quotes
+}
+
+// Problem is a line that is refused. Why never quotes the text: it is a token as likely as not.
+type Problem struct {
+	Line int
+	Why  string
+}
+
+// ErrBad is what the error of Error is.
+var ErrBad = errors.New("lines that are refused")
+
+// maxTold bounds the lines that an error names.
+const maxTold = 5
+
+// badLines is the lines of a file that are refused.
+type badLines []Problem
+
+func (b badLines) Error() string {
+	var told []string
+	for n, p := range b {
+		if n == maxTold {
+			told = append(told, fmt.Sprintf("and %d lines more", len(b)-n))
+			break
+		}
+		told = append(told, p.String())
+	}
+	return strings.Join(told, "; ")
+}
+
+func (b badLines) Is(target error) bool { return target == ErrBad }
+
+// Error makes one error of the lines that are refused; it is ErrBad.
+func Error(bad []Problem) error { return badLines(bad) }
+
+func (p Problem) String() string { return fmt.Sprintf("line %d: %s", p.Line, p.Why) }
+
+// maxVar is how many bytes NAME=value may have: Linux gives no program more in one piece.
+const maxVar = 128<<10 - 1
+
+// assignment is how a line begins that sets a variable.
+var assignment = regexp.MustCompile(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*`)
+
+// nameless is what would be taken for a variable that is called export.
+var nameless = regexp.MustCompile(`^[ \t]*export[ \t]+=`)
+
+// Parse reads a file. A bad line does not take the others with it.
+func Parse(data []byte) (vars []Var, bad []Problem) {
+	text := strings.TrimPrefix(string(data), "\ufeff")
+	for line := 1; text != ""; {
+		first, _, _ := strings.Cut(text, "\n")
+		length := len(first)
+		if start := strings.Trim(first, " \t\r"); start != "" && start[0] != '#' {
+			v, n, why := read(text)
+			v.Line = line
+			if why == "" {
+				vars, length = append(vars, v), n
+			} else { // the next line may be good
+				bad = append(bad, Problem{line, why})
+			}
+		}
+		line += 1 + strings.Count(text[:length], "\n")
+		text = strings.TrimPrefix(text[length:], "\n")
+	}
+	return vars, bad
+}
+
+// read reads the variable at the beginning of a text, and says how long it is, up to the end of its last line; or why it
+// is refused.
+func read(text string) (v Var, length int, why string) {
+	line, _, _ := strings.Cut(text, "\n")
+	if !utf8.ValidString(line) {
+		return v, 0, "it is not UTF-8"
+	}
+	m := assignment.FindStringSubmatchIndex(line)
+	switch {
+	case m == nil && !strings.Contains(line, "="):
+		return v, 0, "it has no =, and is not KEY=value"
+	case m == nil, nameless.MatchString(line):
+		return v, 0, "before the = stands no name of letters, digits and _, of which the first is no digit"
+	}
+	v.Name = line[m[2]:m[3]]
+	value := text[m[1]:]
+	if value != "" && (value[0] == '"' || value[0] == '\'') {
+		v.Literal = value[0] == '\''
+		length, why = quoted(value)
+	} else {
+		length, why = len(line)-m[1], plain(line[m[1]:], line[:m[1]])
+	}
+	if why != "" {
+		return v, 0, why
+	}
+	length += m[1]
+	read, err := dotenv.UnmarshalWithLookup(text[m[2]:length], nil)
+	value, there := read[v.Name]
+	switch {
+	case err != nil || !there || len(read) != 1: // the error quotes the text
+		return v, 0, "docker compose could not read it"
+	case len(v.Name)+len("=")+len(value) > maxVar:
+		return v, 0, fmt.Sprintf("it is longer than %d bytes, and no program can be given that", maxVar)
+	}
+	v.Value = value
+	return v, length, ""
+}
+
+const inQuotes = "put the value in single quotes"
+
+// quoted finds the end of the last line of a value that begins with a quote. In double quotes \n, \r, \t, \\, \" and \$
+// mean what they mean to a shell's printf; docker compose knows more, which stand in no rule and may be meant as they are.
+func quoted(text string) (length int, why string) {
+	quote := text[0]
+	for i := 1; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == 0:
+			return 0, "it holds a NUL byte"
+		case c == quote:
+			line, _, _ := strings.Cut(text[i+1:], "\n")
+			if rest := strings.Trim(line, " \t\r"); rest != "" && rest[0] != '#' {
+				return 0, "something follows the quote that closes: " + inQuotes + " as a whole"
+			}
+			if !utf8.ValidString(text[:i]) {
+				return 0, "it is not UTF-8"
+			}
+			return i + 1 + len(line), ""
+		case c == '\\' && i+1 < len(text):
+			i++
+			if quote == '"' && strings.IndexByte("abcfv0", text[i]) >= 0 {
+				return 0, fmt.Sprintf(`\%c in double quotes: %s`, text[i], inQuotes)
+			}
+		case c == '$' && quote == '"':
+			return 0, `only a shell would expand the $: put the value in single quotes, or write \$`
+		}
+	}
+	return 0, "the quote that begins the value is never closed"
+}
+
+// plain says why a value without quotes around it, which ends with its line, is refused.
+func plain(value, before string) string {
+	value = strings.TrimRight(value, "\r")
+	text, _, remark := strings.Cut(value, " #")
+	trimmed := strings.Trim(text, " \t")
+	control := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+	switch {
+	case strings.HasPrefix(value, "#") && strings.TrimRight(before, " \t") != before:
+		return "a # begins the value: " + inQuotes + ", or move the remark to a line of its own"
+	case strings.IndexByte(text, 0) >= 0:
+		return "it holds a NUL byte"
+	case strings.ContainsFunc(text, control):
+		return "it holds a control character: put the value in quotes"
+	case strings.Contains(text, "\t#"):
+		return "a tab precedes the #, and only a space begins a remark: use one, or " + inQuotes
+	case remark && open(text) != 0 && strings.IndexByte(value[len(text):], open(text)) >= 0:
+		return "the # may be a remark or stand in the quotes: " + inQuotes + " as a whole"
+	case strings.Contains(text, "$"):
+		return "only a shell would expand the $: " + inQuotes
+	case strings.TrimFunc(trimmed, unicode.IsSpace) != trimmed:
+		return "a space that is none of ASCII's begins or ends the value: " + inQuotes
+	}
+	return ""
+}
+
+// open is the quote that is open at the end of a text, or 0. One behind a letter or digit is an apostrophe.
+func open(text string) (quote byte) {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == quote:
+			quote = 0
+		case quote == 0 && (c == '"' || c == '\'') && (i == 0 || !isWord(text[i-1])):
+			quote = c
+		}
+	}
+	return quote
+}
+
+func isWord(c byte) bool {
+	return c >= utf8.RuneSelf || unicode.IsLetter(rune(c)) || unicode.IsDigit(rune(c))
+}
