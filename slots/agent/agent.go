@@ -79,8 +79,9 @@ type Call struct {
 	Command, ContinueCommand string // AGENT_COMMAND and AGENT_CONTINUE_COMMAND, for the preset command
 }
 
-// MaxLine bounds a line of output in bytes. Parsers ignore a longer one; the reader need not keep it.
-const MaxLine = 1 << 20
+// MaxLine bounds a line of output in bytes: no log of a run is longer. Parsers ignore a longer one; the reader need not
+// keep it. A last event may well hold a megabyte, a whole file that a tool read.
+const MaxLine = 16 << 20
 
 // Parser reads what one run of an agent prints, a line at a time, with or without the newline. A line is not kept
 // after the call. One goroutine at a time: whoever reads two pipes takes turns.
@@ -90,9 +91,11 @@ const MaxLine = 1 << 20
 type Parser interface {
 	Stdout(line []byte) (progress bool)
 	Stderr(line []byte) (progress bool)
-	// Parked says that the program waits, within its process, for a limit to be lifted: whoever runs it should end it, and
-	// Report will tell of the limit. Ask now and then and not after a line only: where the program does not say how long it
-	// will wait, its silence tells.
+	// Waiting is what the program waits for within its process, and whether it does: for a limit to be lifted, or for a
+	// server that does not answer. The report is that of a run that is ended for it.
+	Waiting() (Report, bool)
+	// Parked says that it waits for too long: whoever runs it should end it, and Report will tell what it waited for. Ask now
+	// and then and not after a line only: where the program does not say how long it will wait, its silence tells.
 	Parked() bool
 	// Conversation is the agent's id for this conversation, as soon as it is known, else "".
 	Conversation() string
@@ -134,6 +137,7 @@ const (
 	Denied     = "denied"      // exit 0, but a permission was refused or nothing was answered: another try would meet the same
 	UsageLimit = "usage_limit" // the provider said not now: the same try goes better later
 	Auth       = "auth"        // the provider said not you: somebody has to log in, or to renew a key
+	Outage     = "outage"      // the model's server, or the way to it, is down: the same try goes better once it answers
 	Void       = "void"        // it gave up before it began, over what passes: nothing was done, nothing was asked
 )
 
@@ -146,6 +150,10 @@ type Report struct {
 	// Gone says that the conversation that was to go on does not exist: an agent that was killed may not have stored it, or
 	// somebody cleaned up. Asked for again it would fail again.
 	Gone bool
+	// Spent says that the model refuses the conversation, and would every time: it is too long, or lacks what a tool answered.
+	Spent bool
+	// Words are the model's last ones in the run, whatever came of it; "" for none.
+	Words string
 	// Reset is when a usage limit is lifted, as far as it was told, else the zero time. It is as the provider told it: it
 	// may be long past, or a thousand years ahead.
 	Reset time.Time

@@ -125,7 +125,7 @@ func TestCleanLeavesReadableText(t *testing.T) {
 // checkReport fails where a report breaks what every report promises.
 func checkReport(t *testing.T, exit Exit, r Report) {
 	t.Helper()
-	if !slices.Contains([]string{OK, Failed, Denied, UsageLimit, Auth, Void}, r.Outcome) {
+	if !slices.Contains([]string{OK, Failed, Denied, UsageLimit, Auth, Outage, Void}, r.Outcome) {
 		t.Errorf("outcome %q", r.Outcome)
 	}
 	if !exit.ok() && (r.Outcome == OK || r.Outcome == Denied) {
@@ -137,7 +137,7 @@ func checkReport(t *testing.T, exit Exit, r Report) {
 	if r.Outcome != OK && r.Summary == "" {
 		t.Errorf("%s without a reason", r.Outcome)
 	}
-	for _, s := range append(r.Refused, r.Summary) {
+	for _, s := range append(r.Refused, r.Summary, r.Words) {
 		odd := func(c rune) bool { return unicode.IsControl(c) && c != '\n' && c != '\t' }
 		if len(s) > MaxSummary || !utf8.ValidString(s) || strings.ContainsFunc(s, odd) {
 			t.Errorf("not bounded clean text: %d bytes, %.100q", len(s), s)

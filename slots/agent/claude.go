@@ -12,7 +12,7 @@ var claude = Preset{
 	Prompted: true,
 	Argv:     claudeArgv,
 	Parser: func(now func() time.Time) Parser {
-		return &claudeParser{now: now, calls: map[string]claudeCall{}, failed: map[string]claudeCall{}, good: map[string]int{}}
+		return &claudeParser{account: account{now: now, silence: parkFrom}, calls: map[string]claudeCall{}, failed: map[string]claudeCall{}, good: map[string]int{}}
 	},
 }
 
@@ -34,25 +34,14 @@ func claudeArgv(c Call) ([]string, error) {
 	return argv, nil
 }
 
-// claudeParser judges a run by its events (--output-format stream-json), one JSON object a line. The last one is the
-// result, which says is_error; its subtype is "success" all the same where the model could not be asked.
-//
-// The first of these that applies is the outcome:
-//
-//	it waits for a limit for too long                  usage_limit
-//	a signal, a non-zero exit, or a result with an error  what the error means, else failed
-//	no result                                          failed; it broke off
-//	a refused permission, not made up for              denied; see stands
-//	an empty answer                                    denied
-//	otherwise                                          ok
+// claudeParser reads a run's events (--output-format stream-json), one JSON object a line. A result says is_error; its
+// subtype is "success" all the same where the model could not be asked. There may be several: a run that was woken by what
+// it had left in the background goes on after one. So none is the whole run: words of any count, refusals of all do, and an
+// error does until the model speaks again.
 type claudeParser struct {
-	now          func() time.Time
-	conversation string
-	waiting      waiting
-	reset        time.Time // of the limit that was met last
-	kind         string    // what the last message was instead of the model's: "rate_limit", "authentication_failed"
-	result       *claudeEvent
-	stderr       lastLine
+	account
+	ended   bool // it printed a result
+	denials []claudeDenial
 
 	step   int                   // how many messages of the model there were
 	said   string                // the id of the last one: it comes in several events
@@ -71,11 +60,13 @@ type claudeEvent struct {
 	Type      string `json:"type"`
 	Subtype   string `json:"subtype"`
 	SessionID string `json:"session_id"`
-	Error     string `json:"error"` // of an assistant: it is the program that speaks; of an api_retry: why
+	Parent    string `json:"parent_tool_use_id"` // of a subagent's
+	Error     string `json:"error"`              // of an assistant: it is the program that speaks; of an api_retry: why
 	Message   struct {
 		ID      string `json:"id"`
 		Content []struct {
 			Type      string `json:"type"`
+			Text      string `json:"text"`
 			ID        string `json:"id"`   // of a tool_use
 			Name      string `json:"name"` // likewise
 			ToolUseID string `json:"tool_use_id"`
@@ -92,25 +83,13 @@ type claudeEvent struct {
 	} `json:"rate_limit_info"`
 
 	// Of the result.
-	IsError bool     `json:"is_error"`
-	Status  int      `json:"api_error_status"`
-	Result  string   `json:"result"`
-	Errors  []string `json:"errors"`
-	Denials []struct {
-		Tool  string `json:"tool_name"`
-		ID    string `json:"tool_use_id"`
-		Input struct {
-			FilePath     string `json:"file_path"`
-			NotebookPath string `json:"notebook_path"`
-			Command      string `json:"command"`
-			URL          string `json:"url"`
-			Path         string `json:"path"`
-			Pattern      string `json:"pattern"`
-			Query        string `json:"query"`
-		} `json:"tool_input"`
-	} `json:"permission_denials"`
-	USD   float64 `json:"total_cost_usd"`
-	Usage struct {
+	IsError bool           `json:"is_error"`
+	Status  int            `json:"api_error_status"`
+	Result  string         `json:"result"`
+	Errors  []string       `json:"errors"`
+	Denials []claudeDenial `json:"permission_denials"`
+	USD     float64        `json:"total_cost_usd"`
+	Usage   struct {
 		Input      int64 `json:"input_tokens"`
 		Output     int64 `json:"output_tokens"`
 		CacheRead  int64 `json:"cache_read_input_tokens"`
@@ -118,33 +97,82 @@ type claudeEvent struct {
 	} `json:"usage"`
 }
 
+// claudeDenial is a permission that was refused.
+type claudeDenial struct {
+	Tool  string `json:"tool_name"`
+	ID    string `json:"tool_use_id"`
+	Input struct {
+		FilePath     string `json:"file_path"`
+		NotebookPath string `json:"notebook_path"`
+		Command      string `json:"command"`
+		URL          string `json:"url"`
+		Path         string `json:"path"`
+		Pattern      string `json:"pattern"`
+		Query        string `json:"query"`
+	} `json:"tool_input"`
+}
+
+func (d claudeDenial) String() string {
+	in := d.Input
+	return cmp.Or(d.Tool, "unknown") + " " + cmp.Or(in.FilePath, in.NotebookPath, in.Command, in.URL, in.Path, in.Pattern, in.Query)
+}
+
 func (p *claudeParser) Stdout(line []byte) bool {
 	var e claudeEvent
 	if !decode(line, &e) {
 		return false
 	}
-	if p.conversation == "" && isConversation(e.SessionID) {
-		p.conversation = e.SessionID
-	}
+	p.tells(e.SessionID)
 	switch {
 	case e.Type == "assistant" && e.Error != "":
-		p.kind = e.Error
+		p.named = claudeErrors[e.Error]
 	case e.Type == "assistant":
-		p.kind, p.waiting = "", waiting{}
+		p.goesOn()
+		p.named = ""
 		p.assistant(e)
 		return true
 	case e.Type == "user":
 		p.answers(e)
 		return true
-	case e.Type == "rate_limit_event" && e.RateLimit.Status == "rejected" && e.RateLimit.ResetsAt > 0:
-		p.reset = time.Unix(e.RateLimit.ResetsAt, 0)
+	case e.Type == "rate_limit_event": // the newest one counts: what was rejected in an earlier try may be served by now
+		p.reset = time.Time{}
+		if e.RateLimit.Status == "rejected" && e.RateLimit.ResetsAt > 0 {
+			p.reset = time.Unix(e.RateLimit.ResetsAt, 0)
+		}
 	case e.Type == "system" && e.Subtype == "api_retry":
-		now := p.now()
-		p.waiting.begin(e.ErrorStatus, oneLine("waits for the model: "+e.Error, MaxSummary), later(now, e.RetryDelayMS/1000), now)
+		why := e.Error
+		if why == "" || why == "unknown" { // no server is known to have answered
+			why = "no answer"
+		}
+		why = oneLine("waits for the model: "+why, MaxSummary)
+		p.retries(e.ErrorStatus, why, later(p.now(), e.RetryDelayMS/1000))
 	case e.Type == "result":
-		p.result, p.waiting = &e, waiting{}
+		p.end(e)
 	}
 	return false
+}
+
+// claudeErrors are the kinds of errors that the program names; older ones only say it in words.
+var claudeErrors = map[string]string{
+	"rate_limit": UsageLimit, "billing_error": UsageLimit,
+	"authentication_failed": Auth, "oauth_org_not_allowed": Auth,
+	"overloaded": Outage, "server_error": Outage,
+}
+
+// end reads a result.
+func (p *claudeParser) end(e claudeEvent) {
+	p.ended, p.waiting = true, waiting{}
+	p.denials = append(p.denials, e.Denials...)
+	p.cost.add(Cost{Input: e.Usage.Input, Output: e.Usage.Output, CacheRead: e.Usage.CacheRead, CacheWrite: e.Usage.CacheWrite})
+	p.cost.add(Cost{USD: e.USD - p.cost.USD}) // dollars are told for the whole process, tokens for what came since the last one
+	words := clean(e.Result)
+	switch {
+	case e.IsError || e.Subtype != "success":
+		p.fails(cmp.Or(words, clean(strings.Join(e.Errors, "\n")), clean(e.Subtype)), e.Status)
+	case words != "":
+		p.goesOn()
+		p.says(words)
+	}
 }
 
 func (p *claudeParser) assistant(e claudeEvent) {
@@ -153,8 +181,11 @@ func (p *claudeParser) assistant(e claudeEvent) {
 		p.said = e.Message.ID
 	}
 	for _, c := range e.Message.Content {
-		if c.Type == "tool_use" {
+		switch {
+		case c.Type == "tool_use":
 			p.calls[c.ID] = claudeCall{c.Name, p.step}
+		case c.Type == "text" && e.Parent == "": // a subagent speaks to the agent
+			p.says(c.Text)
 		}
 	}
 }
@@ -174,104 +205,43 @@ func (p *claudeParser) answers(e claudeEvent) {
 	}
 }
 
-func (p *claudeParser) Stderr(line []byte) bool {
-	p.stderr.add(line)
-	return false
-}
-
-func (p *claudeParser) Parked() bool { return p.waiting.parked(p.now(), parkFrom) }
-
-func (p *claudeParser) Conversation() string { return p.conversation }
-
 // claudeWork are the tools that change something; claudeEdits those of them that change files.
 var (
 	claudeWork  = map[string]bool{"Bash": true, "Edit": true, "MultiEdit": true, "Write": true, "NotebookEdit": true}
 	claudeEdits = []string{"Edit", "MultiEdit", "Write", "NotebookEdit"}
 )
 
-// stands reports whether a permission was refused in a run and nothing of the kind done after it, by the rule that
-// refusal explains.
-func (p *claudeParser) stands() bool {
-	for _, d := range p.result.Denials {
-		call, known := p.failed[d.ID]
-		if !known {
-			return true // nothing is known to have come later
-		}
-		made := p.good[call.tool] > call.step
-		for _, tool := range claudeEdits {
-			made = made || p.good[tool] > call.step
-		}
-		if !claudeWork[call.tool] { // a look is made up for by anything
-			for _, step := range p.good {
-				made = made || step > call.step
-			}
-		}
-		if !made {
-			return true
+// stands reports whether a permission was refused and nothing of the kind done after it, by the rule that refusal
+// explains.
+func (p *claudeParser) stands(d claudeDenial) bool {
+	call, known := p.failed[d.ID]
+	if !known {
+		return true // nothing is known to have come later
+	}
+	made := p.good[call.tool] > call.step
+	for _, tool := range claudeEdits {
+		made = made || p.good[tool] > call.step
+	}
+	if !claudeWork[call.tool] { // a look is made up for by anything
+		for _, step := range p.good {
+			made = made || step > call.step
 		}
 	}
-	return false
-}
-
-// permissions are those that were refused.
-func (p *claudeParser) permissions() (list Refusals) {
-	if p.result == nil {
-		return nil
-	}
-	for _, d := range p.result.Denials {
-		in := d.Input
-		list.add(cmp.Or(d.Tool, "unknown") + " " + cmp.Or(in.FilePath, in.NotebookPath, in.Command, in.URL, in.Path, in.Pattern, in.Query))
-	}
-	return list
+	return !made
 }
 
 func (p *claudeParser) Report(exit Exit) Report {
-	r := Report{Outcome: Failed, Refused: p.permissions()}
-	answer, failure, status := "", "", 0
-	if e := p.result; e != nil {
-		r.Cost.add(Cost{USD: e.USD, Input: e.Usage.Input, Output: e.Usage.Output, CacheRead: e.Usage.CacheRead, CacheWrite: e.Usage.CacheWrite})
-		answer, status = clean(e.Result), e.Status
-		if e.IsError || e.Subtype != "success" {
-			failure = cmp.Or(answer, clean(strings.Join(e.Errors, "\n")), clean(e.Subtype), "the agent reported an error")
-		}
+	p.refused, p.standing, p.unfinished = nil, "", ""
+	stands := false
+	for _, d := range p.denials {
+		p.refused.add(d.String())
+		stands = stands || p.stands(d)
 	}
-	switch {
-	case p.Parked():
-		p.waiting.report(&r)
-	case exit.Signal == 0 && failure != "":
-		r.Summary = failure
-		p.blame(&r, status)
-	case !exit.ok():
-		r.Summary = exit.because(cmp.Or(failure, string(p.stderr)))
-		if exit.Signal == 0 {
-			p.blame(&r, status)
-		}
-	case p.result == nil:
-		r.Summary = "it broke off without a result"
-	case p.stands():
-		r.Outcome, r.Summary = Denied, "permission refused: "+r.Refused.Last()+"\n"+answer
-	case answer == "":
-		r.Outcome, r.Summary = Denied, "ended without an answer"
-	default:
-		r.Outcome, r.Summary = OK, answer
+	if stands {
+		p.standing = p.refused.Last()
 	}
-	return r.bounded()
-}
-
-// blame gives a failed run its outcome: the program names the kind of an error, older ones only say it in words.
-func (p *claudeParser) blame(r *Report, status int) {
-	switch p.kind {
-	case "rate_limit", "billing_error":
-		r.Outcome = UsageLimit
-	case "authentication_failed", "oauth_org_not_allowed":
-		r.Outcome = Auth
-	default:
-		r.blame(status, p.now())
+	if !p.ended {
+		p.unfinished = "it broke off without a result"
 	}
-	if r.Outcome != UsageLimit {
-		return
-	}
-	if r.Reset = p.reset; r.Reset.IsZero() {
-		r.Reset = resetTime(r.Summary, p.now())
-	}
+	return p.judge(exit)
 }

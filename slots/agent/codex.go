@@ -12,7 +12,9 @@ var codex = Preset{
 	Name:     "codex",
 	Prompted: true,
 	Argv:     codexArgv,
-	Parser:   func(now func() time.Time) Parser { return &codexParser{now: now} },
+	Parser: func(now func() time.Time) Parser {
+		return &codexParser{account: account{now: now, silence: codexSilence}}
+	},
 }
 
 // codexArgv: the sandbox lets commands write to the worktree and to what its git writes to, with the network to push.
@@ -44,28 +46,13 @@ func codexArgv(c Call) ([]string, error) {
 // model thinks, also when the next try went well.
 const codexSilence = 10 * time.Minute
 
-// codexParser judges a run by its events (--json), one JSON object a line.
-//
-// The first of these that applies is the outcome:
-//
-//	it waits for a limit for too long                     usage_limit
-//	a signal, a non-zero exit, or turn.failed             what the error means, else failed
-//	a refused command or patch, and none went well after  denied
-//	no turn was completed                                 failed; it broke off
-//	no text at all                                        denied; it ended without an answer
-//	otherwise                                             ok
+// codexParser reads a run's events (--json), one JSON object a line. A turn.failed, and an error that it does not retry,
+// are its failure; a run is whole once a turn was completed.
 //
 // No cost is told: the tokens of turn.completed are those of the whole conversation, of earlier runs, too.
 type codexParser struct {
-	now          func() time.Time
-	conversation string
-	waiting      waiting
-	text         string // the last text that was not blank
-	completed    bool
-	failure      string // what turn.failed, or the last error, said
-	refused      string // the command or patch that was refused last, "" after one that went well
-	permissions  Refusals
-	stderr       lastLine
+	account
+	completed bool
 }
 
 // codexEvent is what we read of an event. Fields that an event lacks or has in another type stay zero.
@@ -94,14 +81,15 @@ func (p *codexParser) Stdout(line []byte) bool {
 		return false
 	}
 	switch {
-	case e.Type == "thread.started" && p.conversation == "" && isConversation(e.ThreadID):
-		p.conversation = e.ThreadID
+	case e.Type == "thread.started":
+		p.tells(e.ThreadID)
 	case e.Type == "error":
 		p.error(clean(e.Message))
 	case e.Type == "turn.failed":
-		p.failure, p.waiting = cmp.Or(clean(e.Error.Message), p.failure, "the agent reported an error"), waiting{}
+		p.fails(cmp.Or(clean(e.Error.Message), p.failure), 0)
 	case e.Type == "turn.completed":
-		p.completed, p.failure, p.waiting = true, "", waiting{}
+		p.completed = true
+		p.goesOn()
 		return true
 	case strings.HasPrefix(e.Type, "item.") && e.Item.Type != "error": // an item "error" is a warning
 		p.waiting = waiting{}
@@ -114,11 +102,10 @@ func (p *codexParser) Stdout(line []byte) bool {
 // error reads what is no item: "Reconnecting... 2/5 (why)" goes on, for ever where the network is down.
 func (p *codexParser) error(message string) {
 	if why, ok := strings.CutPrefix(message, "Reconnecting..."); ok {
-		now := p.now()
-		p.waiting.begin(0, strings.TrimSpace(why), resetTime(why, now), now)
+		p.retries(0, strings.TrimSpace(why), resetTime(why, p.now()))
 		return
 	}
-	p.failure, p.waiting = cmp.Or(message, "the agent reported an error"), waiting{}
+	p.fails(message, 0)
 }
 
 func (p *codexParser) item(e codexEvent) {
@@ -129,12 +116,10 @@ func (p *codexParser) item(e codexEvent) {
 	}
 	switch {
 	case i.Type == "agent_message":
-		if strings.TrimSpace(i.Text) != "" {
-			p.text = i.Text
-		}
+		p.says(i.Text)
 	case e.Type != "item.completed" || i.Type != "command_execution" && i.Type != "file_change":
 	case i.Status == "completed":
-		p.refused = ""
+		p.standing = ""
 	case i.Status == "declined":
 		p.refuse(i.Type + " " + what)
 	case i.Status == "failed" && strings.HasPrefix(i.Output, "bwrap: "):
@@ -144,41 +129,14 @@ func (p *codexParser) item(e codexEvent) {
 }
 
 func (p *codexParser) refuse(permission string) {
-	p.permissions.add(permission)
-	p.refused = p.permissions.Last()
+	p.refused.add(permission)
+	p.standing = p.refused.Last()
 }
-
-func (p *codexParser) Stderr(line []byte) bool {
-	p.stderr.add(line)
-	return false
-}
-
-func (p *codexParser) Parked() bool { return p.waiting.parked(p.now(), codexSilence) }
-
-func (p *codexParser) Conversation() string { return p.conversation }
 
 func (p *codexParser) Report(exit Exit) Report {
-	r := Report{Outcome: Failed, Refused: p.permissions}
-	answer := clean(p.text)
-	switch {
-	case p.Parked():
-		p.waiting.report(&r)
-	case exit.Signal == 0 && p.failure != "":
-		r.Summary = p.failure
-		r.blame(0, p.now())
-	case !exit.ok():
-		r.Summary = exit.because(cmp.Or(p.failure, string(p.stderr)))
-		if exit.Signal == 0 {
-			r.blame(0, p.now())
-		}
-	case p.refused != "":
-		r.Outcome, r.Summary = Denied, "permission refused: "+p.refused+"\n"+answer
-	case !p.completed:
-		r.Summary = "it broke off before its turn was completed\n" + answer
-	case answer == "":
-		r.Outcome, r.Summary = Denied, "ended without an answer"
-	default:
-		r.Outcome, r.Summary = OK, answer
+	p.unfinished = ""
+	if !p.completed {
+		p.unfinished = "it broke off before its turn was completed"
 	}
-	return r.bounded()
+	return p.judge(exit)
 }

@@ -76,6 +76,8 @@ func (p *commandParser) Stderr(line []byte) bool {
 
 func (p *commandParser) Parked() bool { return false }
 
+func (p *commandParser) Waiting() (Report, bool) { return Report{}, false }
+
 func (p *commandParser) Conversation() string { return "" }
 
 func (p *commandParser) Report(exit Exit) Report {

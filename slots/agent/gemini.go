@@ -11,7 +11,9 @@ var gemini = Preset{
 	Name:     "gemini",
 	Prompted: true,
 	Argv:     geminiArgv,
-	Parser:   func(now func() time.Time) Parser { return &geminiParser{now: now, calls: map[string]geminiCall{}} },
+	Parser: func(now func() time.Time) Parser {
+		return &geminiParser{account: account{now: now, silence: parkFrom}, calls: map[string]geminiCall{}}
+	},
 }
 
 // geminiArgv: yolo approves what no policy of the user's denies; without it the tools that change something are not
@@ -28,26 +30,13 @@ func geminiArgv(c Call) ([]string, error) {
 	return argv, nil
 }
 
-// geminiParser judges a run by its events (--output-format stream-json), one JSON object a line.
-//
-// The first of these that applies is the outcome:
-//
-//	a signal, a non-zero exit, or a result that is no success  what the error means, else failed
-//	no result                                                  failed; it broke off
-//	a policy refused a tool, and none went well after          denied
-//	no text after the last tool                                denied; it ended without an answer
-//	otherwise                                                  ok
+// geminiParser reads a run's events (--output-format stream-json), one JSON object a line. The last one is the result.
 type geminiParser struct {
-	now          func() time.Time
-	conversation string
-	text         strings.Builder       // since the last tool, in pieces
-	calls        map[string]geminiCall // those under way, by id
-	refused      string                // the tool that was refused last, "" once it was made up for
-	permissions  Refusals
-	warned       string // the last error event that was no result
-	reset        time.Time
-	result       *geminiEvent
-	stderr       lastLine
+	account
+	pieces strings.Builder       // of the words since the last tool
+	calls  map[string]geminiCall // those under way, by id
+	open   string                // the tool that was refused last, "" once it was made up for
+	ended  bool                  // it printed a result
 }
 
 // geminiEvent is what we read of an event. Fields that an event lacks or has in another type stay zero.
@@ -80,29 +69,43 @@ func (p *geminiParser) Stdout(line []byte) bool {
 	}
 	switch e.Type {
 	case "init":
-		if p.conversation == "" && isConversation(e.SessionID) {
-			p.conversation = e.SessionID
-		}
+		p.tells(e.SessionID)
 	case "message":
-		if e.Role == "assistant" && p.text.Len() < MaxLine {
-			p.text.WriteString(e.Content)
+		if e.Role != "assistant" {
+			return false
 		}
-		return e.Role == "assistant"
+		p.waiting = waiting{}
+		if p.pieces.Len() < MaxLine {
+			p.pieces.WriteString(e.Content)
+		}
+		p.says(p.pieces.String())
+		return true
 	case "tool_use":
-		p.text.Reset()
-		p.calls[e.ToolID] = geminiCall{e.ToolName, p.refused != ""}
+		p.waiting = waiting{}
+		p.pieces.Reset()
+		p.calls[e.ToolID] = geminiCall{e.ToolName, p.open != ""}
 		return true
 	case "tool_result":
 		p.toolResult(e)
 		return true
 	case "error":
 		if e.Severity != "warning" {
-			p.warned = clean(e.Message)
+			p.fails(clean(e.Message), 0)
 		}
 	case "result":
-		p.result = &e
+		p.end(e)
 	}
 	return false
+}
+
+func (p *geminiParser) end(e geminiEvent) {
+	p.ended = true
+	p.cost.add(Cost{Input: e.Stats.Fresh, Output: e.Stats.Output, CacheRead: e.Stats.Cached})
+	if e.Status == "success" {
+		p.goesOn()
+		return
+	}
+	p.fails(cmp.Or(clean(e.Error.Message), p.failure), 0)
 }
 
 type geminiCall struct {
@@ -118,21 +121,28 @@ var geminiWork = map[string]bool{"run_shell_command": false, "write_file": true,
 func (p *geminiParser) toolResult(e geminiEvent) {
 	call := p.calls[e.ToolID]
 	delete(p.calls, e.ToolID)
-	_, work := geminiWork[p.refused]
+	_, work := geminiWork[p.open]
 	switch {
 	case e.Error.Type == "policy_violation":
-		p.refused = cmp.Or(call.tool, "unknown")
-		p.permissions.add(p.refused + ": " + e.Error.Message)
-	case e.Status == "success" && call.after && (!work || call.tool == p.refused || geminiWork[call.tool]):
-		p.refused = ""
+		p.open = cmp.Or(call.tool, "unknown")
+		p.refused.add(p.open + ": " + e.Error.Message)
+	case e.Status == "success" && call.after && (!work || call.tool == p.open || geminiWork[call.tool]):
+		p.open = ""
 	}
 }
 
-// Stderr reads what precedes the result of a failure: a dump with the provider's own words in it.
+// Stderr reads what precedes the result of a failure: a dump with the provider's own words in it. And that it tries again:
+// "Attempt 1 failed: You have exhausted your capacity on this model. … Retrying after 16123456ms...", which it does however
+// long that is.
 func (p *geminiParser) Stderr(line []byte) bool {
 	text := string(line[:min(len(line), MaxSummary)])
-	if at := resetTime(text, p.now()); !at.IsZero() {
+	at := resetTime(text, p.now())
+	if !at.IsZero() {
 		p.reset = at
+	}
+	if geminiRetry().MatchString(text) {
+		p.retries(0, oneLine(text, MaxSummary), at)
+		return false
 	}
 	if !strings.HasPrefix(text, " ") && !strings.HasPrefix(text, "}") { // a stack, not words
 		p.stderr.add(line)
@@ -140,10 +150,7 @@ func (p *geminiParser) Stderr(line []byte) bool {
 	return false
 }
 
-// Parked: it gives up by itself where it is told to wait for more than five minutes.
-func (p *geminiParser) Parked() bool { return false }
-
-func (p *geminiParser) Conversation() string { return p.conversation }
+var geminiRetry = lazy(`^Attempt [0-9]+ failed`)
 
 // geminiAuth is the exit status of a run without credentials. That of a refused request is the HTTP status, of which a
 // process keeps the last eight bits: 173 is 429.
@@ -160,41 +167,13 @@ func geminiStatus(code int) int {
 }
 
 func (p *geminiParser) Report(exit Exit) Report {
-	r := Report{Outcome: Failed, Refused: p.permissions}
-	answer, failure := clean(p.text.String()), p.warned
-	if e := p.result; e != nil {
-		r.Cost.add(Cost{Input: e.Stats.Fresh, Output: e.Stats.Output, CacheRead: e.Stats.Cached})
-		if e.Status != "success" {
-			failure = cmp.Or(clean(e.Error.Message), failure, "the agent reported an error")
-		} else {
-			failure = "" // it went on
-		}
+	p.standing, p.unfinished = "", ""
+	if p.open != "" {
+		p.standing = p.refused.Last()
 	}
-	switch {
-	case exit.Signal == 0 && failure != "":
-		r.Summary = failure
-		p.blame(&r, exit)
-	case !exit.ok():
-		r.Summary = exit.because(cmp.Or(failure, string(p.stderr)))
-		p.blame(&r, exit)
-	case p.result == nil:
-		r.Summary = "it broke off without a result\n" + answer
-	case p.refused != "":
-		r.Outcome, r.Summary = Denied, "permission refused: "+r.Refused.Last()+"\n"+answer
-	case answer == "":
-		r.Outcome, r.Summary = Denied, "ended without an answer"
-	default:
-		r.Outcome, r.Summary = OK, answer
+	if !p.ended {
+		p.unfinished = "it broke off without a result"
 	}
-	return r.bounded()
-}
-
-func (p *geminiParser) blame(r *Report, exit Exit) {
-	if exit.Signal != 0 {
-		return
-	}
-	r.blame(geminiStatus(exit.Code), p.now())
-	if r.Outcome == UsageLimit && r.Reset.IsZero() {
-		r.Reset = p.reset
-	}
+	p.status = geminiStatus(exit.Code)
+	return p.judge(exit)
 }

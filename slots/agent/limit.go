@@ -1,89 +1,104 @@
 package agent
 
-import (
-	"strconv"
-	"time"
-)
+import "strconv"
 
 // What errors mean. Only what a program says of its own failure is judged here, never the model's words: an agent may
-// well be at work on somebody's 429.
+// well be at work on somebody's 429. Providers word the same thing in many ways, so a limit is known by its grammar, an
+// amount and what became of it, and not by a list of the amounts' names.
 var (
-	limitWords = lazy(`(?i)(?:rate|usage|session|weekly|daily|hourly|monthly|hour|spend|spending|credit|opus|sonnet|free)[ _-]limit` +
-		`|too[ _]many[ _]requests|quota|resource[ _](?:has been )?exhausted|out of (?:usage|extra usage|credits?)` +
-		`|insufficient (?:credits?|balance|funds)|(?:credit|balance)[a-z ]* (?:is |are )?(?:too low|insufficient|exhausted)`)
+	// amount is what may be used up, and spent what becomes of it.
+	limitWords = lazy(`(?i)` +
+		`\b(?:hit|reach(?:ed|es|ing)?|exceed(?:s|ed|ing)?|exhaust(?:s|ed|ing)?|over (?:the|your|its)?|used (?:up )?all|used up|consumed)\b[^.\n]{0,80}?\b(?:limits?|caps?|quotas?|budgets?|allowances?|allotments?|credits?|usage|capacity)\b` +
+		`|\b(?:limits?|caps?|quotas?|budgets?|allowances?|allotments?|credits?|balance|usage|funds)\b[^.\n]{0,40}?\b(?:reached|exceeded|exhausted|depleted|used up|hit|spent|too low|insufficient|ran out|run out)\b` +
+		`|\b(?:out of|run out of|ran out of|no (?:more|remaining)|insufficient|not enough|can only afford)\b[^.\n]{0,40}?\b(?:usage|credits?|quotas?|budgets?|balance|funds|[0-9]+)\b` +
+		`|(?:rate|usage|session|weekly|daily|hourly|monthly|hour|spend|spending|credit)[ _-]?limit|limit (?:has been )?(?:reached|exceeded|exhausted)` +
+		`|too[ _-]?many[ _-]?(?:requests|tokens (?:per|a) )|\bquota|resource[ _-]?(?:has[ _]been[ _])?exhausted|over[ _-]?budget|exceeded[ _-]?budget|budget[ _-]?exceeded` +
+		`|more credits|insufficient_(?:quota|funds|balance)|payment required|throttl(?:ed|ing)`)
+	// ownLimits are limits that no provider sets for a while: of one answer, of one conversation, of the program itself. What
+	// they are met by does not pass.
+	ownLimits = lazy(`(?i)\b(?:output|context|input|prompt|tokens?|turns?|steps?|iterations?|retry|retries|time|size|length|memory|depth|recursion|file|line|image|page|character|tool[ -]calls?|window|context window|rollout token|disk)[ _-](?:(?:count|window|length|size|token)[ _-])?(?:limits?|caps?|budgets?|quotas?)\b` +
+		`|maximum (?:context|number of|output|input)[^.\n]*|max[_ ](?:turns|tokens|steps)(?: limit)?|context[ _](?:length|window)[^.\n]*`)
+	// throttled are servers that are busy, whatever they call it and whatever the status.
+	throttled = lazy(`(?i)not your usage limit|(?:temporarily|currently) (?:limiting|overloaded|unavailable|at capacity)|(?:at|no|over) capacity|capacity[_ ](?:exhausted|exceeded)|capacity constraints|high demand|overloaded|server is busy|engine is currently`)
+	// outageWords are what programs say where a model's server, or the way to it, is down.
+	outageWords = lazy(`(?i)connection (?:was )?(?:refused|reset|closed|failed|error|lost|aborted|timed? ?out)|connection ?refused|\bE(?:CONN[A-Z]+|NOTFOUND|AI_AGAIN|TIMEDOUT|HOSTUNREACH|NETUNREACH)\b` +
+		`|socket hang ?up|socket connection was closed|fetch failed|(?:unable|failed|cannot|can't|can not|could not|couldn't|not able)(?: to)? (?:connect|reach|resolve)|error (?:sending request|trying to connect)` +
+		`|network (?:is )?(?:unreachable|down|error|failure|connection)|waiting for network|no (?:network|internet)|name resolution|getaddrinfo|\bdns (?:error|failure|lookup)|no route to host` +
+		`|(?:request|connection|operation|connect|read|gateway|response|headers?)[ -]time(?:d)?[ -]?out|timeout waiting|stream disconnected|stream (?:error|closed|ended) (?:before|unexpectedly)|premature close` +
+		`|service (?:is )?(?:temporarily )?unavailable|bad gateway|internal[ _]server[ _]error|overloaded_error|\bserver_error\b|\bapi_error\b|upstream (?:connect )?error|tls handshake|FailedToOpenSocket|ConnectionRefused`)
 	authWords = lazy(`(?i)(?:invalid|incorrect|missing|expired|no|revoked)[ _](?:or missing )?(?:x-)?(?:api|auth)[ _-]?(?:key|token)` +
 		`|(?:api|auth)[ _-]?(?:key|token)(?:[ _]has been|[ _]has|[ _]is|[ _]was)?[ _](?:not valid|not set|invalid|missing|expired|revoked|required)` +
 		`|token (?:has |is |was )?(?:been )?(?:expired|revoked)|(?:not|not yet) (?:logged|signed) in|please (?:run /login|log ?in|sign in|re-?authenticate)|(?:log|sign) ?in again` +
 		`|unauthorized|unauthenticated|unauthorised|authentication[ _](?:failed|error|required)|failed to authenticate|invalid credentials` +
 		`|set an auth method|providerautherror|missing environment variable`)
+	// personWords are what no time lifts, and no login either: a plan, a seat, an account that must be changed by a person.
+	personWords = lazy(`(?i)(?:usage )?credits (?:are |is )?required|extra usage (?:is )?required|(?:usage|allocation|access|account|organization|workspace|api key|subscription)[a-z' ]{0,30} (?:has been |have been |is |was |are )?(?:disabled|suspended|deactivated|terminated|banned|cancel+ed|inactive|expired)` +
+		`|(?:disabled|blocked) by (?:your|an|the) (?:admin|administrator|organization|owner)|seat[a-z ]{0,20} (?:doesn['’]t|does not) include|(?:plan|subscription|seat|license)[a-z ]{0,20} (?:doesn['’]t|does not) (?:include|allow|support)|upgrade to [a-z]+ to use|not (?:included|available) (?:in|on|with|for) your (?:plan|subscription|seat)|requires? (?:a|an) (?:paid|active|pro|plus|max|team|enterprise)[a-z ]{0,20}(?:plan|subscription|account)`)
 	// goneWords are what the programs say of a conversation that they do not know.
 	goneWords = lazy(`No conversation found with session ID|no rollout found for thread id|Error resuming session|Session not found`)
+	// spentWords are what is said of a conversation that the model refuses, as it would every time: too long, or broken where
+	// an agent was killed between a tool's call and its result.
+	spentWords = lazy(`(?i)(?:prompt|input|conversation|context|request|message)s? (?:is|are|was|has become|would be)? ?too (?:long|large|big)|(?:context|prompt)[ _]?(?:length|window|size)?[ _](?:limit )?(?:is |was |has been |would be )?(?:exceeded|overflow|too long|full)|contextoverflow|context_length|maximum context|context window|maximum number of (?:input )?tokens|exceeds? (?:the )?(?:maximum|model)[a-z' ]* (?:context|tokens|input|length)|ran out of room|request_too_large|prompt_too_long|too many (?:input |total )?tokens in` +
+		`|tool_use[\x60' ]*(?:ids?|blocks?)[^\n]*tool_result|tool_result[\x60' ]*(?:blocks?)?[^\n]*tool_use|tool_calls?[\x60'" ]*(?:must be|_ids? did)[^\n]*|tool_call_ids? (?:did not|without)|no tool (?:output|call) found|function response parts|function call turn|tool (?:result|output|response)s?[a-z ]* (?:missing|not found|without)|(?:missing|no|without)[a-z ]* tool (?:result|output|response)s?` +
+		`|(?:thinking|redacted_thinking)[\x60' a-z]*(?:blocks?)?[^\n]* (?:cannot be modified|must (?:be|start|remain))|signature[\x60' a-z]* (?:in )?[\x60']?thinking|expected [\x60']?(?:redacted_)?thinking|encrypted (?:content|reasoning)[a-z ]* (?:could not|cannot)|invalid_encrypted_content|provided without its required|roles must alternate|(?:content|text)[a-z ]*(?:blocks?)?[a-z ]* must be non-empty|must have non-empty content|could not process (?:the )?image|image (?:dimensions )?exceeds?`)
 
 	statusWords = lazy(`(?i)(?:status|code|api error|rejected)["':=\s(]*([45][0-9]{2})\b`)
 )
 
-// verdict is the outcome that an error means: UsageLimit, Auth or Failed. The HTTP status decides where it is told, 0
-// where not; a server that is overloaded (529, 503) has set no limit to anybody, whatever its words.
-func verdict(status int, text string) string {
-	if status == 0 {
-		if m := statusWords().FindStringSubmatch(text); m != nil {
-			status, _ = strconv.Atoi(m[1])
-		}
+// statusOf is the HTTP status of an error: as it is told, or else as its words have it; 0 where neither does.
+func statusOf(status int, text string) int {
+	if status != 0 {
+		return status
 	}
+	if m := statusWords().FindStringSubmatch(text); m != nil {
+		status, _ = strconv.Atoi(m[1]) // three digits
+	}
+	return status
+}
+
+// isSpent says whether an error is one of the conversation, which would meet it again at every try. The status decides
+// where it is another's: a server that is down says anything.
+func isSpent(status int, text string) bool {
+	switch statusOf(status, text) {
+	case 0, 400, 413, 422:
+		return spentWords().MatchString(text)
+	}
+	return false
+}
+
+// isLimit says whether words are of a provider's limit.
+func isLimit(text string) bool {
+	return limitWords().MatchString(ownLimits().ReplaceAllString(text, ""))
+}
+
+// verdict is the outcome that an error means: UsageLimit, Auth, Outage or Failed. The HTTP status decides where it is told,
+// 0 where not; but a server that is busy has set no limit to anybody, and a conversation that is refused is no limit of the
+// account's, whatever the words.
+func verdict(status int, text string) string {
+	status = statusOf(status, text)
 	switch {
+	case (status == 0 || status == 408 || status == 429 || status >= 500) && throttled().MatchString(text):
+		return Outage
+	case isSpent(status, text):
+		return Failed
 	case status == 429 || status == 402:
 		return UsageLimit
 	case status == 401 || status == 403:
 		// Some tell of an empty account this way.
-		if limitWords().MatchString(text) {
+		if isLimit(text) {
 			return UsageLimit
 		}
 		return Auth
-	case status >= 500:
-		return Failed
-	case limitWords().MatchString(text):
+	case status == 408 || status >= 500:
+		return Outage
+	case personWords().MatchString(text):
+		return Auth
+	case isLimit(text):
 		return UsageLimit
 	case authWords().MatchString(text):
 		return Auth
+	case status == 0 && outageWords().MatchString(text):
+		return Outage
 	}
 	return Failed
 }
-
-// blame gives a failed run the outcome that its summary means. The HTTP status is 0 where it is not known.
-func (r *Report) blame(status int, now time.Time) {
-	r.Gone = goneWords().MatchString(r.Summary)
-	if r.Outcome = verdict(status, r.Summary); r.Outcome == UsageLimit {
-		r.Reset = resetTime(r.Summary, now)
-	}
-}
-
-// parkFrom is how long a program may wait for a limit to be lifted before it counts as parked. Limits per minute are
-// lifted within one: to wait that out in the slot costs less than a new start, which sends all of the conversation
-// again. Twice that is longer than any of the programs waits between two tries of its own accord.
-const parkFrom = 2 * time.Minute
-
-// waiting is a program that met a limit and has not given up.
-type waiting struct {
-	limit string    // what it said of it; "" while it does not wait
-	since time.Time // when it last did
-	reset time.Time // as far as it was told
-}
-
-// begin notes that the program said that it will try again, and why. Anything but a limit is not worth a mention: the
-// run is not held up by what another try may mend.
-func (w *waiting) begin(status int, message string, reset time.Time, now time.Time) {
-	if verdict(status, message) != UsageLimit {
-		*w = waiting{}
-		return
-	}
-	*w = waiting{limit: message, since: now, reset: reset}
-}
-
-// parked says whether it waits too long: as it was told, or else as it has been silent. The silence must be longer than
-// any that it keeps while the model works.
-func (w *waiting) parked(now time.Time, silence time.Duration) bool {
-	return w.limit != "" && (w.reset.Sub(w.since) > parkFrom || now.Sub(w.since) > silence)
-}
-
-// report makes the report of a program that was ended because it is parked.
-func (w *waiting) report(r *Report) { r.Outcome, r.Summary, r.Reset = UsageLimit, w.limit, w.reset }

@@ -13,9 +13,9 @@ func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 		{401, "", Auth},
 		{403, "no access", Auth},
 		{403, "You exceeded your monthly spending limit", UsageLimit},
-		{529, "Overloaded, rate limit", Failed},
-		{503, "quota service unavailable", Failed},
-		{500, "", Failed},
+		{529, "Overloaded, rate limit", Outage},
+		{503, "quota service unavailable", Outage},
+		{500, "", Outage},
 		{400, "bad request", Failed},
 		{400, "Your credit balance is too low to access the API.", UsageLimit},
 		{400, "API key not valid. Please pass a valid API key.", Auth},
@@ -31,7 +31,7 @@ func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 		{0, "RESOURCE_EXHAUSTED", UsageLimit},
 		{0, "You're out of usage credits", UsageLimit},
 		{0, "exceeded retry limit, last status: 429 Too Many Requests", UsageLimit},
-		{0, "exceeded retry limit, last status: 500 Internal Server Error", Failed},
+		{0, "exceeded retry limit, last status: 500 Internal Server Error", Outage},
 		{0, "unexpected status 401 Unauthorized: who are you", Auth},
 		{0, "Invalid API key · Fix external API key", Auth},
 		{0, "Incorrect API key provided: x", Auth},
@@ -40,15 +40,168 @@ func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 		{0, "OAuth token has expired. Please log in again", Auth},
 		{0, "Your access token could not be refreshed. Please log out and sign in again.", Auth},
 		{0, "Missing environment variable: `OPENAI_API_KEY`.", Auth},
-		{0, "overloaded_error", Failed},
-		{0, "Provider is overloaded", Failed},
+		{0, "overloaded_error", Outage},
+		{0, "Provider is overloaded", Outage},
 		{0, "output token limit reached", Failed},
 		{0, "the maximum context length is exceeded", Failed},
 		{0, "exit status 1: see issue 429 and line 401", Failed},
 		{0, "", Failed},
+
+		// As the programs say it; some only with the words, where the status is lost.
+		{0, "Claude usage limit reached. Your limit will reset at 3pm (America/Bogota).", UsageLimit},
+		{0, "5-hour limit reached ∙ resets 3am", UsageLimit},
+		{0, "Weekly limit reached ∙ resets 10am (Asia/Seoul)", UsageLimit},
+		{0, "You've hit your limit · resets Feb 16, 11am (Europe/Berlin)", UsageLimit},
+		{0, "You've hit your limit - resets Feb 7, 11am (Asia/Seoul)/login to switch", UsageLimit},
+		{0, "You've hit your weekly limit · resets Mon 12:00am", UsageLimit},
+		{0, "You've reached your Fable 5 limit. Run /usage-credits to continue or switch models with /model", UsageLimit},
+		{0, "You've hit your monthly spend limit", UsageLimit},
+		{0, "You've hit your org's monthly spend limit", UsageLimit},
+		{0, "You're out of usage credits · resets 8:40pm (UTC)", UsageLimit},
+		{0, "Your org is out of usage", UsageLimit},
+		{0, "Opus weekly limit reached", UsageLimit},
+		{400, "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.", UsageLimit},
+		{0, "You've hit your usage limit for GPT-5-Codex-Spark. Switch to another model now, or try again at 9:13 PM.", UsageLimit},
+		{0, "You’ve hit your spend cap set in your workspace.", UsageLimit},
+		{0, "You’ve hit the spend cap set by the owner of your workspace", UsageLimit},
+		{0, "Your workspace is out of credits. Add credits to continue.", UsageLimit},
+		{0, "wait for limits to reset (every 5h and every week): you've hit your usage limit", UsageLimit},
+		{0, "[API Error: You have exhausted your capacity on this model. Your quota will reset after 4h28m20s.]", UsageLimit},
+		{0, "You have reached your daily gemini-2.5-pro quota limit", UsageLimit},
+		{0, "You exceeded your current quota, please check your plan and billing details.", UsageLimit},
+		{0, "Resource has been exhausted (e.g. check quota).", UsageLimit},
+		{0, "Free usage exceeded, subscribe to Go", UsageLimit},
+		{0, "Weekly/Monthly Limit Exhausted. Your limit will reset at 2026-09-12 00:35:41", UsageLimit},
+		{0, "5 hour usage limit reached. It will reset in 3 hours 20 minutes.", UsageLimit},
+		{0, "You have exceeded your monthly limit for premium requests", UsageLimit},
+		{0, "you have reached your session usage limit", UsageLimit},
+		{0, "This request requires more credits, or fewer max_tokens. You requested up to 32000 tokens, but can only afford 1234.", UsageLimit},
+		{402, "This request requires more credits", UsageLimit},
+		{403, "Key limit exceeded (total limit). Manage it using https://router.example/keys", UsageLimit},
+		{400, "Budget has been exceeded! Current cost: 10.2, Max budget: 10.0", UsageLimit},
+		{400, "ExceededBudget: User=team-a over budget. Spend=10.2, Budget=10.0", UsageLimit},
+		{0, "The shared budget of this project is used up", UsageLimit},
+		{0, "team has reached its spending limit", UsageLimit},
+		{0, "Billing hard limit has been reached", UsageLimit},
+		{0, "Your team has either used all available credits or reached its monthly spending limit", UsageLimit},
+		{0, "Insufficient Balance", UsageLimit},
+		{0, "Insufficient account funds", UsageLimit},
+		{0, "ThrottlingException: Too many tokens per day, please wait before trying again.", UsageLimit},
+		{0, "Tokens per day limit exceeded - too many tokens processed.", UsageLimit},
+		{0, "Requests to the ChatCompletions operation have exceeded token rate limit of your current pricing tier", UsageLimit},
+		{0, "RateLimitReached: Rate limit of 50 per 86400s exceeded for UserByModelByDay", UsageLimit},
+		{0, "Monthly allowance exhausted", UsageLimit},
+
+		// A server that throttles everybody, and one that is not there.
+		{429, "API Error: Server is temporarily limiting requests (not your usage limit) · Rate limited", Outage},
+		{0, "Server is temporarily limiting requests (not your usage limit)", Outage},
+		{0, "Selected model is at capacity. Please try a different model.", Outage},
+		{0, "We're currently experiencing high demand, which may cause temporary errors.", Outage},
+		{429, "No capacity available for model gemini-3-pro on the server", Outage},
+		{429, "MODEL_CAPACITY_EXHAUSTED", Outage},
+		{0, "Cannot connect to API: Unable to connect. Is the computer able to access the url?", Outage},
+		{0, "API Error: Unable to connect to API (ConnectionRefused)", Outage},
+		{0, "API Error: Unable to connect to API (FailedToOpenSocket)", Outage},
+		{0, "API Error: Connection error.", Outage},
+		{0, "API Error: 500 Internal server error", Outage},
+		{0, "stream disconnected before completion: error sending request for url (http://127.0.0.1:9/v1/responses)", Outage},
+		{0, "waiting for network (Connection failed: error sending request)", Outage},
+		{0, "[API Error: exception TypeError: fetch failed sending request]", Outage},
+		{0, "getaddrinfo EAI_AGAIN api.example.com", Outage},
+		{0, "connect ECONNREFUSED 127.0.0.1:11434", Outage},
+		{0, "socket hang up", Outage},
+		{0, "Request timed out.", Outage},
+		{502, "<html>Bad Gateway</html>", Outage},
+		{408, "", Outage},
+		{0, "upstream connect error or disconnect/reset before headers", Outage},
+
+		// What no time mends.
+		{0, "Usage credits are required for this model", Auth},
+		{0, "Extra usage is required for long context requests", Auth},
+		{0, "Your usage allocation has been disabled by your admin", Auth},
+		{0, "Your seat type doesn't include Claude Code", Auth},
+		{0, "Upgrade to Plus to use Codex", Auth},
+		{0, "Your subscription has expired", Auth},
+		{400, "This organization has been disabled.", Auth},
+
+		// Limits that are none of an account's, and words that only sound like one.
+		{0, "rollout token budget exhausted", Failed},
+		{0, "context window limit reached", Failed},
+		{0, "tool call limit exceeded", Failed},
+		{0, "maximum number of steps reached", Failed},
+		{0, "max_turns limit reached", Failed},
+		{0, "retry limit exceeded", Failed},
+		{0, "file size limit exceeded", Failed},
+		{0, "write error: Disk quota exceeded", Failed},
+		{0, "the time limit was hit", Failed},
+		{0, "unknown model: stub/none", Failed},
+		{0, "Unexpected server error. Check server logs for details.", Failed},
+		{404, "model not found", Failed},
+		{400, "messages: invalid request", Failed},
 	} {
 		if got := verdict(tt.status, tt.text); got != tt.want {
 			t.Errorf("%d %q: %s, want %s", tt.status, tt.text, got, tt.want)
+		}
+	}
+}
+
+func TestAConversationThatIsRefusedEveryTimeIsSpent(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		text   string
+		want   bool
+	}{
+		{0, "Prompt is too long", true},
+		{400, "prompt is too long: 214031 tokens > 200000 maximum", true},
+		{0, "Codex ran out of room in the model context window. Start a new thread or clear earlier history before retrying.", true},
+		{0, "API Error: 400 messages.41: tool_use ids were found without tool_result blocks immediately after: toolu_01. Each tool_use block must have a corresponding tool_result block in the next message.", true},
+		{400, "messages.3.content.0: unexpected `tool_use_id` found in `tool_result` blocks: toolu_01. Each `tool_result` block must have a corresponding `tool_use` block in the previous message.", true},
+		{400, "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. The following tool_call_ids did not have response messages: call_1", true},
+		{0, "No tool output found for function call call_1.", true},
+		{0, "No tool call found for function call output with call_id call_1.", true},
+		{400, "Please ensure that the number of function response parts is equal to the number of function call parts of the function call turn.", true},
+		{0, "Please ensure that function call turn comes immediately after a user turn or after a function response turn.", true},
+		{400, "This model's maximum context length is 128000 tokens. However, your messages resulted in 140000 tokens.", true},
+		{400, "context_length_exceeded", true},
+		{0, "Your input exceeds the context window of this model. Please adjust your input and try again.", true},
+		{400, "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).", true},
+		{413, "request_too_large: Request exceeds the maximum size", true},
+		{0, "ContextOverflowError too much", true},
+		{0, "Conversation too long. Press esc twice to go up a few messages and try again.", true},
+		{400, "messages.5.content.0: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified.", true},
+		{400, "messages.1.content.0: Invalid `signature` in `thinking` block", true},
+		{400, "messages: text content blocks must be non-empty", true},
+		{400, "Item 'rs_1' of type 'reasoning' was provided without its required following item.", true},
+		{400, "The encrypted content gAAA could not be verified", true},
+		{400, "messages: roles must alternate between user and assistant", true},
+		{400, "messages.9.content.1.image: image exceeds 5 MB maximum", true},
+
+		{503, "Prompt is too long", false},
+		{429, "Prompt is too long", false},
+		{401, "context window", false},
+		{400, "bad request", false},
+		{0, "output token limit reached", false},
+		{0, "Budget has been exceeded", false},
+		{0, "No conversation found with session ID", false},
+		{0, "exit status 1: command not found", false},
+	} {
+		if got := isSpent(tt.status, tt.text); got != tt.want {
+			t.Errorf("%d %q: spent %t", tt.status, tt.text, got)
+		}
+		if tt.want && verdict(tt.status, tt.text) != Failed {
+			t.Errorf("%d %q: %s", tt.status, tt.text, verdict(tt.status, tt.text))
+		}
+	}
+	for preset, out := range map[string]string{
+		"claude":   `{"type":"result","subtype":"success","is_error":true,"result":"Prompt is too long"}`,
+		"codex":    `{"type":"turn.failed","error":{"message":"Codex ran out of room in the model context window."}}`,
+		"gemini":   `{"type":"result","status":"error","error":{"message":"The input token count (1200000) exceeds the maximum number of tokens allowed"}}`,
+		"opencode": `{"type":"error","error":{"name":"ContextOverflowError","data":{"message":"no","statusCode":400}}}`,
+	} {
+		p := parserOf(t, preset, then)
+		feed(p, out, "")
+		if r := p.Report(Exit{Code: 1}); r.Outcome != Failed || !r.Spent {
+			t.Errorf("%s: %+v", preset, r)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -15,7 +16,9 @@ var opencode = Preset{
 	Version:  []string{"opencode", "--version"},
 	SetUp:    []string{"opencode", "db", "path"}, // creates the database, on which first starts at once trip each other up
 	Argv:     opencodeArgv,
-	Parser:   func(now func() time.Time) Parser { return &opencodeParser{now: now} },
+	Parser: func(now func() time.Time) Parser {
+		return &opencodeParser{account: account{now: now, silence: parkFrom}}
+	},
 }
 
 // opencodeArgv: --auto approves whatever the user's configuration does not deny; without it every question ends the
@@ -51,32 +54,17 @@ func lockedOut(line string) bool {
 	return line == "database is locked" || strings.HasPrefix(line, "Failed query: ")
 }
 
-// opencodeParser judges a run by its events (--format json), one JSON object a line.
-//
-// The first of these that applies is the outcome:
-//
-//	it waits for a limit for too long                  usage_limit
-//	a signal, or a non-zero exit                       what its error event means, else failed; void where it printed
-//	                                                   nothing and another had its database
-//	an error event, and no step ended well after it    likewise; 2.x goes on after some errors, and exits 0
-//	a refused permission, not made up for              denied; see refusal
-//	no text at all, or the last step was a tool call   denied; it ended without an answer
-//	the last step's reason is not "stop"               failed; cut short by a limit or a filter, or the stream broke off
-//	otherwise                                          ok
+// opencodeParser reads a run's events (--format json), one JSON object a line. 2.x goes on after some errors, and exits 0:
+// a step that ended well makes up for one. A last step that is no "stop" was cut short by a limit or a filter, or the
+// stream broke off.
 type opencodeParser struct {
-	now          func() time.Time
-	conversation string
-	text         string // the last text that was not blank
-	reason       string // why the last step ended
-	step         int    // how many steps ended
-	failure      string // what the last error event said
-	failed       opencodeError
-	waiting      waiting
-	refusal      refusal
-	begun        bool // it printed something
-	stderr       lastLine
-	locked       lastLine // of stderr, what says that it is locked out
-	cost         Cost
+	account
+	reason  string // why the last step ended
+	step    int    // how many steps ended
+	error   opencodeError
+	refusal refusal
+	begun   bool     // it printed something
+	locked  lastLine // of stderr, what says that it is locked out
 }
 
 // opencodeEvent is what we read of an event. Fields that an event lacks or has in another type stay zero.
@@ -125,32 +113,45 @@ func (e opencodeError) String() string {
 	return message
 }
 
+// reset is when a limit is lifted, as the provider told it beside its words.
+func (e opencodeError) reset(now time.Time) time.Time {
+	for name, value := range e.Data.Headers {
+		switch strings.ToLower(name) {
+		case "retry-after-ms":
+			if n, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
+				return later(now, n/1000)
+			}
+		case "retry-after":
+			if at := retryAfter(value, now); !at.IsZero() {
+				return at
+			}
+		}
+	}
+	return resetTime(e.String()+"\n"+e.Data.Body, now)
+}
+
 func (p *opencodeParser) Stdout(line []byte) bool {
 	p.begun = p.begun || len(bytes.TrimSpace(line)) > 0
 	var e opencodeEvent
 	if !decode(line, &e) {
 		return false
 	}
-	if p.conversation == "" && isConversation(e.SessionID) {
-		p.conversation = e.SessionID
-	}
+	p.tells(e.SessionID)
 	switch e.Type {
 	case "text":
-		if strings.TrimSpace(e.Part.Text) != "" {
-			p.text = e.Part.Text
-		}
+		p.says(e.Part.Text)
 	case "tool_use":
 		p.refusal.toolUse(p.step, e.Part.Tool, e.Part.State)
 	case "step_finish":
 		p.step++
 		p.reason = e.Part.Reason
 		if p.reason == "stop" {
-			p.failure = ""
+			p.goesOn()
 		}
 		p.addCost(e.Part)
 	case "error":
-		p.failure, p.failed = e.Error.String(), e.Error
-		p.waiting = waiting{}
+		p.fails(e.Error.String(), e.Error.Data.StatusCode)
+		p.kind, p.error = clean(e.Error.Name), e.Error
 		return false
 	case "step_start":
 	default:
@@ -171,7 +172,7 @@ func (p *opencodeParser) Stderr(line []byte) bool {
 		p.log(oneLine(string(line[:min(len(line), MaxLine)]), MaxLine))
 		return false
 	}
-	p.stderr.add(line)
+	p.account.Stderr(line)
 	if lockedOut(clean(string(line[:min(len(line), MaxSummary)]))) {
 		p.locked.add(line)
 	}
@@ -196,53 +197,21 @@ func (p *opencodeParser) log(line string) {
 		return
 	}
 	_, message, _ := strings.Cut(strings.ReplaceAll(found[1], `\"`, `"`), ": ") // "AI_APICallError: Rate limit reached"
-	now := p.now()
-	p.waiting.begin(0, cmp.Or(message, found[1]), resetTime(message, now), now)
+	p.retries(0, cmp.Or(message, found[1]), resetTime(message, p.now()))
 }
-
-func (p *opencodeParser) Parked() bool { return p.waiting.parked(p.now(), parkFrom) }
-
-// blame gives the outcome of an error event.
-func (p *opencodeParser) blame(r *Report) {
-	d := p.failed.Data
-	if r.Outcome = verdict(d.StatusCode, p.failed.Name+" "+p.failure); r.Outcome != UsageLimit {
-		return
-	}
-	for name, value := range d.Headers {
-		if strings.EqualFold(name, "retry-after") {
-			r.Reset = retryAfter(value, p.now())
-		}
-	}
-	if r.Reset.IsZero() {
-		r.Reset = resetTime(p.failure+"\n"+d.Body, p.now())
-	}
-}
-
-func (p *opencodeParser) Conversation() string { return p.conversation }
 
 func (p *opencodeParser) Report(exit Exit) Report {
-	r := Report{Outcome: Failed, Cost: p.cost, Refused: p.refusal.permissions()}
-	answer := clean(p.text)
-	switch {
-	case p.Parked():
-		p.waiting.report(&r)
-	case exit.Signal == 0 && p.failure != "":
-		r.Summary = p.failure // it says more than the exit status
-		p.blame(&r)
-	case !exit.ok():
-		r.Summary = exit.because(cmp.Or(p.failure, string(p.stderr)))
-		if exit.Signal == 0 && !p.begun && p.locked != "" {
-			r.Outcome, r.Summary = Void, exit.because(string(p.locked))
-		}
-		r.Gone = exit.Signal == 0 && goneWords().MatchString(r.Summary)
-	case p.refusal.stands():
-		r.Outcome, r.Summary = Denied, "permission refused: "+r.Refused.Last()+"\n"+answer
-	case answer == "" || p.reason == "tool-calls":
-		r.Outcome, r.Summary = Denied, "ended without an answer\n"+answer
-	case p.reason != "stop":
-		r.Summary = fmt.Sprintf("the last step ended with %q instead of \"stop\"\n%s", oneLine(p.reason, 40), answer)
-	default:
-		r.Outcome, r.Summary = OK, answer
+	p.refused, p.standing, p.unfinished, p.unbegun = p.refusal.permissions(), "", "", ""
+	if p.refusal.stands() {
+		p.standing = p.refused.Last()
 	}
-	return r.bounded()
+	p.unanswered = p.reason == "tool-calls"
+	if p.reason != "stop" && !p.unanswered && p.words != "" {
+		p.unfinished = fmt.Sprintf("the last step ended with %q instead of \"stop\"", oneLine(p.reason, 40))
+	}
+	if !p.begun {
+		p.unbegun = string(p.locked)
+	}
+	p.reset = p.error.reset(p.now())
+	return p.judge(exit)
 }

@@ -52,12 +52,12 @@ func TestOpencodeRulesEventByEvent(t *testing.T) {
 		{"only stderr tells of a refusal", acted + stepped + said + stopped, askedFor, Denied, "permission refused: bash git push\ndone", "bash git push"},
 		{"a refusal of nothing", `{"type":"tool_use","part":{"state":{"status":"error","error":"` + rejected + `"}}}`, "", Denied, "permission refused: unknown", "unknown"},
 
-		{"an error is the end", said + stopped + broke, "", Failed, "overloaded (status 529)", ""},
+		{"an error is the end", said + stopped + broke, "", Outage, "overloaded (status 529)", ""},
 		{"an error that 2.x went on after", broke2x + said + stopped, "", OK, "done", ""},
 		{"an error of 2.x", said + stopped + broke2x, "", Failed, "Session interrupted", ""},
 		{"an error without words", said + stopped + `{"type":"error","error":{"message":"\u0007"}}`, "", Failed, "the agent reported an error", ""},
 		{"an error that is no object", said + stopped + `{"type":"error","error":"overloaded"}`, "", Failed, "the agent reported an error", ""},
-		{"an error before a refusal", noWrite + stepped + broke, "", Failed, "overloaded (status 529)", "write /x"},
+		{"an error before a refusal", noWrite + stepped + broke, "", Outage, "overloaded (status 529)", "write /x"},
 	} {
 		p := opencode.Parser(time.Now)
 		feed(p, tt.stdout, tt.stderr)
@@ -104,7 +104,7 @@ func TestStrangeLinesChangeNothing(t *testing.T) {
 func TestAFieldOfAnotherTypeHidesNoneOfTheOthers(t *testing.T) {
 	p := opencode.Parser(time.Now)
 	feed(p, said+`{"type":"step_finish","timestamp":"now","sessionID":"ses_1","part":{"cost":"much","tokens":[1],"reason":"stop"}}`, "")
-	if got := p.Report(Exit{}); !reflect.DeepEqual(got, Report{Outcome: OK, Summary: "done"}) {
+	if got := p.Report(Exit{}); !reflect.DeepEqual(got, Report{Outcome: OK, Summary: "done", Words: "done"}) {
 		t.Errorf("%+v", got)
 	}
 }

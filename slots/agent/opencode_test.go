@@ -128,6 +128,8 @@ var captured = []struct {
 	{"a bad request", "error_400", 1, Failed, "scripted 400 (status 400)", ""},
 	{"bad credentials", "error_401", 1, Auth, "scripted 401 (status 401)", ""},
 	{"an error in the middle", "error_late", 1, Failed, "scripted 400 (status 400)", ""},
+	{"no server", "outage", 1, Outage, "Cannot connect to API: Unable to connect. Is the computer able to access the url?", ""},
+	{"a server that is down", "error_503", 1, Outage, "stub: scripted HTTP 503 (status 503)", ""},
 	{"a database that another has", "locked", 1, Void, "exit status 1: database is locked", ""},
 	{"a database that another writes to", "locked_later", 1, Void, "exit status 1: " + failedQuery, ""},
 	{"a conversation that does not exist", "unknown_session", 1, Failed, "exit status 1: Error: Session not found", ""},

@@ -65,9 +65,10 @@ var runs = []struct {
 	{"claude", "limit_session", 1, UsageLimit, "You've hit your session limit · resets 10:24pm (Europe/Berlin)", "", "2026-11-25T21:24:46Z"},
 	{"claude", "limit_week", 1, UsageLimit, "You've hit your weekly limit · resets Nov 30, 8:24pm (Europe/Berlin)", "", "2026-11-30T19:24:47Z"},
 	{
-		"claude", "error_529", 1, Failed,
+		"claude", "error_529", 1, Outage,
 		"API Error: 529 Overloaded. This is a server-side issue, usually temporary — try again in a moment. If it persists, check your inference gateway (127.0.0.1:8080).", "", "",
 	},
+	{"claude", "outage", 1, Outage, "API Error: Unable to connect to API (ConnectionRefused)", "", ""},
 
 	{"codex", "good", 0, OK, "I committed a.txt.", "", ""},
 	{"codex", "continued", 0, OK, "Nothing more to do.", "", ""},
@@ -75,7 +76,7 @@ var runs = []struct {
 	{"codex", "no_key", 1, Auth, "Missing environment variable: `MODEL_KEY`.", "", ""},
 	{"codex", "error_400", 1, Failed, `{"error":{"type":"invalid_request_error","code":"invalid_request_error","message":"bad thing"}}`, "", ""},
 	{"codex", "error_401", 1, Auth, "unexpected status 401 Unauthorized: Incorrect API key provided: dummy., url: http://127.0.0.1:8080/v1/responses", "", ""},
-	{"codex", "error_503", 1, Failed, "unexpected status 503 Service Unavailable: overloaded, url: http://127.0.0.1:8080/v1/responses", "", ""},
+	{"codex", "error_503", 1, Outage, "unexpected status 503 Service Unavailable: overloaded, url: http://127.0.0.1:8080/v1/responses", "", ""},
 	{"codex", "quota", 1, UsageLimit, "Quota exceeded. Check your plan and billing details.", "", ""},
 	{"codex", "rate", 1, UsageLimit, "exceeded retry limit, last status: 429 Too Many Requests", "", ""},
 	{
@@ -89,6 +90,7 @@ var runs = []struct {
 		"", "2026-11-29T06:44:00Z",
 	},
 
+	{"gemini", "outage", 1, Outage, "[API Error: exception TypeError: fetch failed sending request]", "", ""},
 	{"gemini", "good", 0, OK, "I wrote a.txt.", "", ""},
 	{"gemini", "continued", 0, OK, "Nothing more to do.", "", ""},
 	{"gemini", "tool_failed", 0, OK, "It failed.", "", ""},
@@ -315,7 +317,10 @@ func TestAProgramThatWaitsForALimitIsParked(t *testing.T) {
 		{"it does not say for how long", "opencode", "", ocLog + `Rate limit reached"`, time.Minute, false, "", ""},
 		{"and is silent", "opencode", "", ocLog + `Rate limit reached"`, 3 * time.Minute, true, "Rate limit reached", ""},
 		{"quotes in its words", "opencode", "", ocLog + `the \"free\" quota is used up"`, time.Hour, true, `the "free" quota is used up`, ""},
-		{"no limit, a server that is down", "opencode", "", ocLog + `Service Unavailable"`, time.Hour, false, "", ""},
+		{"a server that is down", "opencode", "", ocLog + `Service Unavailable"`, 9 * time.Minute, false, "", ""},
+		{"a server that stays down", "opencode", "", ocLog + `Service Unavailable"`, 11 * time.Minute, true, "Service Unavailable", ""},
+		{"what no time mends", "opencode", "", ocLog + `Unauthorized"`, time.Hour, false, "", ""},
+		{"a conversation that is too long", "opencode", "", ocLog + `prompt is too long: 214031 tokens > 200000 maximum"`, time.Hour, false, "", ""},
 		{"a title is not waited for", "opencode", "", strings.ReplaceAll(ocLog, "small=false", "small=true") + `Rate limit reached"`, time.Hour, false, "", ""},
 		{"another session's limit", "opencode", ocTool, strings.ReplaceAll(ocLog, "ses_1", "ses_2") + `Rate limit reached"`, time.Hour, false, "", ""},
 		{"a limit in the middle of the work", "opencode", ocTool, ocLog + `Rate limit reached"`, time.Hour, true, "Rate limit reached", ""},
@@ -323,11 +328,16 @@ func TestAProgramThatWaitsForALimitIsParked(t *testing.T) {
 
 		{"codex says why it reconnects", "codex", `{"type":"error","message":"Reconnecting... 1/5 (exceeded retry limit, last status: 429 Too Many Requests)"}`, "", 11 * time.Minute, true, "1/5 (exceeded retry limit, last status: 429 Too Many Requests)", ""},
 		{"codex may be thinking", "codex", `{"type":"error","message":"Reconnecting... 1/5 (exceeded retry limit, last status: 429 Too Many Requests)"}`, "", 9 * time.Minute, false, "", ""},
-		{"the network is down", "codex", `{"type":"error","message":"Reconnecting... waiting for network (Connection failed)"}`, "", time.Hour, false, "", ""},
+		{"the network is down", "codex", `{"type":"error","message":"Reconnecting... waiting for network (Connection failed)"}`, "", time.Minute, false, "", ""},
+		{"the network stays down", "codex", `{"type":"error","message":"Reconnecting... waiting for network (Connection failed)"}`, "", time.Hour, true, "waiting for network (Connection failed)", ""},
 
 		{"claude says how long it will wait", "claude", `{"type":"system","subtype":"api_retry","attempt":1,"retry_delay_ms":7200000,"error_status":429,"error":"rate_limit"}`, "", 0, true, "waits for the model: rate_limit", "2026-11-25T21:25:30Z"},
 		{"claude does not wait for long", "claude", `{"type":"system","subtype":"api_retry","attempt":1,"retry_delay_ms":3000,"error_status":429,"error":"rate_limit"}`, "", time.Second, false, "", ""},
-		{"claude waits for a server", "claude", `{"type":"system","subtype":"api_retry","attempt":1,"retry_delay_ms":7200000,"error_status":529,"error":"overloaded"}`, "", time.Hour, false, "", ""},
+		{"claude waits for a server", "claude", `{"type":"system","subtype":"api_retry","attempt":1,"retry_delay_ms":7200000,"error_status":529,"error":"overloaded"}`, "", 0, true, "waits for the model: overloaded", ""},
+		{"claude waits for nobody", "claude", `{"type":"system","subtype":"api_retry","attempt":1,"retry_delay_ms":600.5,"error_status":null,"error":"unknown"}`, "", time.Hour, true, "waits for the model: no answer", ""},
+
+		{"gemini says how long it will wait", "gemini", "", "Attempt 1 failed: You have exhausted your capacity on this model. Your quota will reset after 4h28m20s.. Retrying after 16123456ms...", 0, true, "Attempt 1 failed: You have exhausted your capacity on this model. Your quota will reset after 4h28m20s.. Retrying after 16123456ms...", "2026-11-25T23:53:50Z"},
+		{"gemini tries again", "gemini", "", "Attempt 1 failed with status 503. Retrying with backoff... _ApiError", time.Minute, false, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			preset, err := Lookup(tt.preset)
@@ -346,7 +356,11 @@ func TestAProgramThatWaitsForALimitIsParked(t *testing.T) {
 			exit := Exit{Signal: syscall.SIGKILL}
 			r := p.Report(exit)
 			checkReport(t, exit, r)
-			if tt.parked && (r.Outcome != UsageLimit || r.Summary != tt.summary || !r.Reset.Truncate(time.Second).Equal(at(tt.reset))) {
+			want := UsageLimit
+			if tt.reset == "" && !isLimit(tt.summary) && !strings.Contains(tt.summary, "429") {
+				want = Outage
+			}
+			if tt.parked && (r.Outcome != want || r.Summary != tt.summary || !r.Reset.Truncate(time.Second).Equal(at(tt.reset))) {
 				t.Errorf("%s %q %s, want %q %q", r.Outcome, r.Summary, r.Reset, tt.summary, tt.reset)
 			}
 			if !tt.parked && (r.Outcome != Failed || !strings.HasPrefix(r.Summary, "killed by signal SIGKILL") || strings.Contains(r.Summary, "level=ERROR")) {
@@ -356,11 +370,47 @@ func TestAProgramThatWaitsForALimitIsParked(t *testing.T) {
 	}
 }
 
+// Each says so again and again; what counts is how long ago it said so first.
+func TestAServerThatStaysDownIsNotWaitedForInTheSlot(t *testing.T) {
+	network, _ := printed(t, "codex", "outage_waits")
+	for _, tt := range []struct{ preset, stdout, stderr, outcome string }{
+		{"codex", network, "", Outage},
+		{"opencode", "", ocLog + `Cannot connect to API: Unable to connect. Is the computer able to access the url?"`, Outage},
+		{"opencode", "", ocLog + `Too Many Requests"`, UsageLimit},
+		{"claude", `{"type":"system","subtype":"api_retry","retry_delay_ms":600,"error_status":503,"error":"server_error"}`, "", Outage},
+		{"claude", `{"type":"system","subtype":"api_retry","retry_delay_ms":60000,"error_status":429,"error":"rate_limit"}`, "", UsageLimit},
+		{"gemini", "", "Attempt 3 failed. Retrying with backoff... Error: exception TypeError: fetch failed sending request", Outage},
+	} {
+		preset, err := Lookup(tt.preset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &clockwork{then}
+		p := preset.Parser(c.now)
+		for n := range 4 {
+			feed(p, tt.stdout, tt.stderr)
+			w, waits := p.Waiting()
+			if !waits || w.Outcome != tt.outcome || w.Summary == "" {
+				t.Errorf("%s waits %t: %+v", tt.preset, waits, w)
+			}
+			if p.Parked() != (n == 3) {
+				t.Errorf("%s is parked %t after %d minutes", tt.preset, p.Parked(), n)
+			}
+			c.Time = c.Add(time.Minute)
+		}
+		c.Time = c.Add(-time.Minute)
+		if r := p.Report(Exit{Signal: syscall.SIGTERM}); r.Outcome != tt.outcome {
+			t.Errorf("%s: %s %q", tt.preset, r.Outcome, r.Summary)
+		}
+	}
+}
+
 func TestWhoGoesOnIsParkedNoMore(t *testing.T) {
 	for _, tt := range []struct{ preset, limit, goesOn string }{
 		{"opencode", ocLog + `Usage limit reached. It will reset in 2 hours."`, `{"type":"step_start","sessionID":"ses_1"}`},
 		{"codex", `{"type":"error","message":"Reconnecting... 1/5 (429 Too Many Requests, try again in 2 hours)"}`, `{"type":"item.completed","item":{"type":"agent_message","text":"hi"}}`},
 		{"claude", `{"type":"system","subtype":"api_retry","retry_delay_ms":7200000,"error_status":429}`, `{"type":"assistant","message":{"id":"1"}}`},
+		{"gemini", "Attempt 1 failed: quota. Retrying after 16123456ms...", `{"type":"message","role":"assistant","content":"hi"}`},
 	} {
 		p := parserOf(t, tt.preset, then)
 		p.Stderr([]byte(tt.limit))
@@ -395,7 +445,7 @@ func FuzzParsers(f *testing.F) {
 		for _, exit := range []Exit{{Code: code, Signal: syscall.Signal(signal)}, {}} {
 			r := p.Report(exit)
 			checkReport(t, exit, r)
-			if p.Parked() && r.Outcome != UsageLimit {
+			if p.Parked() && r.Outcome != UsageLimit && r.Outcome != Outage {
 				t.Errorf("parked, but %s", r.Outcome)
 			}
 			if r.Outcome == OK && r.Summary == "" && name != "command" {
@@ -410,6 +460,7 @@ const (
 	clUses   = `{"type":"assistant","message":{"id":"m%","content":[{"type":"tool_use","id":"#","name":"@"}]}}` + "\n"
 	clFails  = `{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"#","is_error":true}]}}` + "\n"
 	clWorks  = `{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"#"}]}}` + "\n"
+	clSays   = `{"type":"assistant","message":{"id":"9","content":[{"type":"text","text":"\n\nIt is done."}]}}` + "\n"
 	clEnds   = `{"type":"result","subtype":"success","result":"done","permission_denials":[{"tool_name":"Bash","tool_use_id":"a","tool_input":{"command":"make"}}]}` + "\n"
 	cxItem   = `{"type":"item.completed","item":{"type":"command_execution","command":"make","status":"@","aggregated_output":"#"}}` + "\n"
 	cxEnds   = `{"type":"item.completed","item":{"type":"agent_message","text":"done"}}` + "\n" + `{"type":"turn.completed"}` + "\n"
@@ -439,6 +490,14 @@ func TestRulesEventByEvent(t *testing.T) {
 		{"a refusal in a subagent that nobody saw", "claude", clEnds, Denied, "permission refused: Bash make\ndone"},
 		{"no result, and exit 0", "claude", uses(clUses, "1", "a", "Bash"), Failed, "it broke off without a result"},
 		{"no words", "claude", `{"type":"result","subtype":"success","result":" "}`, Denied, "ended without an answer"},
+		{"an empty result after an answer", "claude", clSays + `{"type":"result","subtype":"success","result":""}`, OK, "It is done."},
+		{"an empty result after the answer of a subagent", "claude", strings.Replace(clSays, `"assistant",`, `"assistant","parent_tool_use_id":"a",`, 1) + `{"type":"result","subtype":"success","result":""}`, Denied, "ended without an answer"},
+		{"the last of several results says nothing", "claude", `{"type":"result","subtype":"success","result":"see pull/7"}` + "\n" + `{"type":"result","subtype":"success","result":"\n"}`, OK, "see pull/7"},
+		{"the last of several results says more", "claude", `{"type":"result","subtype":"success","result":"wait"}` + "\n" + `{"type":"result","subtype":"success","result":"done"}`, OK, "done"},
+		{"a refusal in the first of several results", "claude", clEnds + `{"type":"result","subtype":"success","result":"bye"}`, Denied, "permission refused: Bash make\nbye"},
+		{"an error after a result", "claude", `{"type":"result","subtype":"success","result":"half"}` + "\n" + `{"type":"result","subtype":"error_during_execution","is_error":true}`, Failed, "error_during_execution"},
+		{"an error, and then the answer", "claude", `{"type":"result","subtype":"success","is_error":true,"result":"API Error: 529 Overloaded"}` + "\n" + clSays + `{"type":"result","subtype":"success","result":""}`, OK, "It is done."},
+		{"an error, and then an empty result", "claude", `{"type":"result","subtype":"success","is_error":true,"result":"it broke"}` + "\n" + `{"type":"result","subtype":"success","result":""}`, Failed, "it broke"},
 		{"out of turns", "claude", `{"type":"result","subtype":"error_max_turns","is_error":false}`, Failed, "error_max_turns"},
 		{"an older one's words", "claude", `{"type":"result","subtype":"success","is_error":true,"result":"Claude AI usage limit reached|1795641886"}`, UsageLimit, "Claude AI usage limit reached|1795641886"},
 
@@ -446,14 +505,18 @@ func TestRulesEventByEvent(t *testing.T) {
 		{"one that went well after it", "codex", filled(cxItem, "@", "declined", "#", "") + filled(cxItem, "@", "completed", "#", "") + cxEnds, OK, "done"},
 		{"a sandbox that does not work", "codex", filled(cxItem, "@", "failed", "#", "bwrap: No permissions") + cxEnds, Denied, "permission refused: bwrap: No permissions make\ndone"},
 		{"a command that failed", "codex", filled(cxItem, "@", "failed", "#", "make: no") + cxEnds, OK, "done"},
+		{"an empty message after codex's answer", "codex", cxEnds + `{"type":"item.completed","item":{"type":"agent_message","text":" "}}` + "\n" + `{"type":"turn.completed"}`, OK, "done"},
 		{"no words from codex", "codex", `{"type":"turn.completed"}`, Denied, "ended without an answer"},
 
 		{"a call made before the refusal was known", "gemini", uses(gmUses, "", "a", "run_shell_command") + uses(gmUses, "", "b", "write_file") + as(gmFails, "a") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, Denied, "permission refused: run_shell_command: no\ndone"},
 		{"a call made after it", "gemini", uses(gmUses, "", "a", "run_shell_command") + as(gmFails, "a") + uses(gmUses, "", "b", "write_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, OK, "done"},
 		{"a look of gemini's", "gemini", uses(gmUses, "", "a", "write_file") + as(gmFails, "a") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, Denied, "permission refused: write_file: no\ndone"},
 		{"words in pieces, the last ones", "gemini", filled(gmSays, "@", "I will") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "all ") + filled(gmSays, "@", "done") + gmEnds, OK, "all done"},
-		{"no words after the last tool", "gemini", filled(gmSays, "@", "I will") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + gmEnds, Denied, "ended without an answer"},
+		{"no words after the last tool", "gemini", filled(gmSays, "@", "I will") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + gmEnds, OK, "I will"},
+		{"no words of gemini's", "gemini", filled(gmSays, "@", " ") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + gmEnds, Denied, "ended without an answer"},
+		{"an empty piece at the end", "gemini", uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + filled(gmSays, "@", "") + gmEnds, OK, "done"},
 
+		{"the header of a limit in milliseconds", "opencode", strings.Replace(ocLimits, `"Retry-After":"120"`, `"retry-after-ms":"5400000"`, 1), UsageLimit, "slow down (status 429)"},
 		{"the header of a limit", "opencode", ocLimits, UsageLimit, "slow down (status 429)"},
 	} {
 		p := parserOf(t, tt.preset, then)

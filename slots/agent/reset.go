@@ -13,8 +13,9 @@ import (
 //
 // It knows epochs ("limit reached|1733160000"), times in full (RFC 3339, or as HTTP has them), a while from now ("try
 // again in 2 hours 5 minutes", "retryDelay: 7200s", "retry-after: 120") and the clock ("try again at 9:13 PM", "resets
-// Nov 30, 7pm (Europe/Berlin)"). The clock is read in the zone of now unless another is named, and means the next time
-// that it shows this.
+// Nov 30, 7pm (Europe/Berlin)", "resets Mon 12:00am"). The clock is read in the zone of now, which is that of the agent,
+// unless another is named. It means the time nearest to now at which it shows this: programs tell a limit's end also when
+// it has passed, and that is not tomorrow's.
 func resetTime(text string, now time.Time) time.Time {
 	if m := afterBar().FindStringSubmatch(text); m != nil {
 		return epoch(m[1])
@@ -37,14 +38,16 @@ func resetTime(text string, now time.Time) time.Time {
 var (
 	afterBar = lazy(`\|([0-9]{10}|[0-9]{13})\b`)
 	// lifted is what precedes a time: "resets", "try again at", "retry-after:", `"resets_at":`, "available on".
-	lifted  = lazy(`(?i)\b(?:resets?|retry|again|available|until|wait)(?:[\s_"':=,-]|at|in|after|on|for|delay|seconds|the)*`)
-	digits  = lazy(`^(?:[0-9]{13}|[0-9]{10})\b`)
-	rfc3339 = lazy(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})? ?(?:Z|UTC|[+-][0-9]{2}:[0-9]{2})`)
-	http    = lazy(`^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT`)
-	span    = lazy(`(?i)^(?:(?:and|,)?\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s?(days?|d|hours?|hrs?|h|minutes?|mins?|ms|m|seconds?|secs?|s)\b,?\s*)`)
-	joined  = lazy(`(?i)^([0-9]{1,9}(?:\.[0-9]{1,9})?)(d|h|ms|m|s)`) // 2h5m30s
-	number  = lazy(`^[0-9]{1,9}(?:\.[0-9]{1,9})?\b`)
-	clock   = lazy(`(?i)^(?:([a-z]{3})[a-z]* ([0-9]{1,2})(?:st|nd|rd|th)?,?(?: ([0-9]{4}),?)?(?: at)? )?([0-9]{1,2})(?::([0-9]{2}))?\s?([ap]m)?\b(?:\s?\(?([A-Za-z]+(?:[/_+-][A-Za-z0-9_+-]+)*)\)?)?`)
+	lifted    = lazy(`(?i)\b(?:resets?|retry(?:ing)?|again|available|regain access|until|wait)(?:[\s_"':=,-]|at|in|after|on|for|delay|seconds|the)*`)
+	digits    = lazy(`^(?:[0-9]{13}|[0-9]{10})\b`)
+	rfc3339   = lazy(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})? ?(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2})`)
+	minuteUTC = lazy(`^([0-9]{4}-[0-9]{2}-[0-9]{2}) at ([0-9]{2}:[0-9]{2}) UTC`)
+	http      = lazy(`^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT`)
+	span      = lazy(`(?i)^(?:(?:and|,)?\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s?(days?|d|hours?|hrs?|h|minutes?|mins?|ms|m|seconds?|secs?|s)\b,?\s*)`)
+	joined    = lazy(`(?i)^([0-9]{1,9}(?:\.[0-9]{1,9})?)(d|h|ms|m|s)`) // 2h5m30s
+	number    = lazy(`^[0-9]{1,9}(?:\.[0-9]{1,9})?\b`)
+	weekday   = lazy(`(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*,?(?: at)? `)
+	clock     = lazy(`(?i)^(?:([a-z]{3})[a-z]* ([0-9]{1,2})(?:st|nd|rd|th)?,?(?: ([0-9]{4}),?)?(?: at)? )?([0-9]{1,2})(?::([0-9]{2}))?\s?([ap]m)?\b(?:\s?\(?([A-Za-z]+(?:[/_+-][A-Za-z0-9_+-]+)*)\)?)?`)
 )
 
 // epoch reads seconds, or milliseconds, since 1970.
@@ -66,8 +69,15 @@ func fullTime(s string) time.Time {
 	}
 	if at := rfc3339().FindString(s); at != "" {
 		at = strings.Replace(strings.Replace(at, " ", "T", 1), " ", "", 1)
-		t, err := time.Parse(time.RFC3339, strings.Replace(at, "UTC", "Z", 1))
-		if err == nil {
+		at = strings.Replace(at, "UTC", "Z", 1)
+		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05Z0700"} {
+			if t, err := time.Parse(layout, at); err == nil {
+				return t
+			}
+		}
+	}
+	if m := minuteUTC().FindStringSubmatch(s); m != nil {
+		if t, err := time.Parse("2006-01-02 15:04", m[1]+" "+m[2]); err == nil {
 			return t
 		}
 	}
@@ -132,8 +142,12 @@ func later(now time.Time, seconds float64) time.Time {
 	return now.Add(time.Duration(seconds * float64(time.Second)))
 }
 
-// onTheClock reads a time of day, maybe with a date. A bare number is none: it needs minutes or am and pm.
+// onTheClock reads a time of day, maybe with a date or a weekday. A bare number is none: it needs minutes or am and pm.
 func onTheClock(s string, now time.Time) time.Time {
+	onDay := weekday().FindStringSubmatch(s)
+	if onDay != nil {
+		s = s[len(onDay[0]):]
+	}
 	m := clock().FindStringSubmatch(s)
 	if m == nil || m[5] == "" && m[6] == "" {
 		return time.Time{}
@@ -153,11 +167,7 @@ func onTheClock(s string, now time.Time) time.Time {
 		now = now.In(zone)
 	}
 	if m[1] == "" {
-		t := time.Date(now.Year(), now.Month(), now.Day(), hour, minute, 0, 0, now.Location())
-		if !now.Before(t.Add(time.Minute)) { // the minute that the clock shows is not over before the next one
-			t = time.Date(now.Year(), now.Month(), now.Day()+1, hour, minute, 0, 0, now.Location())
-		}
-		return t
+		return nearest(now, hour, minute, onDay)
 	}
 	day, _ := strconv.Atoi(m[2])
 	year, _ := strconv.Atoi(cmp.Or(m[3], strconv.Itoa(now.Year())))
@@ -170,6 +180,22 @@ func onTheClock(s string, now time.Time) time.Time {
 		t = t.AddDate(1, 0, 0)
 	}
 	return t
+}
+
+// nearest is the time nearest to now at which a clock shows this, on that day of the week where one is named: within half a
+// day back, and from there a day or a week ahead.
+func nearest(now time.Time, hour, minute int, onDay []string) time.Time {
+	at := func(day int) time.Time {
+		return time.Date(now.Year(), now.Month(), now.Day()+day, hour, minute, 0, 0, now.Location())
+	}
+	for day := -1; day <= 7; day++ {
+		t := at(day)
+		wanted := onDay == nil || strings.EqualFold(t.Weekday().String()[:3], onDay[1])
+		if wanted && t.After(now.Add(-12*time.Hour)) {
+			return t
+		}
+	}
+	return time.Time{}
 }
 
 // retryAfter reads the header of that name: seconds, or a date.

@@ -26,16 +26,31 @@ var resets = []struct{ text, want string }{
 	{"available again at 2026-11-25T22:00:00.5+01:00", "2026-11-25T21:00:00Z"},
 	{"resets at 2026-11-25 21:00:00 UTC", "2026-11-25T21:00:00Z"},
 	{"or try again at 9:13 PM.", "2026-11-25T21:13:00Z"},
-	{"try again at 9:13 AM", "2026-11-26T09:13:00Z"},
+	{"try again at 7:13 AM", "2026-11-26T07:13:00Z"},
+	{"try again at 9:13 AM", "2026-11-25T09:13:00Z"}, // it has passed
 	{"try again at 7:25 PM", "2026-11-25T19:25:00Z"}, // this very minute
-	{"try again at 7:24 PM", "2026-11-26T19:24:00Z"},
+	{"try again at 7:24 PM", "2026-11-25T19:24:00Z"}, // the last one: over, and not tomorrow's
+	{"You've hit your limit · resets 6pm", "2026-11-25T18:00:00Z"},
+	{"You've hit your weekly limit · resets Mon 12:00am", "2026-11-30T00:00:00Z"},
+	{"resets Wednesday at 8pm", "2026-11-25T20:00:00Z"},
+	{"resets Wed 6pm", "2026-11-25T18:00:00Z"}, // it has passed
+	{"resets Tue 8pm (UTC)", "2026-12-01T20:00:00Z"},
+	{"You've hit your limit · resets Feb 16, 11am (Europe/Berlin)", "2027-02-16T10:00:00Z"},
+	{"You've hit your limit · resets Apr 23 at 4pm (America/Recife)", "2027-04-23T19:00:00Z"},
+	{"limit - resets Feb 7, 11am (Asia/Seoul)/login", "2027-02-07T02:00:00Z"},
+	{"reset at 2026-07-30 16:11:46 +0800 CST", "2026-07-30T08:11:46Z"},
+	{"You will regain access on 2026-12-01 at 00:00 UTC.", "2026-12-01T00:00:00Z"},
+	{"Your quota will reset after 4h28m20s.. Retrying after 16123456ms...", "2026-11-25T23:53:50Z"},
+	{"Retrying after 16123456ms...", "2026-11-25T23:54:13Z"},
+	{"Your limit will reset at 2026-09-12 00:35:41", ""}, // of which zone it does not say
+	{"try again at Aug 20, 2026, 7:38 AM", "2026-08-20T07:38:00Z"},
 	{"try again at 21:13", "2026-11-25T21:13:00Z"},
 	{"try again at Nov 29th, 2026 8:32 AM.", "2026-11-29T08:32:00Z"},
 	{"try again at Jan 3rd, 2027 12:00 AM", "2027-01-03T00:00:00Z"},
 	{"5-hour limit reached ∙ resets 3am (Europe/Berlin)", "2026-11-26T02:00:00Z"},
 	{"You've hit your session limit · resets 10:24pm (Europe/Berlin)", "2026-11-25T21:24:00Z"},
 	{"resets 12am", "2026-11-26T00:00:00Z"},
-	{"resets 12pm", "2026-11-26T12:00:00Z"},
+	{"resets 12pm", "2026-11-25T12:00:00Z"},
 	{"weekly limit · resets Nov 30, 7:19pm (UTC)", "2026-11-30T19:19:00Z"},
 	{"weekly limit · resets January 2 at 7pm (America/New_York)", "2027-01-03T00:00:00Z"},
 	{"resets 9:13pm (Mars/Olympus)", "2026-11-25T21:13:00Z"}, // a zone that is none: our own
@@ -71,8 +86,21 @@ func TestResetTimesAreReadAsTheyArePrinted(t *testing.T) {
 
 func TestAClockWithoutAZoneIsOurs(t *testing.T) {
 	zone := time.FixedZone("east", 2*3600)
-	if got := resetTime("try again at 9:13 PM", then.In(zone)); !got.Equal(at("2026-11-26T19:13:00Z")) {
-		t.Errorf("%s", got) // it is 9:25 PM there
+	for text, want := range map[string]string{ // it is 9:25 PM there
+		"try again at 9:33 PM": "2026-11-25T19:33:00Z", "try again at 9:13 PM": "2026-11-25T19:13:00Z",
+		"resets 1am": "2026-11-25T23:00:00Z", "resets Thu 1am": "2026-11-25T23:00:00Z",
+	} {
+		if got := resetTime(text, then.In(zone)); !got.Equal(at(want)) {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// After midnight the evening's is yesterday's.
+func TestAClockThatPassedBeforeMidnightIsNotTomorrows(t *testing.T) {
+	now := at("2026-11-26T00:30:00Z")
+	if got := resetTime("resets 11:50pm", now); !got.Equal(at("2026-11-25T23:50:00Z")) {
+		t.Errorf("%s", got)
 	}
 }
 

@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"cmp"
+	"strings"
+	"time"
+)
+
+// account is what a run told of itself. A parser fills it in from the events of its program; what they are worth is judged
+// here, in the same way for all programs.
+type account struct {
+	now          func() time.Time
+	silence      time.Duration // how long the program may be silent after it met a limit, before it counts as parked
+	conversation string
+	words        string // the model's last words that were not blank
+	waiting      waiting
+	failure      string    // what the program said last of its own failure; "" where the run went on after that
+	kind         string    // what the program calls the failure, beside its words
+	status       int       // the HTTP status of the failure; 0: not told
+	named        string    // the outcome that the program itself gives the failure; "" where only its words tell
+	reset        time.Time // when a limit is lifted, where the program told so apart from the failure's words
+	standing     string    // the permission that was refused and not made up for; "" for none
+	unfinished   string    // why what was printed is no whole run; "" where it is one
+	unanswered   bool      // it ended with the call of a tool: what was said before that is no answer
+	unbegun      string    // why the program gave up before it began, over what passes; "" where it did not
+	refused      Refusals
+	cost         Cost
+	stderr       lastLine
+}
+
+// tells notes the id of the conversation. The first one stays.
+func (a *account) tells(id string) {
+	if a.conversation == "" && isConversation(id) {
+		a.conversation = id
+	}
+}
+
+// says notes words of the model. Blank ones are none: an event without words does not take back what was said before it.
+func (a *account) says(text string) {
+	if strings.TrimSpace(text) != "" {
+		a.words = text
+	}
+}
+
+// fails notes what the program says of its own failure.
+func (a *account) fails(text string, status int) {
+	a.failure, a.status, a.waiting = cmp.Or(text, "the agent reported an error"), status, waiting{}
+}
+
+// goesOn notes that the run went on after what had failed.
+func (a *account) goesOn() { a.failure, a.status, a.waiting = "", 0, waiting{} }
+
+// retries notes that the program will try again, why, and when, as far as it said.
+func (a *account) retries(status int, why string, at time.Time) {
+	a.waiting.begin(status, why, at, a.now())
+}
+
+// Conversation is the agent's id for this conversation.
+func (a *account) Conversation() string { return a.conversation }
+
+// Parked says that the program waits for too long.
+func (a *account) Parked() bool { return a.waiting.parked(a.now(), a.silence) }
+
+// Stderr keeps the last line: it says why, where nothing else does.
+func (a *account) Stderr(line []byte) bool {
+	a.stderr.add(line)
+	return false
+}
+
+// Waiting is what the program waits for, within its process.
+func (a *account) Waiting() (Report, bool) {
+	r := a.waiting.report()
+	return r.bounded(), a.waiting.outcome != ""
+}
+
+// judge makes the report of a run. The first of these that applies is the outcome:
+//
+//	it waits for too long                               usage_limit or outage
+//	a failure that it did not go on after               what that means: see verdict
+//	a signal, or a non-zero exit                        after an exit what its last line on stderr means; else failed
+//	a permission was refused, and not made up for       denied
+//	what it printed is no whole run                     failed
+//	no words at all, or a call of a tool as its end     denied; it ended without an answer
+//	otherwise                                           ok, and its last words are the answer
+func (a *account) judge(exit Exit) Report {
+	words := clean(a.words)
+	r := Report{Outcome: Failed, Refused: a.refused, Cost: a.cost, Words: ends(words, MaxSummary)}
+	switch {
+	case a.Parked():
+		w := a.waiting.report()
+		r.Outcome, r.Summary, r.Reset = w.Outcome, w.Summary, w.Reset
+	case a.failure != "" && exit.Signal == 0:
+		r.Summary = a.failure // it says more than the exit status
+		a.blame(&r)
+	case !exit.ok():
+		r.Summary = exit.because(cmp.Or(a.failure, string(a.stderr)))
+		switch {
+		case exit.Signal != 0:
+		case a.unbegun != "":
+			r.Outcome, r.Summary = Void, exit.because(a.unbegun)
+		default:
+			a.blame(&r)
+		}
+	case a.standing != "":
+		r.Outcome, r.Summary = Denied, "permission refused: "+a.standing+"\n"+words
+	case a.unfinished != "":
+		r.Summary = a.unfinished + "\n" + words
+	case words == "" || a.unanswered:
+		r.Outcome, r.Summary = Denied, "ended without an answer\n"+words
+	default:
+		r.Outcome, r.Summary = OK, words
+	}
+	return r.bounded()
+}
+
+// blame gives a failed run the outcome that its summary means.
+func (a *account) blame(r *Report) {
+	text := strings.TrimSpace(a.kind + " " + r.Summary)
+	r.Gone, r.Spent = goneWords().MatchString(text), isSpent(a.status, text)
+	if r.Outcome = verdict(a.status, text); r.Outcome == Failed && !r.Gone && !r.Spent {
+		r.Outcome = cmp.Or(a.named, Failed)
+	}
+	if r.Outcome != UsageLimit {
+		return
+	}
+	if r.Reset = a.reset; r.Reset.IsZero() {
+		r.Reset = resetTime(r.Summary, a.now())
+	}
+}
