@@ -116,7 +116,7 @@ func (m *machine) Settle(t *rapid.T) {
 	r := Result{
 		Run: Run{
 			Run: it.Runs, EndedAt: m.now, Summary: rapid.String().Draw(t, "summary"),
-			Outcome: rapid.SampledFrom([]Outcome{OK, Failed, Denied, StartFailed, Timeout, Stalled, UsageLimit, Auth, Lost, Void, Cancelled}).Draw(t, "outcome"),
+			Outcome: rapid.SampledFrom([]Outcome{OK, Failed, Denied, StartFailed, Timeout, Stalled, UsageLimit, Auth, Outage, Lost, Void, Cancelled}).Draw(t, "outcome"),
 		},
 		Permanent: rapid.Bool().Draw(t, "permanent"), Rebooted: rapid.Bool().Draw(t, "rebooted"),
 	}

@@ -19,6 +19,7 @@ const (
 	Stalled     Outcome = "stalled"      // no output for IDLE_TIMEOUT
 	UsageLimit  Outcome = "usage_limit"  // the provider said: not now
 	Auth        Outcome = "auth"         // the provider said: not with these credentials
+	Outage      Outcome = "outage"       // the model's server, the remote's host or the way to it is down
 	Lost        Outcome = "lost"         // the agent had started, its runner is gone, nothing recorded the end
 	Void        Outcome = "void"         // no agent began: its runner was killed first, the machine had no room, or the agent's own state was taken
 	Cancelled   Outcome = "cancelled"    // queue cancel
@@ -29,8 +30,11 @@ type Result struct {
 	Run
 	Permanent bool // of a start_failed: git says that a retry would meet the same
 	Rebooted  bool // of a lost: the machine was started again since the run began
-	// HeldUntil is, of a usage_limit or an auth, when its agent may be tried again: nil until somebody says so.
+	// HeldUntil is, of a usage_limit, an auth or an outage, when what is held may be tried again: nil until a person says so.
 	HeldUntil *time.Time
+	// Alone says, of an auth or an outage, that nothing was held for it: if an earlier run of the item met the same, another
+	// run got past it since.
+	Alone bool
 }
 
 // Policy is how failures are retried.
@@ -55,7 +59,10 @@ func (it *Item) notify(run, pid int, r *Runner, now time.Time) {
 }
 
 // uncharged are the outcomes that say nothing about the item.
-var uncharged = []Outcome{Void, Cancelled, UsageLimit, Auth}
+var uncharged = []Outcome{Void, Cancelled, UsageLimit, Auth, Outage}
+
+// holding are the outcomes for which the item's agent, or the remote's host, is held.
+var holding = []Outcome{UsageLimit, Auth, Outage}
 
 // settle is the transition notified → completed, error or back to pending. It is decided as a whole before anything is
 // written: an item that will be retried is never visible as an error.
@@ -63,6 +70,9 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 	charged := !slices.Contains(uncharged, r.Outcome)
 	if r.Outcome == Void && r.StartedAt != nil && it.vain() >= maxVoids {
 		charged = true // a machine's disk is emptied one day; what an agent gives up over of its own may stay so
+	}
+	if (r.Outcome == Auth || r.Outcome == Outage) && r.Alone && it.shutOut() >= maxAlone {
+		charged = true // others get through: what this item meets is its own
 	}
 	if r.Outcome == Lost && r.Rebooted && !it.lostFree() {
 		charged = false // a reboot is not the item's fault, once; an item that brings the machine down ends in error
@@ -80,7 +90,11 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 		it.finish(Completed, "", now)
 	case Denied, Timeout, Stalled, Cancelled:
 		it.finish(Errored, reason(r), now)
-	case UsageLimit, Auth:
+	case UsageLimit, Auth, Outage:
+		if charged && it.Attempts >= p.MaxAttempts {
+			it.finish(Errored, fmt.Sprintf("%s (attempt %d of %d)", reason(r), it.Attempts, p.MaxAttempts), now)
+			break
+		}
 		it.again(r.EndedAt, 0)
 		it.NotBefore = r.HeldUntil
 	default: // failed, start_failed, lost, void
@@ -139,6 +153,22 @@ func (it *Item) vain() int {
 	return n
 }
 
+// maxAlone is how many times in a row an item may meet, free of charge, a dead server or refused credentials that others get
+// past: a server that comes and goes may do that. An agent that always says so would be started for ever.
+const maxAlone = 2
+
+// shutOut is how many runs in a row, the last ones, met a dead server or refused credentials.
+func (it *Item) shutOut() int {
+	n := 0
+	for _, r := range slices.Backward(it.History) {
+		if r.Outcome != Auth && r.Outcome != Outage {
+			break
+		}
+		n++
+	}
+	return n
+}
+
 func (it *Item) finish(s State, why string, now time.Time) {
 	it.State, it.CompletedAt, it.NotBefore, it.Error = s, &now, nil, nil
 	if s == Errored {
@@ -182,14 +212,14 @@ func reason(r Result) string {
 }
 
 // Ready says whether the item's time has come. A wall clock that was set back since the last run ended must not make an
-// item wait for ever, so a run that ended in the future lifts the wait. What put a run off for a limit holds its agent,
-// and that hold alone says how long: who lifts it does not wait for the time that stands here.
+// item wait for ever, so a run that ended in the future lifts the wait. What put a run off for a limit, or for a dead
+// server, holds its agent or its host, and that hold alone says how long: who lifts it does not wait for the time that stands here.
 func (it *Item) Ready(now time.Time) bool {
 	if it.NotBefore == nil || !now.Before(*it.NotBefore) {
 		return true
 	}
 	last := it.last()
-	return last != nil && (last.Outcome == UsageLimit || now.Before(last.EndedAt))
+	return last != nil && (slices.Contains(holding, last.Outcome) || now.Before(last.EndedAt))
 }
 
 // last is the newest run that ended, nil when none has.

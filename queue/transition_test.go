@@ -61,6 +61,15 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 		{"a usage limit until somebody says so", UsageLimit, 0, "429", nil, want{Pending, false, 0, ""}},
 		{"credentials", Auth, 2, "401", nil, want{Pending, false, 0, ""}},
 
+		{"credentials of a run that had worked", Auth, 2, "401", heldFor(time.Minute), want{Pending, false, time.Minute, ""}},
+		{"a server that is down", Outage, 2, "refused", heldFor(time.Minute), want{Pending, false, time.Minute, ""}},
+		{"a server that is down for all, again and again", Outage, 2, "refused", shutOut(9, false), want{Pending, false, time.Minute, ""}},
+		{"a server that is down for this item alone", Outage, 0, "refused", shutOut(1, true), want{Pending, false, time.Minute, ""}},
+		{"and again", Outage, 0, "refused", shutOut(2, true), want{Pending, true, time.Minute, ""}},
+		{"and at the last attempt", Outage, 2, "refused", shutOut(4, true), over("outage: refused (attempt 3 of 3)")},
+		{"credentials that others are let in with", Auth, 2, "401", shutOut(2, true), over("auth: 401 (attempt 3 of 3)")},
+		{"a limit is never charged", UsageLimit, 2, "429", shutOut(9, true), want{Pending, false, time.Minute, ""}},
+
 		{"an outcome of a newer runner", "melted", 0, "silent", nil, again(time.Minute)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -101,6 +110,17 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 
 func heldFor(d time.Duration) func(*Item, *Result) {
 	return func(_ *Item, r *Result) { at := noon.Add(d); r.HeldUntil = &at }
+}
+
+// shutOut makes the last n runs of an item ones that met a server that is down; alone: others got through since.
+func shutOut(n int, alone bool) func(*Item, *Result) {
+	return func(it *Item, r *Result) {
+		heldFor(time.Minute)(it, r)
+		r.Alone = alone
+		for range n {
+			it.History = append(it.History, Run{Outcome: Outage, EndedAt: noon})
+		}
+	}
 }
 
 func permanent(_ *Item, r *Result) { r.Permanent = true }
@@ -242,6 +262,12 @@ func TestAWaitIsSpreadByAQuarterAtMost(t *testing.T) {
 
 func TestWhatALimitPutOffIsReadyWhenItsHoldIsLifted(t *testing.T) {
 	later := noon.Add(time.Hour)
+	for _, outcome := range []Outcome{Auth, Outage} {
+		put := &Item{State: Pending, NotBefore: &later, History: []Run{{Run: 1, Outcome: outcome, EndedAt: noon}}}
+		if !put.Ready(noon) {
+			t.Errorf("after %s the item waits for itself, beside what is held", outcome)
+		}
+	}
 	limited := &Item{State: Pending, NotBefore: &later, History: []Run{{Run: 1, Outcome: UsageLimit, EndedAt: noon}}}
 	failed := &Item{State: Pending, NotBefore: &later, History: []Run{{Run: 1, Outcome: Failed, EndedAt: noon}}}
 	if !limited.Ready(noon.Add(time.Minute)) || failed.Ready(noon.Add(time.Minute)) {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,14 +32,14 @@ const (
 	exited ending = iota
 	tookTooLong
 	showedNothing
-	parked // it waits for a limit in its process: it will do so later, without a slot
+	parked // it waits in its process, for a limit or a server: it will do so later, without a slot
 	interrupted
 	wasCancelled
 )
 
 // saysEnding is what the log says where an agent is ended.
 var saysEnding = map[ending]string{tookTooLong: "it took too long", showedNothing: "it showed no progress",
-	parked: "it waits for a usage limit", interrupted: "asked to"}
+	parked: "it waits, and needs no slot for that", interrupted: "asked to"}
 
 // agentRun is the agent's process, and what it prints.
 type agentRun struct {
@@ -52,9 +53,12 @@ type agentRun struct {
 	exit    chan *os.ProcessState
 	state   *os.ProcessState // how it ended; nil while that is not known
 	begun   time.Time
-	talk    chan string // the conversation id, when it is known
-	alive   chan bool   // progress; true when the model was heard
-	park    chan bool   // it waits for a usage limit
+	talk    chan string  // the conversation id, when it is known
+	alive   chan bool    // progress; true when the model was heard
+	park    chan bool    // it waits for too long
+	waits   string       // what it waits for, as the run's folder says it
+	found   agent.Report // of one that is parked: what it waited for
+	worked  atomic.Bool  // the model was heard
 }
 
 // start starts the agent and records that it started.
@@ -71,7 +75,7 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agentRun{r: r, w: w, parser: preset.Parser(time.Now), exit: make(chan *os.ProcessState, 1), talk: make(chan string, 1),
+	a := &agentRun{r: r, w: w, parser: preset.Parser(clockIn(w.agentEnv)), exit: make(chan *os.ProcessState, 1), talk: make(chan string, 1),
 		alive: make(chan bool, 1), park: make(chan bool, 1)}
 	a.cmd = &exec.Cmd{
 		Path: path, Args: argv, Dir: w.session.Worktree, Env: w.agentEnv, Stdin: stdin,
@@ -169,6 +173,7 @@ func (a *agentRun) hear(line []byte, parse func([]byte) bool) {
 		tell(a.talk, id)
 	}
 	if progress {
+		a.worked.Store(true)
 		tell(a.alive, true)
 	}
 	if a.parser.Parked() {
@@ -276,18 +281,22 @@ func (a *agentRun) wait(ctx context.Context) ending {
 			continue
 		case <-look.C: // a program that waits for a limit may print nothing more: only time tells
 			a.mu.Lock()
-			waits := a.parser.Parked()
+			tooLong := a.parser.Parked()
 			a.mu.Unlock()
-			if waits {
+			a.sayWaits()
+			if tooLong {
 				tell(a.park, true)
 			}
 			continue
 		case <-timeout.C:
-			end = tookTooLong
+			end = a.orParked(tookTooLong)
 		case <-idle.C:
-			end = showedNothing
+			end = a.orParked(showedNothing)
 		case <-park:
-			end = parked
+			end = a.orParked(exited)
+			if end == exited { // it goes on meanwhile
+				continue
+			}
 		case <-done:
 			end = interrupted
 		}
@@ -296,6 +305,33 @@ func (a *agentRun) wait(ctx context.Context) ending {
 		idle.Stop()
 		done, park = nil, nil
 		killing.Go(func() { killed <- a.r.endProcesses() })
+	}
+}
+
+// orParked is parked where the agent waits for a limit or a server, else the other. What it waits for is noted now: as it is
+// ended it may say something else.
+func (a *agentRun) orParked(other ending) ending {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found, waits := a.parser.Waiting()
+	if !waits {
+		return other
+	}
+	a.found = found
+	return parked
+}
+
+// sayWaits tells those who look what the agent waits for.
+func (a *agentRun) sayWaits() {
+	a.mu.Lock()
+	found, _ := a.parser.Waiting()
+	a.mu.Unlock()
+	if found.Summary == a.waits {
+		return
+	}
+	a.waits = found.Summary
+	if err := a.r.home.setWaits(a.r.name, a.waits); err != nil {
+		a.r.log.say("%v", err) // it waits all the same
 	}
 }
 
@@ -347,6 +383,9 @@ func (a *agentRun) report() agent.Report {
 		a.w.session.Conversation = id
 	}
 	report := a.parser.Report(exit)
+	if a.found.Outcome != "" { // of the rest, what it used and what was refused
+		report.Outcome, report.Summary, report.Reset = a.found.Outcome, a.found.Summary, a.found.Reset
+	}
 	if a.state == nil { // unknown is never a success
 		report.Outcome, report.Summary = failed, "how the agent's process ended is not known"
 	}

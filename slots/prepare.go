@@ -98,6 +98,11 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	defer named()
 	var err error
 	w.made, err = r.git.Prepare(ctx, spec)
+	if r.task.ProbeHost && r.git.Answered {
+		if err := r.home.setFetched(r.name); err != nil {
+			r.log.say("%v", err) // its end will tell
+		}
+	}
 	w.undo = func() {
 		// What a hook left running would go on writing into what is removed here.
 		if err := r.endProcesses(); err != nil {
@@ -255,8 +260,11 @@ func (r *Runner) text(p agent.Preset, w *ready) (string, error) {
 		return "", err
 	}
 	if r.task.Previous != "" {
-		prompt += "\n" + r.task.Previous +
-			"\nLook at what it left in this worktree and go on from there.\n"
+		prompt += "\n" + r.task.Previous + quoted(r.task.Said) + "\nLook at what it left in this worktree and go on from there.\n"
+	}
+	if w.existed && w.session.Conversation == "" && w.session.Words != "" && w.session.Words != r.task.Said {
+		prompt += "\nThis conversation is new: an earlier one on this issue cannot be gone on with" + quoted(w.session.Words) +
+			"\nLook at what stands in this worktree and go on from there.\n"
 	}
 	return prompt + "\n" + r.task.Message, nil
 }

@@ -153,7 +153,9 @@ type Result struct {
 	EndedAt      time.Time  `json:"ended_at"`
 	Conversation string     `json:"conversation,omitempty"`
 	Cost         any        `json:"cost,omitempty"`
-	Reset        *time.Time `json:"reset,omitempty"` // of a usage limit, when it is lifted
+	Reset        *time.Time `json:"reset,omitempty"`  // of a usage limit, when it is lifted
+	Worked       bool       `json:"worked,omitempty"` // the model was heard
+	Host         string     `json:"host,omitempty"`   // of an outage: the remote's host that is down; "" for the model's server
 	event.Evidence
 }
 
@@ -168,6 +170,41 @@ func (d Dir) setAnswered(run string) error {
 		return err
 	}
 	return spool.Create(d.answered(run))
+}
+
+func (d Dir) waitsPath(run string) string { return filepath.Join(d.RunDir(run), "waits") }
+
+// setWaits records what a run's agent waits for within its process; "" for nothing any more.
+func (d Dir) setWaits(run, what string) error {
+	if err := d.real(run); err != nil {
+		return err
+	}
+	if what == "" {
+		return spool.Unlink(d.waitsPath(run))
+	}
+	return spool.WriteSoon(d.waitsPath(run), []byte(what+"\n"))
+}
+
+// Waits is what a run's agent waits for within its process, a limit or a server that does not answer; "" for nothing.
+func (d Dir) Waits(run string) (string, error) {
+	data, err := spool.Read(d.waitsPath(run))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(data)), err
+}
+
+// Fetched says whether the remote's host answered in a run that was to tell.
+func (d Dir) Fetched(run string) (bool, error) { return spool.Exists(d.fetched(run)) }
+
+func (d Dir) fetched(run string) string { return filepath.Join(d.RunDir(run), "fetched") }
+
+// setFetched records that the remote's host answered.
+func (d Dir) setFetched(run string) error {
+	if err := d.real(run); err != nil {
+		return err
+	}
+	return spool.Create(d.fetched(run))
 }
 
 func (d Dir) resultPath(run string) string { return filepath.Join(d.RunDir(run), "result.json") }

@@ -33,6 +33,7 @@ const (
 	timedOut    = "timeout"
 	stalled     = "stalled"
 	usageLimit  = agent.UsageLimit
+	outage      = agent.Outage
 	void        = agent.Void
 	cancelled   = "cancelled"
 )
@@ -201,10 +202,10 @@ func (r *Runner) work(ctx context.Context) bool {
 	if !report.Reset.IsZero() {
 		r.result.Reset = &report.Reset
 	}
+	r.result.Worked = run.worked.Load()
 	switch {
 	case end == parked:
-		r.result.Outcome = usageLimit
-	case report.Outcome == usageLimit && end != wasCancelled: // it tried again and again until its time was up
+	case (report.Outcome == usageLimit || report.Outcome == outage) && end != wasCancelled: // it gave up as its time was up
 	case end == tookTooLong:
 		r.result.Outcome = timedOut
 		r.result.Summary = fmt.Sprintf("took longer than %s", r.task.Timeout)
@@ -214,8 +215,11 @@ func (r *Runner) work(ctx context.Context) bool {
 	case end == wasCancelled:
 		r.result.Outcome = cancelled
 	}
-	if report.Gone {
-		ready.session.Conversation = "" // the next attempt begins a new one
+	if report.Gone || report.Spent {
+		ready.session.Conversation = "" // the next attempt begins a new one, and is told what this one said
+	}
+	if report.Words != "" {
+		ready.session.Words = report.Words
 	}
 	r.tellLeft()
 	if err := r.home.mark(r.name, keepingMark); err != nil {
@@ -286,7 +290,12 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 		return true
 	}
 	var git *worktree.Error
-	r.result.Permanent = errors.As(err, &git) && git.Permanent
+	if errors.As(err, &git) {
+		r.result.Permanent = git.Permanent
+		if git.Unreachable && r.task.Workspace.Host != "" { // no task is to blame for that either
+			r.result.Outcome, r.result.Host = outage, r.task.Workspace.Host
+		}
+	}
 	return true
 }
 

@@ -29,7 +29,8 @@ type Session struct {
 	Type         string    `json:"type"` // "forked", or "pm_agent"
 	IssueRef     string    `json:"issue_ref"`
 	Agent        string    `json:"agent"`
-	Conversation string    `json:"agent_session_id"` // the agent's own conversation, "" until it told
+	Conversation string    `json:"agent_session_id"`     // the agent's own conversation, "" until it told
+	Words        string    `json:"last_words,omitempty"` // what its agent said last, for a conversation that must begin anew
 	Worktree     string    `json:"worktree_path"`
 	Branch       string    `json:"branch_name"`
 	Start        string    `json:"start_commit,omitempty"` // where the branch began, if it was made for this session: else it is the user's

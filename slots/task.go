@@ -19,10 +19,12 @@ type Task struct {
 	IssueRef      string        `json:"issue_ref"`
 	Message       string        `json:"message"`
 	Previous      string        `json:"previous"` // how the last run ended in which an agent began, "" where there is nothing to go on with
+	Said          string        `json:"said"`     // what that run said of it; a stranger's words
 	Timeout       time.Duration `json:"timeout"`
 	Idle          time.Duration `json:"idle"`           // how long the agent may show no progress, 0 for ever
 	ExpectChanges bool          `json:"expect_changes"` // a run that leaves none has failed
 	Probe         bool          `json:"probe"`          // its agent was held: tell when the model answers
+	ProbeHost     bool          `json:"probe_host"`     // the remote's host was held: tell when it answers
 	EnvFiles      []string      `json:"env_files"`      // of the agent, later wins; git and hook get the first alone
 	Prompt        string        `json:"prompt"`         // file whose text precedes the message, where the preset takes a prompt
 	Agent         AgentTask     `json:"agent"`
@@ -44,6 +46,7 @@ type Workspace struct {
 	Repo   string `json:"repo"`  // flat name of the repository, "" for none
 	URL    string `json:"url"`   // what the bare cache is cloned from
 	Local  string `json:"local"` // a checkout used in place instead
+	Host   string `json:"host"`  // that the URL leads to, "" for none
 	Branch string `json:"branch"`
 	Base   string `json:"base"`
 	Hook   string `json:"hook"` // command run in a new worktree

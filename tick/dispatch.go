@@ -118,8 +118,12 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *ta
 	if err := t.readHolds(k); err != nil {
 		return err
 	}
-	if why := t.held(it.Agent, k); why != "" {
-		return fault.New(fault.Temp, "kugetsu resume "+it.Agent+" lifts it; kugetsu delegate enqueues", "%s", why)
+	if why := t.held(it, k); why != "" {
+		remedy := ""
+		for _, held := range t.heldFor(it, k) {
+			remedy = k.holds[held].Remedy(held) + "; "
+		}
+		return fault.New(fault.Temp, remedy+"kugetsu delegate enqueues", "%s", why)
 	}
 	if why := t.unreviewed(session, k); why != "" {
 		return fault.New(fault.Temp, "review one, or raise MAX_AWAITING_REVIEW; kugetsu delegate enqueues", "nothing new is started: %s", why)

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
-	"kugetsu/slots/agent"
 	"kugetsu/slots/proc"
 )
 
@@ -31,9 +32,9 @@ func (t *Tick) fill(ctx context.Context, k *taken, report *Report) error {
 		report.Why = append(report.Why, err.Error())
 		return err
 	}
-	for _, name := range agent.Names() {
-		if why := t.held(name, k); why != "" {
-			report.Why = append(report.Why, why)
+	for _, held := range slices.Sorted(maps.Keys(k.holds)) {
+		if h := k.holds[held]; !h.over(t.Now()) {
+			report.Why = append(report.Why, h.Text(held))
 		}
 	}
 	repos, err := readRepos(t.Home)
@@ -88,7 +89,7 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, k *taken, repos re
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	for _, e := range entries {
+	for _, e := range t.lastToTry(entries, k) {
 		if t.full(lane, k) {
 			break
 		}
@@ -265,7 +266,7 @@ func (t *Tick) waits(it *queue.Item, k *taken) string {
 	if k.sessions[session] {
 		return "another run works on this issue"
 	}
-	if why := t.held(it.Agent, k); why != "" {
+	if why := t.held(it, k); why != "" {
 		return why
 	}
 	return t.unreviewed(session, k)
@@ -376,7 +377,7 @@ func (t *Tick) hand(p *place, e queue.Entry, it *queue.Item, k *taken, repos rep
 	}
 	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: it.Runs + 1, Session: p.session, Boot: proc.BootID()}
 	run := in.RunName()
-	if task.Probe, err = t.probing(it.Agent, run, k); err != nil {
+	if task.Probe, task.ProbeHost, err = t.probing(it, run, k); err != nil {
 		return stop(run, err)
 	}
 	if err := t.Home.WriteIntent(p.name, in); err != nil { // a.

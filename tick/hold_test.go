@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,9 +19,10 @@ var noon = time.Date(2026, 4, 5, 12, 0, 0, 0, time.UTC)
 // holder is a state folder in which runs of one agent end, under a clock of the test's.
 type holder struct {
 	*Tick
-	t   *testing.T
-	now time.Time
-	it  *queue.Item
+	t    *testing.T
+	now  time.Time
+	it   *queue.Item
+	last queue.Result // as it would be settled
 }
 
 func newHolder(t *testing.T) *holder {
@@ -43,9 +45,20 @@ func (h *holder) ends(n int, outcome queue.Outcome, reset time.Duration) time.Du
 	if reset != 0 {
 		at = h.now.Add(reset)
 	}
-	_, err := h.afterRun(h.it, slots.RunName(h.it.ID, n), queue.Result{Run: queue.Run{Run: n, Outcome: outcome, Summary: "says the provider"}}, at)
-	must(h.t, err)
-	hold, err := ReadHold(h.Home, "opencode")
+	return h.met(n, outcome, told{reset: at})
+}
+
+// met is ends, with all that the runner told.
+func (h *holder) met(n int, outcome queue.Outcome, of told) time.Duration {
+	h.t.Helper()
+	h.it.Runs = n
+	h.last = queue.Result{Run: queue.Run{Run: n, Outcome: outcome, Summary: "says the provider"}}
+	must(h.t, h.afterRun(h.it, slots.RunName(h.it.ID, n), &h.last, of))
+	held := Held("opencode")
+	if of.host != "" {
+		held, _ = heldHost(of.host)
+	}
+	hold, err := ReadHold(h.Home, held)
 	must(h.t, err)
 	switch {
 	case hold == nil:
@@ -61,9 +74,9 @@ func (h *holder) tries(n int) {
 	h.t.Helper()
 	k := newTaken()
 	must(h.t, h.readHolds(k))
-	probes, err := h.probing("opencode", slots.RunName(h.it.ID, n), k)
+	ofAgent, ofHost, err := h.probing(h.it, slots.RunName(h.it.ID, n), k)
 	must(h.t, err)
-	if !probes {
+	if !ofAgent && !ofHost {
 		h.t.Fatal("there is nothing to try")
 	}
 }
@@ -95,6 +108,9 @@ func TestALimitHoldsItsAgentUntilTheTimeThatWasTold(t *testing.T) {
 		{"with a HOLD_MAX", queue.UsageLimit, 3 * time.Hour, func(s *settings.Settings) { s.HoldMax = time.Hour }, time.Hour},
 		{"without AUTO_RESUME", queue.UsageLimit, 3 * time.Hour, func(s *settings.Settings) { s.AutoResume = false }, -1},
 		{"credentials", queue.Auth, 0, nil, -1},
+		{"a server that is down", queue.Outage, 0, nil, time.Minute},
+		{"a server that is down, and said for how long", queue.Outage, 3 * time.Hour, nil, time.Minute},
+		{"a server that is down, without AUTO_RESUME", queue.Outage, 0, func(s *settings.Settings) { s.AutoResume = false }, time.Minute},
 		{"a failure", queue.Failed, 0, nil, 0},
 		{"a success", queue.OK, 0, nil, 0},
 	} {
@@ -194,7 +210,7 @@ func TestOnlyOneRunTriesUntilTheModelAnswersIt(t *testing.T) {
 		k := newTaken()
 		k.hold("1", &slots.Intent{Item: h.it.ID, Run: 2})
 		must(t, h.readHolds(k))
-		return k, h.held("opencode", k)
+		return k, h.held(h.it, k)
 	}
 	if _, why := look(); why == "" {
 		t.Error("it is not held")
@@ -229,12 +245,147 @@ func TestAHoldThatCannotBeUnderstoodHolds(t *testing.T) {
 		must(t, put(holdPath(h.Home, "opencode")))
 		k := newTaken()
 		must(t, h.readHolds(k))
-		if h.held("opencode", k) == "" || h.held("command", k) != "" {
-			t.Errorf("%s: opencode %q, command %q", name, h.held("opencode", k), h.held("command", k))
+		if h.held(h.it, k) == "" || h.held(&queue.Item{IssueRef: h.it.IssueRef, Agent: "command"}, k) != "" {
+			t.Errorf("%s: opencode %q, command %q", name, h.held(h.it, k), h.held(&queue.Item{IssueRef: h.it.IssueRef, Agent: "command"}, k))
 		}
-		was, err := ResumeAgent(h.Home, "opencode")
+		was, err := LiftHold(h.Home, "opencode")
 		if err != nil || !was {
 			t.Errorf("%s: lifted %t, %v", name, was, err)
+		}
+	}
+}
+
+func TestCredentialsOfARunThatHadWorkedAreTriedAgain(t *testing.T) {
+	h := newHolder(t)
+	if got := h.met(1, queue.Auth, told{worked: true}); got != time.Minute {
+		t.Errorf("held for %s", got)
+	}
+	h.now = h.now.Add(time.Minute)
+	h.tries(2)
+	if got := h.met(2, queue.Auth, told{}); got != -1 { // it did not come to work: a person must mend that
+		t.Errorf("held for %s", got)
+	}
+}
+
+// A server that stays down is tried at ever longer intervals, HOLD_MAX at most, for ever; it is told once, and whoever looks
+// sees how often.
+func TestAServerThatStaysDownIsTriedEverMoreSeldom(t *testing.T) {
+	h := newHolder(t)
+	want := time.Minute
+	got := h.met(1, queue.Outage, told{})
+	for n := 2; n < 15; n++ {
+		if got != want || h.last.Alone != (n == 2) {
+			t.Errorf("run %d: held for %s, not %s; alone %t", n-1, got, want, h.last.Alone)
+		}
+		want = min(2*want, h.Settings.HoldMax)
+		h.now = h.now.Add(got)
+		h.tries(n)
+		got = h.met(n, queue.Outage, told{worked: true})
+	}
+	if told := h.told(); told != 1 {
+		t.Errorf("told %d times", told)
+	}
+	k := newTaken()
+	must(t, h.readHolds(k))
+	if why := h.held(h.it, k); !strings.HasSuffix(why, ": says the provider (14 times in a row)") {
+		t.Errorf("%s", why)
+	}
+}
+
+func TestAnItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
+	h := newHolder(t)
+	other := *h.it
+	other.ID = queue.NewID(noon)
+	h.met(1, queue.Outage, told{})
+	h.now = h.now.Add(time.Hour)
+
+	// Once its time is up the other is tried first.
+	k := newTaken()
+	must(t, h.readHolds(k))
+	entries := []queue.Entry{{ID: h.it.ID}, {ID: other.ID}}
+	if got := h.lastToTry(entries, k); got[0].ID != other.ID || got[1].ID != h.it.ID || len(got) != 2 {
+		t.Errorf("%v", got)
+	}
+	run := slots.RunName(other.ID, 1)
+	_, _, err := h.probing(&other, run, k)
+	must(t, err)
+	must(t, h.afterRun(&other, run, &queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK}}, told{worked: true}))
+	if h.met(2, queue.Outage, told{}); !h.last.Alone {
+		t.Error("another got past it, and this one is not alone")
+	}
+	must(t, h.afterRun(h.it, slots.RunName(h.it.ID, 2), &h.last, told{})) // a pass that was killed does it again
+	if !h.last.Alone {
+		t.Error("not when it is settled again")
+	}
+}
+
+func TestAHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
+	h := newHolder(t)
+	h.Settings.CloneURL = "https://{host}:3000/{path}.git"
+	if got := h.met(1, queue.Outage, told{host: "github.com:3000"}); got != time.Minute {
+		t.Fatalf("held for %s", got)
+	}
+	why := func(it *queue.Item) string {
+		k := newTaken()
+		must(t, h.readHolds(k))
+		return h.held(it, k)
+	}
+	elsewhere := &queue.Item{IssueRef: "git.example.org/o/r#1", Agent: "opencode"}
+	begun := &queue.Item{IssueRef: "github.com/o/r#2", Agent: "opencode"}
+	must(t, os.MkdirAll(filepath.Join(h.Home.Worktree("github.com+o+r@2"), ".git"), 0o700))
+	if got := why(h.it); !strings.HasPrefix(got, "github.com:3000 is held until ") || !strings.HasSuffix(got, ": says the provider") {
+		t.Errorf("%q", got)
+	}
+	for _, it := range []*queue.Item{elsewhere, begun, {Agent: "opencode"}} {
+		if got := why(it); got != "" {
+			t.Errorf("%q: %q", it.IssueRef, got)
+		}
+	}
+	// A run that does not hear of the host is no probe of it; one that does lifts the hold as soon as git has an answer.
+	h.now = h.now.Add(time.Minute)
+	h.tries(2)
+	run := slots.RunName(h.it.ID, 2)
+	must(t, h.Home.ClaimRun(run))
+	look := func() (held bool, why string) {
+		k := newTaken()
+		k.hold("1", &slots.Intent{Item: h.it.ID, Run: 2})
+		must(t, h.readHolds(k))
+		return k.holds["host+github.com+3000"] != nil, h.held(h.it, k)
+	}
+	if held, why := look(); !held || why != "github.com:3000 was held: "+run+" tries whether it goes on" {
+		t.Errorf("%t %q", held, why)
+	}
+	must(t, os.Rename(filepath.Join(h.Home.RunDir(run), "exit"), filepath.Join(h.Home.RunDir(run), "started")))
+	if held, why := look(); !held || why != "" {
+		t.Errorf("it went on without the host: %t %q", held, why)
+	}
+	must(t, os.WriteFile(filepath.Join(h.Home.RunDir(run), "fetched"), nil, 0o600))
+	if held, _ := look(); held {
+		t.Error("git had an answer")
+	}
+	if got := h.met(2, queue.OK, told{host: "github.com:3000"}); got != 0 {
+		t.Errorf("held for %s", got)
+	}
+}
+
+func TestTheHostOfARemoteIsReadFromItsURL(t *testing.T) {
+	for remote, want := range map[string]string{
+		"https://github.com/o/r.git": "github.com", "https://you:secret@Git.Example:3000/o/r.git": "git.example:3000",
+		"ssh://git@git.example:22/o/r.git": "git.example:22", "git@git.example:o/r.git": "git.example", "gitea:o/r": "gitea",
+		"http://[::1]:3000/o/r": "[::1]:3000", "git@[::1]:o/r": "[::1]", "git://127.0.0.1:9418/r": "127.0.0.1:9418",
+		"file:///srv/r.git": "", "/srv/a:b/r.git": "", "../r.git": "", "": "", "https://%zz/": "",
+	} {
+		if got := remoteHost(remote); got != want {
+			t.Errorf("%q: %q, not %q", remote, got, want)
+		}
+	}
+	for host, want := range map[string]Held{
+		"github.com": "host+github.com", "[::1]:3000": "host+[++1]+3000", "GITEA": "host+gitea",
+		"": "", "../x": "", "a/b": "", "a b": "", "a+b": "", strings.Repeat("a", 201): "",
+	} {
+		got, ok := heldHost(host)
+		if got != want || ok != (want != "") || ok && got.Name() != strings.ToLower(host) {
+			t.Errorf("%q: %q %t", host, got, ok)
 		}
 	}
 }

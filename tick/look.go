@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"kugetsu/queue"
@@ -36,6 +37,7 @@ type SlotView struct {
 	Session  string     `json:"session,omitempty"`
 	Since    *time.Time `json:"since,omitempty"` // handed to a runner
 	Beyond   bool       `json:"beyond_limit,omitempty"`
+	Waits    string     `json:"waits,omitempty"` // what its agent waits for within its process: a limit, a server
 }
 
 // Waiting is a pending item.
@@ -116,6 +118,11 @@ func (t *Tick) lookSlot(name string, v *View) SlotView {
 	if s.Held {
 		v.taken.hold(name, in)
 	}
+	if s.Held && in != nil {
+		if s.Waits, err = t.Home.Waits(in.RunName()); err != nil {
+			v.problem("slot %s: %v", name, err)
+		}
+	}
 	return s
 }
 
@@ -139,7 +146,7 @@ func (t *Tick) lookLane(lane queue.Lane, v *View) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
+	for _, e := range t.lastToTry(entries, v.taken) {
 		it, err := t.Queue.Load(e)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -154,7 +161,7 @@ func (t *Tick) lookLane(lane queue.Lane, v *View) error {
 			}
 			v.Waiting = append(v.Waiting, Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Lane: lane, Priority: e.Priority,
 				Since: it.PendingSince, NotBefore: it.NotBefore, After: it.After, Timeout: it.Timeout, Why: why,
-				Held: t.held(it.Agent, v.taken) != "" || t.waitsForReview(it, v.taken), blocked: err != nil || after != "" && !inVain})
+				Held: t.held(it, v.taken) != "" || t.waitsForReview(it, v.taken), blocked: err != nil || after != "" && !inVain})
 		}
 	}
 	return nil
@@ -192,18 +199,20 @@ func (t *Tick) Plan(v *View) []string {
 	free := v.Limit - v.Running
 	pm := !v.taken.slots[slots.PMSlot]
 	room := t.room(v.taken)
-	sessions, probed := map[string]bool{}, map[string]bool{}
+	sessions, probed := map[string]bool{}, map[Held]bool{}
 	for _, w := range v.Waiting {
 		why := w.Why
-		session, _ := sessionOf(&queue.Item{IssueRef: w.IssueRef})
+		it := &queue.Item{IssueRef: w.IssueRef, Agent: w.Agent}
+		session, _ := sessionOf(it)
+		tried := slices.IndexFunc(t.heldFor(it, v.taken), func(held Held) bool { return probed[held] })
 		switch {
 		case why != "":
 		case v.closed != "":
 			why = v.closed
 		case sessions[session]:
 			why = "an item before it works on this issue"
-		case probed[w.Agent]:
-			why = "an item before it tries whether " + w.Agent + " goes on"
+		case tried >= 0:
+			why = "an item before it tries whether " + t.heldFor(it, v.taken)[tried].Name() + " goes on"
 		case w.Lane == queue.PM && !pm, w.Lane == queue.Dev && free <= 0:
 			why = "no free slot"
 		default:
@@ -211,7 +220,9 @@ func (t *Tick) Plan(v *View) []string {
 		}
 		if why == "" {
 			sessions[session] = true
-			probed[w.Agent] = v.taken.holds[w.Agent] != nil
+			for _, held := range t.heldFor(it, v.taken) {
+				probed[held] = true
+			}
 			room.start()
 			if w.Lane == queue.PM {
 				pm = false

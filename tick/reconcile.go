@@ -19,16 +19,18 @@ import (
 
 // taken is what the slots hold, as a pass knows it.
 type taken struct {
-	dev      int              // slots of dev agents that are held, or not known to be free
-	slots    map[string]bool  // the same by name, with the PM's
-	items    map[string]bool  // that a slot names
-	sessions map[string]bool  // that a slot names
-	runs     map[string]bool  // that a slot names
-	unknown  bool             // a slot names something that could not be read
-	holds    map[string]*Hold // of agents, by name; see readHolds
-	noRoom   bool             // the machine had no room for one more agent
-	review   *string          // why nothing new is started, "" for nothing; nil until somebody asks. See unreviewed
-	after    *dependencies    // what was looked up of the items that others wait for
+	dev      int             // slots of dev agents that are held, or not known to be free
+	slots    map[string]bool // the same by name, with the PM's
+	items    map[string]bool // that a slot names
+	sessions map[string]bool // that a slot names
+	runs     map[string]bool // that a slot names
+	unknown  bool            // a slot names something that could not be read
+	holds    map[Held]*Hold  // see readHolds
+	hosts    bool            // a host is among them
+	repos    repos           // where repositories come from, where one is
+	noRoom   bool            // the machine had no room for one more agent
+	review   *string         // why nothing new is started, "" for nothing; nil until somebody asks. See unreviewed
+	after    *dependencies   // what was looked up of the items that others wait for
 }
 
 func (k *taken) hold(slot string, in *slots.Intent) {
@@ -299,11 +301,11 @@ func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queu
 	if in != nil {
 		boot = in.Boot
 	}
-	r, reset, err := t.result(it, run, marker, boot)
+	r, of, err := t.result(it, run, marker, boot)
 	if err != nil {
 		return false, err
 	}
-	if r.HeldUntil, err = t.afterRun(it, run, r, reset); err != nil {
+	if err := t.afterRun(it, run, &r, of); err != nil {
 		return false, fmt.Errorf("%s: %w", run, err)
 	}
 	if err := t.Queue.Settle(e, it, r, t.policy()); err != nil {
@@ -315,15 +317,15 @@ func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queu
 }
 
 // result is what is known of a run whose lease is free. The marker decides; what the runner told is added where there is
-// something. Reset is when a usage limit is lifted, the zero time where nobody told.
-func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot string) (r queue.Result, reset time.Time, err error) {
+// something.
+func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot string) (r queue.Result, of told, err error) {
 	r = queue.Result{Run: queue.Run{Run: it.Runs, EndedAt: t.Now().UTC()}}
 	switch marker.Phase {
 	case slots.Ended:
 		r.Outcome = queue.Outcome(marker.Outcome)
 		code := marker.Code
 		r.ExitCode = &code
-		reset = t.addTold(&r, run)
+		of = t.addTold(&r, run)
 	case slots.Started:
 		r.Outcome, r.StartedAt = queue.Lost, it.NotifiedAt
 		r.Summary = "its runner was killed"
@@ -337,7 +339,7 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 	if marker.Phase != slots.Ended {
 		overdue, err := t.Home.Overdue(run)
 		if err != nil {
-			return r, reset, err
+			return r, of, err
 		}
 		if overdue { // another try would hang as long
 			r.Outcome, r.Summary = queue.Timeout, "its runner did not answer: ended beyond its limit"
@@ -345,37 +347,38 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 	}
 	cancelled, err := t.Home.Cancelled(run)
 	if err != nil {
-		return r, reset, err
+		return r, of, err
 	}
 	if cancelled && r.Outcome != queue.OK { // a success that came first is not taken back
 		r.Outcome = queue.Cancelled
 	}
-	return r, reset, nil
+	return r, of, nil
 }
 
-// addTold adds what the runner wrote in result.json, as far as it fits the marker. It returns when a limit is lifted.
-func (t *Tick) addTold(r *queue.Result, run string) (reset time.Time) {
+// addTold adds what the runner wrote in result.json, as far as it fits the marker. It returns what else it told.
+func (t *Tick) addTold(r *queue.Result, run string) (of told) {
 	var cost agent.Cost
-	told := slots.Result{Cost: &cost}
-	if err := t.Home.ReadResult(run, &told); err != nil {
+	said := slots.Result{Cost: &cost}
+	if err := t.Home.ReadResult(run, &said); err != nil {
 		if !errors.Is(err, fs.ErrNotExist) { // a full disk at the end of the run
 			t.Log.Warn("a run's result could not be read", "run", run, "err", err)
 		}
 		r.Summary = fmt.Sprintf("the run left no report, only exit code %d", *r.ExitCode)
-		return reset
+		return of
 	}
-	if told.Outcome != string(r.Outcome) {
+	if said.Outcome != string(r.Outcome) {
 		t.Log.Warn("a run's result contradicts its marker", "run", run)
-		return reset
+		return of
 	}
-	r.StartedAt, r.EndedAt, r.ExitCode, r.Signal = told.StartedAt, told.EndedAt, told.ExitCode, told.Signal
-	r.Summary, r.Permanent, r.Evidence = told.Summary, told.Permanent, told.Evidence
+	r.StartedAt, r.EndedAt, r.ExitCode, r.Signal = said.StartedAt, said.EndedAt, said.ExitCode, said.Signal
+	r.Summary, r.Permanent, r.Evidence = said.Summary, said.Permanent, said.Evidence
 	if cost != (agent.Cost{}) {
 		c := queue.Cost(cost)
 		r.Cost = &c
 	}
-	if told.Reset != nil {
-		reset = *told.Reset
+	of.worked, of.host = said.Worked, said.Host
+	if said.Reset != nil {
+		of.reset = *said.Reset
 	}
-	return reset
+	return of
 }

@@ -25,7 +25,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 		return slots.Task{}, fmt.Errorf("%s: %w", it.ID, err)
 	}
 	task := slots.Task{
-		Item: it.ID, Session: session, IssueRef: it.IssueRef, Message: it.Message, Previous: previous(it),
+		Item: it.ID, Session: session, IssueRef: it.IssueRef, Message: it.Message,
 		Timeout: it.RunLimit(s.Timeout()), Idle: s.IdleTimeout, ExpectChanges: it.ExpectChanges,
 		EnvFiles: []string{t.Home.EnvFile("default.env"), t.Home.EnvFile("dev.env")},
 		Prompt:   t.Home.PromptFile("dev.md"),
@@ -33,6 +33,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 			Command: s.AgentCommand, ContinueCommand: s.ContinueCommand},
 		Events: slots.Events{New: t.Queue.Events.New, Seen: t.Queue.Events.Seen, Owed: t.Queue.Events.Owed, Tell: t.Queue.Events.Tell},
 	}
+	task.Previous, task.Said = previous(it)
 	if session == slots.PMSession {
 		task.EnvFiles[1] = t.Home.EnvFile("pm-agent.env")
 		task.Prompt = t.Home.PromptFile("pm.md")
@@ -50,7 +51,12 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 func (t *Tick) workspace(ref issueref.Ref, repos repos) slots.Workspace {
 	w := slots.Workspace{Repo: ref.RepoName(), Branch: fmt.Sprintf("fix/issue-%d", ref.Number), Base: t.Settings.BaseBranch, Hook: t.Settings.WorktreeHook,
 		Identity: t.Settings.Identity}
-	w.URL, w.Local = repos.source(ref, t.Settings.CloneURL)
+	if w.URL, w.Local = repos.source(ref, t.Settings.CloneURL); w.Local == "" {
+		host := remoteHost(w.URL)
+		if _, ok := heldHost(host); ok {
+			w.Host = host
+		}
+	}
 	return w
 }
 
@@ -66,26 +72,27 @@ func Runnable(preset string, s *settings.Settings) error {
 	return nil
 }
 
-// told are the outcomes that the next run is told of: its agent had begun, and its work is there to be gone on with.
-var told = map[queue.Outcome]string{
+// toldOf are the outcomes that the next run is told of: its agent had begun, and its work is there to be gone on with.
+var toldOf = map[queue.Outcome]string{
 	queue.Failed: "did not succeed", queue.Lost: "was cut off", queue.Timeout: "was ended", queue.Stalled: "was ended",
-	queue.UsageLimit: "was cut off by a usage limit",
+	queue.UsageLimit: "was cut off by a usage limit", queue.Outage: "was cut off: the model's server did not answer",
+	queue.Auth: "was cut off: its credentials were refused",
 }
 
-// previous is what the next run is told of the last one in which an agent began.
-func previous(it *queue.Item) string {
+// previous is what the next run is told of the last one in which an agent began, and what that run said.
+func previous(it *queue.Item) (how, said string) {
 	which := "The run before this one"
 	for _, last := range slices.Backward(it.History) {
 		switch {
-		case last.Outcome == queue.Void, last.Outcome == queue.StartFailed, last.Outcome == queue.Cancelled && last.StartedAt == nil:
+		case last.Outcome == queue.Void, last.Outcome == queue.StartFailed, last.StartedAt == nil && (last.Outcome == queue.Cancelled || last.Outcome == queue.Outage):
 			which = "An earlier run"
-		case told[last.Outcome] == "":
-			return ""
+		case toldOf[last.Outcome] == "":
+			return "", ""
 		default:
-			return fmt.Sprintf("%s %s: %s", which, told[last.Outcome], last.Summary)
+			return which + " " + toldOf[last.Outcome], last.Summary
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // CheckFiles says what is wrong with the files of the user's beside the config: env files, prompts, repos.json. Found out by

@@ -27,7 +27,7 @@ const (
 	TaskCompleted Type = "task_completed" // settled, done
 	TaskError     Type = "task_error"     // settled, not done
 	TaskRetry     Type = "task_retry"     // the run failed, the item is pending again
-	AgentHeld     Type = "agent_held"     // nothing of this agent is started: a usage limit, or credentials
+	AgentHeld     Type = "agent_held"     // nothing of this agent, or of this host, is started: a usage limit, credentials, a server that is down
 	FileBad       Type = "file_bad"       // a file could not be read as an item and was set aside, or left alone
 )
 

@@ -16,9 +16,9 @@ type Pause struct {
 	Reason []string      `arg:"" optional:"" help:"Shown by status."`
 }
 
-// Resume lifts a pause, or an agent's hold.
+// Resume lifts a pause, or a hold.
 type Resume struct {
-	Agent string `arg:"" optional:"" help:"Lift the hold of this agent, which met a usage limit or needs credentials."`
+	Agent string `arg:"" optional:"" help:"Lift the hold of this agent, or of this remote's host: it is not waited for any more."`
 }
 
 // Run holds the fill: what runs goes on, nothing is started.
@@ -44,12 +44,21 @@ func (c *Resume) Run(a *App) error {
 		}
 		return err
 	}
-	if _, err := agent.Lookup(c.Agent); err != nil {
-		return fault.New(fault.Usage, "", "%w", err)
+	held, ok := tick.HeldNamed(c.Agent)
+	was := false
+	if ok {
+		var err error
+		if was, err = tick.LiftHold(a.Home, held); err != nil {
+			return err
+		}
 	}
-	was, err := tick.ResumeAgent(a.Home, c.Agent)
-	if err == nil && !was {
+	_, err := agent.Lookup(c.Agent)
+	switch {
+	case was:
+	case err != nil:
+		return fault.New(fault.Usage, "kugetsu doctor lists what is held", "%w, and no remote's host of that name is held", err)
+	default:
 		fmt.Fprintf(a.Stderr, "%s was not held\n", c.Agent)
 	}
-	return err
+	return nil
 }

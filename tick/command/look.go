@@ -39,6 +39,7 @@ func (c *Status) Run(a *App) error {
 		return err
 	}
 	rows := [][]string{{"SLOT", "FOR", "AGENT", "ISSUE", "ITEM", "RUN"}}
+	var waits []string
 	for _, s := range view.Slots {
 		if s.Item == "" && !s.Held {
 			continue
@@ -51,8 +52,14 @@ func (c *Status) Run(a *App) error {
 			since = "ended"
 		}
 		rows = append(rows, []string{s.Slot, since, s.Agent, issueOrPM(s.IssueRef), s.Item, fmt.Sprint(s.Run)})
+		if s.Waits != "" {
+			waits = append(waits, fmt.Sprintf("slot %s waits, %s: %s\n", s.Slot, s.Agent, clean(s.Waits)))
+		}
 	}
 	errs := []error{a.table(rows)}
+	for _, line := range waits {
+		errs = append(errs, a.print("%s", line))
+	}
 	rows = [][]string{{"WAITING", "PRI", "SINCE", "ISSUE", "WHY"}}
 	for _, w := range view.Waiting {
 		if len(rows) > 10 {

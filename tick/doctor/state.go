@@ -15,7 +15,6 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
-	"kugetsu/slots/agent"
 	"kugetsu/slots/proc"
 	"kugetsu/slots/worktree"
 	"kugetsu/tick"
@@ -95,12 +94,14 @@ func (x *Exam) pause() {
 }
 
 func (x *Exam) holds() {
-	for _, name := range agent.Names() {
-		h, err := tick.ReadHold(x.Tick.Home, name)
-		if err != nil {
-			x.unknown(err)
-		} else if h != nil {
-			x.add(Warn, name+" is held"+strings.TrimPrefix(h.Pause.String(), "paused"), "kugetsu resume "+name)
+	holds, list, err := tick.Holds(x.Tick.Home)
+	if err != nil {
+		x.unknown(err)
+		return
+	}
+	for _, held := range list {
+		if h := holds[held]; !h.Over(x.Now()) {
+			x.add(Warn, held.Name()+" is held"+strings.TrimPrefix(h.Pause.String(), "paused"), h.Remedy(held))
 		}
 	}
 }

@@ -37,7 +37,7 @@ type Settings struct {
 	TaskHours   int           `key:"TASK_TIMEOUT_HOURS" name:"task-timeout-hours" default:"1" hidden:"" help:"The same in whole hours."`
 
 	IdleTimeout time.Duration `key:"IDLE_TIMEOUT" default:"0s" hidden:"" help:"How long an agent may show no progress; 0 is for ever."`
-	HoldMax     time.Duration `key:"HOLD_MAX" default:"6h" hidden:"" help:"How long an agent that met a usage limit is held at most before it is tried again."`
+	HoldMax     time.Duration `key:"HOLD_MAX" default:"6h" hidden:"" help:"How long an agent, or a remote's host, is held at most before it is tried again."`
 	AutoResume  bool          `key:"AUTO_RESUME" default:"true" negatable:"" hidden:"" help:"Try an agent again when its usage limit is lifted; false waits for kugetsu resume."`
 
 	AgentMemory Size `key:"AGENT_MEMORY" default:"600M" hidden:"" help:"Memory that must be available for an agent to be started (600M, 2G, 512MiB); 0 counts none."`
