@@ -114,7 +114,7 @@ func tell(w io.Writer, err error) {
 func execute(args []string) error {
 	home, homeErr := settings.Home()
 	if homeErr == nil {
-		homeErr = spool.CheckHome(home)
+		homeErr = spool.CheckRoot(home, "KUGETSU_DIR")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

@@ -335,7 +335,7 @@ func (r *Runner) tellLeft() {
 // Processes is what tells the processes of a run from others, and from those of the same run in a copy of this state folder,
 // which runs on in the original. Where a folder was moved, the one that its processes name is not there any more.
 func (d Dir) Processes(run string) proc.Run {
-	return proc.Run{Name: run, Elsewhere: func(home string) bool { return !sameFolder(home, string(d)) && hasRun(home, run) }}
+	return proc.Run{Name: run, Elsewhere: func(home string) bool { return !spool.SameFolder(home, string(d)) && hasRun(home, run) }}
 }
 
 // hasRun says whether a path that a process names is a state folder with that run. It asks for the run's marker: an agent

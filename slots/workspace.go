@@ -64,7 +64,7 @@ func (d Dir) spec(path string, ws Workspace) worktree.Spec {
 // outside says whether a session's worktree is in another state folder: this one was copied or moved since the session was
 // written. That worktree may be another's, whose lock we do not hold.
 func (d Dir) outside(name string, s *Session) bool {
-	return filepath.Clean(s.Worktree) != d.Worktree(name) && !sameFolder(filepath.Dir(s.Worktree), d.worktrees())
+	return filepath.Clean(s.Worktree) != d.Worktree(name) && !spool.SameFolder(filepath.Dir(s.Worktree), d.worktrees())
 }
 
 // Examine looks at what the workspace holds.
@@ -76,13 +76,6 @@ func (p *Place) Examine(ctx context.Context) (err error) {
 	}
 	p.Holding, err = p.Git.Examine(ctx, p.Spec)
 	return err
-}
-
-// sameFolder says whether two paths lead to one folder. What cannot be looked at is another.
-func sameFolder(a, b string) bool {
-	x, errA := os.Stat(a)
-	y, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(x, y)
 }
 
 // Work names what would be lost with the workspace.

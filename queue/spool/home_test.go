@@ -31,7 +31,7 @@ func TestAHomeMustBeSafelyOurs(t *testing.T) {
 		path := filepath.Join(dir, strings.ReplaceAll(c.name, " ", "_"), "state")
 		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
 		must(t, c.make(path))
-		err := CheckHome(path)
+		err := CheckRoot(path, "KUGETSU_DIR")
 		if fault.Code(err) != c.code {
 			t.Errorf("%s: %v, exit code %d", c.name, err, fault.Code(err))
 		}
@@ -72,5 +72,38 @@ func TestFoldersAreMadeForTheirOwnerAlone(t *testing.T) {
 		if info.Mode().Perm() != 0o700 {
 			t.Errorf("%s has the mode %o", path, info.Mode().Perm())
 		}
+	}
+}
+
+func TestAParentThatOthersMayWriteToIsTold(t *testing.T) {
+	top := t.TempDir()
+	at := func(name string) string { return filepath.Join(top, name) }
+	for name, mode := range map[string]os.FileMode{"mine": 0o755, "all": 0o777, "group": 0o775, "sticky": 0o777 | os.ModeSticky} {
+		must(t, os.MkdirAll(at(name+"/a/b"), 0o700))
+		must(t, os.Chmod(at(name), mode))
+	}
+	must(t, os.Symlink(at("all/a"), at("mine/link")))
+	must(t, os.Symlink(at("mine/a"), at("all/link")))
+	for _, c := range []struct{ dir, why string }{
+		{"mine/a/b", ""},
+		{"mine/not/there/yet", ""},
+		{"all/a/b", "others may write to " + at("all") + " (mode 0777)"},
+		{"all/not/there/yet", "others may write to " + at("all") + " (mode 0777)"},
+		{"group/a", "others may write to " + at("group") + " (mode 0775)"},
+		{"sticky/a/b", ""},
+		{"mine/link/b", "others may write to " + at("all") + " (mode 0777)"},
+		{"all/link", "others may write to " + at("all") + " (mode 0777)"},
+	} {
+		if got := strings.Join(Above(at(c.dir)), "; "); got != c.why {
+			t.Errorf("%s: %q, want %q", c.dir, got, c.why)
+		}
+	}
+	if os.Geteuid() != 0 {
+		t.Log("the folder of another user's is not tried: only root can give one away")
+		return
+	}
+	must(t, os.Lchown(at("sticky"), 12345, -1))
+	if got := Above(at("sticky/a")); len(got) != 1 || got[0] != at("sticky")+" belongs to uid 12345" {
+		t.Errorf("%v", got)
 	}
 }

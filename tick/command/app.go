@@ -49,7 +49,7 @@ func (a *App) Open(source *settings.Source) error {
 	if err := a.Home.Make(); err != nil {
 		return err
 	}
-	if err := a.there(); err != nil { // before an empty mount point looks like a queue
+	if err := errors.Join(a.safe(), a.there()); err != nil { // before an empty mount point looks like a queue
 		return err
 	}
 	if err := a.Queue.Make(); err != nil {

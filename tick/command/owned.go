@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -38,11 +39,23 @@ func (a *App) queues() string { return filepath.Join(string(a.Home), "queues") }
 // state folder: two that shared a queue would run each item twice, and each end the other's agents. One that is nobody's
 // is taken, if that is asked for.
 func (a *App) owned(take bool) error {
-	if err := a.there(); err != nil {
+	if err := errors.Join(a.safe(), a.there()); err != nil {
 		return err
 	}
 	for _, dir := range a.outside() {
 		if err := a.own(dir, take); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// safe makes sure that no other user may write to the folders of the queue, as main has of the state folder: whose item lies
+// there is not asked again.
+func (a *App) safe() error {
+	settings := map[string]string{a.Settings.QueueDir: "QUEUE_DIR", a.Queue.Items: "QUEUE_ITEMS_DIR"}
+	for _, dir := range append(a.outside(), a.Queue.Folders()...) {
+		if err := spool.CheckRoot(dir, cmp.Or(settings[dir], "QUEUE_DIR")); err != nil {
 			return err
 		}
 	}
@@ -88,7 +101,7 @@ func (a *App) own(dir string, take bool) error {
 	if err != nil {
 		return err
 	}
-	if strings.TrimSpace(string(owner)) != string(a.Home) {
+	if its := strings.TrimSpace(string(owner)); its != string(a.Home) && !spool.SameFolder(its, string(a.Home)) {
 		return fault.New(fault.Config, "unset QUEUE_DIR and QUEUE_ITEMS_DIR, or, if the state folder was moved, remove "+ownerFile(dir)+" and "+a.ownFile(dir),
 			"the queue in %s belongs to the state folder %s", dir, strings.TrimSpace(string(owner)))
 	}

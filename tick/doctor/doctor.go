@@ -62,6 +62,7 @@ var checks = []struct {
 	{"folders", (*Exam).folders},
 	{"modes", (*Exam).modes},
 	{"owner", (*Exam).owner},
+	{"parents", (*Exam).parents},
 	{"files", (*Exam).files},
 	{"writable", (*Exam).writable},
 	{"file system", (*Exam).fileSystem},

@@ -29,7 +29,7 @@ const (
 // Home looks at the state folder itself, before anything in it may be believed. It returns false where nothing may be.
 func Home(dir string, fix bool) ([]Finding, bool) {
 	x := &Exam{Fix: fix, check: "home"}
-	err := spool.CheckHome(dir)
+	err := spool.CheckRoot(dir, "KUGETSU_DIR")
 	info, statErr := os.Lstat(dir)
 	if err == nil && errors.Is(statErr, fs.ErrNotExist) {
 		x.mend(Error, dir+" is not there", "kugetsu init", func() error { return spool.MakeDirs(dir) })
@@ -47,8 +47,8 @@ func Home(dir string, fix bool) ([]Finding, bool) {
 }
 
 func owner(info fs.FileInfo) int {
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(stat.Uid)
+	if uid, ok := spool.Owner(info); ok {
+		return uid
 	}
 	return os.Geteuid()
 }
@@ -131,6 +131,22 @@ func (x *Exam) owner() {
 				x.add(Error, fmt.Sprintf("%s belongs to uid %d, not to uid %d", filepath.Join(dir, e.Name()), owner(info), os.Geteuid()),
 					fmt.Sprintf("sudo chown -R %d %s", os.Geteuid(), x.in()))
 				return // one is enough: the remedy is for all
+			}
+		}
+	}
+}
+
+// parents finds the folders above ours in which another user could put a folder of his own in the place of one of ours.
+func (x *Exam) parents() {
+	var told []string
+	for _, dir := range []string{x.in(), x.Tick.Settings.QueueDir, x.Tick.Settings.QueueItemsDir} {
+		if dir == "" {
+			continue
+		}
+		for _, why := range spool.Above(dir) {
+			if !slices.Contains(told, why) {
+				told = append(told, why)
+				x.add(Warn, why+", and could put another folder in the place of "+dir, "chmod go-w there, or put ours below a folder of your own")
 			}
 		}
 	}
