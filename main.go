@@ -54,6 +54,7 @@ type grammar struct {
 	Prune   command.Prune   `cmd:"" help:"Remove what is done with; what holds work stays."`
 	SetPR   command.SetPR   `cmd:"" name:"set-pr" help:"Say which pull request is an issue's."`
 	Restore command.Restore `cmd:"" help:"Bring uncommitted work that was kept back into the issue's worktree."`
+	Forget  command.Forget  `cmd:"" help:"Delete a ref at which work is kept, such as one that holds a secret."`
 
 	Queue struct {
 		List     command.QueueList     `cmd:"" help:"The items, in run order."`

@@ -3,6 +3,7 @@ package slots
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,8 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	if kept != nil {
 		r.log.say("uncommitted work could not be kept: %v", kept)
 	}
+	r.note(snap.Ref, snap.Commit)
+	r.keepStashes(ctx, w)
 	headErr := r.keepEnd(ctx, w, snap, kept)
 	if lost := cmp.Or(kept, headErr); lost != nil {
 		r.result.Summary = strings.TrimSpace(r.result.Summary + "\n(not all of its work could be kept: " + terminal.Line(lost.Error(), maxShown) + ")")
@@ -64,6 +67,40 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	r.result.Changes = changes
 	return kept == nil && work.Commits == 0 && (snap.Dirty == 0 || snap.Tree == w.before)
 }
+
+// note puts a ref on record. Without the record the ref is there all the same, and can be named.
+func (r *Runner) note(ref, commit string) {
+	if ref == "" {
+		return
+	}
+	if err := r.home.noteKept(r.task.Session, ref, commit); err != nil {
+		r.log.say("%s is not on record: %v", ref, err)
+	}
+}
+
+// keepStashes keeps what the run stashed and never brought back. All sessions of a repository share one stash, and any of
+// them may drop it, or take it for its own.
+func (r *Runner) keepStashes(ctx context.Context, w *ready) {
+	stashes, err := r.git.Stashes(ctx, r.spec(w))
+	if err != nil {
+		r.log.say("what the run stashed is not known: %v", err)
+	}
+	for _, commit := range stashes {
+		if slices.Contains(w.stashes, commit) {
+			continue
+		}
+		at, err := r.git.Keep(ctx, r.spec(w), ref(r.name)+stashed, commit)
+		if err != nil {
+			r.log.say("the stash %s could not be kept: %v", commit, err)
+			continue
+		}
+		r.note(at, commit)
+		r.log.say("what the run stashed is kept at %s", at)
+	}
+}
+
+// stashed ends the names of the refs of what a run stashed, before the commit.
+const stashed = "-stash"
 
 // keepEnd keeps the commit that is checked out also where no Snapshot could tell it: where the run ended, or else where it
 // began.
@@ -94,7 +131,10 @@ func (r *Runner) keepHead(ctx context.Context, w *ready, snap worktree.Snapshot)
 		if snap.Head == w.session.Start {
 			refs += "-base"
 		}
-		_, err = r.git.Keep(ctx, r.spec(w), refs, snap.Head)
+		var at string
+		if at, err = r.git.Keep(ctx, r.spec(w), refs, snap.Head); err == nil && snap.Head != w.session.Start {
+			r.note(at, snap.Head)
+		}
 	}
 	if err != nil {
 		r.log.say("the commit %s could not be kept: %v", snap.Head, err)

@@ -22,7 +22,8 @@ type ready struct {
 	session  *Session
 	existed  bool // the session stood before this run
 	made     worktree.Made
-	before   string // the tree of all that stood there, where changes are expected; "" where it is not known
+	stashes  []string // what was in the stash before
+	before   string   // the tree of all that stood there, where changes are expected; "" where it is not known
 	agentEnv []string
 	undo     func() // takes back what this run made, after a failed start
 }
@@ -141,6 +142,9 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		return err
 	}
 	w.agentEnv = with(w.agentEnv, r.names(ctx, w.agentEnv, spec, named)...)
+	if w.stashes, err = r.git.Stashes(ctx, spec); err != nil {
+		r.log.say("what is in the stash is not known: %v", err)
+	}
 	if r.task.ExpectChanges { // after the hook: what that left there is not the agent's work
 		if w.before, err = r.git.Tree(ctx, spec); err != nil {
 			r.log.say("what stood in the worktree before the run is not known: %v", err)
@@ -178,6 +182,7 @@ func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 	if err != nil {
 		r.log.say("not all of what %s left could be kept: %v", who, err)
 	}
+	r.note(snap.Ref, snap.Commit)
 	if snap.Ref != "" {
 		r.log.say("what %s left uncommitted is kept at %s", who, snap.Ref)
 	}

@@ -26,6 +26,9 @@ func (d Dir) worktrees() string { return filepath.Join(string(d), "worktrees") }
 func (d Dir) agents() string    { return filepath.Join(string(d), "agents") }
 func (d Dir) repos() string     { return filepath.Join(string(d), "repos") }
 
+// kept is the folder of what was kept at refs, a file for each session.
+func (d Dir) kept() string { return filepath.Join(string(d), "kept") }
+
 // git is where the private git directories are made: see package worktree. No agent is let in here.
 func (d Dir) git() string { return filepath.Join(string(d), "git") }
 
@@ -37,7 +40,7 @@ func (d Dir) Reviews() string { return filepath.Join(string(d), "reviews") }
 
 // Folders lists the folders, a parent before its children.
 func (d Dir) Folders() []string {
-	return []string{string(d), d.agents(), d.Holds(), d.Reviews(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos(), d.git()}
+	return []string{string(d), d.agents(), d.Holds(), d.Reviews(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos(), d.git(), d.kept()}
 }
 
 // Make makes the folders.

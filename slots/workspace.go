@@ -107,6 +107,9 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 		}
 		if snap.Ref != "" {
 			kept = append(kept, snap.Ref)
+			if err := p.home.noteKept(p.Name, snap.Ref, snap.Commit); err != nil {
+				return kept, err
+			}
 		}
 	}
 	// Also what was pushed, where no run came to keep it: the branch may be deleted there.
@@ -120,6 +123,9 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 				return kept, err
 			}
 			kept = append(kept, ref)
+			if err := p.home.noteKept(p.Name, ref, commit); err != nil {
+				return kept, err
+			}
 		}
 	}
 	// In a checkout of the user's a branch that was there before the session is the user's own. In our clone all are ours.
@@ -190,20 +196,44 @@ func (d Dir) AllRuns() ([]string, error) {
 	return slices.DeleteFunc(names, func(name string) bool { return !runName.MatchString(name) }), err
 }
 
+// Kept is a ref at which work on an issue is kept.
+type Kept struct {
+	worktree.Kept
+	// Recorded says that kugetsu made the ref, and that it still names the same commit. A ref of an older kugetsu is not on
+	// record.
+	Recorded bool `json:"recorded"`
+	// Changed says that kugetsu made the ref, and that it names another commit by now.
+	Changed bool `json:"changed,omitempty"`
+}
+
 // Kept lists the refs at which work on the issue is kept, the newest first.
-func (p *Place) Kept(ctx context.Context) ([]worktree.Kept, error) {
+func (p *Place) Kept(ctx context.Context) ([]Kept, error) {
 	all, err := p.Git.AllKept(ctx, p.Spec)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := p.home.readKept(p.Name)
+	if err != nil {
+		return nil, err
+	}
 	issue := strings.ToLower(p.issue())
-	return slices.DeleteFunc(all, func(k worktree.Kept) bool {
+	var list []Kept
+	for _, k := range all {
 		_, of, _ := strings.Cut(k.Message, "\n"+issueTrailer)
-		return !strings.HasPrefix(k.Ref, p.refs+"/") && strings.ToLower(strings.TrimSpace(of)) != issue
-	}), err
+		n := slices.IndexFunc(rec.Kept, func(r keptRef) bool { return r.Ref == k.Ref })
+		if n < 0 && !strings.HasPrefix(k.Ref, p.refs+"/") && strings.ToLower(strings.TrimSpace(of)) != issue {
+			continue
+		}
+		same := n >= 0 && rec.Kept[n].Commit == k.Commit
+		list = append(list, Kept{Kept: k, Recorded: same, Changed: n >= 0 && !same})
+	}
+	return list, nil
 }
 
 // Restore brings back what is kept at a ref; the worktree and the session are made where they are missing. What a new
 // worktree gets besides, from .worktreeinclude and the hook, it gets with the next run: the session says so, before there is
 // a worktree that looks ready.
-func (p *Place) Restore(ctx context.Context, k worktree.Kept, agent string, now time.Time) error {
+func (p *Place) Restore(ctx context.Context, k Kept, agent string, now time.Time) error {
 	if _, err := os.Lstat(filepath.Join(p.Spec.Path, ".git")); err != nil && p.Session != nil {
 		p.Session.Unready = true
 		if err := p.home.WriteSession(p.Name, p.Session); err != nil {
@@ -228,5 +258,7 @@ func (p *Place) Restore(ctx context.Context, k worktree.Kept, agent string, now 
 	return p.Git.Restore(ctx, p.Spec, k.Ref, IsSnapshot(k))
 }
 
-// IsSnapshot says that a ref keeps uncommitted work, and not commits alone.
-func IsSnapshot(k worktree.Kept) bool { return strings.HasPrefix(k.Message, "kugetsu: ") }
+// IsSnapshot says that a ref keeps uncommitted work, and not commits alone. A stash has the form of one of our snapshots.
+func IsSnapshot(k Kept) bool {
+	return strings.HasPrefix(k.Message, "kugetsu: ") || strings.Contains(k.Ref, stashed+"/")
+}

@@ -14,7 +14,6 @@ import (
 	"kugetsu/queue/issueref"
 	"kugetsu/slots"
 	"kugetsu/slots/forge"
-	"kugetsu/slots/worktree"
 )
 
 // pr asks how a session's pull request stands. What is not known is kept.
@@ -358,12 +357,9 @@ func (t *Tick) Restore(ctx context.Context, ref issueref.Ref, at string) (string
 		if err != nil {
 			return err
 		}
-		n := slices.IndexFunc(all, func(k worktree.Kept) bool { return k.Ref == at || at == "" && slots.IsSnapshot(k) })
-		if n < 0 && at == "" {
-			n = slices.IndexFunc(all, func(worktree.Kept) bool { return true }) // only commits are kept
-		}
-		if n < 0 {
-			return fault.New(fault.Failed, "kugetsu restore --list "+ref.String(), "nothing is kept of %s %s", ref, at)
+		n, err := t.toRestore(ref, all, at)
+		if err != nil {
+			return err
 		}
 		if p.Holding.Dirty > 0 {
 			return fault.New(fault.Failed, "commit it, or move it away", "%s has %d uncommitted or untracked files, which would be overwritten",
@@ -375,8 +371,96 @@ func (t *Tick) Restore(ctx context.Context, ref issueref.Ref, at string) (string
 	return at, err
 }
 
+// toRestore is which of the refs of an issue is brought back: the one that is named, or else the newest snapshot that
+// kugetsu itself recorded, or else the newest commits. An agent whose sandbox opens the repository can make refs that look
+// newer, or turn one of ours to a commit of its own.
+func (t *Tick) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, error) {
+	list := "kugetsu restore --list " + ref.String()
+	if at != "" {
+		n := slices.IndexFunc(all, func(k slots.Kept) bool { return k.Ref == at })
+		if n < 0 {
+			return 0, fault.New(fault.Failed, list, "nothing is kept of %s at %s", ref, at)
+		}
+		if all[n].Changed {
+			return 0, fault.New(fault.Failed, list, "%s is not what kugetsu kept there: it was changed since", at)
+		}
+		return n, nil
+	}
+	snapshot := slots.IsSnapshot
+	n := slices.IndexFunc(all, func(k slots.Kept) bool { return k.Recorded && snapshot(k) })
+	if n < 0 { // an older kugetsu kept no record but the items' histories
+		told, err := t.keptByItems(ref)
+		if err != nil {
+			return 0, err
+		}
+		n = slices.IndexFunc(all, func(k slots.Kept) bool { return !k.Changed && told[k.Ref] && snapshot(k) })
+	}
+	if n < 0 {
+		n = slices.IndexFunc(all, func(k slots.Kept) bool { return k.Recorded })
+	}
+	switch {
+	case n < 0 && len(all) == 0:
+		return 0, fault.New(fault.Failed, list, "nothing is kept of %s", ref)
+	case n < 0:
+		return 0, fault.New(fault.Failed, list+", and name the ref", "%s has refs, but none that kugetsu has on record", ref)
+	}
+	return n, nil
+}
+
+// keptByItems are the refs that the histories of an issue's items name.
+func (t *Tick) keptByItems(ref issueref.Ref) (map[string]bool, error) {
+	same, told := SameIssue(ref.String()), map[string]bool{}
+	settled, err := t.Queue.Settled()
+	if err != nil {
+		return nil, err
+	}
+	live, err := t.Queue.Live(queue.Dev)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range slices.Concat(settled, live) {
+		it, err := t.Queue.Load(e)
+		if err != nil {
+			continue // it is told of where it is looked for
+		}
+		if !same(it.IssueRef) {
+			continue
+		}
+		for _, run := range it.History {
+			told[run.Ref] = true
+		}
+	}
+	return told, nil
+}
+
+// ForgetKept deletes a ref below refs/kugetsu/ of an issue: where none is given, of the one that has it on record.
+func (t *Tick) ForgetKept(ctx context.Context, at string, issue *issueref.Ref) error {
+	if issue == nil {
+		session, err := t.Home.KeptBy(at)
+		if err != nil {
+			return err
+		}
+		if session == "" {
+			return fault.New(fault.Failed, "kugetsu restore --list <issue-ref> shows what is kept; kugetsu forget --issue <issue-ref> "+at,
+				"no issue has %s on record", at)
+		}
+		ref, err := issueref.FromSession(session)
+		if err != nil {
+			return err
+		}
+		issue = &ref
+	}
+	return t.Alone(ctx, *issue, func(p *slots.Place) error {
+		found, err := p.Forget(ctx, at)
+		if err == nil && !found {
+			err = fault.New(fault.Failed, "kugetsu restore --list "+issue.String(), "nothing is kept of %s at %s", *issue, at)
+		}
+		return err
+	})
+}
+
 // Kept lists the refs at which work on an issue is kept, the newest first. It takes no lock.
-func (t *Tick) Kept(ctx context.Context, ref issueref.Ref) ([]worktree.Kept, error) {
+func (t *Tick) Kept(ctx context.Context, ref issueref.Ref) ([]slots.Kept, error) {
 	p, err := t.at(ctx, ref, nil)
 	if err != nil {
 		return nil, err

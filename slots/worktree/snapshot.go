@@ -16,6 +16,7 @@ import (
 // Snapshot is what a run left in its worktree.
 type Snapshot struct {
 	Ref    string   // the reference that keeps what was uncommitted; empty when there was nothing
+	Commit string   // what is at that reference
 	Tree   string   // the tree of what is kept there
 	Head   string   // the commit checked out; empty on a branch without any commit
 	Branch string   // the branch checked out; empty when HEAD is detached
@@ -70,11 +71,11 @@ func (g *Git) Snapshot(ctx context.Context, s Spec, ref, message string) (Snapsh
 	for _, e := range st.entries[:min(len(st.entries), maxFiles)] {
 		snap.Files = append(snap.Files, e.path)
 	}
-	tree, lost, err := p.keep(ctx, ref, message, st)
+	kept, lost, err := p.keep(ctx, ref, message, st)
 	if err != nil {
 		return snap, err
 	}
-	snap.Ref, snap.Tree = ref, tree
+	snap.Ref, snap.Commit, snap.Tree = ref, kept.commit, kept.tree
 	return snap, cmp.Or(lost, missed)
 }
 
@@ -127,23 +128,26 @@ func (g *Git) left(ctx context.Context, s Spec) (p *private, by *how, err error)
 const keepTries = 5
 
 // keep makes the commit. lost says what is not in it, err that there is none.
-func (p *private) keep(ctx context.Context, ref, message string, st status) (tree string, lost, err error) {
+func (p *private) keep(ctx context.Context, ref, message string, st status) (kept kept, lost, err error) {
 	if err := plainRef(p.at.common, ref); err != nil {
-		return "", nil, err
+		return kept, nil, err
 	}
 	for n := 1; ; n++ {
-		tree, lost, err = p.keepOnce(ctx, ref, message, st)
+		kept, lost, err = p.keepOnce(ctx, ref, message, st)
 		if err == nil || n == keepTries || exitCode(err) <= 0 && !absent(err) || ctx.Err() != nil || OfHost(err) {
-			return tree, lost, err
+			return kept, lost, err
 		}
 		p.g.say("the snapshot is made again: %v", err)
 	}
 }
 
-func (p *private) keepOnce(ctx context.Context, ref, message string, st status) (tree string, lost, err error) {
+// kept is a snapshot that was made.
+type kept struct{ commit, tree string }
+
+func (p *private) keepOnce(ctx context.Context, ref, message string, st status) (kept kept, lost, err error) {
 	in, err := p.scratch(ctx, st.by)
 	if err != nil {
-		return "", nil, err
+		return kept, nil, err
 	}
 	defer in.remove()
 	commit := func(tree, message string, parents ...string) (string, error) {
@@ -159,30 +163,31 @@ func (p *private) keepOnce(ctx context.Context, ref, message string, st status) 
 	if st.stagedTwice {
 		tree, err := in.git(ctx, "", "write-tree")
 		if err != nil {
-			return "", nil, err
+			return kept, nil, err
 		}
 		if staged, err = commit(tree, "staged: "+message, st.head); err != nil {
-			return "", nil, err
+			return kept, nil, err
 		}
 	}
-	if tree, lost, err = in.all(ctx); err != nil {
-		return "", nil, err
+	if kept.tree, lost, err = in.all(ctx); err != nil {
+		return kept, nil, err
 	}
 	for _, e := range st.nested { // git lists files, so this is a repository
 		lost = refuse("snapshot", "not in the snapshot: the repository %q inside the worktree", e)
 	}
-	id, err := commit(tree, message, st.head, staged)
+	id, err := commit(kept.tree, message, st.head, staged)
 	if err != nil {
-		return "", nil, err
+		return kept, nil, err
 	}
 	release, err := in.install(ctx, id, st.head)
 	if err != nil {
-		return "", nil, err
+		return kept, nil, err
 	}
 	defer release()
 	// It must be new: whatever an older one of that name keeps would be lost.
 	_, err = p.run(ctx, command{args: []string{"update-ref", "--no-deref", ref, id, strings.Repeat("0", len(id))}})
-	return tree, lost, err
+	kept.commit = id
+	return kept, lost, err
 }
 
 // install brings what a commit has and head has not from the scratch store into the repository, in one pack. To make the pack

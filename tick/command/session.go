@@ -7,7 +7,7 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/terminal"
-	"kugetsu/slots/worktree"
+	"kugetsu/slots"
 )
 
 // Destroy ends an issue's session.
@@ -91,14 +91,38 @@ func (c *Restore) Run(a *App) error {
 		return err
 	}
 	if c.JSON {
-		return a.printJSON(append([]worktree.Kept{}, list...))
+		return a.printJSON(append([]slots.Kept{}, list...))
 	}
 	rows := [][]string{{"DATE", "REF", "WHAT"}} // a run's ref is named after its item and its number
 	for _, k := range list {
 		what, _, _ := strings.Cut(k.Message, "\n")
+		switch {
+		case k.Changed:
+			what = "(changed since kugetsu wrote it) " + what
+		case !k.Recorded:
+			what = "(not on record) " + what
+		}
 		rows = append(rows, []string{k.Date, k.Ref, short(what, 100)})
 	}
 	return a.table(rows)
+}
+
+// Forget deletes a ref.
+type Forget struct {
+	At    string `arg:"" name:"ref" help:"A ref below refs/kugetsu/, as restore --list shows it."`
+	Issue string `help:"The issue that it is kept of (default: the one that has it on record)." placeholder:"ISSUE-REF"`
+}
+
+// Run deletes it.
+func (c *Forget) Run(a *App) error {
+	if c.Issue == "" {
+		return a.Tick.ForgetKept(a.Ctx, c.At, nil)
+	}
+	ref, err := a.ref(c.Issue)
+	if err != nil {
+		return err
+	}
+	return a.Tick.ForgetKept(a.Ctx, c.At, &ref)
 }
 
 // SetPR stores which pull request is an issue's.

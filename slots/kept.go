@@ -1,0 +1,113 @@
+package slots
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"kugetsu/queue/spool"
+)
+
+// What kugetsu kept of an issue's work is on record here, outside of the repository: an agent whose sandbox opens the
+// repository may make refs of any name and date there, or turn one of ours to something else.
+//
+// The record is written after the ref, by the holder of the session's lock. A crash between the two leaves a ref that is
+// listed and can be named, but is not what restore takes by itself.
+
+// keptRef is one ref on record.
+type keptRef struct {
+	Ref    string    `json:"ref"`
+	Commit string    `json:"commit"`
+	At     time.Time `json:"at"`
+}
+
+// maxKept is how many refs the record of one issue names: the newest. Others stay where they are.
+const maxKept = 1000
+
+// record is the file of an issue's session. It outlives the session, as the refs do.
+type record struct {
+	V    int       `json:"v"`
+	Kept []keptRef `json:"kept"`
+}
+
+func (d Dir) keptPath(session string) string { return filepath.Join(d.kept(), session+".json") }
+
+// readKept reads what is on record of a session.
+func (d Dir) readKept(session string) (record, error) {
+	var rec record
+	err := spool.ReadVersion(d.keptPath(session), 1, &rec)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return rec, err
+}
+
+// noteKept puts a ref on record. The caller holds the session's lock.
+func (d Dir) noteKept(session, ref, commit string) error {
+	rec, err := d.readKept(session)
+	if err != nil {
+		return err
+	}
+	same := func(k keptRef) bool { return k.Ref == ref }
+	if n := slices.IndexFunc(rec.Kept, same); n >= 0 && rec.Kept[n].Commit == commit {
+		return nil
+	}
+	rec.Kept = append(slices.DeleteFunc(rec.Kept, same), keptRef{ref, commit, time.Now().UTC()})
+	rec.Kept = rec.Kept[max(0, len(rec.Kept)-maxKept):]
+	return d.writeKept(session, rec)
+}
+
+func (d Dir) writeKept(session string, rec record) error {
+	rec.V = 1
+	data, err := json.MarshalIndent(rec, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", session, err)
+	}
+	return spool.Write(d.keptPath(session), append(data, '\n'))
+}
+
+// KeptBy is the session that has a ref on record, empty for none.
+func (d Dir) KeptBy(ref string) (string, error) {
+	files, err := spool.List(d.kept())
+	if err != nil {
+		return "", err
+	}
+	for _, f := range files {
+		session, ok := strings.CutSuffix(f, ".json")
+		if !ok || !isSession(session) {
+			continue
+		}
+		rec, err := d.readKept(session)
+		if err != nil {
+			return "", err
+		}
+		if slices.ContainsFunc(rec.Kept, func(k keptRef) bool { return k.Ref == ref }) {
+			return session, nil
+		}
+	}
+	return "", nil
+}
+
+// Forget deletes a ref, and the record of it; false where there is none of that name. First the ref: a record without one
+// harms nothing.
+func (p *Place) Forget(ctx context.Context, ref string) (found bool, err error) {
+	if found, err = p.Git.Forget(ctx, p.Spec, ref); err != nil {
+		return found, err
+	}
+	rec, err := p.home.readKept(p.Name)
+	if err != nil {
+		return found, err
+	}
+	left := slices.DeleteFunc(slices.Clone(rec.Kept), func(k keptRef) bool { return k.Ref == ref })
+	if len(left) == len(rec.Kept) {
+		return found, nil
+	}
+	rec.Kept = left
+	return found, p.home.writeKept(p.Name, rec)
+}

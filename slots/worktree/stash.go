@@ -1,0 +1,103 @@
+package worktree
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+	"strings"
+)
+
+// maxStashLog is how much of what git logs of the stash is read, from its end, in bytes.
+const maxStashLog = 1 << 20
+
+// Stashes lists the commits that are in the stash of the session's repository, which all its worktrees share, but for those
+// that were stashed on another branch: git names the branch in front of each.
+func (g *Git) Stashes(ctx context.Context, s Spec) ([]string, error) {
+	r, s, err := g.repository(s)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	defer r.close()
+	var log string
+	if isDir(filepath.Join(r.common, "reftable")) {
+		log, err = r.git(ctx, "log", "--walk-reflogs", "--format=%H%x09%gs", "--ignore-missing", "refs/stash", "--")
+		if exitCode(err) > 0 { // there is none
+			return nil, nil
+		}
+	} else {
+		log, err = stashLog(filepath.Join(r.common, "logs", "refs", "stash"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	var commits []string
+	for line := range strings.Lines(log) {
+		id, what, ok := strings.Cut(strings.TrimSpace(line), "\t")
+		if ok && commitID.MatchString(id) && !onAnother(what, s.Branch) {
+			commits = append(commits, id)
+		}
+	}
+	return commits, nil
+}
+
+// onAnother says whether git wrote a message for a stash of another branch: "WIP on main: 1a2b3c subject", "On main: words".
+func onAnother(message, branch string) bool {
+	rest, ok := strings.CutPrefix(message, "WIP on ")
+	if !ok {
+		rest, ok = strings.CutPrefix(message, "On ")
+	}
+	on, _, named := strings.Cut(rest, ": ")
+	return ok && named && on != branch && on != "(no branch)"
+}
+
+// stashLog is the log of the stash in a file: a line each of the commit and the message.
+func stashLog(file string) (string, error) {
+	f, err := openRegular(file)
+	if absent(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", &Error{Op: "stash", Err: err}
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > maxStashLog {
+		_, _ = f.Seek(-maxStashLog, io.SeekEnd)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxStashLog))
+	if err != nil {
+		return "", &Error{Op: "stash", Err: err}
+	}
+	var log strings.Builder
+	for line := range strings.Lines(string(text)) { // old, new, by whom and when, a tab, the message
+		head, message, _ := strings.Cut(line, "\t")
+		if ids := strings.Fields(head); len(ids) > 2 {
+			log.WriteString(ids[1] + "\t" + message)
+		}
+	}
+	return log.String(), nil
+}
+
+// Forget deletes a ref below refs/kugetsu/ in the repository; false where it has none of that name. The objects under it stay
+// until git's own collection takes them (git gc --prune=now): something else may need them.
+func (g *Git) Forget(ctx context.Context, spec Spec, ref string) (bool, error) {
+	if !strings.HasPrefix(ref, "refs/kugetsu/") || !validRef(ref) {
+		return false, refuse("forget", "not a reference below refs/kugetsu/: %q", ref)
+	}
+	r, spec, err := g.repository(spec)
+	if err != nil || r == nil {
+		return false, err
+	}
+	defer r.close()
+	if r.lock, err = g.take(ctx, spec.Source.Lock); err != nil {
+		return false, err
+	}
+	out, err := r.git(ctx, "for-each-ref", "--format=%(refname)", ref)
+	if err != nil || strings.TrimSpace(out) != ref {
+		return false, err
+	}
+	if err := plainRef(r.common, ref); err != nil {
+		return false, err
+	}
+	_, err = r.git(ctx, "update-ref", "--no-deref", "-d", ref)
+	return err == nil, err
+}
