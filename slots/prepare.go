@@ -32,14 +32,14 @@ type ready struct {
 func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, prepareLimit, fmt.Errorf("not ready after %s", prepareLimit))
 	defer cancel()
-	if err := os.MkdirAll(r.tmp(), 0o700); err != nil {
+	var err error
+	if r.tmp, err = r.home.makeTmp(r.name); err != nil {
 		return nil, err
 	}
 	if err := r.environment(); err != nil {
 		return nil, err
 	}
 	w := &ready{undo: func() {}}
-	var err error
 	if w.session, err = r.home.ReadSession(r.task.Session); err != nil {
 		return nil, err
 	}
@@ -251,7 +251,7 @@ func (r *Runner) agentEnvironment(dir string) ([]string, error) {
 
 // marked adds what no env file may change: the mark by which a run's processes are found, and where they belong.
 func (r *Runner) marked(env []string) []string {
-	return with(env, "TMPDIR="+r.tmp(), proc.Mark+"="+r.name, proc.Home+"="+string(r.home))
+	return with(env, "TMPDIR="+r.tmp, proc.Mark+"="+r.name, proc.Home+"="+string(r.home))
 }
 
 // text is what the agent reads on stdin: for a preset that takes one the prompt, what failed before, and then the
@@ -278,7 +278,7 @@ func (r *Runner) text(p agent.Preset, w *ready) (string, error) {
 // visible in ps, and a pipe would have to be fed. It is open for reading, from its beginning: whatever has its name by then,
 // a FIFO of a hook's, is not opened.
 func (r *Runner) writeInput(name, text string) (f *os.File, err error) {
-	path := filepath.Join(r.tmp(), name)
+	path := filepath.Join(r.tmp, name)
 	if err := spool.Unlink(path); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ func TestTheProcessesOfACopiedFolderAreToldFromOurs(t *testing.T) {
 	d, copied, left := newDir(t), newDir(t), newDir(t)
 	must(t, d.ClaimRun(someRun))
 	must(t, copied.ClaimRun(someRun))
-	must(t, os.MkdirAll(left.tmp(someRun), 0o700)) // by an agent whose folder was moved away from there
+	must(t, os.MkdirAll(filepath.Join(left.tmps(), "1"), 0o700)) // by an agent whose folder was moved away from there
 	link := filepath.Join(t.TempDir(), "link")
 	must(t, os.Symlink(string(d), link))
 	file := filepath.Join(t.TempDir(), "file")

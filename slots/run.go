@@ -83,21 +83,10 @@ func (d Dir) DropRun(run string) error {
 	if !runName.MatchString(run) {
 		return fmt.Errorf("%q is not a run", run)
 	}
-	return spool.RemoveAll(d.RunDir(run))
-}
-
-// tmp is the TMPDIR of a run.
-func (d Dir) tmp(run string) string { return filepath.Join(d.RunDir(run), "tmp") }
-
-// DropTmp deletes a run's temporary files. None of its processes is left.
-func (d Dir) DropTmp(run string) error {
-	if err := d.real(run); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	if err := d.DropTmp(run); err != nil && !errors.Is(err, spool.ErrBad) { // it names the folder
 		return err
 	}
-	return os.RemoveAll(d.tmp(run))
+	return spool.RemoveAll(d.RunDir(run))
 }
 
 // real refuses a run's folder that is none: behind a symbolic link in its place, what is written and deleted for the run

@@ -69,6 +69,7 @@ type Runner struct {
 	task          *Task
 	slot, session *os.File
 	log           *logFile
+	tmp           string   // TMPDIR
 	env           []string // of git and hook
 	git           *worktree.Git
 	marker        Marker
@@ -378,8 +379,6 @@ func (r *Runner) saveSession(w *ready) {
 		r.log.say("%v", err)
 	}
 }
-
-func (r *Runner) tmp() string { return r.home.tmp(r.name) }
 
 func (r *Runner) cleanTmp() {
 	if err := r.home.DropTmp(r.name); err != nil {

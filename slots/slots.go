@@ -25,6 +25,7 @@ func (d Dir) sessions() string  { return filepath.Join(string(d), "sessions") }
 func (d Dir) worktrees() string { return filepath.Join(string(d), "worktrees") }
 func (d Dir) agents() string    { return filepath.Join(string(d), "agents") }
 func (d Dir) repos() string     { return filepath.Join(string(d), "repos") }
+func (d Dir) tmps() string      { return filepath.Join(string(d), "t") }
 
 // kept is the folder of what was kept at refs, a file for each session.
 func (d Dir) kept() string { return filepath.Join(string(d), "kept") }
@@ -40,7 +41,7 @@ func (d Dir) Reviews() string { return filepath.Join(string(d), "reviews") }
 
 // Folders lists the folders, a parent before its children.
 func (d Dir) Folders() []string {
-	return []string{string(d), d.agents(), d.Holds(), d.Reviews(), d.slots(), d.runs(), d.sessions(), d.worktrees(), d.repos(), d.git(), d.kept()}
+	return []string{string(d), d.agents(), d.Holds(), d.Reviews(), d.slots(), d.runs(), d.tmps(), d.sessions(), d.worktrees(), d.repos(), d.git(), d.kept()}
 }
 
 // Make makes the folders.

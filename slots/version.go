@@ -108,7 +108,7 @@ func (r *Runner) ask(ctx context.Context, env []string, path string, argv []stri
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stderr = r.tmp(), with(env, "PWD="+r.tmp()), r.log
+	cmd.Dir, cmd.Env, cmd.Stderr = r.tmp, with(env, "PWD="+r.tmp), r.log
 	cmd.ExtraFiles = []*os.File{r.slot, r.session}
 	cmd.SysProcAttr = proc.Attach()
 	cmd.WaitDelay = killGrace

@@ -31,7 +31,7 @@ func (t *Tick) cleanUp() (due bool, err error) {
 	if dueErr != nil || !due {
 		return false, errors.Join(err, dueErr)
 	}
-	errs := []error{err}
+	errs := []error{err, t.Home.SweepTmp(t.Now())}
 	for _, dir := range []string{t.Queue.Items, t.Queue.PM, t.Queue.Finished, t.Queue.Events.New, t.Queue.Events.Seen,
 		t.Queue.Events.Owed, string(t.Home), filepath.Join(string(t.Home), "slots"), filepath.Join(string(t.Home), "sessions"),
 		filepath.Join(string(t.Home), "agents"), t.Home.Holds(), t.Home.Reviews()} {

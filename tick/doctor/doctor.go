@@ -60,6 +60,7 @@ var checks = []struct {
 	run  func(*Exam)
 }{
 	{"folders", (*Exam).folders},
+	{"name", (*Exam).names},
 	{"modes", (*Exam).modes},
 	{"owner", (*Exam).owner},
 	{"parents", (*Exam).parents},

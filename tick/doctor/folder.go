@@ -81,6 +81,15 @@ func (x *Exam) folders() {
 	}
 }
 
+// names makes sure that sockets fit below the TMPDIR of a run: the agents' browsers, gpg and tmux make theirs there.
+func (x *Exam) names() {
+	const runs = 99 // at once
+	if over := len(x.Tick.Home.TmpLongest(runs)) + slots.SocketBelow - slots.SocketMax; over > 0 {
+		x.add(Warn, fmt.Sprintf("the path of the state folder is %d bytes too long for the sockets of what agents use: Chromium, gpg, tmux", over),
+			"set KUGETSU_DIR to a shorter path; a link to "+x.in()+" will do")
+	}
+}
+
 // modes makes sure that nobody else writes here, and nobody else reads what holds tokens.
 func (x *Exam) modes() {
 	for _, dir := range x.ours() {

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -114,7 +116,16 @@ func Home() (string, error) {
 	if !filepath.IsAbs(dir) {
 		return "", fault.New(fault.Config, "write it out from the root: /home/you/.kugetsu", "the state folder %q is not an absolute path", dir)
 	}
+	if !plainPath(dir) {
+		return "", fault.New(fault.Config, "set KUGETSU_DIR to a folder with another name; a link to this one will do",
+			"the name of the state folder %q is not UTF-8, or holds control characters", dir)
+	}
 	return filepath.Clean(dir), nil
+}
+
+// plainPath says whether a path comes through JSON, through git's files and through a schedule as it is.
+func plainPath(path string) bool {
+	return utf8.ValidString(path) && !strings.ContainsFunc(path, unicode.IsControl)
 }
 
 // Timeout is how long a run may take.
@@ -157,6 +168,10 @@ func (s *Settings) check() error {
 	folder := func(v *string, key string) {
 		if *v != "" && !filepath.IsAbs(*v) {
 			errs = append(errs, fmt.Errorf("%s must be an absolute path, not %q", key, *v))
+			*v = ""
+		}
+		if !plainPath(*v) {
+			errs = append(errs, fmt.Errorf("%s is not UTF-8, or holds control characters: %q", key, *v))
 			*v = ""
 		}
 	}

@@ -1,0 +1,130 @@
+package slots
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"kugetsu/queue/spool"
+)
+
+// A run's TMPDIR is t/<n>, the lowest number that is free, and <run>/tmp is a link to it. The path is that short because the
+// path of a socket may have 107 bytes (sun_path of unix(7)), and programs make theirs there.
+
+const (
+	// SocketMax is how long the path of a socket may be, without the zero that ends it.
+	SocketMax = 107
+	// SocketBelow is what the longest of the usual ones takes below TMPDIR: Chromium's. gpg's and tmux's are shorter.
+	SocketBelow = len("/.org.chromium.Chromium.XXXXXX/SingletonSocket")
+	// tmpMost bounds the search for a free number: more runs than there can be slots.
+	tmpMost = 10_000
+	// tmpAge is how old a folder must be that no run names before SweepTmp removes it: above any time between the two
+	// steps of makeTmp.
+	tmpAge = time.Hour
+)
+
+var tmpLink = regexp.MustCompile(`^\.\./\.\./t/([1-9]\d{0,3})$`)
+
+// tmpLink is what names the TMPDIR of a run.
+func (d Dir) tmpLink(run string) string { return filepath.Join(d.RunDir(run), "tmp") }
+
+// TmpLongest is the longest path that the TMPDIR of a run may have with so many runs at once.
+func (d Dir) TmpLongest(runs int) string { return filepath.Join(d.tmps(), strconv.Itoa(runs)) }
+
+// makeTmp makes the TMPDIR of a run. The folder comes first, since making it is what takes the number: a runner that is
+// killed before the link leaves an empty one, which SweepTmp removes.
+func (d Dir) makeTmp(run string) (string, error) {
+	if err := errors.Join(d.real(run), d.DropTmp(run)); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(d.tmps(), 0o700); err != nil {
+		return "", err
+	}
+	for n := 1; n < tmpMost; n++ {
+		name := strconv.Itoa(n)
+		path := filepath.Join(d.tmps(), name)
+		err := os.Mkdir(path, 0o700)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err == nil {
+			err = os.Symlink(filepath.Join("..", "..", filepath.Base(d.tmps()), name), d.tmpLink(run))
+		}
+		return path, err
+	}
+	return "", fmt.Errorf("%s is full", d.tmps())
+}
+
+// DropTmp deletes a run's temporary files. None of its processes is left.
+func (d Dir) DropTmp(run string) error {
+	if err := d.real(run); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	link := d.tmpLink(run)
+	to, err := os.Readlink(link)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	// What the agent put in the place of the link leads nowhere that is ours to empty.
+	if m := tmpLink.FindStringSubmatch(to); err == nil && m != nil {
+		if err := d.emptyTmp(m[1]); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(link) // last, since it is what names the folder
+}
+
+// emptyTmp removes the folder of a number.
+func (d Dir) emptyTmp(n string) error {
+	info, err := os.Lstat(d.tmps())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%w: not a folder", spool.ErrBad)
+	}
+	if err != nil {
+		return &spool.Error{Op: "look at", Path: d.tmps(), Err: err}
+	}
+	path := filepath.Join(d.tmps(), n)
+	if err := os.RemoveAll(path); err == nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return spool.RemoveAll(path) // folders that were made read-only, as those of Go's module cache are
+}
+
+// SweepTmp removes the folders that no run names. The caller has tick.lock; a run may begin meanwhile.
+func (d Dir) SweepTmp(now time.Time) error {
+	names, err := spool.List(d.tmps())
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {
+		return nil
+	}
+	runs, runsErr := d.AllRuns()
+	if err := errors.Join(err, runsErr); err != nil {
+		return err
+	}
+	named := map[string]bool{}
+	for _, run := range runs {
+		to, err := os.Readlink(d.tmpLink(run))
+		if m := tmpLink.FindStringSubmatch(to); err == nil && m != nil {
+			named[m[1]] = true
+		}
+	}
+	var errs []error
+	for _, name := range names {
+		info, err := os.Lstat(filepath.Join(d.tmps(), name))
+		if err != nil || named[name] || !tmpLink.MatchString("../../t/"+name) || now.Sub(info.ModTime()) < tmpAge {
+			continue
+		}
+		errs = append(errs, d.emptyTmp(name))
+	}
+	return errors.Join(errs...)
+}
