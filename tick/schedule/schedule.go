@@ -28,6 +28,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
 )
 
 // Kind is what can run ticks.
@@ -43,6 +44,7 @@ const (
 // Job is what is scheduled: the ticks of one state folder.
 type Job struct {
 	Name    string   // of units, labels and the crontab's block: kugetsu, but for a state folder that is not the default one
+	Former  string   // what an older kugetsu called it, "" for the same
 	Binary  string   // absolute path of kugetsu
 	Dir     string   // the state folder
 	Default bool     // it is the one that kugetsu finds without KUGETSU_DIR
@@ -67,10 +69,42 @@ func New(dir string, watch []string, minutes int) (Job, error) {
 		return Job{}, fmt.Errorf("where am I: %w", err)
 	}
 	j := Job{Name: "kugetsu", Binary: self, Dir: dir, Watch: watch, Minutes: minutes, Home: me.HomeDir, User: me.Username}
-	if j.Default = dir == filepath.Join(j.Home, ".kugetsu"); !j.Default {
-		j.Name += fmt.Sprintf("-%x", sha256.Sum256([]byte(dir)))[:9]
+	standard := filepath.Join(j.Home, ".kugetsu")
+	if j.Default = dir == standard || spool.SameFolder(dir, standard); !j.Default {
+		// Of the folder itself: one that is reached by two names, through a link, has one schedule. What runs ticks is given
+		// the name that was used, which may be the shorter one.
+		j.Name = named(real(dir))
+	}
+	if dir != standard && named(dir) != j.Name {
+		j.Former = named(dir)
 	}
 	return j, nil
+}
+
+// named is the name of the schedule of a folder that is not the default one.
+func named(dir string) string { return "kugetsu" + fmt.Sprintf("-%x", sha256.Sum256([]byte(dir)))[:9] }
+
+func real(dir string) string {
+	if path, err := filepath.EvalSymlinks(dir); err == nil {
+		return path
+	}
+	return dir
+}
+
+// schedulers are all but one kind that may have something of this job's: under its name, and, of each kind, under the one
+// that it had when a folder went by the name that was used.
+func (j Job) schedulers(but Kind) (all []scheduler) {
+	for _, k := range kinds() {
+		if k != but {
+			all = append(all, j.scheduler(k))
+		}
+	}
+	if j.Former == "" {
+		return all
+	}
+	former := j
+	former.Name, former.Former = j.Former, ""
+	return append(all, former.schedulers("")...)
 }
 
 // check refuses paths that no crontab, unit file or plist can hold.
@@ -137,12 +171,9 @@ func (j Job) Start(ctx context.Context, want Kind) (Kind, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, other := range kinds() {
-		if other == k {
-			continue
-		}
-		if err := j.scheduler(other).remove(ctx); err != nil {
-			return "", fmt.Errorf("the schedule of %s could not be removed, so nothing was installed: %w", other, err)
+	for _, other := range j.schedulers(k) {
+		if err := other.remove(ctx); err != nil {
+			return "", fmt.Errorf("another schedule could not be removed, so nothing was installed: %w", err)
 		}
 	}
 	// Recorded before it is there: what was asked for and did not come to be is then told as overdue.
@@ -184,8 +215,8 @@ func (j Job) Stop(ctx context.Context) error {
 	}
 	defer unlock()
 	var errs []error
-	for _, k := range kinds() {
-		errs = append(errs, j.scheduler(k).remove(ctx))
+	for _, s := range j.schedulers("") {
+		errs = append(errs, s.remove(ctx))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err // what is still recorded is told as overdue
@@ -197,8 +228,8 @@ func (j Job) Stop(ctx context.Context) error {
 func (j Job) Find(ctx context.Context) ([]Found, error) {
 	var all []Found
 	var errs []error
-	for _, k := range kinds() {
-		f, err := j.scheduler(k).find(ctx)
+	for _, s := range j.schedulers("") {
+		f, err := s.find(ctx)
 		if err != nil {
 			errs = append(errs, err)
 		}

@@ -1,0 +1,36 @@
+package schedule
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// One that an older kugetsu installed for a link, by the link's own name, is found and removed as well.
+func TestAFolderOfTwoNamesHasOneSchedule(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	byName, err := New(dir, nil, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byLink, err := New(link, nil, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if byName.Name != byLink.Name || byName.Former != "" || byLink.Former != named(link) || byLink.Dir != link {
+		t.Errorf("%+v and %+v", byName, byLink)
+	}
+	if got := len(byLink.schedulers("")); got != 2*len(kinds()) {
+		t.Errorf("%d schedulers are asked", got)
+	}
+	if got := len(byLink.schedulers(Cron)); got != 2*len(kinds())-1 {
+		t.Errorf("%d schedulers are removed", got)
+	}
+}
