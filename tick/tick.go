@@ -159,6 +159,12 @@ func LastPass(home slots.Dir) (time.Time, error) {
 	return info.ModTime().UTC(), nil
 }
 
+// clockSlack is by how much two clocks may differ.
+const clockSlack = time.Minute
+
+// ToCome says of the time of something that happened that it is still to come: the clock was ahead then, and was set back.
+func ToCome(now, t time.Time) bool { return t.After(now.Add(clockSlack)) }
+
 // policy is how failures are retried.
 func (t *Tick) policy() queue.Policy {
 	return queue.Policy{MaxAttempts: t.Settings.MaxAttempts, RetryDelay: t.Settings.RetryDelay, Spread: rand.Float64()}

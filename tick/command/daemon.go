@@ -44,7 +44,15 @@ func (a *App) late(r schedule.Record, last *time.Time) string {
 	if last == nil {
 		last = new(time.Time)
 	}
-	late := r.Overdue(a.Now(), *last)
+	now := a.Now()
+	if tick.ToCome(now, *last) || last.IsZero() && tick.ToCome(now, r.Since) { // since when is not known, and any tick would change it
+		return fmt.Sprintf("no tick came since the clock was set back: the last one is %s, and %s was to run one every %s; see kugetsu queue-daemon status",
+			ago(now, *last), r.Kind, minutes(r.Minutes))
+	}
+	if tick.ToCome(now, r.Since) { // the schedule was asked for by the same wrong clock
+		r.Since = *last
+	}
+	late := r.Overdue(now, *last)
 	if late == 0 {
 		return ""
 	}
@@ -181,7 +189,7 @@ func (c *DaemonStatus) Run(a *App) error {
 	errs := []error{a.print("schedule:  %s\n", text)}
 	last, next := "never", "not known"
 	if s.Last != nil {
-		last = duration(a.Now().Sub(*s.Last)) + " ago"
+		last = ago(a.Now(), *s.Last)
 	}
 	if s.Next != nil {
 		next = "in " + duration(s.Next.Sub(a.Now()))

@@ -7,6 +7,7 @@ import (
 
 	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
+	"kugetsu/tick"
 )
 
 func clean(s string) string { return terminal.Clean(s) }
@@ -44,14 +45,14 @@ func (c *Status) Run(a *App) error {
 		if s.Item == "" && !s.Held {
 			continue
 		}
-		since := ""
+		held := ""
 		if s.Since != nil {
-			since = duration(a.Now().Sub(*s.Since))
+			held = since(a.Now(), *s.Since)
 		}
 		if !s.Held {
-			since = "ended"
+			held = "ended"
 		}
-		rows = append(rows, []string{s.Slot, since, s.Agent, issueOrPM(s.IssueRef), s.Item, fmt.Sprint(s.Run)})
+		rows = append(rows, []string{s.Slot, held, s.Agent, issueOrPM(s.IssueRef), s.Item, fmt.Sprint(s.Run)})
 		if s.Waits != "" {
 			waits = append(waits, fmt.Sprintf("slot %s waits, %s: %s\n", s.Slot, s.Agent, clean(s.Waits)))
 		}
@@ -71,17 +72,17 @@ func (c *Status) Run(a *App) error {
 		if why == "" {
 			why = "the next tick starts it"
 		}
-		rows = append(rows, []string{w.Item, fmt.Sprintf("%02d", w.Priority), duration(a.Now().Sub(w.Since)), issueOrPM(w.IssueRef), why})
+		rows = append(rows, []string{w.Item, fmt.Sprintf("%02d", w.Priority), since(a.Now(), w.Since), issueOrPM(w.IssueRef), why})
 	}
 	errs = append(errs, a.table(rows))
 	if view.Why != "" {
 		errs = append(errs, a.print("nothing more starts: %s\n", clean(view.Why)))
 	}
-	last := "never"
+	var last time.Time
 	if view.Last != nil {
-		last = duration(a.Now().Sub(*view.Last)) + " ago"
+		last = *view.Last
 	}
-	errs = append(errs, a.print("last tick: %s\n", last))
+	errs = append(errs, a.print("last tick: %s\n", ago(a.Now(), last)))
 	for _, p := range view.Problem {
 		errs = append(errs, a.print("problem: %s\n", clean(p)))
 	}
@@ -89,10 +90,21 @@ func (c *Status) Run(a *App) error {
 }
 
 func ago(now, t time.Time) string {
-	if t.IsZero() {
+	switch {
+	case t.IsZero():
 		return "never"
+	case tick.ToCome(now, t):
+		return stamp(t) + ", which is still to come"
 	}
 	return duration(now.Sub(t)) + " ago"
+}
+
+// since is how long ago a time is. A clock that was far ahead and put right again leaves times that are still to come.
+func since(now, t time.Time) string {
+	if tick.ToCome(now, t) {
+		return "still to come"
+	}
+	return duration(now.Sub(t))
 }
 
 // NotifyList shows events.

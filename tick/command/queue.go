@@ -12,6 +12,7 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
+	"kugetsu/tick"
 )
 
 // listed is an item as --json shows it: with the priority, which stands in its file's name.
@@ -49,7 +50,7 @@ func (c *QueueList) Run(a *App) error {
 	rows := [][]string{{"ID", "PRI", "STATE", "RUNS", "AGE", "ISSUE", "WHY", "MESSAGE"}}
 	for _, l := range items {
 		rows = append(rows, []string{l.ID, fmt.Sprintf("%02d", l.Priority), string(l.State), fmt.Sprint(l.Runs),
-			duration(a.Now().Sub(queue.IDTime(l.ID))), issueOrPM(l.IssueRef), l.Why, short(l.text(), 60)})
+			since(a.Now(), queue.IDTime(l.ID)), issueOrPM(l.IssueRef), l.Why, short(l.text(), 60)})
 	}
 	return errors.Join(a.table(rows), skipped)
 }
@@ -224,7 +225,11 @@ func (c *QueueShow) Run(a *App) error {
 		line("why", "%s", why)
 	}
 	if it.NotifiedAt != nil && it.State == queue.Notified {
-		line("running", "for %s", duration(a.Now().Sub(*it.NotifiedAt)))
+		how := "for " + since(a.Now(), *it.NotifiedAt)
+		if tick.ToCome(a.Now(), *it.NotifiedAt) {
+			how = "since " + ago(a.Now(), *it.NotifiedAt)
+		}
+		line("running", "%s", how)
 	}
 	if it.CompletedAt != nil {
 		line("settled", "%s", stamp(*it.CompletedAt))

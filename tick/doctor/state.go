@@ -21,10 +21,9 @@ import (
 )
 
 const (
-	clockSlack = time.Minute       // two clocks may differ by so much, and no more is told
-	tempOld    = 2 * spool.TempAge // two sweeps have met it by then, if ticks run at all
-	owedOld    = time.Hour         // an event that could not be delivered for so long
-	maxNamed   = 3                 // of many of a kind so many are named
+	tempOld  = 2 * spool.TempAge // two sweeps have met it by then, if ticks run at all
+	owedOld  = time.Hour         // an event that could not be delivered for so long
+	maxNamed = 3                 // of many of a kind so many are named
 )
 
 // noClock is before any clock that was ever set: a machine without a battery starts at 1970.
@@ -49,7 +48,7 @@ func (x *Exam) clock() {
 			}
 		}
 	}
-	if last.After(now.Add(clockSlack)) {
+	if tick.ToCome(now, last) {
 		x.add(Warn, fmt.Sprintf("the last tick or item is of %s, which is still to come", last.Format(time.RFC3339)),
 			"see which of the two clocks was wrong: date; what waits for a time waits by this one")
 	}
@@ -68,7 +67,9 @@ func (x *Exam) schedule() {
 		return
 	}
 	ago := "no tick has run yet"
-	if !last.IsZero() {
+	if tick.ToCome(x.Now(), last) {
+		ago = "the last tick is of " + last.Format(time.RFC3339) + ", which is still to come"
+	} else if !last.IsZero() {
 		ago = "the last tick was " + x.Now().Sub(last).Round(time.Second).String() + " ago"
 	}
 	installed, overdue, err := x.Ticks(x.Ctx)

@@ -244,6 +244,9 @@ func (j Job) Find(ctx context.Context) ([]Found, error) {
 func (f Found) Next(now, last time.Time) time.Time {
 	interval := time.Duration(f.Minutes) * time.Minute
 	if f.Kind == Launchd { // counts from when it was loaded, which nobody tells
+		if last.After(now) { // the clock was set back
+			last = now
+		}
 		return last.Add(interval)
 	}
 	next := now.Local().Truncate(time.Minute).Add(time.Minute) // its minutes are those of the local clock
