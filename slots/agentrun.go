@@ -153,7 +153,7 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 	}
 	argv, err = preset.Argv(agent.Call{
 		Worktree: w.session.Worktree, IssueRef: r.task.IssueRef, Session: r.task.Session, MessageFile: message.Name(),
-		Title: "kugetsu " + first(r.task.IssueRef, r.task.Session), Repository: w.made.Repository, Conversation: conversation, Continue: w.existed,
+		Title: "kugetsu " + first(r.task.IssueRef, r.task.Session), Writable: w.made.Writable(), Conversation: conversation, Continue: w.existed,
 		Major: major, Args: r.task.Agent.Args,
 		Command: r.task.Agent.Command, ContinueCommand: r.task.Agent.ContinueCommand,
 	})

@@ -142,6 +142,8 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		return err
 	}
 	w.agentEnv = with(w.agentEnv, r.names(ctx, w.agentEnv, spec, named)...)
+	// For a prefix that is a sandbox: what git itself would tell, an agent may have changed.
+	w.agentEnv = with(w.agentEnv, "KUGETSU_REPOSITORY="+w.made.Repository, "KUGETSU_WRITABLE="+strings.Join(w.made.Writable(), ":"))
 	if w.stashes, err = r.git.Stashes(ctx, spec); err != nil {
 		r.log.say("what is in the stash is not known: %v", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"kugetsu/slots/agent"
+	"kugetsu/slots/worktree"
 )
 
 // A cli is an agent's program as the tests run it: with the argv of its preset, which its parser then reads.
@@ -143,7 +144,7 @@ func (b *bench) run(prompt, args, conversation string, kill func() bool) made {
 	ctx, cancel := context.WithTimeout(b.t.Context(), agentTimeout)
 	defer cancel()
 	argv, err := b.preset.Argv(agent.Call{
-		Worktree: b.worktree, Repository: b.repo, Title: "kugetsu e2e", Conversation: conversation, Continue: conversation != "",
+		Worktree: b.worktree, Writable: worktree.Made{Repository: b.repo, Record: filepath.Join(b.repo, "worktrees", "issue@1")}.Writable(), Title: "kugetsu e2e", Conversation: conversation, Continue: conversation != "",
 		Major: 1, Args: args,
 	})
 	if err != nil {

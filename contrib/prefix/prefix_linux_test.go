@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,12 +73,29 @@ func agent() {
 		fmt.Println("devoured", len(memory))
 		return
 	}
+	if strings.TrimSpace(string(message)) == "plant" {
+		common, err := exec.Command("git", "rev-parse", "--path-format=absolute", "--git-common-dir").Output()
+		check(err)
+		dir := strings.TrimSpace(string(common))
+		for _, name := range []string{"config", "hooks/pre-commit", "info/attributes", "config.worktree"} {
+			_ = os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o700)
+			f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o700)
+			first, _, _ := strings.Cut(name, "/")
+			if err != nil {
+				fmt.Printf("%s: closed\n", first)
+			} else {
+				fmt.Printf("%s: open\n", first)
+				check(f.Close())
+			}
+		}
+	}
 	check(os.WriteFile("work", message, 0o600))
 	for _, args := range [][]string{{"add", "work"}, {"-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "-q", "-m", "work"}} {
 		out, err := exec.Command("git", args...).CombinedOutput()
 		fmt.Printf("%s", out)
 		check(err)
 	}
+	fmt.Println("commit: done")
 }
 
 func check(err error) {
@@ -131,6 +149,8 @@ func newWorld(t *testing.T, prefix string) *world {
 		config += "XDG_RUNTIME_DIR=" + dir + "\n"
 	}
 	must(t, os.WriteFile(filepath.Join(string(w.home), "config"), []byte(config), 0o600))
+	// The agent is this test, below /tmp, of which the sandbox shows nothing that is not named.
+	must(t, os.WriteFile(filepath.Join(string(w.home), "env", "dev.env"), []byte("SANDBOX_WRITABLE="+filepath.Dir(self)+"\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(string(w.home), "repos.json"), fmt.Appendf(nil, `{"github.com/you/project": %q}`, repo), 0o600))
 	t.Cleanup(w.idle)
 	return w
@@ -308,21 +328,148 @@ func (w *world) free(it queue.Item, log string) {
 	}
 }
 
-// The sandbox is one: what is not named cannot be written to, and no other process can be seen.
-func TestTheSandboxKeepsAnAgentIn(t *testing.T) {
-	prefix := usable(t, "sandbox", examples(t)["sandbox"])
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	must(t, err)
-	for _, name := range []string{"work", "tmp", "a", "b", "outside"} {
-		must(t, os.Mkdir(filepath.Join(dir, name), 0o700))
-	}
-	words := append(strings.Fields(prefix), "sh", "-c", `for f in . "$TMPDIR" ../a ../b ../outside; do touch "$f/x" 2>/dev/null && echo "$f"; done; kill -0 `+
-		strconv.Itoa(os.Getpid())+` 2>/dev/null && echo seen; true`)
+// sandboxed runs a script in the sandbox, in a home of its own that is not below /tmp, and returns what it prints.
+func sandboxed(t *testing.T, home string, env []string, script string) string {
+	t.Helper()
+	words := append(strings.Fields(usable(t, "sandbox", examples(t)["sandbox"])), "sh", "-c", script)
 	cmd := exec.Command(words[0], words[1:]...)
-	cmd.Dir = filepath.Join(dir, "work")
-	cmd.Env = append(os.Environ(), "PWD="+cmd.Dir, "TMPDIR="+dir+"/tmp", "SANDBOX_WRITABLE="+dir+"/a:"+dir+"/b")
+	cmd.Dir = filepath.Join(home, "work")
+	cmd.Env = append(os.Environ(), append([]string{"PWD=" + cmd.Dir, "HOME=" + home, "TMPDIR=" + home + "/tmp"}, env...)...)
 	out, err := cmd.CombinedOutput()
-	if want := ".\n" + dir + "/tmp\n../a\n../b\n"; err != nil || string(out) != want {
-		t.Errorf("it may write to %q, %v, not to %q", out, err, want)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
+	return string(out)
+}
+
+// newHome is a folder that is not below /tmp, with those that a script in it may use.
+func newHome(t *testing.T, folders ...string) string {
+	t.Helper()
+	home, err := os.MkdirTemp("/var/lib", "kugetsu-sandbox-*")
+	if err != nil { // not root
+		here, wdErr := os.Getwd()
+		must(t, wdErr)
+		home, err = os.MkdirTemp(here, "testdata-*")
+	}
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(home)) })
+	for _, name := range append([]string{"work", "tmp"}, folders...) {
+		must(t, os.MkdirAll(filepath.Join(home, name), 0o700))
+	}
+	return home
+}
+
+// What is not named cannot be written to, and no other process can be seen. All can be read, but what lies in /tmp.
+func TestSandboxOpensWhatIsNamed(t *testing.T) {
+	home := newHome(t, "a", "b", "c", "git/objects", "git/hooks", "outside")
+	must(t, os.WriteFile(home+"/outside/secret", []byte("read\n"), 0o600))
+	inTmp := t.TempDir()
+	out := sandboxed(t, home, []string{"SANDBOX_WRITABLE=" + home + "/a:" + home + "/b:/not/there", "KUGETSU_WRITABLE=" + home + "/git/objects"},
+		`for f in . "$TMPDIR" ../a ../b ../git/objects ../c ../outside ../git ../git/hooks /etc /usr; do touch "$f/x" 2>/dev/null && echo "$f"; done
+cat ../outside/secret
+ls `+inTmp+` 2>/dev/null && echo "/tmp is shown"
+kill -0 `+strconv.Itoa(os.Getpid())+` 2>/dev/null && echo seen; true`)
+	if want := ".\n" + home + "/tmp\n../a\n../b\n../git/objects\nread\n"; out != want {
+		t.Errorf("it may write to, and reads, %q, not %q", out, want)
+	}
+}
+
+// No capability is left, also to root: a file system that is read-only stays so, what another user owns is that user's, and no
+// setting of the kernel is written.
+func TestSandboxHasNoCapabilities(t *testing.T) {
+	home := newHome(t, "theirs")
+	must(t, os.WriteFile(home+"/work/theirs", []byte("theirs"), 0o600))
+	if os.Geteuid() == 0 {
+		must(t, os.Chown(home+"/work/theirs", 12345, 12345))
+	}
+	out := sandboxed(t, home, nil, `grep '^Cap\(Prm\|Eff\)' /proc/self/status
+mount -o remount,rw / 2>/dev/null && echo remounted
+mount -t tmpfs none /mnt 2>/dev/null && echo mounted
+chown 0 theirs 2>/dev/null && [ "$(id -u)" = 0 ] && echo given
+for f in /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /sys/kernel/uevent_helper /sys/kernel/profiling; do
+	[ ! -e $f ] || was=$(cat $f) && (echo "$was" >$f) 2>/dev/null && echo "written: $f"
+done
+(echo h >/proc/sysrq-trigger) 2>/dev/null && echo "written: sysrq-trigger"
+true`)
+	for line := range strings.Lines(out) {
+		if name, set, _ := strings.Cut(strings.TrimSpace(line), ":"); strings.Trim(set, "\t0") != "" || !strings.HasPrefix(name, "Cap") {
+			t.Errorf("in the sandbox: %s", line)
+		}
+	}
+	if strings.Count(out, "Cap") != 2 {
+		t.Errorf("in the sandbox: %q", out)
+	}
+}
+
+// What listens at a file is not reached, wherever the file lies: an ssh agent, a container engine, a terminal, an editor.
+func TestSandboxReachesNoSocketFile(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("there is no python3 to connect with")
+	}
+	home := newHome(t, ".gnupg", "run")
+	listen := func(path string) {
+		l, err := net.Listen("unix", path)
+		must(t, err)
+		t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = c.Write([]byte("answer"))
+				_ = c.Close()
+			}
+		}()
+	}
+	paths := []string{home + "/run/engine.sock", home + "/.gnupg/S.gpg-agent", filepath.Join(t.TempDir(), "agent")}
+	if os.Geteuid() == 0 {
+		dir, err := os.MkdirTemp("/run", "kugetsu-sandbox-*")
+		must(t, err)
+		t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+		paths = append(paths, dir+"/docker.sock")
+	}
+	abstract := "@kugetsu-sandbox-" + filepath.Base(home)
+	for _, path := range append(paths, abstract) {
+		listen(path)
+	}
+	script := `import socket, sys
+for path in sys.argv[1:]:
+    s = socket.socket(socket.AF_UNIX)
+    try:
+        s.connect("\0" + path[1:] if path[0] == "@" else path)
+        print("reached", path)
+    except OSError:
+        print("not reached", path)
+`
+	must(t, os.WriteFile(home+"/work/connect.py", []byte(script), 0o600))
+	out := sandboxed(t, home, []string{"SSH_AUTH_SOCK=" + paths[0]}, `[ -z "${SSH_AUTH_SOCK:-}" ] || echo "SSH_AUTH_SOCK is set"; python3 connect.py `+strings.Join(append(paths, abstract), " "))
+	for _, path := range paths {
+		if !strings.Contains(out, "not reached "+path+"\n") {
+			t.Errorf("%s is reached: %s", path, out)
+		}
+	}
+	if strings.Contains(out, "SSH_AUTH_SOCK is set") {
+		t.Error(out)
+	}
+	// What the README says it does not hold.
+	if !strings.Contains(out, "reached "+abstract) || strings.Contains(out, "not reached "+abstract) {
+		t.Errorf("an abstract socket: %s", out)
+	}
+}
+
+// An agent in the sandbox cannot change what git believes, in a clone and in a local checkout: the next to use git there may be
+// a person.
+func TestSandboxOpensNoConfigurationOfTheRepository(t *testing.T) {
+	w := newWorld(t, usable(t, "sandbox", examples(t)["sandbox"]))
+	it, log := w.item(1, "plant")
+	if it.State != queue.Completed {
+		t.Fatalf("%s, %+v\n%s", it.State, it.History[0], log)
+	}
+	for _, want := range []string{"config: closed", "hooks: closed", "info: closed", "config.worktree: closed", "commit: done"} {
+		if !strings.Contains(log, want+"\n") {
+			t.Errorf("no %q in\n%s", want, log)
+		}
+	}
+	w.free(it, log)
 }

@@ -70,10 +70,10 @@ type Call struct {
 	Title       string // what the agent's list of conversations shows
 	MessageFile string // holds what the agent also reads on stdin
 
-	Repository   string // the directory outside of the worktree that its git writes to, "" for a plain folder
-	Conversation string // the agent's own id of its conversation; "" begins a new one
-	Continue     bool   // this session existed before this run
-	Major        int    // the agent's major version; 0: not known, or not needed
+	Writable     []string // the folders outside of the worktree that its git writes to; none for a plain folder
+	Conversation string   // the agent's own id of its conversation; "" begins a new one
+	Continue     bool     // this session existed before this run
+	Major        int      // the agent's major version; 0: not known, or not needed
 
 	Args                     string // AGENT_ARGS_<PRESET>, or AGENT_ARGS; for prompted presets only
 	Command, ContinueCommand string // AGENT_COMMAND and AGENT_CONTINUE_COMMAND, for the preset command

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"cmp"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -20,8 +19,9 @@ var codex = Preset{
 // codexArgv: the sandbox lets commands write to the worktree and to what its git writes to, with the network to push.
 // It is set by -c, which a later -s overrides, while a second -s is an error.
 //
-// The directory of the worktree's own index must be named beside the repository that it lies in: codex follows the
-// worktree's .git file there and closes it again otherwise (measured: "index.lock: Read-only file system").
+// The record of the worktree, with its index, must be named by itself: codex follows the worktree's .git file there and
+// closes it again otherwise (measured: "index.lock: Read-only file system"). The repository as a whole is not opened: its
+// config and hooks would let an agent run programs outside of its sandbox, as soon as a person's own git meets them.
 func codexArgv(c Call) ([]string, error) {
 	args, err := prompted("codex", c)
 	if err != nil {
@@ -29,10 +29,10 @@ func codexArgv(c Call) ([]string, error) {
 	}
 	argv := []string{"codex", "exec", "--json", "-C", c.Worktree,
 		"-c", `sandbox_mode="workspace-write"`, "-c", "sandbox_workspace_write.network_access=true"}
-	if c.Repository != "" {
-		argv = append(argv, "--add-dir", c.Repository,
-			"--add-dir", filepath.Join(c.Repository, "worktrees", filepath.Base(c.Worktree)))
-	} else {
+	for _, dir := range c.Writable {
+		argv = append(argv, "--add-dir", dir)
+	}
+	if len(c.Writable) == 0 {
 		argv = append(argv, "--skip-git-repo-check")
 	}
 	argv = append(argv, args...)

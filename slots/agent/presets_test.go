@@ -241,12 +241,12 @@ func TestTheCostOfARunIsTold(t *testing.T) {
 func TestArgvs(t *testing.T) {
 	base := Call{
 		Worktree: "/w/r", Title: "kugetsu r#1", IssueRef: "h/u/r#1", Session: "h+u+r@1", MessageFile: "/m",
-		Repository: "/repos/r.git", Command: "not for", ContinueCommand: "these",
+		Writable: []string{"/repos/r.git/objects", "/repos/r.git/worktrees/r"}, Command: "not for", ContinueCommand: "these",
 	}
 	claudeBegin := []string{"claude", "-p", "--output-format", "stream-json", "--verbose",
 		"--allowedTools=Bash,Edit,Write,NotebookEdit,WebFetch,WebSearch", "--permission-mode", "acceptEdits"}
 	codexBegin := []string{"codex", "exec", "--json", "-C", "/w/r", "-c", `sandbox_mode="workspace-write"`, "-c", "sandbox_workspace_write.network_access=true"}
-	codexDirs := append(slices.Clone(codexBegin), "--add-dir", "/repos/r.git", "--add-dir", "/repos/r.git/worktrees/r")
+	codexDirs := append(slices.Clone(codexBegin), "--add-dir", "/repos/r.git/objects", "--add-dir", "/repos/r.git/worktrees/r")
 	geminiBegin := []string{"gemini", "--output-format", "stream-json", "--approval-mode", "yolo", "--skip-trust"}
 	with := func(argv []string, more ...string) []string { return append(slices.Clone(argv), more...) }
 	for _, tt := range []struct {
@@ -270,7 +270,7 @@ func TestArgvs(t *testing.T) {
 		c := base
 		c.Args, c.Conversation, c.Continue = tt.args, tt.conversation, tt.conversation != ""
 		if tt.plain {
-			c.Repository = ""
+			c.Writable = nil
 		}
 		got, err := p.Argv(c)
 		if err != nil || !slices.Equal(got, tt.want) {

@@ -24,12 +24,28 @@ type Made struct {
 	Base   string // the branch it is based on ("main"); empty when that is not known, a commit id when it has no name
 	Head   string // the commit checked out; empty on a branch without any commit
 
-	// Repository is the directory that git writes to beside the worktree: objects, branches, the worktree's own index.
-	// A sandboxed agent needs it, too. It is empty beside an error.
-	Repository string
+	// Repository is the directory of the repository, and Record what that has on record for the worktree. They are empty
+	// beside an error.
+	Repository, Record string
 
 	CreatedWorktree bool // by this call, for Undo
 	CreatedBranch   bool // likewise
+}
+
+// Writable lists the folders that an agent's git writes to beside the worktree, for a sandbox: objects, references, their
+// logs, and the record. Not among them is what git believes, or runs: config, hooks and info of the repository. So what an
+// agent's git cannot do there is to change the configuration, to fetch with --prune, and to collect garbage.
+func (m Made) Writable() (folders []string) {
+	if m.Repository == "" {
+		return nil
+	}
+	_ = os.Mkdir(filepath.Join(m.Repository, "logs"), 0o777) // git makes it when it is needed; in a sandbox it cannot
+	for _, name := range []string{"objects", "refs", "logs", "reftable", "lfs"} {
+		if dir := filepath.Join(m.Repository, name); isDir(dir) {
+			folders = append(folders, dir)
+		}
+	}
+	return append(folders, m.Record)
 }
 
 // Prepare makes s.Path a worktree with s.Branch, or finds that it is one.
@@ -133,7 +149,7 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 			err = &Error{Op: "prepare", Err: syncErr}
 		}
 	}
-	made.Repository = v.made.Repository
+	made.Repository, made.Record = v.made.Repository, v.made.Record
 	return made, err
 }
 
@@ -266,7 +282,7 @@ func (p *private) checkedOut(ctx context.Context, s Spec, v view) (view, error) 
 	if err != nil && exitCode(err) == -1 { // that is no verdict of git's
 		return view{}, err
 	}
-	v.made = Made{Base: s.Base, Repository: common}
+	v.made = Made{Base: s.Base, Repository: common, Record: v.at.gitDir}
 	if v.made.Base == "" {
 		v.made.Base, err = branchIn(filepath.Join(common, "refs", "remotes", "origin", "HEAD"), "refs/remotes/origin/")
 	} else {
