@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/alecthomas/kong v1.17.0
+	github.com/compose-spec/compose-go/v2 v2.16.2
 	github.com/gofrs/flock v0.13.1
 	github.com/lmittmann/tint v1.2.1
 	github.com/mattn/go-isatty v0.0.24
@@ -16,11 +17,7 @@ require (
 require github.com/dustin/go-humanize v1.1.0
 
 require (
-	github.com/compose-spec/compose-go/v2 v2.16.2
-	github.com/sirupsen/logrus v1.10.1 // indirect
-)
-
-require (
 	github.com/rogpeppe/go-internal v1.16.0
+	github.com/sirupsen/logrus v1.10.1 // indirect
 	golang.org/x/tools v0.26.0 // indirect
 )

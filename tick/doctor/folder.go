@@ -117,6 +117,12 @@ func (x *Exam) modes() {
 	}
 	for _, name := range files {
 		path := x.in(name)
+		if to, err := os.Readlink(path); err == nil { // what it leads to is the user's to change
+			if info, err := os.Stat(path); err == nil && owner(info) == os.Geteuid() && info.Mode().Perm()&0o077 != 0 && filepath.Dir(name) == "env" {
+				x.add(Warn, fmt.Sprintf("others may use what %s is a link to (mode %04o)", path, info.Mode().Perm()), "chmod 600 "+to)
+			}
+			continue
+		}
 		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && owner(info) == os.Geteuid() && info.Mode().Perm()&0o077 != 0 {
 			x.chmod(Warn, path, "others may use", info.Mode().Perm(), 0o600)
 		}
