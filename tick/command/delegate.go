@@ -83,8 +83,14 @@ func (a *App) message(words []string) (string, error) {
 func (a *App) reference(first string, more bool, message string) (issueref.Ref, string, error) {
 	if more {
 		if ref, err := issueref.Parse(first, a.Settings.GitServer); err == nil {
-			return ref, strings.TrimPrefix(message, first+" "), nil
+			if message = strings.TrimPrefix(message, first+" "); message == first {
+				return ref, "", noMessage(ref)
+			}
+			return ref, message, nil
 		}
+	}
+	if ref, err := issueref.Parse(strings.TrimSpace(message), a.Settings.GitServer); err == nil {
+		return ref, "", noMessage(ref)
 	}
 	found := issueref.Find(message, a.Settings.GitServer)
 	switch len(found) {
@@ -99,6 +105,12 @@ func (a *App) reference(first string, more bool, message string) (issueref.Ref, 
 	}
 	return issueref.Ref{}, "", fault.New(fault.Usage, "name the one it is for first",
 		"the message names %d issues: %s", len(found), strings.Join(names, ", "))
+}
+
+// noMessage refuses a reference alone: the agent would be told nothing but that.
+func noMessage(ref issueref.Ref) error {
+	return fault.New(fault.Usage, fmt.Sprintf(`kugetsu delegate %s "what to do"; a message that begins with - goes behind --`, ref),
+		"there is no message: what is to be done about %s?", ref)
 }
 
 // needPM refuses what has no reference where there is no PM agent.
