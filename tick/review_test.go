@@ -206,7 +206,7 @@ func TestTheTokenIsThatOfTheEnvFiles(t *testing.T) {
 	// A bad env file is told, and not its text.
 	must(t, os.WriteFile(filepath.Join(dir, "dev.env"), []byte("sesame\n"), 0o600))
 	r.session(1, r.pr(1))
-	if err := r.askReviews(t.Context()); err == nil || strings.Contains(err.Error(), "sesame") || !strings.Contains(err.Error(), "dev.env: line 1 is not KEY=value") {
+	if err := r.askReviews(t.Context()); err == nil || strings.Contains(err.Error(), "sesame") || !strings.Contains(err.Error(), "dev.env: line 1: it has no =, and is not KEY=value") {
 		t.Error(err)
 	}
 	if got, err := ReadReview(r.Home, r.name(1), r.pr(1)); got.State != forge.Unknown || err != nil {

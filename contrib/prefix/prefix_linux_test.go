@@ -289,7 +289,7 @@ func TestAnAgentRunsBehindEveryPrefixOfTheREADME(t *testing.T) {
 			}
 			home, run := string(w.home), slots.RunName(it.ID, 1)
 			worktree := home + "/worktrees/github.com+you+project@1"
-			for _, want := range []string{"RUN=" + run, "TMPDIR=" + home + "/runs/" + run + "/tmp", "PWD=" + worktree, "CWD=" + worktree,
+			for _, want := range []string{"RUN=" + run, "TMPDIR=" + home + "/t/1", "PWD=" + worktree, "CWD=" + worktree,
 				"FD3=" + home + "/slots/1.lock", "FD4=" + home + "/sessions/github.com+you+project@1.lock"} {
 				if !strings.Contains(log, want+"\n") {
 					t.Errorf("the agent does not say %s:\n%s", want, log)

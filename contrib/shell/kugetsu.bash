@@ -19,6 +19,7 @@ _kugetsu() {
 		' prune') at=' prune' ;;
 		' set-pr') at=' set-pr' ;;
 		' restore') at=' restore' ;;
+		' forget') at=' forget' ;;
 		' queue') at=' queue' ;;
 		' pause') at=' pause' ;;
 		' resume') at=' resume' ;;
@@ -58,6 +59,7 @@ _kugetsu() {
 	' continue --priority') return ;;
 	' continue --timeout') return ;;
 	' logs --run') return ;;
+	' forget --issue') return ;;
 	' pause --for') return ;;
 	' queue list --state')
 		COMPREPLY=($(compgen -W 'pending notified completed error' -- "$cur"))
@@ -79,7 +81,7 @@ _kugetsu() {
 	' queue-daemon logs --lines') return ;;
 	esac
 	case "$at" in
-	'') words='init doctor delegate tick start continue status list logs destroy prune set-pr restore queue pause resume notify queue-daemon version --help --verbose' ;;
+	'') words='init doctor delegate tick start continue status list logs destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
 	' init') words='--pm --help --verbose' ;;
 	' doctor') words='--fix --json --help --verbose' ;;
 	' delegate') words='--agent --priority --timeout --expect-changes --json --after --not-before --unless-queued --from --tick --help --verbose' ;;
@@ -93,6 +95,7 @@ _kugetsu() {
 	' prune') words='--dry-run --json --help --verbose' ;;
 	' set-pr') words='--help --verbose' ;;
 	' restore') words='--list --json --help --verbose' ;;
+	' forget') words='--issue --help --verbose' ;;
 	' queue') words='list stats show logs wait priority cancel retry clear enqueue --help --verbose' ;;
 	' pause') words='--for --help --verbose' ;;
 	' resume') words='--help --verbose' ;;

@@ -33,6 +33,8 @@ function __kugetsu_at --description 'whether the words before the cursor lead to
 				set -a at $word
 			case ' restore'
 				set -a at $word
+			case ' forget'
+				set -a at $word
 			case ' queue'
 				set -a at $word
 			case ' pause'
@@ -97,6 +99,7 @@ complete -c kugetsu -f -n '__kugetsu_at ' -a destroy -d 'End an issue\'s session
 complete -c kugetsu -f -n '__kugetsu_at ' -a prune -d 'Remove what is done with; what holds work stays.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a set-pr -d 'Say which pull request is an issue\'s.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a restore -d 'Bring uncommitted work that was kept back into the issue\'s worktree.'
+complete -c kugetsu -f -n '__kugetsu_at ' -a forget -d 'Delete a ref at which work is kept, such as one that holds a secret.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a queue -d 'Look at the items and act on them.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a pause -d 'Start nothing; what runs goes on.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a resume -d 'Lift a pause, or an agent\'s hold.'
@@ -169,6 +172,9 @@ complete -c kugetsu -n '__kugetsu_at restore' -l list -d 'List what is kept of t
 complete -c kugetsu -n '__kugetsu_at restore' -l json -d 'Print JSON.'
 complete -c kugetsu -n '__kugetsu_at restore' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at restore' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -n '__kugetsu_at forget' -l issue -r -d 'The issue that it is kept of (default: the one that has it on record).'
+complete -c kugetsu -n '__kugetsu_at forget' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at forget' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -f -n '__kugetsu_at queue' -a list -d 'The items, in run order.'
 complete -c kugetsu -f -n '__kugetsu_at queue' -a stats -d 'How many items are in which state.'
 complete -c kugetsu -f -n '__kugetsu_at queue' -a show -d 'All of an item, with its history.'
