@@ -81,11 +81,11 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 		Path: path, Args: argv, Dir: w.session.Worktree, Env: w.agentEnv, Stdin: stdin,
 		ExtraFiles: []*os.File{r.slot, r.session}, SysProcAttr: proc.Attach(),
 	}
-	outR, outW, err := os.Pipe()
+	outR, outW, err := stream(preset.Prompted)
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	errR, errW, err := os.Pipe()
+	errR, errW, err := stream(preset.Prompted)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start: %w", err), outR.Close(), outW.Close())
 	}
