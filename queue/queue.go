@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -115,7 +116,49 @@ func (q *Queue) Load(e Entry) (*Item, error) {
 //
 // The live lanes come first, and finished/ last: an item moves in that direction while we look (only retry moves one
 // back, under tick.lock).
-func (q *Queue) Find(id string) (Entry, error) {
+//
+// An item that is renamed, for another priority, or moved while the folders are listed, may be in none of the listings: they
+// are listed again until nothing in them changed meanwhile.
+func (q *Queue) Find(id string) (e Entry, err error) {
+	err = q.again(func() error { e, err = q.find(id); return err })
+	return e, err
+}
+
+const (
+	// quiet is how long a folder must have been as it is for its time to tell of a change: the kernel's clock is that coarse.
+	quiet = 10 * time.Millisecond
+	// looks bounds how often the folders are looked at again: other items may come and go all the time.
+	looks = 50
+)
+
+// again looks until something is found, or the folders did not change during a look that found nothing.
+func (q *Queue) again(look func() error) error {
+	for n := 1; ; n++ {
+		before := q.changed()
+		calm := time.Since(before) > quiet || time.Until(before) > quiet // a clock that was set back
+		err := look()
+		if !IsAbsent(err) || n == looks || calm && q.changed().Equal(before) {
+			return err
+		}
+		time.Sleep(quiet)
+	}
+}
+
+// changed is when one of the folders changed last; the zero time where that is not known.
+func (q *Queue) changed() (last time.Time) {
+	for _, dir := range []string{q.Items, q.PM, q.Finished} {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return time.Time{}
+		}
+		if info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+	}
+	return last
+}
+
+func (q *Queue) find(id string) (Entry, error) {
 	for _, dir := range []string{q.Items, q.PM, q.Finished} {
 		entries, err := list(dir)
 		if err != nil {
@@ -176,12 +219,25 @@ func (q *Queue) Lane(e Entry) (Lane, bool) {
 // of a reference whether it means that one; nil when the word is no reference), whose live item it is, or else its
 // newest settled one. The error
 // asks for exit code 1.
-func (q *Queue) Resolve(word string, isIssue func(ref string) bool) (Entry, error) {
+func (q *Queue) Resolve(word string, isIssue func(ref string) bool) (e Entry, err error) {
+	sure := false
+	_ = q.again(func() error {
+		e, sure, err = q.resolve(word, isIssue)
+		if !sure {
+			return fs.ErrNotExist
+		}
+		return nil
+	})
+	return e, err
+}
+
+// resolve looks once. Sure: no item that is renamed or moved just now could make it another.
+func (q *Queue) resolve(word string, isIssue func(ref string) bool) (e Entry, sure bool, err error) {
 	var live, settled []Entry
 	for _, dir := range []string{q.Items, q.PM, q.Finished} {
 		entries, err := list(dir)
 		if err != nil {
-			return Entry{}, err
+			return Entry{}, true, err
 		}
 		for _, e := range entries {
 			switch {
@@ -204,7 +260,7 @@ func (q *Queue) Resolve(word string, isIssue func(ref string) bool) (Entry, erro
 	slices.SortFunc(settled, byAge)
 	switch {
 	case isIssue != nil && len(live) == 0 && len(settled) > 0:
-		return settled[len(settled)-1], nil
+		return settled[len(settled)-1], false, nil
 	case isIssue != nil && len(live) > 0:
 		settled = nil
 	}
@@ -218,9 +274,9 @@ func (q *Queue) Resolve(word string, isIssue func(ref string) bool) (Entry, erro
 	}
 	switch len(found) {
 	case 0:
-		return Entry{}, fault.New(fault.Failed, "kugetsu queue list --all shows every id", "no item %q", clip(word, 80))
+		return Entry{}, false, fault.New(fault.Failed, "kugetsu queue list --all shows every id", "no item %q", clip(word, 80))
 	case 1:
-		return found[0], nil
+		return found[0], isIssue != nil || found[0].ID == word, nil
 	}
 	ids := make([]string, 0, 5)
 	for _, e := range found {
@@ -230,7 +286,7 @@ func (q *Queue) Resolve(word string, isIssue func(ref string) bool) (Entry, erro
 		}
 		ids = append(ids, e.ID)
 	}
-	return Entry{}, fault.New(fault.Failed, "give more of the id: "+strings.Join(ids, " "), "%q fits %d items", clip(word, 80), len(found))
+	return Entry{}, true, fault.New(fault.Failed, "give more of the id: "+strings.Join(ids, " "), "%q fits %d items", clip(word, 80), len(found))
 }
 
 // Publish puts a new item into its lane: pending, durable, visible as a whole or not at all. It needs no lock, since it

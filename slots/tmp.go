@@ -1,6 +1,7 @@
 package slots
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -95,10 +96,47 @@ func (d Dir) emptyTmp(n string) error {
 		return &spool.Error{Op: "look at", Path: d.tmps(), Err: err}
 	}
 	path := filepath.Join(d.tmps(), n)
+	if d.discard(path) == nil {
+		return nil
+	}
 	if err := os.RemoveAll(path); err == nil || !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
 	return spool.RemoveAll(path) // folders that were made read-only, as those of Go's module cache are
+}
+
+// gone is the folder of what is to be deleted: moved there in an instant, mostly under tick.lock, and deleted after it. An
+// agent may leave hundreds of thousands of files.
+func (d Dir) gone() string { return filepath.Join(d.tmps(), ".gone") }
+
+// discard moves a folder to gone. It fails where that is a link, on a full disk, and for a folder that was made read-only.
+func (d Dir) discard(path string) error {
+	if there, err := spool.Exists(path); err != nil || !there {
+		return err
+	}
+	if err := os.Mkdir(d.gone(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if _, err := spool.ListReal(d.gone()); err != nil {
+		return err
+	}
+	return os.Rename(path, filepath.Join(d.gone(), fmt.Sprintf("%s.%d", filepath.Base(path), time.Now().UnixNano())))
+}
+
+// Sweep deletes what was moved to gone. No lock is needed: nothing else works there.
+func (d Dir) Sweep(ctx context.Context) error {
+	names, err := spool.ListReal(d.gone())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, name := range names {
+		if ctx.Err() != nil {
+			return errors.Join(append(errs, context.Cause(ctx))...)
+		}
+		errs = append(errs, spool.RemoveAll(filepath.Join(d.gone(), name)))
+	}
+	return errors.Join(errs...)
 }
 
 // SweepTmp removes the folders that no run names. The caller has tick.lock; a run may begin meanwhile.

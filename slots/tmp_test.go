@@ -136,3 +136,36 @@ func TestATmpdirThatNoRunNamesIsSwept(t *testing.T) {
 		}
 	}
 }
+
+// A run's temporary files are moved away in an instant, and deleted by a sweep: also what was made read-only, and never what a
+// link in the place of the folder leads to.
+func TestTemporaryFilesAreDeletedBySweep(t *testing.T) {
+	d := newDir(t)
+	must(t, d.ClaimRun(someRun))
+	tmp, err := d.makeTmp(someRun)
+	must(t, err)
+	must(t, os.MkdirAll(filepath.Join(tmp, "cache", "module"), 0o700))
+	must(t, os.WriteFile(filepath.Join(tmp, "cache", "module", "file"), nil, 0o400))
+	must(t, os.Chmod(filepath.Join(tmp, "cache", "module"), 0o500))
+	must(t, d.DropTmp(someRun))
+	if left, err := os.ReadDir(d.gone()); err != nil || len(left) != 1 {
+		t.Errorf("it was not moved away: %v, %v", left, err)
+	}
+	must(t, d.Sweep(t.Context()))
+	if left, err := os.ReadDir(d.gone()); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	must(t, os.Remove(d.gone()))
+	precious := t.TempDir()
+	must(t, os.Symlink(precious, d.gone()))
+	must(t, os.WriteFile(filepath.Join(precious, "file"), nil, 0o600))
+	_, err = d.makeTmp(someRun)
+	must(t, err)
+	must(t, d.DropTmp(someRun))
+	if err := d.Sweep(t.Context()); err == nil {
+		t.Error("a link was followed")
+	}
+	if left, err := os.ReadDir(precious); err != nil || len(left) != 1 {
+		t.Errorf("%v, %v", left, err)
+	}
+}

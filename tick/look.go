@@ -96,6 +96,19 @@ func (t *Tick) Look() (*View, error) {
 	return v, nil
 }
 
+// LookSlots is a look at the slots alone.
+func (t *Tick) LookSlots() ([]SlotView, error) {
+	v := &View{taken: newTaken()}
+	names, err := t.Home.Names()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		v.Slots = append(v.Slots, t.lookSlot(name, v))
+	}
+	return v.Slots, nil
+}
+
 func (t *Tick) lookSlot(name string, v *View) SlotView {
 	s := SlotView{Slot: name}
 	in, err := t.Home.ReadIntent(name)

@@ -88,6 +88,9 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 	}
 	// After the lock: a NOTIFY_COMMAND that hangs must not keep a slot empty, nor a forge or a git that does.
 	err = errors.Join(err, t.deliver(ctx), t.askReviews(ctx))
+	if err := t.Home.Sweep(ctx); err != nil {
+		t.Log.Warn("the files of ended runs are left", "err", err)
+	}
 	if sweep {
 		err = errors.Join(err, t.boundWorktrees(ctx)) // with what the forges said
 	}

@@ -40,6 +40,7 @@ func (c *QueueClear) Run(a *App) error {
 	if errors.Is(err, tick.ErrLocked) {
 		return tick.Busy()
 	}
+	err = errors.Join(err, a.Home.Sweep(a.Ctx))
 	if c.JSON {
 		return errors.Join(a.printJSON(map[string]int{"deleted": n}), err)
 	}

@@ -201,11 +201,11 @@ func (c *Tick) drain(a *App) error {
 
 // somethingEnded says whether a slot names a run that nobody holds any more.
 func (a *App) somethingEnded() bool {
-	view, err := a.Tick.Look()
+	view, err := a.Tick.LookSlots()
 	if err != nil {
 		return true
 	}
-	for _, s := range view.Slots {
+	for _, s := range view {
 		if s.Item != "" && !s.Held {
 			return true
 		}
