@@ -67,7 +67,7 @@ func FuzzStatus(f *testing.F) {
 		for half := range 2 { // in one piece, and in two
 			_, _ = read.Write([]byte(out)[:half*len(out)/2])
 			_, _ = read.Write([]byte(out)[half*len(out)/2:])
-			read.rest = nil
+			read.in.rest = nil
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -118,8 +119,8 @@ func TestAFollowUpCostsOneGitProcess(t *testing.T) {
 		}{
 			{func() {}, 1, 0},
 			{func() { w.commit(s.Path, "work") }, 1, 2},
-			{func() { w.write(s.Path+"/x", "x") }, 6, 2},
-			{func() { w.git(s.Path, "reset", "-q", "--hard", head) }, 6, 1},
+			{func() { w.write(s.Path+"/x", "x") }, 7, 2},
+			{func() { w.git(s.Path, "reset", "-q", "--hard", head) }, 7, 1},
 		} {
 			c.change()
 			count()
@@ -308,6 +309,7 @@ func TestARepositoryBehindADaemonIsClonedAndFetched(t *testing.T) {
 	free.Close()
 	daemon := exec.Command(bin, "--reuseaddr", "--verbose", "--export-all", "--base-path="+w.dir,
 		"--listen=127.0.0.1", fmt.Sprintf("--port=%d", addr.Port), w.dir)
+	daemon.Env = append(os.Environ(), "PATH="+filepath.Dir(bin)+":"+os.Getenv("PATH")) // it starts itself again by its name
 	ready, err := daemon.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

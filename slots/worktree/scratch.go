@@ -91,10 +91,24 @@ func (in scratch) git(ctx context.Context, stdin string, args ...string) (string
 
 // all makes a tree of all that stands in the worktree. lost says what is not in it.
 func (in scratch) all(ctx context.Context) (tree string, lost, err error) {
-	// Also what is outside of a sparse checkout.
+	links, err := in.links(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	// Also what is outside of a sparse checkout. Not the repositories inside, as far as they are tracked: git would run a
+	// git of its own in each, to see whether it is modified, and that one believes the configuration that it finds there.
+	paths := ":(top)\x00"
+	for _, link := range links {
+		paths += ":(top,exclude,literal)" + link + "\x00"
+	}
 	add := func() error {
-		_, err := in.git(ctx, "", "add", "--all", "--sparse", "--ignore-errors")
+		_, err := in.git(ctx, paths, "add", "--all", "--sparse", "--ignore-errors", "--pathspec-from-file=-", "--pathspec-file-nul")
 		return err
+	}
+	if len(links) > 0 { // their commits alone, which are read as files
+		if _, err := in.git(ctx, strings.Join(links, "\x00")+"\x00", "update-index", "--add", "--remove", "-z", "--stdin"); err != nil {
+			return "", nil, err
+		}
 	}
 	err = add()
 	if exitCode(err) > 1 && in.config == nil { // a filter that fails ends it, whatever else there is to add
@@ -110,6 +124,18 @@ func (in scratch) all(ctx context.Context) (tree string, lost, err error) {
 	}
 	tree, err = in.git(ctx, "", "write-tree")
 	return tree, lost, err
+}
+
+// links are the repositories inside the worktree that are tracked, by their commits.
+func (in scratch) links(ctx context.Context) ([]string, error) {
+	var links []string
+	read := fields{each: func(line string) {
+		if meta, path, ok := strings.Cut(line, "\t"); ok && strings.HasPrefix(meta, "160000 ") && !slices.Contains(links, path) {
+			links = append(links, path)
+		}
+	}}
+	_, err := in.p.run(ctx, command{index: in.index(), args: []string{"ls-files", "--stage", "-z"}, stdout: &read})
+	return links, err
 }
 
 // copyIndex copies an index, without which git would have to read every file anew, together with its time: to git, a file that is not older than the index may have changed behind its back and is looked at again. An

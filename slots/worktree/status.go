@@ -98,27 +98,38 @@ type statusReader struct {
 	head, branch string
 	twice        bool // something is staged and changed again
 	conflict     bool
-	rest         []byte // of a line that is not complete yet
+	in           fields
+}
+
+func (r *statusReader) Write(p []byte) (int, error) {
+	r.in.each = r.line
+	return r.in.Write(p)
+}
+
+// fields cuts what is written to it at each NUL.
+type fields struct {
+	each func(string)
+	rest []byte // of a field that is not complete yet
 }
 
 // maxLine bounds a line of git's, in bytes: a path of 4 KiB and what stands before it.
 const maxLine = 64 << 10
 
-func (r *statusReader) Write(p []byte) (int, error) {
+func (f *fields) Write(p []byte) (int, error) {
 	n := len(p)
 	for {
 		line, after, ended := bytes.Cut(p, []byte{0})
 		if !ended {
-			if r.rest = append(r.rest, p...); len(r.rest) > maxLine {
+			if f.rest = append(f.rest, p...); len(f.rest) > maxLine {
 				return 0, errTooLong
 			}
 			return n, nil
 		}
-		if len(r.rest) > 0 {
-			line = append(r.rest, line...)
+		if len(f.rest) > 0 {
+			line = append(f.rest, line...)
 		}
-		r.line(string(line))
-		r.rest, p = r.rest[:0], after
+		f.each(string(line))
+		f.rest, p = f.rest[:0], after
 	}
 }
 
