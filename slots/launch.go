@@ -24,7 +24,7 @@ const (
 // lease and the gate. It does nothing until it is sent a task. The caller keeps its own hold of the locks and of the
 // gate, and closes both.
 func (d Dir) Launch(run string, slot, session *Lock, env []string) (pid int, gate *Gate, err error) {
-	self, err := os.Executable()
+	self, err := proc.Self()
 	if err != nil {
 		return 0, nil, fmt.Errorf("launch %s: %w", run, err)
 	}

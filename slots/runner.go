@@ -400,7 +400,7 @@ func (r *Runner) tellStarted() {
 // startTick starts the tick that settles this run and refills its slot: in a session of its own, waiting for tick.lock
 // in case a tick is under way that has passed this slot already. cron is only the safety net.
 func (d Dir) startTick() error {
-	self, err := os.Executable()
+	self, err := proc.Self()
 	if err != nil {
 		return fmt.Errorf("tick: %w", err)
 	}

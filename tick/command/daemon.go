@@ -18,6 +18,7 @@ import (
 	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
 	"kugetsu/tick"
+	"kugetsu/tick/doctor"
 	"kugetsu/tick/schedule"
 )
 
@@ -35,6 +36,9 @@ func (a *App) overdue(last *time.Time) string {
 	}
 	if r == nil {
 		return ""
+	}
+	if gone := schedule.Gone(r.Program); gone != "" {
+		return gone
 	}
 	return a.late(*r, last)
 }
@@ -246,14 +250,18 @@ func (a *App) look(j schedule.Job, found []schedule.Found) (s scheduled, wrong e
 }
 
 // ticks is what doctor asks of the schedule.
-func (a *App) ticks(ctx context.Context) (installed string, overdue bool, err error) {
+func (a *App) ticks(ctx context.Context) (doctor.Installed, error) {
 	j, err := a.job()
 	if err != nil {
-		return "", false, err
+		return doctor.Installed{}, err
 	}
 	found, err := j.Find(ctx)
 	s, _ := a.look(j, found)
-	return string(s.Kind), s.Overdue, err
+	installed := doctor.Installed{Kind: string(s.Kind), Overdue: s.Overdue, Problem: s.Problem}
+	if len(found) > 0 {
+		installed.Program = found[0].Program
+	}
+	return installed, err
 }
 
 // DaemonLogs shows what the ticks said.

@@ -35,8 +35,16 @@ type Finding struct {
 	Remedy string `json:"remedy"` // what to do, or, of a mended one, what was done; "" of a good one
 }
 
-// Schedule says which schedule is installed ("cron", "" for none) and whether its ticks are overdue.
-type Schedule func(context.Context) (installed string, overdue bool, err error)
+// Schedule says which schedule is installed.
+type Schedule func(context.Context) (Installed, error)
+
+// Installed is the schedule that is installed.
+type Installed struct {
+	Kind    string   // "cron", "" for none
+	Overdue bool     // its ticks are
+	Program []string // how it runs kugetsu, as arguments; empty where that is not known
+	Problem []string // what else is wrong with it
+}
 
 // Exam is one examination.
 type Exam struct {

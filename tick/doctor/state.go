@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,17 +73,33 @@ func (x *Exam) schedule() {
 	} else if !last.IsZero() {
 		ago = "the last tick was " + x.Now().Sub(last).Round(time.Second).String() + " ago"
 	}
-	installed, overdue, err := x.Ticks(x.Ctx)
+	installed, err := x.Ticks(x.Ctx)
+	for _, problem := range installed.Problem {
+		x.add(Warn, problem, "kugetsu queue-daemon status")
+	}
+	if len(installed.Program) > 0 && !x.scheduled(installed) {
+		return
+	}
 	switch {
 	case err != nil:
 		x.unknown(err)
-	case installed == "":
+	case installed.Kind == "":
 		x.add(Warn, "no schedule is installed; "+ago, "kugetsu queue-daemon start")
-	case overdue:
-		x.add(Error, fmt.Sprintf("%s is to run ticks, but does not: %s", installed, ago), "kugetsu queue-daemon status and logs; kugetsu queue-daemon restart")
+	case installed.Overdue:
+		x.add(Error, fmt.Sprintf("%s is to run ticks, but does not: %s", installed.Kind, ago), "kugetsu queue-daemon status and logs; kugetsu queue-daemon restart")
 	default:
-		x.ok(installed + "; " + ago)
+		x.ok(installed.Kind + "; " + ago)
 	}
+}
+
+// scheduled runs the program of the schedule as the scheduler would: one that an upgrade removed makes every tick fail, and
+// this one here is not the one that ticks.
+func (x *Exam) scheduled(s Installed) bool {
+	_, err := x.ask(s.Program[0], append(slices.Clone(s.Program[1:]), "version"))
+	if err != nil {
+		x.add(Error, fmt.Sprintf("%s cannot run kugetsu as it is installed: %v", s.Kind, err), "kugetsu queue-daemon start")
+	}
+	return err == nil
 }
 
 func (x *Exam) pause() {

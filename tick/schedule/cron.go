@@ -190,6 +190,9 @@ func (c cron) remove(ctx context.Context) error {
 
 var cronMinutes = regexp.MustCompile(`^\*(?:/(\d+))? \* \* \* \* `)
 
+// cronCommand is the command of the line, but for what kugetsu is to do.
+var cronCommand = regexp.MustCompile(`^(?:\S+ ){5}(.*) tick --scheduled$`)
+
 func (c cron) find(ctx context.Context) (*Found, error) {
 	text, err := c.read(ctx)
 	if missing(err) || errors.Is(err, errDenied) {
@@ -203,6 +206,9 @@ func (c cron) find(ctx context.Context) (*Found, error) {
 		return nil, err
 	}
 	f := &Found{Kind: Cron, Current: line == c.line()}
+	if m := cronCommand.FindStringSubmatch(line); m != nil {
+		f.Program = []string{"/bin/sh", "-c", m[1] + ` "$@"`, "sh"}
+	}
 	if m := cronMinutes.FindStringSubmatch(line); m != nil {
 		f.Minutes = 1
 		if m[1] != "" {

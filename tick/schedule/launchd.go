@@ -104,6 +104,8 @@ func (l launchd) remove(ctx context.Context) error {
 
 var launchdSeconds = regexp.MustCompile(`<key>StartInterval</key>\s*<integer>(\d+)</integer>`)
 
+var launchdProgram = regexp.MustCompile(`<key>ProgramArguments</key>\s*<array>\s*(<string>[^<]*</string>)`)
+
 func (l launchd) find(ctx context.Context) (*Found, error) {
 	text, err := spool.Read(l.path())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -113,6 +115,12 @@ func (l launchd) find(ctx context.Context) (*Found, error) {
 		return nil, err
 	}
 	f := &Found{Kind: Launchd, Current: string(text) == l.plist().Text}
+	if m := launchdProgram.FindSubmatch(text); m != nil {
+		program := ""
+		if xml.Unmarshal(m[1], &program) == nil {
+			f.Program = []string{program}
+		}
+	}
 	if m := launchdSeconds.FindSubmatch(text); m != nil {
 		seconds, _ := strconv.Atoi(string(m[1])) // 0 for what is no number: not known
 		f.Minutes = seconds / 60

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -17,6 +18,7 @@ type Record struct {
 	Kind    Kind      `json:"kind"`
 	Minutes int       `json:"interval_minutes"`
 	Since   time.Time `json:"since"`
+	Program string    `json:"program,omitempty"` // that the schedule runs
 }
 
 func recordPath(dir string) string { return filepath.Join(dir, "schedule.json") }
@@ -46,11 +48,25 @@ func (r Record) Overdue(now, last time.Time) time.Duration {
 	return 0
 }
 
+// Gone says that the program of a schedule is not there any more, as after an upgrade that removed it, or "".
+func Gone(program string) string {
+	if program == "" {
+		return ""
+	}
+	if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) {
+		return "the schedule runs " + program + ", which is not there any more: kugetsu queue-daemon start"
+	}
+	return ""
+}
+
 // remember records what is asked for. The time stays where nothing changes: start again is not a new beginning.
 func (j Job) remember(k Kind) error {
-	r := Record{V: 1, Kind: k, Minutes: j.Minutes, Since: time.Now().UTC()}
+	r := Record{V: 1, Kind: k, Minutes: j.Minutes, Since: time.Now().UTC(), Program: j.Binary}
 	if old, err := ReadRecord(j.Dir); err == nil && old != nil && old.Kind == k && old.Minutes == j.Minutes {
-		return nil
+		if old.Program == j.Binary {
+			return nil
+		}
+		r.Since = old.Since
 	}
 	data, err := json.Marshal(r)
 	if err != nil {

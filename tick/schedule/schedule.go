@@ -29,6 +29,7 @@ import (
 
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
+	"kugetsu/slots/proc"
 )
 
 // Kind is what can run ticks.
@@ -45,7 +46,7 @@ const (
 type Job struct {
 	Name    string   // of units, labels and the crontab's block: kugetsu, but for a state folder that is not the default one
 	Former  string   // what an older kugetsu called it, "" for the same
-	Binary  string   // absolute path of kugetsu
+	Binary  string   // absolute path of kugetsu as it was called: a link that an upgrade turns stays one
 	Dir     string   // the state folder
 	Default bool     // it is the one that kugetsu finds without KUGETSU_DIR
 	Watch   []string // folders in which an enqueued item appears
@@ -64,9 +65,9 @@ func New(dir string, watch []string, minutes int) (Job, error) {
 	if err != nil {
 		return Job{}, fmt.Errorf("who am I: %w", err)
 	}
-	self, err := os.Executable()
+	self, err := proc.Self()
 	if err != nil {
-		return Job{}, fmt.Errorf("where am I: %w", err)
+		return Job{}, err
 	}
 	j := Job{Name: "kugetsu", Binary: self, Dir: dir, Watch: watch, Minutes: minutes, Home: me.HomeDir, User: me.Username}
 	standard := filepath.Join(j.Home, ".kugetsu")
@@ -109,6 +110,9 @@ func (j Job) schedulers(but Kind) (all []scheduler) {
 
 // check refuses paths that no crontab, unit file or plist can hold.
 func (j Job) check() error {
+	if proc.OfGoRun(j.Binary) {
+		return fault.New(fault.Failed, "go install . and call that, by its name", "%s was built by go run, which removes it: nothing can be scheduled to run it", j.Binary)
+	}
 	for _, path := range append([]string{j.Binary, j.Dir}, j.Watch...) {
 		control := func(r rune) bool { return r < ' ' || r == 0x7f }
 		if !utf8.ValidString(path) || strings.ContainsFunc(path, control) || strings.TrimRight(path, ` \`) != path {
@@ -121,9 +125,10 @@ func (j Job) check() error {
 // Found is a schedule that is installed.
 type Found struct {
 	Kind    Kind
-	Minutes int    // between two ticks; 0 when it was changed by hand and this is not known
-	Current bool   // it is what Start would write now
-	Problem string // why it does not do its work, as far as that can be seen; else ""
+	Program []string // how it runs kugetsu, as arguments; empty where that cannot be read out of it
+	Minutes int      // between two ticks; 0 when it was changed by hand and this is not known
+	Current bool     // it is what Start would write now
+	Problem string   // why it does not do its work, as far as that can be seen; else ""
 }
 
 // scheduler is how one kind is used.

@@ -193,6 +193,17 @@ func (s systemd) remove(ctx context.Context) error {
 
 var systemdMinutes = regexp.MustCompile(`(?m)^OnCalendar=\*:0/(\d+)$`)
 
+var systemdProgram = regexp.MustCompile(`(?m)^ExecStart=(.*) tick --scheduled --wait$`)
+
+// unquote is the path that word wrote.
+func (s systemd) unquote(word string) string {
+	word = strings.NewReplacer(`\\`, `\`, `\"`, `"`, `"`, "").Replace(word)
+	if rest, below := strings.CutPrefix(word, "%h/"); below {
+		word = s.Home + "/" + rest
+	}
+	return strings.ReplaceAll(word, "%%", "%")
+}
+
 func (s systemd) find(ctx context.Context) (*Found, error) {
 	dir, err := s.dir()
 	if err != nil {
@@ -210,6 +221,9 @@ func (s systemd) find(ctx context.Context) (*Found, error) {
 		}
 		there++
 		f.Current = f.Current && string(text) == unit.Text
+		if m := systemdProgram.FindSubmatch(text); m != nil {
+			f.Program = []string{s.unquote(string(m[1]))}
+		}
 		if m := systemdMinutes.FindSubmatch(text); m != nil {
 			f.Minutes, _ = strconv.Atoi(string(m[1])) // 0 for what is no number of minutes: not known
 		}
