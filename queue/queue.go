@@ -144,6 +144,10 @@ func (q *Queue) again(look func() error) error {
 	}
 }
 
+// Changed says whether an item may have changed since a look that began at a time: each change is a rename, which the time of
+// a folder tells.
+func (q *Queue) Changed(since time.Time) bool { return !q.changed().Add(quiet).Before(since) }
+
 // changed is when one of the folders changed last; the zero time where that is not known.
 func (q *Queue) changed() (last time.Time) {
 	for _, dir := range []string{q.Items, q.PM, q.Finished} {

@@ -131,6 +131,8 @@ func (c *Tick) drain(a *App) error {
 	inRow, stuck := 0, 0
 	var why []string // of the last pass, that not more was started
 	told := false
+	var looked time.Time
+	live, running := 0, 0
 	for {
 		if time.Since(last) > tickEvery || a.somethingEnded() {
 			last = time.Now()
@@ -147,11 +149,16 @@ func (c *Tick) drain(a *App) error {
 				inRow = 0
 			}
 		}
-		live, running, left, err := c.progress(a, watched, &failed)
-		if err != nil {
-			return err
+		// Hundreds of items may wait: they are read when something changed, and now and then.
+		fresh := time.Since(looked) > tickEvery || a.Queue.Changed(looked)
+		if fresh {
+			looked = time.Now()
+			var err error
+			if live, running, newer, err = c.progress(a, watched, &failed); err != nil {
+				return err
+			}
 		}
-		if newer = left; live == 0 {
+		if live == 0 {
 			break
 		}
 		if running > 0 && len(why) > 0 && !told { // once: the numbers change with every pass
@@ -160,7 +167,7 @@ func (c *Tick) drain(a *App) error {
 				fmt.Fprintf(a.Stderr, "%s  %-9s  %s\n", a.Now().Local().Format("15:04:05"), "held", clean(w))
 			}
 		}
-		if running == 0 {
+		if running == 0 && fresh {
 			if inRow > 1 { // not a file that was set aside: it will not get better
 				return errors.Join(wrong, a.Tick.Config)
 			}
@@ -227,11 +234,18 @@ func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (li
 			}
 		}
 	}
+	places, err := a.Queue.Places()
+	if err != nil {
+		return 0, 0, 0, err
+	}
 	for id, before := range watched {
 		if before.Settled() {
 			continue
 		}
-		e, err := a.Queue.Find(id)
+		e, there := places[id]
+		if !there {
+			e, err = a.Queue.Find(id) // it moves just now, or is gone
+		}
 		if queue.IsAbsent(err) { // set aside, or cleared
 			watched[id] = queue.Errored
 			*failed++
