@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -55,6 +56,9 @@ func (a *App) owned(take bool) error {
 func (a *App) safe() error {
 	settings := map[string]string{a.Settings.QueueDir: "QUEUE_DIR", a.Queue.Items: "QUEUE_ITEMS_DIR"}
 	for _, dir := range append(a.outside(), a.Queue.Folders()...) {
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() { // what needs it says so; the rest goes on
+			continue
+		}
 		if err := spool.CheckRoot(dir, cmp.Or(settings[dir], "QUEUE_DIR")); err != nil {
 			return err
 		}
