@@ -1,6 +1,7 @@
 package worktree
 
 import (
+	"cmp"
 	"context"
 	"io/fs"
 	"os"
@@ -29,11 +30,12 @@ func (g *Git) Version(ctx context.Context) (version string, old bool, err error)
 	return strings.TrimPrefix(m[0], "git version "), major < 2 || major == 2 && minor < 39, nil
 }
 
-// Reach asks the remote that a repository comes from for its HEAD: it is there, and the credentials will do.
-func (g *Git) Reach(ctx context.Context, s Source) error {
+// Reach asks the remote that a repository comes from for its HEAD: it is there, and the credentials will do. base is as in
+// Spec.
+func (g *Git) Reach(ctx context.Context, s Source, base string) error {
 	at := location{url: s.URL}
 	if s.Local != "" {
-		spec := Spec{Source: s}
+		spec := Spec{Source: s, Base: base}
 		common, err := spec.repository()
 		if err != nil {
 			return err
@@ -48,10 +50,16 @@ func (g *Git) Reach(ctx context.Context, s Source) error {
 		return err
 	}
 	defer p.done()
+	if p.at.elsewhere != nil && s.Local != "" {
+		return p.at.elsewhere
+	}
+	if all := p.at.remotes; all.name == "" && len(all.names) > 0 && p.at.base == "" {
+		return all.several(s.Local)
+	}
 	if p.at.url == "" {
 		return nil // a checkout without a remote is used as it is
 	}
-	_, err = p.run(ctx, command{args: []string{"ls-remote", "--quiet", "origin", "HEAD"}})
+	_, err = p.run(ctx, command{args: []string{"ls-remote", "--quiet", cmp.Or(p.at.remotes.name, cloneRemote), "HEAD"}})
 	return err
 }
 

@@ -1,6 +1,7 @@
 package worktree
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ func (s Spec) repository() (string, error) {
 
 // at is where a private git directory for the session's repository leads to.
 func (s Spec) at(common string) location {
-	return location{common: common, clone: s.Source.Local == "", url: s.Source.URL, local: s.Source.Local}
+	return location{common: common, clone: s.Source.Local == "", url: s.Source.URL, local: s.Source.Local, base: s.Base}
 }
 
 // standing says, without a process, whether a worktree of the session's repository stands at its path: the link in it leads to a
@@ -236,7 +237,7 @@ func (r *repo) makeWorktree(ctx context.Context, made Made, b beginning) error {
 		}
 	}
 	if b.track {
-		for _, kv := range [][2]string{{"remote", "origin"}, {"merge", "refs/heads/" + s.Branch}} {
+		for _, kv := range [][2]string{{"remote", cmp.Or(r.made.at.remotes.name, cloneRemote)}, {"merge", "refs/heads/" + s.Branch}} {
 			if err := r.editConfig(ctx, "branch."+s.Branch+"."+kv[0], kv[1]); err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package worktree
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -15,7 +16,7 @@ type Spec struct {
 	Source Source
 	Path   string // worktrees/<session>, absolute
 	Branch string // fix/issue-7
-	Base   string // KUGETSU_BASE_BRANCH, "main" or "origin/main"; empty for the remote's default branch
+	Base   string // KUGETSU_BASE_BRANCH, "main" or "<remote>/main"; empty for the remote's default branch
 }
 
 // Made is what Prepare found or made.
@@ -72,6 +73,9 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 	if err == nil && v.lost != "" {
 		err = g.revive(ctx, s, &v)
 	}
+	if err == nil && v.stands && v.at.elsewhere != nil {
+		err = g.lead(ctx, s, v.at.elsewhere)
+	}
 	if err != nil || v.stands {
 		return v.made, err
 	}
@@ -93,6 +97,17 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 		g.say("not fetched, going on with what is here: %v", stale)
 	}
 	return r.add(ctx)
+}
+
+// lead takes from the configuration of a clone of ours what leads the agents' git to another folder. In a checkout of the
+// user's it is the user's own.
+func (g *Git) lead(ctx context.Context, s Spec, elsewhere error) error {
+	if s.Source.Local != "" {
+		return elsewhere
+	}
+	r, _, err := g.open(ctx, s)
+	r.close()
+	return err
 }
 
 // add makes the worktree where there is none.
@@ -126,6 +141,9 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 		before := made
 		begin, err := r.start(ctx, refs, &made)
 		if err != nil {
+			return err
+		}
+		if err := r.made.at.elsewhere; err != nil && s.Source.Local != "" {
 			return err
 		}
 		made.CreatedWorktree = true
@@ -164,12 +182,14 @@ func (r *repo) start(ctx context.Context, f refs, made *Made) (b beginning, err 
 	s := r.spec
 	base, name := f.base, s.Base
 	if name == "" {
-		name = strings.TrimPrefix(f.head.symref, "refs/remotes/origin/")
+		name = strings.TrimPrefix(f.head.symref, r.made.at.tracking())
 		base = f.head
 	}
-	if base.commit == "" && s.Source.Local != "" { // a checkout without a remote: its own branch
+	if base.commit == "" && s.Source.Local != "" {
 		if s.Base != "" {
 			base = f.localBase
+		} else if len(r.made.at.remotes.names) > 0 {
+			// Not what is checked out there: that may be its owner's unfinished work, which would go out with the branch.
 		} else if out, err := r.git(ctx, "rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD"); err == nil {
 			commit, full, _ := strings.Cut(strings.TrimSpace(out), "\n")
 			base.commit = commit
@@ -194,16 +214,19 @@ func (r *repo) start(ctx context.Context, f refs, made *Made) (b beginning, err 
 	case s.Base != "":
 		return b, refuse("prepare", "the repository has no branch %s (KUGETSU_BASE_BRANCH)", s.Base)
 	}
-	if out, err := r.git(ctx, "for-each-ref", "--count=1", "refs/remotes/origin/", "refs/heads/"); err != nil {
+	if out, err := r.git(ctx, "for-each-ref", "--count=1", r.made.at.tracking(), "refs/heads/"); err != nil {
 		return b, err
 	} else if out == "" {
 		return b, refuse("prepare", "the repository has no commit yet")
+	}
+	if at := r.made.at; at.remotes.name == "" && len(at.remotes.names) > 0 {
+		return b, at.remotes.several(s.Source.Local)
 	}
 	var e *Error
 	if errors.As(r.noHead, &e) && !e.Permanent {
 		return b, r.noHead // the network went away between two requests
 	}
-	return b, refuse("prepare", "the repository has no default branch: set KUGETSU_BASE_BRANCH")
+	return b, refuse("prepare", "the default branch of the remote %s is not known: set KUGETSU_BASE_BRANCH", cmp.Or(r.made.at.remotes.name, cloneRemote))
 }
 
 // ref is one reference; commit is empty when it does not exist.
@@ -214,12 +237,17 @@ type refs struct{ branch, origin, head, base, localBase ref }
 
 func (r *repo) refs(ctx context.Context) (refs, error) {
 	var f refs
-	want := map[string]*ref{
-		"refs/heads/" + r.spec.Branch:          &f.branch,
-		"refs/remotes/origin/" + r.spec.Branch: &f.origin,
-		"refs/remotes/origin/HEAD":             &f.head,
+	p, err := r.private(ctx)
+	if err != nil {
+		return f, err
 	}
-	base, localBase := "refs/remotes/origin/"+r.spec.Base, "refs/heads/"+r.spec.Base
+	tracking := p.at.tracking()
+	want := map[string]*ref{
+		"refs/heads/" + r.spec.Branch: &f.branch,
+		tracking + r.spec.Branch:      &f.origin,
+		tracking + "HEAD":             &f.head,
+	}
+	base, localBase := tracking+r.spec.Base, "refs/heads/"+r.spec.Base
 	args := []string{"for-each-ref", "--format=%(refname)%00%(objectname)%00%(symref)%00"}
 	for name := range want {
 		args = append(args, name)
@@ -278,17 +306,18 @@ func (g *Git) look(ctx context.Context, s Spec) (view, error) {
 // checkedOut completes the view of a worktree that stands.
 func (p *private) checkedOut(ctx context.Context, s Spec, v view) (view, error) {
 	common := v.at.common
+	v.at.elsewhere = p.at.elsewhere
 	out, err := p.run(ctx, command{args: []string{"rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD"}})
 	if err != nil && exitCode(err) == -1 { // that is no verdict of git's
 		return view{}, err
 	}
-	v.made = Made{Base: s.Base, Repository: common, Record: v.at.gitDir}
+	v.made = Made{Base: p.at.base, Repository: common, Record: v.at.gitDir}
 	if v.made.Base == "" {
-		v.made.Base, err = branchIn(filepath.Join(common, "refs", "remotes", "origin", "HEAD"), "refs/remotes/origin/")
+		v.made.Base, err = branchIn(filepath.Join(common, p.at.tracking(), "HEAD"), p.at.tracking())
 	} else {
 		err = nil
 	}
-	if err == nil && v.made.Base == "" && s.Source.Local != "" { // as in start: a checkout without a remote
+	if err == nil && v.made.Base == "" && s.Source.Local != "" && len(p.at.remotes.names) == 0 { // as in start
 		v.made.Base, err = branchIn(filepath.Join(s.Source.Local, ".git", "HEAD"), "refs/heads/")
 	}
 	if err != nil {

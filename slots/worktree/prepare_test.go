@@ -290,8 +290,10 @@ func TestALocalCheckoutNeedsNoRemote(t *testing.T) {
 	w.equal("again", w.prepare(w.fromLocal(4, "linked")).CreatedWorktree, false)
 
 	w.git("author", "remote", "add", "origin", w.path("nowhere")) // cannot be fetched: goes on
+	w.git("author", "branch", w.fromLocal(5, "author").Branch)
 	w.prepare(w.fromLocal(5, "author"))
 	w.contains(w.log.String(), "not fetched")
+	w.contains(w.refused(w.fromLocal(6, "author")).Error(), "KUGETSU_BASE_BRANCH") // new work from what is checked out
 }
 
 func TestARepositoryBehindADaemonIsClonedAndFetched(t *testing.T) {

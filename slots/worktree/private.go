@@ -47,8 +47,13 @@ type location struct {
 	gitDir string // of the worktree in it, below common; the same as common for a main checkout; empty for none
 	path   string // of the worktree; empty for none
 	branch string // what HEAD is to name where gitDir is empty or has none; it may be empty
-	url    string // of the remote origin; empty for that of the repository's configuration, if it is a local checkout
+	url    string // of the remote; that of a local checkout is read in its configuration
 	local  string // the local checkout
+	base   string // the branch that new work begins from; empty for the remote's default branch
+
+	// Known once the configuration of the repository was read.
+	remotes   remotes // of a local checkout
+	elsewhere error   // no agent may start there: see leadsElsewhere
 }
 
 // privateAge is how old a private git directory must be to be taken for one of a dead process: its maker locks it at once.
@@ -239,8 +244,10 @@ func (p *private) lead(ctx context.Context) error {
 		}
 	}
 	if p.at.local != "" {
-		p.at.url = localOrigin(repo, p.at.local)
+		p.at.remotes = remotesOf(repo, p.at.local, p.at.base)
+		p.at.url, p.at.base = p.at.remotes.url, strings.TrimPrefix(p.at.base, p.at.remotes.name+"/")
 	}
+	p.at.elsewhere = leadsElsewhere(repo, p.at)
 	p.configure(append(only(repo, ofRepository), only(user, ofUser)...))
 	if tables && p.at.gitDir != "" && p.at.gitDir != common {
 		return p.leadToTables()
@@ -350,23 +357,11 @@ func (p *private) format(tables bool, objects string) error {
 	return p.write("config", text)
 }
 
-// localOrigin is the URL of origin in a local checkout; empty where there is none that is a URL to git.
-func localOrigin(config []setting, checkout string) string {
-	n := slices.IndexFunc(config, func(s setting) bool { return s.key == "remote.origin.url" })
-	if n < 0 || badURL(config[n].value) {
-		return ""
-	}
-	url := config[n].value
-	if !strings.Contains(url, ":") && !filepath.IsAbs(url) { // a path, as seen from the checkout
-		return filepath.Join(checkout, url)
-	}
-	return url
-}
-
 // configure makes the environment of the calls.
 func (p *private) configure(config []setting) {
 	if p.at.url != "" {
-		config = append(config, setting{"remote.origin.url", p.at.url}, setting{"remote.origin.fetch", originRefs})
+		remote := "remote." + cmp.Or(p.at.remotes.name, cloneRemote)
+		config = append(config, setting{remote + ".url", p.at.url}, setting{remote + ".fetch", p.at.branches()})
 	}
 	p.env = configEnv(config)
 }

@@ -141,12 +141,12 @@ func (h Holding) Unkeepable() []string {
 
 // count tells commits that somebody else has from those that nobody has.
 func (r *repo) count(ctx context.Context, f refs, h *Holding) error {
-	base, name := f.head, strings.TrimPrefix(f.head.symref, "refs/remotes/origin/")
+	base, name := f.head, strings.TrimPrefix(f.head.symref, r.made.at.tracking())
 	if r.spec.Base != "" {
 		base, name = f.base, r.spec.Base
 	}
-	if base.commit == "" && r.spec.Source.Local != "" { // a checkout without a remote: see start
-		if base, name = f.localBase, r.spec.Base; name == "" {
+	if base.commit == "" && r.spec.Source.Local != "" { // see start
+		if base, name = f.localBase, r.spec.Base; name == "" && len(r.made.at.remotes.names) == 0 {
 			out, err := r.git(ctx, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
 			if err != nil && exitCode(err) != 1 { // 1: it has no commit yet
 				return err

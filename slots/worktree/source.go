@@ -32,7 +32,7 @@ type repo struct {
 	lock   *os.File
 	common string   // the repository directory
 	made   *private // made when it is needed first
-	noHead error    // why origin's default branch could not be asked for
+	noHead error    // why the remote's default branch could not be asked for
 }
 
 // private is the private git directory that leads to the repository.
@@ -46,7 +46,7 @@ func (r *repo) private(ctx context.Context) (*private, error) {
 		if err != nil {
 			return nil, err
 		}
-		r.made = p
+		r.made, r.spec.Base = p, p.at.base // without the name of the remote
 	}
 	return r.made, nil
 }
@@ -399,7 +399,7 @@ func (r *repo) resetConfig(ctx context.Context) error {
 	}
 	r.sayUnknown(all)
 	var origin []setting
-	var old, bare bool
+	var old, bare, worktree bool
 	for _, s := range all {
 		switch {
 		case strings.HasPrefix(s.key, "remote.origin."):
@@ -408,10 +408,17 @@ func (r *repo) resetConfig(ctx context.Context) error {
 			old = true
 		case s.key == "core.bare":
 			bare = true
+		case s.key == "core.worktree":
+			worktree = true
 		}
 	}
 	if bare {
 		if err := r.moveBare(ctx); err != nil {
+			return err
+		}
+	}
+	if worktree {
+		if err := r.editConfig(ctx, "--unset-all", "core.worktree"); err != nil {
 			return err
 		}
 	}
@@ -508,24 +515,24 @@ func (g *Git) Fetch(ctx context.Context, s Spec) error {
 	return err
 }
 
-// fetch brings the remote's branches up to date. In a local checkout it changes nothing but refs/remotes/origin/: its
+// fetch brings the remote's branches up to date. In a local checkout it changes nothing but refs/remotes/<remote>/: its
 // own refspecs are not used (a mirror's would overwrite branches), and nothing is pruned.
 func (r *repo) fetch(ctx context.Context) error {
-	args := slices.Clone(fetchArgs)
+	args, remote, branches := slices.Clone(fetchArgs), cloneRemote, originRefs
 	if r.spec.Source.Local != "" {
 		p, err := r.private(ctx)
 		if err != nil {
 			return err
 		}
 		if p.at.url == "" {
-			return nil // a repository without a remote
+			return nil // a repository without a remote, or it is not known which
 		}
-		args = append(args, "--no-prune", "--no-tags")
+		args, remote, branches = append(args, "--no-prune", "--no-tags"), p.at.remotes.name, p.at.branches()
 	} else {
 		args = append(args, "--prune")
 	}
 	try := func() error {
-		_, err := r.remote(ctx, append(args, "--end-of-options", "origin", originRefs)...)
+		_, err := r.remote(ctx, append(args, "--end-of-options", remote, branches)...)
 		return err
 	}
 	var err error
@@ -540,17 +547,15 @@ func (r *repo) fetch(ctx context.Context) error {
 		}
 	}
 	if err != nil {
+		r.noHead = err
 		return err
 	}
 	if r.spec.Base != "" {
 		return nil // then nobody asks for the default branch
 	}
-	head := filepath.Join(r.common, "refs", "remotes", "origin", "HEAD")
-	if _, err := os.Stat(head); !errors.Is(err, fs.ErrNotExist) && r.spec.Source.Local != "" {
-		return nil // the user's own choice, or not known
-	}
+	// Also in a local checkout: its record of the remote's default branch is as old as the clone, and git never renews it.
 	r.noHead = r.twice(ctx, func() error {
-		_, err := r.remote(ctx, "remote", "set-head", "origin", "--auto")
+		_, err := r.remote(ctx, "remote", "set-head", remote, "--auto")
 		return err
 	})
 	if ctx.Err() != nil {

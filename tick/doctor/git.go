@@ -91,7 +91,7 @@ func (x *Exam) remote() {
 	if lookup(x.env, "SSH_ASKPASS") == "" { // a run has no terminal that ssh could ask on; this may have one
 		g.Env = append(slices.Clone(x.env), "SSH_ASKPASS=false", "SSH_ASKPASS_REQUIRE=force")
 	}
-	if err := g.Reach(ctx, worktree.Source{URL: url, Local: local}); err != nil {
+	if err := g.Reach(ctx, worktree.Source{URL: url, Local: local}, x.Tick.Settings.BaseBranch); err != nil {
 		remedy := "see that git reaches it without asking; tokens go into " + x.in("env", "default.env")
 		if _, sshErr := proc.LookPath("ssh", x.env, "/"); sshErr != nil && isSSH(url) {
 			remedy = "install ssh, or put its folder into PATH in " + x.in("config")
