@@ -20,22 +20,11 @@ func (c cron) endMark() string   { return "# end " + c.Name }
 // added is what the first line of a block says when the line before it had no end: that end is of the block.
 const added = " (the line before had no end)"
 
-// block is the lines between the marks, and these.
-func (c cron) block() string {
-	return c.beginMark() + " kugetsu queue-daemon stop removes this\n" + c.line() + "\n" + c.endMark() + "\n"
-}
-
-// line is the line that cron runs. What the tick does is kept in tick.log; only what is wrong is printed, and mailed.
-func (c cron) line() string {
-	minute := "*"
-	if c.Minutes > 1 {
-		minute = fmt.Sprintf("*/%d", c.Minutes)
-	}
-	command := quote(c.Binary) + " tick --scheduled"
-	if !c.Default {
-		command = "KUGETSU_DIR=" + quote(c.Dir) + " " + command
-	}
-	return minute + " * * * * " + command
+// block is the lines between the marks, and these, for the end of that text. What the tick does is kept in tick.log; only what
+// is wrong is printed, and mailed.
+func (c cron) block(text string) (string, error) {
+	line, err := c.lineBelow(text)
+	return c.beginMark() + " kugetsu queue-daemon stop removes this\n" + line + "\n" + c.endMark() + "\n", err
 }
 
 // plain is the words that mean the same to cron and to sh without quotes.
@@ -67,7 +56,7 @@ func (c cron) locate(text string) (begin, end int, line string, err error) {
 			end = at + len(l)
 		case begin >= 0 && end < 0:
 			lines++
-			line = bare
+			line = strings.TrimRight(l, " \t\n") // a carriage return would be a part of the command
 		}
 		at += len(l)
 	}
@@ -81,19 +70,28 @@ func (c cron) locate(text string) (begin, end int, line string, err error) {
 // with is a crontab with the block in it: where it stood, or at the end.
 func (c cron) with(text string) (string, error) {
 	begin, end, line, err := c.locate(text)
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", err
+	}
+	head := text
+	if begin >= 0 {
+		head = text[:begin]
+	}
+	block, err := c.block(head)
+	if err != nil {
+		return "", err
+	}
+	mine, rest, _ := strings.Cut(block, "\n")
+	switch {
 	case begin < 0 && text != "" && !strings.HasSuffix(text, "\n"):
-		return text + "\n" + strings.Replace(c.block(), "\n", added+"\n", 1), nil
+		return text + "\n" + mine + added + "\n" + rest, nil
 	case begin < 0:
-		return text + c.block(), nil
-	case line == c.line():
+		return text + block, nil
+	case strings.HasPrefix(rest, line+"\n"):
 		return text, nil
 	}
 	first, _, _ := strings.Cut(text[begin:], "\n")
-	_, rest, _ := strings.Cut(c.block(), "\n")
-	return text[:begin] + first + "\n" + rest + text[end:], nil
+	return head + first + "\n" + rest + text[end:], nil
 }
 
 // without is a crontab as it was before the block came into it.
@@ -205,7 +203,13 @@ func (c cron) find(ctx context.Context) (*Found, error) {
 	if err != nil || begin < 0 {
 		return nil, err
 	}
-	f := &Found{Kind: Cron, Current: line == c.line()}
+	f := &Found{Kind: Cron}
+	mine, err := c.lineBelow(text[:begin])
+	if err != nil {
+		f.Problem = err.Error()
+	} else {
+		f.Current = line == mine
+	}
 	if m := cronCommand.FindStringSubmatch(line); m != nil {
 		f.Program = []string{"/bin/sh", "-c", m[1] + ` "$@"`, "sh"}
 	}

@@ -2,7 +2,9 @@ package schedule
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -92,11 +94,11 @@ func unquote(word string) string {
 
 func TestALineThatAUserCouldWriteIsWritten(t *testing.T) {
 	j := cron{Job{Name: "kugetsu", Binary: "/usr/local/bin/kugetsu", Dir: "/home/you/.kugetsu", Default: true, Minutes: 5}}
-	if got, want := j.line(), "*/5 * * * * /usr/local/bin/kugetsu tick --scheduled"; got != want {
+	if got, want := j.plainLine(), "*/5 * * * * /usr/local/bin/kugetsu tick --scheduled"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	j.Minutes, j.Default, j.Dir = 1, false, "/srv/50% of it"
-	if got, want := j.line(), `* * * * * KUGETSU_DIR='/srv/50'\%' of it' /usr/local/bin/kugetsu tick --scheduled`; got != want {
+	if got, want := j.plainLine(), `* * * * * KUGETSU_DIR='/srv/50'\%' of it' /usr/local/bin/kugetsu tick --scheduled`; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -113,7 +115,7 @@ func check(t *testing.T, j cron, text string) {
 		t.Errorf("%q: %v", text, err)
 		return
 	}
-	if n := strings.Count(in, j.line()); n != 1 || !strings.HasPrefix(in, text) {
+	if n := strings.Count(in, j.plainLine()); n != 1 || !strings.HasPrefix(in, text) {
 		t.Errorf("%q became %q", text, in)
 	}
 	if again, err := j.with(in); again != in || err != nil {
@@ -122,7 +124,7 @@ func check(t *testing.T, j cron, text string) {
 	later := j
 	later.Minutes = 17
 	changed, err := later.with(in)
-	if err != nil || changed != strings.Replace(in, j.line(), later.line(), 1) {
+	if err != nil || changed != strings.Replace(in, j.plainLine(), later.plainLine(), 1) {
 		t.Errorf("%q: with another interval it is %q, %v", text, changed, err)
 	}
 	for _, with := range []string{in, changed, text} {
@@ -159,15 +161,18 @@ func FuzzCrontab(f *testing.F) {
 		if begin, _, _, err := job.locate(text); err != nil || begin >= 0 {
 			t.Skip("it has a block, or a part of one")
 		}
-		if strings.Contains(text, job.line()) {
+		if strings.Contains(text, job.plainLine()) {
 			t.Skip("it has the line")
+		}
+		if line, err := job.lineBelow(text); err != nil || line != job.plainLine() {
+			t.Skip("it sets a shell, or a folder")
 		}
 		check(t, job, text)
 	})
 }
 
 func TestABlockThatIsNotAsItWasWrittenIsRefused(t *testing.T) {
-	good := job.block()
+	good := job.plainBlock()
 	begin, rest, _ := strings.Cut(good, "\n")
 	line, end, _ := strings.Cut(rest, "\n")
 	for what, text := range map[string]string{
@@ -192,17 +197,94 @@ func TestABlockThatIsNotAsItWasWrittenIsRefused(t *testing.T) {
 
 func TestABlockIsFoundWhateverAnEditorDidToItsLineEnds(t *testing.T) {
 	for _, text := range []string{
-		strings.ReplaceAll("# mine\n"+job.block(), "\n", "\r\n"),
-		strings.TrimSuffix("# mine\n"+job.block(), "\n"),
-		strings.ReplaceAll("# mine\n"+job.block(), "\n", "  \n"),
+		strings.ReplaceAll("# mine\n"+job.plainBlock(), "\n", "\r\n"),
+		strings.TrimSuffix("# mine\n"+job.plainBlock(), "\n"),
+		strings.ReplaceAll("# mine\n"+job.plainBlock(), "\n", "  \n"),
 	} {
 		_, _, line, err := job.locate(text)
-		if err != nil || line != job.line() {
+		want := job.plainLine()
+		if strings.Contains(text, "\r") {
+			want += "\r" // which is not as it was installed: cron would run it with the command
+		}
+		if err != nil || line != want {
 			t.Errorf("%q: %q, %v", text, line, err)
 		}
 		out, err := job.without(text)
 		if err != nil || !bytes.HasPrefix([]byte(text), []byte(out)) || strings.TrimSpace(out) != "# mine" {
 			t.Errorf("%q without it is %q, %v", text, out, err)
+		}
+	}
+}
+
+func (c cron) plainLine() string {
+	line, _ := c.lineBelow("")
+	return line
+}
+
+func (c cron) plainBlock() string {
+	block, _ := c.block("")
+	return block
+}
+
+func TestALineBelowOthersGoesByItsOwnHomeAndFolder(t *testing.T) {
+	there := t.TempDir()
+	fish := filepath.Join(there, "fish")
+	if err := os.WriteFile(fish, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	own := cron{Job{Name: "kugetsu", Binary: "/opt/bin/kugetsu", Dir: "/home/you/.kugetsu", Default: true, Minutes: 1, Home: "/home/you"}}
+	other, spaced := own, own
+	other.Dir, other.Default = "/srv/k", false
+	spaced.Binary = "/opt/my bin/kugetsu"
+	const plain = "/opt/bin/kugetsu tick --scheduled"
+	for _, c := range []struct {
+		job         cron
+		above, want string // "" for refused
+	}{
+		{own, "", plain},
+		{own, "MAILTO=me\nPATH=/x\nCRON_TZ=Asia/Tokyo\nMAX_CONCURRENT_AGENTS=1\n", plain},
+		{own, "# HOME=/elsewhere\n0 1 * * * HOME=/elsewhere x\n0 1 * * * x HOME = /y\n", plain},
+		{own, "HOME=/home/you\n", plain},
+		{own, "HOME=" + there + "\n", "HOME=/home/you " + plain},
+		{own, "  HOME = \"" + there + "\"  \n", "HOME=/home/you " + plain},
+		{own, "\"HOME\"='" + there + "'\n", "HOME=/home/you " + plain},
+		{own, "HOME=/elsewhere\nHOME=/home/you\n", plain},
+		{own, "HOME=" + there + "\nKUGETSU_DIR=/other\n", "HOME=/home/you KUGETSU_DIR=/home/you/.kugetsu " + plain},
+		{own, "KUGETSU_DIR=", "KUGETSU_DIR=/home/you/.kugetsu " + plain},
+		{other, "KUGETSU_DIR=/other\n", "KUGETSU_DIR=/srv/k " + plain},
+		{own, "HOME=/no/such/folder\n", ""},
+		{own, "HOME=" + there + "\r\n", ""}, // cron has the carriage return in the name
+		{own, "SHELL=/bin/sh\n", plain},
+		{other, "SHELL=/bin/sh\n", "KUGETSU_DIR=/srv/k " + plain},
+		{own, "SHELL=/bin/sh\r\n", ""},
+		{own, "SHELL=/bin/false\n", ""},
+		{own, "SHELL=/no/such/bash\n", ""},
+		{own, "SHELL=" + fish + "\n", plain},
+		{other, "SHELL=" + fish + "\n", "/usr/bin/env KUGETSU_DIR=/srv/k " + plain},
+		{spaced, "SHELL=" + fish + "\n", ""},
+	} {
+		line, err := c.job.lineBelow(c.above)
+		if c.want == "" {
+			if err == nil || fault.HintOf(err) == "" {
+				t.Errorf("below %q: %q, %v", c.above, line, err)
+			}
+			continue
+		}
+		if want := "* * * * * " + c.want; line != want || err != nil {
+			t.Errorf("below %q: %q, %v, want %q", c.above, line, err, want)
+		}
+		// A block that was right above goes on being found, and is mended where a line came above it.
+		in, err := c.job.with(c.above)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin, _, got, err := c.job.locate(in)
+		if err != nil || got != line || !strings.HasPrefix(in, c.above) {
+			t.Errorf("below %q: %q, %v", c.above, in, err)
+		}
+		moved, err := c.job.with("HOME=" + there + "\n" + in[begin:])
+		if _, _, got, _ := c.job.locate(moved); err != nil || !strings.Contains(got, "HOME=/home/you ") {
+			t.Errorf("with HOME put above it is %q, %v", moved, err)
 		}
 	}
 }

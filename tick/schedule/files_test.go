@@ -23,7 +23,7 @@ var usual = Job{Name: "kugetsu", Binary: "/usr/local/bin/kugetsu", Dir: "/home/y
 func TestThePlainFilesAreWhatStartInstalls(t *testing.T) {
 	mac := usual
 	mac.Home = "/Users/you"
-	files := append(systemd{usual}.units(), launchd{mac}.plist(), File{"crontab", cron{usual}.block()})
+	files := append(systemd{usual}.units(), launchd{mac}.plist(), File{"crontab", cron{usual}.plainBlock()})
 	for _, f := range files {
 		path := filepath.Join("..", "..", "contrib", "schedule", f.Name)
 		if *update {

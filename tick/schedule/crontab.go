@@ -1,0 +1,76 @@
+package schedule
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"kugetsu/queue/fault"
+)
+
+// assigned is a line of a crontab that sets a name for the lines below it.
+var assigned = regexp.MustCompile(`^[ \t]*(?:"([^"]+)"|'([^']+)'|([^\s='"#][^\s=]*))[ \t]*=[ \t]*(.*)$`)
+
+// above is what the lines of a crontab set for those that come behind them. A carriage return is a part of a value, as cron
+// has it.
+func above(text string) map[string]string {
+	set := map[string]string{}
+	for line := range strings.SplitSeq(text, "\n") {
+		m := assigned.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		value := strings.TrimRight(m[4], " \t")
+		if n := len(value); n > 1 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
+			value = value[1 : n-1]
+		}
+		set[m[1]+m[2]+m[3]] = value
+	}
+	return set
+}
+
+// like names the shells that read a line as sh does; and those that read plain words so.
+var like, unlike = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "busybox"}, []string{"fish", "csh", "tcsh"}
+
+// lineBelow is the line that cron runs, below lines that set what it must not go by: another home folder, which would be that
+// of another state folder, or another state folder. What else is set there stays: a kugetsu's settings may be among it.
+func (c cron) lineBelow(text string) (string, error) {
+	set := above(text)
+	move := func(format string, args ...any) error {
+		return fault.New(fault.Failed, "move that line below the others with crontab -e, or correct it; or use another scheduler, with --with", format, args...)
+	}
+	var names []string
+	if home, ok := set["HOME"]; ok && home != c.Home {
+		if info, err := os.Stat(home); err != nil || !info.IsDir() { // cron goes there before it runs a line
+			return "", move("the crontab sets HOME to %q, which is no folder: cron would run nothing below it", home)
+		}
+		names = append(names, "HOME="+quote(c.Home))
+	}
+	if _, ok := set["KUGETSU_DIR"]; ok || !c.Default {
+		names = append(names, "KUGETSU_DIR="+quote(c.Dir))
+	}
+	command := quote(c.Binary) + " tick --scheduled"
+	switch shell, ok := set["SHELL"]; {
+	case !ok || slices.Contains(like, filepath.Base(shell)):
+		command = strings.Join(append(names, command), " ")
+	case !slices.Contains(unlike, filepath.Base(shell)):
+		return "", move("the crontab sets SHELL to %q, which may not run the line", shell)
+	case !plain.MatchString(c.Binary) || !plain.MatchString(c.Dir) || !plain.MatchString(c.Home):
+		return "", move("the crontab sets SHELL to %q, which reads a quoted path otherwise than sh", shell)
+	case len(names) > 0:
+		command = "/usr/bin/env " + strings.Join(append(names, command), " ")
+	}
+	if shell, ok := set["SHELL"]; ok {
+		if info, err := os.Stat(shell); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
+			return "", move("the crontab sets SHELL to %q, which is no program: cron would run nothing below it", shell)
+		}
+	}
+	minute := "*"
+	if c.Minutes > 1 {
+		minute = fmt.Sprintf("*/%d", c.Minutes)
+	}
+	return minute + " * * * * " + command, nil
+}
