@@ -237,14 +237,14 @@ func (r *Runner) work(ctx context.Context) bool {
 	return true
 }
 
-// findPull takes the URL of the pull request from the agent's last words.
+// findPull takes from the agent's last words the URL of the pull request that they say was opened. What a person set stays.
 func (r *Runner) findPull(w *ready, text string) {
 	host, _, _ := strings.Cut(r.task.IssueRef, "/")
 	ref, err := issueref.Parse(r.task.IssueRef, host)
 	if err != nil {
 		return // the PM agent's runs are about no issue
 	}
-	if url := issueref.FindPull(text, ref); url != "" {
+	if url := issueref.FindPull(text, ref); url != "" && !w.session.PRSet {
 		w.session.PRURL = url
 	}
 }

@@ -35,6 +35,7 @@ type Session struct {
 	Branch       string    `json:"branch_name"`
 	Start        string    `json:"start_commit,omitempty"` // where the branch began, if it was made for this session: else it is the user's
 	PRURL        string    `json:"pr_url"`
+	PRSet        bool      `json:"pr_set,omitempty"`     // a person set it: no run replaces it
 	Unready      bool      `json:"unready,omitempty"`    // its worktree was missing: what is due in a new one is not known to be done
 	Unkept       string    `json:"unkept_run,omitempty"` // the run whose uncommitted work is not known to be kept at a ref
 	CreatedAt    time.Time `json:"created_at"`

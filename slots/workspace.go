@@ -139,7 +139,11 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 	if p.Session == nil {
 		return kept, nil
 	}
-	return kept, spool.Remove(p.home.sessionPath(p.Name))
+	if err := spool.Remove(p.home.sessionPath(p.Name)); err != nil {
+		return kept, err
+	}
+	// Behind the session: who asks a forge meanwhile writes first and then looks whether the session is there.
+	return kept, spool.Unlink(filepath.Join(p.home.Reviews(), p.Name+".json"))
 }
 
 func (p *Place) issue() string {

@@ -195,6 +195,12 @@ func (t *Tick) askReviews(ctx context.Context) error {
 		if err == nil {
 			err = spool.Write(reviewPath(t.Home, session), append(data, '\n'))
 		}
+		if err == nil { // it may have ended meanwhile: whoever ends one removes this file last
+			var s *slots.Session
+			if s, err = t.Home.ReadSession(session); s == nil && err == nil {
+				err = spool.Unlink(reviewPath(t.Home, session))
+			}
+		}
 		if err != nil { // the disk is full, say: it would be for the others too
 			return err
 		}

@@ -51,7 +51,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 func (t *Tick) workspace(ref issueref.Ref, repos repos) slots.Workspace {
 	w := slots.Workspace{Repo: ref.RepoName(), Branch: fmt.Sprintf("fix/issue-%d", ref.Number), Base: t.Settings.BaseBranch, Hook: t.Settings.WorktreeHook,
 		Identity: t.Settings.Identity}
-	if w.URL, w.Local = repos.source(ref, t.Settings.CloneURL); w.Local == "" {
+	if w.URL, w.Local = repos.source(ref, func() string { return t.cloneURL(ref) }); w.Local == "" {
 		host := remoteHost(w.URL)
 		if _, ok := heldHost(host); ok {
 			w.Host = host
@@ -144,15 +144,15 @@ func (t *Tick) Origin(ref issueref.Ref) (url, local string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	url, local = repos.source(ref, t.Settings.CloneURL)
+	url, local = repos.source(ref, func() string { return t.cloneURL(ref) })
 	return url, local, nil
 }
 
 // source is where a repository comes from: a URL to clone, or a local checkout to use in place.
-func (r repos) source(ref issueref.Ref, template string) (url, local string) {
+func (r repos) source(ref issueref.Ref, cloneURL func() string) (url, local string) {
 	place := r[ref.RepoPath()]
 	if place == "" {
-		return strings.NewReplacer("{host}", ref.Host, "{path}", ref.Repo).Replace(template), ""
+		return cloneURL(), ""
 	}
 	// A checkout has a .git; a bare repository has none and is cloned like any other remote.
 	if filepath.IsAbs(place) {

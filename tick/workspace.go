@@ -482,6 +482,6 @@ func (t *Tick) SetPR(ref issueref.Ref, url string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.PRURL = url
+	s.PRURL, s.PRSet = url, true
 	return t.Home.WriteSession(ref.Session(), s)
 }

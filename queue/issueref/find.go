@@ -1,9 +1,11 @@
 package issueref
 
 import (
+	"iter"
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // labelledURL is a URL right after a word and a colon or an equals sign, as in "Issue:https://…".
@@ -19,7 +21,7 @@ var labelledURL = regexp.MustCompile(`^[A-Za-z]+[:=]((?i:https?)://.*)$`)
 func Find(text, defaultHost string) []Ref {
 	var refs []Ref
 	seen := make(map[string]bool)
-	for chunk := range strings.FieldsFuncSeq(text, endsURL) {
+	for chunk := range chunks(text) {
 		// A comma may separate two references or belong to a URL. After a URL that is
 		// no reference only another URL counts, up to where the first surely ends.
 		inURL := false
@@ -41,6 +43,37 @@ func Find(text, defaultHost string) []Ref {
 		}
 	}
 	return refs
+}
+
+// bracketed is an address of version 6 where a host may stand.
+var bracketed = regexp.MustCompile(`^\[[0-9A-Fa-f:]*:[0-9A-Fa-f:]*\](?::[0-9]+)?/`)
+
+// chunks splits a text where a URL surely ends. The brackets of an address do not end one.
+func chunks(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		from, skip := 0, 0
+		for i, r := range text {
+			if i < skip || !endsURL(r) {
+				continue
+			}
+			if r == '[' {
+				if skip = i + len(bracketed.FindString(text[i:])); skip > i {
+					continue
+				}
+			}
+			if i > from && !yield(text[from:i]) {
+				return
+			}
+			from = i + utf8.RuneLen(r)
+			if r == utf8.RuneError { // one byte that is no character, or the character of three
+				_, size := utf8.DecodeRuneInString(text[i:])
+				from = i + size
+			}
+		}
+		if from < len(text) {
+			yield(text[from:])
+		}
+	}
 }
 
 // endsURL reports whether r stands in no URL and in no word, so that both end before it.

@@ -43,6 +43,10 @@ func TestFindSeesReferencesThatStandFree(t *testing.T) {
 		{"https://github.com/owner/repo/issues/12,owner/repo#13", []string{or12, "github.com/owner/repo#13"}},
 		{"https://example.com/x,https://github.com/owner/repo/issues/12", []string{or12}},
 		{"https://github.com/owner/repo/issues/12を直して", []string{or12}},
+
+		{"fix gitea:3000/a/b#1 and [x](http://git.example.com:3000/a/b/issues/3)", []string{"gitea:3000/a/b#1", "git.example.com:3000/a/b#3"}},
+		{"[[::1]:3000/a/b#1], [x](http://[::1]:3000/a/b/issues/2)", []string{"[::1]:3000/a/b#1", "[::1]:3000/a/b#2"}},
+		{"acme/.github#3", []string{"github.com/acme/.github#3"}},
 	}
 	for _, tt := range tests {
 		if got := canonical(Find(tt.in, "github.com")); !slices.Equal(got, tt.want) {
@@ -77,7 +81,6 @@ func TestFindPassesOverWhatIsGluedToSomethingElse(t *testing.T) {
 		"x/y#1２",
 		"x/y#0",
 		"git@github.com:a/b#1",
-		"host:8080/a/b#1",
 		"key=a/b#1",
 		"o/r!3",
 
@@ -87,7 +90,8 @@ func TestFindPassesOverWhatIsGluedToSomethingElse(t *testing.T) {
 		"https://example.com/(x;a/b#3)",
 		"https://github.com/o/r/wiki/x#3",
 		"https://gitlab.com/g/p/-/merge_requests/3",
-		"https://gitea.example.com:3000/a/b/issues/3",
+		"host:99999/a/b#1",
+		"x[::1]:3000/a/b#1",
 		"https://github.com/o/r/issues/3abc",
 		"https://web.archive.org/web/2020/https://github.com/o/r/issues/3",
 		"xhttps://github.com/o/r/issues/3",
@@ -118,15 +122,21 @@ func canonical(refs []Ref) []string {
 // checkRef checks what holds for every reference that was let in.
 func checkRef(t *testing.T, r Ref, defaultHost string) {
 	t.Helper()
-	if got, err := Parse(r.String(), defaultHost); err != nil || got != r {
-		t.Errorf("Parse(%q) = %#v, %v, want %#v", r, got, err, r)
+	host, _, _ := strings.Cut(r.String(), "/")
+	plain := r
+	plain.HTTP = false // no part of its name
+	if got, err := Parse(r.String(), host); err != nil || got != plain {
+		t.Errorf("Parse(%q) = %#v, %v, want %#v", r, got, err, plain)
 	}
-	if got := canonical(Find(r.String(), defaultHost)); !slices.Equal(got, []string{r.String()}) {
+	if got := canonical(Find(r.String(), host)); !slices.Equal(got, []string{r.String()}) {
 		t.Errorf("Find(%q) = %q", r, got)
 	}
 	name := r.Session()
 	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.+@_-") != "" {
 		t.Errorf("strange characters in the session %q", name)
+	}
+	if back, err := FromSession(name); err != nil || !strings.EqualFold(back.String(), r.String()) {
+		t.Errorf("FromSession(%q) = %s, %v, want %s", name, back, err, r)
 	}
 	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "-") || len(name) > 205 {
 		t.Errorf("bad name for a file: %q", name)
@@ -140,6 +150,7 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"owner/repo#12", "GitHub.com/Owner/Repo#1", "a/b/c#1", "localhost/a/b#1", "localhost:80/a/b#1",
 		"https://github.com/o/r/pull/3/files?x#y", "https://gitlab.com/g/s/p/-/issues/3", "../..#1", "a/b#1\n",
+		"[::1]:3000/a/b#1", "http://[fe80::0:1]/a/.b/issues/1", "gitea:3000/a/-b#1", "http://gitea/a/_b/issues/1", "h:443/a/b#1",
 	} {
 		f.Add(s, "github.com")
 		f.Add(s, "a")

@@ -2,13 +2,16 @@
 //
 // A reference becomes the name of files, of folders and of a branch, so what gets in is decided
 // here, once: every segment starts with a letter or a digit and holds only letters, digits, dots,
-// underscores and dashes. Neither "..", nor a separator, nor a control character, nor the "+" and
-// "@" that Session puts in place of "/" and "#" can be part of one. That is what keeps Session
+// underscores and dashes. The repository itself, the last segment, may begin with a dot, an underscore
+// or a dash as well. Neither "..", nor a separator, nor a control character, nor the "+" and
+// "@" that Session puts in place of "/", "#" and ":" can be part of one. That is what keeps Session
 // one-to-one and flat: no two issues share a folder, and none lies inside another.
 package issueref
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,8 +28,8 @@ const maxQuoted = 80
 
 var (
 	segment = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	project = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 	number  = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
-	port    = regexp.MustCompile(`^[^@:]+:[0-9]+$`)
 	scheme  = regexp.MustCompile(`^(?i:https?)://`)
 	urlText = regexp.MustCompile(`^[!-~]*$`)
 )
@@ -34,18 +37,20 @@ var (
 // Ref names one issue, or pull request, of one repository on one forge. The zero Ref names none.
 // Two Refs are the same issue when their Session is the same: forges ignore case in a path.
 type Ref struct {
-	Host   string // lower case, without a port
+	Host   string // lower case, with a port that is not the default one; an address of version 6 in brackets
 	Repo   string // owner[/group...]/repo, the case kept as it was written
 	Number int    // 1 to 999999999
+	HTTP   bool   // its URL begins with http, and its host has a port or no dot: no part of its name
 }
 
 // Parse reads a text that is wholly a reference: host/owner[/group...]/repo#n, owner/repo#n on
 // defaultHost, or the URL of an issue or a pull request, whose query, fragment and further path
 // are ignored.
 //
-// Of three or more segments the first must be a host: it contains a dot, or is "localhost" or
-// defaultHost. Anything else is an error that quotes the text, shortened and with its control
-// characters escaped.
+// Of three or more segments the first must be a host: it contains a dot or has a port, or is "localhost",
+// an address in brackets or defaultHost. In a URL any name is one. The ports 80 and 443 are those of no
+// port. Anything else is an error that quotes the text, shortened and with its control characters escaped,
+// but not where it may hold a password.
 func Parse(s, defaultHost string) (Ref, error) {
 	if prefix := scheme.FindString(s); prefix != "" {
 		return parseURL(s, s[len(prefix):], defaultHost)
@@ -55,18 +60,19 @@ func Parse(s, defaultHost string) (Ref, error) {
 	switch {
 	case !ok || len(parts) < 2:
 		return Ref{}, refuse(s, "want host/owner/repo#number, owner/repo#number or the URL of an issue")
-	case len(parts) == 2 && port.MatchString(parts[0]):
-		return Ref{}, refusePort(s, parts[0])
 	case len(parts) == 2 && defaultHost == "":
 		return Ref{}, refuse(s, "it names no host and there is no default one")
 	case len(parts) == 2:
 		parts = slices.Insert(parts, 0, defaultHost)
 	}
-	return build(s, parts[0], parts[1:], n, defaultHost)
+	return build(s, parts[0], parts[1:], n, defaultHost, false)
 }
 
 // parseURL reads rest, which is the URL s without its scheme.
 func parseURL(s, rest, defaultHost string) (Ref, error) {
+	if authority, _, _ := strings.Cut(rest, "/"); strings.Contains(authority, "@") {
+		return Ref{}, errCredentials
+	}
 	if !urlText.MatchString(rest) {
 		return Ref{}, refuse(s, "a URL holds no white space, control or non-ASCII characters")
 	}
@@ -90,27 +96,67 @@ func parseURL(s, rest, defaultHost string) (Ref, error) {
 	if !slices.Contains(kinds, parts[kind]) {
 		return Ref{}, refuse(s, "the URL is not that of an issue or a pull request")
 	}
-	return build(s, parts[0], parts[1:end], parts[kind+1], defaultHost)
+	r, err := build(s, parts[0], parts[1:end], parts[kind+1], defaultHost, true)
+	// Of a public host a URL with http is an old one: it speaks https.
+	r.HTTP = err == nil && strings.EqualFold(s[:len("http:")], "http:") && (strings.Contains(parts[0], ":") || !strings.Contains(r.Host, "."))
+	return r, err
+}
+
+// errCredentials quotes nothing: what stands before an @ may be a token.
+var errCredentials = errors.New("the reference names a user, or holds credentials: leave out what stands before the @, and write host/owner/repo#number")
+
+// hostAndPort reads a host as references have it: in lower case, without a default port. Sure says that it
+// can only be a host.
+func hostAndPort(s string) (host string, sure bool, err error) {
+	name, port, found := s, "", false
+	if i := strings.LastIndex(s, ":"); i > strings.LastIndex(s, "]") {
+		name, port, found = s[:i], s[i+1:], true
+	}
+	if inner, six := strings.CutPrefix(name, "["); six {
+		inner, closed := strings.CutSuffix(inner, "]")
+		addr, err := netip.ParseAddr(inner)
+		if !closed || err != nil || !addr.Is6() || addr.Zone() != "" || addr.Is4In6() {
+			return "", false, fmt.Errorf("%q is no host name", shorten(s))
+		}
+		name, sure = "["+addr.String()+"]", true
+	} else if !segment.MatchString(name) {
+		return "", false, fmt.Errorf("%q is no host name", shorten(s))
+	}
+	if !found {
+		return strings.ToLower(name), sure, nil
+	}
+	n, err := strconv.Atoi(port)
+	if port == "" || strings.Trim(port, "0123456789") != "" {
+		return "", false, fmt.Errorf("%q is no host name", shorten(s))
+	}
+	if err != nil || n < 1 || n > 65535 || strconv.Itoa(n) != port {
+		return "", false, fmt.Errorf("the port of %q is none: want 1 to 65535", shorten(s))
+	}
+	if n != 80 && n != 443 {
+		name += ":" + port
+	}
+	return strings.ToLower(name), true, nil
 }
 
 // build checks the pieces of the reference s and puts them together.
-func build(s, host string, repo []string, n, defaultHost string) (Ref, error) {
+func build(s, host string, repo []string, n, defaultHost string, isURL bool) (Ref, error) {
+	if strings.Contains(host, "@") {
+		return Ref{}, errCredentials
+	}
+	name, sure, err := hostAndPort(host)
 	switch {
-	case port.MatchString(host):
-		return Ref{}, refusePort(s, host)
-	case !segment.MatchString(host):
-		return Ref{}, refuse(s, fmt.Sprintf("%q is no host name", shorten(host)))
-	// A host that only the URL form could name would not survive being written and read again,
-	// so this holds for URLs too.
-	case !strings.Contains(host, ".") && !strings.EqualFold(host, "localhost") && !strings.EqualFold(host, defaultHost):
-		return Ref{}, refuse(s, fmt.Sprintf("%q is no host: it has no dot and is not the default one", shorten(host)))
+	case err != nil:
+		return Ref{}, refuse(s, err.Error())
+	// A group of the default server's would be taken for a host.
+	case !sure && !isURL && !strings.Contains(name, ".") && name != "localhost" && !strings.EqualFold(host, defaultHost):
+		return Ref{}, refuse(s, fmt.Sprintf("%q is no host: it has no dot and no port, and is not the default one", shorten(host)))
 	case len(repo) < 2:
 		return Ref{}, refuse(s, "a repository is owner/repo")
 	case !number.MatchString(n):
 		return Ref{}, refuse(s, fmt.Sprintf("%q is no issue number", shorten(n)))
 	}
-	for _, part := range repo {
-		if !segment.MatchString(part) {
+	for i, part := range repo {
+		if last := i == len(repo)-1; !segment.MatchString(part) && !(last && isProject(part)) {
 			return Ref{}, refuse(s, fmt.Sprintf("%q is no owner, group or repository", shorten(part)))
 		}
 	}
@@ -118,19 +164,21 @@ func build(s, host string, repo []string, n, defaultHost string) (Ref, error) {
 	if err != nil {
 		return Ref{}, refuse(s, fmt.Sprintf("%q is no issue number", shorten(n)))
 	}
-	r := Ref{Host: strings.ToLower(host), Repo: strings.Join(repo, "/"), Number: num}
-	if len(r.String()) > maxLen {
+	r := Ref{Host: name, Repo: strings.Join(repo, "/"), Number: num}
+	if max(len(r.String()), len(r.Session())) > maxLen {
 		return Ref{}, refuse(s, fmt.Sprintf("longer than %d bytes", maxLen))
 	}
 	return r, nil
 }
 
-func refuse(s, why string) error {
-	return fmt.Errorf("%q is no issue reference: %s", shorten(s), why)
+// isProject says whether a repository may be called so. A dash alone ends the path of a project in GitLab's URLs, and .git
+// is where git keeps a repository.
+func isProject(name string) bool {
+	return project.MatchString(name) && !slices.Contains([]string{".", "..", "-", ".git"}, strings.ToLower(name))
 }
 
-func refusePort(s, host string) error {
-	return refuse(s, fmt.Sprintf("%q has a port: leave it out and map the repository in repos.json or set GIT_CLONE_URL", shorten(host)))
+func refuse(s, why string) error {
+	return fmt.Errorf("%q is no issue reference: %s", shorten(s), why)
 }
 
 // shorten cuts s, between two characters, to what an error may repeat of it.
@@ -155,22 +203,49 @@ func (r Ref) String() string {
 }
 
 // Session names the files and the worktree of the issue: the canonical form in lower case, with
-// "+" for "/" and "@" for "#", for instance github.com+user+repo@123. It is one path element, and
-// different issues have different ones. There is no "#" in it because build tools break on a path
-// with one.
+// "+" for "/" and "@" for "#" and ":", for instance github.com+user+repo@123 or gitea@3000+user+repo@123.
+// It is one path element, and different issues have different ones: a "@" before the first "+" is the host's. An address of version 6 is written with
+// all of its eight groups. There is no "#" in it because build tools break on a path with one, and no ":"
+// because lists of paths are separated by it.
 func (r Ref) Session() string {
-	return flat.Replace(strings.ToLower(r.String()))
+	if r.IsZero() {
+		return ""
+	}
+	return r.RepoName() + "@" + strconv.Itoa(r.Number)
 }
 
 // FromSession is the issue that a session's name was made from, in lower case.
 func FromSession(name string) (Ref, error) {
-	s := strings.NewReplacer("+", "/", "@", "#").Replace(name)
-	host, _, _ := strings.Cut(s, "/")
-	r, err := Parse(s, host)
+	host, rest, _ := strings.Cut(name, "+")
+	host = strings.ReplaceAll(host, "@", ":")
+	if groups := strings.SplitN(host, ":", 9); len(groups) >= 8 {
+		host = "[" + strings.Join(groups[:8], ":") + "]"
+		if len(groups) == 9 {
+			host += ":" + groups[8]
+		}
+	}
+	r, err := Parse(host+"/"+strings.NewReplacer("+", "/", "@", "#").Replace(rest), host)
 	if err == nil && r.Session() != name {
 		err = refuse(name, "no session is called that")
 	}
-	return r, err
+	if err != nil {
+		return Ref{}, err
+	}
+	return r, nil
+}
+
+// flatHost is a host as one path element.
+func flatHost(host string) string {
+	if inner, port, six := strings.Cut(strings.TrimPrefix(host, "["), "]"); six {
+		addr, _ := netip.ParseAddr(inner) // build has read it
+		b := addr.As16()
+		groups := make([]string, 8)
+		for i := range groups {
+			groups[i] = strconv.FormatUint(uint64(b[2*i])<<8|uint64(b[2*i+1]), 16)
+		}
+		host = strings.Join(groups, ":") + port
+	}
+	return strings.ReplaceAll(host, ":", "@")
 }
 
 // RepoPath is host/owner/repo in lower case: the key of the repository in repos.json.
@@ -183,12 +258,13 @@ func (r Ref) RepoPath() string {
 
 // RepoName is RepoPath as one path element, for instance github.com+user+repo.
 func (r Ref) RepoName() string {
-	return flat.Replace(r.RepoPath())
+	if r.IsZero() {
+		return ""
+	}
+	return flatHost(strings.ToLower(r.Host)) + "+" + strings.ReplaceAll(strings.ToLower(r.Repo), "/", "+")
 }
 
 // IsZero reports whether r names no issue.
 func (r Ref) IsZero() bool {
 	return r == Ref{}
 }
-
-var flat = strings.NewReplacer("/", "+", "#", "@")

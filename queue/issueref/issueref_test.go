@@ -33,6 +33,21 @@ func TestParseReadsEveryFormOfAReference(t *testing.T) {
 		{"https://codeberg.org/owner/repo/issues/3", "codeberg.org/owner/repo#3"},
 		{"https://codeberg.org/owner/repo/pulls/3/files", "codeberg.org/owner/repo#3"},
 		{"http://localhost/owner/repo/pulls/3", "localhost/owner/repo#3"},
+
+		{"http://git.example.com:3000/a/b/issues/1", "git.example.com:3000/a/b#1"},
+		{"Gitea:3000/a/b#1", "gitea:3000/a/b#1"},
+		{"http://gitea/a/b/issues/1", "gitea/a/b#1"},
+		{"https://intranet/owner/repo/issues/1", "intranet/owner/repo#1"},
+		{"localhost:3000/a/b#1", "localhost:3000/a/b#1"},
+		{"git.lan:3000/acme/shop#31", "git.lan:3000/acme/shop#31"},
+		{"[::1]:3000/a/b#1", "[::1]:3000/a/b#1"},
+		{"http://[2001:DB8::0001]/a/b/pulls/1", "[2001:db8::1]/a/b#1"},
+		{"http://git.lan:80/a/b/issues/1", "git.lan/a/b#1"},
+		{"https://git.lan:443/a/b/issues/1", "git.lan/a/b#1"},
+		{"git.lan:443/a/b#1", "git.lan/a/b#1"},
+		{"acme/.github#3", "github.com/acme/.github#3"},
+		{"https://github.com/acme/_config/issues/3", "github.com/acme/_config#3"},
+		{"acme/-dash#3", "github.com/acme/-dash#3"},
 	}
 	for _, tt := range tests {
 		got, err := Parse(tt.in, "github.com")
@@ -46,12 +61,13 @@ func TestParseReadsEveryFormOfAReference(t *testing.T) {
 
 func TestParseSaysWhyItRefuses(t *testing.T) {
 	const (
-		form    = "want host/owner/repo#number"
-		noHost  = "is no host"
-		noPart  = "is no owner, group or repository"
-		noNum   = "is no issue number"
-		noURL   = "not that of an issue"
-		hasPort = "map the repository in repos.json or set GIT_CLONE_URL"
+		form   = "want host/owner/repo#number"
+		noHost = "is no host"
+		noPart = "is no owner, group or repository"
+		noNum  = "is no issue number"
+		noURL  = "not that of an issue"
+		noPort = "want 1 to 65535"
+		user   = "holds credentials"
 	)
 	tests := []struct{ in, want string }{
 		{"", form},
@@ -66,18 +82,32 @@ func TestParseSaysWhyItRefuses(t *testing.T) {
 		{"./owner/repo#1", noHost},
 		{".example.com/owner/repo#1", noHost},
 		{"-example.com/owner/repo#1", noHost},
-		{"https://intranet/owner/repo/issues/1", noHost},
-		{"https://user:secret@github.com/owner/repo/issues/1", noHost},
+		{"https://user:secret@github.com/owner/repo/issues/1", user},
+		{"user:secret@github.com/owner/repo#1", user},
+		{"git@github.com:owner/repo#1", noPart},
+		{"github.com:owner/repo#1", noPart},
+		{"github.com:owner/group/repo#1", noHost},
 		{"ftp://github.com/owner/repo#1", noHost},
-		{"localhost:3000/owner/repo#1", hasPort},
-		{"localhost:3000/repo#1", hasPort},
-		{"https://gitea.example.com:3000/owner/repo/issues/1", hasPort},
+		{"localhost:3000/repo#1", noPart}, // an owner is missing, or 3000 is one
+		{"localhost:0/owner/repo#1", noPort},
+		{"localhost:65536/owner/repo#1", noPort},
+		{"localhost:03000/owner/repo#1", noPort},
+		{"https://localhost:/owner/repo/issues/1", noHost},
+		{"localhost:+80/owner/repo#1", noHost},
+		{"[::1/owner/repo#1", noHost},
+		{"[::1%eth0]/owner/repo#1", noHost},
+		{"[::ffff:127.0.0.1]/owner/repo#1", noHost},
+		{"::1/owner/repo#1", noHost},
 
 		{"owner/..#1", noPart},
 		{"../repo#1", noPart},
 		{"github.com/owner/../repo#1", noPart},
 		{"https://github.com/owner/../issues/1", noPart},
 		{"owner/.git#1", noPart},
+		{"owner/.#1", noPart},
+		{"owner/-#1", noPart},
+		{".owner/repo#1", noPart},
+		{"github.com/owner/.group/repo#1", noPart},
 		{"-owner/repo#1", noPart},
 		{"_owner/repo#1", noPart},
 		{"@owner/repo#1", noPart},
@@ -143,7 +173,7 @@ func TestTheDefaultHostNeedsNoDot(t *testing.T) {
 func TestABadDefaultHostIsRefusedOnlyWhereItIsUsed(t *testing.T) {
 	for host, want := range map[string]string{
 		"":               "no default one",
-		"gitea:3000":     "has a port",
+		"gitea:0":        "want 1 to 65535",
 		"https://x.org":  "is no host name",
 		"x.org/y":        "is no host name",
 		"..":             "is no host name",
@@ -195,6 +225,15 @@ func TestErrorsAreShortAndHoldNoControlCharacters(t *testing.T) {
 }
 
 func TestNamesOfAReference(t *testing.T) {
+	for ref, session := range map[string]string{
+		"git.lan:3000/acme/shop#31": "git.lan@3000+acme+shop@31", "[::1]/a/b#1": "0@0@0@0@0@0@0@1+a+b@1",
+		"[::1]:3000/a/.b#1": "0@0@0@0@0@0@0@1@3000+a+.b@1", "gitea:3000/a/b#1": "gitea@3000+a+b@1",
+	} {
+		r, err := Parse(ref, "")
+		if back, backErr := FromSession(session); err != nil || backErr != nil || r.Session() != session || back != r {
+			t.Errorf("%s is the session %q, and back %s: %v, %v", ref, r.Session(), back, err, backErr)
+		}
+	}
 	r := Ref{Host: "github.com", Repo: "User/Repo", Number: 123}
 	for _, tt := range []struct{ what, got, want string }{
 		{"String", r.String(), "github.com/User/Repo#123"},
@@ -220,7 +259,7 @@ func anyRef() *rapid.Generator[Ref] {
 	return rapid.Custom(func(t *rapid.T) Ref {
 		part := rapid.StringMatching(`[aA1][aA1._-]{0,2}`)
 		return Ref{
-			Host:   rapid.SampledFrom([]string{"a.a", "a.a.a", "1.a", "localhost", "a"}).Draw(t, "host"),
+			Host:   rapid.SampledFrom([]string{"a.a", "a.a.a", "1.a", "localhost", "a", "a:1", "a:11", "a.a:1", "[::1]", "[::1]:1", "[::11]", "[1::1]:1"}).Draw(t, "host"),
 			Repo:   strings.Join(rapid.SliceOfN(part, 2, 4).Draw(t, "repo"), "/"),
 			Number: rapid.OneOf(rapid.IntRange(1, 20), rapid.IntRange(1, 999999999)).Draw(t, "number"),
 		}

@@ -30,12 +30,38 @@ func CheckURL(s string) error {
 	return nil
 }
 
-// FindPull is the URL of the last pull or merge request of the issue's own repository that a text names, without what
-// leads further into it; "" where there is none. A port is not compared: a Ref has none.
+// opens says that a request was opened, or labels one: "Opened", "PR:", "pull request #12 is at". Mentions is what leads to one that is only
+// mentioned; what stands last counts.
+var (
+	opens    = regexp.MustCompile(`(?i)\b(?:opened|created|raised|submitted|filed|published|proposed|sent|put up|pushed up|updated)\b|\b(?:pr|mr|(?:pull|merge)[ -]request)\b(?:\W*#?\d*\W*)(?:(?:is|was|are)\W+)?(?:(?:now|up|here|at|open|ready|live)\W+)*$`)
+	mentions = regexp.MustCompile(`(?i)\b(?:see|saw|looked|style|like|as in|unlike|similar|same|compare|cf|follow(?:s|ed|ing)?|based|from|after|before|since|merged|closed|reverts?|reverted|related|duplicates?|superse\w+|replac\w+|instead|not|no|never|by|existing|old|earlier|previous|other|in)\b`)
+	sentence = regexp.MustCompile(`[.!?;]\s|\n\s*\n`)
+)
+
+// saysOpened says whether the words before a URL say that it was opened: in the same sentence, with no word between that leads to
+// another thing.
+func saysOpened(before string) bool {
+	if ends := sentence.FindAllStringIndex(before, -1); len(ends) > 0 {
+		before = before[ends[len(ends)-1][1]:]
+	}
+	all := opens.FindAllStringIndex(before, -1)
+	if len(all) == 0 {
+		return false
+	}
+	last := all[len(all)-1]
+	// A URL between is that which was opened.
+	return !mentions.MatchString(before[last[0]:]) && !strings.Contains(before[last[1]:], "://")
+}
+
+// FindPull is the URL of the last pull or merge request of the issue's own repository that a text says was opened, without what
+// leads further into it; "" where there is none. One that is merely mentioned is none. Where the issue's host has no port, any
+// counts.
 func FindPull(text string, r Ref) string {
-	found := ""
-	for chunk := range strings.FieldsFuncSeq(text, endsURL) {
+	found, seen := "", 0
+	for chunk := range chunks(text) {
 		for piece := range strings.FieldsFuncSeq(chunk, separates) {
+			start := seen + strings.Index(text[seen:], piece)
+			seen = start + len(piece)
 			url := strip(piece)
 			prefix := scheme.FindString(url)
 			if prefix == "" || CheckURL(url) != nil {
@@ -43,10 +69,13 @@ func FindPull(text string, r Ref) string {
 			}
 			host, path, _ := strings.Cut(url[len(prefix):], "/")
 			name, _, _ := strings.Cut(host, ":")
+			if whole, _, err := hostAndPort(host); err == nil && r.Host == whole {
+				name = r.Host
+			}
 			if !strings.EqualFold(name, r.Host) || len(path) < len(r.Repo) || !strings.EqualFold(path[:len(r.Repo)], r.Repo) {
 				continue
 			}
-			if m := pull.FindString(path[len(r.Repo):]); m != "" {
+			if m := pull.FindString(path[len(r.Repo):]); m != "" && saysOpened(text[:start]+piece[:strings.Index(piece, prefix)]) {
 				found = prefix + host + "/" + path[:len(r.Repo)] + strings.TrimRight(m, "/?#")
 			}
 		}

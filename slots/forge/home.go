@@ -47,6 +47,17 @@ func (h home) at(env []string) (string, error) {
 	return origin, nil
 }
 
+// Scheme is the scheme in which a variable of an environment names a host, which may have a port; "" where none does.
+func Scheme(host string, env []string) string {
+	for _, h := range homes() {
+		scheme, authority, ok := strings.Cut(get(env, h.host), "://")
+		if ok && strings.EqualFold(strings.TrimSuffix(authority, "/"), host) {
+			return strings.ToLower(scheme)
+		}
+	}
+	return ""
+}
+
 // get is the value of a variable; the last one counts, as it does for exec.
 func get(env []string, name string) (value string) {
 	for _, kv := range env {

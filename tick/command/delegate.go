@@ -82,14 +82,14 @@ func (a *App) message(words []string) (string, error) {
 // one reference in the message. A zero Ref means the PM agent.
 func (a *App) reference(first string, more bool, message string) (issueref.Ref, string, error) {
 	if more {
-		if ref, err := issueref.Parse(first, a.Settings.GitServer); err == nil {
+		if ref, err := a.parse(first); err == nil {
 			if message = strings.TrimPrefix(message, first+" "); message == first {
 				return ref, "", noMessage(ref)
 			}
 			return ref, message, nil
 		}
 	}
-	if ref, err := issueref.Parse(strings.TrimSpace(message), a.Settings.GitServer); err == nil {
+	if ref, err := a.parse(strings.TrimSpace(message)); err == nil {
 		return ref, "", noMessage(ref)
 	}
 	found := issueref.Find(message, a.Settings.GitServer)
@@ -142,6 +142,9 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 		return nil, fault.New(fault.Usage, "", "%w", err)
 	}
 	if err := tick.Runnable(name, a.Settings); err != nil {
+		return nil, err
+	}
+	if err := a.Tick.Remember(ref); err != nil {
 		return nil, err
 	}
 	now := a.Now().UTC()
@@ -225,9 +228,23 @@ func (c *Enqueue) Run(a *App) error {
 	return a.tellWhen(id)
 }
 
+// parse reads a reference. One whose host has no dot, which only its URL could name at first, is one where something is
+// known of the issue: what is printed can be typed.
+func (a *App) parse(s string) (issueref.Ref, error) {
+	ref, err := issueref.Parse(s, a.Settings.GitServer)
+	if err == nil {
+		return ref, nil
+	}
+	host, _, _ := strings.Cut(s, "/")
+	if ref, ownErr := issueref.Parse(s, host); ownErr == nil && !ref.IsZero() && a.Tick.Knows(ref) {
+		return ref, nil
+	}
+	return issueref.Ref{}, err
+}
+
 // ref reads a reference. The error asks for exit code 80.
 func (a *App) ref(s string) (issueref.Ref, error) {
-	ref, err := issueref.Parse(s, a.Settings.GitServer)
+	ref, err := a.parse(s)
 	if err != nil {
 		return ref, fault.New(fault.Usage, "owner/repo#12, host/owner/repo#12, or the URL of the issue", "%w", err)
 	}

@@ -196,7 +196,7 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, e
 	}
 	for _, word := range wait.After {
 		name := word
-		if issue, err := issueref.Parse(word, a.Settings.GitServer); err == nil {
+		if issue, err := a.parse(word); err == nil {
 			name = issue.Session()
 		}
 		if known[name] == "" {

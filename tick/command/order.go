@@ -8,7 +8,6 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
-	"kugetsu/queue/issueref"
 	"kugetsu/tick"
 	"kugetsu/tick/settings"
 )
@@ -117,7 +116,7 @@ func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, 
 // resolve finds what a user means by an id, a part of one, or an issue reference.
 func (a *App) resolve(word string) (queue.Entry, error) {
 	var isIssue func(string) bool
-	if ref, err := issueref.Parse(word, a.Settings.GitServer); err == nil {
+	if ref, err := a.parse(word); err == nil {
 		isIssue = tick.SameIssue(ref.String())
 	}
 	return a.Queue.Resolve(word, isIssue)

@@ -131,7 +131,7 @@ type SetPR struct {
 	URL string `arg:"" name:"url" help:"The URL of its pull or merge request."`
 }
 
-// Run stores it. The next run whose last words name another one of the repository replaces it.
+// Run stores it. No run replaces it.
 func (c *SetPR) Run(a *App) error {
 	ref, err := a.ref(c.Ref)
 	if err != nil {

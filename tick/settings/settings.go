@@ -57,7 +57,7 @@ type Settings struct {
 	AgentPrefix     string `key:"AGENT_PREFIX" hidden:"" help:"Put before the agent's command line: prlimit, bwrap, systemd-run."`
 
 	GitServer    string `key:"DEFAULT_GIT_SERVER" name:"default-git-server" default:"github.com" hidden:"" help:"Host of references without one."`
-	CloneURL     string `key:"GIT_CLONE_URL" name:"git-clone-url" default:"https://{host}/{path}.git" hidden:"" help:"Where a repository is cloned from."`
+	CloneURL     string `key:"GIT_CLONE_URL" name:"git-clone-url" default:"{scheme}://{host}/{path}.git" hidden:"" help:"Where a repository is cloned from."`
 	BaseBranch   string `key:"KUGETSU_BASE_BRANCH" name:"kugetsu-base-branch" hidden:"" help:"What new branches start from (default: the remote's default branch)."`
 	WorktreeHook string `key:"WORKTREE_HOOK" hidden:"" help:"Command run in a new worktree."`
 	Identity     string `key:"GIT_IDENTITY" name:"git-identity" hidden:"" help:"Whose name is on an agent's commits where git knows none: Name <email> (default: kugetsu <kugetsu@localhost>)."`

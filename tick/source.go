@@ -1,0 +1,92 @@
+package tick
+
+import (
+	"errors"
+	"io/fs"
+	"net/netip"
+	"path/filepath"
+	"strings"
+
+	"kugetsu/queue/issueref"
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+	"kugetsu/slots/forge"
+)
+
+// cloneURL is where GIT_CLONE_URL says that a repository is. The port of a host is that of its web pages: ssh has one of
+// its own, so that only a URL of http or https gets it.
+func (t *Tick) cloneURL(ref issueref.Ref) string {
+	template, host := t.Settings.CloneURL, ref.Host
+	scheme, _, _ := strings.Cut(template, "://")
+	if scheme != "{scheme}" && !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		host = hostname(host)
+	}
+	return strings.NewReplacer("{scheme}", t.scheme(ref), "{host}", host, "{path}", ref.Repo).Replace(template)
+}
+
+// scheme is how the host of a repository is spoken to: https, but where a variable of env/default.env that names the host
+// says http, where the repository was first named by a URL that does, and where the host has a port and is on loopback or
+// has no dot, as in a network of containers.
+func (t *Tick) scheme(ref issueref.Ref) string {
+	name := hostname(ref.Host)
+	port, dotless := name != ref.Host, !strings.Contains(name, ".")
+	if !port && !dotless {
+		return "https"
+	}
+	// What is wrong with the file, its own check says.
+	env, _ := slots.WithFiles(nil, filepath.Join(string(t.Home), "env", "default.env"))
+	if scheme := forge.Scheme(ref.Host, env); scheme != "" {
+		return scheme
+	}
+	if there, err := spool.Exists(t.plainHTTP(ref)); ref.HTTP || err == nil && there {
+		return "http"
+	}
+	addr, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	if port && (dotless && err != nil || err == nil && addr.IsLoopback()) {
+		return "http"
+	}
+	return "https"
+}
+
+// hostname is a host without its port.
+func hostname(host string) string {
+	if i := strings.LastIndex(host, ":"); i > strings.LastIndex(host, "]") {
+		return host[:i]
+	}
+	return host
+}
+
+// plainHTTP is the path of a mark: the repository was first named by a URL that begins with http.
+func (t *Tick) plainHTTP(ref issueref.Ref) string {
+	return filepath.Join(string(t.Home), "repos", ref.RepoName()+".http")
+}
+
+// Remember remembers that a reference says http. It is done before its item is there. A clone that is there is not led from https to
+// http by whoever writes a reference.
+func (t *Tick) Remember(ref issueref.Ref) error {
+	if !ref.HTTP {
+		return nil
+	}
+	cloned, err := spool.Exists(filepath.Join(string(t.Home), "repos", ref.RepoName()+".git"))
+	if err != nil || cloned {
+		return err
+	}
+	if err := spool.Create(t.plainHTTP(ref)); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// Knows says whether anything is known of the repository of a reference: a line in repos.json, a clone or its
+// lock, or what Remember left.
+func (t *Tick) Knows(ref issueref.Ref) bool {
+	if known, err := readRepos(t.Home); err == nil && known[ref.RepoPath()] != "" {
+		return true
+	}
+	for _, ending := range []string{".git", ".http", ".lock"} {
+		if there, err := spool.Exists(filepath.Join(string(t.Home), "repos", ref.RepoName()+ending)); err == nil && there {
+			return true
+		}
+	}
+	return false
+}
