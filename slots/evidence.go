@@ -37,7 +37,7 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	if kept != nil {
 		r.log.say("uncommitted work could not be kept: %v", kept)
 	}
-	r.note(snap.Ref, snap.Commit)
+	r.noteSnapshot(snap)
 	r.keepStashes(ctx, w)
 	headErr := r.keepEnd(ctx, w, snap, kept)
 	if lost := cmp.Or(kept, headErr); lost != nil {
@@ -66,6 +66,15 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	}
 	r.result.Changes = changes
 	return kept == nil && work.Commits == 0 && (snap.Dirty == 0 || snap.Tree == w.before)
+}
+
+// noteSnapshot puts a snapshot on record, and those of the worktrees inside.
+func (r *Runner) noteSnapshot(snap worktree.Snapshot) {
+	r.note(snap.Ref, snap.Commit)
+	for _, in := range snap.Inside {
+		r.note(in.Ref, in.Commit)
+		r.log.say("what is in a worktree inside the session's is kept at %s", in.Ref)
+	}
 }
 
 // note puts a ref on record. Without the record the ref is there all the same, and can be named.

@@ -184,7 +184,7 @@ func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 	if err != nil {
 		r.log.say("not all of what %s left could be kept: %v", who, err)
 	}
-	r.note(snap.Ref, snap.Commit)
+	r.noteSnapshot(snap)
 	if snap.Ref != "" {
 		r.log.say("what %s left uncommitted is kept at %s", who, snap.Ref)
 	}

@@ -99,15 +99,18 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 	if bad := h.Unkeepable(); len(bad) > 0 {
 		return nil, fmt.Errorf("it holds what cannot be kept: %s", strings.Join(bad, "; "))
 	}
-	if h.Stands && h.Dirty > 0 {
+	if h.Stands && (h.Dirty > 0 || len(h.Inside) > 0) {
 		ref := p.refs + "/" + now.UTC().Format("20060102T150405.000000000Z")
 		snap, err := p.Git.Snapshot(ctx, p.Spec, ref, keptMessage("uncommitted when its worktree was removed", p.issue()))
 		if err != nil { // also beside a ref: it says what is not in it
 			return nil, err
 		}
-		if snap.Ref != "" {
-			kept = append(kept, snap.Ref)
-			if err := p.home.noteKept(p.Name, snap.Ref, snap.Commit); err != nil {
+		for _, s := range append([]worktree.Snapshot{snap}, snap.Inside...) {
+			if s.Ref == "" {
+				continue
+			}
+			kept = append(kept, s.Ref)
+			if err := p.home.noteKept(p.Name, s.Ref, s.Commit); err != nil {
 				return kept, err
 			}
 		}

@@ -19,6 +19,7 @@
 //	registered, folder gone    deleted by hand                    registered anew, the branch and its commits stay
 //	branch gone under a HEAD   deleted by hand                    made again at the commit of the last line of the reflog
 //	a .git to nowhere          repository or state folder moved   joined to the record that names it, if that is certain
+//	record of one inside it    the session's worktree is gone     forgotten by the next Remove or Prepare
 //	.gone-<session>            a worktree that was being removed  deleted by the next Remove: it was looked at before
 //	.part-<session>            a file that was being written      overwritten by the next, or deleted by Remove
 //	anything else in the way   not ours to judge                  refused with an error, nothing is touched

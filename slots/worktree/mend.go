@@ -35,7 +35,7 @@ func (r *repo) clear(ctx context.Context, why string) error {
 			return err
 		}
 	}
-	return nil
+	return r.forgetBelow(ctx)
 }
 
 // clearable is the refusal of clear, which changes nothing yet; files says that there are some, all of them copies.

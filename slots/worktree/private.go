@@ -23,7 +23,7 @@ import (
 //
 //	config        the formats of the repository, nothing else; see config.go for what comes by the environment
 //	HEAD          that of the worktree, read as a file and checked
-//	info/exclude  a copy. There is no info/attributes: the worktree's .gitattributes are enough
+//	info/exclude  a copy, and the worktrees inside. There is no info/attributes: the worktree's .gitattributes are enough
 //	hooks, logs, worktrees, modules, config.worktree, info/grafts, objects/info/alternates of the agent's: not there
 //	w/            in a repository with a reftable: the git directory of the worktree, whose HEAD is in a table
 //
@@ -38,6 +38,7 @@ type private struct {
 	gitDir string
 	env    []string
 	lock   *os.File // of dir: it is in use
+	inside []inner  // the worktrees inside the worktree, which git does not look into
 }
 
 // location says what a private git directory leads to.
@@ -207,10 +208,14 @@ func (p *private) lead(ctx context.Context) error {
 	if err := p.write("HEAD", head); err != nil {
 		return err
 	}
-	if exclude, err := readSmall(filepath.Join(common, "info", "exclude"), 1<<20); err == nil {
-		if err := p.write("info/exclude", string(exclude)); err != nil {
+	exclude, _ := readSmall(filepath.Join(common, "info", "exclude"), 1<<20) // git needs none
+	if p.at.path != "" {
+		if p.inside, err = inside(p.at); err != nil {
 			return err
 		}
+	}
+	if err := p.write("info/exclude", string(exclude)+"\n"+excludes(p.inside)); err != nil {
+		return err
 	}
 	if err := p.format(tables, ""); err != nil {
 		return err

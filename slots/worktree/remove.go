@@ -27,6 +27,8 @@ type Holding struct {
 	Locked     string // somebody locked the worktree (git worktree lock), and why
 	Submodules bool   // repositories of their own, of which nothing of ours could keep the commits
 	Bad        error  // what lies at the path is not ours to judge
+
+	Inside []string // the commits that are checked out in worktrees of the repository inside of it
 }
 
 // Examine looks at a workspace and changes nothing: no lock, no clone, no network. "Pushed" is as git knew it when it
@@ -80,6 +82,9 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 			return h, err
 		}
 		h.Dirty, h.Bad = st.dirty, missed
+		if err := p.examineInside(ctx, &h); err != nil {
+			return h, err
+		}
 		if st.by.fresh { // what was staged is not known: nobody may take that for nothing
 			h.Dirty = max(h.Dirty, 1)
 		}
@@ -165,7 +170,7 @@ func (r *repo) count(ctx context.Context, f refs, h *Holding) error {
 	}
 	var tips []string
 	ahead := base.commit == ""
-	for _, tip := range []string{h.Head, h.Tip} {
+	for _, tip := range append([]string{h.Head, h.Tip}, h.Inside...) {
 		if tip != "" {
 			tips = append(tips, tip)
 			ahead = ahead || tip != base.commit
@@ -311,7 +316,7 @@ func (r *repo) removeWorktree(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return r.forgetBelow(ctx)
 }
 
 // dropBranch deletes the session's branch, unless somebody has it checked out or moved it meanwhile.

@@ -22,6 +22,8 @@ type Snapshot struct {
 	Branch string   // the branch checked out; empty when HEAD is detached
 	Dirty  int      // files that differ from HEAD, or are new
 	Files  []string // the first of them in git's order: any bytes but NUL
+
+	Inside []Snapshot // of the worktrees of the repository inside of it, where they have something
 }
 
 // maxFiles is how many of the files that differ a Snapshot names.
@@ -64,10 +66,19 @@ func (g *Git) Snapshot(ctx context.Context, s Spec, ref, message string) (Snapsh
 	if err != nil {
 		return snap, err
 	}
-	snap.Head, snap.Branch, snap.Dirty = st.head, st.branch, st.dirty
-	if snap.Dirty == 0 {
-		return snap, missed
+	if snap.Dirty = st.dirty; st.dirty > 0 {
+		snap, err = p.kept(ctx, ref, message, st, missed)
+	} else {
+		err = missed
 	}
+	snap.Head, snap.Branch, snap.Dirty = st.head, st.branch, st.dirty
+	var lost error
+	snap.Inside, lost = p.keepInside(ctx, ref, message, st.head)
+	return snap, cmp.Or(err, lost)
+}
+
+// kept is a snapshot of what was seen.
+func (p *private) kept(ctx context.Context, ref, message string, st status, missed error) (snap Snapshot, err error) {
 	for _, e := range st.entries[:min(len(st.entries), maxFiles)] {
 		snap.Files = append(snap.Files, e.path)
 	}
