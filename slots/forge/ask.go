@@ -183,24 +183,31 @@ var errNoProgram = errors.New("no program")
 var programEnv = []string{"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TMPDIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR",
 	"DBUS_SESSION_BUS_ADDRESS", "GH_CONFIG_DIR", "GLAB_CONFIG_DIR", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
-// askProgram asks gh or glab for the same path. Both print what the API answered.
-func (r request) askProgram(ctx context.Context, path string, env []string) ([]byte, error) {
+// program finds gh or glab, and what it gets of an environment. The error is errNoProgram.
+func (r request) program(env []string) (path string, made []string, err error) {
 	host, https := strings.CutPrefix(r.origin, "https://")
 	if r.forge.cli == "" || !https || strings.Contains(host, ":") { // they know hosts by name
-		return nil, errNoProgram
+		return "", nil, errNoProgram
 	}
-	var made []string
 	for _, kv := range env {
 		if name, _, _ := strings.Cut(kv, "="); slices.Contains(programEnv, name) {
 			made = append(made, kv)
 		}
 	}
 	made = append(made, "GH_PROMPT_DISABLED=1", "GH_NO_UPDATE_NOTIFIER=1", "NO_PROMPT=1", "GLAB_CHECK_UPDATE=false", "NO_COLOR=1")
-	program, err := proc.LookPath(r.forge.cli, made, "/")
-	if err != nil {
-		return nil, errNoProgram
+	if path, err = proc.LookPath(r.forge.cli, made, "/"); err != nil {
+		return "", nil, errNoProgram
 	}
-	cmd := exec.CommandContext(ctx, program, "api", "--hostname", host, path)
+	return path, made, nil
+}
+
+// askProgram asks gh or glab for the same path. Both print what the API answered.
+func (r request) askProgram(ctx context.Context, path string, env []string) ([]byte, error) {
+	program, made, err := r.program(env)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, program, "api", "--hostname", strings.TrimPrefix(r.origin, "https://"), path)
 	cmd.Args[0], cmd.Env, cmd.Dir = r.forge.cli, made, "/" // in no repository, whose remotes they would look at
 	cmd.SysProcAttr = proc.Detach()
 	// All of its group: it may be a script that hangs in what it started.

@@ -11,6 +11,7 @@
 package forge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ type Request struct {
 	URL    string
 	Status Status
 }
+
+// ErrNoToken is returned where an environment has neither a token nor a program for a forge.
+var ErrNoToken = errors.New("there is no token for this forge")
 
 // Normal is the URL of a request without what a browser may have added to it. The error says why a text is none.
 func Normal(url string) (string, error) {
@@ -74,42 +78,56 @@ func State(ctx context.Context, url string, env []string) (Status, error) {
 	return status, r.wrap(err)
 }
 
-// Find looks for the request of a branch of a repository (host/owner/repo): the open one or, where none is open, the
-// newest. It is nil where there is none. Requests from a fork are not the branch's.
-func Find(ctx context.Context, repo, branch string, env []string) (*Request, error) {
+// Find looks for the request of a branch of a repository (host[:port]/owner/repo): the open one or, where none is open, the
+// newest. It is nil where there is none. Requests from a fork are not the branch's, and one that was over before since is that of
+// an earlier branch of the same name. The error is ErrNoToken where nothing of the env is for that forge: it is not asked then, for
+// a request by that env cannot have been made.
+func Find(ctx context.Context, repo, branch string, since time.Time, env []string) (*Request, error) {
 	host, path, _ := strings.Cut(repo, "/")
 	r, err := at(strings.ToLower(host), path, env)
 	if err != nil {
 		return nil, err
 	}
+	if able, err := r.able(env); err != nil || !able {
+		return nil, cmp.Or(err, ErrNoToken)
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	body, err := r.ask(ctx, r.forge.list(r, branch), env)
-	if err != nil {
-		return nil, r.wrap(err)
-	}
-	all, err := readList(body)
-	if err != nil {
-		return nil, r.wrap(err)
-	}
 	var found *Request
-	newest := 0
-	for _, a := range all {
-		r.number = r.forge.number(a)
-		if r.number <= 0 || !r.forge.from(a, r.repo, branch) {
-			continue
-		}
-		status, err := a.status()
+	newest, seen := 0, 0
+	for page := 1; page <= maxPages; page++ {
+		body, err := r.ask(ctx, r.forge.list(r, branch, page), env)
 		if err != nil {
 			return nil, r.wrap(err)
 		}
-		better := found == nil || status == Open && found.Status != Open
-		if better || r.number > newest && (status == Open) == (found.Status == Open) {
-			found, newest = &Request{URL: r.url(), Status: status}, r.number
+		all, err := readList(body)
+		if err != nil {
+			return nil, r.wrap(err)
+		}
+		seen += len(all)
+		for _, a := range all {
+			r.number = r.forge.number(a)
+			if r.number <= 0 || !r.forge.from(a, r.repo, branch) {
+				continue
+			}
+			status, err := a.status()
+			if err != nil {
+				return nil, r.wrap(err)
+			}
+			if status != Open && a.CreatedAt.Before(since) {
+				continue
+			}
+			better := found == nil || status == Open && found.Status != Open
+			if better || r.number > newest && (status == Open) == (found.Status == Open) {
+				found, newest = &Request{URL: r.url(), Status: status}, r.number
+			}
+		}
+		if found != nil && found.Status == Open || len(all) < perPage {
+			return found, nil
 		}
 	}
-	if found == nil && len(all) >= page { // there are more, and one of them may be it
-		return nil, r.wrap(fmt.Errorf("none of its %d newest requests is of this branch, and there are more", len(all)))
+	if found == nil { // there are more, and one of them may be it
+		return nil, r.wrap(fmt.Errorf("none of its %d newest requests is of this branch, and there are more", seen))
 	}
 	return found, nil
 }

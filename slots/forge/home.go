@@ -84,12 +84,23 @@ func at(host, repo string, env []string) (request, error) {
 		return request{}, fmt.Errorf("%q is no repository", repo)
 	}
 	var errs []error
+	var without *request // its home has a port, and the reference has none
 	for _, h := range homes() {
 		origin, err := h.at(env)
 		errs = append(errs, err)
-		if err == nil && hostname(origin) == host {
-			return request{forge: h.forge, origin: origin, repo: repo}, nil
+		if err != nil {
+			continue
 		}
+		there := request{forge: h.forge, origin: origin, repo: repo}
+		if _, authority, _ := strings.Cut(origin, "://"); authority == host {
+			return there, nil
+		}
+		if without == nil && hostname(origin) == host {
+			without = &there
+		}
+	}
+	if without != nil {
+		return *without, nil
 	}
 	origin, err := originOf("https", host)
 	if err != nil {
@@ -112,6 +123,16 @@ func hostname(origin string) string {
 		host = host[:i]
 	}
 	return host
+}
+
+// able says whether an environment has what asks the forge as somebody: a token, or the forge's own program.
+func (r request) able(env []string) (bool, error) {
+	token, err := r.token(env)
+	if err != nil || token != "" {
+		return token != "", err
+	}
+	_, _, err = r.program(env)
+	return err == nil, nil
 }
 
 // token is what is sent with a request, "" for nothing. It is an error where a host of this forge could not be read, since

@@ -6,10 +6,15 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 )
 
-// page is how many requests are listed at most. A request takes up to 20 kB.
-const page = 30
+const (
+	// perPage is how many requests are asked for at once: one takes up to 20 kB. A forge that gives fewer by itself has all given.
+	perPage = 30
+	// maxPages bounds how often. Only Gitea, which cannot be asked for a branch, has so many.
+	maxPages = 5
+)
 
 // kind is what the forges do in different ways. The paths are those of their API's documentation.
 type kind struct {
@@ -19,8 +24,8 @@ type kind struct {
 	cli    string   // the program that asks where there is no token, "" for none
 	scheme string   // of the header Authorization
 	base   func(origin string) string
-	one    func(r request) string                // path of a request
-	list   func(r request, branch string) string // path of those of a branch, or of all
+	one    func(r request) string                          // path of a request
+	list   func(r request, branch string, page int) string // path of those of a branch, or of all
 	number func(a answer) int
 	from   func(a answer, repo, branch string) bool // whether it is of this branch
 }
@@ -34,9 +39,9 @@ var github = &kind{
 		return origin + "/api/v3/"
 	},
 	one: func(r request) string { return fmt.Sprintf("repos/%s/pulls/%d", r.repo, r.number) },
-	list: func(r request, branch string) string {
+	list: func(r request, branch string, page int) string {
 		owner, _, _ := strings.Cut(r.repo, "/")
-		return fmt.Sprintf("repos/%s/pulls?head=%s&state=all&sort=created&direction=desc&per_page=%d", r.repo, url.QueryEscape(owner+":"+branch), page)
+		return fmt.Sprintf("repos/%s/pulls?head=%s&state=all&sort=created&direction=desc&per_page=%d&page=%d", r.repo, url.QueryEscape(owner+":"+branch), perPage, page)
 	},
 	number: func(a answer) int { return a.Number },
 	from:   headIs,
@@ -48,9 +53,9 @@ var gitlab = &kind{
 	one: func(r request) string {
 		return fmt.Sprintf("projects/%s/merge_requests/%d", url.PathEscape(r.repo), r.number)
 	},
-	list: func(r request, branch string) string {
-		return fmt.Sprintf("projects/%s/merge_requests?source_branch=%s&state=all&order_by=created_at&sort=desc&per_page=%d",
-			url.PathEscape(r.repo), url.QueryEscape(branch), page)
+	list: func(r request, branch string, page int) string {
+		return fmt.Sprintf("projects/%s/merge_requests?source_branch=%s&state=all&order_by=created_at&sort=desc&per_page=%d&page=%d",
+			url.PathEscape(r.repo), url.QueryEscape(branch), perPage, page)
 	},
 	number: func(a answer) int { return a.IID },
 	from: func(a answer, _, branch string) bool {
@@ -64,8 +69,8 @@ var gitea = &kind{
 	name: "Gitea or Forgejo", word: "pulls", names: []string{"gitea", "forgejo"}, scheme: "token",
 	base: func(origin string) string { return origin + "/api/v1/" },
 	one:  func(r request) string { return fmt.Sprintf("repos/%s/pulls/%d", r.repo, r.number) },
-	list: func(r request, _ string) string { // it cannot be asked for a branch
-		return fmt.Sprintf("repos/%s/pulls?state=all&sort=recentupdate&limit=%d", r.repo, page)
+	list: func(r request, _ string, page int) string { // it cannot be asked for a branch
+		return fmt.Sprintf("repos/%s/pulls?state=all&sort=recentupdate&limit=%d&page=%d", r.repo, perPage, page)
 	},
 	number: func(a answer) int { return a.Number },
 	from:   headIs,
@@ -73,14 +78,16 @@ var gitea = &kind{
 
 // answer is what is read of a request, of any forge.
 type answer struct {
-	Number   int     `json:"number"`
-	IID      int     `json:"iid"` // GitLab's number
-	State    string  `json:"state"`
-	Merged   bool    `json:"merged"`
-	MergedAt *string `json:"merged_at"` // GitHub's lists have no merged
-	Head     struct {
-		Ref  string `json:"ref"`
-		Repo struct {
+	Number    int       `json:"number"`
+	IID       int       `json:"iid"` // GitLab's number
+	State     string    `json:"state"`
+	Merged    bool      `json:"merged"`
+	MergedAt  *string   `json:"merged_at"` // GitHub's lists have no merged
+	CreatedAt time.Time `json:"created_at"`
+	Head      struct {
+		Ref   string `json:"ref"`
+		Label string `json:"label"` // on Gitea the branch; on GitHub its owner, too
+		Repo  struct {
 			FullName string `json:"full_name"`
 		} `json:"repo"`
 	} `json:"head"`
@@ -89,8 +96,10 @@ type answer struct {
 	TargetProject int    `json:"target_project_id"`
 }
 
+// headIs: where the branch is deleted, Gitea has the request's own ref in its place, and only the label keeps the name.
 func headIs(a answer, repo, branch string) bool {
-	return a.Head.Ref == branch && strings.EqualFold(a.Head.Repo.FullName, repo)
+	own := fmt.Sprintf("refs/pull/%d/head", a.Number)
+	return (a.Head.Ref == branch || a.Head.Ref == own && a.Head.Label == branch) && strings.EqualFold(a.Head.Repo.FullName, repo)
 }
 
 // status is what the answer says.
