@@ -60,6 +60,9 @@ func (t *Tick) closed() (string, error) {
 	if err := proc.Visible(); err != nil { // what cannot be found cannot be ended
 		return "", fault.New(fault.Config, "mount a /proc of its own in the sandbox, as unshare --mount-proc does", "nothing is started: %w", err)
 	}
+	if _, err := t.Environ(); err != nil { // no run could be made: told once, not for each item
+		return "", err
+	}
 	pause, err := ReadPause(t.Home, t.Now())
 	switch {
 	case err != nil:

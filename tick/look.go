@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"kugetsu/queue"
@@ -53,7 +52,9 @@ type Waiting struct {
 	Timeout   string     `json:"timeout,omitempty"`
 	Why       string     `json:"why"`  // it is not eligible now; "" when it only waits for a slot
 	Held      bool       `json:"held"` // because its agent is, or too much waits for review: no tick will start it before somebody or something lifts that
-	blocked   bool       // it waits for what is not a matter of time
+	next      string     // why the next pass does not start it, "" when it does
+	item      *queue.Item
+	blocked   bool // it waits for what is not a matter of time
 }
 
 // Look probes every slot with a shared lock, for an instant, and reads the live items. No lock is needed: what is seen
@@ -77,7 +78,8 @@ func (t *Tick) Look() (*View, error) {
 		}
 	}
 	if v.closed, err = t.closed(); err != nil {
-		v.Problem = append(v.Problem, err.Error())
+		v.closed = err.Error()
+		v.Problem = append(v.Problem, v.closed)
 	}
 	v.Hint = "kugetsu resume lifts a pause"
 	if v.Why = v.closed; v.Why == "" && v.Running >= v.Limit {
@@ -93,6 +95,7 @@ func (t *Tick) Look() (*View, error) {
 	if !last.IsZero() {
 		v.Last = &last
 	}
+	t.plan(v)
 	return v, nil
 }
 
@@ -173,7 +176,7 @@ func (t *Tick) lookLane(lane queue.Lane, v *View) error {
 				why = err.Error()
 			}
 			v.Waiting = append(v.Waiting, Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Lane: lane, Priority: e.Priority,
-				Since: it.PendingSince, NotBefore: it.NotBefore, After: it.After, Timeout: it.Timeout, Why: why,
+				Since: it.PendingSince, NotBefore: it.NotBefore, After: it.After, Timeout: it.Timeout, Why: why, item: it,
 				Held: t.held(it, v.taken) != "" || t.waitsForReview(it, v.taken), blocked: err != nil || after != "" && !inVain})
 		}
 	}
@@ -199,53 +202,4 @@ func (v *View) Held() string {
 		}
 	}
 	return why
-}
-
-// Plan says, a line each, what a pass would do now.
-func (t *Tick) Plan(v *View) []string {
-	var plan []string
-	for _, s := range v.Slots {
-		if s.Item != "" && !s.Held {
-			plan = append(plan, fmt.Sprintf("would settle run %d of %s %s", s.Run, s.Item, s.IssueRef))
-		}
-	}
-	free := v.Limit - v.Running
-	pm := !v.taken.slots[slots.PMSlot]
-	room := t.room(v.taken)
-	sessions, probed := map[string]bool{}, map[Held]bool{}
-	for _, w := range v.Waiting {
-		why := w.Why
-		it := &queue.Item{IssueRef: w.IssueRef, Agent: w.Agent}
-		session, _ := sessionOf(it)
-		tried := slices.IndexFunc(t.heldFor(it, v.taken), func(held Held) bool { return probed[held] })
-		switch {
-		case why != "":
-		case v.closed != "":
-			why = v.closed
-		case sessions[session]:
-			why = "an item before it works on this issue"
-		case tried >= 0:
-			why = "an item before it tries whether " + t.heldFor(it, v.taken)[tried].Name() + " goes on"
-		case w.Lane == queue.PM && !pm, w.Lane == queue.Dev && free <= 0:
-			why = "no free slot"
-		default:
-			why = room.why()
-		}
-		if why == "" {
-			sessions[session] = true
-			for _, held := range t.heldFor(it, v.taken) {
-				probed[held] = true
-			}
-			room.start()
-			if w.Lane == queue.PM {
-				pm = false
-			} else {
-				free--
-			}
-			plan = append(plan, fmt.Sprintf("would start %s %s", w.Item, w.IssueRef))
-		} else {
-			plan = append(plan, fmt.Sprintf("would not start %s %s: %s", w.Item, w.IssueRef, why))
-		}
-	}
-	return plan
 }

@@ -3,13 +3,11 @@ package tick
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
-	"kugetsu/slots"
 )
 
 // Intake does something under intake.lock: whoever looks whether something is queued, and else enqueues it, does both
@@ -60,50 +58,6 @@ func (t *Tick) Prioritize(ctx context.Context, id string, priority int) error {
 		return Busy()
 	}
 	return err
-}
-
-// WhyNot says what keeps a waiting item from starting now; "" when the next tick starts it, or one before it.
-func (v *View) WhyNot(w Waiting) string {
-	switch {
-	case w.Why != "":
-		return w.Why
-	case v.closed != "":
-		return v.closed
-	case w.Lane == queue.PM && v.taken.slots[slots.PMSlot]:
-		return "the PM agent works on another"
-	case w.Lane == queue.PM:
-		return ""
-	}
-	return v.Why
-}
-
-// When says when an item starts that was just enqueued; "" when it is not waiting.
-func (v *View) When(id string) string {
-	ahead := map[queue.Lane]int{} // how many may start before it
-	for _, w := range v.Waiting {
-		if w.Item != id {
-			if w.Why == "" {
-				ahead[w.Lane]++
-			}
-			continue
-		}
-		free := 1
-		if w.Lane == queue.Dev {
-			free = v.Limit - v.Running
-		}
-		why := v.WhyNot(w)
-		if why == "" && ahead[w.Lane] >= free {
-			why = "no free slot"
-		}
-		switch {
-		case why == "":
-			return "the next tick starts it; kugetsu tick makes one now"
-		case w.Why == "" && ahead[w.Lane] > 0:
-			return fmt.Sprintf("not yet: %s, and %d before it", why, ahead[w.Lane])
-		}
-		return "not yet: " + why
-	}
-	return ""
 }
 
 // Stuck says that nothing runs and that everything which waits does so for another that cannot start either: they wait for

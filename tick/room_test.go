@@ -191,7 +191,7 @@ func TestAPlanCountsWhatItWouldStart(t *testing.T) {
 		}
 		view, err := tick.Look()
 		must(t, err)
-		plan := tick.Plan(view)
+		plan := view.Plan()
 		if len(plan) != len(c.want) {
 			t.Fatalf("%q", plan)
 		}

@@ -168,6 +168,30 @@ const clockSlack = time.Minute
 // ToCome says of the time of something that happened that it is still to come: the clock was ahead then, and was set back.
 func ToCome(now, t time.Time) bool { return t.After(now.Add(clockSlack)) }
 
+// scheduledAge is how long after a scheduled tick another is to be expected, whatever runs them.
+const scheduledAge = 3 * time.Hour
+
+func scheduledPath(home slots.Dir) string { return filepath.Join(string(home), "scheduled") }
+
+// MarkScheduled remembers that something runs ticks, which a schedule that was installed by hand is known by: the time of an
+// empty file tells it.
+func (t *Tick) MarkScheduled() {
+	path := scheduledPath(t.Home)
+	err := spool.Publish(path, nil)
+	if errors.Is(err, fs.ErrExist) {
+		err = os.Chtimes(path, t.Now(), t.Now())
+	}
+	if err != nil {
+		t.Log.Warn("the time of this scheduled pass could not be kept", "err", err)
+	}
+}
+
+// Scheduled says whether a scheduled tick came of late.
+func Scheduled(home slots.Dir, now time.Time) bool {
+	info, err := os.Stat(scheduledPath(home))
+	return err == nil && now.Sub(info.ModTime()).Abs() < scheduledAge
+}
+
 // policy is how failures are retried.
 func (t *Tick) policy() queue.Policy {
 	return queue.Policy{MaxAttempts: t.Settings.MaxAttempts, RetryDelay: t.Settings.RetryDelay, Spread: rand.Float64()}

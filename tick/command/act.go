@@ -256,7 +256,7 @@ func (c *QueueWait) Run(a *App) error {
 			continue
 		}
 		waited[e.ID] = true
-		it, err := a.await(e.ID, begin, c.Timeout, nil)
+		it, err := a.await(e.ID, begin, c.Timeout, a.tellWaiting())
 		if err != nil && (a.Ctx.Err() != nil || c.Timeout > 0 && time.Since(begin) > c.Timeout) {
 			return err
 		}

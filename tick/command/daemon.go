@@ -89,6 +89,9 @@ func (c *DaemonStart) Run(a *App) error {
 		return err
 	}
 	a.note("there is no daemon: %s runs kugetsu tick every %s", k, minutes(j.Minutes))
+	if idle := schedule.Idle(k); idle != "" {
+		a.note("warning: %s", idle)
+	}
 	a.warnUnseen()
 	if k == schedule.Systemd && !schedule.Lingers(j.User) {
 		a.note("warning: %s", notLingering)

@@ -190,15 +190,20 @@ func (a *App) tellWhen(id string) error {
 		a.note("warning: it is enqueued, and nothing is started before this is corrected: %s", clean(strings.ReplaceAll(a.Tick.Config.Error(), "\n", "; ")))
 		return nil
 	}
-	if !a.Terminal || id == "" {
-		return nil
-	}
 	view, err := a.Tick.Look()
 	if err != nil {
 		return err
 	}
-	if when := view.When(id); when != "" {
-		fmt.Fprintln(a.Stderr, clean(when))
+	starts, why := view.When(id)
+	none := a.noTick(view)
+	switch {
+	case none != "":
+		a.note("warning: %s", clean(none))
+	case !a.Terminal || id == "":
+	case starts:
+		a.note("%s; kugetsu tick makes one now", a.starts(view))
+	case why != "":
+		a.note("not yet: %s", clean(why))
 	}
 	return nil
 }

@@ -33,6 +33,10 @@ func (c *Status) Run(a *App) error {
 	if late := a.overdue(view.Last); late != "" {
 		view.Problem = append(view.Problem, late)
 	}
+	unscheduled := a.unscheduled()
+	if unscheduled != "" && len(view.Waiting) > 0 && !view.Busy() {
+		view.Problem, unscheduled = append(view.Problem, unscheduled), ""
+	}
 	if c.JSON {
 		return errors.Join(a.printJSON(view), a.Tick.Config)
 	}
@@ -70,7 +74,7 @@ func (c *Status) Run(a *App) error {
 		}
 		why := view.WhyNot(w)
 		if why == "" {
-			why = "the next tick starts it"
+			why = a.starts(view)
 		}
 		rows = append(rows, []string{w.Item, fmt.Sprintf("%02d", w.Priority), since(a.Now(), w.Since), issueOrPM(w.IssueRef), why})
 	}
@@ -83,6 +87,9 @@ func (c *Status) Run(a *App) error {
 		last = *view.Last
 	}
 	errs = append(errs, a.print("last tick: %s\n", ago(a.Now(), last)))
+	if unscheduled != "" {
+		errs = append(errs, a.print("%s\n", unscheduled))
+	}
 	for _, p := range view.Problem {
 		errs = append(errs, a.print("problem: %s\n", clean(p)))
 	}

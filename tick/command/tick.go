@@ -40,6 +40,7 @@ func (c *Tick) Run(a *App) error {
 	}
 	var before map[string]bool
 	if c.Scheduled {
+		a.Tick.MarkScheduled()
 		before = a.live()
 	}
 	report, err := a.Tick.Run(a.Ctx, wait)
@@ -109,7 +110,7 @@ func (c *Tick) dryRun(a *App) error {
 	if err != nil {
 		return err
 	}
-	plan := a.Tick.Plan(view)
+	plan := view.Plan()
 	if c.JSON {
 		return errors.Join(a.printJSON(map[string]any{"plan": plan, "view": view}), a.Tick.Config)
 	}

@@ -210,6 +210,9 @@ func (c cron) find(ctx context.Context) (*Found, error) {
 	} else {
 		f.Current = line == mine
 	}
+	if f.Problem == "" {
+		f.Problem = noCron()
+	}
 	if m := cronCommand.FindStringSubmatch(line); m != nil {
 		f.Program = []string{"/bin/sh", "-c", m[1] + ` "$@"`, "sh"}
 	}

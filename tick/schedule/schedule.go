@@ -188,6 +188,14 @@ func (j Job) Start(ctx context.Context, want Kind) (Kind, error) {
 	return k, j.scheduler(k).install(ctx)
 }
 
+// Idle says why a schedule of that kind that was just installed does no work yet, or "".
+func Idle(k Kind) string {
+	if k == Cron {
+		return noCron()
+	}
+	return ""
+}
+
 // choose says which kind to use.
 func (j Job) choose(ctx context.Context, want Kind) (Kind, error) {
 	if want != "" {

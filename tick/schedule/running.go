@@ -1,0 +1,44 @@
+package schedule
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// noCron says that no cron runs, or "": its package may be installed and its daemon not started, as in a container. Where the
+// processes of others cannot be seen it is not known. On macOS launchd starts it.
+func noCron() string {
+	if runtime.GOOS != "linux" {
+		return ""
+	}
+	if _, err := os.ReadFile("/proc/1/comm"); err != nil {
+		return ""
+	}
+	names, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil || len(names) == 0 {
+		return ""
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil { // it ended
+			continue
+		}
+		stat := string(data)
+		begin, end := strings.Index(stat, "("), strings.LastIndex(stat, ") ")
+		if begin < 0 || end < begin {
+			continue
+		}
+		// cron, crond, fcron, dcron; a zombie runs nothing
+		if strings.Contains(stat[begin:end], "cron") && !strings.HasPrefix(stat[end+2:], "Z") {
+			return ""
+		}
+	}
+	for _, pattern := range []string{"/usr/lib/systemd/system-generators/systemd-crontab-generator", "/run/systemd/generator/cron-*.timer"} {
+		if found, _ := filepath.Glob(pattern); len(found) > 0 { // the pattern is good; systemd-cron has no daemon
+			return ""
+		}
+	}
+	return "no cron runs here, so no tick comes: start it (as root: service cron start, or systemctl enable --now cron)"
+}
