@@ -48,6 +48,9 @@ var ofRepository = []string{
 	"user.name", "user.email", "user.useconfigonly", "author.name", "author.email", "committer.name", "committer.email",
 }
 
+// conversions are those that the user's own files may say as well, for the agents' git heeds them there.
+var conversions = []string{"core.autocrlf", "core.eol"}
+
 // only are the settings whose keys are in a list.
 func only(all []setting, keys []string) (some []setting) {
 	for _, s := range all {

@@ -253,7 +253,7 @@ func (p *private) lead(ctx context.Context) error {
 		p.at.url, p.at.base = p.at.remotes.url, strings.TrimPrefix(p.at.base, p.at.remotes.name+"/")
 	}
 	p.at.elsewhere = leadsElsewhere(repo, p.at)
-	p.configure(append(only(repo, ofRepository), only(user, ofUser)...))
+	p.configure(slices.Concat(only(user, conversions), only(repo, ofRepository), only(user, ofUser)))
 	if tables && p.at.gitDir != "" && p.at.gitDir != common {
 		return p.leadToTables()
 	}

@@ -91,6 +91,7 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 		}
 		under = line[1]
 	}
+	st.by.same = nil // this index becomes the worktree's own
 	in, err := p.scratch(ctx, st.by)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package worktree
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ type how struct {
 	hidden []string // files that it was told not to look at
 	fresh  bool     // its index cannot be used: what HEAD has takes its place
 	raw    bool     // a filter of its configuration fails: files are taken as they are
+	same   []string // files that differ, and are what a checkout writes: see unchanged
 }
 
 // scratch is an index for git to work with in place of a worktree's own: a copy of that, if it can be used. What git
@@ -56,17 +58,22 @@ func (in *scratch) fill(ctx context.Context, by how) (err error) {
 		if _, err := in.git(ctx, "", "read-tree", "HEAD"); exitCode(err) == -1 {
 			return err
 		}
-		return nil
-	}
-	if err := copyIndex(in.p.index(), in.index()); err != nil {
+	} else if err := copyIndex(in.p.index(), in.index()); err != nil {
 		return &Error{Op: "snapshot", Err: err}
 	}
-	if len(by.hidden) == 0 {
+	flags := []string{"--no-assume-unchanged", "--no-skip-worktree"} // of the two in one call git heeds one
+	if by.fresh {
+		flags = nil
+	}
+	return cmp.Or(in.flag(ctx, by.hidden, flags...), in.flag(ctx, by.same, "--assume-unchanged"))
+}
+
+func (in *scratch) flag(ctx context.Context, names []string, flags ...string) error {
+	if len(names) == 0 {
 		return nil
 	}
-	names := strings.Join(by.hidden, "\x00") + "\x00"
-	for _, flag := range []string{"--no-assume-unchanged", "--no-skip-worktree"} { // of the two in one call it heeds one
-		if _, err := in.git(ctx, names, "update-index", flag, "-z", "--stdin"); err != nil {
+	for _, flag := range flags {
+		if _, err := in.git(ctx, strings.Join(names, "\x00")+"\x00", "update-index", flag, "-z", "--stdin"); err != nil {
 			return err
 		}
 	}

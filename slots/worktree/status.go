@@ -33,6 +33,8 @@ type status struct {
 type entry struct {
 	staged, worktree byte
 	path             string
+	nth              int    // in git's order
+	blob             string // what is in the index, where nothing but the bytes of a regular file may differ from it
 }
 
 // status asks git for all that differs in a worktree. missed says what git could not look at. What an agent does not see
@@ -57,7 +59,16 @@ func (p *private) status(ctx context.Context) (st status, missed, err error) {
 
 func (p *private) statusBy(ctx context.Context, by how) (st status, missed, err error) {
 	var warned tee
-	read := statusReader{each: st.add}
+	var maybe []entry
+	n := 0
+	read := statusReader{each: func(e entry) {
+		e.nth, n = n, n+1
+		if e.blob != "" && len(maybe) < maxMaybe {
+			maybe = append(maybe, e)
+		} else {
+			st.add(e)
+		}
+	}}
 	c := command{args: statusArgs, config: sparse, stdout: &read, stderr: &warned}
 	if by.fresh || by.raw || len(by.hidden) > 0 {
 		in, err := p.scratch(ctx, by)
@@ -75,6 +86,13 @@ func (p *private) statusBy(ctx context.Context, by how) (st status, missed, err 
 		missed = &Error{Op: "snapshot", Last: last}
 	}
 	st.head, st.branch, st.stagedTwice, st.by = read.head, read.branch, read.twice && !read.conflict, by
+	if len(maybe) > 0 {
+		same, err := p.unchanged(ctx, maybe, c)
+		if err != nil {
+			return status{}, nil, err
+		}
+		st.settle(maybe, same)
+	}
 	return st, missed, nil
 }
 
@@ -145,18 +163,21 @@ func (r *statusReader) line(line string) {
 		}
 	case "1": // XY sub mH mI mW hH hI path
 		if part := strings.SplitN(rest, " ", 8); len(part) == 8 && len(part[0]) == 2 {
-			e := entry{part[0][0], part[0][1], part[7]}
+			e := entry{staged: part[0][0], worktree: part[0][1], path: part[7]}
+			if e.worktree == 'M' && part[3] == part[4] && strings.HasPrefix(part[3], "100") {
+				e.blob = part[6]
+			}
 			r.each(e)
 			r.twice = r.twice || (e.staged != '.' && e.worktree != '.')
 		}
 	case "u": // XY sub m1 m2 m3 mW h1 h2 h3 path
 		if part := strings.SplitN(rest, " ", 10); len(part) == 10 {
-			r.each(entry{'U', 'U', part[9]})
+			r.each(entry{staged: 'U', worktree: 'U', path: part[9]})
 			r.conflict = true
 		}
 	case "?":
-		r.each(entry{'?', '?', rest})
+		r.each(entry{staged: '?', worktree: '?', path: rest})
 	case "!":
-		r.each(entry{'!', '!', rest})
+		r.each(entry{staged: '!', worktree: '!', path: rest})
 	}
 }
