@@ -169,8 +169,28 @@ var boilerplate = []string{
 	"git config --global --add safe.directory",
 }
 
-// diagnose finds in git's stderr the line to show, and whether it is permanent.
+// notThere is what a shell, or git, says of a program that it was to run and that is not installed: a filter, a credential
+// or remote helper, an ssh.
+var notThere = regexp.MustCompile(`: \d+: .+: not found$|: command not found$|^error: cannot run .+: No such file or directory$|^git: '.+' is not a git command`)
+
+// diagnose finds in git's stderr the line to show, and whether it is permanent. A program that is missing is named first: what
+// git says last is only its consequence.
 func diagnose(stderr string) (last string, permanent bool) {
+	last, permanent = lastSaid(stderr)
+	for line := range strings.Lines(stderr) {
+		line = clean(line)
+		if !notThere.MatchString(line) || strings.HasPrefix(line, "remote:") {
+			continue
+		}
+		if line != last {
+			last = clean(line + "; " + last)
+		}
+		return last, permanent || !saysUnreachable(stderr)
+	}
+	return last, permanent
+}
+
+func lastSaid(stderr string) (last string, permanent bool) {
 	has := func(texts []string, line string, test func(string, string) bool) bool {
 		line = strings.ToLower(line)
 		return slices.ContainsFunc(texts, func(t string) bool { return test(line, t) })

@@ -1,6 +1,7 @@
 package worktree
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,4 +49,36 @@ func TestWhatAMachineWithoutRoomSaysIsToldFromWhatIsWrongWithTheItem(t *testing.
 			t.Errorf("%s: %t (%v)", c.name, got, c.err)
 		}
 	}
+}
+
+func TestAProgramThatIsMissingIsNamed(t *testing.T) {
+	for stderr, want := range map[string]string{
+		"git-lfs filter-process: 1: git-lfs: not found\nfatal: the remote end hung up unexpectedly\n":                                                                                                    "git-lfs filter-process: 1: git-lfs: not found; fatal: the remote end hung up unexpectedly",
+		"git: 'credential-nope' is not a git command. See 'git --help'.\n\nThe most similar command is\n\tcredential-store\nfatal: could not read Username for 'https://x': terminal prompts disabled\n": "git: 'credential-nope' is not a git command. See 'git --help'.; fatal: could not read Username for 'https://x': terminal prompts disabled",
+		"error: cannot run nossh: No such file or directory\nfatal: unable to fork\n":                                                                                                                    "error: cannot run nossh: No such file or directory; fatal: unable to fork",
+		"x: line 1: foo: command not found\nfatal: Could not read from remote repository.\n":                                                                                                             "x: line 1: foo: command not found",
+		"fatal: repository 'https://x/y' not found\n":                                                                                                                                                    "fatal: repository 'https://x/y' not found",
+	} {
+		last, permanent := diagnose(stderr)
+		if last != want || !permanent {
+			t.Errorf("%q: %q, %t", stderr, last, permanent)
+		}
+	}
+	if last, permanent := diagnose("git: 'credential-nope' is not a git command.\nfatal: unable to access 'https://x/': Could not resolve host: x\n"); permanent {
+		t.Errorf("%q is no reason to give up: the host may be back", last)
+	}
+}
+
+func TestAFilterThatIsMissingIsNamedAndToldBefore(t *testing.T) {
+	w := newWorld(t)
+	w.write("author/.gitattributes", "*.bin filter=lfs\n")
+	w.write("author/a.bin", "x")
+	w.commit("author", "a file for a filter")
+	w.push("trunk")
+	w.write("home/.gitconfig", w.read("home/.gitconfig")+"[filter \"lfs\"]\n\tprocess = git-lfs-missing filter-process\n\trequired = true\n"+
+		"[credential]\n\thelper = nope --option\n\thelper = store\n\thelper = !test -n x\n[core]\n\tsshCommand = nossh -v\n")
+	w.contains(w.refused(w.fromRemote(7)).Error(), "git-lfs-missing: not found")
+	missing, err := w.newGit().Missing(context.Background())
+	w.equal("error", err, nil)
+	w.equal("missing", fmt.Sprint(missing), "[git-lfs-missing git-credential-nope nossh]")
 }

@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+
+	"kugetsu/slots/proc"
 )
 
 // What doctor asks of git. Nothing here changes a repository, but for Prune.
@@ -61,6 +64,63 @@ func (g *Git) Reach(ctx context.Context, s Source, base string) error {
 	}
 	_, err = p.run(ctx, command{args: []string{"ls-remote", "--quiet", cmp.Or(p.at.remotes.name, cloneRemote), "HEAD"}})
 	return err
+}
+
+// Missing lists the programs that the user's configuration of git names and that are not installed: credential helpers, the
+// filters of git-lfs, an ssh. Git says so only once it needs one.
+func (g *Git) Missing(ctx context.Context) (programs []string, err error) {
+	p, err := g.outside(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	defer p.done()
+	user, err := g.userConfig(ctx, "", p.dir)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := p.run(ctx, command{args: []string{"--exec-path"}})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range user {
+		name := named(s)
+		if name == "" || slices.Contains(programs, name) {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(strings.TrimSpace(dir), name)); err == nil && !filepath.IsAbs(name) {
+			continue
+		}
+		if _, err := proc.LookPath(name, g.Env, "/"); err != nil {
+			programs = append(programs, name)
+		}
+	}
+	return programs, nil
+}
+
+// named is the program that a setting names; empty for none, and for a line of shell of which it is not plain.
+func named(s setting) string {
+	words := strings.Fields(s.value)
+	if len(words) == 0 {
+		return ""
+	}
+	name := words[0]
+	switch {
+	case strings.HasPrefix(s.key, "credential.") && strings.HasSuffix(s.key, ".helper"):
+		if shell, ok := strings.CutPrefix(name, "!"); ok {
+			name = shell
+		} else if !filepath.IsAbs(name) {
+			name = "git-credential-" + name
+		}
+	case strings.HasPrefix(s.key, "filter.lfs.") && s.key != "filter.lfs.required", s.key == "core.sshcommand":
+	case s.key == "core.askpass":
+		name = s.value
+	default:
+		return ""
+	}
+	if s.key != "core.askpass" && strings.ContainsAny(name, "$`'\"\\;&|<>()=~*{") {
+		return ""
+	}
+	return name
 }
 
 // Registered is one worktree that a repository knows.

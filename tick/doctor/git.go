@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kugetsu/queue/spool"
+	"kugetsu/queue/terminal"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
 	"kugetsu/slots/worktree"
@@ -90,6 +91,13 @@ func (x *Exam) remote() {
 	g := &worktree.Git{Env: x.env, Own: x.own()}
 	if lookup(x.env, "SSH_ASKPASS") == "" { // a run has no terminal that ssh could ask on; this may have one
 		g.Env = append(slices.Clone(x.env), "SSH_ASKPASS=false", "SSH_ASKPASS_REQUIRE=force")
+	}
+	missing, err := g.Missing(ctx)
+	if err != nil {
+		x.unknown(err)
+	}
+	for _, name := range missing {
+		x.add(Warn, "git's configuration names "+terminal.Line(name, 200)+", which is not there", "install it, or put its folder into PATH in "+x.in("config"))
 	}
 	if err := g.Reach(ctx, worktree.Source{URL: url, Local: local}, x.Tick.Settings.BaseBranch); err != nil {
 		remedy := "see that git reaches it without asking; tokens go into " + x.in("env", "default.env")
