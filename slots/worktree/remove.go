@@ -364,5 +364,8 @@ func removeAll(path string) error {
 		}
 		return nil
 	})
-	return os.RemoveAll(path)
+	if err = os.RemoveAll(path); errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: it is another user's, so that user or root must remove it: sudo rm -rf %s", err, path)
+	}
+	return err
 }
