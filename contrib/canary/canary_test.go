@@ -178,20 +178,21 @@ echo "$PWD/own.git" >"$record/commondir"`,
 	"core.worktree": `git config --file "$common/config" core.repositoryFormatVersion 1; git config --file "$common/config" extensions.worktreeConfig true
 printf '[core]\n\tbare = false\n\tworktree = %s\n' "$HOME" >"$record/config.worktree"; git config --file "$common/config" core.worktree "$HOME"; echo owned >.bashrc`,
 
-	"a promisor remote, and an object that is missing": programs + `believe "$common/config"
-git config --file "$common/config" core.repositoryFormatVersion 1; git config --file "$common/config" extensions.partialClone origin
-git config --file "$common/config" remote.origin.promisor true; git config --file "$common/config" remote.origin.partialCloneFilter blob:none
-git config --file "$common/config" remote.origin.uploadpack "$canary lazy-fetch"
+	// What the agent's own git does comes first: it would walk into the traps.
+	"a promisor remote, and an object that is missing": `
 tree=$(printf '100644 blob 1234567890123456789012345678901234567890\tmissing\n' | git mktree --missing)
 commit=$(git -c user.name=a -c user.email=a@b commit-tree -p HEAD -m "kugetsu: uncommitted
 
 Issue: github.com/acme/widget#1" "$tree")
-git update-ref "refs/kugetsu/issue-1/$commit" "$commit"; git update-ref "refs/heads/planted" "$commit"`,
+git update-ref "refs/kugetsu/issue-1/$commit" "$commit"; git update-ref "refs/heads/planted" "$commit"` + programs + `
+git config --file "$common/config" core.repositoryFormatVersion 1; git config --file "$common/config" extensions.partialClone origin
+git config --file "$common/config" remote.origin.promisor true; git config --file "$common/config" remote.origin.partialCloneFilter blob:none
+believe "$common/config"; git config --file "$common/config" remote.origin.uploadpack "$canary lazy-fetch"`,
 	"alternates": `mkdir -p other; git init -q --bare other/a.git; mkdir -p "$common/objects/info"; echo "$PWD/other/a.git/objects" >"$common/objects/info/alternates"`,
-	"a nested repository and a submodule": programs + `git init -q nested; believe nested/.git/config; echo '* filter=x' >nested/.gitattributes; echo x >nested/file
-git -C nested -c filter.x.clean=cat -c filter.x.process= -c filter.x.required=false -c core.fsmonitor=false -c core.hooksPath=/dev/null -c commit.gpgSign=false add -A
-git -C nested -c core.fsmonitor=false -c core.hooksPath=/dev/null -c user.name=a -c user.email=a@b -c commit.gpgSign=false commit -qm nested
-git -c core.hooksPath=/dev/null add nested; printf '[submodule "nested"]\n\tpath = nested\n\turl = ./nested\n\tupdate = !%s submodule\n' "$canary" >.gitmodules; echo changed >nested/file`,
+	"a nested repository and a submodule": `git init -q nested; echo '* filter=x' >nested/.gitattributes; echo x >nested/file
+git -C nested add -A; git -C nested -c user.name=a -c user.email=a@b commit -qm nested; git add nested` + programs + `
+believe nested/.git/config
+printf '[submodule "nested"]\n\tpath = nested\n\turl = ./nested\n\tupdate = !%s submodule\n' "$canary" >.gitmodules; echo changed >nested/file`,
 	"links in the place of folders": `rm -rf "$common/info"; mkdir -p "$HOME/elsewhere"; ln -s "$HOME/elsewhere" "$common/info"
 mkdir -p "$common/refs/kugetsu"; ln -s "$HOME/elsewhere" "$common/refs/kugetsu/issue-1" 2>/dev/null; ln -s "$HOME/.bashrc" "$record/logs/HEAD.new" 2>/dev/null; true`,
 }
