@@ -91,12 +91,12 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	}
 	a.cmd.Stdout, a.cmd.Stderr = outW, errW
 	a.pipes = []*os.File{outR, errR}
+	a.begun = time.Now()
 	err = a.cmd.Start()
 	err = errors.Join(err, outW.Close(), errW.Close())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", argv[0], err), outR.Close(), errR.Close())
 	}
-	a.begun = time.Now()
 	proc.Watch(a.cmd.Process.Pid)
 	go func() {
 		_ = a.cmd.Wait() // its state tells more
@@ -232,7 +232,9 @@ func (a *agentRun) read(pipe *os.File, known bool, parse func(line []byte) bool)
 
 // wait waits until the agent's process ended, was given up on, or is to end.
 func (a *agentRun) wait(ctx context.Context) ending {
-	timeout := time.NewTimer(a.r.task.Timeout) // the monotonic clock: a stepped wall clock ends nothing early
+	// From when the agent began, which may have stopped this process since. By the monotonic clock: a stepped wall clock ends
+	// nothing early.
+	timeout := time.NewTimer(time.Until(a.begun.Add(a.r.task.Timeout)))
 	defer timeout.Stop()
 	idle := time.NewTimer(a.r.task.Idle)
 	defer idle.Stop()

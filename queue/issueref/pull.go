@@ -53,11 +53,19 @@ func saysOpened(before string) bool {
 	return !mentions.MatchString(before[last[0]:]) && !strings.Contains(before[last[1]:], "://")
 }
 
+// points are the words behind which a text ends on its own result: "The parser is fixed; see https://…". Where a text denies
+// anything, it may be what it points to that was there before.
+var (
+	denies = regexp.MustCompile(`(?i)\b(?:nothing|not|no|none|never|already|existing|without|instead)\b|n't\b`)
+	points = regexp.MustCompile(`(?i)(?:^|[.;:!(\n]\s*)(?:please\s+)?(?:see|details(?:\s+in)?|link|result)\s*:?\s*$`)
+)
+
 // FindPull is the URL of the last pull or merge request of the issue's own repository that a text says was opened, without what
-// leads further into it; "" where there is none. One that is merely mentioned is none. Where the issue's host has no port, any
-// counts.
+// leads further into it; else the only one that it names and points to; "" where there is none. One that is merely mentioned is
+// none. Where the issue's host has no port, any counts.
 func FindPull(text string, r Ref) string {
 	found, seen := "", 0
+	named, pointed := map[string]bool{}, ""
 	for chunk := range chunks(text) {
 		for piece := range strings.FieldsFuncSeq(chunk, separates) {
 			start := seen + strings.Index(text[seen:], piece)
@@ -75,10 +83,22 @@ func FindPull(text string, r Ref) string {
 			if !strings.EqualFold(name, r.Host) || len(path) < len(r.Repo) || !strings.EqualFold(path[:len(r.Repo)], r.Repo) {
 				continue
 			}
-			if m := pull.FindString(path[len(r.Repo):]); m != "" && saysOpened(text[:start]+piece[:strings.Index(piece, prefix)]) {
-				found = prefix + host + "/" + path[:len(r.Repo)] + strings.TrimRight(m, "/?#")
+			m := pull.FindString(path[len(r.Repo):])
+			if m == "" {
+				continue
+			}
+			whole := prefix + host + "/" + path[:len(r.Repo)] + strings.TrimRight(m, "/?#")
+			named[whole] = true
+			before := text[:start] + piece[:strings.Index(piece, prefix)]
+			if saysOpened(before) {
+				found = whole
+			} else if points.MatchString(before) {
+				pointed = whole
 			}
 		}
+	}
+	if found == "" && len(named) == 1 && !denies.MatchString(text) {
+		return pointed
 	}
 	return found
 }
