@@ -103,7 +103,7 @@ func run(args []string) int {
 
 // tell prints an error: one line, whatever it holds, and a second with the hint.
 func tell(w io.Writer, err error) {
-	if err == nil {
+	if err == nil || errors.Is(err, fault.ErrTold) {
 		return
 	}
 	fmt.Fprintf(w, "kugetsu: error: %s\n", terminal.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")))

@@ -33,7 +33,7 @@ func TestAPassThatReadAnItemTooEarlyDoesNotSettleItAgain(t *testing.T) {
 				Events: &event.Box{New: at("new"), Seen: at("seen"), Owed: at("owed"), Now: time.Now},
 				Now:    time.Now,
 			}
-			tick := &Tick{Home: slots.Dir(dir), Queue: q, Settings: &settings.Settings{MaxAttempts: 3}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+			tick := &Tick{Home: slots.Dir(dir), Queue: q, Settings: &settings.Settings{MaxAttempts: 3}, Source: settings.Open(dir, true), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 			must(t, tick.Home.Make())
 			must(t, q.Make())
 			it := &queue.Item{ID: queue.NewID(time.Now()), IssueRef: "github.com/o/r#1", Agent: "command", Message: "m", Mode: queue.Auto}

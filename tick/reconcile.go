@@ -28,6 +28,8 @@ type taken struct {
 	holds    map[Held]*Hold  // see readHolds
 	hosts    bool            // a host is among them
 	repos    repos           // where repositories come from, where one is
+	lack     string          // why that is so, as far as it is known
+	lackHint string          // and what may be done
 	noRoom   bool            // the machine had no room for one more agent
 	review   *string         // why nothing new is started, "" for nothing; nil until somebody asks. See unreviewed
 	after    *dependencies   // what was looked up of the items that others wait for

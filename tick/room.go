@@ -150,5 +150,6 @@ func (t *Tick) admit(k *taken, report *Report) error {
 		return fault.New(fault.Temp, r.hint(), "%w: %w", errStop, err)
 	}
 	report.Why = append(report.Why, why)
+	k.lack, k.lackHint = why, r.hint()
 	return fault.New(fault.Temp, r.hint()+"; kugetsu delegate enqueues", "%w: %s", errNoRoom, why)
 }

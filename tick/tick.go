@@ -44,6 +44,9 @@ type Report struct {
 	Started []Started `json:"started"`
 	Held    int       `json:"held"` // slots of dev agents taken when it ended
 	Why     []string  `json:"why"`  // why not more was started
+
+	lack, lackHint string // why the machine has no room for an agent that waits, and what to do
+	lackNew        bool   // no pass before told of that
 }
 
 // Settled is an item whose run ended; without an outcome it is one that waited in vain for another.
@@ -78,6 +81,7 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 		}
 		taken, err := t.reconcile(ctx, &report)
 		err = errors.Join(err, t.fill(ctx, taken, &report))
+		err = errors.Join(err, t.tellRoom(taken, &report))
 		report.Held = taken.dev
 		var cleanErr error
 		sweep, cleanErr = t.cleanUp()

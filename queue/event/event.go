@@ -28,6 +28,8 @@ const (
 	TaskError     Type = "task_error"     // settled, not done
 	TaskRetry     Type = "task_retry"     // the run failed, the item is pending again
 	AgentHeld     Type = "agent_held"     // nothing of this agent, or of this host, is started: a usage limit, credentials, a server that is down
+	RoomLow       Type = "room_low"       // too little disk or memory: nothing more is started
+	RoomBack      Type = "room_back"      // that is over
 	FileBad       Type = "file_bad"       // a file could not be read as an item and was set aside, or left alone
 )
 

@@ -39,6 +39,9 @@ func New(code int, hint, format string, args ...any) error {
 	return &Error{Code: code, Hint: hint, Err: fmt.Errorf(format, args...)}
 }
 
+// ErrTold is wrapped by an error that asks for an exit code, and that was printed before: once is enough.
+var ErrTold = errors.New("told before")
+
 // Code is the exit code an error asks for: 0 for nil; where no error in its chain says otherwise Temp for what the system
 // refused, which says nothing about what was asked for, and Failed for the rest.
 func Code(err error) int {

@@ -44,6 +44,7 @@ func (c *Tick) Run(a *App) error {
 		before = a.live()
 	}
 	report, err := a.Tick.Run(a.Ctx, wait)
+	lack, begins := report.Lack()
 	// systemd starts no tick for what is enqueued while one runs.
 	for n := 0; c.Scheduled && !errors.Is(err, tick.ErrLocked) && n < passes; n++ {
 		after := a.live()
@@ -57,6 +58,9 @@ func (c *Tick) Run(a *App) error {
 		}
 		report.Settled, report.Started = append(report.Settled, more.Settled...), append(report.Started, more.Started...)
 		report.Held, report.Why = more.Held, more.Why
+		var again bool
+		lack, again = more.Lack()
+		begins = begins || again
 		err = errors.Join(err, moreErr)
 	}
 	if errors.Is(err, tick.ErrLocked) {
@@ -66,7 +70,13 @@ func (c *Tick) Run(a *App) error {
 	if c.JSON {
 		err = errors.Join(a.printJSON(report), err)
 	}
-	return errors.Join(err, a.Tick.Config)
+	err = errors.Join(err, a.Tick.Config)
+	if told := (c.Scheduled || c.Wait) && !begins; lack != nil && !told {
+		return errors.Join(err, lack)
+	} else if lack != nil && err == nil { // cron would mail it with every tick
+		return fmt.Errorf("%w: %w", fault.ErrTold, lack)
+	}
+	return err
 }
 
 // passes bounds how often a scheduled tick goes on for what was enqueued meanwhile; the rest is the next one's.
