@@ -260,7 +260,8 @@ func controlGroup(limit string) (string, error) {
 }
 
 // startForge serves a folder on loopback as a Gitea would its API, and makes it the one that agents know: forge DIR
-// starts it, its address is in $FORGE. A file is answered to whoever has the token, which is "sesame".
+// starts it, its address is in $FORGE, its host and port in $FORGEHOST. A file is answered to whoever has the token, which is
+// "sesame", and the file "list" in it for a folder.
 func startForge(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -268,7 +269,11 @@ func startForge(ts *testscript.TestScript, _ bool, args []string) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(r.URL.Path)))
+		name := filepath.Join(dir, filepath.FromSlash(r.URL.Path))
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			name = filepath.Join(name, "list")
+		}
+		data, err := os.ReadFile(name)
 		if err != nil {
 			w.WriteHeader(http.StatusNotFound)
 			return
@@ -277,6 +282,7 @@ func startForge(ts *testscript.TestScript, _ bool, args []string) {
 	}))
 	ts.Defer(s.Close)
 	ts.Setenv("FORGE", s.URL)
+	ts.Setenv("FORGEHOST", strings.TrimPrefix(s.URL, "http://"))
 }
 
 // startGitServer serves the bare repositories in a folder on loopback with git's own server, for pushes too: gitserver DIR
@@ -299,9 +305,9 @@ func startGitServer(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("GITSERVER", s.URL)
 }
 
-// expand puts the values of $WORK and $STATE into files: expand task
+// expand puts the values of $WORK, $STATE and $FORGEHOST into files: expand task
 func expand(ts *testscript.TestScript, _ bool, args []string) {
-	values := strings.NewReplacer("$WORK", ts.Getenv("WORK"), "$STATE", ts.Getenv("STATE"))
+	values := strings.NewReplacer("$WORK", ts.Getenv("WORK"), "$STATE", ts.Getenv("STATE"), "$FORGEHOST", ts.Getenv("FORGEHOST"))
 	for _, arg := range args {
 		ts.Check(os.WriteFile(ts.MkAbs(arg), []byte(values.Replace(ts.ReadFile(arg))), 0o600))
 	}

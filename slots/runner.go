@@ -20,6 +20,7 @@ import (
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
 	"kugetsu/slots/agent"
+	"kugetsu/slots/forge"
 	"kugetsu/slots/proc"
 	"kugetsu/slots/worktree"
 )
@@ -227,7 +228,7 @@ func (r *Runner) work(ctx context.Context) bool {
 		r.log.say("%v", err) // only whoever cancels it now has less patience
 	}
 	idle, pull := r.keepWork(ready), ready.session.PRURL
-	r.findPull(ready, report.Summary)
+	r.findPull(ctx, ready, report.Summary)
 	r.result.PRURL = ready.session.PRURL
 	// A pull request that was not there may be of another branch: that is no idle run.
 	if idle && ready.session.PRURL == pull && r.task.ExpectChanges && r.result.Outcome == ok {
@@ -237,14 +238,23 @@ func (r *Runner) work(ctx context.Context) bool {
 	return true
 }
 
-// findPull takes from the agent's last words the URL of the pull request that they say was opened. What a person set stays.
-func (r *Runner) findPull(w *ready, text string) {
+// findPull looks for the session's pull request: the forge knows the one of its branch, or else the agent's last words say which
+// was opened. What a person set stays.
+func (r *Runner) findPull(ctx context.Context, w *ready, text string) {
 	host, _, _ := strings.Cut(r.task.IssueRef, "/")
 	ref, err := issueref.Parse(r.task.IssueRef, host)
-	if err != nil {
+	if err != nil || w.session.PRSet {
 		return // the PM agent's runs are about no issue
 	}
-	if url := issueref.FindPull(text, ref); url != "" && !w.session.PRSet {
+	found, err := w.session.findRequest(ctx, w.agentEnv)
+	switch {
+	case found != nil:
+		w.session.PRURL = found.URL
+		return
+	case err != nil && !errors.Is(err, forge.ErrUnasked):
+		r.log.say("the pull request of %s could not be looked for: %v", w.session.Branch, err)
+	}
+	if url := issueref.FindPull(text, ref); url != "" {
 		w.session.PRURL = url
 	}
 }

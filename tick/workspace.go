@@ -16,18 +16,24 @@ import (
 	"kugetsu/slots/forge"
 )
 
-// pr asks how a session's pull request stands. What is not known is kept.
+// pr asks how a session's pull request stands, under the session's lock. What is not known is kept. One that is found by the
+// session's branch is remembered.
 func (t *Tick) pr(ctx context.Context, s *slots.Session) forge.Status {
-	if s == nil || s.PRURL == "" {
+	if s == nil {
 		return forge.Unknown
 	}
 	env, err := t.AgentEnv()
-	state := forge.Unknown
+	state, before := forge.Unknown, s.PRURL
 	if err == nil {
-		state, err = forge.State(ctx, s.PRURL, env)
+		state, err = s.AskRequest(ctx, env)
 	}
 	if err != nil {
 		t.Log.Warn("how a pull request stands is not known", "issue", s.IssueRef, "err", err)
+	}
+	if ref, err := issueref.Parse(s.IssueRef, t.Settings.GitServer); s.PRURL != before && err == nil {
+		if err := t.Home.WriteSession(ref.Session(), s); err != nil { // it is asked again the next time
+			t.Log.Warn("a pull request that was found could not be remembered", "issue", s.IssueRef, "err", err)
+		}
 	}
 	return state
 }

@@ -120,7 +120,7 @@ func TestFindTurnsThePage(t *testing.T) {
 
 func TestFindAsksNothingWithoutATokenOrAProgram(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("[]")) })
-	if got, err := Find(t.Context(), "127.0.0.1/you/project", "b", time.Time{}, s.only(gitea, "")); got != nil || !errors.Is(err, ErrNoToken) || len(s.asked) > 0 {
+	if got, err := Find(t.Context(), "127.0.0.1/you/project", "b", time.Time{}, s.only(gitea, "")); got != nil || !errors.Is(err, ErrUnasked) || len(s.asked) > 0 {
 		t.Error(got, err, s.asked)
 	}
 	_, env := program(t, "gh", `echo '[{"number":7,"state":"open","head":{"ref":"b","repo":{"full_name":"you/project"}}}]'`)

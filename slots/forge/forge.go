@@ -39,8 +39,8 @@ type Request struct {
 	Status Status
 }
 
-// ErrNoToken is returned where an environment has neither a token nor a program for a forge.
-var ErrNoToken = errors.New("there is no token for this forge")
+// ErrUnasked is returned where a forge is not asked for the request of a branch.
+var ErrUnasked = errors.New("the forge was not asked")
 
 // Normal is the URL of a request without what a browser may have added to it. The error says why a text is none.
 func Normal(url string) (string, error) {
@@ -80,8 +80,8 @@ func State(ctx context.Context, url string, env []string) (Status, error) {
 
 // Find looks for the request of a branch of a repository (host[:port]/owner/repo): the open one or, where none is open, the
 // newest. It is nil where there is none. Requests from a fork are not the branch's, and one that was over before since is that of
-// an earlier branch of the same name. The error is ErrNoToken where nothing of the env is for that forge: it is not asked then, for
-// a request by that env cannot have been made.
+// an earlier branch of the same name. The error is ErrUnasked where the host's forge is
+// not known, or nothing of the env is for it: no request can have been made with that env.
 func Find(ctx context.Context, repo, branch string, since time.Time, env []string) (*Request, error) {
 	host, path, _ := strings.Cut(repo, "/")
 	r, err := at(strings.ToLower(host), path, env)
@@ -89,7 +89,7 @@ func Find(ctx context.Context, repo, branch string, since time.Time, env []strin
 		return nil, err
 	}
 	if able, err := r.able(env); err != nil || !able {
-		return nil, cmp.Or(err, ErrNoToken)
+		return nil, cmp.Or(err, r.wrap(fmt.Errorf("%w: there is no token for it", ErrUnasked)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

@@ -113,7 +113,7 @@ func at(host, repo string, env []string) (request, error) {
 			}
 		}
 	}
-	return request{}, errors.Join(append(errs, fmt.Errorf("which forge %s is, is not known: set GH_HOST, GITLAB_HOST, GITEA_URL or FORGEJO_URL in env/default.env", host))...)
+	return request{}, errors.Join(append(errs, fmt.Errorf("%w: which forge %s is, is not known: set GH_HOST, GITLAB_HOST, GITEA_URL or FORGEJO_URL in env/default.env", ErrUnasked, host))...)
 }
 
 // hostname is the host of an origin, without its port, as an issue reference has it.
