@@ -13,7 +13,7 @@ import (
 
 // A git prune of another session, again and again, takes nothing of what is said to be kept.
 func TestSnapshotIsWholeBesideGitPrune(t *testing.T) {
-	const sessions, runs = 4, 10
+	const sessions, runs = 4, 15
 	w := newWorld(t)
 	var specs []Spec
 	for n := range sessions {
