@@ -248,7 +248,7 @@ func (r *repo) makeWorktree(ctx context.Context, made Made, b beginning) error {
 		return &Error{Op: "prepare", Err: err}
 	}
 	at := s.at(r.common)
-	at.gitDir, at.path = admin, s.Path
+	at.gitDir, at.path, at.lazy = admin, s.Path, at.local != ""
 	p, err := r.g.newPrivate(ctx, at)
 	if err != nil {
 		return err

@@ -50,6 +50,7 @@ type location struct {
 	branch string // what HEAD is to name where gitDir is empty or has none; it may be empty
 	url    string // of the remote; that of a local checkout is read in its configuration
 	local  string // the local checkout
+	lazy   bool   // what a partial clone of the user's has not may be fetched from its origin
 	base   string // the branch that new work begins from; empty for the remote's default branch
 
 	// Known once the configuration of the repository was read.
@@ -217,6 +218,8 @@ func (p *private) lead(ctx context.Context) error {
 	if err := p.write("info/exclude", string(exclude)+"\n"+excludes(p.inside)); err != nil {
 		return err
 	}
+	lazy := p.at.lazy
+	p.at.lazy = false // until it is known that the user made it a partial clone
 	if err := p.format(tables, ""); err != nil {
 		return err
 	}
@@ -251,6 +254,12 @@ func (p *private) lead(ctx context.Context) error {
 	if p.at.local != "" {
 		p.at.remotes = remotesOf(repo, p.at.local, p.at.base)
 		p.at.url, p.at.base = p.at.remotes.url, strings.TrimPrefix(p.at.base, p.at.remotes.name+"/")
+		promisor, _ := value(repo, "remote."+p.at.remotes.name+".promisor")
+		if p.at.lazy = lazy && promisor == "true" && p.at.url != ""; p.at.lazy {
+			if err := p.format(tables, kind); err != nil {
+				return err
+			}
+		}
 	}
 	p.at.elsewhere = leadsElsewhere(repo, p.at)
 	p.configure(slices.Concat(only(user, conversions), only(repo, ofRepository), only(user, ofUser)))
@@ -359,6 +368,9 @@ func (p *private) format(tables bool, objects string) error {
 	if objects != "" {
 		text += "\tobjectformat = " + objects + "\n"
 	}
+	if p.at.lazy {
+		text += "\tpartialclone = " + p.at.remotes.name + "\n"
+	}
 	return p.write("config", text)
 }
 
@@ -368,7 +380,13 @@ func (p *private) configure(config []setting) {
 		remote := "remote." + cmp.Or(p.at.remotes.name, cloneRemote)
 		config = append(config, setting{remote + ".url", p.at.url}, setting{remote + ".fetch", p.at.branches()})
 	}
+	if p.at.lazy {
+		config = append(config, setting{"remote." + p.at.remotes.name + ".promisor", "true"}, setting{"remote." + p.at.remotes.name + ".partialclonefilter", "blob:none"})
+	}
 	p.env = configEnv(config)
+	if p.at.lazy {
+		p.env = append(p.env, "GIT_NO_LAZY_FETCH=0")
+	}
 }
 
 func (p *private) write(name, text string) error {
