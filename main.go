@@ -103,7 +103,7 @@ func run(args []string) int {
 
 // tell prints an error: one line, whatever it holds, and a second with the hint.
 func tell(w io.Writer, err error) {
-	if err == nil || errors.Is(err, fault.ErrTold) {
+	if err = fault.Untold(err); err == nil {
 		return
 	}
 	fmt.Fprintf(w, "kugetsu: error: %s\n", terminal.Clean(strings.ReplaceAll(err.Error(), "\n", "; ")))
@@ -123,6 +123,9 @@ func execute(args []string) error {
 		// A runner, forked by a tick. All that it must know comes through its gate: it reads no settings.
 		return slots.Run(ctx, slots.Dir(home), args[1])
 	}
+	// A reader that goes away ends no command in the middle of its work: the write fails instead. Not ignored, which what
+	// is started here would inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	source := settings.Open(home, homeErr == nil) // what others may write to is not believed
 
 	var g grammar

@@ -39,8 +39,31 @@ func New(code int, hint, format string, args ...any) error {
 	return &Error{Code: code, Hint: hint, Err: fmt.Errorf(format, args...)}
 }
 
-// ErrTold is wrapped by an error that asks for an exit code, and that was printed before: once is enough.
-var ErrTold = errors.New("told before")
+type told struct{ error }
+
+func (t told) Unwrap() error { return t.error }
+
+// Told marks an error that asks for an exit code and needs no words: they were printed before, or no reader is left.
+func Told(err error) error { return told{err} }
+
+// Untold is what of an error is to be printed, nil for nothing.
+func Untold(err error) error {
+	var t told
+	if !errors.As(err, &t) {
+		return err
+	}
+	switch wrapped := err.(type) {
+	case told:
+		return nil
+	case interface{ Unwrap() []error }:
+		var rest []error
+		for _, one := range wrapped.Unwrap() {
+			rest = append(rest, Untold(one))
+		}
+		return errors.Join(rest...)
+	}
+	return Untold(errors.Unwrap(err))
+}
 
 // Code is the exit code an error asks for: 0 for nil; where no error in its chain says otherwise Temp for what the system
 // refused, which says nothing about what was asked for, and Failed for the rest.

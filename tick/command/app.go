@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -88,12 +89,19 @@ func (a *App) print(format string, args ...any) error {
 	return unprinted(err)
 }
 
+// errUnprinted is wrapped where stdout did not take what was done: the work goes on, whole.
+var errUnprinted = errors.New("stdout")
+
 // unprinted is the error when stdout does not take what was done: it was done all the same.
 func unprinted(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fault.New(fault.Temp, "it was done; only the output is missing", "%w", err)
+	err = fault.New(fault.Temp, "it was done; only the output is missing", "%w: %w", errUnprinted, err)
+	if errors.Is(err, syscall.EPIPE) { // the reader, such as head, has enough
+		return fault.Told(err)
+	}
+	return err
 }
 
 // printJSON prints a value as JSON in which no string has a control character that a terminal would obey.

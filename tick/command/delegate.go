@@ -36,11 +36,11 @@ type Delegate struct {
 // with --tick, it waits for a pass that is under way.
 func (c *Delegate) Run(a *App) error {
 	id, err := c.one(a)
-	if err != nil {
+	if err != nil && !errors.Is(err, errUnprinted) {
 		return err
 	}
 	if c.Now {
-		err = runTick(a, tick.LockWait) // the pass under way may have been past this item already
+		err = errors.Join(err, runTick(a, tick.LockWait)) // the pass under way may have been past this item already
 	}
 	return errors.Join(err, a.tellWhen(id))
 }

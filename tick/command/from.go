@@ -116,6 +116,7 @@ func (c *Delegate) from(a *App) error {
 	if err != nil {
 		return err
 	}
+	var silent error // the first line of output that stdout did not take: what was checked is enqueued all the same
 	became := map[string]string{} // ids of planned items that were not enqueued: the live item in their place
 	for _, p := range plan {
 		if a.Ctx.Err() != nil {
@@ -131,13 +132,15 @@ func (c *Delegate) from(a *App) error {
 			if id != p.item.ID {
 				became[p.item.ID] = id
 			}
-			err = a.announce(p.item, id, p.priority, c.JSON)
+			if err = a.announce(p.item, id, p.priority, c.JSON); errors.Is(err, errUnprinted) {
+				silent, err = cmp.Or(silent, err), nil
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("line %d: %w", p.line, err)
 		}
 	}
-	return nil
+	return silent
 }
 
 // plan reads and checks all of the file.

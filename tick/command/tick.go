@@ -74,7 +74,7 @@ func (c *Tick) Run(a *App) error {
 	if told := (c.Scheduled || c.Wait) && !begins; lack != nil && !told {
 		return errors.Join(err, lack)
 	} else if lack != nil && err == nil { // cron would mail it with every tick
-		return fmt.Errorf("%w: %w", fault.ErrTold, lack)
+		return fault.Told(lack)
 	}
 	return err
 }
