@@ -116,7 +116,7 @@ func (c *Delegate) from(a *App) error {
 	if err != nil {
 		return err
 	}
-	var silent error // the first line of output that stdout did not take: what was checked is enqueued all the same
+	var silent error              // the first line of output that stdout did not take: what was checked is enqueued all the same
 	became := map[string]string{} // ids of planned items that were not enqueued: the live item in their place
 	for _, p := range plan {
 		if a.Ctx.Err() != nil {
