@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kugetsu/queue/fault"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/proc"
 )
@@ -72,6 +73,9 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 		return nil, err
 	}
 	path, err := proc.LookPath(argv[0], w.agentEnv, w.session.Worktree)
+	if err != nil && !strings.Contains(argv[0], "/") { // it was there when the tick looked: of the machine, not of the task
+		return nil, fault.New(fault.Config, "", "%w", err)
+	}
 	if err != nil {
 		return nil, err
 	}

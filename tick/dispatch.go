@@ -139,6 +139,9 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *ta
 	if _, err := t.task(it, session, repos); err != nil { // what is wrong with the settings is told before anything is enqueued
 		return err
 	}
+	if err := t.Installed(it.Agent); err != nil {
+		return err
+	}
 	p, err := t.take(ctx, lane, session, k, report)
 	switch {
 	case errors.Is(err, errNoSlot):

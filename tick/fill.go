@@ -108,6 +108,11 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, k *taken, repos re
 		}
 		if err == nil && it != nil && t.waits(it, k) == "" {
 			if err = t.MayStart(it); err == nil {
+				var is bool
+				if is, err = t.installed(it.Agent, k); !is { // no attempt is spent on it
+					errs = append(errs, err)
+					continue
+				}
 				err = t.start(ctx, lane, e, it, k, repos, report)
 			} else if errors.Is(err, spool.ErrNewer) {
 				session, _ := sessionOf(it)

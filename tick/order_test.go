@@ -47,7 +47,7 @@ func newTick(t *testing.T, now func() time.Time) *Tick {
 			Events: &event.Box{New: at("new"), Seen: at("seen"), Owed: at("owed"), Now: now},
 			Now:    now,
 		},
-		Settings: &settings.Settings{MaxAgents: 1, MaxAttempts: 3, RetryDelay: time.Minute, AgentCommand: "x", CleanupDays: 36500},
+		Settings: &settings.Settings{MaxAgents: 1, MaxAttempts: 3, RetryDelay: time.Minute, AgentCommand: "sh", CleanupDays: 36500},
 	}
 	must(t, tick.Home.Make())
 	must(t, tick.Queue.Make())

@@ -60,6 +60,9 @@ func (t *Tick) plan(v *View) {
 func (t *Tick) refused(it *queue.Item, session string) string {
 	repos, err := readRepos(t.Home)
 	if err == nil {
+		err = t.Installed(it.Agent)
+	}
+	if err == nil {
 		_, err = t.task(it, session, repos)
 	}
 	if err != nil {

@@ -30,6 +30,7 @@ type taken struct {
 	repos    repos           // where repositories come from, where one is
 	lack     string          // why that is so, as far as it is known
 	lackHint string          // and what may be done
+	missing  map[string]bool // agents whose program was looked for; true: it is not there
 	noRoom   bool            // the machine had no room for one more agent
 	review   *string         // why nothing new is started, "" for nothing; nil until somebody asks. See unreviewed
 	after    *dependencies   // what was looked up of the items that others wait for

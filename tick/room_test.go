@@ -75,7 +75,7 @@ func ticker(t *testing.T, available string, s settings.Settings) *Tick {
 		Events: &event.Box{New: at("new"), Seen: at("seen"), Owed: at("owed"), Now: time.Now},
 		Now:    time.Now,
 	}
-	s.MaxAttempts, s.AgentCommand = 3, "x"
+	s.MaxAttempts, s.AgentCommand = 3, "sh"
 	k := &Tick{Home: slots.Dir(dir), Queue: q, Settings: &s, Source: settings.Open(dir, true), Machine: machine.Machine{Root: root}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	must(t, k.Home.Make())
 	must(t, q.Make())

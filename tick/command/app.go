@@ -42,6 +42,7 @@ type App struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 	Version  string
+	warned   map[string]bool // agents whose program is not there
 }
 
 // Open makes the folders of the state folder, where they are missing, and what works on them.

@@ -147,6 +147,13 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 	if err := a.Tick.Remember(ref); err != nil {
 		return nil, err
 	}
+	if err := a.Tick.Installed(name); err != nil && mode == queue.Auto && !a.warned[name] {
+		if a.warned == nil {
+			a.warned = map[string]bool{}
+		}
+		a.warned[name] = true
+		a.note("warning: %s", clean(err.Error()))
+	}
 	now := a.Now().UTC()
 	it := &queue.Item{ID: queue.NewID(now), IssueRef: ref.String(), Agent: name, Message: message, Mode: mode,
 		PendingSince: now, After: []string{}, History: []queue.Run{}, ExpectChanges: c.Changes}

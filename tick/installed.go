@@ -1,0 +1,68 @@
+package tick
+
+import (
+	"path/filepath"
+	"strings"
+
+	"kugetsu/queue/fault"
+	"kugetsu/slots"
+	"kugetsu/slots/agent"
+	"kugetsu/slots/proc"
+	"kugetsu/tick/settings"
+)
+
+// Installed says that the program of an agent is not there, as a run would look for it. The error asks for exit code 78.
+// What is sought in the worktree, or behind a prefix, which may be a container's, cannot be known before a run.
+func (t *Tick) Installed(preset string) error {
+	name := programOf(preset, t.Settings)
+	if name == "" || strings.Contains(name, "{") || strings.Contains(name, "/") && !filepath.IsAbs(name) {
+		return nil
+	}
+	env, err := t.Environ()
+	if err == nil {
+		env, err = slots.WithFiles(env, t.Home.EnvFile("default.env"), t.Home.EnvFile("dev.env"))
+	}
+	if err != nil {
+		return nil // told elsewhere
+	}
+	if _, err = proc.LookPath(name, env, "/"); err == nil {
+		return nil
+	}
+	return fault.New(fault.Config, "install it, or correct PATH in the file config; kugetsu doctor says more", "the agent %s cannot be run, so nothing of it is started: %w", preset, err)
+}
+
+// programOf is the first word of what is run for an agent, "" where that is not known.
+func programOf(preset string, s *settings.Settings) string {
+	p, err := agent.Lookup(preset)
+	if err != nil {
+		return ""
+	}
+	words := s.AgentPrefix
+	if words == "" && preset == "command" {
+		words = s.AgentCommand
+	}
+	if argv, err := agent.Split(words); err == nil && len(argv) > 0 {
+		return argv[0]
+	}
+	switch {
+	case preset == "command":
+		return ""
+	case p.Version != nil:
+		return p.Version[0]
+	}
+	return preset
+}
+
+// installed is Installed once in a pass for each agent: the error of the first item that needs it, and whether it is missing.
+func (t *Tick) installed(preset string, k *taken) (is bool, err error) {
+	gone, known := k.missing[preset]
+	if !known {
+		if k.missing == nil {
+			k.missing = map[string]bool{}
+		}
+		err = t.Installed(preset)
+		gone = err != nil
+		k.missing[preset] = gone
+	}
+	return !gone, err
+}
