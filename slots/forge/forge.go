@@ -114,7 +114,7 @@ func Find(ctx context.Context, repo, branch string, since time.Time, env []strin
 			if err != nil {
 				return nil, r.wrap(err)
 			}
-			if status != Open && a.CreatedAt.Before(since) {
+			if status != Open && a.CreatedAt.Before(since.Truncate(time.Second)) {
 				continue
 			}
 			better := found == nil || status == Open && found.Status != Open
