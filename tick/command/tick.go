@@ -10,6 +10,7 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
+	"kugetsu/slots/proc"
 	"kugetsu/tick"
 )
 
@@ -145,6 +146,7 @@ func (c *Tick) drain(a *App) error {
 	var looked time.Time
 	live, running := 0, 0
 	for {
+		proc.Collect() // it outlives the runners that it starts, and may be the first process of a container
 		if time.Since(last) > tickEvery || a.somethingEnded() {
 			last = time.Now()
 			report, err := a.Tick.Run(a.Ctx, 0)
