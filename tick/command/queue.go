@@ -74,6 +74,14 @@ func (a *App) addWhy(items []listed) error {
 	return nil
 }
 
+// count writes how many there are.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 func issueOrPM(ref string) string {
 	if ref == "" {
 		return "(pm)"
@@ -265,7 +273,7 @@ func describe(r queue.Run) string {
 		text += ", took " + duration(r.EndedAt.Sub(*r.StartedAt))
 	}
 	if r.Changes != nil {
-		text += fmt.Sprintf(", %d commits, %d files uncommitted", r.Changes.Commits, r.Changes.Dirty)
+		text += fmt.Sprintf(", %s, %s uncommitted", count(r.Changes.Commits, "commit"), count(r.Changes.Dirty, "file"))
 	}
 	if r.Ref != "" {
 		text += " (kept at " + r.Ref + ")"
@@ -281,13 +289,13 @@ func describe(r queue.Run) string {
 
 // brief is what a run changed, for a column.
 func brief(c *event.Changes) string {
-	text := fmt.Sprintf("%d commits", c.Commits)
+	text := count(c.Commits, "commit")
 	d := c.Diff
 	switch {
 	case d != nil && d.Files == 0 && c.Commits == 0:
 		return "no changes"
 	case d != nil:
-		text += fmt.Sprintf(", %d files +%d -%d", d.Files, d.Insertions, d.Deletions)
+		text += fmt.Sprintf(", %s +%d -%d", count(d.Files, "file"), d.Insertions, d.Deletions)
 	}
 	return text
 }
@@ -308,7 +316,7 @@ func showEvidence(line func(name, format string, args ...any), e event.Evidence)
 			line("to", "%s", c.To)
 		}
 		if d := c.Diff; d != nil && d.Files > 0 {
-			line("changed", "%d files, +%d -%d", d.Files, d.Insertions, d.Deletions)
+			line("changed", "%s, +%d -%d", count(d.Files, "file"), d.Insertions, d.Deletions)
 		}
 		list("commit", c.Subjects, c.Commits)
 		list("uncommitted", c.DirtyFiles, c.Dirty)
