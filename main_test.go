@@ -286,7 +286,7 @@ func startForge(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // startGitServer serves the bare repositories in a folder on loopback with git's own server, for pushes too: gitserver DIR
-// [PASSWORD] starts it, its address is in $GITSERVER. With a password it is for you alone, "you" by name.
+// [PASSWORD [readonly]] starts it, its address is in $GITSERVER. With a password it is for you alone, "you" by name.
 func startGitServer(ts *testscript.TestScript, _ bool, args []string) {
 	path, err := exec.Command("git", "--exec-path").Output()
 	ts.Check(err)
@@ -294,9 +294,13 @@ func startGitServer(ts *testscript.TestScript, _ bool, args []string) {
 		"GIT_PROJECT_ROOT=" + ts.MkAbs(args[0]), "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "HOME=" + ts.Getenv("HOME"),
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.receivepack", "GIT_CONFIG_VALUE_0=true", "PATH=" + os.Getenv("PATH")}}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if user, password, _ := r.BasicAuth(); len(args) > 1 && (user != "you" || password != args[1]) {
+		if user, password, _ := r.BasicAuth(); len(args) > 1 && args[1] != "" && (user != "you" || password != args[1]) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
 			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if len(args) > 2 && strings.Contains(r.URL.String(), "git-receive-pack") {
+			w.WriteHeader(http.StatusForbidden)
 			return
 		}
 		git.ServeHTTP(w, r)

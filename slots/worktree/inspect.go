@@ -34,36 +34,53 @@ func (g *Git) Version(ctx context.Context) (version string, old bool, err error)
 }
 
 // Reach asks the remote that a repository comes from for its HEAD: it is there, and the credentials will do. base is as in
-// Spec.
-func (g *Git) Reach(ctx context.Context, s Source, base string) error {
+// Spec. It says whether there is anything.
+func (g *Git) Reach(ctx context.Context, s Source, base string) (there bool, err error) {
+	out, err := g.toRemote(ctx, s, base, func(remote string) []string { return []string{"ls-remote", "--quiet", remote, "HEAD"} })
+	return strings.TrimSpace(out) != "", err
+}
+
+// nothing is what Pushes pushes: all refs below a name that no repository has.
+const nothing = "refs/kugetsu-nothing/*:refs/kugetsu-nothing/*"
+
+// Pushes asks the remote whether it takes pushes from these credentials. It is a push of nothing, and a dry run of that: a forge
+// says no before it says which refs it has. The remote must not be empty, where git takes that for a mistake.
+func (g *Git) Pushes(ctx context.Context, s Source, base string) error {
+	_, err := g.toRemote(ctx, s, base, func(remote string) []string {
+		return []string{"push", "--dry-run", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--signed=no", remote, nothing}
+	})
+	return err
+}
+
+// toRemote runs a git with the remote that a repository comes from. Without one it runs none.
+func (g *Git) toRemote(ctx context.Context, s Source, base string, args func(remote string) []string) (string, error) {
 	at := location{url: s.URL}
 	if s.Local != "" {
 		spec := Spec{Source: s, Base: base}
 		common, err := spec.repository()
 		if err != nil {
-			return err
+			return "", err
 		}
 		at = spec.at(common)
 		at.gitDir = common
 	} else if badURL(s.URL) {
-		return refuse("git ls-remote", "refused the repository url %q", s.URL)
+		return "", refuse("git "+args("")[0], "refused the repository url %q", s.URL)
 	}
 	p, err := g.newPrivate(ctx, at)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer p.done()
 	if p.at.elsewhere != nil && s.Local != "" {
-		return p.at.elsewhere
+		return "", p.at.elsewhere
 	}
 	if all := p.at.remotes; all.name == "" && len(all.names) > 0 && p.at.base == "" {
-		return all.several(s.Local)
+		return "", all.several(s.Local)
 	}
 	if p.at.url == "" {
-		return nil // a checkout without a remote is used as it is
+		return "", nil // a checkout without a remote is used as it is
 	}
-	_, err = p.run(ctx, command{args: []string{"ls-remote", "--quiet", cmp.Or(p.at.remotes.name, cloneRemote), "HEAD"}})
-	return err
+	return p.run(ctx, command{args: args(cmp.Or(p.at.remotes.name, cloneRemote))})
 }
 
 // Missing lists the programs that the user's configuration of git names and that are not installed: credential helpers, the

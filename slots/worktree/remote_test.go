@@ -58,7 +58,7 @@ func TestALocalCheckoutMayCallItsRemoteOtherwise(t *testing.T) {
 	s.Base = "up.stream/x/main"
 	w.equal("base", w.prepare(s).Base, "main")
 	w.equal("base again", w.prepare(s).Base, "main")
-	if err := w.newGit().Reach(context.Background(), s.Source, ""); err != nil {
+	if _, err := w.newGit().Reach(context.Background(), s.Source, ""); err != nil {
 		t.Error(err)
 	}
 }
@@ -70,7 +70,7 @@ func TestWhichOfSeveralRemotesIsNotGuessed(t *testing.T) {
 	w.contains(w.refused(s).Error(), "set KUGETSU_BASE_BRANCH, as in upstream/main")
 	w.equal("branch", w.git("mine", "branch", "--list", "fix/*"), "")
 	var e *Error
-	if err := w.newGit().Reach(context.Background(), s.Source, ""); !errors.As(err, &e) || !e.Permanent {
+	if _, err := w.newGit().Reach(context.Background(), s.Source, ""); !errors.As(err, &e) || !e.Permanent {
 		t.Errorf("Reach = %v", err)
 	}
 	s.Base = "upstream/main"
@@ -106,7 +106,7 @@ func TestACheckoutWhoseWorktreeIsElsewhereIsRefused(t *testing.T) {
 		w.git("", "config", "--file", w.path("mine/.git/config"), "core.worktree", at)
 		w.contains(w.refused(s).Error(), "core.worktree") // also where the worktree stands
 		w.contains(w.refused(w.fromLocal(2, "mine")).Error(), "core.worktree")
-		if err := w.newGit().Reach(context.Background(), s.Source, ""); err == nil {
+		if _, err := w.newGit().Reach(context.Background(), s.Source, ""); err == nil {
 			t.Error("Reach says nothing")
 		}
 	}

@@ -99,7 +99,9 @@ func (x *Exam) remote() {
 	for _, name := range missing {
 		x.add(Warn, "git's configuration names "+terminal.Line(name, 200)+", which is not there", "install it, or put its folder into PATH in "+x.in("config"))
 	}
-	if err := g.Reach(ctx, worktree.Source{URL: url, Local: local}, x.Tick.Settings.BaseBranch); err != nil {
+	from := worktree.Source{URL: url, Local: local}
+	there, err := g.Reach(ctx, from, x.Tick.Settings.BaseBranch)
+	if err != nil {
 		remedy := "see that git reaches it without asking; tokens go into " + x.in("env", "default.env")
 		if _, sshErr := proc.LookPath("ssh", x.env, "/"); sshErr != nil && isSSH(url) {
 			remedy = "install ssh, or put its folder into PATH in " + x.in("config")
@@ -107,7 +109,18 @@ func (x *Exam) remote() {
 		x.add(Error, fmt.Sprintf("%s: %v", x.Issue.RepoPath(), err), remedy)
 		return
 	}
-	x.ok(x.Issue.RepoPath() + " answers")
+	if !there {
+		x.ok(x.Issue.RepoPath() + " answers")
+		return
+	}
+	// It is the agents who push.
+	g.Env = append(slices.Clone(x.agents), g.Env[len(x.env):]...)
+	if err := g.Pushes(ctx, from, x.Tick.Settings.BaseBranch); err != nil {
+		x.add(Error, fmt.Sprintf("%s answers, but agents cannot push there: %v", x.Issue.RepoPath(), err),
+			"give git credentials that may write; a fork that they may write to goes into "+x.in("repos.json"))
+		return
+	}
+	x.ok(x.Issue.RepoPath() + " answers, and takes pushes")
 }
 
 func isSSH(url string) bool {
