@@ -166,6 +166,15 @@ echo '{"type":"text","sessionID":"ses_1","part":{"type":"text","text":"Done."}}'
 echo '{"type":"step_finish","sessionID":"ses_1","part":{"type":"step-finish","reason":"stop"}}'
 `
 
+// ownCrontab is a crontab that keeps its lines in the home folder: the newcomer's schedule is not to be this machine's.
+const ownCrontab = `#!/bin/sh
+case $1 in
+-l) [ -e "$HOME/crontab" ] && exec cat "$HOME/crontab"; echo "no crontab for you" >&2; exit 1 ;;
+-r) exec rm "$HOME/crontab" ;;
+-) exec cat >"$HOME/crontab" ;;
+esac
+`
+
 func newNewcomer(t *testing.T) *newcomer {
 	t.Helper()
 	home := t.TempDir()
@@ -183,6 +192,8 @@ func newNewcomer(t *testing.T) *newcomer {
 	bin := filepath.Join(home, "bin")
 	must(os.Mkdir(bin, 0o700))
 	must(os.WriteFile(filepath.Join(bin, "opencode"), []byte(standIn), 0o700))
+	must(os.WriteFile(filepath.Join(bin, "crontab"), []byte(ownCrontab), 0o700))
+	must(os.WriteFile(filepath.Join(bin, "systemctl"), []byte("#!/bin/sh\nexit 1\n"), 0o700))
 	must(os.WriteFile(filepath.Join(home, ".gitconfig"), []byte("[safe]\n\tdirectory = *\n[user]\n\tname = New Comer\n\temail = new@localhost\n"+
 		"[url \"file://"+home+"/forge/\"]\n\tinsteadOf = https://github.com/\n"), 0o600))
 	n.env = []string{
@@ -216,7 +227,7 @@ func (n *newcomer) completed() {
 	}
 }
 
-func TestANewcomersPathIsFiveCommandsAndEndsWithACompletedItem(t *testing.T) {
+func TestANewcomersPathIsSixCommandsAndEndsWithACompletedItem(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -224,14 +235,17 @@ func TestANewcomersPathIsFiveCommandsAndEndsWithACompletedItem(t *testing.T) {
 	_, section, _ := strings.Cut(string(readme), "\n## First use\n")
 	block := regexp.MustCompile(`(?m)(^    .+\n)+`).FindString(section)
 	lines := strings.Split(strings.TrimSuffix(block, "\n"), "\n")
-	if len(lines) != 5 || strings.TrimSpace(lines[0]) != "go install ." {
-		t.Fatalf("the path is not five commands from go install on: %q", lines)
+	if len(lines) != 6 || strings.TrimSpace(lines[0]) != "go install ." {
+		t.Fatalf("the path is not six commands from go install on: %q", lines)
 	}
 	n := newNewcomer(t)
 	for _, line := range lines {
 		n.run("..", "sh", "-c", line)
 	}
 	n.completed()
+	if lines, err := os.ReadFile(filepath.Join(n.home, "crontab")); err != nil || !strings.Contains(string(lines), "kugetsu tick --scheduled") {
+		t.Errorf("the schedule is %q, %v", lines, err)
+	}
 	prompt, err := os.ReadFile(filepath.Join(n.home, "prompt"))
 	if err != nil || !strings.HasSuffix(string(prompt), "Fix the crash described in the issue.") {
 		t.Errorf("the agent was told %q, %v", prompt, err)
