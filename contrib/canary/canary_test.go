@@ -258,10 +258,16 @@ func (w *world) settled() {
 	w.kugetsu("tick", "--drain")
 }
 
+// newer are the plants of which a newer git may make something else: keys that it alone knows, and hooks by configuration.
+var newer = []string{"every key that is documented", "programs in config", "programs in config.worktree", "hooks"}
+
 func TestNothingThatAnAgentLeavesRuns(t *testing.T) {
 	bin := build(t)
 	for version, gitDir := range gits(t) {
 		for name, plant := range plants {
+			if gitDir != "" && !slices.Contains(newer, name) {
+				continue
+			}
 			for _, local := range []bool{false, true} {
 				kind := "clone"
 				if local {
