@@ -64,7 +64,7 @@ func (r request) ask(ctx context.Context, path string, env []string) ([]byte, er
 
 // question is what is sent to the API.
 func (r request) question(ctx context.Context, path, token string) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.forge.base(r.origin)+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base()+path, nil)
 	if err != nil {
 		return nil, errors.New("its address cannot be asked")
 	}
@@ -186,7 +186,7 @@ var programEnv = []string{"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "T
 // program finds gh or glab, and what it gets of an environment. The error is errNoProgram.
 func (r request) program(env []string) (path string, made []string, err error) {
 	host, https := strings.CutPrefix(r.origin, "https://")
-	if r.forge.cli == "" || !https || strings.Contains(host, ":") { // they know hosts by name
+	if r.forge.cli == "" || r.api != "" || !https || strings.Contains(host, ":") { // they know hosts by name
 		return "", nil, errNoProgram
 	}
 	for _, kv := range env {

@@ -54,7 +54,7 @@ func Normal(url string) (string, error) {
 // State asks how a request stands. The env is that of an agent, NAME=value: the tokens and hosts are in it (see homes),
 // and PATH. The error is the reason where the answer is Unknown, and nil elsewhere.
 func State(ctx context.Context, url string, env []string) (Status, error) {
-	r, err := parse(url)
+	r, err := parseFor(url, env)
 	if err != nil {
 		return Unknown, err
 	}

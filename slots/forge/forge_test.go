@@ -363,6 +363,9 @@ func TestATokenGoesToItsOwnHostAlone(t *testing.T) {
 		{"https://git.example.com/o/r/pulls/1", "FORGEJO_TOKEN=a FORGEJO_URL=git.example.com", "a"},
 		{"https://git.example.com/o/r/pull/1", "FORGEJO_TOKEN=a FORGEJO_URL=git.example.com", ""},
 		{"https://codeberg.org/o/r/pulls/1", "FORGEJO_TOKEN=a", ""},
+		{"https://acme.ghe.com/o/r/pull/1", "GH_TOKEN=a GH_HOST=acme.ghe.com", "a"},
+		{"https://acme.ghe.com/o/r/pull/1", "GH_TOKEN=a", ""},
+		{"https://evil.ghe.com/o/r/pull/1", "GH_TOKEN=a GH_HOST=acme.ghe.com", ""},
 		{"https://github.com/o/r/pull/1", "GH_TOKEN=old GH_TOKEN=new", "new"},
 	} {
 		r, err := parse(test.url)

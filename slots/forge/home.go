@@ -80,6 +80,17 @@ func (r request) known(env []string) error {
 
 // at is a repository on the forge that its host is known to be. Where nobody said, a name may tell: no token is at stake.
 func at(host, repo string, env []string) (request, error) {
+	e, err := apiOf(host, env)
+	if err != nil {
+		return request{}, err
+	}
+	if e.under != "" {
+		below, ok := strings.CutPrefix("/"+strings.ToLower(repo), strings.ToLower(e.under)+"/")
+		if !ok {
+			return request{}, fmt.Errorf("%w: %q lies elsewhere than FORGE_API says of its host", ErrUnasked, repo)
+		}
+		repo = repo[len(repo)-len(below):]
+	}
 	if !isRepo(repo) {
 		return request{}, fmt.Errorf("%q is no repository", repo)
 	}
@@ -91,7 +102,7 @@ func at(host, repo string, env []string) (request, error) {
 		if err != nil {
 			continue
 		}
-		there := request{forge: h.forge, origin: origin, repo: repo}
+		there := request{forge: h.forge, origin: origin, repo: repo, elsewhere: e}
 		if _, authority, _ := strings.Cut(origin, "://"); authority == host {
 			return there, nil
 		}
@@ -105,6 +116,12 @@ func at(host, repo string, env []string) (request, error) {
 	origin, err := originOf("https", host)
 	if err != nil {
 		return request{}, fmt.Errorf("%q: %w", host, err)
+	}
+	if k := kindOf(e.api); k != nil {
+		return request{forge: k, origin: origin, repo: repo, elsewhere: e}, nil
+	}
+	if isTenant(host) {
+		return request{forge: github, origin: origin, repo: repo}, nil
 	}
 	for _, k := range []*kind{github, gitlab, gitea} {
 		for _, name := range k.names {
@@ -149,7 +166,11 @@ func (r request) token(env []string) (string, error) {
 		if origin != r.origin {
 			continue
 		}
-		for _, name := range h.tokens {
+		names := h.tokens
+		if h.host == "GH_HOST" && isTenant(hostname(origin)) { // as gh has it; to none but the one that is named
+			names = append(names, "GH_TOKEN", "GITHUB_TOKEN")
+		}
+		for _, name := range names {
 			if token := get(env, name); token != "" {
 				return token, nil
 			}

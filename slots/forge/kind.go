@@ -36,6 +36,9 @@ var github = &kind{
 		if origin == "https://github.com" {
 			return "https://api.github.com/"
 		}
+		if tenant, ok := strings.CutPrefix(origin, "https://"); ok && isTenant(tenant) {
+			return "https://api." + tenant + "/"
+		}
 		return origin + "/api/v3/"
 	},
 	one: func(r request) string { return fmt.Sprintf("repos/%s/pulls/%d", r.repo, r.number) },
@@ -45,6 +48,12 @@ var github = &kind{
 	},
 	number: func(a answer) int { return a.Number },
 	from:   headIs,
+}
+
+// isTenant says whether a host is one of GitHub's own for a company, whose API has a host of its own.
+func isTenant(host string) bool {
+	name, ok := strings.CutSuffix(host, ".ghe.com")
+	return ok && label.MatchString(name)
 }
 
 var gitlab = &kind{

@@ -16,6 +16,7 @@ type request struct {
 	origin string // https://host or https://host:port, lower case, a default port left out; http for loopback alone
 	repo   string // owner[/group…]/repo
 	number int
+	elsewhere
 }
 
 const (
@@ -95,7 +96,7 @@ func (r request) url() string {
 	if r.forge == gitlab {
 		between = "/-/"
 	}
-	return r.origin + "/" + r.repo + between + r.forge.word + "/" + strconv.Itoa(r.number)
+	return r.origin + r.under + "/" + r.repo + between + r.forge.word + "/" + strconv.Itoa(r.number)
 }
 
 // isRepo says whether a path is owner[/group…]/repo, and goes nowhere else in a URL.
