@@ -127,7 +127,7 @@ func start(t *testing.T) *server {
 			t.Error("gitea does not end")
 		}
 	})
-	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	for begin := time.Now(); ; <-time.After(50 * time.Millisecond) {
 		res, err := http.Get(s.url + "/api/v1/version")
 		if err == nil {
 			_ = res.Body.Close()
@@ -157,7 +157,7 @@ func (s *server) api(method, path string, body, into any) {
 	req.Header.Set("Authorization", "token "+s.token)
 	req.Header.Set("Content-Type", "application/json")
 	// After a push Gitea looks at a request by itself, and merges none meanwhile.
-	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	for begin := time.Now(); ; <-time.After(50 * time.Millisecond) {
 		res, err := http.DefaultClient.Do(req)
 		must(s.t, err)
 		data, err := io.ReadAll(res.Body)
