@@ -645,7 +645,7 @@ func TestTheRandomOrderNoticesALoss(t *testing.T) {
 		{"a run does not keep the commit that it ends on", "slots/evidence.go",
 			[]string{`if snap.Ref != "" || snap.Head == "" {`, "if true {"}, "is lost", loses(steps, "run, run, destroy, rm worktree, remote: delete, rm branch")},
 		{"destroy --force keeps nothing that is uncommitted", "slots/workspace.go",
-			[]string{"if h.Stands && h.Dirty > 0 {", "if false {"}, "is lost", loses("new, change, die always", "run, destroy --force")},
+			[]string{"if h.Stands && (h.Dirty > 0 || len(h.Inside) > 0) {", "if false {"}, "is lost", loses("new, change, die always", "run, destroy --force")},
 		{"destroy --force keeps no commits", "slots/workspace.go",
 			[]string{`if h.Unpushed > 0 || p.Session == nil || p.Session.Unkept != "" {`, "if false {"}, "is lost", loses("commit one, die always", "run, destroy --force")},
 		{"a run keeps nothing that is uncommitted when it ends", "slots/worktree/snapshot.go",

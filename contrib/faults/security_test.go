@@ -279,8 +279,10 @@ func TestNothingAStrangerNamesIsRunByGit(t *testing.T) {
 				if place.try(s, text) {
 					_, it := s.item(n + 1)
 					s.tick(0)
-					s.awaitFiled()
-					if _, it, err := load(s.world, it.ID); err != nil || it.State != queue.Errored || !strings.Contains(*it.Error, "start_failed") {
+					if strings.HasPrefix(text, "ssh://localhost:1/") { // nothing listens there: its host is held, which is no fault of the item's
+						s.run("queue", "cancel", it.ID)
+						s.awaitFiled()
+					} else if _, it, err := s.filedItem(it.ID); err != nil || it.State != queue.Errored || !strings.Contains(*it.Error, "start_failed") {
 						t.Errorf("%q: %+v %v", text, it, err)
 					}
 				}
@@ -446,6 +448,8 @@ case $KUGETSU_RUN in *.1) echo no >&2; exit 3;; esac
 			s.must(os.WriteFile(s.at("env", "dev.env"), []byte("A=b\n"+secrets["dev.env"]+"\n"), 0o600))
 			s.item(2)
 			note(s.run("tick", "-v"))
+			// It is a bad configuration: the item waits until it is put right.
+			s.must(os.WriteFile(s.at("env", "dev.env"), []byte("A=b\n"), 0o600))
 			s.awaitFiledBy(note)
 			for _, args := range s.shows() {
 				note(s.run(args...))
@@ -476,6 +480,12 @@ case $KUGETSU_RUN in *.1) echo no >&2; exit 3;; esac
 			}
 		})
 	}
+}
+
+// filedItem is an item after it was filed.
+func (s *stranger) filedItem(id string) (queue.Entry, *queue.Item, error) {
+	s.awaitFiled()
+	return load(s.world, id)
 }
 
 // awaitFiledBy makes ticks until the items are filed, and has each noted.

@@ -125,11 +125,11 @@ func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (
 			markers[named.RunName()] = marker
 		}
 	}
-`, `	if marker.Phase != slots.Ended {
+`, `	if marker.Phase != slots.Ended || in == nil {
 		// The lease is free`, `	if early, ok := markers[run]; ok {
 		marker = early
 	}
-	if marker.Phase != slots.Ended {
+	if marker.Phase != slots.Ended || in == nil {
 		// The lease is free`},
 		notice: "it ended well, and was run again",
 		one: func(t *testing.T) (err error) {
