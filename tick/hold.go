@@ -109,7 +109,7 @@ func ReadHold(home slots.Dir, held Held) (*Hold, error) {
 	return h, nil
 }
 
-// Over says whether its time is up: it is in nobody's way any more, and the next run tries.
+// Over says whether its time is up: it stops nothing any more, and the next run tries.
 func (h *Hold) Over(now time.Time) bool { return h.over(now) }
 
 // Remedy is what a person can do about it: a time that will come is waited for.

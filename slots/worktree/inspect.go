@@ -178,7 +178,7 @@ func (g *Git) Registered(dir string) ([]Registered, error) {
 }
 
 // Prune makes a bare clone of ours forget the worktrees whose folders are gone, under the repository's lock. Their
-// branches stay. It refuses where one of them was on no branch: its commits would be nobody's. One that was locked (git
+// branches stay. It refuses where one of them was on no branch: its commits would be lost. One that was locked (git
 // worktree lock) stays: its folder may be on a disk that is not there just now.
 func (g *Git) Prune(ctx context.Context, s Source) error {
 	r := &repo{g: g, spec: Spec{Source: s}, common: s.Cache}

@@ -191,7 +191,7 @@ func (a *App) announce(it *queue.Item, id string, priority int, asJSON bool) err
 	return a.printJSON(listed{Item: it, Priority: priority})
 }
 
-// tellWhen tells somebody who looks on when an item starts, and anybody that nothing will.
+// tellWhen tells a person at a terminal when an item starts, and every caller that nothing will start it.
 func (a *App) tellWhen(id string) error {
 	if a.Tick.Config != nil { // of the user's files: with bad settings nothing is enqueued
 		a.note("warning: it is enqueued, and nothing is started before this is corrected: %s", clean(strings.ReplaceAll(a.Tick.Config.Error(), "\n", "; ")))
