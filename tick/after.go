@@ -8,30 +8,29 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// dependencies knows, for the time of one pass or one look, the items that others wait for. Nothing is read before the
-// first is asked for: a queue in which nobody waits for another pays nothing. Then the folders are listed once, and each
-// item is read once.
+// dependencies knows the items that other items wait for, during one pass or one snapshot. Nothing is read before the first
+// question, so a queue without dependencies pays nothing. Then the folders are listed once, and each item is read once.
 type dependencies struct {
-	places map[string]queue.Entry // of every item, when the first was asked for
+	places map[string]queue.Entry // of every item, at the time of the first question
 	known  map[string]*dependency
-	failed int // items that this pass ended
+	failed int // items that this pass made errors
 }
 
-// failMost bounds the items that one pass ends because they wait in vain: tick.lock is held meanwhile, and each syncs
-// several files. What is left goes on waiting, for the next pass.
+// failMost limits the items that one pass makes errors because a dependency failed. tick.lock is locked meanwhile, and each such
+// item syncs several files. The others wait for the next pass.
 const failMost = 100
 
-// dependency is an item that another one waits for.
+// dependency is an item for which another one waits.
 type dependency struct {
 	entry  queue.Entry
-	state  queue.State // "" when it is not there or not known
-	after  bool        // it waits for others itself
-	judged bool        // and this pass looked at those
+	state  queue.State // "" when it does not exist or is not known
+	after  bool        // it waits for other items itself
+	judged bool        // and this pass checked those
 	absent bool
 	err    error // why it is not known
 }
 
-// dependency looks an item up, at the first time in this pass.
+// dependency returns what is known of an item. The first call of a pass reads the item.
 func (t *Tick) dependency(id string, k *taken) *dependency {
 	if k.after == nil {
 		k.after = &dependencies{known: map[string]*dependency{}}
@@ -42,13 +41,13 @@ func (t *Tick) dependency(id string, k *taken) *dependency {
 	dep := &dependency{}
 	k.after.known[id] = dep
 	if k.after.places == nil {
-		if k.after.places, dep.err = t.Queue.Places(); dep.err != nil { // a folder that is not there: its items are not known
+		if k.after.places, dep.err = t.Queue.Places(); dep.err != nil { // a folder is missing: its items are not known
 			return dep
 		}
 	}
 	e, it, err := t.placed(id, k.after.places)
 	switch {
-	case queue.IsAbsent(err), errors.Is(err, spool.ErrBad): // what is no item can never complete
+	case queue.IsAbsent(err), errors.Is(err, spool.ErrBad): // a file that is no item can never complete
 		dep.absent = true
 	case err != nil:
 		dep.err = err
@@ -58,19 +57,19 @@ func (t *Tick) dependency(id string, k *taken) *dependency {
 	return dep
 }
 
-// placed finds an item by the listing of the folders.
+// placed finds an item in the listing of the folders.
 func (t *Tick) placed(id string, places map[string]queue.Entry) (queue.Entry, *queue.Item, error) {
 	if e, listed := places[id]; listed {
 		if it, err := t.Queue.Load(e); !queue.IsAbsent(err) {
 			return e, it, err
 		}
 	}
-	// It was published since then, or moved: absent is only what is nowhere now.
+	// It was published or moved since. Only an item that is in no folder now is absent.
 	return t.item(id)
 }
 
-// awaits says which of the items that an item waits for keeps it from starting, and how that stands; "" when all are
-// completed. It changes nothing. In vain: the next pass ends it as an error.
+// awaits says which dependency keeps an item from starting, and its state; "" if all have completed. It changes nothing. inVain
+// means that a dependency failed: the next pass makes the item an error.
 func (t *Tick) awaits(it *queue.Item, k *taken) (why string, inVain bool) {
 	for _, id := range it.After {
 		dep := t.dependency(id, k)
@@ -87,7 +86,7 @@ func (t *Tick) awaits(it *queue.Item, k *taken) (why string, inVain bool) {
 	return why, false
 }
 
-// lost says why what waits for a dependency waits in vain, or "".
+// lost says why a dependency can never complete, or "".
 func (d *dependency) lost(id string) string {
 	switch {
 	case d.absent:
@@ -98,14 +97,14 @@ func (d *dependency) lost(id string) string {
 	return ""
 }
 
-// failInVain ends a pending item as an error when it waits in vain; true when it did. Those it waits for go first, where
-// they wait in vain themselves: so a chain of them ends in one pass, whatever their priorities are.
+// failInVain makes a pending item an error if one of its dependencies failed, and returns true then. The dependencies are checked
+// first, down the chain. So a chain ends in one pass, whatever the priorities are.
 func (t *Tick) failInVain(e queue.Entry, it *queue.Item, k *taken, report *Report) (bool, error) {
 	why := ""
 	for _, id := range it.After {
 		dep := t.dependency(id, k)
 		if dep.state == queue.Pending && dep.after && !dep.judged && !k.items[id] {
-			dep.judged = true // before: two that wait for each other are not followed for ever
+			dep.judged = true // set before the call: two items that wait for each other must not recurse for ever
 			before, err := t.Queue.Load(dep.entry)
 			if err != nil {
 				return false, err
@@ -137,7 +136,7 @@ func (t *Tick) failInVain(e queue.Entry, it *queue.Item, k *taken, report *Repor
 	return true, err
 }
 
-// needed are the items that a live one waits for: they are not deleted.
+// needed are the items for which a live one waits. They are not deleted.
 func (t *Tick) needed() (map[string]bool, error) {
 	ids := map[string]bool{}
 	err := t.Queue.LivePublic(func(_ string, p queue.Public) {

@@ -12,18 +12,18 @@ import (
 	"kugetsu/slots"
 )
 
-// boundLimit bounds what one pass spends on it, and lookLimit what it spends on one worktree: one that cannot be looked at in
-// that time would be the first to be looked at in every pass, and the last.
+// boundLimit limits the time of one pass for this, lookLimit that for one worktree. A worktree that takes longer would otherwise be
+// the first and the last one that every pass inspects.
 const (
 	boundLimit = 30 * time.Second
 	lookLimit  = 5 * time.Second
 )
 
-// bounded says whether there may be too many worktrees, or too old ones.
+// bounded says whether worktrees are limited by number or by age.
 func (t *Tick) bounded() bool { return t.Settings.MaxWorktrees > 0 || t.Settings.WorktreeDays > 0 }
 
-// surplus says why a workspace that holds no work, one of so many, is too much; "" when it is not. Who asks for the oldest
-// first need ask no further then.
+// surplus says which limit a workspace without unsaved work exceeds when left workspaces remain, or "". Iterate over the oldest first
+// and stop at the first "".
 func (t *Tick) surplus(left int, used time.Time) string {
 	switch days := t.Settings.WorktreeDays; {
 	case days > 0 && t.Now().Sub(used) > time.Duration(days)*24*time.Hour:
@@ -34,10 +34,9 @@ func (t *Tick) surplus(left int, used time.Time) string {
 	return ""
 }
 
-// boundWorktrees removes the worktrees that are too many or too old, the oldest first, as prune would: never one that holds
-// work. It happens after tick.lock, since git's work under it would keep all slots empty; each is looked at and removed under
-// its session's lock. Here git and the forges are not asked anything new of all of them: what git last heard counts, and of a
-// pull request that is not known to be over nothing more is asked.
+// boundWorktrees removes the worktrees that exceed the limits, the oldest first and by the rules of prune: never one with unsaved
+// work. It runs after tick.lock, since git's work under that lock would keep all slots empty. Each worktree is inspected and
+// removed under its session's lock. Nothing is fetched, and no forge is asked about a pull request that is not known to be over.
 func (t *Tick) boundWorktrees(ctx context.Context) error {
 	if t.Config != nil || !t.bounded() {
 		return nil
@@ -54,7 +53,7 @@ func (t *Tick) boundWorktrees(ctx context.Context) error {
 	for _, name := range names {
 		s, err := t.Home.ReadSession(name)
 		if errors.Is(err, spool.ErrBad) || errors.Is(err, spool.ErrNewer) {
-			continue // prune says what is wrong with it
+			continue // prune reports it
 		}
 		if err != nil {
 			return err
@@ -83,7 +82,7 @@ func (t *Tick) boundWorktrees(ctx context.Context) error {
 			break
 		}
 		p, err := t.pruneSoon(ctx, one.name, why)
-		if err != nil { // it stops no other, and is there every time: the exit code is for what a pass is for
+		if err != nil { // it stops no other worktree and would fail in every pass: it does not change the exit code
 			t.Log.Warn("a worktree cannot be looked at", "session", one.name, "err", err)
 			continue
 		}

@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// expireMost bounds the items that one pass deletes: tick.lock is held meanwhile.
+	// expireMost limits the items that one pass deletes, since tick.lock is locked meanwhile.
 	expireMost = 50
-	// sweepEvery is how often a pass looks for temp files and old events. It must be well below spool.TempAge.
+	// sweepEvery is how often a pass looks for temporary files and old events. It must be well below spool.TempAge.
 	sweepEvery = 10 * time.Minute
 )
 
-// cleanUp deletes what is old enough: settled items with their runs, unless a live item waits for them, events that were
-// seen, temp files of crashed writers. Bounded, since it happens under the lock; what is left is for the next pass. due says
-// that it is time, and that this is the pass for it, to look through the rest, after the lock.
+// cleanUp deletes what is old enough: settled items with their runs, unless a live item waits for them, cleared events, and temporary
+// files of crashed writers. It is limited, since it runs under the lock; the next pass continues. due means that this pass
+// should also sweep the rest, after the lock.
 func (t *Tick) cleanUp() (due bool, err error) {
 	if t.Config != nil {
-		return false, nil // how long to keep things is not known
+		return false, nil // the retention times are not known
 	}
 	err = t.expire()
 	last, due, dueErr := t.sweepDue()
@@ -40,8 +40,8 @@ func (t *Tick) cleanUp() (due bool, err error) {
 	return true, errors.Join(append(errs, t.Queue.Events.Expire(t.Settings.CleanupAge()))...)
 }
 
-// sweepDue says when the last sweep was, and whether that is long enough ago. Its time is that of the folder seen/, which
-// only clearing events and sweeping change.
+// sweepDue is the time of the last sweep, and whether the next one is due. The time is that of the folder seen/, which only sweeps and
+// the clearing of events change.
 func (t *Tick) sweepDue() (last time.Time, due bool, err error) {
 	info, err := os.Stat(t.Queue.Events.Seen)
 	if err != nil {
@@ -49,7 +49,7 @@ func (t *Tick) sweepDue() (last time.Time, due bool, err error) {
 	}
 	last = info.ModTime()
 	age := t.Now().Sub(last)
-	if age >= 0 && age < sweepEvery { // a time in the future is a clock that was set back
+	if age >= 0 && age < sweepEvery { // a time in the future: the clock was set back
 		return last, false, nil
 	}
 	return last, true, os.Chtimes(t.Queue.Events.Seen, t.Now(), t.Now())
@@ -62,13 +62,12 @@ func (t *Tick) expire() error {
 	}
 	var errs []error
 	deleted := 0
-	needed := sync.OnceValues(t.needed) // the live items are read only where there is something to delete
+	needed := sync.OnceValues(t.needed) // the live items are read only if there is something to delete
 	for _, e := range entries {
 		if deleted == expireMost {
 			break
 		}
-		// The id tells when it was enqueued: only what is older than that can have been settled long enough ago, and
-		// only that need be read.
+		// The id has the time of enqueueing. A younger item cannot have been settled long enough ago and need not be read.
 		if t.Now().Sub(queue.IDTime(e.ID)) < t.Settings.CleanupAge() {
 			continue
 		}
@@ -106,8 +105,7 @@ func (t *Tick) settledBefore(e queue.Entry, limit time.Time) (bool, error) {
 	return it.State.Settled() && it.CompletedAt != nil && it.CompletedAt.Before(limit), nil
 }
 
-// Forget deletes a settled item and its runs. The runs first: the other way round a crash would leave folders that
-// nothing names.
+// Forget deletes a settled item and its runs. The runs go first: in the other order a crash would leave folders that no item names.
 func (t *Tick) Forget(e queue.Entry) error {
 	runs, err := t.Home.Runs(e.ID)
 	if err != nil {
@@ -121,8 +119,8 @@ func (t *Tick) Forget(e queue.Entry) error {
 	return t.Queue.Drop(e)
 }
 
-// Clear deletes the items that were settled before a time and returns how many; none that a live item waits for. Under
-// tick.lock.
+// Clear deletes the items that were settled before a time, except those for which a live item waits. It returns their number. The
+// caller has tick.lock.
 func (t *Tick) Clear(limit time.Time) (int, error) {
 	entries, err := t.Queue.Settled()
 	if err != nil {

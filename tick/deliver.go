@@ -20,21 +20,21 @@ import (
 )
 
 const (
-	// notifyLimit bounds one NOTIFY_COMMAND, deliverLimit all of a pass.
+	// notifyLimit limits one NOTIFY_COMMAND, deliverLimit all of a pass.
 	notifyLimit  = 10 * time.Second
 	deliverLimit = 30 * time.Second
 )
 
-// deliver gives the events that are owed to NOTIFY_COMMAND, each until it exits 0. Never under tick.lock.
+// deliver gives undelivered events to NOTIFY_COMMAND, each until the command exits with 0. It is never called under tick.lock.
 func (t *Tick) deliver(ctx context.Context) error {
 	if t.Config != nil || t.Settings.NotifyCommand == "" {
 		return nil
 	}
 	argv, err := agent.Split(t.Settings.NotifyCommand)
-	if err != nil || len(argv) == 0 { // nothing but blanks; what is no command line at all was refused as a setting
+	if err != nil || len(argv) == 0 { // a value of blanks; any other bad value was refused as a setting
 		return err
 	}
-	// One deliverer: two would tell everything twice.
+	// One process delivers at a time: two would report every event twice.
 	lock, err := slots.TryLock(filepath.Join(t.Queue.Events.Owed, "deliver.lock"))
 	if errors.Is(err, slots.ErrBusy) {
 		return nil
@@ -56,10 +56,10 @@ func (t *Tick) deliver(ctx context.Context) error {
 	var errs []error
 	for _, ev := range events {
 		if ctx.Err() != nil {
-			break // the rest is the next pass's
+			break // the next pass delivers the rest
 		}
 		if err := tell(ctx, argv, env, ev); err != nil {
-			// After a try, not before: a clock that was set forward makes every event look old.
+			// Only after an attempt: after a clock was set forward every event looks old.
 			if t.Now().Sub(ev.At) > t.Settings.CleanupAge() {
 				t.Log.Warn("an event could not be delivered in time and was given up", "event", ev.Name, "err", err)
 				errs = append(errs, t.Queue.Events.Delivered(ev))
@@ -69,7 +69,7 @@ func (t *Tick) deliver(ctx context.Context) error {
 			errs = append(errs, t.Queue.Events.Postpone(ev))
 			continue
 		}
-		// After the command, not before: at least once is the promise. Its name lets a receiver know a repeat.
+		// After the command, not before: an event is delivered at least once. Its name lets a receiver recognize a repeat.
 		errs = append(errs, t.Queue.Events.Delivered(ev))
 	}
 	return errors.Join(errs...)
@@ -92,7 +92,7 @@ func tell(ctx context.Context, argv, env []string, ev event.Event) error {
 	var said tail
 	cmd.Stdout, cmd.Stderr = nil, &said
 	cmd.SysProcAttr = proc.Detach()
-	// All of its group: a script that hangs does so in a program that it started.
+	// The whole process group: a script that hangs usually waits for a program that it started.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
@@ -104,7 +104,7 @@ func tell(ctx context.Context, argv, env []string, ev event.Event) error {
 	return nil
 }
 
-// tail keeps the last bytes of what is written to it, however much that is.
+// tail keeps the last bytes of what is written to it.
 type tail []byte
 
 func (t *tail) Write(p []byte) (int, error) {

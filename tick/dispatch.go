@@ -15,11 +15,11 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// LockWait is how long the commands that act on an item wait for tick.lock.
+// LockWait is how long commands that act on an item wait for tick.lock.
 const LockWait = 10 * time.Second
 
-// Dispatch hands a new item to a runner at once, past the queue: start and continue. The same lock, the same count and
-// the same steps as a pass. The error asks for exit code 2 when there is no place for it; then nothing was enqueued.
+// Dispatch hands a new item to a runner at once, past the queue: start and continue. It takes the same lock, uses the same count and
+// does the same steps as a pass. The error has exit code 2 if there is no free slot or session; nothing was enqueued then.
 func (t *Tick) Dispatch(ctx context.Context, it *queue.Item, priority int) (Report, error) {
 	var report Report
 	if t.Config != nil {
@@ -28,7 +28,7 @@ func (t *Tick) Dispatch(ctx context.Context, it *queue.Item, priority int) (Repo
 	err := t.Locked(ctx, LockWait, func() error {
 		k, reconcileErr := t.reconcile(ctx, &report)
 		if reconcileErr != nil {
-			t.Log.Warn("reconcile", "err", reconcileErr) // what is unknown counts as held
+			t.Log.Warn("reconcile", "err", reconcileErr) // what is unknown counts as occupied
 		}
 		why, err := t.closed()
 		if err != nil {
@@ -50,7 +50,7 @@ func (t *Tick) Dispatch(ctx context.Context, it *queue.Item, priority int) (Repo
 	return report, err
 }
 
-// isNew refuses to start an issue that is worked on already.
+// isNew refuses to start an issue that already has a session or a live item.
 func (t *Tick) isNew(it *queue.Item) error {
 	session, err := sessionOf(it)
 	if err != nil {
@@ -71,7 +71,7 @@ func (t *Tick) isNew(it *queue.Item) error {
 	for _, e := range live {
 		other, err := t.Queue.Load(e)
 		if err != nil {
-			continue // what cannot be read is nobody's issue; the next pass reports it
+			continue // an unreadable item belongs to no issue; the next pass reports it
 		}
 		if same(other.IssueRef) {
 			return fault.New(fault.Failed, "kugetsu queue wait "+e.ID, "%s is in the queue already, as %s", it.IssueRef, e.ID)
@@ -80,7 +80,7 @@ func (t *Tick) isNew(it *queue.Item) error {
 	return nil
 }
 
-// SameIssue says of a reference whether it means the same issue as another.
+// SameIssue returns a function that says whether another reference means the same issue.
 func SameIssue(ref string) func(string) bool {
 	want, err := parseRef(ref)
 	return func(other string) bool {
@@ -89,8 +89,8 @@ func SameIssue(ref string) func(string) bool {
 	}
 }
 
-// parseRef reads a reference in the form that items keep. It names its host, which may be one without a dot that was the
-// default when the item was enqueued.
+// parseRef reads a reference in the form that items keep. That form names the host. The host may have no dot if it was the default
+// when the item was enqueued.
 func parseRef(ref string) (issueref.Ref, error) {
 	host, _, _ := strings.Cut(ref, "/")
 	r, err := issueref.Parse(ref, host)
@@ -136,7 +136,7 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *ta
 	if err != nil {
 		return err
 	}
-	if _, err := t.task(it, session, repos); err != nil { // what is wrong with the settings is told before anything is enqueued
+	if _, err := t.task(it, session, repos); err != nil { // faults of the settings are reported before anything is enqueued
 		return err
 	}
 	if err := t.Installed(it.Agent); err != nil {
@@ -152,7 +152,7 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *ta
 		return busy
 	}
 	defer p.close()
-	// Published only now that it has a place: whoever is refused leaves nothing behind. From here on a crash leaves a
+	// The item is published only after the reservation: a refused command leaves nothing behind. From here on a crash leaves a
 	// pending item, which the next pass starts.
 	e, err := t.Queue.Publish(it, lane, priority)
 	if err != nil {
@@ -164,11 +164,11 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *ta
 	return nil
 }
 
-// ErrOver is returned where an item that is to be ended is an error by itself: nothing is left to be done.
+// ErrOver is returned if the item to be cancelled is an error already: nothing is left to do.
 var ErrOver = errors.New("it is an error already")
 
-// Cancel ends an item for good. A pending one is settled here and now. A running one is marked, so that however its run
-// ends it is not retried, and its runner is told; true means that the caller should wait for it to end.
+// Cancel ends an item for good. A pending item is settled at once. A running item is marked, so that it is not retried however its
+// run ends, and its runner is told. Then running is true: the caller should wait for the end.
 func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) {
 	err = t.Locked(ctx, LockWait, func() error {
 		var report Report
@@ -189,11 +189,11 @@ func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) 
 		case queue.Notified:
 			running = true
 			run := slots.RunName(it.ID, it.Runs)
-			// The mark first: a runner that is told looks for it, and one that dies of the signal leaves it behind.
+			// The mark comes first: a runner that gets the signal looks for it, and one that dies of the signal leaves it behind.
 			if err := t.Home.MarkCancelled(run); err != nil {
 				return err
 			}
-			// One that is stopped is told to go on, or it would not hear of it.
+			// A stopped runner is continued, or it would not get the signal.
 			if it.ForkPID != nil && !proc.Tell(*it.ForkPID, t.ours(it), syscall.SIGTERM, syscall.SIGCONT) {
 				t.Log.Debug("the runner is gone or cannot be told; it looks for the mark by itself", "run", run)
 			}
@@ -211,11 +211,11 @@ func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) 
 	return running, err
 }
 
-// Retry puts a settled item back into the queue, its attempts begun anew, its worktree and conversation kept.
+// Retry puts a settled item back into the queue and counts its attempts from zero. Its worktree and conversation are kept.
 func (t *Tick) Retry(ctx context.Context, id string) error {
 	err := t.Locked(ctx, LockWait, func() error {
 		var report Report
-		// A slot may still name the item's last run; that must be settled before the item moves.
+		// A slot may still name the item's last run. That run must be settled before the item moves.
 		k, err := t.reconcile(ctx, &report)
 		if err != nil {
 			t.Log.Warn("reconcile", "err", err)

@@ -17,8 +17,8 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// fill hands pending items to free slots, in the order of their names, one after the other. It reads items only until
-// the slots are full.
+// fill hands pending items to free slots, in the order of their names, one after the other. It reads items only until the slots
+// are full.
 func (t *Tick) fill(ctx context.Context, k *taken, report *Report) error {
 	why, err := t.closed()
 	if err != nil {
@@ -28,7 +28,7 @@ func (t *Tick) fill(ctx context.Context, k *taken, report *Report) error {
 		report.Why = append(report.Why, why)
 		return err
 	}
-	if err := t.readHolds(k); err != nil { // not known is not lifted
+	if err := t.readHolds(k); err != nil { // an unknown hold is not a lifted one
 		report.Why = append(report.Why, err.Error())
 		return err
 	}
@@ -46,7 +46,7 @@ func (t *Tick) fill(ctx context.Context, k *taken, report *Report) error {
 	for _, lane := range queue.Lanes {
 		errs = append(errs, t.fillLane(ctx, lane, k, repos, report))
 	}
-	if k.review != nil && *k.review != "" { // and something new was met
+	if k.review != nil && *k.review != "" { // and a new issue was among the items
 		report.Why = append(report.Why, *k.review)
 	}
 	return errors.Join(errs...)
@@ -55,12 +55,12 @@ func (t *Tick) fill(ctx context.Context, k *taken, report *Report) error {
 // closed says why nothing may be started at all, or "".
 func (t *Tick) closed() (string, error) {
 	if t.Config != nil {
-		return t.Config.Error(), nil // reported by the caller, who knows the exit code
+		return t.Config.Error(), nil // the caller reports it with its exit code
 	}
-	if err := proc.Visible(); err != nil { // what cannot be found cannot be ended
+	if err := proc.Visible(); err != nil { // a process that cannot be seen cannot be ended
 		return "", fault.New(fault.Config, "mount a /proc of its own in the sandbox, as unshare --mount-proc does", "nothing is started: %w", err)
 	}
-	if _, err := t.Environ(); err != nil { // no run could be made: told once, not for each item
+	if _, err := t.Environ(); err != nil { // no run could be started: reported once, not for each item
 		return "", err
 	}
 	pause, err := ReadPause(t.Home, t.Now())
@@ -75,7 +75,7 @@ func (t *Tick) closed() (string, error) {
 	return "", nil
 }
 
-// full says that a lane has no free place.
+// full says that a lane has no free slot.
 func (t *Tick) full(lane queue.Lane, k *taken) bool {
 	if lane == queue.PM {
 		return k.slots[slots.PMSlot]
@@ -109,7 +109,7 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, k *taken, repos re
 		if err == nil && it != nil && t.waits(it, k) == "" {
 			if err = t.MayStart(it); err == nil {
 				var is bool
-				if is, err = t.installed(it.Agent, k); !is { // no attempt is spent on it
+				if is, err = t.installed(it.Agent, k); !is { // this costs the item no attempt
 					errs = append(errs, err)
 					continue
 				}
@@ -119,7 +119,7 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, k *taken, repos re
 				err = t.leaveAlone("session."+session+".json", err)
 			}
 		}
-		if errors.Is(err, errNoSlot) || errors.Is(err, errNoRoom) { // taken after all, or too little: nothing to complain about
+		if errors.Is(err, errNoSlot) || errors.Is(err, errNoRoom) { // no slot or capacity after all: no error
 			break
 		}
 		if errors.Is(err, errStop) {
@@ -131,10 +131,10 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, k *taken, repos re
 	return errors.Join(errs...)
 }
 
-// errStop is wrapped by the error that another item would meet as well: no slot, no process, no disk.
+// errStop is wrapped by an error that every other item would meet as well: no slot, no process, no disk.
 var errStop = errors.New("nothing more is started")
 
-// errNoSlot is wrapped when every slot turned out to be taken.
+// errNoSlot is wrapped when every slot turned out to be occupied.
 var errNoSlot = errors.New("no free slot")
 
 func (t *Tick) setStraysAside(lane queue.Lane) error {
@@ -149,7 +149,7 @@ func (t *Tick) setStraysAside(lane queue.Lane) error {
 	return errors.Join(errs...)
 }
 
-// setAside moves a bad file away. That is an error too: the pass exits 75, so that cron tells somebody.
+// setAside moves a bad file to quarantine. It always returns an error: the pass exits with 75, so that cron reports it.
 func (t *Tick) setAside(path string, why error) error {
 	if err := t.Queue.SetAside(path, why); err != nil {
 		return err
@@ -157,42 +157,42 @@ func (t *Tick) setAside(path string, why error) error {
 	return &spool.Error{Op: "set aside", Path: path, Err: why}
 }
 
-// meet reads an item that lies in a lane and mends what a crash left of it; the item is returned if it is pending.
+// meet loads an item of a lane and repairs what a crash left of it. It returns the item if the item is pending.
 func (t *Tick) meet(ctx context.Context, lane queue.Lane, e queue.Entry, k *taken, report *Report) (*queue.Item, error) {
 	it, err := t.Queue.Load(e)
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // moved by nobody but us; a file system that is slow to tell, say
+	case errors.Is(err, fs.ErrNotExist): // only this pass moves items; but a file system may be slow to show it
 		return nil, nil
 	case errors.Is(err, spool.ErrBad):
 		return nil, t.setAside(e.Path, err)
-	case errors.Is(err, queue.ErrNewer): // left alone, told once, and shown by status
+	case errors.Is(err, queue.ErrNewer): // left alone, reported once, and shown by status
 		return nil, t.leaveAlone(filepath.Base(e.Path), err)
 	case err != nil:
 		return nil, err
 	}
 	if k.items[it.ID] || k.unknown && it.State != queue.Pending {
-		return nil, nil // a slot names it, or one that could not be read may
+		return nil, nil // a slot names it, or a slot that could not be read may name it
 	}
 	switch it.State {
 	case queue.Pending:
 		session, err := sessionOf(it)
-		if err == nil && (session == slots.PMSession) != (lane == queue.PM) { // it would not be counted where it runs
+		if err == nil && (session == slots.PMSession) != (lane == queue.PM) { // it would not be counted in the lane where it runs
 			err = fmt.Errorf("%s: %w: it lies in the lane of the other kind of agent", it.ID, spool.ErrBad)
 		}
-		if err != nil { // else it would wait for ever
+		if err != nil { // it would wait for ever
 			return nil, t.setAside(e.Path, err)
 		}
 		return it, nil
 	case queue.Notified:
 		return nil, errors.Join(t.settleUnnamed(ctx, e, it, report), t.readHolds(k))
-	default: // settled, not filed, and the slot that named it is gone: or a retry that did not come to be
+	default: // settled but not filed, and the slot that named it is gone; or a retry stopped half-way
 		_, err := t.Queue.File(e)
 		return nil, err
 	}
 }
 
-// settleUnnamed settles a notified item that no slot names: a slot file was lost. Its session's lock is part of its
-// lease; while that is held the run is alive.
+// settleUnnamed settles a notified item that no slot names: the slot file was lost. The lock of its session is part of its lease.
+// While the session is locked the run is alive.
 func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item, report *Report) error {
 	session, err := sessionOf(it)
 	if err != nil {
@@ -213,14 +213,14 @@ func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item,
 		return err
 	}
 	defer lock.Close()
-	// What was read before it was locked may be over: a second pass, where tick.lock was deleted, settled that run.
+	// The item was read before the lock was taken. If tick.lock was deleted, a second pass may have settled that run since.
 	read := it.Runs
 	it, err = t.Queue.Load(e)
 	if queue.IsAbsent(err) {
 		return nil
 	}
 	if err != nil {
-		return err // the next pass meets it as it is now
+		return err // the next pass reads it as it is then
 	}
 	if it.State != queue.Notified || it.Runs != read {
 		return nil
@@ -234,7 +234,7 @@ func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item,
 	return err
 }
 
-// sessionOf is the name of the session an item works in. The error wraps spool.ErrBad for a reference that is none.
+// sessionOf is the name of the session in which an item works. The error of a bad reference wraps spool.ErrBad.
 func sessionOf(it *queue.Item) (string, error) {
 	if it.IssueRef == "" {
 		return slots.PMSession, nil
@@ -246,8 +246,7 @@ func sessionOf(it *queue.Item) (string, error) {
 	return ref.Session(), nil
 }
 
-// MayStart refuses an item whose session was written by a newer kugetsu. Whatever else is wrong with the session, the run
-// says.
+// MayStart refuses an item whose session was written by a newer kugetsu. The run itself reports any other fault of the session.
 func (t *Tick) MayStart(it *queue.Item) error {
 	session, err := sessionOf(it)
 	if err != nil {
@@ -259,7 +258,7 @@ func (t *Tick) MayStart(it *queue.Item) error {
 	return nil
 }
 
-// waits says why a pending item is not eligible now, or "". Fill and the listings use the same rule.
+// waits says why a pending item may not start now, or "". Fill and the listings share this rule.
 func (t *Tick) waits(it *queue.Item, k *taken) string {
 	if !it.Ready(t.Now()) {
 		return "not before " + it.NotBefore.Local().Format("2006-01-02 15:04:05")
@@ -294,24 +293,24 @@ func (t *Tick) start(ctx context.Context, lane queue.Lane, e queue.Entry, it *qu
 	return t.hand(p, e, it, k, repos, report)
 }
 
-// place is a slot and a session, both locked by this pass.
+// place is a slot and a session that this pass has locked.
 type place struct {
 	name           string // of the slot
 	session        string
 	slot, sessLock *slots.Lock
 }
 
-// close gives up this pass's hold. The runner, if there is one, keeps its own. The session's lock goes first: whoever
-// finds the slot free finds the session free as well.
+// close gives up this pass's share of the two locks. A runner keeps its own share. The session's lock goes first: whoever finds the
+// slot free finds the session free as well.
 func (p *place) close() {
 	_ = p.sessLock.Close()
 	_ = p.slot.Close()
 }
 
-// take locks a free slot and then the session, in this order as everywhere. It returns nil when the session is busy,
-// and an error that wraps errStop when there is no slot, errNoRoom when there is no room for an agent in it.
+// take locks a free slot and then the session, in this order as everywhere. It returns nil when the session is busy. Its error wraps
+// errStop when there is no slot, and errNoRoom when the machine has no capacity for another agent.
 //
-// Slots are tried from 1 to today's limit, so the kernel bounds the agents even if another pass were under way.
+// Slots are tried from 1 to today's limit. So the kernel limits the number of agents even if another pass were under way.
 func (t *Tick) take(ctx context.Context, lane queue.Lane, session string, k *taken, report *Report) (*place, error) {
 	if err := t.admit(k, report); err != nil {
 		return nil, err
@@ -363,17 +362,17 @@ func (t *Tick) takeSession(name string, lock *slots.Lock, session string) (*plac
 	return nil, err
 }
 
-// hand gives an item to a runner. The order of the steps is what makes it safe to die between any two of them:
+// hand gives an item to a runner. The order of the steps makes it safe to die between any two of them:
 //
-//	   (before it, if its agent was held, that this run is the one which tries: see probing)
+//	   (before: if the agent or host was on hold, the record that this run is its probe, see probing)
 //	a. the intent: from here on the slot tells the next tick which run to look for
 //	b. the run folder with its bare marker: one winner per run number, ever
-//	c. the runner, which has the lease from birth and waits at its gate
+//	c. the runner: it has the lease from birth and waits at its gate
 //	d. the item becomes notified: one write
 //	e. the task, through the gate: no agent ever runs that is not on record
 //
-// Nothing is rolled back when a step fails: whether the runner exists may not be known. The next reconcile decides from
-// the lease and the marker.
+// A failed step is not undone: whether the runner exists may not be known. The next reconcile decides, from the lease and the
+// marker.
 func (t *Tick) hand(p *place, e queue.Entry, it *queue.Item, k *taken, repos repos, report *Report) error {
 	task, err := t.task(it, p.session, repos)
 	if err != nil {
@@ -419,9 +418,9 @@ func (t *Tick) hand(p *place, e queue.Entry, it *queue.Item, k *taken, repos rep
 
 func stop(run string, err error) error { return fmt.Errorf("%s: %w: %w", run, errStop, err) }
 
-// claimed deals with a run folder that is there already. If the item has moved on, another pass (without the lock) was
-// faster: the intent is taken back and all is well. If it has not, the folder was left by a pass whose slot file was
-// lost, and nothing ran in it, since the item was never notified: it is removed, and the next pass begins anew.
+// claimed handles a run folder that exists already. If the item has moved on, another pass (without the lock) was faster: this
+// pass takes its intent back. If the item has not moved on, a pass left the folder and its slot file was lost. The item was never
+// notified, so nothing ran in that folder: the folder is removed, and the next pass begins again.
 func (t *Tick) claimed(p *place, in slots.Intent, it *queue.Item) error {
 	_, now, err := t.item(it.ID)
 	if err != nil && !queue.IsAbsent(err) {
@@ -441,7 +440,7 @@ func (t *Tick) claimed(p *place, in slots.Intent, it *queue.Item) error {
 	if err := t.Home.Empty(p.name); err != nil || movedOn || untouched {
 		return err
 	}
-	// An old item that was copied back, say. Nothing is run again; somebody has to look.
+	// For example an old copy of the item was restored. Nothing is run again: a person has to look.
 	return fault.New(fault.Temp, "remove the folder to have it run, or the item", "%s ran, and its item does not know of it: %s",
 		in.RunName(), t.Home.RunDir(in.RunName()))
 }

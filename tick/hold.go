@@ -17,24 +17,24 @@ import (
 	"kugetsu/slots/agent"
 )
 
-// Hold is a file in holds/: while it is in force no item that needs what it names is started, others are. An agent is held
-// that met a limit, was refused, or whose model's server does not answer; the host of a remote that does not. When its time
-// is up one run, the probe, tries whether it goes on; the others wait for what that meets.
+// Hold is a file in holds/. While it is in force, no item that needs what it names is started; other items are. An agent is put on
+// hold if it met a usage limit, if its credentials were refused, or if its model's server does not answer. The host of a remote is
+// put on hold if it does not answer. After the hold one run, the probe, tries again; the other items wait for the probe's result.
 type Hold struct {
 	Pause
-	Outcome queue.Outcome `json:"outcome,omitempty"` // what was met; "" in what an older kugetsu wrote
-	Count   int           `json:"count"`             // how often in a row it was met: where no time was told the wait doubles
+	Outcome queue.Outcome `json:"outcome,omitempty"` // the cause; "" in files of an older kugetsu
+	Count   int           `json:"count"`             // how often in a row it was met: without a known end the wait doubles
 	Run     string        `json:"run"`               // the run that met it last
-	Probe   string        `json:"probe"`             // the run that tries, or tried; "" for none yet
+	Probe   string        `json:"probe"`             // the run that tries, or tried; "" before the first
 }
 
-// Held is what a hold is of: an agent by its name, or the host of a remote. It names the file, too.
+// Held is the subject of a hold: an agent by its name, or the host of a remote. It is the name of the file, too.
 type Held string
 
-// hostPrefix is before the host in the name of a hold's file: no agent's name has a plus sign.
+// hostPrefix precedes the host in the name of a hold's file. No agent's name has a plus sign.
 const hostPrefix = "host+"
 
-// Name is what is held as a person knows it.
+// Name is the subject as people know it.
 func (h Held) Name() string {
 	if host, ok := strings.CutPrefix(string(h), hostPrefix); ok {
 		return strings.ReplaceAll(host, "+", ":")
@@ -44,7 +44,7 @@ func (h Held) Name() string {
 
 func (h Held) isHost() bool { return strings.HasPrefix(string(h), hostPrefix) }
 
-// HeldNamed is what a person means by the name of an agent or of a host; false where it can be neither.
+// HeldNamed is the subject that a person means by the name of an agent or of a host. It is false for any other word.
 func HeldNamed(name string) (Held, bool) {
 	if slices.Contains(agent.Names(), name) {
 		return Held(name), true
@@ -52,7 +52,7 @@ func HeldNamed(name string) (Held, bool) {
 	return heldHost(name)
 }
 
-// heldHost is the hold of a host; false for what is no host: the name becomes that of a file.
+// heldHost is the subject for a host. It is false for a string that is no host, since the string becomes a file name.
 func heldHost(host string) (Held, bool) {
 	host = strings.ToLower(host)
 	odd := func(r rune) bool {
@@ -68,7 +68,7 @@ func holdPath(home slots.Dir, held Held) string {
 	return filepath.Join(home.Holds(), string(held)+".json")
 }
 
-// Holds are all that there are, also those whose time is up, and what they are of, sorted.
+// Holds returns all holds, also those that have ended, and their sorted subjects.
 func Holds(home slots.Dir) (map[Held]*Hold, []Held, error) {
 	names, err := spool.List(home.Holds())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -94,8 +94,8 @@ func Holds(home slots.Dir) (map[Held]*Hold, []Held, error) {
 	return holds, list, nil
 }
 
-// ReadHold is the hold of an agent or a host, nil for none. A file that cannot be understood holds until it is removed: a
-// person meant it to.
+// ReadHold is the hold of an agent or a host, nil for none. A file that cannot be understood holds until it is removed: a person
+// may have written it.
 func ReadHold(home slots.Dir, held Held) (*Hold, error) {
 	h := &Hold{}
 	switch err := spool.ReadJSON(holdPath(home, held), h); {
@@ -109,10 +109,10 @@ func ReadHold(home slots.Dir, held Held) (*Hold, error) {
 	return h, nil
 }
 
-// Over says whether its time is up: it stops nothing any more, and the next run tries.
+// Over says whether the hold has ended. It stops nothing from then on, and the next run is its probe.
 func (h *Hold) Over(now time.Time) bool { return h.over(now) }
 
-// Remedy is what a person can do about it: a time that will come is waited for.
+// Remedy is what a person can do about the hold. A hold with an end asks for patience only.
 func (h *Hold) Remedy(held Held) string {
 	switch {
 	case h.Until != nil:
@@ -123,7 +123,7 @@ func (h *Hold) Remedy(held Held) string {
 	return "kugetsu resume " + held.Name()
 }
 
-// Text says it, for those who wait.
+// Text is the hold as a reason to wait.
 func (h *Hold) Text(held Held) string {
 	text := held.Name() + " is held" + h.rest()
 	if h.Count > 1 {
@@ -143,7 +143,7 @@ func (t *Tick) writeHold(held Held, h *Hold) error {
 	return spool.Write(holdPath(t.Home, held), append(data, '\n'))
 }
 
-// LiftHold lifts a hold; false when there was none.
+// LiftHold removes a hold. It returns false if there was none.
 func LiftHold(home slots.Dir, held Held) (bool, error) {
 	there, err := spool.Exists(holdPath(home, held))
 	if err != nil || !there {
@@ -152,7 +152,7 @@ func LiftHold(home slots.Dir, held Held) (bool, error) {
 	return true, spool.Remove(holdPath(home, held))
 }
 
-// readHolds reads all holds, for a pass or a look. One that the probe has got past is lifted.
+// readHolds reads all holds, for a pass or a snapshot. It leaves out a hold whose probe has had an answer.
 func (t *Tick) readHolds(k *taken) error {
 	holds, list, err := Holds(t.Home)
 	if err != nil {
@@ -171,7 +171,7 @@ func (t *Tick) readHolds(k *taken) error {
 				continue
 			}
 			if !tries {
-				h.Probe = "" // here alone: another may try
+				h.Probe = "" // in this snapshot only: another run may try
 			}
 		}
 		k.hosts = k.hosts || held.isHost()
@@ -182,8 +182,8 @@ func (t *Tick) readHolds(k *taken) error {
 	return err
 }
 
-// tries says whether a run still tries what it is the probe of, and whether it had an answer. A run that could go on with
-// what was here, and never heard of the remote's host, tells nothing once its agent has begun.
+// tries says whether a run still tries its hold, and whether it had an answer. A run that could continue without the remote's host
+// gives no answer about that host once its agent has begun.
 func (t *Tick) tries(held Held, run string) (tries, answered bool, err error) {
 	if !held.isHost() {
 		answered, err = t.Home.Answered(run)
@@ -196,7 +196,7 @@ func (t *Tick) tries(held Held, run string) (tries, answered bool, err error) {
 	return marker.Phase == slots.Exit, false, err
 }
 
-// heldFor are the holds that an item is subject to.
+// heldFor are the holds that concern an item.
 func (t *Tick) heldFor(it *queue.Item, k *taken) []Held {
 	var list []Held
 	if k.holds[Held(it.Agent)] != nil {
@@ -210,7 +210,7 @@ func (t *Tick) heldFor(it *queue.Item, k *taken) []Held {
 	return list
 }
 
-// held says why an item is not started now for what is held, or "".
+// held says which hold keeps an item from starting now, or "".
 func (t *Tick) held(it *queue.Item, k *taken) string {
 	for _, held := range t.heldFor(it, k) {
 		switch h := k.holds[held]; {
@@ -223,8 +223,8 @@ func (t *Tick) held(it *queue.Item, k *taken) string {
 	return ""
 }
 
-// lastToTry moves to the end the items that met last what is now to be tried again: a dead server, or refused credentials.
-// Where another item is there to try, it tells whether that was the server, or the item.
+// lastToTry moves items to the end that were the last to meet a hold which has ended: a dead server, or refused credentials. If
+// another item tries first, its result tells whether the server or the item was at fault.
 func (t *Tick) lastToTry(entries []queue.Entry, k *taken) []queue.Entry {
 	met := map[string]bool{}
 	for _, h := range k.holds {
@@ -249,9 +249,9 @@ func (t *Tick) lastToTry(entries []queue.Entry, k *taken) []queue.Entry {
 	return append(first, last...)
 }
 
-// probing records that a run is the probe of what is held, if anything is, and says of what. It comes before the intent: a
-// crash between the two leaves a probe that no slot names, and the next item is the probe instead. The other way round two
-// could try at once.
+// probing records that a run is the probe of the holds that concern its item, and says of which kind they are. It is written before
+// the intent: a crash between the two leaves a probe that no slot names, and the next item becomes the probe. In the other order
+// two runs could try at once.
 func (t *Tick) probing(it *queue.Item, run string, k *taken) (ofAgent, ofHost bool, err error) {
 	for _, held := range t.heldFor(it, k) {
 		h := k.holds[held]
@@ -265,16 +265,16 @@ func (t *Tick) probing(it *queue.Item, run string, k *taken) (ofAgent, ofHost bo
 	return ofAgent, ofHost, nil
 }
 
-// told is what a runner told beside the run's result.
+// told is what a runner reported beside the run's result.
 type told struct {
-	reset  time.Time // when a usage limit is lifted; the zero time: nobody said
-	worked bool      // the model was heard in the run
+	reset  time.Time // when a usage limit is lifted; the zero time if that is not known
+	worked bool      // the model answered in the run
 	host   string    // of an outage: the remote's host that is down; "" for the model's server
 }
 
-// afterRun holds what a run met as closed, and lifts what it was the probe of and got past. It comes before the run is
-// settled: a crash between the two makes the next pass do both again, and the same. The other way round the item would be
-// pending with nothing to say that it must wait. It fills in until when the item waits, and whether it is alone in that.
+// afterRun puts on hold what a run found closed, and lifts the holds of which the run was a successful probe. It comes before the
+// run is settled: after a crash between the two the next pass does both again, with the same result. In the other order the item
+// would be pending without a reason to wait. afterRun sets in r until when the item waits, and whether it is alone in that.
 func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of told) error {
 	var met Held
 	if r.Outcome == queue.UsageLimit || r.Outcome == queue.Auth || r.Outcome == queue.Outage {
@@ -282,7 +282,7 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of told) er
 		switch {
 		case ok:
 			met = host
-		case slices.Contains(agent.Names(), it.Agent): // else it is of a newer kugetsu: there is nothing to hold
+		case slices.Contains(agent.Names(), it.Agent): // an agent of a newer kugetsu cannot be put on hold
 			met = Held(it.Agent)
 		}
 	}
@@ -298,8 +298,8 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of told) er
 		if err != nil {
 			return err
 		}
-		// Whatever else its end was, an agent that had an answer was let in. One that ended without a word of it tells
-		// nothing: the next run is the probe.
+		// However the run ended, an agent that had an answer was let in. A run that ended before any answer tells nothing: the next
+		// run is the probe.
 		passed = passed || !held.isHost() && slices.Contains([]queue.Outcome{queue.OK, queue.Denied, queue.Failed}, r.Outcome)
 		if passed {
 			if _, err := LiftHold(t.Home, held); err != nil {
@@ -315,9 +315,9 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of told) er
 	return err
 }
 
-// heldUntil is when what a run met may be tried again; nil until a person says so. Credentials that were refused as the run
-// began are a person's to mend. Those of a run that had worked were good a moment ago, and what its stream says may be a
-// tool's doing: they are tried again, as a server is.
+// heldUntil is when to try again; nil means when a person says so. Credentials that were refused at the start need a person. Those of
+// a run that had worked were good a moment ago, and a tool may have written the line that says otherwise: such a run is
+// tried again, as after an outage.
 func (t *Tick) heldUntil(count int, r *queue.Result, of told) *time.Time {
 	switch {
 	case r.Outcome == queue.UsageLimit && !t.Settings.AutoResume, r.Outcome == queue.Auth && !of.worked:
@@ -325,7 +325,7 @@ func (t *Tick) heldUntil(count int, r *queue.Result, of told) *time.Time {
 	}
 	now := t.Now()
 	at := of.reset
-	if r.Outcome != queue.UsageLimit || !at.After(now) { // not told, or over already and still in the way
+	if r.Outcome != queue.UsageLimit || !at.After(now) { // no time is known, or it has passed and the limit is still there
 		at = now.Add(queue.Backoff(t.Settings.RetryDelay, count))
 	}
 	if latest := now.Add(t.Settings.HoldMax); at.After(latest) {
@@ -334,23 +334,23 @@ func (t *Tick) heldUntil(count int, r *queue.Result, of told) *time.Time {
 	return &at
 }
 
-// hold writes a hold. The event comes first, as with every transition; it is told once, when the hold begins, not of each
-// probe that failed.
+// hold writes a hold. The event comes first, as with every transition. It is sent once, when the hold begins, and not for each
+// failed probe.
 func (t *Tick) hold(it *queue.Item, run string, held Held, h *Hold, r *queue.Result, of told) (*time.Time, error) {
 	switch {
-	case h != nil && h.Run == run: // this pass repeats what one did that was killed
+	case h != nil && h.Run == run: // this pass repeats what a killed pass did
 		r.Alone = h.Count == 1 && h.Probe == ""
 		return h.Until, nil
 	case h == nil:
 		h = &Hold{}
 	}
-	if h.Count == 0 || h.Probe == run { // else it began before this was known
+	if h.Count == 0 || h.Probe == run { // a run that began before the hold does not count
 		h.Count++
 	}
 	now := t.Now()
 	until := t.heldUntil(h.Count, r, of)
 	if h.Run != "" && h.Probe != run && (h.Until == nil || until != nil && h.Until.After(*until)) {
-		until = h.Until // runs that ended at about the same time were told different things: the longest holds
+		until = h.Until // runs that ended at about the same time reported different times: the latest counts
 	} else {
 		h.Outcome, h.Reason = r.Outcome, r.Summary
 	}

@@ -13,7 +13,7 @@ import (
 // scpURL is a remote as ssh knows it: [user@]host:path.
 var scpURL = regexp.MustCompile(`^(?:[^/@:]+@)?(\[[0-9A-Fa-f:]+\]|[^/@:]+):[^/]*`)
 
-// remoteHost is the host that a remote's URL leads to, with its port where it names one; "" where it leads to none.
+// remoteHost is the host of a remote's URL, with its port if the URL has one; "" for a URL without a host.
 func remoteHost(remote string) string {
 	if strings.Contains(remote, "://") {
 		u, err := url.Parse(remote)
@@ -29,12 +29,12 @@ func remoteHost(remote string) string {
 	return strings.ToLower(m[1])
 }
 
-// hostFor is the host that an item cannot begin without, "" for none. One whose worktree stands needs none: it goes on there,
-// and a local checkout is gone on with as it is.
+// hostFor is the host without which an item cannot begin, "" for none. An item whose worktree exists continues there. A local
+// checkout needs no host either.
 func (t *Tick) hostFor(it *queue.Item, known repos) Held {
 	ref, err := parseRef(it.IssueRef)
 	if err != nil {
-		return "" // the PM agent's items are about no issue
+		return "" // items of the PM agent belong to no issue
 	}
 	w := t.workspace(ref, known)
 	if w.Local != "" || w.Host == "" {

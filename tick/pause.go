@@ -12,19 +12,19 @@ import (
 	"kugetsu/slots"
 )
 
-// Pause is the file paused: while it is there nothing is started. What runs goes on.
+// Pause is the file paused. While it exists nothing is started; runs continue.
 type Pause struct {
 	Until  *time.Time `json:"until"` // nil: until resume
-	Since  *time.Time `json:"since"` // of one that has an end: when it was asked for
+	Since  *time.Time `json:"since"` // when it was written, if it has an end
 	Reason string     `json:"reason"`
 }
 
-// String says it for status and for a tick's report.
+// String is the pause as a reason to wait.
 func (p *Pause) String() string {
 	return "paused" + p.rest()
 }
 
-// rest says until when, and why.
+// rest is the end of the pause and its reason.
 func (p *Pause) rest() string {
 	text := ""
 	if p.Until != nil {
@@ -38,13 +38,13 @@ func (p *Pause) rest() string {
 
 func pausePath(home slots.Dir) string { return filepath.Join(string(home), "paused") }
 
-// ReadPause is the pause in force, nil for none. A file that cannot be understood pauses: somebody meant it to.
+// ReadPause is the pause in force, nil for none. A file that cannot be understood pauses: a person may have written it.
 func ReadPause(home slots.Dir, now time.Time) (*Pause, error) {
 	p := &Pause{}
 	switch err := spool.ReadJSON(pausePath(home), p); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	case errors.Is(err, spool.ErrBad): // `touch paused`, say
+	case errors.Is(err, spool.ErrBad): // for example `touch paused`
 		return &Pause{}, nil
 	case err != nil:
 		return nil, err
@@ -55,19 +55,18 @@ func ReadPause(home slots.Dir, now time.Time) (*Pause, error) {
 	return p, nil
 }
 
-// over says whether its time is up.
+// over says whether the pause has ended.
 func (p *Pause) over(now time.Time) bool {
 	return p.Until != nil && (!now.Before(*p.Until) || p.early(now))
 }
 
-// early says whether the clock was set back to before the pause by more than the pause is long: its end would come, but
-// who asked for an hour does not mean a year. A clock that was set back by less makes it longer, at most by its own
-// length.
+// early says whether the clock was set back to before the pause by more than the length of the pause. Its end would still come, but
+// a pause of an hour is not meant to last a year. A clock that was set back by less extends the pause by its own length at most.
 func (p *Pause) early(now time.Time) bool {
 	return p.Since != nil && p.Since.Sub(now) > p.Until.Sub(*p.Since)
 }
 
-// WritePause holds the fill.
+// WritePause begins a pause.
 func WritePause(home slots.Dir, p Pause) error {
 	data, err := json.Marshal(p)
 	if err != nil {
@@ -76,7 +75,7 @@ func WritePause(home slots.Dir, p Pause) error {
 	return spool.Write(pausePath(home), append(data, '\n'))
 }
 
-// Resume lifts the hold; false when there was none.
+// Resume ends a pause. It returns false if there was none.
 func Resume(home slots.Dir) (bool, error) {
 	there, err := spool.Exists(pausePath(home))
 	if err != nil || !there {

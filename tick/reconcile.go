@@ -17,23 +17,23 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// taken is what the slots hold, as a pass knows it.
+// taken is what the slots hold, as this pass knows it.
 type taken struct {
-	dev      int             // slots of dev agents that are held, or not known to be free
-	slots    map[string]bool // the same by name, with the PM's
-	items    map[string]bool // that a slot names
-	sessions map[string]bool // that a slot names
-	runs     map[string]bool // that a slot names
-	unknown  bool            // a slot names something that could not be read
+	dev      int             // slots of dev agents that are occupied, or not known to be free
+	slots    map[string]bool // the same by name, and the PM agent's
+	items    map[string]bool // named by a slot
+	sessions map[string]bool // named by a slot
+	runs     map[string]bool // named by a slot
+	unknown  bool            // a slot names a run that could not be read
 	holds    map[Held]*Hold  // see readHolds
 	hosts    bool            // a host is among them
-	repos    repos           // where repositories come from, where one is
-	lack     string          // why that is so, as far as it is known
-	lackHint string          // and what may be done
-	missing  map[string]bool // agents whose program was looked for; true: it is not there
-	noRoom   bool            // the machine had no room for one more agent
-	review   *string         // why nothing new is started, "" for nothing; nil until somebody asks. See unreviewed
-	after    *dependencies   // what was looked up of the items that others wait for
+	repos    repos           // where repositories come from, read if a host is on hold
+	lack     string          // why the machine has no capacity, if that is known
+	lackHint string          // and what to do about it
+	missing  map[string]bool // agents whose program was looked for; true: it is missing
+	noRoom   bool            // the machine has no capacity for one more agent
+	review   *string         // why no new issue is started, "" if one may be; nil before the first question. See unreviewed
+	after    *dependencies   // the state of the items that other items wait for
 }
 
 func (k *taken) hold(slot string, in *slots.Intent) {
@@ -55,8 +55,8 @@ func newTaken() *taken {
 	return &taken{slots: map[string]bool{}, items: map[string]bool{}, sessions: map[string]bool{}, runs: map[string]bool{}}
 }
 
-// reconcile looks at every slot there is, also beyond today's limit, and settles what ended. It reads one item per slot
-// and never the queue. What it cannot know counts as held.
+// reconcile inspects every slot, also those beyond today's limit, and settles the runs that ended. It reads one item per slot
+// and never the queue. A slot whose state is not known counts as occupied.
 func (t *Tick) reconcile(ctx context.Context, report *Report) (*taken, error) {
 	k := newTaken()
 	names, err := t.Home.Names()
@@ -78,7 +78,7 @@ func (t *Tick) reconcile(ctx context.Context, report *Report) (*taken, error) {
 	return k, errors.Join(errs...)
 }
 
-// reconcileSlot settles what is in a slot, unless it is held. The lease is probed before the marker is read.
+// reconcileSlot settles the run in a slot, unless the slot is locked. The lease is tried before the marker is read.
 func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, held bool, err error) {
 	lock, err := slots.TryLock(t.Home.SlotLock(slot))
 	if errors.Is(err, slots.ErrBusy) {
@@ -96,8 +96,8 @@ func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (
 	return t.settleSlot(ctx, slot, report)
 }
 
-// ignoreBad drops the error for an intent that is unreadable while its slot is held: it is set aside when the slot is
-// free. One of a newer kugetsu is told of once: it keeps its slot until that comes.
+// ignoreBad drops the error of an unreadable intent while its slot is locked: the file is quarantined once the slot is free. The
+// file of a newer kugetsu is reported once and keeps its slot until that version runs.
 func (t *Tick) ignoreBad(slot string, err error) error {
 	switch {
 	case errors.Is(err, spool.ErrBad):
@@ -108,21 +108,20 @@ func (t *Tick) ignoreBad(slot string, err error) error {
 	return err
 }
 
-// leaveAlone tells, once, of a file of a newer kugetsu.
+// leaveAlone reports, once, a file of a newer kugetsu.
 func (t *Tick) leaveAlone(name string, err error) error {
 	return t.Queue.Events.PutOnce(event.LeftAlone(name, err))
 }
 
-// orphanLimit bounds the wait for the processes of a dead runner; tick.lock is held meanwhile.
+// orphanLimit limits the wait for the processes of a dead runner. tick.lock is locked meanwhile.
 const orphanLimit = 3 * time.Second
 
-// teardown bounds the wait for the locks of a process that was killed. The kernel frees its memory first, from when on
-// nothing shows whose it is, and only then its locks: 30 ms later for an agent of 700 MB, and more where the machine is
-// busy.
+// teardown limits the wait for the locks of a killed process. The kernel frees the memory of the process first, and nothing shows
+// its owner from then on. The locks follow later: 30 ms for an agent of 700 MB, and more on a busy machine.
 const teardown = time.Second
 
-// lockAgain tries a locked slot again, or the lock of its session, where only an onlooker should have it, or where the runner
-// is gone and only what it started still has the lease: a dead runner enforces no timeout, so what it left behind is ended.
+// lockAgain tries a locked slot again, or the lock of its session. It does so where only a reader may have the lock, and where the
+// runner is gone and only its children still have the lease. A dead runner enforces no timeout, so its children are ended.
 func (t *Tick) lockAgain(ctx context.Context, path, slot string, in *slots.Intent) (*slots.Lock, error) {
 	if in == nil {
 		return slots.TryLockPatiently(path)
@@ -147,7 +146,7 @@ func (t *Tick) lockAgain(ctx context.Context, path, slot string, in *slots.Inten
 		return slots.TryLockFor(path, teardown)
 	}
 	if marker.Phase == slots.Ended && path != t.Home.SlotLock(slot) {
-		return nil, slots.ErrBusy // a destroy, say: of a run that ended nothing is left that had the session's lock alone
+		return nil, slots.ErrBusy // a destroy, for example: an ended run leaves nothing that has the session's lock alone
 	}
 	t.Log.Warn("the runner is gone and something it started is left", "run", in.RunName())
 	if err := t.endHeirs(ctx, slot, in); err != nil {
@@ -166,7 +165,7 @@ func (t *Tick) endMarked(ctx context.Context, run string) error {
 	return proc.Kill(ctx, t.Home.Processes(run), nil)
 }
 
-// endHeirs ends what a dead runner left: what carries the run's mark, and what has another environment but the lease.
+// endHeirs ends the children of a dead runner: those with the run's mark, and those without it that still have the lease.
 func (t *Tick) endHeirs(ctx context.Context, slot string, in *slots.Intent) error {
 	lock := &proc.Lock{Named: func() bool {
 		now, err := t.Home.ReadIntent(slot)
@@ -183,7 +182,7 @@ func (t *Tick) endHeirs(ctx context.Context, slot string, in *slots.Intent) erro
 	return proc.Kill(ctx, t.Home.Processes(in.RunName()), lock)
 }
 
-// itemIn finds the item that a slot names, without listing the queue.
+// itemIn finds the item that a slot names, without a listing of the queue.
 func (t *Tick) itemIn(in *slots.Intent) (queue.Entry, *queue.Item, error) {
 	e, err := t.Queue.FindHinted(in.Item, in.File)
 	if err != nil {
@@ -202,16 +201,16 @@ func (t *Tick) item(id string) (queue.Entry, *queue.Item, error) {
 	return e, it, err
 }
 
-// settleSlot settles the run that a locked slot names and empties the slot. The session's lock is held as well: a
-// worktree that somebody works in is not dead.
+// settleSlot settles the run that a locked slot names and empties the slot. It also takes the session's lock: a worktree in use
+// belongs to a live run.
 //
-// Settle, file, empty, in this order: each is one rename, each can be repeated, and as long as the slot names the run
-// the next tick knows that something remains to be done.
+// The order is: settle, file, empty. Each step is one rename and may be repeated. As long as the slot names the run, the next tick
+// knows that work is left.
 func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, held bool, err error) {
 	in, err = t.Home.ReadIntent(slot)
 	switch {
 	case errors.Is(err, spool.ErrBad):
-		// Its run is found again through its item, which no slot names now.
+		// The run is found again through its item, which no slot names from now on.
 		t.Log.Warn("an unreadable slot file was set aside", "slot", slot, "err", err)
 		return nil, false, t.Queue.SetAsideAs(t.Home.IntentPath(slot), "slot."+slot+".json", err)
 	case err != nil:
@@ -221,7 +220,7 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 	}
 	path := t.Home.SessionLock(in.Session)
 	session, err := slots.TryLockPatiently(path)
-	if errors.Is(err, slots.ErrBusy) { // the slot's lock alone was unlocked, or another works in the worktree
+	if errors.Is(err, slots.ErrBusy) { // only the slot's lock was unlocked, or another process works in the worktree
 		if session, err = t.lockAgain(ctx, path, slot, in); errors.Is(err, slots.ErrBusy) {
 			return in, true, nil
 		}
@@ -234,18 +233,18 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 	e, it, err := t.itemIn(in)
 	switch {
 	case queue.IsAbsent(err) && t.Config == nil:
-		if err := t.endMarked(ctx, in.RunName()); err != nil { // somebody deleted the item of a run
+		if err := t.endMarked(ctx, in.RunName()); err != nil { // the item of a live run was deleted by hand
 			return in, true, err
 		}
 		return in, false, t.Home.Empty(slot)
-	case queue.IsAbsent(err): // with a bad configuration it may lie in a queue that we do not see
+	case queue.IsAbsent(err): // with a bad configuration the item may lie in a queue that we do not know
 		return in, true, nil
 	case errors.Is(err, spool.ErrBad):
 		if err := t.Queue.SetAside(e.Path, err); err != nil {
 			return in, true, err
 		}
 		return in, false, t.Home.Empty(slot)
-	case errors.Is(err, queue.ErrNewer): // it occupies its slot until a newer kugetsu comes
+	case errors.Is(err, queue.ErrNewer): // it occupies its slot until a newer kugetsu runs
 		return in, true, err
 	case err != nil:
 		return in, true, err
@@ -253,7 +252,7 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 	lane, live := t.Queue.Lane(e)
 	switch {
 	case it.State == queue.Pending && live && in.Run == it.Runs+1:
-		// A tick died while dispatching. The runner, if there was one, did nothing: its gate closed without a task.
+		// A tick died while it dispatched. The runner, if it was started, did nothing: its gate closed without a task.
 		if err := t.Home.DropRun(in.RunName()); err != nil {
 			return in, true, err
 		}
@@ -271,10 +270,10 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 	return in, false, t.Home.Empty(slot)
 }
 
-// settle records the end of a notified item's newest run. The caller has made sure that its lease is free; in is nil where no
-// slot names it. Held: its runner lives, and its agent unlocked the lease that it inherited.
+// settle records the end of a notified item's newest run. The caller has found its lease free. in is nil where no slot names the
+// run. held means that the runner lives: its agent unlocked the inherited lease.
 //
-// The lease first, the runner second, the marker third: a run that ends between two of them is never taken for lost.
+// The order is: lease, runner, marker. So a run that ends between two of them is never taken for lost.
 func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queue.Entry, it *queue.Item, report *Report) (held bool, err error) {
 	run := slots.RunName(it.ID, it.Runs)
 	alive := t.unlocked(it)
@@ -295,7 +294,7 @@ func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queu
 		}
 	}
 	if marker.Phase != slots.Ended {
-		// Its runner did not come to that. An agent leaves megabytes there.
+		// The runner died before it could do this. An agent leaves megabytes there.
 		if err := t.Home.DropTmp(run); err != nil {
 			t.Log.Warn("the temporary files of a run are left", "run", run, "err", err)
 		}
@@ -319,8 +318,7 @@ func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queu
 	return false, nil
 }
 
-// result is what is known of a run whose lease is free. The marker decides; what the runner told is added where there is
-// something.
+// result is what is known of a run whose lease is free. The marker decides. The runner's report is added if there is one.
 func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot string) (r queue.Result, of told, err error) {
 	r = queue.Result{Run: queue.Run{Run: it.Runs, EndedAt: t.Now().UTC()}}
 	switch marker.Phase {
@@ -332,7 +330,7 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 	case slots.Started:
 		r.Outcome, r.StartedAt = queue.Lost, it.NotifiedAt
 		r.Summary = "its runner was killed"
-		now := proc.BootID() // "" when it cannot be read: not known is not another one
+		now := proc.BootID() // "" if it cannot be read: unknown does not mean different
 		if r.Rebooted = boot != "" && now != "" && boot != now; r.Rebooted {
 			r.Summary = "the machine was restarted"
 		}
@@ -344,7 +342,7 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 		if err != nil {
 			return r, of, err
 		}
-		if overdue { // another try would hang as long
+		if overdue { // another attempt would hang as long
 			r.Outcome, r.Summary = queue.Timeout, "its runner did not answer: ended beyond its limit"
 		}
 	}
@@ -352,18 +350,18 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 	if err != nil {
 		return r, of, err
 	}
-	if cancelled && r.Outcome != queue.OK { // a success that came first is not taken back
+	if cancelled && r.Outcome != queue.OK { // a success that came first stays a success
 		r.Outcome = queue.Cancelled
 	}
 	return r, of, nil
 }
 
-// addTold adds what the runner wrote in result.json, as far as it fits the marker. It returns what else it told.
+// addTold adds the runner's result.json as far as it agrees with the marker. It returns the rest of that report.
 func (t *Tick) addTold(r *queue.Result, run string) (of told) {
 	var cost agent.Cost
 	said := slots.Result{Cost: &cost}
 	if err := t.Home.ReadResult(run, &said); err != nil {
-		if !errors.Is(err, fs.ErrNotExist) { // a full disk at the end of the run
+		if !errors.Is(err, fs.ErrNotExist) { // for example because the disk was full at the end of the run
 			t.Log.Warn("a run's result could not be read", "run", run, "err", err)
 		}
 		r.Summary = fmt.Sprintf("the run left no report, only exit code %d", *r.ExitCode)

@@ -18,33 +18,33 @@ import (
 )
 
 const (
-	// reviewEvery is how often a pull request is asked about; reviewClosedEvery one that was closed: somebody may open it again.
+	// reviewEvery is how often the state of a pull request is asked for, reviewClosedEvery that of a closed one: it may be reopened.
 	reviewEvery       = 15 * time.Minute
 	reviewClosedEvery = 24 * time.Hour
-	// reviewMost bounds the questions of one pass, reviewLimit the time they take together.
+	// reviewMost limits the questions of one pass, reviewLimit the time for all of them.
 	reviewMost  = 20
 	reviewLimit = 30 * time.Second
 )
 
-// Review is the file reviews/<session>.json: what a session's pull request was when it was asked about. It is only kept
-// so that nobody need ask under a lock, or often.
+// Review is the file reviews/<session>.json: the state of a session's pull request when the forge was last asked. It exists so that
+// the forge is asked seldom, and never under a lock.
 type Review struct {
 	URL     string       `json:"url"`
-	State   forge.Status `json:"state"` // one that cannot be asked for is what it was
+	State   forge.Status `json:"state"` // of the last successful question
 	AskedAt time.Time    `json:"asked_at"`
-	Why     string       `json:"why,omitempty"` // it could not be asked for, the last time
+	Why     string       `json:"why,omitempty"` // why the last question failed
 }
 
 func reviewPath(home slots.Dir, session string) string {
 	return filepath.Join(home.Reviews(), session+".json")
 }
 
-// ReadReview is what is known of a session's pull request: forge.Unknown for one that was not asked about yet.
+// ReadReview is what is known of a session's pull request: forge.Unknown before the first question.
 func ReadReview(home slots.Dir, session, url string) (Review, error) {
 	var r Review
 	err := spool.ReadJSON(reviewPath(home, session), &r)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, spool.ErrBad), err == nil && r.URL != url: // it is asked again
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, spool.ErrBad), err == nil && r.URL != url: // the forge is asked again
 		return Review{URL: url, State: forge.Unknown}, nil
 	case err != nil:
 		return Review{URL: url, State: forge.Unknown}, err
@@ -52,35 +52,35 @@ func ReadReview(home slots.Dir, session, url string) (Review, error) {
 	return r, nil
 }
 
-// waits says whether somebody may still have to look at the request. What is not known to be over is not: one that an agent
-// made a moment ago was not asked about yet, and a forge that is down must not open the gate.
+// waits says whether a person may still have to look at the request. An unknown state counts as open: an agent may have opened the
+// request a moment ago, and a forge that is down must not lift the limit.
 func (r Review) waits() bool { return r.State != forge.Merged && r.State != forge.Closed }
 
 // due says whether it is time to ask.
 func (r Review) due(now time.Time) bool {
 	every := reviewEvery
 	switch r.State {
-	case forge.Merged: // for good
+	case forge.Merged: // final
 		return false
 	case forge.Closed:
 		every = reviewClosedEvery
 	}
 	age := now.Sub(r.AskedAt)
-	return age < 0 || age >= every // a time in the future is a clock that was set back
+	return age < 0 || age >= every // a time in the future: the clock was set back
 }
 
-// unreviewed says why nothing new is started while too many pull requests wait for somebody, or "". New is what has no
-// session: comments on a request that is there must reach its agent, or it would never be done.
+// unreviewed says why no new issue is started while too many pull requests wait for review, or "". An issue is new without a
+// session: comments on an existing request must reach its agent, or the request would never be finished.
 func (t *Tick) unreviewed(session string, k *taken) string {
 	if t.Settings.MaxReview == 0 || session == slots.PMSession {
 		return ""
 	}
-	if s, err := t.Home.ReadSession(session); s != nil || err != nil { // what is wrong with it, its run says
+	if s, err := t.Home.ReadSession(session); s != nil || err != nil { // the run reports a fault of the session
 		return ""
 	}
-	if k.review == nil { // once for a pass
+	if k.review == nil { // once per pass
 		why, err := t.tooManyReviews()
-		if err != nil { // not known is not few
+		if err != nil { // unknown is not few
 			why = "the pull requests are not known: " + err.Error()
 		}
 		k.review = &why
@@ -112,7 +112,7 @@ func (t *Tick) tooManyReviews() (string, error) {
 	return why, nil
 }
 
-// eachRequest visits the sessions that have a pull request. One that cannot be read as a session has none.
+// eachRequest visits the sessions that have a pull request. A file that is no session has none.
 func (t *Tick) eachRequest(visit func(session string, r Review)) error {
 	sessions, err := t.Home.Sessions()
 	if err != nil {
@@ -135,13 +135,13 @@ func (t *Tick) eachRequest(visit func(session string, r Review)) error {
 	return nil
 }
 
-// askReviews asks how the pull requests stand, those first that were asked about longest ago. Never under tick.lock: a
-// forge may take its time.
+// askReviews asks the forges for the states of pull requests, those first whose last question is oldest. It is never called under
+// tick.lock, since a forge may be slow.
 func (t *Tick) askReviews(ctx context.Context) error {
-	if t.Config != nil || t.Settings.MaxReview == 0 && !t.bounded() { // nobody wants to know
+	if t.Config != nil || t.Settings.MaxReview == 0 && !t.bounded() { // the states are not needed
 		return nil
 	}
-	lock, err := slots.TryLock(filepath.Join(t.Home.Reviews(), "ask.lock")) // two would ask the same
+	lock, err := slots.TryLock(filepath.Join(t.Home.Reviews(), "ask.lock")) // a second process would ask the same
 	if errors.Is(err, slots.ErrBusy) {
 		return nil
 	}
@@ -181,7 +181,7 @@ func (t *Tick) askReviews(ctx context.Context) error {
 	for _, session := range order[:min(len(order), reviewMost)] {
 		r := due[session]
 		state, why := forge.State(ctx, r.URL, env)
-		if ctx.Err() != nil { // the time was up for all, and not for this one: the next pass asks it first
+		if ctx.Err() != nil { // the time of the whole round is up: the next pass asks this one first
 			break
 		}
 		r.AskedAt, r.Why = t.Now(), ""
@@ -195,20 +195,20 @@ func (t *Tick) askReviews(ctx context.Context) error {
 		if err == nil {
 			err = spool.Write(reviewPath(t.Home, session), append(data, '\n'))
 		}
-		if err == nil { // it may have ended meanwhile: whoever ends one removes this file last
+		if err == nil { // the session may have been ended meanwhile: whoever ends one removes this file last
 			var s *slots.Session
 			if s, err = t.Home.ReadSession(session); s == nil && err == nil {
 				err = spool.Unlink(reviewPath(t.Home, session))
 			}
 		}
-		if err != nil { // the disk is full, say: it would be for the others too
+		if err != nil { // for example a full disk, which the others would meet as well
 			return err
 		}
 	}
 	return nil
 }
 
-// forgetReviews removes what is known of requests that no session has any more.
+// forgetReviews removes the files of requests that no session has any more.
 func (t *Tick) forgetReviews(known map[string]bool) error {
 	files, err := spool.List(t.Home.Reviews())
 	if err != nil {
@@ -224,7 +224,7 @@ func (t *Tick) forgetReviews(known map[string]bool) error {
 	return nil
 }
 
-// AgentEnv is what agents get of the environment, without what is a run's own. The tokens of the forges are in it.
+// AgentEnv is the environment of agents without the variables of a single run. It has the tokens for the forges.
 func (t *Tick) AgentEnv() ([]string, error) {
 	env, err := t.Environ()
 	if err != nil {
@@ -233,7 +233,7 @@ func (t *Tick) AgentEnv() ([]string, error) {
 	return slots.WithFiles(env, t.Home.EnvFile("default.env"), t.Home.EnvFile("dev.env"))
 }
 
-// waitsForReview says whether an item is new and therefore waits.
+// waitsForReview says whether an item is new and therefore waits for reviews.
 func (t *Tick) waitsForReview(it *queue.Item, k *taken) bool {
 	session, err := sessionOf(it)
 	return err == nil && t.unreviewed(session, k) != ""

@@ -10,23 +10,23 @@ import (
 	"kugetsu/slots/machine"
 )
 
-// room is what the machine has for one more agent, as it was read once. A count is not a capacity: three agents that just
-// began use little, and will not fit.
+// room is the memory and disk for one more agent, as read once. A slot alone does not make an agent fit: three agents that just
+// began use little memory, and will use more.
 type room struct {
-	need      int64 // bytes, AGENT_MEMORY; 0: memory is not counted
+	need      int64 // bytes, AGENT_MEMORY; 0: memory is not checked
 	available int64 // bytes
-	unknown   error // why that, or what the runs use, is not known
-	running   int   // runs that hold a slot, the PM agent's too
-	growing   int   // those of them that use less than they need
+	unknown   error // why the memory, available or used, is not known
+	running   int   // runs that occupy a slot, the PM agent's too
+	growing   int   // those that use less than they need
 	reserved  int64 // bytes that those may still take
 
-	minFree int64 // bytes, MIN_FREE_DISK; 0: the disk is not looked at
+	minFree int64 // bytes, MIN_FREE_DISK; 0: the disk is not checked
 	free    int64 // bytes
-	disk    error // why that is not known
+	disk    error // why the free disk is not known
 }
 
-// room reads it. Of every held slot the whole of AGENT_MEMORY is spoken for, less what its run uses now: what was started
-// an instant ago, or is not known, counts whole.
+// room reads the capacity. For every occupied slot AGENT_MEMORY is reserved, less what its run uses now. A run that began an instant
+// ago, or whose use is not known, reserves all of it.
 func (t *Tick) room(k *taken) *room {
 	r := &room{need: int64(t.Settings.AgentMemory), minFree: int64(t.Settings.MinFreeDisk), running: len(k.slots)}
 	if r.minFree > 0 {
@@ -36,7 +36,7 @@ func (t *Tick) room(k *taken) *room {
 		return r
 	}
 	r.available, r.unknown = t.Machine.Available()
-	if errors.Is(r.unknown, errors.ErrUnsupported) { // there the count is all there is
+	if errors.Is(r.unknown, errors.ErrUnsupported) { // on this system only the slots limit the agents
 		r.need, r.unknown = 0, nil
 		return r
 	}
@@ -51,13 +51,13 @@ func (t *Tick) room(k *taken) *room {
 	for run := range k.runs {
 		r.reserve(used[run])
 	}
-	for range r.running - len(k.runs) { // a slot that does not tell its run
+	for range r.running - len(k.runs) { // slots whose run is not known
 		r.reserve(0)
 	}
 	return r
 }
 
-// reserve takes what a run that uses so much may still need.
+// reserve adds the memory that a run may still take beyond its present use.
 func (r *room) reserve(used int64) {
 	if left := r.need - used; left > 0 {
 		r.growing++
@@ -71,8 +71,8 @@ func (r *room) start() {
 	r.reserve(0)
 }
 
-// full says why not one more agent may be started now, or "". The error is for what could not be read, which is never
-// plenty. One agent may always run: with none, memory refuses nothing, known or not.
+// full says why one more agent must not be started now, or "". The error is for what could not be read: unknown is not enough. The
+// first agent may always run: memory does not stop it, known or not.
 func (r *room) full() (string, error) {
 	switch {
 	case r.disk != nil:
@@ -97,7 +97,7 @@ func (r *room) full() (string, error) {
 	return fmt.Sprintf("memory: %s available, %sand an agent needs %s", size(r.available), spoken, size(r.need)), nil
 }
 
-// why is the same for those who only look.
+// why is full for snapshots.
 func (r *room) why() string {
 	why, err := r.full()
 	if err != nil {
@@ -106,7 +106,7 @@ func (r *room) why() string {
 	return why
 }
 
-// lookRoom says in a view why there is no room for one more agent.
+// lookRoom sets in a view why the machine has no capacity for one more agent.
 func (t *Tick) lookRoom(v *View) {
 	r := t.room(v.taken)
 	why, err := r.full()
@@ -119,7 +119,7 @@ func (t *Tick) lookRoom(v *View) {
 	}
 }
 
-// hint is what may be done about it.
+// hint is what to do about it.
 func (r *room) hint() string {
 	if r.disk != nil || r.free < r.minFree {
 		return "free some space, or lower MIN_FREE_DISK"
@@ -127,14 +127,14 @@ func (r *room) hint() string {
 	return "an agent that ends makes room; AGENT_MEMORY is what each is taken to need, and 0 counts none"
 }
 
-// size prints bytes as they may be written in a setting.
+// size prints bytes in the form of a setting.
 func size(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
 
-// errNoRoom is wrapped when the machine has no room for one more agent.
+// errNoRoom is wrapped when the machine has no capacity for one more agent.
 var errNoRoom = errors.New("nothing is started")
 
-// admit refuses to start one more agent where there is no room for it. After that nothing more is started in this pass,
-// in no lane: a run that ends begins another. What is not known is an error (exit code 75).
+// admit refuses to start one more agent if the machine has no capacity for it. After that this pass starts nothing more, in no lane:
+// the end of a run begins another pass. Unknown capacity is an error (exit code 75).
 func (t *Tick) admit(k *taken, report *Report) error {
 	if k.noRoom {
 		return errNoRoom

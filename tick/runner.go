@@ -13,46 +13,46 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// A runner watches its agent; a pass watches the runner. Three things may be wrong with one that lives:
+// A runner watches its agent, and a pass watches the runner. Three faults of a live runner are handled:
 //
-//	its lease is free     its agent unlocked what it inherited. The run goes on: it occupies its slot as if the lease were locked
-//	it is stopped         beyond the time of its agent it is told to go on, and then keeps the work and records the end itself
-//	it does not answer    beyond all its limits it is ended, with all that it started, and the run is a timeout
+//	its lease is free     its agent unlocked the inherited lock. The run continues and occupies its slot as if the lease were locked
+//	it is stopped         after its agent's time it is continued; it then keeps the work and records the end itself
+//	it does not answer    after all its limits it is ended with everything it started, and the run is a timeout
 
-// wakeAfter is how long beyond the time of its agent a stopped runner is left alone, as the agent's begins when its worktree is
-// ready: it should find that time over.
+// wakeAfter is how long a stopped runner is left alone after its agent's time. The agent's time begins when the worktree is ready;
+// the runner should find it over.
 const wakeAfter = 5 * time.Second
 
-// isRunner says of a process, the one that a notified item names, whether it is that item's runner.
+// isRunner returns a function that says whether the process that a notified item names is that item's runner.
 func isRunner(it *queue.Item) func() bool {
 	pid, run, born := *it.ForkPID, slots.RunName(it.ID, it.Runs), it.Runner
 	if born == nil || born.Birth == "" { // written by an older kugetsu
-		// In whichever folder: a runner that lives is never taken for gone.
+		// In any state folder: a live runner is never taken for gone.
 		return func() bool { return proc.Carries(pid, proc.Run{Name: run}) }
 	}
 	return func() bool { return proc.Birth(pid) == born.Birth }
 }
 
-// ours says of a process whether it is the runner of an item, and not that of the same run in a state folder of which this is
-// a copy.
+// ours returns a function that says whether the process is the runner of an item of this state folder. If the folder is a copy, the
+// same run of the original does not count.
 func (t *Tick) ours(it *queue.Item) func() bool {
 	is, run := isRunner(it), t.Home.Processes(slots.RunName(it.ID, it.Runs))
 	return func() bool { return is() && proc.Carries(*it.ForkPID, run) }
 }
 
-// unlocked says whether the runner of a notified item lives, for a caller who found its lease free. Where the item does not
-// tell which process that is, the lease alone decides.
+// unlocked says whether the runner of a notified item lives although its lease is free. Without a record of the process the lease
+// alone decides.
 func (t *Tick) unlocked(it *queue.Item) bool {
 	return it.ForkPID != nil && it.Runner != nil && it.Runner.Birth != "" && t.ours(it)()
 }
 
-// Lives says whether the run that a slot names lives, for a caller who found its lease free.
+// Lives says whether the run that a slot names lives although its lease is free.
 func (t *Tick) Lives(in *slots.Intent) bool {
 	_, it, err := t.itemIn(in)
 	return err == nil && it.State == queue.Notified && it.Runs == in.Run && t.unlocked(it)
 }
 
-// age is how long ago a runner was started, by a clock that no one sets; 0 where that is not known.
+// age is how long ago a runner was started, by a clock that cannot be set; 0 if that is not known.
 func age(it *queue.Item) time.Duration {
 	if it.Runner == nil || it.Runner.Clock == 0 || proc.Clock() == 0 {
 		return 0
@@ -60,20 +60,19 @@ func age(it *queue.Item) time.Duration {
 	return proc.Clock() - it.Runner.Clock
 }
 
-// Beyond says whether a notified item's run takes longer than all its limits allow together.
+// Beyond says whether the run of a notified item has exceeded all its limits together.
 func Beyond(it *queue.Item) bool {
 	return it.State == queue.Notified && it.Runner != nil && age(it) > slots.Limit(it.Runner.Timeout)
 }
 
-// watch looks after a runner that lives, and ends it where it does not answer; true when it did. in is nil where no slot names
-// its run.
+// watch checks a live runner, ends it if it does not answer, and returns true then. in is nil where no slot names the run.
 func (t *Tick) watch(ctx context.Context, slot string, in *slots.Intent, it *queue.Item) (ended bool, err error) {
 	run := slots.RunName(it.ID, it.Runs)
 	if !t.ours(it)() {
 		return false, nil
 	}
 	if Beyond(it) && age(it) > slots.Limit(it.Runner.Timeout)+slots.Slack {
-		// The mark first: where this pass is killed, the next one knows why the runner is gone.
+		// The mark comes first: if this pass is killed, the next one knows why the runner is gone.
 		if err := t.Home.MarkOverdue(run); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
@@ -87,7 +86,7 @@ func (t *Tick) watch(ctx context.Context, slot string, in *slots.Intent, it *que
 	return false, nil
 }
 
-// endRunner ends a runner and all that it started.
+// endRunner ends a runner and everything it started.
 func (t *Tick) endRunner(ctx context.Context, slot string, in *slots.Intent, it *queue.Item) error {
 	run, lock := slots.RunName(it.ID, it.Runs), ""
 	if in != nil {
@@ -103,7 +102,7 @@ func (t *Tick) endRunner(ctx context.Context, slot string, in *slots.Intent, it 
 	return errors.Join(err, t.endHeirs(ctx, slot, in))
 }
 
-// EndUnanswered ends a run that was cancelled and whose runner does not answer. It is for whoever waited for that.
+// EndUnanswered ends a cancelled run whose runner does not answer. The caller has waited for an answer.
 func (t *Tick) EndUnanswered(ctx context.Context, id string) error {
 	err := t.Locked(ctx, LockWait, func() error {
 		_, it, err := t.item(id)
@@ -128,7 +127,7 @@ func (t *Tick) EndUnanswered(ctx context.Context, id string) error {
 	return err
 }
 
-// slotOf is the slot that names a run, and what it says; nil where none does.
+// slotOf is the slot that names a run, with its intent; nil if no slot does.
 func (t *Tick) slotOf(run string) (string, *slots.Intent, error) {
 	names, err := t.Home.Names()
 	if err != nil {

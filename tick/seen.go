@@ -14,18 +14,18 @@ import (
 	"kugetsu/slots/worktree"
 )
 
-// seeLimit bounds the look at all worktrees: a list of what can be known by then is better than none.
+// seeLimit limits the inspection of all worktrees: a list with gaps is better than none.
 const seeLimit = 5 * time.Second
 
-// Seen is what a look at a session's worktree found; nil is what was not found out in time, or at all.
+// Seen is the result for one session's worktree; nil for what could not be found out, or not in time.
 type Seen struct {
 	Holding *worktree.Holding
-	Size    *int64 // bytes on the disk, of the worktree alone: the clone is shared
-	Err     error  // why not
+	Size    *int64 // bytes on disk, of the worktree alone: the clone is shared
+	Err     error  // why Holding is nil
 }
 
-// See looks at the worktrees of sessions, several at once, without a lock: what is seen may be over by the time it is
-// shown. Where the configuration is bad nothing is seen.
+// See inspects the worktrees of sessions, several at once and without a lock: the result may be outdated when it is shown. With a bad
+// configuration nothing is found.
 func (t *Tick) See(ctx context.Context, sessions map[string]*slots.Session) map[string]Seen {
 	ctx, cancel := context.WithTimeout(ctx, seeLimit)
 	defer cancel()
@@ -67,7 +67,7 @@ func (t *Tick) see(ctx context.Context, name string, s *slots.Session) (one Seen
 	return one
 }
 
-// diskUse is how much of the disk a folder takes.
+// diskUse is the disk space that a folder takes, in bytes.
 func diskUse(ctx context.Context, dir string) (size int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err == nil {

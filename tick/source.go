@@ -13,8 +13,8 @@ import (
 	"kugetsu/slots/forge"
 )
 
-// cloneURL is where GIT_CLONE_URL says that a repository is. The port of a host is that of its web pages: ssh has one of
-// its own, so that only a URL of http or https gets it.
+// cloneURL is the URL of a repository by GIT_CLONE_URL. The port of a host is that of its web pages. Ssh has a port of its own, so
+// only a URL of http or https gets this one.
 func (t *Tick) cloneURL(ref issueref.Ref) string {
 	template, host := t.Settings.CloneURL, ref.Host
 	scheme, _, _ := strings.Cut(template, "://")
@@ -24,16 +24,16 @@ func (t *Tick) cloneURL(ref issueref.Ref) string {
 	return strings.NewReplacer("{scheme}", t.scheme(ref), "{host}", host, "{path}", ref.Repo).Replace(template)
 }
 
-// scheme is how the host of a repository is spoken to: https, but where a variable of env/default.env that names the host
-// says http, where the repository was first named by a URL that does, and where the host has a port and is on loopback or
-// has no dot, as in a network of containers.
+// scheme is the scheme for the host of a repository. It is https, except in three cases: a variable of env/default.env names the
+// host with http; the repository was first named by a URL with http; or the host has a port, and is on loopback or has no dot, as
+// in a network of containers.
 func (t *Tick) scheme(ref issueref.Ref) string {
 	name := hostname(ref.Host)
 	port, dotless := name != ref.Host, !strings.Contains(name, ".")
 	if !port && !dotless {
 		return "https"
 	}
-	// What is wrong with the file, its own check says.
+	// The check of the file reports its faults.
 	env, _ := slots.WithFiles(nil, filepath.Join(string(t.Home), "env", "default.env"))
 	if scheme := forge.Scheme(ref.Host, env); scheme != "" {
 		return scheme
@@ -56,13 +56,13 @@ func hostname(host string) string {
 	return host
 }
 
-// plainHTTP is the path of a mark: the repository was first named by a URL that begins with http.
+// plainHTTP is the path of a mark: the first URL that named the repository began with http.
 func (t *Tick) plainHTTP(ref issueref.Ref) string {
 	return filepath.Join(string(t.Home), "repos", ref.RepoName()+".http")
 }
 
-// Remember remembers that a reference says http. It is done before its item is there. A clone that is there is not led from https to
-// http by whoever writes a reference.
+// Remember records that a reference says http, before its item is published. A clone that exists is not moved from https to http by
+// a reference.
 func (t *Tick) Remember(ref issueref.Ref) error {
 	if !ref.HTTP {
 		return nil
@@ -77,8 +77,8 @@ func (t *Tick) Remember(ref issueref.Ref) error {
 	return nil
 }
 
-// Knows says whether anything is known of the repository of a reference: a line in repos.json, a clone or its
-// lock, or what Remember left.
+// Knows says whether anything is known of the repository of a reference: an entry in repos.json, a clone or its lock, or the mark
+// of Remember.
 func (t *Tick) Knows(ref issueref.Ref) bool {
 	if known, err := readRepos(t.Home); err == nil && known[ref.RepoPath()] != "" {
 		return true

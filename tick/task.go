@@ -18,7 +18,7 @@ import (
 	"kugetsu/tick/settings"
 )
 
-// task is all that a runner must know of an item: `slots` knows no items.
+// task is all that a runner must know of an item, since slots knows no items.
 func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, error) {
 	s := t.Settings
 	if err := Runnable(it.Agent, s); err != nil {
@@ -47,7 +47,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 	return task, nil
 }
 
-// workspace is where the work on an issue is done.
+// workspace is the settings of the worktree of an issue.
 func (t *Tick) workspace(ref issueref.Ref, repos repos) slots.Workspace {
 	w := slots.Workspace{Repo: ref.RepoName(), Branch: fmt.Sprintf("fix/issue-%d", ref.Number), Base: t.Settings.BaseBranch, Hook: t.Settings.WorktreeHook,
 		Identity: t.Settings.Identity}
@@ -60,8 +60,7 @@ func (t *Tick) workspace(ref issueref.Ref, repos repos) slots.Workspace {
 	return w
 }
 
-// Runnable says what is missing of the settings for an agent to be started. The error asks for exit code 78: no attempt is
-// spent on it.
+// Runnable says which setting an agent lacks. The error has exit code 78, and costs the item no attempt.
 func Runnable(preset string, s *settings.Settings) error {
 	if _, err := agent.Lookup(preset); err != nil {
 		return fault.New(fault.Config, "set KUGETSU_AGENT to one of them", "%w", err)
@@ -72,14 +71,14 @@ func Runnable(preset string, s *settings.Settings) error {
 	return nil
 }
 
-// toldOf are the outcomes that the next run is told of: its agent had begun, and its work is there to be gone on with.
+// toldOf are the outcomes of which the next run is told: an agent had begun, and its work can be continued.
 var toldOf = map[queue.Outcome]string{
 	queue.Failed: "did not succeed", queue.Lost: "was cut off", queue.Timeout: "was ended", queue.Stalled: "was ended",
 	queue.UsageLimit: "was cut off by a usage limit", queue.Outage: "was cut off: the model's server did not answer",
 	queue.Auth: "was cut off: its credentials were refused",
 }
 
-// previous is what the next run is told of the last one in which an agent began, and what that run said.
+// previous is the outcome of the last run in which an agent began, and its summary, for the next run's prompt.
 func previous(it *queue.Item) (how, said string) {
 	which := "The run before this one"
 	for _, last := range slices.Backward(it.History) {
@@ -95,14 +94,14 @@ func previous(it *queue.Item) (how, said string) {
 	return "", ""
 }
 
-// CheckFiles says what is wrong with the files of the user's beside the config: env files, prompts, repos.json. Found out by
-// a run, it would cost each item that waits its attempts. The error asks for exit code 78.
+// CheckFiles reports faults of the user's files beside the config: env files, prompts, repos.json. If only a run found them, they
+// would cost each waiting item its attempts. The error has exit code 78.
 func CheckFiles(home slots.Dir) error {
 	_, err := readRepos(home)
 	return errors.Join(home.CheckFiles(), err)
 }
 
-// Environ is the environment a runner gets.
+// Environ is the environment of a runner.
 func (t *Tick) Environ() ([]string, error) {
 	base := map[string]string{}
 	for _, key := range settings.Base {
@@ -111,10 +110,10 @@ func (t *Tick) Environ() ([]string, error) {
 	return t.Home.Environ(base, t.Source.Environ())
 }
 
-// repos says where repositories come from: repos.json, keys in lower case.
+// repos is repos.json: where repositories come from. Its keys are in lower case.
 type repos map[string]string
 
-// readRepos reads repos.json. The error asks for exit code 78.
+// readRepos reads repos.json. The error has exit code 78.
 func readRepos(home slots.Dir) (repos, error) {
 	path := filepath.Join(string(home), "repos.json")
 	var given map[string]string
@@ -125,7 +124,7 @@ func readRepos(home slots.Dir) (repos, error) {
 	if errors.Is(err, spool.ErrUnusable) {
 		return nil, fault.New(fault.Config, `it maps "host/owner/repo" to a url or the path of a local checkout`, "bad configuration: %w", err)
 	}
-	if err != nil { // a passing reason
+	if err != nil { // it may pass
 		return nil, err
 	}
 	known := repos{}
@@ -135,10 +134,10 @@ func readRepos(home slots.Dir) (repos, error) {
 	return known, nil
 }
 
-// Repos is repos.json as it was written, keys in lower case. The error asks for exit code 78.
+// Repos is repos.json with its keys in lower case. The error has exit code 78.
 func (t *Tick) Repos() (map[string]string, error) { return readRepos(t.Home) }
 
-// Origin says where the repository of an issue comes from: a URL, or a local checkout.
+// Origin is where the repository of an issue comes from: a URL, or a local checkout.
 func (t *Tick) Origin(ref issueref.Ref) (url, local string, err error) {
 	repos, err := readRepos(t.Home)
 	if err != nil {
@@ -154,7 +153,7 @@ func (r repos) source(ref issueref.Ref, cloneURL func() string) (url, local stri
 	if place == "" {
 		return cloneURL(), ""
 	}
-	// A checkout has a .git; a bare repository has none and is cloned like any other remote.
+	// A checkout has a .git. A bare repository has none and is cloned like any other remote.
 	if filepath.IsAbs(place) {
 		if _, err := os.Lstat(filepath.Join(place, ".git")); err == nil {
 			return "", place

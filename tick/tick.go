@@ -1,8 +1,8 @@
-// Package tick is one pass over the queue: lock, reconcile, fill, clean up, deliver, ask, exit. There is no daemon; cron or a
+// Package tick is one pass over the queue: lock, reconcile, fill, clean up, deliver, ask, exit. There is no daemon: cron or a
 // systemd timer runs a pass now and then, and every runner starts one as its last act.
 //
-// Whoever changes an item or gives out a slot does it here, under tick.lock, with the same count: Run, and Dispatch for
-// start and continue. The package joins items (queue) and runs (slots), which do not know each other.
+// An item changes and a slot is given out only here, under tick.lock and with the same count: by Run, and by Dispatch for start
+// and continue. The package joins items (queue) and runs (slots). Those two packages do not know each other.
 package tick
 
 import (
@@ -26,14 +26,14 @@ import (
 	"kugetsu/tick/settings"
 )
 
-// Tick is what a pass works on.
+// Tick is the folder, the settings and the machine that a pass works on.
 type Tick struct {
 	Home     slots.Dir
 	Queue    *queue.Queue
 	Settings *settings.Settings
 	Source   *settings.Source
-	Config   error           // what is wrong with the configuration: nothing is started, but what died is reconciled
-	Machine  machine.Machine // what it has to spare decides, beside the slots, how many agents there are
+	Config   error           // an error in the configuration: nothing is started then, but dead runs are reconciled
+	Machine  machine.Machine // its free memory and disk limit the number of agents, as the slots do
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -42,14 +42,14 @@ type Tick struct {
 type Report struct {
 	Settled []Settled `json:"settled"`
 	Started []Started `json:"started"`
-	Held    int       `json:"held"` // slots of dev agents taken when it ended
+	Held    int       `json:"held"` // slots of dev agents that were occupied at the end
 	Why     []string  `json:"why"`  // why not more was started
 
-	lack, lackHint string // why the machine has no room for an agent that waits, and what to do
-	lackNew        bool   // no pass before told of that
+	lack, lackHint string // why the machine has no capacity for an agent that waits, and what to do about it
+	lackNew        bool   // no earlier pass reported that
 }
 
-// Settled is an item whose run ended; without an outcome it is one that waited in vain for another.
+// Settled is an item whose run ended. Without an outcome the item had no run: an item that it waits for ended in an error.
 type Settled struct {
 	Item     string        `json:"item"`
 	IssueRef string        `json:"issue_ref"`
@@ -66,16 +66,16 @@ type Started struct {
 	Slot     string `json:"slot"`
 }
 
-// ErrLocked is returned when another process holds tick.lock and did not let go of it in time.
+// ErrLocked is returned when another process kept tick.lock for longer than the caller was willing to wait.
 var ErrLocked = errors.New("another kugetsu holds tick.lock")
 
-// Run is one pass. It waits for the lock for that long; with no wait, ErrLocked is the usual answer while another pass
-// is under way, which does the work. Errors of a single item or slot stop nothing else; they are joined at the end.
+// Run is one pass. It waits for the lock for at most that long. Without a wait, ErrLocked is the usual answer while another pass
+// is under way, and that pass does the work. An error of one item or slot stops no other; errors are joined at the end.
 func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 	report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}
 	sweep := false
 	err := t.Locked(ctx, wait, func() error {
-		// The time of the last pass, for status. It is told by the lock's own file, so that nothing more is written.
+		// Status shows the time of the last pass. The lock's own file carries it, so nothing more is written.
 		if err := os.Chtimes(t.lockPath(), t.Now(), t.Now()); err != nil {
 			t.Log.Warn("the time of this pass could not be kept", "err", err)
 		}
@@ -90,27 +90,27 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 	if errors.Is(err, ErrLocked) {
 		return report, err
 	}
-	// After the lock: a NOTIFY_COMMAND that hangs must not keep a slot empty, nor a forge or a git that does.
+	// After the lock: a NOTIFY_COMMAND, a forge or a git that hangs must not keep a slot empty.
 	err = errors.Join(err, t.deliver(ctx), t.askReviews(ctx))
 	if err := t.Home.Sweep(ctx); err != nil {
 		t.Log.Warn("the files of ended runs are left", "err", err)
 	}
 	if sweep {
-		err = errors.Join(err, t.boundWorktrees(ctx)) // with what the forges said
+		err = errors.Join(err, t.boundWorktrees(ctx)) // this uses the forges' answers
 	}
 	return report, err
 }
 
 func (t *Tick) lockPath() string { return filepath.Join(string(t.Home), "tick.lock") }
 
-// Locked does something under tick.lock.
+// Locked calls do under tick.lock.
 func (t *Tick) Locked(ctx context.Context, wait time.Duration, do func() error) (err error) {
 	return locked(ctx, t.lockPath(), wait, do)
 }
 
 func locked(ctx context.Context, path string, wait time.Duration, do func() error) (err error) {
 	deadline, deleted := time.Now().Add(wait), 0
-	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)) // a FIFO must not hang us
+	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)) // the flags: opening a FIFO must not hang
 	for {
 		held, err := lock.TryLock()
 		if err != nil {
@@ -119,14 +119,14 @@ func locked(ctx context.Context, path string, wait time.Duration, do func() erro
 		if held && sameFile(lock, path) {
 			break
 		}
-		if held { // somebody deleted the file after we had opened it: what we hold excludes nobody
+		if held { // the file was deleted after we opened it: our lock excludes no other process
 			if err := lock.Unlock(); err != nil {
 				return &spool.Error{Op: "unlock", Path: path, Err: err}
 			}
 			if deleted++; deleted < 3 {
 				continue
 			}
-			// Again and again: then it is as if somebody else held it.
+			// Deleted again and again: report the lock as busy.
 		}
 		if !time.Now().Before(deadline) {
 			return ErrLocked
@@ -154,7 +154,7 @@ func sameFile(lock *flock.Flock, path string) bool {
 	return err == nil && os.SameFile(held, named)
 }
 
-// LastPass is when the last pass began; the zero time when there was none.
+// LastPass is when the last pass began. It is the zero time if there was no pass.
 func LastPass(home slots.Dir) (time.Time, error) {
 	info, err := os.Stat(filepath.Join(string(home), "tick.lock"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -169,16 +169,16 @@ func LastPass(home slots.Dir) (time.Time, error) {
 // clockSlack is by how much two clocks may differ.
 const clockSlack = time.Minute
 
-// ToCome says of the time of something that happened that it is still to come: the clock was ahead then, and was set back.
+// ToCome says of the time of a past event that it lies in the future: the clock was ahead then and was set back.
 func ToCome(now, t time.Time) bool { return t.After(now.Add(clockSlack)) }
 
-// scheduledAge is how long after a scheduled tick another is to be expected, whatever runs them.
+// scheduledAge is how long after a scheduled tick another one is expected, whatever runs them.
 const scheduledAge = 3 * time.Hour
 
 func scheduledPath(home slots.Dir) string { return filepath.Join(string(home), "scheduled") }
 
-// MarkScheduled remembers that something runs ticks, which a schedule that was installed by hand is known by: the time of an
-// empty file tells it.
+// MarkScheduled records that ticks are scheduled. A schedule that was installed by hand is known by this mark alone. The mark is
+// the time of an empty file.
 func (t *Tick) MarkScheduled() {
 	path := scheduledPath(t.Home)
 	err := spool.Publish(path, nil)
@@ -190,18 +190,18 @@ func (t *Tick) MarkScheduled() {
 	}
 }
 
-// Scheduled says whether a scheduled tick came of late.
+// Scheduled says whether a scheduled tick ran recently.
 func Scheduled(home slots.Dir, now time.Time) bool {
 	info, err := os.Stat(scheduledPath(home))
 	return err == nil && now.Sub(info.ModTime()).Abs() < scheduledAge
 }
 
-// policy is how failures are retried.
+// policy is the rule for retries.
 func (t *Tick) policy() queue.Policy {
 	return queue.Policy{MaxAttempts: t.Settings.MaxAttempts, RetryDelay: t.Settings.RetryDelay, Spread: rand.Float64()}
 }
 
-// Busy is the error for a command that needed tick.lock.
+// Busy is the error of a command that could not get tick.lock.
 func Busy() error {
 	return fault.New(fault.Temp, "try again; kugetsu status shows what runs", "%w", ErrLocked)
 }

@@ -16,8 +16,8 @@ import (
 	"kugetsu/slots/forge"
 )
 
-// pr asks how a session's pull request stands, under the session's lock. What is not known is kept. One that is found by the
-// session's branch is remembered.
+// pr asks for the state of a session's pull request, under the session's lock. If it is not known, the workspace is kept. A request
+// found by the session's branch is recorded.
 func (t *Tick) pr(ctx context.Context, s *slots.Session) forge.Status {
 	if s == nil {
 		return forge.Unknown
@@ -31,29 +31,27 @@ func (t *Tick) pr(ctx context.Context, s *slots.Session) forge.Status {
 		t.Log.Warn("how a pull request stands is not known", "issue", s.IssueRef, "err", err)
 	}
 	if ref, err := issueref.Parse(s.IssueRef, t.Settings.GitServer); s.PRURL != before && err == nil {
-		if err := t.Home.WriteSession(ref.Session(), s); err != nil { // it is asked again the next time
+		if err := t.Home.WriteSession(ref.Session(), s); err != nil { // the next question finds it again
 			t.Log.Warn("a pull request that was found could not be remembered", "issue", s.IssueRef, "err", err)
 		}
 	}
 	return state
 }
 
-// lookers is how long a session's lock is tried for: onlookers hold it for an instant, a git whose kugetsu was killed for
-// a little longer.
+// lookers is how long a session's lock is tried for. A reader has it for an instant, the git of a killed kugetsu a little longer.
 const lookers = time.Second
 
-// The locks: whoever removes a workspace, or brings something back into it, takes the session's lock and no other. A tick
-// takes tick.lock, then a slot's, then the session's, and passes an item over whose session is busy: so it starts nothing
-// here from the moment that we have the lock, whatever it decided before. And since we hold nothing while we try, and
-// wait for nothing of the tick's while we hold it, the order cannot be turned round. Under tick.lock, git's work would
-// keep all slots empty meanwhile.
+// The locks: whoever removes a workspace, or restores something into it, takes the session's lock and no other. A tick takes
+// tick.lock, then a slot's lock, then the session's, and skips an item whose session is busy. So it starts nothing here while we
+// have the session's lock. We have no lock while we try, and we wait for no lock of a tick afterwards: no deadlock is possible.
+// Under tick.lock, git's work would keep all slots empty.
 //
-// The queue is read after the lock was taken. An item that was live before is seen; one that comes later is an item on an
-// issue without a session, which begins anew.
+// The queue is read after the lock is taken. An item that was live before is seen. A later item finds an issue without a session,
+// and begins a new one.
 
-// at is the workspace of an issue, examined; under the session's lock if there is one.
+// at is the workspace of an issue, inspected; under the session's lock if there is one.
 func (t *Tick) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slots.Place, error) {
-	if t.Config != nil { // where the repository is would be a guess
+	if t.Config != nil { // the place of the repository is not known
 		return nil, t.Config
 	}
 	repos, err := readRepos(t.Home)
@@ -73,10 +71,10 @@ func (t *Tick) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slo
 
 var errInUse = errors.New("is being worked on")
 
-// lockSession takes a session's lock. The error is errInUse, and asks for exit code 75, where somebody works there.
+// lockSession takes a session's lock. If a run works there the error is errInUse, with exit code 75.
 func (t *Tick) lockSession(ref issueref.Ref) (*slots.Lock, error) {
 	lock, err := slots.TryLockFor(t.Home.SessionLock(ref.Session()), lookers)
-	if err == nil && t.worked(ref.Session()) { // the lease of a run that lives was unlocked
+	if err == nil && t.worked(ref.Session()) { // the lease of a live run was unlocked
 		lock, err = nil, errors.Join(slots.ErrBusy, lock.Close())
 	}
 	if errors.Is(err, slots.ErrBusy) {
@@ -85,7 +83,7 @@ func (t *Tick) lockSession(ref issueref.Ref) (*slots.Lock, error) {
 	return lock, err
 }
 
-// Alone does something with a workspace under the session's lock.
+// Alone calls do with a workspace, under the session's lock.
 func (t *Tick) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.Place) error) (err error) {
 	lock, err := t.lockSession(ref)
 	if err != nil {
@@ -111,9 +109,9 @@ func (t *Tick) live(ref issueref.Ref) ([]string, error) {
 	return ids, err
 }
 
-// Destroy removes an issue's workspace: refused while it holds what nobody else has, while an item of it is live and while
-// its pull request is open. With force all of that but a live item is no reason: work is kept at refs, which are returned.
-// A live item is one nevertheless: it would make the workspace anew the next moment.
+// Destroy removes an issue's workspace. It refuses while the workspace has unsaved work, an item of the issue is live, or its pull
+// request is open. With force only a live item stops it, which would make the workspace again at once. Unsaved work is kept at refs
+// first, which are returned.
 func (t *Tick) Destroy(ctx context.Context, ref issueref.Ref, force bool) (kept []string, err error) {
 	err = t.Alone(ctx, ref, func(p *slots.Place) error {
 		if p.Session == nil && !p.Holding.There {
@@ -140,7 +138,7 @@ func (t *Tick) Destroy(ctx context.Context, ref issueref.Ref, force bool) (kept 
 	return kept, err
 }
 
-// Pruned is one thing that prune looked at.
+// Pruned is the result of prune for one workspace or run.
 type Pruned struct {
 	Session  string `json:"session,omitempty"`
 	IssueRef string `json:"issue_ref,omitempty"`
@@ -148,14 +146,14 @@ type Pruned struct {
 	Removed  bool   `json:"removed"` // or would be, in a dry run
 	Why      string `json:"why"`
 
-	safe bool      // it holds no work; only nothing says that it is done
-	used time.Time // last
+	safe bool      // it has no unsaved work, but nothing shows that it is done
+	used time.Time // last used
 }
 
-// Prune removes what is done with: workspaces whose pull request is merged or closed, or whose branch is in its base;
-// those without a worktree or without a session; run folders that no item names, when they are old enough; and, of those
-// that hold no work, what is older than MAX_WORKTREE_AGE_DAYS and the oldest of more than MAX_WORKTREES. Whatever holds work stays. A dry run says the
-// same and removes nothing; what git hears of the remotes is a cache, so that it hears them then as well.
+// Prune removes what is done: workspaces whose pull request is merged or closed, or whose branch is in its base; workspaces without a
+// worktree or without a session; and old run folders that no item names. Of workspaces without unsaved work it also removes those
+// older than MAX_WORKTREE_AGE_DAYS and the oldest beyond MAX_WORKTREES. Unsaved work always stays. A dry run reports the same
+// and removes nothing; it does fetch, since that only renews a cache.
 func (t *Tick) Prune(ctx context.Context, dry bool) ([]Pruned, error) {
 	names, err := t.Home.Workspaces()
 	if err != nil {
@@ -179,16 +177,16 @@ func (t *Tick) Prune(ctx context.Context, dry bool) ([]Pruned, error) {
 	return append(list, runs...), errors.Join(append(errs, err)...)
 }
 
-// hearLimit bounds one fetch: what it does not bring in time counts as it was.
+// hearLimit limits one fetch. After it, the last known state counts.
 const hearLimit = time.Minute
 
-// hear lets the clones of these sessions hear of their remotes, each once. "Pushed" and "merged" are what git last heard; a
-// remote that does not answer leaves that as it is, and what is not known is kept. No lock of a session is held meanwhile.
+// hear fetches the remotes of these sessions, each repository once. "Pushed" and "merged" mean the last known state of the remote.
+// If a remote does not answer, that state stays. No session is locked meanwhile.
 func (t *Tick) hear(ctx context.Context, names []string) {
 	repos, err := readRepos(t.Home)
 	env, envErr := t.Environ()
 	if t.Config != nil || err != nil || envErr != nil {
-		return // each workspace will say so
+		return // each workspace reports the error
 	}
 	asked := map[string]bool{}
 	for _, name := range names {
@@ -198,7 +196,7 @@ func (t *Tick) hear(ctx context.Context, names []string) {
 		}
 		p, err := t.Home.Place(ref, t.workspace(ref, repos), env, nil)
 		if err != nil {
-			continue // as above; perhaps another session of the repository is well
+			continue // as above; another session of the repository may be well
 		}
 		asked[ref.RepoName()] = true
 		ctx, cancel := context.WithTimeoutCause(ctx, hearLimit, fmt.Errorf("no answer in %s", hearLimit))
@@ -209,8 +207,8 @@ func (t *Tick) hear(ctx context.Context, names []string) {
 	}
 }
 
-// prune deals with one workspace. It is looked at and removed under one lock. surplus says why one that holds no work, and
-// of which nothing says that it is done, is too much; "" where it is not.
+// prune handles one workspace; it is inspected and removed under one lock. surplus is the limit that it exceeds if it has no unsaved
+// work and nothing shows that it is done, or "".
 func (t *Tick) prune(ctx context.Context, name, surplus string, dry bool) (Pruned, error) {
 	r := Pruned{Session: name}
 	ref, err := issueref.FromSession(name)
@@ -247,7 +245,7 @@ func (t *Tick) prune(ctx context.Context, name, surplus string, dry bool) (Prune
 	return r, nil
 }
 
-// done says whether a workspace that holds no work is done with, or else whether it is safe to remove; and why.
+// done says whether a workspace without unsaved work is done, or else whether it is safe to remove, and why.
 func (t *Tick) done(ctx context.Context, p *slots.Place) (done, safe bool, why string) {
 	s, h := p.Session, p.Holding
 	if s == nil {
@@ -269,7 +267,7 @@ func (t *Tick) done(ctx context.Context, p *slots.Place) (done, safe bool, why s
 	return false, true, "nothing says that it is done"
 }
 
-// bound removes the worktrees that are too many, or too old.
+// bound removes the worktrees that exceed the limits.
 func (t *Tick) bound(ctx context.Context, list []Pruned, dry bool) error {
 	left := 0
 	var safe []*Pruned
@@ -285,7 +283,7 @@ func (t *Tick) bound(ctx context.Context, list []Pruned, dry bool) error {
 	var errs []error
 	for _, one := range safe {
 		why := t.surplus(left, one.used)
-		if why == "" { // nor is a younger one
+		if why == "" { // a younger one exceeds no limit either
 			break
 		}
 		now, err := t.prune(ctx, one.Session, why, dry) // it may have been used since
@@ -300,8 +298,8 @@ func (t *Tick) bound(ctx context.Context, list []Pruned, dry bool) error {
 	return errors.Join(errs...)
 }
 
-// pruneRuns removes the folders of runs that no item names and that are old enough. Under tick.lock, so that no run is
-// handed out meanwhile; the folders are listed before the items, since an item is there before its first run.
+// pruneRuns removes old run folders that no item names, under tick.lock, so that no run is handed out meanwhile. The folders are
+// listed before the items, since an item exists before its first run.
 func (t *Tick) pruneRuns(ctx context.Context, dry bool) (list []Pruned, err error) {
 	err = t.Locked(ctx, LockWait, func() error {
 		runs, err := t.Home.AllRuns()
@@ -336,7 +334,7 @@ func (t *Tick) pruneRuns(ctx context.Context, dry bool) (list []Pruned, err erro
 	return list, err
 }
 
-// namedRuns are the runs in the slots: one whose item was deleted may still be going on.
+// namedRuns are the runs that the slots name. A run may still be going on after its item was deleted.
 func (t *Tick) namedRuns() (map[string]bool, error) {
 	names, err := t.Home.Names()
 	if err != nil {
@@ -346,7 +344,7 @@ func (t *Tick) namedRuns() (map[string]bool, error) {
 	for _, slot := range names {
 		in, err := t.Home.ReadIntent(slot)
 		if err != nil {
-			return nil, err // what is unknown may be any of them
+			return nil, err // it may name any of them
 		}
 		if in != nil {
 			runs[in.RunName()] = true
@@ -355,8 +353,8 @@ func (t *Tick) namedRuns() (map[string]bool, error) {
 	return runs, nil
 }
 
-// Restore brings what is kept at a ref (the newest of the issue's snapshots where none is named) back into its worktree.
-// It returns the ref.
+// Restore brings the content of a ref back into the worktree of an issue: by default that of its newest snapshot. It returns the
+// ref.
 func (t *Tick) Restore(ctx context.Context, ref issueref.Ref, at string) (string, error) {
 	err := t.Alone(ctx, ref, func(p *slots.Place) error {
 		all, err := p.Kept(ctx)
@@ -377,9 +375,8 @@ func (t *Tick) Restore(ctx context.Context, ref issueref.Ref, at string) (string
 	return at, err
 }
 
-// toRestore is which of the refs of an issue is brought back: the one that is named, or else the newest snapshot that
-// kugetsu itself recorded, or else the newest commits. An agent whose sandbox opens the repository can make refs that look
-// newer, or turn one of ours to a commit of its own.
+// toRestore is the ref to restore: the one that is named, or the newest snapshot that kugetsu itself recorded, or the newest commits.
+// An agent whose sandbox opens the repository can make refs that look newer, or move one of ours to a commit of its own.
 func (t *Tick) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, error) {
 	list := "kugetsu restore --list " + ref.String()
 	if at != "" {
@@ -394,7 +391,7 @@ func (t *Tick) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, er
 	}
 	snapshot := slots.IsSnapshot
 	n := slices.IndexFunc(all, func(k slots.Kept) bool { return k.Recorded && snapshot(k) })
-	if n < 0 { // an older kugetsu kept no record but the items' histories
+	if n < 0 { // an older kugetsu kept no record but the histories of items
 		told, err := t.keptByItems(ref)
 		if err != nil {
 			return 0, err
@@ -413,7 +410,7 @@ func (t *Tick) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, er
 	return n, nil
 }
 
-// keptByItems are the refs that the histories of an issue's items name.
+// keptByItems are the refs in the histories of an issue's items.
 func (t *Tick) keptByItems(ref issueref.Ref) (map[string]bool, error) {
 	same, told := SameIssue(ref.String()), map[string]bool{}
 	settled, err := t.Queue.Settled()
@@ -427,7 +424,7 @@ func (t *Tick) keptByItems(ref issueref.Ref) (map[string]bool, error) {
 	for _, e := range slices.Concat(settled, live) {
 		it, err := t.Queue.Load(e)
 		if err != nil {
-			continue // it is told of where it is looked for
+			continue // it is reported elsewhere
 		}
 		if !same(it.IssueRef) {
 			continue
@@ -439,7 +436,7 @@ func (t *Tick) keptByItems(ref issueref.Ref) (map[string]bool, error) {
 	return told, nil
 }
 
-// ForgetKept deletes a ref below refs/kugetsu/ of an issue: where none is given, of the one that has it on record.
+// ForgetKept deletes a ref below refs/kugetsu/. Without an issue it takes the issue that has the ref on record.
 func (t *Tick) ForgetKept(ctx context.Context, at string, issue *issueref.Ref) error {
 	if issue == nil {
 		session, err := t.Home.KeptBy(at)
@@ -465,7 +462,7 @@ func (t *Tick) ForgetKept(ctx context.Context, at string, issue *issueref.Ref) e
 	})
 }
 
-// Kept lists the refs at which work on an issue is kept, the newest first. It takes no lock.
+// Kept lists the refs at which work of an issue is kept, the newest first. It takes no lock.
 func (t *Tick) Kept(ctx context.Context, ref issueref.Ref) ([]slots.Kept, error) {
 	p, err := t.at(ctx, ref, nil)
 	if err != nil {
@@ -474,7 +471,7 @@ func (t *Tick) Kept(ctx context.Context, ref issueref.Ref) ([]slots.Kept, error)
 	return p.Kept(ctx)
 }
 
-// SetPR stores the URL of a session's pull request.
+// SetPR records the URL of a session's pull request.
 func (t *Tick) SetPR(ref issueref.Ref, url string) (err error) {
 	lock, err := t.lockSession(ref)
 	if err != nil {
