@@ -1,7 +1,7 @@
-// Command shell writes the completions for bash, zsh and fish, and the manual page, from kugetsu's grammar:
+// Command shell writes the completions for bash, zsh and fish, the manual page, and the table of settings, from kugetsu's grammar:
 //
-//	go run ./contrib/shell             # into contrib/shell
-//	go run ./contrib/shell /tmp/out    # elsewhere
+//	go run ./contrib/shell             # into contrib/shell and contrib/doc/settings.md
+//	go run ./contrib/shell /tmp/out    # elsewhere, without the table
 //
 // They are checked in, so that who installs kugetsu needs not run it; a test says when they are stale.
 package main
@@ -30,7 +30,11 @@ func main() {
 	if len(os.Args) > 1 {
 		dir = os.Args[1]
 	}
-	if err := write(dir); err != nil {
+	err := write(dir)
+	if err == nil && len(os.Args) == 1 {
+		err = writeTable(filepath.Join("contrib", "doc", "settings.md"))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "shell:", err)
 		os.Exit(1)
 	}
@@ -47,6 +51,23 @@ func write(dir string) error {
 		}
 	}
 	return nil
+}
+
+// writeTable puts the table of settings into a page: between the two remarks that are there for it.
+func writeTable(page string) error {
+	g, err := grammar()
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	fresh, err := withTable(string(text), g)
+	if err != nil {
+		return fmt.Errorf("%s: %w", page, err)
+	}
+	return os.WriteFile(page, []byte(fresh), 0o644)
 }
 
 // grammar asks kugetsu itself: its grammar is in package main, which nobody can import.

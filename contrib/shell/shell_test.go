@@ -35,6 +35,16 @@ func TestWhatIsCheckedInIsOfThisGrammar(t *testing.T) {
 	}
 }
 
+func TestTableOfSettingsIsOfTheTags(t *testing.T) {
+	page, err := os.ReadFile("../doc/settings.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fresh, err := withTable(string(page), theGrammar(t)); err != nil || fresh != string(page) {
+		t.Errorf("contrib/doc/settings.md is stale, %v: go run ./contrib/shell", err)
+	}
+}
+
 // run runs a program where it is installed, and skips where it is not.
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
