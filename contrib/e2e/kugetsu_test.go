@@ -356,11 +356,16 @@ func newWorld(t *testing.T, bin string, permission map[string]any) *world {
 // config, as init writes it; the agent's home is in env/dev.env.
 func newWorldOf(t *testing.T, bin string, stub *stub, agent, program string, agentEnv []string) *world {
 	t.Helper()
+	return newWorldIn(t, t.TempDir(), t.TempDir(), bin, stub, agent, program, agentEnv)
+}
+
+// newWorldIn is newWorldOf in a folder, and with a home of kugetsu's own, that are given.
+func newWorldIn(t *testing.T, root, home, bin string, stub *stub, agent, program string, agentEnv []string) *world {
+	t.Helper()
 	w := &world{t: t, stub: stub, bin: bin}
-	root := t.TempDir()
 	w.state, w.origin = filepath.Join(root, "state"), filepath.Join(root, "you", "project.git")
 	w.env = []string{
-		"HOME=" + t.TempDir(), "PATH=/usr/bin:/bin", "KUGETSU_DIR=" + w.state, "KUGETSU_AGENT=" + agent,
+		"HOME=" + home, "PATH=/usr/bin:/bin", "KUGETSU_DIR=" + w.state, "KUGETSU_AGENT=" + agent,
 		"GIT_CLONE_URL=file://" + root + "/{path}.git", "RETRY_DELAY=1ms",
 		"AGENT_MEMORY=0", "MIN_FREE_DISK=0", // what the machine has to spare is not what is tried
 	}

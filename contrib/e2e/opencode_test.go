@@ -210,7 +210,12 @@ func runOpencode(t *testing.T, env []string, dir, prompt string, args ...string)
 // newRepository makes a git repository with one empty commit.
 func newRepository(t *testing.T) (dir string) {
 	t.Helper()
-	dir = t.TempDir()
+	return newRepositoryIn(t, t.TempDir())
+}
+
+// newRepositoryIn makes a folder a git repository with one empty commit.
+func newRepositoryIn(t *testing.T, dir string) string {
+	t.Helper()
 	for _, args := range [][]string{
 		{"init", "-q"},
 		{"-c", "user.name=e2e", "-c", "user.email=e2e@localhost", "commit", "-q", "--allow-empty", "-m", "begin"},

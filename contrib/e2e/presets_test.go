@@ -66,18 +66,7 @@ var clis = []cli{
 		// Its sandbox needs more of the machine than a test can ask for; it has a test of its own.
 		args: func(model string) string { return "-s danger-full-access -m " + model },
 		home: func(t *testing.T, s *stub) []string {
-			home := t.TempDir()
-			writeFile(t, filepath.Join(home, ".codex", "config.toml"), []byte(fmt.Sprintf(`model = "ok"
-model_provider = "stub"
-[model_providers.stub]
-name = "stub"
-base_url = %q
-env_key = "MODEL_KEY"
-wire_api = "responses"
-request_max_retries = 1
-stream_max_retries = 1
-`, s.URL())))
-			return []string{"HOME=" + home, "MODEL_KEY=none"}
+			return codexHome(t, t.TempDir(), s)
 		},
 	},
 	{
@@ -95,6 +84,22 @@ stream_max_retries = 1
 	},
 }
 
+// codexHome makes a folder a home in which codex knows the stub alone.
+func codexHome(t *testing.T, home string, s *stub) (env []string) {
+	t.Helper()
+	writeFile(t, filepath.Join(home, ".codex", "config.toml"), []byte(fmt.Sprintf(`model = "ok"
+model_provider = "stub"
+[model_providers.stub]
+name = "stub"
+base_url = %q
+env_key = "MODEL_KEY"
+wire_api = "responses"
+request_max_retries = 1
+stream_max_retries = 1
+`, s.URL())))
+	return []string{"HOME=" + home, "MODEL_KEY=none"}
+}
+
 // A bench is an agent's program, a model for it, and a worktree of a repository to work in.
 type bench struct {
 	t        *testing.T
@@ -109,14 +114,24 @@ type bench struct {
 
 func newBench(t *testing.T, c cli) *bench {
 	t.Helper()
+	return newBenchIn(t, t.TempDir(), c)
+}
+
+// newBenchIn is newBench with its repository and its worktree in a folder that is given.
+func newBenchIn(t *testing.T, root string, c cli) *bench {
+	t.Helper()
 	b := &bench{t: t, cli: c, stub: newStub(t), program: binary(t, c.preset)}
 	var err error
 	if b.preset, err = agent.Lookup(c.preset); err != nil {
 		t.Fatal(err)
 	}
 	b.env = c.home(t, b.stub)
-	main := newRepository(t)
-	b.worktree, b.repo = filepath.Join(t.TempDir(), "issue@1"), filepath.Join(main, ".git")
+	main := filepath.Join(root, "main")
+	if err := os.Mkdir(main, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	newRepositoryIn(t, main)
+	b.worktree, b.repo = filepath.Join(root, "issue@1"), filepath.Join(main, ".git")
 	if out, err := exec.CommandContext(t.Context(), "git", "-C", main, "worktree", "add", "-q", b.worktree, "-b", "fix").CombinedOutput(); err != nil {
 		t.Fatalf("git worktree: %v\n%s", err, out)
 	}
@@ -396,7 +411,7 @@ func TestClaudeAsRootSaysWhyItDoesNotStart(t *testing.T) {
 
 // The preset opens codex's sandbox for what git writes to, and for the network, and for nothing else.
 func TestCodexCommitsWithinItsSandbox(t *testing.T) {
-	b := newBench(t, clis[2])
+	b := newBenchIn(t, outsideOfTmp(t), clis[2])
 	const outside = "/var/kugetsu-e2e-must-not-be" // folders for temporary files may be written to
 	m := b.run("<<write a.txt|x>><<bash git add a.txt && git commit -qm boxed && echo so-be-it>><<bash touch "+outside+">><<say done>>", "-m ok", "", nil)
 	requests := b.stub.Requests()
