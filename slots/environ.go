@@ -105,7 +105,7 @@ func readEnv(path string) ([]string, error) {
 // system refused for a passing reason asks for exit code 75, as it does everywhere.
 func badFile(err error) error {
 	if errors.Is(err, spool.ErrUnusable) || errors.Is(err, envfile.ErrBad) {
-		return fault.New(fault.Config, "correct it: nothing is started before that; the README says how values are written", "bad configuration: %w", err)
+		return fault.New(fault.Config, "correct it: nothing is started before that; contrib/doc/settings.md says how values are written", "bad configuration: %w", err)
 	}
 	return err
 }

@@ -2,7 +2,7 @@
 // bring the state back to what was promised.
 //
 //	go test ./contrib/faults            a sample of the points, as CI does
-//	go test ./contrib/faults -full -timeout 2h    all of them; -table FILE writes the table that the README links.
+//	go test ./contrib/faults -full -timeout 2h    all of them; -table FILE writes the table that contrib/doc/design.md links.
 //	                                   With -rows FOLDER several processes can share the work, a -run each
 //
 // It needs strace, and says so where that is missing.
