@@ -258,7 +258,7 @@ func search(t *testing.T, flags string, ends bool) finding {
 		return string(out)
 	}
 	defines := append(strings.Fields(flags), "-P"+compiler+" -E -x c") // else it asks for gcc
-	said := run(time.Minute, "spin", append(append([]string{"-a"}, defines...), model)...)
+	said := run(limit, "spin", append(append([]string{"-a"}, defines...), model)...)
 	what, how := "-DSAFETY", []string{fmt.Sprintf("-m%d", depth)}
 	if ends {
 		what, how = "-DNP", append(how, "-l")
@@ -267,7 +267,7 @@ func search(t *testing.T, flags string, ends bool) finding {
 	if *full {
 		level = "-O2"
 	}
-	said += run(time.Minute, compiler, level, "-w", what, "-DCOLLAPSE", "-DVECTORSZ=512", fmt.Sprintf("-DMEMLIM=%d", memory), "-o", "pan", "pan.c")
+	said += run(limit, compiler, level, "-w", what, "-DCOLLAPSE", "-DVECTORSZ=512", fmt.Sprintf("-DMEMLIM=%d", memory), "-o", "pan", "pan.c")
 	begun := time.Now()
 	out := run(limit, filepath.Join(dir, "pan"), how...)
 	f := finding{took: time.Since(begun).Round(10 * time.Millisecond)}
@@ -293,7 +293,7 @@ func search(t *testing.T, flags string, ends bool) finding {
 	if p := problem.FindStringSubmatch(out); p != nil {
 		f.err = p[1]
 	}
-	f.story = run(time.Minute, "spin", append(append([]string{"-t", "-T"}, defines...), "-k", "protocol.pml.trail", model)...)
+	f.story = run(limit, "spin", append(append([]string{"-t", "-T"}, defines...), "-k", "protocol.pml.trail", model)...)
 	if strings.HasPrefix(f.err, "non-progress cycle") {
 		f.property = "rest"
 		return f
