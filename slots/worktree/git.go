@@ -107,7 +107,8 @@ type command struct {
 	dir   string // where it runs, in place of the worktree
 	index string // an index in place of the worktree's own
 	stdin string
-	most  int // of stdout, in bytes, where what git is asked for is said by the repository; 0: any
+	input *os.File // in place of stdin, where it may be of any length
+	most  int      // of stdout, in bytes, where what git is asked for is said by the repository; 0: any
 	// stdout gets what git prints there, in place of the caller of run: what is counted and not kept may be of any length.
 	stdout io.Writer
 	stderr io.Writer // gets what git prints there, besides the log
@@ -132,6 +133,9 @@ func (g *Git) exec(ctx context.Context, read []string, c command) (string, error
 	cmd.Dir, cmd.Env = c.dir, env
 	if c.stdin != "" { // otherwise /dev/null
 		cmd.Stdin = strings.NewReader(c.stdin)
+	}
+	if c.input != nil {
+		cmd.Stdin = c.input
 	}
 	stdout := &answer{most: c.most}
 	stderr := &tee{log: g.Log}

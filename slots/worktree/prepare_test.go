@@ -114,21 +114,20 @@ func TestAFollowUpCostsOneGitProcess(t *testing.T) {
 		head := m.Head
 		w.equal("prepare, and configuration that is read once", count(), 1+2)
 		for _, c := range []struct {
-			change         func()
-			snapshot, work int
+			change func()
+			work   int
 		}{
-			{func() {}, 1, 0},
-			{func() { w.commit(s.Path, "work") }, 1, 2},
-			{func() { w.write(s.Path+"/x", "x") }, 7, 2},
-			{func() { w.git(s.Path, "reset", "-q", "--hard", head) }, 7, 1},
+			{func() {}, 0},
+			{func() { w.commit(s.Path, "work") }, 2},
+			{func() { w.write(s.Path+"/x", "x") }, 2},
+			{func() { w.git(s.Path, "reset", "-q", "--hard", head) }, 1},
 		} {
 			c.change()
-			count()
 			snap, err := g.Snapshot(context.Background(), w.spec(s.Path), fmt.Sprintf("refs/kugetsu/q/%d.%d", n, c.work), "m")
 			if err != nil {
 				t.Error(err)
 			}
-			w.equal("snapshot", count(), c.snapshot)
+			count()
 			if _, err := g.Work(context.Background(), w.spec(s.Path), head, snap); err != nil {
 				t.Error(err)
 			}

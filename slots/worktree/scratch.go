@@ -1,7 +1,6 @@
 package worktree
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +14,7 @@ import (
 
 // how git must be made to look at a worktree, where it would not see what is there by itself.
 type how struct {
-	hidden []string // files that it was told not to look at
+	hidden string   // the list of the files that it was told not to look at: see private.hidden
 	fresh  bool     // its index cannot be used: what HEAD has takes its place
 	raw    bool     // a filter of its configuration fails: files are taken as they are
 	same   []string // files that differ, and are what a checkout writes: see unchanged
@@ -61,23 +60,28 @@ func (in *scratch) fill(ctx context.Context, by how) (err error) {
 	} else if err := copyIndex(in.p.index(), in.index()); err != nil {
 		return &Error{Op: "snapshot", Err: err}
 	}
-	flags := []string{"--no-assume-unchanged", "--no-skip-worktree"} // of the two in one call git heeds one
-	if by.fresh {
-		flags = nil
-	}
-	return cmp.Or(in.flag(ctx, by.hidden, flags...), in.flag(ctx, by.same, "--assume-unchanged"))
-}
-
-func (in *scratch) flag(ctx context.Context, names []string, flags ...string) error {
-	if len(names) == 0 {
-		return nil
-	}
-	for _, flag := range flags {
-		if _, err := in.git(ctx, strings.Join(names, "\x00")+"\x00", "update-index", flag, "-z", "--stdin"); err != nil {
-			return err
+	if by.hidden != "" && !by.fresh {
+		for _, flag := range []string{"--no-assume-unchanged", "--no-skip-worktree"} { // of the two in one call git heeds one
+			if err := in.unflag(ctx, flag, by.hidden); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	if len(by.same) > 0 {
+		_, err = in.git(ctx, strings.Join(by.same, "\x00")+"\x00", "update-index", "--assume-unchanged", "-z", "--stdin")
+	}
+	return err
+}
+
+// unflag takes a flag from the files of a list.
+func (in scratch) unflag(ctx context.Context, flag, list string) error {
+	names, err := os.Open(list)
+	if err != nil {
+		return &Error{Op: "snapshot", Err: err}
+	}
+	defer names.Close()
+	_, err = in.run(ctx, command{input: names, args: []string{"update-index", flag, "-z", "--stdin"}})
+	return err
 }
 
 // unfiltered is configuration with which no filter is run on a file that is added. git-lfs is the only one there may be: see
@@ -91,9 +95,15 @@ func (in scratch) objects() string { return filepath.Join(in.tmp, "objects") }
 func (in scratch) remove() { _ = os.RemoveAll(in.tmp) }
 
 func (in scratch) git(ctx context.Context, stdin string, args ...string) (string, error) {
-	env := append([]string{"GIT_OBJECT_DIRECTORY=" + in.objects()}, snapshotID...)
-	out, err := in.p.run(ctx, command{stdin: stdin, config: slices.Concat(sparse, in.config), index: in.index(), env: env, args: args})
+	out, err := in.run(ctx, command{stdin: stdin, args: args})
 	return strings.TrimSpace(out), err
+}
+
+// run runs git with the scratch index and the scratch store.
+func (in scratch) run(ctx context.Context, c command) (string, error) {
+	c.config, c.index = slices.Concat(sparse, in.config, c.config), in.index()
+	c.env = slices.Concat([]string{"GIT_OBJECT_DIRECTORY=" + in.objects()}, snapshotID, c.env)
+	return in.p.run(ctx, c)
 }
 
 // all makes a tree of all that stands in the worktree. lost says what is not in it.

@@ -56,13 +56,7 @@ func (g *Git) Snapshot(ctx context.Context, s Spec, ref, message string) (Snapsh
 		return snap, err
 	}
 	defer p.done()
-	var st status
-	var missed error
-	if by == nil {
-		st, missed, err = p.status(ctx)
-	} else {
-		st, missed, err = p.statusBy(ctx, *by)
-	}
+	st, missed, err := p.statusOf(ctx, by)
 	if err != nil {
 		return snap, err
 	}
@@ -286,12 +280,12 @@ func (g *Git) Head(ctx context.Context, s Spec) (string, error) {
 // Tree is the id of a tree of all that stands in a session's worktree, but what git ignores: where the tree of a later
 // Snapshot is the same, nothing was changed between the two.
 func (g *Git) Tree(ctx context.Context, s Spec) (string, error) {
-	p, _, err := g.left(ctx, s)
+	p, by, err := g.left(ctx, s)
 	if err != nil {
 		return "", err
 	}
 	defer p.done()
-	st, missed, err := p.status(ctx)
+	st, missed, err := p.statusOf(ctx, by)
 	if err != nil || missed != nil {
 		return "", cmp.Or(err, missed)
 	}

@@ -37,6 +37,14 @@ type entry struct {
 	blob             string // what is in the index, where nothing but the bytes of a regular file may differ from it
 }
 
+// statusOf is statusBy where left said how, and status where it did not.
+func (p *private) statusOf(ctx context.Context, by *how) (st status, missed, err error) {
+	if by != nil {
+		return p.statusBy(ctx, *by)
+	}
+	return p.status(ctx)
+}
+
 // status asks git for all that differs in a worktree. missed says what git could not look at. What an agent does not see
 // itself, its own or the next, is seen here: files that git was told not to look at, and all of them where the index was cut
 // off by a crash, or where a filter fails.
@@ -70,7 +78,7 @@ func (p *private) statusBy(ctx context.Context, by how) (st status, missed, err 
 		}
 	}}
 	c := command{args: statusArgs, config: sparse, stdout: &read, stderr: &warned}
-	if by.fresh || by.raw || len(by.hidden) > 0 {
+	if by.fresh || by.raw || by.hidden != "" {
 		in, err := p.scratch(ctx, by)
 		if err != nil {
 			return st, nil, err
