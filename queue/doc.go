@@ -1,9 +1,9 @@
-// Package queue keeps the items: what is to be done, what is being done, how it ended.
+// Package queue keeps the items: the tasks that wait, those that run, and how they ended.
 //
 // An item is one file. It is live in items/ (or pm/, the PM agent's lane) and settled in finished/. Its name is
 // <priority>-<id>.json, so that the sorted listing of the folder is the run order; the id begins with the time of
-// enqueueing. Whoever holds tick.lock may change an item, its priority too: what remembers a file name has a hint only.
-// Publishing a new one needs no lock.
+// enqueueing. Only the holder of tick.lock changes an item, its priority too: a file name that was remembered is a hint only.
+// Publishing a new item needs no lock.
 //
 // # The states on disk
 //
@@ -42,6 +42,6 @@
 // # Promises
 //
 // An item whose id was printed is there after kill -9 and after a power cut. Every transition is one rename, decided
-// before it is written, so no state is visible that is not meant. A file that cannot be read as an item is set aside in
-// bad/ and stops nothing else. What a newer version of the format wrote is neither run nor rewritten.
+// before it is written: no state in between is ever visible. A file that cannot be read as an item is quarantined in bad/
+// and stops nothing else. An item that a newer version of the format wrote is neither run nor rewritten.
 package queue

@@ -11,8 +11,8 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// FuzzFind: whatever is given for an id or a part of one, or as the name of an item's file, what is found is an item that
-// is there, a direct child of its folder; and the error can be shown.
+// FuzzFind: for any text in the place of an id, a part of one, or the name of an item's file, the result is an existing item,
+// directly in its folder, or an error that can be shown.
 func FuzzFind(f *testing.F) {
 	q := newQueue(f, time.Now)
 	var ids []string

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// As when it is filed after the one folder was listed and before the other is: it is seen in both.
+// An item that is filed between the listings of two folders is in both.
 func TestAnItemThatIsFiledMeanwhileIsFoundOnce(t *testing.T) {
 	q := newQueue(t, time.Now)
 	var ids []string

@@ -19,14 +19,14 @@ import (
 // Version is the format of item files that this code writes. A file with a higher one is left alone.
 const Version = 1
 
-// Limits of an item, in bytes. MaxItem is for a new one. What it gets later must fit below spool.MaxFile as well: room is
-// for all of that but the history, of which save keeps as many runs as fit.
+// Limits of an item, in bytes. MaxItem bounds a new item. All that an item gets later must fit below spool.MaxFile, too: room
+// is for everything but the history. Of the history, save keeps as many runs as fit.
 const (
 	MaxMessage = 512 << 10
 	MaxItem    = 768 << 10
 	room       = 32 << 10
 	keepRuns   = 20
-	maxText    = 4 << 10 // of a summary or an error; six times as much when all of it is escaped
+	maxText    = 4 << 10 // of a summary or an error; up to six times as much where all of it is escaped
 )
 
 // State is where an item is in its life.
@@ -43,7 +43,7 @@ const (
 // States lists them in the order of an item's life.
 var States = []State{Pending, Notified, Completed, Errored}
 
-// Settled says whether nothing more will happen to an item in this state by itself.
+// Settled says whether an item in this state stays as it is until a person acts.
 func (s State) Settled() bool { return s == Completed || s == Errored }
 
 // Mode says whether a run begins or goes on with the issue's session.
@@ -66,25 +66,25 @@ type Item struct {
 	Mode          Mode       `json:"mode"`
 	State         State      `json:"state"`
 	Runs          int        `json:"runs"`     // number of the newest run; only grows
-	Attempts      int        `json:"attempts"` // runs that were charged to the item since it was enqueued or retried
+	Attempts      int        `json:"attempts"` // runs that counted as attempts since it was enqueued or retried
 	PendingSince  time.Time  `json:"pending_since"`
 	NotBefore     *time.Time `json:"not_before"`
 	NotifiedAt    *time.Time `json:"notified_at"`
 	After         []string   `json:"after"`                    // ids of the items that must complete before
 	Timeout       string     `json:"timeout,omitempty"`        // how long a run may take, as time.ParseDuration reads it; "": the setting's
 	ExpectChanges bool       `json:"expect_changes,omitempty"` // a run that leaves neither a commit nor a changed file has failed
-	CompletedAt   *time.Time `json:"completed_at"`             // when it was settled, either way
+	CompletedAt   *time.Time `json:"completed_at"`             // when it was settled, as completed or as an error
 	ForkPID       *int       `json:"fork_pid"`                 // of the runner, while notified
-	Runner        *Runner    `json:"runner,omitempty"`         // which process that is, while notified; nil where it is not known
+	Runner        *Runner    `json:"runner,omitempty"`         // identifies that process, while notified; nil where that is not known
 	Error         *string    `json:"error"`
 	History       []Run      `json:"history"`
 }
 
-// Runner is which process a fork_pid means, and how long it may take.
+// Runner identifies the process of a fork_pid, and says how long its run may take.
 type Runner struct {
-	Birth   string        `json:"birth"`   // as proc.Birth tells it: a pid alone may be given again
-	Clock   time.Duration `json:"clock"`   // of the machine when it was started, as proc.Clock tells it: a clock that may be set tells no age
-	Timeout time.Duration `json:"timeout"` // of its agent: the setting may be another by now
+	Birth   string        `json:"birth"`   // from proc.Birth: a pid alone may be given to another process
+	Clock   time.Duration `json:"clock"`   // from proc.Clock, when it was started: the age must not depend on a clock that a user sets
+	Timeout time.Duration `json:"timeout"` // of its agent: the setting may have changed since
 }
 
 // Run is one entry of an item's history: a run that ended.
@@ -101,10 +101,10 @@ type Run struct {
 	event.Evidence
 }
 
-// maxList is how many commits, files or permissions of a run are kept, more than a runner tells of.
+// maxList bounds how many commits, files or permissions of a run are kept. A runner reports fewer.
 const maxList = 20
 
-// bounded is what is kept of what a run has to show. A runner tells less, but its report is a file that others may change.
+// bounded cuts a run's evidence to what an item keeps. A runner reports less, but its report is a file that others may change.
 func bounded(e event.Evidence) event.Evidence {
 	list := func(texts []string) []string {
 		var kept []string
@@ -122,7 +122,7 @@ func bounded(e event.Evidence) event.Evidence {
 	return e
 }
 
-// Cost is what the agent said a run had used.
+// Cost is what a run used, as its agent reported.
 type Cost struct {
 	USD        float64 `json:"usd,omitempty"`
 	Input      int64   `json:"input_tokens,omitempty"`
@@ -142,7 +142,7 @@ func NewID(now time.Time) string {
 // IsID says whether s has the form of an id.
 func IsID(s string) bool { return idPattern.MatchString(s) }
 
-// IDTime is when an item with this id was enqueued; the zero time for what is no id.
+// IDTime is when an item with this id was enqueued; the zero time where id is not an id.
 func IDTime(id string) time.Time {
 	u, err := ulid.Parse(strings.ToUpper(strings.TrimPrefix(id, "q_")))
 	if err != nil {
@@ -151,7 +151,8 @@ func IDTime(id string) time.Time {
 	return u.Timestamp()
 }
 
-// CheckMessage refuses what could not reach the agent byte for byte, or would not fit. The error asks for exit code 80.
+// CheckMessage refuses a message that could not reach the agent byte for byte, or that is too long. The error asks for exit
+// code 80.
 func CheckMessage(message string) error {
 	switch {
 	case strings.TrimSpace(message) == "":
@@ -170,7 +171,7 @@ func CheckMessage(message string) error {
 func (it *Item) encode() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // would make three bytes into six, and a message is often code
+	enc.SetEscapeHTML(false) // a message is often code, and each < would take six bytes
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(it); err != nil {
 		return nil, fmt.Errorf("%s: %w", it.ID, err)
@@ -178,7 +179,7 @@ func (it *Item) encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// encodeNew is encode for an item that is to be published. The error asks for exit code 80 when that is too large.
+// encodeNew is encode for an item that is to be published. The error asks for exit code 80 where the item is too large.
 func (it *Item) encodeNew() ([]byte, error) {
 	it.V, it.State = Version, Pending
 	data, err := it.encode()
@@ -189,16 +190,16 @@ func (it *Item) encodeNew() ([]byte, error) {
 	return data, err
 }
 
-// Fits is the error that Publish would refuse a new item with.
+// Fits returns the error with which Publish would refuse a new item.
 func (it *Item) Fits() error {
 	_, err := it.encodeNew()
 	return err
 }
 
-// lasts says whether an item, read from so many bytes, can be written again however its runs end. Else the tick that
-// started it could not record that, now and at every pass after it.
+// lasts says whether an item that was read from size bytes can be written again, however its runs end. Otherwise no pass
+// could record their end.
 func (it *Item) lasts(size int) bool {
-	if size <= MaxItem/8 { // layout and escapes do not make that much of it
+	if size <= MaxItem/8 { // layout and escapes make it less than eight times as large
 		return true
 	}
 	bare := *it
@@ -207,11 +208,11 @@ func (it *Item) lasts(size int) bool {
 	return err == nil && len(data) <= MaxItem+room
 }
 
-// ErrNewer is wrapped by the error for an item of a version this code does not know.
+// ErrNewer is wrapped by the error for an item of a version that this code does not know.
 var ErrNewer = spool.ErrNewer
 
-// decode reads an item back. Its error wraps spool.ErrBad for what is no item and ErrNewer for what is not ours to
-// judge.
+// decode reads an item. The error wraps spool.ErrBad where the data is not an item, and ErrNewer where a newer version wrote
+// it.
 func decode(id string, data []byte) (*Item, error) {
 	var it Item
 	var head struct {
@@ -232,7 +233,7 @@ func decode(id string, data []byte) (*Item, error) {
 	return &it, nil
 }
 
-// malformed says what makes decoded JSON not an item, or "".
+// malformed says why decoded JSON is not an item; "" where it is one.
 func (it *Item) malformed(id string) string {
 	switch {
 	case it.V != Version:

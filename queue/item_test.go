@@ -145,7 +145,7 @@ func TestOnlyAnItemIsReadAsOne(t *testing.T) {
 	}
 }
 
-// FuzzItem: whatever is read as an item can be written, and is read back as the same.
+// FuzzItem: data that is read as an item can be written, and is read back as the same item.
 func FuzzItem(f *testing.F) {
 	f.Add([]byte(`{"v":1,"id":"` + someID + `","issue_ref":"github.com/user/repo#123","agent":"opencode","message":"a\u2028<b>\u0000",
 		"mode":"auto","state":"error","runs":2,"attempts":1,"pending_since":"2026-04-05T10:00:00+02:00","not_before":null,
@@ -180,7 +180,7 @@ func FuzzItem(f *testing.F) {
 	})
 }
 
-// The history of before evidence was kept is read, and written again, as it is.
+// A history without evidence, of an older version, is read and written as it is.
 func TestAnOlderHistoryIsReadAsItIs(t *testing.T) {
 	old := `{"v":1,"id":"` + someID + `","state":"completed","runs":2,"history":[{"run":1,"summary":"s","changes":{"commits":2,"dirty":1},"ref":"refs/kugetsu/x/1"},{"run":2,"summary":"t"}]}`
 	it, err := decode(someID, []byte(old))

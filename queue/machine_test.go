@@ -39,8 +39,8 @@ type modelled struct {
 	priority       int
 	state          State
 	runs, attempts int
-	filed, set     bool // in finished/; set aside
-	events         int  // that were told of it, of different names
+	filed, set     bool // in finished/; quarantined
+	events         int  // of the item, of different names
 }
 
 // machine does what ticks and commands do to a queue, in any order that tick.lock allows.
@@ -125,7 +125,7 @@ func (m *machine) Settle(t *rapid.T) {
 		want.events++
 	}
 	fatal(t, m.q.Settle(e, it, r, Policy{MaxAttempts: 3, RetryDelay: time.Minute}))
-	// Which outcome leads where is TestSettleDecidesByTheOutcomeAlone's; here it is taken as it comes.
+	// TestSettleDecidesByTheOutcomeAlone checks which outcome leads to which state; here any result is accepted.
 	want.state = it.State
 	want.attempts = it.Attempts
 	want.events++
@@ -308,7 +308,7 @@ func TestAQueueHoldsItsStateTable(t *testing.T) {
 	})
 }
 
-// few makes a test that syncs files affordable: fewer checks, unless somebody asks for a number.
+// few makes a test that syncs files affordable: fewer checks, unless a number is given.
 func few(t *testing.T) {
 	checks := flag.Lookup("rapid.checks")
 	if checks.Value.String() != checks.DefValue {

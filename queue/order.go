@@ -27,13 +27,13 @@ func (it *Item) RunLimit(setting time.Duration) time.Duration {
 		return setting
 	}
 	d, err := ParseTimeout(it.Timeout)
-	if err != nil { // not read as an item then: see misordered
+	if err != nil { // decode refuses such an item: see misordered
 		return setting
 	}
 	return d
 }
 
-// misordered says what is wrong with when and how long an item is to run, or "".
+// misordered says what is wrong with an item's dependencies or its timeout; "" where both are good.
 func (it *Item) misordered() string {
 	for _, id := range it.After {
 		switch {
@@ -56,11 +56,11 @@ func (it *Item) Cancelled() bool {
 	return it.State == Errored && it.Error != nil && *it.Error == string(Cancelled)
 }
 
-// FailDependency settles a pending item as an error, without a run: what it waits for can never complete.
+// FailDependency settles a pending item as an error, without a run: an item that it depends on can never complete.
 //
-// The event comes first, as in Publish. Its name is made of the time since which the item is pending, too: the event of a
-// run of it that failed, before it was put back by hand, is another one; and a crash between the two makes the next tick
-// repeat both under the same name. A crash after the second leaves a settled item in its lane, which the next tick files.
+// The event comes first, as in Publish. Its name holds the time since which the item is pending, too: the event of an
+// earlier run that failed, before a retry, is another one. A crash between the two writes makes the next tick repeat both
+// under the same name. A crash after the second leaves a settled item in its lane: the next tick files it.
 func (q *Queue) FailDependency(e Entry, it *Item, why string) error {
 	if it.State != Pending {
 		return fmt.Errorf("%s is %s, not pending", it.ID, it.State)
@@ -74,8 +74,8 @@ func (q *Queue) FailDependency(e Entry, it *Item, why string) error {
 	return q.save(e, it)
 }
 
-// Move gives a live item another priority: one rename, so that it has one or the other at any instant. What remembers the
-// old name has a hint only (see FindHinted).
+// Move gives a live item another priority with one rename: at any instant the item has the old or the new one. An old name
+// that was remembered is a hint only (see FindHinted).
 func (q *Queue) Move(e Entry, priority int) (Entry, error) {
 	to := Entry{ID: e.ID, Priority: priority, Path: filepath.Join(filepath.Dir(e.Path), fileName(priority, e.ID))}
 	if to.Path == e.Path {
@@ -91,7 +91,7 @@ func (q *Queue) Move(e Entry, priority int) (Entry, error) {
 	return to, spool.Rename(e.Path, to.Path)
 }
 
-// Public is what of an item means the same in every version of the format, as far as it is there.
+// Public is the part of an item that means the same in every version of the format. Fields may be missing.
 type Public struct {
 	IssueRef string   `json:"issue_ref"`
 	Message  string   `json:"message"`
@@ -99,9 +99,9 @@ type Public struct {
 	After    []string `json:"after"`
 }
 
-// LivePublic calls each with the public part of every live item, also of what a newer kugetsu wrote: that is not ours to
-// run, but what it needs is not ours to delete, and what it does not ours to do again. What is no item at all is passed
-// over; the tick sets it aside. An error means that not all could be seen.
+// LivePublic calls each with the public part of every live item. Items of a newer kugetsu are among them: this version does
+// not run those, but must neither delete what they need nor enqueue the same again. Files that are not items are passed
+// over; the tick quarantines them. An error means that items may have been missed.
 func (q *Queue) LivePublic(each func(id string, p Public)) error {
 	for _, lane := range Lanes {
 		entries, err := q.Live(lane)
@@ -110,7 +110,7 @@ func (q *Queue) LivePublic(each func(id string, p Public)) error {
 		}
 		for _, e := range entries {
 			data, err := spool.Read(e.Path)
-			if errors.Is(err, fs.ErrNotExist) { // it has another priority by now, or was filed
+			if errors.Is(err, fs.ErrNotExist) { // its priority was changed meanwhile, or it was filed
 				if e, err = q.Find(e.ID); err == nil {
 					data, err = spool.Read(e.Path)
 				}

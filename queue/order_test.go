@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A crash between the event and the item, or between the item and the move: whoever does it again tells the same event.
+// After a crash between the event and the item, or between the item and the move, the next tick repeats the same event.
 func TestADependencyThatFailsIsToldUnderOneNameHoweverOftenItIsTried(t *testing.T) {
 	now := noon
 	q := newQueue(t, func() time.Time { now = now.Add(time.Second); return now })
@@ -41,7 +41,7 @@ func TestADependencyThatFailsIsToldUnderOneNameHoweverOftenItIsTried(t *testing.
 		t.Errorf("it was told as %v", names)
 	}
 
-	// Put back by hand and failing again, without a run in between, is another event.
+	// After a retry by hand a second failure, without a run in between, is another event.
 	it, err = q.Load(e)
 	if err != nil || it.State != Errored || *it.Error != "dependency: q_x ended in an error" || it.CompletedAt == nil {
 		t.Fatalf("%+v, %v", it, err)
@@ -58,7 +58,7 @@ func TestADependencyThatFailsIsToldUnderOneNameHoweverOftenItIsTried(t *testing.
 	}
 }
 
-// told are the names of the errors that were told of.
+// told lists the names of the error events.
 func told(t *testing.T, q *Queue) []string {
 	t.Helper()
 	events, bad, err := q.Events.List()
@@ -115,7 +115,7 @@ func TestWhatIsLiveIsSeenWhateverVersionWroteIt(t *testing.T) {
 		seen[1].Message != "m" || seen[1].State != Pending || seen[2].IssueRef != "" {
 		t.Errorf("%+v", seen)
 	}
-	// What may be hidden is not taken for absent.
+	// A dependency that may only be hidden is not taken for absent.
 	if err := os.RemoveAll(q.PM); err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,7 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// Dirs are the folders of a queue. Items, PM, Finished and Bad must lie on one file system: files are renamed between
-// them.
+// Dirs are the folders of a queue. All must lie on one file system: files are renamed between them.
 type Dirs struct {
 	Items, PM, Finished, Bad string
 }
@@ -42,7 +41,7 @@ const (
 // Lanes lists them.
 var Lanes = []Lane{Dev, PM}
 
-// Entry is an item's file: what can be known without reading it.
+// Entry is an item's file, as far as its name tells.
 type Entry struct {
 	ID       string
 	Priority int // 00 first, 99 last
@@ -73,7 +72,7 @@ func fileName(priority int, id string) string { return fmt.Sprintf("%02d-%s.json
 
 var itemName = regexp.MustCompile(`^(\d\d)-(q_[0-9a-z]{26})\.json$`)
 
-// parseName reads an entry from a path; false for what no item would be called.
+// parseName reads an entry from a path; false where the name is not that of an item's file.
 func parseName(path string) (Entry, bool) {
 	m := itemName.FindStringSubmatch(filepath.Base(path))
 	if m == nil || !IsID(m[2]) {
@@ -114,24 +113,25 @@ func (q *Queue) Load(e Entry) (*Item, error) {
 
 // Find looks an id up: live in either lane, else finished. The error wraps fs.ErrNotExist when no file has the id.
 //
-// The live lanes come first, and finished/ last: an item moves in that direction while we look (only retry moves one
-// back, under tick.lock).
+// The live lanes are listed first, and finished/ last: items move in that direction (only retry moves one back, under
+// tick.lock).
 //
-// An item that is renamed, for another priority, or moved while the folders are listed, may be in none of the listings: they
-// are listed again until nothing in them changed meanwhile.
+// An item that is renamed or moved during the listing may be in none of the lists. So the folders are listed again until
+// nothing in them changed meanwhile.
 func (q *Queue) Find(id string) (e Entry, err error) {
 	err = q.again(func() error { e, err = q.find(id); return err })
 	return e, err
 }
 
 const (
-	// quiet is how long a folder must have been as it is for its time to tell of a change: the kernel's clock is that coarse.
+	// quiet is how old the time of a folder must be before an equal time means that nothing changed: the kernel's clock for
+	// files is that coarse.
 	quiet = 10 * time.Millisecond
-	// looks bounds how often the folders are looked at again: other items may come and go all the time.
+	// looks bounds how often the folders are listed: other items may come and go all the time.
 	looks = 50
 )
 
-// again looks until something is found, or the folders did not change during a look that found nothing.
+// again calls look until it finds something, or until the folders did not change during a call that found nothing.
 func (q *Queue) again(look func() error) error {
 	for n := 1; ; n++ {
 		before := q.changed()
@@ -144,11 +144,10 @@ func (q *Queue) again(look func() error) error {
 	}
 }
 
-// Changed says whether an item may have changed since a look that began at a time: each change is a rename, which the time of
-// a folder tells.
+// Changed says whether an item may have changed since a time. Each change is a rename, and that sets the time of a folder.
 func (q *Queue) Changed(since time.Time) bool { return !q.changed().Add(quiet).Before(since) }
 
-// changed is when one of the folders changed last; the zero time where that is not known.
+// changed is when a folder of items changed last; the zero time where that is not known.
 func (q *Queue) changed() (last time.Time) {
 	for _, dir := range []string{q.Items, q.PM, q.Finished} {
 		info, err := os.Stat(dir)
@@ -177,10 +176,10 @@ func (q *Queue) find(id string) (Entry, error) {
 	return Entry{}, fmt.Errorf("%s: %w", id, fs.ErrNotExist)
 }
 
-// Places says where every item lies: Find for all of them at once.
+// Places maps every id to its entry: Find for all items at once.
 func (q *Queue) Places() (map[string]Entry, error) {
 	places := map[string]Entry{}
-	for _, dir := range []string{q.Items, q.PM, q.Finished} { // in the order of Find, for its reason
+	for _, dir := range []string{q.Items, q.PM, q.Finished} { // the order of Find, for the same reason
 		entries, err := list(dir)
 		if err != nil {
 			return nil, err
@@ -194,8 +193,8 @@ func (q *Queue) Places() (map[string]Entry, error) {
 	return places, nil
 }
 
-// FindHinted is Find for a caller who knows what the item's file was called: no folder is listed when it still is. A file
-// name that is not that of the item is no hint.
+// FindHinted is Find for a caller that knows an earlier name of the item's file. Where that name is still good no folder is
+// listed. A name of another item is ignored.
 func (q *Queue) FindHinted(id, file string) (Entry, error) {
 	if hinted, ok := parseName(file); ok && hinted.ID == id && file == filepath.Base(file) {
 		for _, dir := range []string{q.Items, q.PM, q.Finished} {
@@ -208,7 +207,7 @@ func (q *Queue) FindHinted(id, file string) (Entry, error) {
 	return q.Find(id)
 }
 
-// Lane says in which lane an entry is live; false when it is settled.
+// Lane says in which lane an entry is live; false where it is settled.
 func (q *Queue) Lane(e Entry) (Lane, bool) {
 	switch filepath.Dir(e.Path) {
 	case q.Items:
@@ -219,10 +218,9 @@ func (q *Queue) Lane(e Entry) (Lane, bool) {
 	return "", false
 }
 
-// Resolve finds what a user means by a word: an id, any part of one that fits a single item, or an issue (isIssue says
-// of a reference whether it means that one; nil when the word is no reference), whose live item it is, or else its
-// newest settled one. The error
-// asks for exit code 1.
+// Resolve finds the item that a user means by a word: an id, a part of an id that fits a single item, or an issue. For an
+// issue that is its live item, or else its newest settled one. isIssue says whether a reference names the issue; it is nil
+// where the word is not a reference. The error asks for exit code 1.
 func (q *Queue) Resolve(word string, isIssue func(ref string) bool) (e Entry, err error) {
 	sure := false
 	_ = q.again(func() error {
@@ -235,7 +233,7 @@ func (q *Queue) Resolve(word string, isIssue func(ref string) bool) (e Entry, er
 	return e, err
 }
 
-// resolve looks once. Sure: no item that is renamed or moved just now could make it another.
+// resolve lists the folders once. sure means that an item which is renamed or moved just now cannot change the answer.
 func (q *Queue) resolve(word string, isIssue func(ref string) bool) (e Entry, sure bool, err error) {
 	var live, settled []Entry
 	for _, dir := range []string{q.Items, q.PM, q.Finished} {
@@ -248,9 +246,9 @@ func (q *Queue) resolve(word string, isIssue func(ref string) bool) (e Entry, su
 			case isIssue != nil:
 				it, err := q.Load(e)
 				if err != nil || !isIssue(it.IssueRef) {
-					continue // what cannot be read is nobody's issue; the tick reports it
+					continue // the tick reports what cannot be read
 				}
-			case word == "" || !strings.Contains(e.ID, strings.ToLower(word)): // an unset variable in a script means no item
+			case word == "" || !strings.Contains(e.ID, strings.ToLower(word)): // an unset variable of a script must match no item
 				continue
 			}
 			if dir == q.Finished {
@@ -269,7 +267,7 @@ func (q *Queue) resolve(word string, isIssue func(ref string) bool) (e Entry, su
 		settled = nil
 	}
 	found := append(live, settled...)
-	// One that was filed between two listings is in both: it is where it was seen last.
+	// An item that was filed between two listings is in both: the later entry is right.
 	slices.SortStableFunc(found, byAge)
 	for n := len(found) - 1; n > 0; n-- {
 		if found[n].ID == found[n-1].ID {
@@ -294,21 +292,21 @@ func (q *Queue) resolve(word string, isIssue func(ref string) bool) (e Entry, su
 }
 
 // Publish puts a new item into its lane: pending, durable, visible as a whole or not at all. It needs no lock, since it
-// cannot overwrite another.
+// cannot overwrite another item.
 func (q *Queue) Publish(it *Item, lane Lane, priority int) (Entry, error) {
 	data, err := it.encodeNew()
 	if err != nil {
 		return Entry{}, err
 	}
 	e := Entry{ID: it.ID, Priority: priority, Path: filepath.Join(q.dir(lane), fileName(priority, it.ID))}
-	// The event first: a crash between the two leaves an event about an item that never came to be, which harms nobody.
-	// The other way round an event would be missing, and at least once is the promise.
+	// The event comes first: a crash between the two writes leaves an event about an item that was never published, and
+	// does no harm. In the other order an event could be lost, and the promise is: at least once.
 	ev := about(it, event.TaskQueued, "")
 	if err := q.Events.Put(ev); err != nil {
 		return Entry{}, err
 	}
 	switch err := spool.Publish(e.Path, data); {
-	case errors.Is(err, fs.ErrExist): // the event is that of the item that is there
+	case errors.Is(err, fs.ErrExist): // the event belongs to the item that is there
 		return Entry{}, err
 	case err != nil:
 		return Entry{}, errors.Join(err, q.Events.Retract(ev.Name))
@@ -316,8 +314,10 @@ func (q *Queue) Publish(it *Item, lane Lane, priority int) (Entry, error) {
 	return e, nil
 }
 
-// save replaces an item's file. Only the holder of tick.lock may. Of a history that is too long the oldest run goes in which
-// no agent began, or else the oldest, but never one of the last, which settle counts; of one that does not fit the older half.
+// save replaces an item's file. Only the holder of tick.lock may call it.
+//
+// If the history exceeds keepRuns, the oldest void run is dropped, else the oldest run, but none of the last maxVoids+1:
+// settle counts those. If the item still exceeds spool.MaxFile, the older half of the history is dropped.
 func (q *Queue) save(e Entry, it *Item) error {
 	for len(it.History) > keepRuns {
 		older := it.History[:len(it.History)-maxVoids-1]
@@ -335,12 +335,12 @@ func (q *Queue) save(e Entry, it *Item) error {
 	return spool.Write(e.Path, data)
 }
 
-// Notify records that a run was handed to the runner pid: the one write of pending → notified. r tells that process from
-// others, nil where that is not known.
+// Notify records that a run was handed to the runner pid: the one write of pending → notified. r identifies that process; it
+// is nil where that is not known.
 //
-// Before it the runner waits at its gate and does nothing; a crash just before leaves a gate that closes without a task,
-// so nothing ran and the item is still pending. A crash just after leaves a notified item whose lease and marker tell
-// the next tick everything.
+// Before this write the runner waits at its gate. A crash just before it closes the gate without a task: nothing ran, and
+// the item is still pending. A crash just after it leaves a notified item, and its lease and marker tell the next tick how
+// far the run came.
 func (q *Queue) Notify(e Entry, it *Item, run, pid int, r *Runner) error {
 	it.notify(run, pid, r, q.Now())
 	if err := q.Events.Put(about(it, event.TaskDequeued, "")); err != nil {
@@ -349,10 +349,10 @@ func (q *Queue) Notify(e Entry, it *Item, run, pid int, r *Runner) error {
 	return q.save(e, it)
 }
 
-// Settle records how a run ended: one write, decided before. The caller holds the slot's and the session's lock.
+// Settle records how a run ended, in one write. The caller holds the slot's and the session's lock.
 //
-// The event comes first, as in Publish: its name is made of item, run and type, so a crash between the two makes the
-// next tick repeat both under the same name.
+// The event comes first, as in Publish. Its name is made of item, run and type: after a crash between the two writes the
+// next tick repeats both under the same name.
 func (q *Queue) Settle(e Entry, it *Item, r Result, p Policy) error {
 	if it.State != Notified || it.Runs != r.Run.Run {
 		return fmt.Errorf("%s: run %d is not there to be settled (%s, run %d)", it.ID, r.Run.Run, it.State, it.Runs)
@@ -360,7 +360,7 @@ func (q *Queue) Settle(e Entry, it *Item, r Result, p Policy) error {
 	r.Evidence = bounded(r.Evidence)
 	it.settle(r, p, q.Now())
 	if r.StartedAt != nil {
-		// The runner told it when it happened, or was killed before it could.
+		// The runner wrote this event when the agent started, unless it was killed before.
 		if err := q.Events.PutOnce(about(it, event.TaskStarted, "")); err != nil {
 			return err
 		}
@@ -392,8 +392,8 @@ func (q *Queue) Cancel(e Entry, it *Item) error {
 	return q.save(e, it)
 }
 
-// File moves a settled item to finished/, the name kept. A crash before leaves a settled item in its lane, which the
-// tick that meets it files; after it, nothing is left to do.
+// File moves a settled item to finished/ and keeps its name. A crash before the rename leaves a settled item in its lane: the
+// next tick files it. A crash after it leaves nothing to do.
 func (q *Queue) File(e Entry) (Entry, error) {
 	to := filepath.Join(q.Finished, filepath.Base(e.Path))
 	if err := spool.Rename(e.Path, to); err != nil {
@@ -405,8 +405,9 @@ func (q *Queue) File(e Entry) (Entry, error) {
 
 // Retry puts a settled item back into its lane.
 //
-// Moved first, rewritten second: a crash between leaves a settled item in its lane, which the next tick files again, as
-// if retry had never been asked for. The other way round a pending item would lie in finished/, where no tick looks.
+// The item is moved first and rewritten second. A crash between the two leaves a settled item in its lane: the next tick
+// files it again, as if the retry had not been asked for. In the other order a pending item would lie in finished/, where
+// no tick looks for one.
 func (q *Queue) Retry(e Entry, it *Item) (Entry, error) {
 	lane := Dev
 	if it.IssueRef == "" {
@@ -423,14 +424,15 @@ func (q *Queue) Retry(e Entry, it *Item) (Entry, error) {
 	return to, q.save(to, it)
 }
 
-// byHand names the event of what a user asked for: it may be asked for several times between two runs, and each is told.
+// byHand makes the name of an event unique by its time: a user may ask for the same several times between two runs, and each
+// request is an event.
 func (q *Queue) byHand(ev event.Event) event.Event {
 	ev.Name = fmt.Sprintf("%s.%d", ev.Name, q.Now().UnixMilli())
 	return ev
 }
 
-// Drop deletes a settled item. Its runs are the caller's to delete, before: the other way round a crash would leave run
-// folders that nothing names.
+// Drop deletes a settled item. The caller deletes the item's runs before: in the other order a crash would leave run folders
+// that no item names.
 func (q *Queue) Drop(e Entry) error {
 	if filepath.Dir(e.Path) != q.Finished {
 		return fmt.Errorf("%s is not settled", e.ID)
@@ -438,12 +440,13 @@ func (q *Queue) Drop(e Entry) error {
 	return spool.Remove(e.Path)
 }
 
-// SetAside moves what cannot be read as an item to bad/ and reports it once. Under tick.lock.
+// SetAside quarantines a file that cannot be read as an item: it is moved to bad/, and reported once. The caller holds
+// tick.lock.
 func (q *Queue) SetAside(path string, why error) error {
 	return q.SetAsideAs(path, filepath.Base(path), why)
 }
 
-// SetAsideAs is SetAside under a name that says what it was.
+// SetAsideAs is SetAside with another name in bad/, which says what the file was.
 func (q *Queue) SetAsideAs(path, base string, why error) error {
 	to := filepath.Join(q.Bad, base)
 	for n := 2; ; n++ {
@@ -462,7 +465,8 @@ func (q *Queue) SetAsideAs(path, base string, why error) error {
 	return spool.Rename(path, to)
 }
 
-// Strays lists what lies in a lane with the name of a state file but no item's: set aside by the tick.
+// Strays lists the foreign files of a lane: they end in .json, but their names are not those of items. The tick quarantines
+// them.
 func (q *Queue) Strays(lane Lane) ([]string, error) {
 	names, err := spool.List(q.dir(lane))
 	if err != nil {
@@ -478,7 +482,7 @@ func (q *Queue) Strays(lane Lane) ([]string, error) {
 	return strays, nil
 }
 
-// IsAbsent says whether an error of Load or Find means that the item is not there, as opposed to unknown.
+// IsAbsent says whether an error of Load or Find means that the item is not there. Any other error means: not known.
 func IsAbsent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // about makes an event of an item's newest run.

@@ -12,28 +12,28 @@ type Outcome string
 // The outcomes.
 const (
 	OK          Outcome = "ok"           // exit 0 and nothing in the agent's output contradicts it
-	Failed      Outcome = "failed"       // non-zero exit, killed, model error
+	Failed      Outcome = "failed"       // non-zero exit, killed, or an error of the model
 	Denied      Outcome = "denied"       // exit 0, but a permission was refused, or there was no answer
 	StartFailed Outcome = "start_failed" // clone, worktree, hook or exec failed
 	Timeout     Outcome = "timeout"      // longer than TASK_TIMEOUT
 	Stalled     Outcome = "stalled"      // no output for IDLE_TIMEOUT
-	UsageLimit  Outcome = "usage_limit"  // the provider said: not now
-	Auth        Outcome = "auth"         // the provider said: not with these credentials
+	UsageLimit  Outcome = "usage_limit"  // the provider refused for now
+	Auth        Outcome = "auth"         // the provider refused the credentials
 	Outage      Outcome = "outage"       // the model's server, the remote's host or the way to it is down
-	Lost        Outcome = "lost"         // the agent had started, its runner is gone, nothing recorded the end
-	Void        Outcome = "void"         // no agent began: its runner was killed first, the machine had no room, or the agent's own state was taken
+	Lost        Outcome = "lost"         // the agent had started, its runner is gone, and no end was recorded
+	Void        Outcome = "void"         // no agent began: its runner was killed first, the machine lacked disk or memory, or the agent's own state was locked
 	Cancelled   Outcome = "cancelled"    // queue cancel
 )
 
 // Result is what is known of a run that ended.
 type Result struct {
 	Run
-	Permanent bool // of a start_failed: git says that a retry would meet the same
+	Permanent bool // of a start_failed: git says that a retry would fail in the same way
 	Rebooted  bool // of a lost: the machine was started again since the run began
-	// HeldUntil is, of a usage_limit, an auth or an outage, when what is held may be tried again: nil until a person says so.
+	// HeldUntil is, of a usage_limit, an auth or an outage, when the hold ends; nil where only a person lifts it.
 	HeldUntil *time.Time
-	// Alone says, of an auth or an outage, that nothing was held for it: if an earlier run of the item met the same, another
-	// run got past it since.
+	// Alone says, of an auth or an outage, that no hold was in force: if an earlier run of the item met the same, another run
+	// got past it since.
 	Alone bool
 }
 
@@ -41,7 +41,7 @@ type Result struct {
 type Policy struct {
 	MaxAttempts int
 	RetryDelay  time.Duration // before the first retry; doubles with each attempt
-	Spread      float64       // from 0 to 1: how much of another quarter is added, lest what failed together be tried together
+	Spread      float64       // from 0 to 1: the share of another quarter that is added, so that runs which failed together are not retried together
 }
 
 // wait is how long to wait after the n-th attempt failed.
@@ -50,7 +50,7 @@ func (p Policy) wait(n int) time.Duration {
 	return d + time.Duration(p.Spread*float64(d)/4)
 }
 
-// maxDelay bounds the doubling: a machine that was off for a week should not wait for months.
+// maxDelay bounds the doubling: no item should wait for months.
 const maxDelay = 24 * time.Hour
 
 // notify is the transition pending → notified: the run was handed to the runner pid.
@@ -58,24 +58,24 @@ func (it *Item) notify(run, pid int, r *Runner, now time.Time) {
 	it.State, it.Runs, it.ForkPID, it.Runner, it.NotifiedAt, it.NotBefore = Notified, run, &pid, r, &now, nil
 }
 
-// uncharged are the outcomes that say nothing about the item.
+// uncharged are the outcomes that do not count as attempts: they say nothing about the item.
 var uncharged = []Outcome{Void, Cancelled, UsageLimit, Auth, Outage}
 
-// holding are the outcomes for which the item's agent, or the remote's host, is held.
+// holding are the outcomes that put the item's agent, or the remote's host, on hold.
 var holding = []Outcome{UsageLimit, Auth, Outage}
 
-// settle is the transition notified → completed, error or back to pending. It is decided as a whole before anything is
-// written: an item that will be retried is never visible as an error.
+// settle is the transition notified → completed, error or pending. It decides as a whole, before anything is written: an item
+// that will be retried is never visible as an error.
 func (it *Item) settle(r Result, p Policy, now time.Time) {
 	charged := !slices.Contains(uncharged, r.Outcome)
 	if r.Outcome == Void && r.StartedAt != nil && it.vain() >= maxVoids {
-		charged = true // a machine's disk is emptied one day; what an agent gives up over of its own may stay so
+		charged = true // a full disk is emptied some day, but an agent that always gives up at its start may never recover
 	}
 	if (r.Outcome == Auth || r.Outcome == Outage) && r.Alone && it.shutOut() >= maxAlone {
-		charged = true // others get through: what this item meets is its own
+		charged = true // other items get through, so the cause is this item
 	}
 	if r.Outcome == Lost && r.Rebooted && !it.lostFree() {
-		charged = false // a reboot is not the item's fault, once; an item that brings the machine down ends in error
+		charged = false // the first reboot is not the item's fault; an item that crashes the machine again must end as an error
 	}
 	if charged {
 		it.Attempts++
@@ -121,12 +121,12 @@ func Backoff(delay time.Duration, n int) time.Duration {
 	return min(delay, max(maxDelay, 0))
 }
 
-// maxVoids bounds the doubling after runs in which no agent began: nobody is to blame, and what is in the way (a full disk)
-// may be gone any minute. But a run folder a minute would fill that disk. It also bounds how many in a row an agent may be
-// started in vain, free of charge.
+// maxVoids bounds the doubling after runs in which no agent began. The cause, such as a full disk, may be gone any minute; but
+// a run folder a minute would fill that disk. It also bounds how many runs in a row, each with an agent that gave up as it
+// began, do not count as attempts.
 const maxVoids = 5
 
-// voids is in how many runs in a row, the last ones, no agent began; maxVoids at most.
+// voids counts the runs at the end of the history in which no agent began; maxVoids at most.
 func (it *Item) voids() int {
 	n := 0
 	for _, r := range slices.Backward(it.History) {
@@ -138,8 +138,8 @@ func (it *Item) voids() int {
 	return n
 }
 
-// vain is how many runs in a row, the last ones, started an agent that gave up before it began, free of charge. Those that
-// could not even start one do not count.
+// vain counts the runs at the end of the history whose agent was started, gave up before it began, and did not count as an
+// attempt. Runs that could not even start an agent are passed over.
 func (it *Item) vain() int {
 	n := 0
 	for _, r := range slices.Backward(it.History) {
@@ -153,11 +153,11 @@ func (it *Item) vain() int {
 	return n
 }
 
-// maxAlone is how many times in a row an item may meet, free of charge, a dead server or refused credentials that others get
-// past: a server that comes and goes may do that. An agent that always says so would be started for ever.
+// maxAlone is how many runs in a row may meet a dead server or refused credentials without counting as attempts, while others
+// get past. A server that comes and goes explains as much; an agent that always says so would be started for ever.
 const maxAlone = 2
 
-// shutOut is how many runs in a row, the last ones, met a dead server or refused credentials.
+// shutOut counts the runs at the end of the history that met a dead server or refused credentials.
 func (it *Item) shutOut() int {
 	n := 0
 	for _, r := range slices.Backward(it.History) {
@@ -177,8 +177,8 @@ func (it *Item) finish(s State, why string, now time.Time) {
 	}
 }
 
-// again counts the wait from the end of the run, which the history keeps: so Ready knows how long it is, also where the
-// clock was wrong when the run was settled.
+// again makes the item pending. The delay counts from the end of the run, which the history keeps: so Ready knows how long the
+// wait is, also where the clock was wrong when the run was settled.
 func (it *Item) again(ended time.Time, delay time.Duration) {
 	it.State, it.NotifiedAt, it.NotBefore = Pending, nil, nil
 	if delay > 0 {
@@ -187,7 +187,7 @@ func (it *Item) again(ended time.Time, delay time.Duration) {
 	}
 }
 
-// lostFree says whether the item was lost to a reboot before, without a charge.
+// lostFree says whether a reboot ended a run of the item before, and that run did not count as an attempt.
 func (it *Item) lostFree() bool {
 	for _, r := range it.History {
 		if r.Outcome == Lost && !r.Charged {
@@ -197,7 +197,7 @@ func (it *Item) lostFree() bool {
 	return false
 }
 
-// retry is the transition error or completed → pending, asked for by hand: the attempts begin anew.
+// retry is the transition error or completed → pending, which a user asks for: the attempts begin anew.
 func (it *Item) retry(now time.Time) {
 	it.State, it.Attempts, it.PendingSince = Pending, 0, now
 	it.NotBefore, it.NotifiedAt, it.CompletedAt, it.Error, it.ForkPID, it.Runner = nil, nil, nil, nil, nil, nil
@@ -211,9 +211,11 @@ func reason(r Result) string {
 	return string(r.Outcome) + ": " + r.Summary
 }
 
-// Ready says whether the item's time has come. A wall clock that was set back since the last run ended must not make an
-// item wait for ever, so a run that ended in the future lifts the wait. What put a run off for a limit, or for a dead
-// server, holds its agent or its host, and that hold alone says how long: who lifts it does not wait for the time that stands here.
+// Ready says whether the item's time has come.
+//
+// A clock that was set back since the last run ended must not make an item wait for ever: a run that ended in the future
+// lifts the wait. After a usage limit, refused credentials or an outage the hold alone says how long the item waits: where
+// a person lifts the hold, not_before does not matter.
 func (it *Item) Ready(now time.Time) bool {
 	if it.NotBefore == nil || !now.Before(*it.NotBefore) {
 		return true

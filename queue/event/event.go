@@ -1,4 +1,4 @@
-// Package event keeps what happened as one file per event, until a user clears it and NOTIFY_COMMAND has taken it.
+// Package event keeps one file per event, until a user clears it and NOTIFY_COMMAND has taken it.
 package event
 
 import (
@@ -16,7 +16,7 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// Type says what happened.
+// Type is the kind of an event.
 type Type string
 
 // The types of events.
@@ -24,17 +24,17 @@ const (
 	TaskQueued    Type = "task_queued"    // enqueued, or put back by hand
 	TaskDequeued  Type = "task_dequeued"  // handed to a runner
 	TaskStarted   Type = "task_started"   // its agent runs
-	TaskCompleted Type = "task_completed" // settled, done
-	TaskError     Type = "task_error"     // settled, not done
+	TaskCompleted Type = "task_completed" // settled as completed
+	TaskError     Type = "task_error"     // settled as an error
 	TaskRetry     Type = "task_retry"     // the run failed, the item is pending again
-	AgentHeld     Type = "agent_held"     // nothing of this agent, or of this host, is started: a usage limit, credentials, a server that is down
-	RoomLow       Type = "room_low"       // too little disk or memory: nothing more is started
-	RoomBack      Type = "room_back"      // that is over
-	FileBad       Type = "file_bad"       // a file could not be read as an item and was set aside, or left alone
+	AgentHeld     Type = "agent_held"     // this agent, or this host, is on hold: a usage limit, refused credentials, a server that is down
+	RoomLow       Type = "room_low"       // nothing more is started: too little disk or memory
+	RoomBack      Type = "room_back"      // there is enough disk and memory again
+	FileBad       Type = "file_bad"       // a file could not be read as an item: it was quarantined, or left alone
 )
 
-// Event is one file in notifications/. Its name is made of the item, the run and the type: a repeat after a crash has
-// the same name, so each event is told at least once and a receiver can recognise a repeat.
+// Event is one file in notifications/. Its name is made of the item, the run and the type. A repeat after a crash has the same
+// name: each event is delivered at least once, and a receiver recognises a repeat.
 type Event struct {
 	V        int    `json:"v"`
 	Name     string `json:"name"`
@@ -49,12 +49,12 @@ type Event struct {
 	At time.Time `json:"at"`
 }
 
-// Evidence is what a run that ended can show for it. All texts are strangers': they hold no character that a terminal
-// would obey, and are short.
+// Evidence is what a run can show for its outcome. Its texts come from agents and repositories: they are short, and hold no
+// control characters.
 type Evidence struct {
 	Changes *Changes `json:"changes,omitempty"` // nil: not known
-	Refused []string `json:"refused,omitempty"` // permissions, the newest last, a few at most
-	PRURL   string   `json:"pr_url,omitempty"`  // of the issue's pull request, as it was known at the run's end
+	Refused []string `json:"refused,omitempty"` // the permissions that were refused, the newest last, a few at most
+	PRURL   string   `json:"pr_url,omitempty"`  // the issue's pull request, as known at the run's end
 	Ref     string   `json:"ref,omitempty"`     // where uncommitted work was kept
 }
 
@@ -63,13 +63,13 @@ type Changes struct {
 	From       string   `json:"from,omitempty"`        // the commit that the run began with; "" on a branch without any
 	To         string   `json:"to,omitempty"`          // the commit that it ended with
 	Commits    int      `json:"commits"`               // made in the run
-	Subjects   []string `json:"subjects,omitempty"`    // what the newest of them say, newest first, a few at most
-	Diff       *Diff    `json:"diff,omitempty"`        // from From to all that stood there at the end, uncommitted or not; nil: not known
+	Subjects   []string `json:"subjects,omitempty"`    // the subjects of the newest of them, the newest first, a few at most
+	Diff       *Diff    `json:"diff,omitempty"`        // between From and the worktree at the end, uncommitted changes included; nil: not known
 	Dirty      int      `json:"dirty"`                 // files with uncommitted changes
 	DirtyFiles []string `json:"dirty_files,omitempty"` // the first few of them
 }
 
-// Diff is how much changed.
+// Diff is the size of a change.
 type Diff struct {
 	Files      int `json:"files"`
 	Insertions int `json:"insertions"`
@@ -79,7 +79,7 @@ type Diff struct {
 // Box is the folders of events.
 type Box struct {
 	New, Seen, Owed string // not yet cleared; cleared; not yet taken by NOTIFY_COMMAND
-	Tell            bool   // there is a NOTIFY_COMMAND: new events are owed to it
+	Tell            bool   // there is a NOTIFY_COMMAND: new events are undelivered at first
 	Now             func() time.Time
 }
 
@@ -88,20 +88,20 @@ func (b *Box) Make() error {
 	return spool.MakeDirs(filepath.Dir(b.New), b.New, b.Seen, b.Owed)
 }
 
-// Name is what the event of a run is called: the same every time.
+// Name is the name of a run's event: the same every time.
 func Name(item string, run int, kind Type) string { return fmt.Sprintf("%s.%d.%s", item, run, kind) }
 
-// Bad makes the event that a file was set aside.
+// Bad makes the event that a file was quarantined.
 func Bad(file string, why error) Event {
 	return Event{Name: string(FileBad) + "." + safeName(file), Type: FileBad, Text: fmt.Sprintf("%s was set aside in bad/: %v", file, why)}
 }
 
-// LeftAlone makes the event that a file is not ours to judge and stays where it is.
+// LeftAlone makes the event that a file was written by a newer version and stays where it is.
 func LeftAlone(file string, why error) Event {
 	return Event{Name: string(FileBad) + "." + safeName(file), Type: FileBad, Text: fmt.Sprintf("%s was left alone: %v", file, why)}
 }
 
-// safeName makes a file name of any file name: it may hold what a stranger wrote. Different ones stay different.
+// safeName makes a plain file name of any file name, which another program may have chosen. Different names stay different.
 func safeName(s string) string {
 	safe := strings.Map(func(r rune) rune {
 		switch {
@@ -116,8 +116,8 @@ func safeName(s string) string {
 	return fmt.Sprintf("%s.%08x", safe[:min(len(safe), 91)], crc32.ChecksumIEEE([]byte(s)))
 }
 
-// Put makes an event durable. What is owed to NOTIFY_COMMAND is written before what the user sees, so that no crash
-// leaves an event that is shown but never delivered.
+// Put writes an event, durably. The file for NOTIFY_COMMAND comes before the one that the user sees, so that no crash leaves an
+// event that is shown but never delivered.
 func (b *Box) Put(ev Event) error {
 	ev.V, ev.At = 1, b.Now().UTC()
 	data, err := json.Marshal(ev)
@@ -134,12 +134,12 @@ func (b *Box) Put(ev Event) error {
 
 func (b *Box) owedPath(name string) string { return filepath.Join(b.Owed, name+".json") }
 
-// Retract takes an event back whose transition did not come to be.
+// Retract removes an event whose transition failed.
 func (b *Box) Retract(name string) error {
 	return errors.Join(spool.Unlink(b.owedPath(name)), spool.Unlink(filepath.Join(b.New, name+".json")))
 }
 
-// PutOnce is Put for an event that may have been told before, and cleared since: then nothing is done.
+// PutOnce is Put for an event that may have been written before: then it does nothing, also where the event was cleared since.
 func (b *Box) PutOnce(ev Event) error {
 	for _, dir := range []string{b.New, b.Seen} {
 		if there, err := spool.Exists(filepath.Join(dir, ev.Name+".json")); err != nil || there {
@@ -149,7 +149,7 @@ func (b *Box) PutOnce(ev Event) error {
 	return b.Put(ev)
 }
 
-// List returns the events that were not cleared, oldest first, and the number of files that could not be read as one.
+// List returns the events that were not cleared, the oldest first, and the number of files that could not be read as events.
 func (b *Box) List() (events []Event, bad int, err error) {
 	names, err := spool.List(b.New)
 	if err != nil {
@@ -161,7 +161,7 @@ func (b *Box) List() (events []Event, bad int, err error) {
 		}
 		ev, err := readEvent(filepath.Join(b.New, name))
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // cleared while we looked
+		case errors.Is(err, fs.ErrNotExist): // cleared meanwhile
 		case err != nil:
 			bad++
 		default:
@@ -195,7 +195,7 @@ func (b *Box) Clear() (int, error) {
 			continue
 		}
 		err := spool.Rename(filepath.Join(b.New, name), filepath.Join(b.Seen, name))
-		if errors.Is(err, fs.ErrNotExist) { // another clear had it
+		if errors.Is(err, fs.ErrNotExist) { // another clear moved it
 			continue
 		}
 		if err != nil {
@@ -215,8 +215,8 @@ func sortByTime(events []Event) {
 	})
 }
 
-// Undelivered returns the events that NOTIFY_COMMAND has not taken: the oldest first, those it refused behind them. A
-// file that is no event is set aside, under a name that says what it was, so that it cannot stand in the way of the
+// Undelivered returns the events that NOTIFY_COMMAND has not taken: the oldest first, those that it refused behind them. A
+// file that is not an event is passed to setAside, with a name for bad/ that says what it was: otherwise it would block the
 // others for ever.
 func (b *Box) Undelivered(setAside func(path, name string, why error) error) ([]Event, error) {
 	names, err := spool.List(b.Owed)
@@ -225,7 +225,7 @@ func (b *Box) Undelivered(setAside func(path, name string, why error) error) ([]
 	}
 	type owed struct {
 		Event
-		since time.Time // it was told, or last refused
+		since time.Time // when it was written, or last refused
 	}
 	var list []owed
 	for _, name := range names {
@@ -261,12 +261,11 @@ func (b *Box) Undelivered(setAside func(path, name string, why error) error) ([]
 // Delivered records that NOTIFY_COMMAND took an event. A crash just before makes it be delivered again.
 func (b *Box) Delivered(ev Event) error { return spool.Remove(b.owedPath(ev.Name)) }
 
-// Postpone puts an event behind the others, after NOTIFY_COMMAND refused it: one that is never taken must not keep them
-// back.
+// Postpone puts an event that NOTIFY_COMMAND refused behind the others: an event that is never taken must not block them.
 func (b *Box) Postpone(ev Event) error { return spool.Touch(b.owedPath(ev.Name), b.Now()) }
 
-// Expire deletes the cleared events older than age, and the uncleared ones older than ten times that: a user who
-// never looks should not pay for it with a full disk.
+// Expire deletes cleared events older than age, and uncleared ones older than ten times that: events that are never cleared
+// must not fill the disk.
 func (b *Box) Expire(age time.Duration) error {
 	var errs []error
 	for dir, limit := range map[string]time.Duration{b.Seen: age, b.New: 10 * age} {

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// FuzzBad: whatever a file was called and whatever was wrong with it, the event of it is a file of its own in its folder,
-// and is read back.
+// FuzzBad: for any name of a file, and any reason, the event is a file of its own in its folder, and is read back.
 func FuzzBad(f *testing.F) {
 	for _, name := range []string{"50-q_01arz3ndektsv4rrffq69g5fav.json", "what is this.json", "../x", "/", "", "..", "\x1b[2J.json", "\xff", strings.Repeat("月", 200)} {
 		f.Add(name, "why", "other")
@@ -50,7 +49,7 @@ func FuzzBad(f *testing.F) {
 	})
 }
 
-// FuzzEvent: what is read as an event has the name of its file, and is only found under that.
+// FuzzEvent: a file that is read as an event has the name of that event.
 func FuzzEvent(f *testing.F) {
 	for _, data := range []string{`{"v":1,"name":"x"}`, `{"v":1,"name":"../x"}`, `{"v":99,"name":"x"}`, `{"v":1}`, "null", "{", `{"v":1,"name":"x"}{}`,
 		"{\"v\":1,\"name\":\"x\",\"text\":\"\xff\"}", `{"v":1,"name":"x","at":"9999-12-31T23:59:59Z"}`} {

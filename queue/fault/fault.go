@@ -1,6 +1,6 @@
-// Package fault gives an error the exit code and the hint it deserves, at the place that knows them.
+// Package fault gives an error its exit code and its hint, at the place that knows them.
 //
-// main prints the error as one line, the hint as a second, and exits with the code; nothing else prints errors.
+// main prints the error as one line and the hint as a second, and exits with the code. Nothing else prints errors.
 package fault
 
 import (
@@ -10,17 +10,17 @@ import (
 	"syscall"
 )
 
-// The exit codes of kugetsu: part of its interface, they never change their meaning.
+// The exit codes of kugetsu. They are part of its interface: their meaning never changes.
 const (
-	Failed = 1  // the thing asked for was tried and failed
-	NoSlot = 2  // start, continue: no free place for the agent right now
-	Temp   = 75 // EX_TEMPFAIL: work left undone for a passing reason (full disk, lock busy, a file set aside)
-	Unsafe = 77 // EX_NOPERM: the state folder is not safely ours
+	Failed = 1  // the command was tried and failed
+	NoSlot = 2  // start, continue: no free slot
+	Temp   = 75 // EX_TEMPFAIL: work is left undone for a passing reason (a full disk, a busy lock, a quarantined file)
+	Unsafe = 77 // EX_NOPERM: other users may change the state folder
 	Config = 78 // EX_CONFIG: bad configuration
-	Usage  = 80 // wrong usage of the command line (kong's own code for it)
+	Usage  = 80 // wrong usage of the command line: kong's own code
 )
 
-// Error is an error with an exit code and, where there is a remedy, a hint.
+// Error is an error with an exit code and, where a user can do something about it, a hint.
 type Error struct {
 	Code int
 	Hint string
@@ -43,10 +43,10 @@ type told struct{ error }
 
 func (t told) Unwrap() error { return t.error }
 
-// Told marks an error that asks for an exit code and needs no words: they were printed before, or no reader is left.
+// Told marks an error that sets the exit code and is not printed: it was printed before, or the output has no reader.
 func Told(err error) error { return told{err} }
 
-// Untold is what of an error is to be printed, nil for nothing.
+// Untold returns the part of an error that is not marked by Told; nil where nothing is left to print.
 func Untold(err error) error {
 	var t told
 	if !errors.As(err, &t) {
@@ -65,8 +65,7 @@ func Untold(err error) error {
 	return Untold(errors.Unwrap(err))
 }
 
-// Code is the exit code an error asks for: 0 for nil; where no error in its chain says otherwise Temp for what the system
-// refused, which says nothing about what was asked for, and Failed for the rest.
+// Code is the exit code of an error: 0 for nil, else the first code in the error tree, else Temp for an errno, else Failed.
 func Code(err error) int {
 	if err == nil {
 		return 0
@@ -81,8 +80,8 @@ func Code(err error) int {
 	return Failed
 }
 
-// asked is the code that the first error in the tree asks for. What another program exited with is none: git's 128 means
-// something else.
+// asked is the first code in the error tree. The exit status of another program does not count: git's 128 means something
+// else.
 func asked(err error) (int, bool) {
 	if _, other := err.(*exec.ExitError); other || err == nil {
 		return 0, false

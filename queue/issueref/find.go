@@ -8,16 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// labelledURL is a URL right after a word and a colon or an equals sign, as in "Issue:https://…".
-// Before the short form they do glue: in git@host:owner/repo#1 it would get the wrong host.
+// labelledURL matches a URL right after a word and a colon or an equals sign, as in "Issue:https://…".
+// The short form is not split there: git@host:owner/repo#1 would get the wrong host.
 var labelledURL = regexp.MustCompile(`^[A-Za-z]+[:=]((?i:https?)://.*)$`)
 
-// Find returns the different references anywhere in a text, in order of appearance. Which are the
-// same is decided by Session; the first spelling is kept.
+// Find returns the different references in a text, in order of appearance. Two are the same where
+// their Session is the same; the first spelling is kept.
 //
 // A reference must stand free: brackets, quotes, commas and the punctuation that ends a sentence
-// may touch it, a word or a further piece of a path may not. What Parse refuses is passed over, and
-// nothing is looked for inside a URL.
+// may touch it, a word or a further piece of a path may not. Words that Parse refuses are passed over,
+// and no reference is searched for inside a URL.
 func Find(text, defaultHost string) []Ref {
 	var refs []Ref
 	seen := make(map[string]bool)
@@ -45,10 +45,10 @@ func Find(text, defaultHost string) []Ref {
 	return refs
 }
 
-// bracketed is an address of version 6 where a host may stand.
+// bracketed matches an IPv6 address in the place of a host.
 var bracketed = regexp.MustCompile(`^\[[0-9A-Fa-f:]*:[0-9A-Fa-f:]*\](?::[0-9]+)?/`)
 
-// chunks splits a text where a URL surely ends. The brackets of an address do not end one.
+// chunks splits a text at the characters that end a URL. The brackets of an IPv6 address do not end one.
 func chunks(text string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		from, skip := 0, 0
@@ -65,7 +65,7 @@ func chunks(text string) iter.Seq[string] {
 				return
 			}
 			from = i + utf8.RuneLen(r)
-			if r == utf8.RuneError { // one byte that is no character, or the character of three
+			if r == utf8.RuneError { // one byte that is not UTF-8, or U+FFFD itself, which has three
 				_, size := utf8.DecodeRuneInString(text[i:])
 				from = i + size
 			}
@@ -76,13 +76,13 @@ func chunks(text string) iter.Seq[string] {
 	}
 }
 
-// endsURL reports whether r stands in no URL and in no word, so that both end before it.
+// endsURL reports whether r is part of neither a URL nor a word, so that both end before it.
 func endsURL(r rune) bool {
 	if r <= unicode.MaxASCII {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("\"`<>[]{})|*", r)
 	}
 	// Scripts without case (Japanese, Chinese, Thai …) put no space between a reference and the
-	// words around it, so their letters end it. Letters and digits like ours are part of a word.
+	// words around it, so their letters end it. Letters with case, and digits, are part of a word.
 	return !unicode.IsUpper(r) && !unicode.IsLower(r) && !unicode.IsDigit(r)
 }
 
@@ -91,8 +91,8 @@ func separates(r rune) bool {
 	return strings.ContainsRune("(,;", r)
 }
 
-// strip takes from a piece of text what may touch a reference. At the start that is only a quote:
-// without its first character .github/x#1 would be another repository.
+// strip removes from a piece of text the punctuation that may touch a reference. At the start that
+// is only a quote: without its first character .github/x#1 would be another repository.
 func strip(piece string) string {
 	piece = strings.TrimLeft(piece, "'")
 	piece, _, _ = strings.Cut(piece, "'") // a closing quote, or the genitive of owner/repo#1's

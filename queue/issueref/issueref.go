@@ -1,11 +1,11 @@
 // Package issueref reads and writes references to issues, such as github.com/user/repo#123.
 //
-// A reference becomes the name of files, of folders and of a branch, so what gets in is decided
-// here, once: every segment starts with a letter or a digit and holds only letters, digits, dots,
-// underscores and dashes. The repository itself, the last segment, may begin with a dot, an underscore
-// or a dash as well. Neither "..", nor a separator, nor a control character, nor the "+" and
-// "@" that Session puts in place of "/", "#" and ":" can be part of one. That is what keeps Session
-// one-to-one and flat: no two issues share a folder, and none lies inside another.
+// A reference becomes the name of files, of folders and of a branch, so this package alone decides
+// which characters it may hold. Every segment begins with a letter or a digit and holds only letters,
+// digits, dots, underscores and dashes. The repository itself, the last segment, may begin with a dot,
+// an underscore or a dash as well. A segment is never "..", and never holds a separator, a control
+// character, or the "+" and "@" that Session puts in place of "/", "#" and ":". So Session is
+// one-to-one and flat: no two issues share a folder, and no folder lies inside another.
 package issueref
 
 import (
@@ -19,8 +19,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxLen bounds the canonical form, in bytes. With the few bytes that suffixes such as ".json" or
-// a temporary file's digits add, a name made from it stays below the 255 that file systems allow.
+// maxLen bounds the canonical form, in bytes. A name that is made from it stays below the 255 bytes
+// that file systems allow, also with a suffix such as ".json" and a temporary file's digits.
 const maxLen = 200
 
 // maxQuoted bounds how much of a refused text, in bytes, an error repeats.
@@ -37,10 +37,10 @@ var (
 // Ref names one issue, or pull request, of one repository on one forge. The zero Ref names none.
 // Two Refs are the same issue when their Session is the same: forges ignore case in a path.
 type Ref struct {
-	Host   string // lower case, with a port that is not the default one; an address of version 6 in brackets
-	Repo   string // owner[/group...]/repo, the case kept as it was written
+	Host   string // lower case, with a port that is not the default one; an IPv6 address in brackets
+	Repo   string // owner[/group...]/repo, the case as written
 	Number int    // 1 to 999999999
-	HTTP   bool   // its URL begins with http, and its host has a port or no dot: no part of its name
+	HTTP   bool   // its URL begins with http, and its host has a port or no dot; not part of its name
 }
 
 // Parse reads a text that is wholly a reference: host/owner[/group...]/repo#n, owner/repo#n on
@@ -48,9 +48,9 @@ type Ref struct {
 // are ignored.
 //
 // Of three or more segments the first must be a host: it contains a dot or has a port, or is "localhost",
-// an address in brackets or defaultHost. In a URL any name is one. The ports 80 and 443 are those of no
-// port. Anything else is an error that quotes the text, shortened and with its control characters escaped,
-// but not where it may hold a password.
+// an address in brackets or defaultHost. In a URL any name is a host. The ports 80 and 443 mean the same
+// as no port. Anything else is an error. It quotes the text, shortened and with its control characters
+// escaped, but not where the text may hold a password.
 func Parse(s, defaultHost string) (Ref, error) {
 	if prefix := scheme.FindString(s); prefix != "" {
 		return parseURL(s, s[len(prefix):], defaultHost)
@@ -80,8 +80,8 @@ func parseURL(s, rest, defaultHost string) (Ref, error) {
 		rest = rest[:i]
 	}
 	parts := strings.Split(rest, "/")
-	// GitLab ends the path of a project, however deep, with a segment "-".
-	// Elsewhere a repository has exactly two segments.
+	// GitLab ends the path of a project, of any depth, with a segment "-".
+	// On other forges a repository has exactly two segments.
 	end, kinds := 3, []string{"issues", "pull", "pulls"}
 	kind := end
 	if i := slices.Index(parts, "-"); i > 0 {
@@ -97,16 +97,16 @@ func parseURL(s, rest, defaultHost string) (Ref, error) {
 		return Ref{}, refuse(s, "the URL is not that of an issue or a pull request")
 	}
 	r, err := build(s, parts[0], parts[1:end], parts[kind+1], defaultHost, true)
-	// Of a public host a URL with http is an old one: it speaks https.
+	// A URL with http to a public host is an old one: such a host speaks https.
 	r.HTTP = err == nil && strings.EqualFold(s[:len("http:")], "http:") && (strings.Contains(parts[0], ":") || !strings.Contains(r.Host, "."))
 	return r, err
 }
 
-// errCredentials quotes nothing: what stands before an @ may be a token.
+// errCredentials quotes nothing: the text before an @ may be a token.
 var errCredentials = errors.New("the reference names a user, or holds credentials: leave out what stands before the @, and write host/owner/repo#number")
 
-// hostAndPort reads a host as references have it: in lower case, without a default port. Sure says that it
-// can only be a host.
+// hostAndPort reads a host and returns it as references hold it: in lower case, without a default port.
+// sure means that s can only be a host.
 func hostAndPort(s string) (host string, sure bool, err error) {
 	name, port, found := s, "", false
 	if i := strings.LastIndex(s, ":"); i > strings.LastIndex(s, "]") {
@@ -147,7 +147,7 @@ func build(s, host string, repo []string, n, defaultHost string, isURL bool) (Re
 	switch {
 	case err != nil:
 		return Ref{}, refuse(s, err.Error())
-	// A group of the default server's would be taken for a host.
+	// A group of the default server would be taken for a host.
 	case !sure && !isURL && !strings.Contains(name, ".") && name != "localhost" && !strings.EqualFold(host, defaultHost):
 		return Ref{}, refuse(s, fmt.Sprintf("%q is no host: it has no dot and no port, and is not the default one", shorten(host)))
 	case len(repo) < 2:
@@ -171,8 +171,8 @@ func build(s, host string, repo []string, n, defaultHost string, isURL bool) (Re
 	return r, nil
 }
 
-// isProject says whether a repository may be called so. A dash alone ends the path of a project in GitLab's URLs, and .git
-// is where git keeps a repository.
+// isProject says whether name may be that of a repository. A dash alone ends the path of a project in GitLab's URLs, and .git
+// is the folder in which git keeps a repository.
 func isProject(name string) bool {
 	return project.MatchString(name) && !slices.Contains([]string{".", "..", "-", ".git"}, strings.ToLower(name))
 }
@@ -181,7 +181,7 @@ func refuse(s, why string) error {
 	return fmt.Errorf("%q is no issue reference: %s", shorten(s), why)
 }
 
-// shorten cuts s, between two characters, to what an error may repeat of it.
+// shorten cuts s, between two characters, for an error that quotes it.
 func shorten(s string) string {
 	if len(s) <= maxQuoted {
 		return s
@@ -193,8 +193,8 @@ func shorten(s string) string {
 	return s[:end] + "..."
 }
 
-// String is the canonical form, host/owner/repo#n. Parse reads it back to the same Ref. Of the
-// zero Ref it is empty.
+// String is the canonical form, host/owner/repo#n. Parse reads it back to the same Ref. It is empty
+// for the zero Ref.
 func (r Ref) String() string {
 	if r.IsZero() {
 		return ""
@@ -204,9 +204,9 @@ func (r Ref) String() string {
 
 // Session names the files and the worktree of the issue: the canonical form in lower case, with
 // "+" for "/" and "@" for "#" and ":", for instance github.com+user+repo@123 or gitea@3000+user+repo@123.
-// It is one path element, and different issues have different ones: a "@" before the first "+" is the host's. An address of version 6 is written with
-// all of its eight groups. There is no "#" in it because build tools break on a path with one, and no ":"
-// because lists of paths are separated by it.
+// It is one path element, and different issues have different ones: an "@" before the first "+" belongs
+// to the host. An IPv6 address is written with all of its eight groups. It holds no "#", since build tools
+// break on a path with one, and no ":", since that separates the paths of a list.
 func (r Ref) Session() string {
 	if r.IsZero() {
 		return ""
@@ -214,7 +214,7 @@ func (r Ref) Session() string {
 	return r.RepoName() + "@" + strconv.Itoa(r.Number)
 }
 
-// FromSession is the issue that a session's name was made from, in lower case.
+// FromSession returns the issue of a session's name, in lower case.
 func FromSession(name string) (Ref, error) {
 	host, rest, _ := strings.Cut(name, "+")
 	host = strings.ReplaceAll(host, "@", ":")
@@ -234,10 +234,10 @@ func FromSession(name string) (Ref, error) {
 	return r, nil
 }
 
-// flatHost is a host as one path element.
+// flatHost writes a host as one path element.
 func flatHost(host string) string {
 	if inner, port, six := strings.Cut(strings.TrimPrefix(host, "["), "]"); six {
-		addr, _ := netip.ParseAddr(inner) // build has read it
+		addr, _ := netip.ParseAddr(inner) // it cannot fail: build read the address before
 		b := addr.As16()
 		groups := make([]string, 8)
 		for i := range groups {

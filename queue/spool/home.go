@@ -11,10 +11,10 @@ import (
 	"kugetsu/queue/fault"
 )
 
-// CheckRoot refuses a folder that another user could change under us: the state folder, and those of the queue, wherever a
-// setting puts them. An item in it is run as this user. It must be a folder (a symbolic link to one will do) that belongs to
-// the effective user and that no other may write to. One that is not there yet is fine. Setting is the name of what says
-// where the folder is. The error asks for exit code 77.
+// CheckRoot refuses a state folder, or a folder of the queue, that another user could change: its items run as this user.
+// The path must lead to a folder, directly or by a symbolic link. The folder must belong to the effective user, and no other
+// user may write to it. A folder that is not there yet is fine. setting is the name of the setting that says where the
+// folder is. The error asks for exit code 77.
 func CheckRoot(dir, setting string) error {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -39,9 +39,9 @@ func CheckRoot(dir, setting string) error {
 	return nil
 }
 
-// Above says of each folder above dir why another user could put a folder of his own in the place of ours: he may write to it,
-// and it is not sticky as /tmp is, or it belongs to him. Above a link that is both the folders above it and those above what
-// it leads to.
+// Above returns, for each folder above dir, why another user could put a folder of their own in the place of dir: that user
+// may write to it and it is not sticky, as /tmp is, or it belongs to that user. Where dir is a link, the folders above the
+// link and those above its target are examined.
 func Above(dir string) (why []string) {
 	paths := []string{dir}
 	if real, err := filepath.EvalSymlinks(dir); err == nil && real != dir {
@@ -60,12 +60,13 @@ func Above(dir string) (why []string) {
 	return why
 }
 
-// exposed says why others may rename what is in a folder, or "". A link counts as what it leads to, and as its owner's.
+// exposed says why other users may rename what is in a folder; "" where they may not. For a link, both the owner of the link
+// and the folder that it leads to matter.
 func exposed(dir string) string {
 	info, err := os.Stat(dir)
 	link, linkErr := os.Lstat(dir)
 	if err != nil || linkErr != nil {
-		return "" // it is not there yet, or what uses it will say why not
+		return "" // it is not there yet, or its next use reports the error
 	}
 	for _, info := range []fs.FileInfo{link, info} {
 		if uid, ok := Owner(info); ok && uid != os.Geteuid() && uid != 0 {
@@ -78,8 +79,8 @@ func exposed(dir string) string {
 	return ""
 }
 
-// MakeDirs makes the folders that are missing, mode 0700, durably: an item published in a folder whose own name a power
-// cut takes back would be lost with it. A parent comes before its children.
+// MakeDirs makes the folders that are missing, mode 0700, durably: a power cut that takes back a folder's name would take the
+// items in it, too. In dirs a parent comes before its children.
 func MakeDirs(dirs ...string) error {
 	for _, dir := range dirs {
 		there, err := Exists(dir)
@@ -99,7 +100,7 @@ func MakeDirs(dirs ...string) error {
 	return nil
 }
 
-// SameFolder says whether two paths lead to one folder. What cannot be looked at is another.
+// SameFolder says whether two paths lead to one folder; false where either cannot be read.
 func SameFolder(a, b string) bool {
 	x, errA := os.Stat(a)
 	y, errB := os.Stat(b)

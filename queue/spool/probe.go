@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoLock is wrapped by the error of Probe for a folder on which flock(2) keeps nobody out.
+// ErrNoLock is wrapped by the error of Probe for a folder in which flock(2) does not exclude a second holder.
 var ErrNoLock = errors.New("flock does not work here")
 
-// Probe makes sure of what everything here rests on: that a file can be written in a folder, durably, linked and removed,
-// and that of two who lock it one is refused. What a crash leaves is what Sweep removes.
+// Probe tests the assumptions of this package in a folder: a file can be written durably, linked and removed, and a second
+// lock on it is refused. Sweep removes what a crash leaves.
 func Probe(dir string) (err error) {
 	tmp, err := writeTemp(filepath.Join(dir, "probe"), []byte("probe\n"), true)
 	if err != nil {

@@ -5,8 +5,8 @@
 //   - A file's content changes only as a whole: temp file, fsync, rename, fsync of the folder. Without the last
 //     step a power cut on ext4, xfs and btrfs takes back a rename that had already been reported as done.
 //   - A new file is published with link(2), which cannot overwrite another.
-//   - A file is read only if it is a regular file of at most MaxFile bytes, opened so that a FIFO cannot hang us and
-//     a symbolic link cannot lead us elsewhere. What the user writes may be a link: see ReadUser.
+//   - A file is read only if it is a regular file of at most MaxFile bytes. It is opened so that a FIFO cannot hang
+//     kugetsu and a symbolic link is not followed. A file that the user writes may be a link: see ReadUser.
 //   - Only ENOENT means absent. Any other error means unknown, and unknown is never taken for absent.
 //
 // A crash can leave temp files (never a half-written file under a real name); Sweep removes them by age.
@@ -36,15 +36,15 @@ import (
 // written: an item, which package queue keeps below it.
 const MaxFile = 1 << 20
 
-// ErrBad is wrapped by the error of Read for what is there but is not a file we would have written: a FIFO, a
-// symbolic link, a folder, something too large. The caller may set such a thing aside.
+// ErrBad is wrapped by the error of Read where the path leads to something that kugetsu never writes there: a FIFO, a
+// symbolic link, a folder, a file that is too large. The caller may quarantine it.
 var ErrBad = errors.New("not a state file")
 
-// ErrNewer is wrapped by the error for a file of a version that this code does not know: it is not ours to judge, and
-// neither set aside nor written.
+// ErrNewer is wrapped by the error for a file of a version that this code does not know. Such a file is neither quarantined
+// nor written.
 var ErrNewer = errors.New("written by a newer kugetsu")
 
-// Error is a failed operation on the state folder. It asks for exit code 75: the disk may have room again later.
+// Error is a failed operation on the state folder. It asks for exit code 75: the cause may pass, as a full disk does.
 type Error struct {
 	Op, Path string
 	Err      error
@@ -64,7 +64,7 @@ func wrap(op, path string, err error) error {
 	return &Error{Op: op, Path: path, Err: err}
 }
 
-// cause drops the path that os errors repeat.
+// cause returns the error inside of an os error, whose path the caller prints itself.
 func cause(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -77,8 +77,8 @@ func cause(err error) error {
 	return err
 }
 
-// Read returns the content of a state file. The error wraps fs.ErrNotExist when there is none, ErrBad when what is
-// there is not such a file.
+// Read returns the content of a state file. The error wraps fs.ErrNotExist where there is none, and ErrBad where the path
+// leads to something else.
 func Read(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	switch {
@@ -110,7 +110,7 @@ func readAll(f *os.File) ([]byte, error) {
 	return data, err
 }
 
-// ReadJSON reads a state file into v. Its error is as that of Read, and wraps ErrBad for what is not JSON of that form.
+// ReadJSON reads a state file into v. The error is that of Read, or wraps ErrBad where the content is not JSON of that form.
 func ReadJSON(path string, v any) error {
 	data, err := Read(path)
 	if err != nil {
@@ -119,8 +119,8 @@ func ReadJSON(path string, v any) error {
 	return wrap("read", path, Decode(data, v))
 }
 
-// Decode reads the JSON of a state file into v. The error wraps ErrBad for what is none, also for what is not UTF-8: the
-// bytes would be replaced in silence.
+// Decode reads the JSON of a state file into v. The error wraps ErrBad where the data is not JSON, or not UTF-8: the json
+// package would replace such bytes in silence.
 func Decode(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return fmt.Errorf("%w: not UTF-8", ErrBad)
@@ -131,8 +131,8 @@ func Decode(data []byte, v any) error {
 	return nil
 }
 
-// ReadVersion is ReadJSON for a file that says its version. The error wraps ErrNewer for a higher one, whatever else is in
-// the file, and ErrBad for any other that is not this.
+// ReadVersion is ReadJSON for a file with a version. The error wraps ErrNewer for a higher version, whatever else is in the
+// file, and ErrBad for a lower one.
 func ReadVersion(path string, version int, v any) error {
 	var head struct {
 		V int `json:"v"`
@@ -151,8 +151,8 @@ func ReadVersion(path string, version int, v any) error {
 	return wrap("read", path, err)
 }
 
-// Write replaces the file or makes it, durably: after it returned nil the new content survives a power cut. After an
-// error the file is the old one or the new one, never a mixture.
+// Write makes or replaces a file, durably: once it returns nil the new content survives a power cut. After an error the file
+// is the old one or the new one, never a mixture.
 func Write(path string, data []byte) error {
 	if err := replace(path, data, true); err != nil {
 		return err
@@ -160,12 +160,12 @@ func Write(path string, data []byte) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// WriteSoon is Write without durability: a power cut may leave the old content, or a file with none. For what is only
-// told and never decides anything; it saves the disk two waits.
+// WriteSoon is Write without durability: a power cut may leave the old content, or an empty file. It is for files that only
+// inform and decide nothing, and saves two waits for the disk.
 func WriteSoon(path string, data []byte) error { return replace(path, data, false) }
 
-// replace does not use atomic.WriteFile, whose errors do not unwrap to an errno: a run that met a full disk was charged
-// for it.
+// replace does not use atomic.WriteFile, whose errors do not unwrap to an errno: a run on a full disk would count as an
+// attempt.
 func replace(path string, data []byte, durable bool) error {
 	tmp, err := writeTemp(path, data, durable)
 	if err != nil {
@@ -195,20 +195,20 @@ func writeTemp(path string, data []byte, durable bool) (name string, err error) 
 	return tmp.Name(), nil
 }
 
-// Publish makes a new file, durably, and never overwrites: the error wraps fs.ErrExist when the name is taken.
+// Publish makes a new file, durably, and never overwrites one: the error wraps fs.ErrExist where the name is in use.
 func Publish(path string, data []byte) error {
 	tmp, err := writeTemp(path, data, true)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp) // or Sweep does: a name that is left over must not make what is published look as if it were not
+	defer os.Remove(tmp) // its error does not matter: the file is published, and Sweep removes what is left
 	if err := os.Link(tmp, path); err != nil {
 		return wrap("create", path, err)
 	}
 	return SyncDir(filepath.Dir(path))
 }
 
-// Create makes an empty file, durably. The error wraps fs.ErrExist when the name is taken.
+// Create makes an empty file, durably. The error wraps fs.ErrExist where the name is in use.
 func Create(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -220,7 +220,7 @@ func Create(path string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// Rename moves a file, durably, over whatever has the new name.
+// Rename moves a file, durably, and replaces any file of the new name.
 func Rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return wrap("rename", from, err)
@@ -235,7 +235,7 @@ func Rename(from, to string) error {
 	return SyncDir(filepath.Dir(from))
 }
 
-// Remove removes a file, durably; that it is gone already is no error.
+// Remove removes a file, durably. A file that is gone already is no error.
 func Remove(path string) error {
 	if err := os.Remove(path); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -246,7 +246,7 @@ func Remove(path string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// Unlink is Remove without durability, for what harms nobody when a power cut brings it back.
+// Unlink is Remove without durability, for a file that does no harm when a power cut brings it back.
 func Unlink(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return wrap("remove", path, err)
@@ -254,13 +254,13 @@ func Unlink(path string) error {
 	return nil
 }
 
-// RemoveAll removes a folder and all in it, durably; that it is gone already is no error.
+// RemoveAll removes a folder and all in it, durably. A folder that is gone already is no error.
 func RemoveAll(path string) error {
 	err := os.RemoveAll(path)
-	if errors.Is(err, fs.ErrPermission) { // an agent left folders that it had made read-only, as Go's module cache is
+	if errors.Is(err, fs.ErrPermission) { // some programs leave read-only folders, as Go's module cache is
 		err = errors.Join(filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 			if d != nil && d.IsDir() {
-				return os.Chmod(p, 0o700) // asked before the folder is read, so that it can be
+				return os.Chmod(p, 0o700) // WalkDir calls this before it reads the folder
 			}
 			return err
 		}), os.RemoveAll(path))
@@ -271,7 +271,7 @@ func RemoveAll(path string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// Mkdir makes a folder, durably. The error wraps fs.ErrExist when the name is taken: one winner, ever.
+// Mkdir makes a folder, durably. The error wraps fs.ErrExist where the name is in use: of several callers one succeeds.
 func Mkdir(path string) error {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return wrap("mkdir", path, err)
@@ -295,7 +295,7 @@ func SyncDir(dir string) error {
 // Touch sets the time of a file.
 func Touch(path string, at time.Time) error { return wrap("touch", path, os.Chtimes(path, at, at)) }
 
-// Exists says whether something has this name. Any error but ENOENT is an error, not a no.
+// Exists says whether the name is in use. Only ENOENT means no; any other error is returned.
 func Exists(path string) (bool, error) {
 	_, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -304,13 +304,13 @@ func Exists(path string) (bool, error) {
 	return err == nil, wrap("stat", path, err)
 }
 
-// List returns the names in a folder, sorted. A folder that is missing is an error: unknown is not empty.
+// List returns the names in a folder, sorted. A missing folder is an error, not an empty one.
 func List(dir string) ([]string, error) {
 	return list(dir, 0)
 }
 
-// ListReal is List for a folder that kugetsu made: a symbolic link in its place is an error, like anything else that is
-// no folder. The error then wraps ErrBad.
+// ListReal is List for a folder that kugetsu made. The error wraps ErrBad where something else is in its place, a symbolic
+// link too.
 func ListReal(dir string) ([]string, error) {
 	names, err := list(dir, unix.O_NOFOLLOW)
 	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ELOOP) {
@@ -333,18 +333,18 @@ func list(dir string, flags int) ([]string, error) {
 	return names, nil
 }
 
-// temp is the names that writeTemp gives.
+// temp matches the names that writeTemp gives.
 var temp = regexp.MustCompile(`^\..+\.tmp\d+$`)
 
 // IsTemp says whether a name is that of a temp file of Write or Publish.
 func IsTemp(name string) bool { return temp.MatchString(name) }
 
-// TempAge is how old a temp file must be before Sweep takes it for a leftover. It must be well above the time any
-// process needs between creating and renaming one; a writer is slow only when the disk is.
+// TempAge is how old a temp file must be before Sweep removes it. It must be well above the time that any process needs
+// between creating a temp file and renaming it, on a slow disk too.
 const TempAge = time.Hour
 
-// Sweep removes the temp files in a folder that a crashed writer left. The last sweep, when that was, must have met them
-// too: a clock that is set forward makes a file look old that is being written.
+// Sweep removes the temp files that a crashed writer left in a folder. A file must be older than TempAge, and older than the
+// last sweep: a clock that was set forward makes a file look old while it is being written.
 func Sweep(dir string, now, last time.Time) error {
 	names, err := List(dir)
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrUnusable is what the error of ReadUser is, or wraps, where it is for the user to correct the file.
+// ErrUnusable is wrapped by the error of ReadUser where the user must correct the file.
 var ErrUnusable = errors.New("it cannot be used")
 
-// unusable is ErrUnusable that says no more than why.
+// unusable is an ErrUnusable whose text is the reason alone.
 type unusable struct{ error }
 
 func (unusable) Is(target error) bool { return target == ErrUnusable }
@@ -26,9 +26,9 @@ func refuse(path, format string, args ...any) error {
 }
 
 // ReadUser returns the content of a file that the user writes: config, env files, prompts, repos.json. Such a file may be a
-// link, as dotfiles and mounted secrets are, to a regular file of the user's own or of root's. What not even its owner can
-// vouch for is refused: its text ends up in the environment of programs. The error wraps fs.ErrNotExist where there is no
-// file, and never where a link leads to none: settings that were not mounted yet are not settings that were left out.
+// link, as dotfiles and mounted secrets are, to a regular file that belongs to the user or to root. A file that all users may
+// write to is refused: its text ends up in the environment of programs. The error wraps fs.ErrNotExist where there is no
+// file, but not where a link leads to none: settings that are not mounted yet must not count as settings that were left out.
 func ReadUser(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not hang us
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,7 +41,7 @@ func ReadUser(path string) ([]byte, error) {
 		return nil, refuse(path, "it is a link to itself")
 	case errors.Is(err, syscall.ENXIO):
 		return nil, refuse(path, "it is a socket")
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR): // no passing reason
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ENOTDIR): // this does not pass by itself
 		return nil, refuse(path, "%w", cause(err))
 	case err != nil:
 		return nil, wrap("read", path, err)
@@ -86,8 +86,8 @@ func Owner(info fs.FileInfo) (uid int, ok bool) {
 
 var bom = []byte("\ufeff")
 
-// ReadUserText is ReadUser for what must be text. A byte order mark at its beginning, which some editors leave, is no part
-// of it.
+// ReadUserText is ReadUser for a file that must be text. It drops a byte order mark at the beginning, which some editors
+// leave.
 func ReadUserText(path string) ([]byte, error) {
 	data, err := ReadUser(path)
 	if err != nil {
@@ -105,7 +105,7 @@ func ReadUserText(path string) ([]byte, error) {
 	return data, nil
 }
 
-// ReadUserJSON reads such a file into v. What is not JSON of that form is told with its line.
+// ReadUserJSON reads such a file into v. An error about its JSON names the line.
 func ReadUserJSON(path string, v any) error {
 	data, err := ReadUserText(path)
 	if err != nil {

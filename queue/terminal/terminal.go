@@ -1,6 +1,6 @@
-// Package terminal makes text safe to show: nothing an agent or an issue wrote reaches a terminal
-// with its control characters. Raw, such text could move the cursor, rewrite lines that stand
-// above it, set the clipboard, or show other words than those that are there.
+// Package terminal makes text safe to show: the text of an agent or an issue never reaches a terminal
+// with its control characters. Raw, such text could move the cursor, rewrite earlier lines, set the
+// clipboard, or show other words than it holds.
 //
 // Hidden characters are the control characters (C0, DEL, C1), those that change the direction of
 // text, those without width, the line and paragraph separators, the tags block and the byte order
@@ -30,7 +30,7 @@ func hidden(r rune) bool {
 
 // Clean returns s for output on one line: hidden characters, also newline and tab, and bytes that
 // are not UTF-8 become escapes as in Go (\n, \x1b, \u202e, \xff). All else is unchanged,
-// backslashes too: the result is for reading, it cannot be turned back.
+// backslashes too: the result is for reading, and cannot be decoded.
 func Clean(s string) string {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); {
@@ -54,7 +54,7 @@ func Line(s string, max int) string {
 	return shown[:cut] + "…"
 }
 
-// appendShown appends r, whose encoding is raw, or its escape where it is hidden.
+// appendShown appends r, whose encoding is raw, or its escape where r is hidden.
 func appendShown(out []byte, r rune, raw string) []byte {
 	switch {
 	case r == utf8.RuneError && len(raw) == 1:
@@ -66,16 +66,16 @@ func appendShown(out []byte, r rune, raw string) []byte {
 	return append(out, raw...)
 }
 
-// JSON returns the encoded JSON b with every hidden character in it as a \u escape, a surrogate
-// pair above U+FFFF. What it decodes to stays the same. Newlines and tabs outside of strings, the
-// layout of indented JSON, stay as they are.
+// JSON returns the encoded JSON b with every hidden character as a \u escape, as a surrogate pair
+// above U+FFFF. It decodes to the same values. Newlines and tabs outside of strings, the layout of
+// indented JSON, stay as they are.
 func JSON(b []byte) []byte {
 	out := make([]byte, 0, len(b))
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
 		switch {
 		case r == utf8.RuneError && n == 1:
-			out = append(out, `\ufffd`...) // what decoding makes of such a byte
+			out = append(out, `\ufffd`...) // the json package decodes such a byte to this
 		case r == '\n' || r == '\t':
 			out = append(out, b[0])
 		case r == '\r':

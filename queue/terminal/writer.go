@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// maxSequence is the longest escape sequence, in bytes, that is dropped. A longer one is no
-	// sequence but text behind a stray escape character, and is shown.
+	// maxSequence is the longest escape sequence, in bytes, that is dropped. Anything longer is text
+	// behind a stray escape character, and is shown.
 	maxSequence = 4 << 10
 	// maxOut is how much output, in bytes, is gathered before it is written.
 	maxOut = 32 << 10
@@ -19,9 +19,9 @@ const (
 // dropped whole. One that does not end within 4 KiB or before the next control character, for
 // instance a newline, is shown instead.
 //
-// What comes out does not depend on how the stream is cut into calls of Write. So a character or
-// an escape sequence that has only begun is held back, and a stream that ends in one ends before
-// it. Write reports len(p), or 0 and the error of w.
+// The output does not depend on how the stream is cut into calls of Write. So an unfinished
+// character or escape sequence is kept back until it is complete, and at the end of the stream it
+// is dropped. Write returns len(p), or 0 and the error of w.
 func Writer(w io.Writer) io.Writer {
 	return &writer{w: w}
 }
@@ -34,7 +34,7 @@ type writer struct {
 	out   []byte // shown, not written yet
 }
 
-// state is what came before the next character.
+// state is the context of the next character.
 type state int
 
 const (
@@ -104,8 +104,8 @@ func (w *writer) next(r rune, raw string) {
 	}
 }
 
-// continues reports whether r belongs to the sequence that has begun. If not, the sequence is none
-// and is shown, and r is what follows it.
+// continues reports whether r belongs to the sequence that has begun. If not, there was no sequence:
+// the text so far is shown, and r follows it.
 func (w *writer) continues(r rune, raw string) bool {
 	following, ends := follow(w.state, r)
 	if following == text && !ends || len(w.seq)+len(raw) > maxSequence {
@@ -128,8 +128,8 @@ func (w *writer) continues(r rune, raw string) bool {
 	return true
 }
 
-// follow returns the state after r inside of a sequence: text where the sequence ends with it,
-// and where r cannot be part of one. ECMA-48 has the classes of characters.
+// follow returns the state after r inside of a sequence: text where the sequence ends with r, and
+// where r cannot be part of it. ECMA-48 defines the classes of characters.
 func follow(s state, r rune) (following state, ends bool) {
 	final := 0x30 <= r && r <= 0x7e
 	switch s {
@@ -165,7 +165,7 @@ func follow(s state, r rune) (following state, ends bool) {
 	return text, false
 }
 
-// show puts out what turned out to be no sequence.
+// show writes out text that looked like a sequence and is none.
 func (w *writer) show() {
 	for b := w.seq; len(b) > 0; {
 		r, n := utf8.DecodeRune(b)

@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// Below lists the processes of a run below this one, its runner. The runner and the subtree of another run are not
-// listed: an agent may have started them with `kugetsu tick`, and they outlive it. isRunner tells runners from made-up
-// marks; home is the state folder that the process names.
+// Below lists the processes of a run below this one, its runner. Without the runner of another run and the processes below
+// that one: an agent may have started it with `kugetsu tick`, and it outlives the agent. isRunner tells real runners from
+// processes that only carry a mark; home is the state folder that the process names.
 func Below(ctx context.Context, run string, isRunner func(pid int, home, run string) bool) ([]Process, error) {
 	other := others(run, isRunner)
 	for {
@@ -18,8 +18,8 @@ func Below(ctx context.Context, run string, isRunner func(pid int, home, run str
 		if !known {
 			return below(os.Getpid(), other)
 		}
-		// Whatever lives below us has a living child of ours above it, so without one nothing is left. That counts only
-		// if none ended while we looked: it may have left a child that we did not meet.
+		// Every process below this one has a living child of this one above it: without a living child nothing is left.
+		// That holds only if no child ended during the scan: it may have left a child that the scan did not see.
 		left, ended := false, false
 		for _, pid := range list {
 			switch ppid, zombie := parent(pid); {
@@ -46,7 +46,7 @@ func Below(ctx context.Context, run string, isRunner func(pid int, home, run str
 	}
 }
 
-// others says of a process whether it is another run's.
+// others returns a function that says whether a process is the runner of another run.
 func others(run string, isRunner func(pid int, home, run string) bool) func(pid int) bool {
 	return func(pid int) bool {
 		mark, home := marks(pid)
@@ -54,32 +54,32 @@ func others(run string, isRunner func(pid int, home, run string) bool) func(pid 
 	}
 }
 
-// EndRunner ends the runner of a run from without, at once, and what is below it. Each of those is known by its place below
-// the runner while that lives: then no mark and no lock is asked for. What was started meanwhile is for Kill.
+// EndRunner kills the runner of a run from outside, and the processes below it. While the runner lives its descendants are
+// known by their place below it, without a mark or a lock. Kill ends those that were started meanwhile.
 func EndRunner(pid int, meant func() bool, run string, isRunner func(pid int, home, run string) bool) error {
 	runner, ok := open(pid, meant)
 	if !ok {
 		return nil
 	}
 	defer release([]Process{runner})
-	// It forks no more, and what loses its parent is still found below it.
+	// A stopped runner forks no more, and a process that loses its parent is still found below it.
 	if err := runner.handle.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("stop the runner %d: %w", pid, err)
 	}
 	found, err := below(pid, others(run, isRunner))
 	defer release(found)
-	// The runner first: it would take the end of its agent for the agent's own.
+	// The runner comes first: otherwise it would record that its agent ended by itself.
 	if killErr := runner.handle.Signal(syscall.SIGKILL); killErr != nil && !errors.Is(killErr, os.ErrProcessDone) {
 		return fmt.Errorf("end the runner %d: %w", pid, killErr)
 	}
 	for _, p := range found {
-		_ = p.handle.Signal(syscall.SIGKILL) // it is gone, or it is another user's
+		_ = p.handle.Signal(syscall.SIGKILL) // it is gone, or it belongs to another user
 	}
 	return err
 }
 
-// below lists what the process table shows below a process, but for this one and what is below another run. The table cannot
-// be read at one instant, so what forks and ends meanwhile may be missing.
+// below lists the processes below a process in the process table, without this one and without other runs. The table cannot be
+// read at one instant: a process that forks or ends meanwhile may be missing.
 func below(root int, other func(pid int) bool) ([]Process, error) {
 	pids, err := pids()
 	if err != nil {
@@ -101,7 +101,7 @@ func below(root int, other func(pid int) bool) ([]Process, error) {
 				continue
 			}
 			walk(child)
-			// It is below the root while that lives, which adopts every orphan; so the same parent means the same process.
+			// The root adopts every orphan while it lives: the same parent means the same process.
 			same := func() bool { ppid, zombie := parent(child); return ppid == pid && !zombie }
 			if p, ok := open(child, same); ok {
 				found = append(found, p)

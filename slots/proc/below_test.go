@@ -26,8 +26,8 @@ func init() {
 		_, _, _ = unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0) // of this thread, the first; the runtime has others
 	}
 	if len(os.Args) == 1 && os.Args[0] == "chain" {
-		// Nothing but system calls: the runtime's other threads are not in the child. It has an end, some day: it must not
-		// outlive a test that failed.
+		// System calls only: the runtime's other threads are not in the child. The loop is bounded, so that the child does
+		// not outlive a test that failed.
 		for range 1 << 18 {
 			if pid, _, _ := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0); pid != 0 {
 				break
@@ -38,17 +38,16 @@ func init() {
 	}
 }
 
-// none says that there is no other run.
+// none accepts no process as the runner of another run.
 func none(int, string, string) bool { return false }
 
-// A run's leftover that forks and ends in less time than it takes to list all processes is hit all the same, and one that
-// is a new program each time.
+// Kill ends a chain of processes that fork and exit faster than all processes can be listed, also where each is a new program.
 func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := BecomeSubreaper(); err != nil { // the links are buried here: there are not that many pids
+	if err := BecomeSubreaper(); err != nil { // the links are reaped here: otherwise the pids would run out
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
@@ -70,7 +69,7 @@ func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		env := []string{Mark + "=" + run}
-		for i := range 1500 { // which an execve takes its time to put in place
+		for i := range 1500 { // a large environment makes an execve slow
 			env = append(env, fmt.Sprintf("V%d=", i))
 		}
 		cmd := &exec.Cmd{Path: first.Path, Args: first.Args, Env: env, ExtraFiles: []*os.File{theirs}}
@@ -99,14 +98,14 @@ func TestKillHitsWhatForksAndEndsOnAndOn(t *testing.T) {
 		if err := alive.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := alive.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // nobody has the other end any more
+		if _, err := alive.Read(make([]byte, 1)); !errors.Is(err, io.EOF) { // no process has the other end open
 			t.Fatalf("%s lives: %v", first.Path, errors.Join(err, Kill(ctx, Run{Name: run}, nil)))
 		}
 		alive.Close()
 	}
 }
 
-// Whoever ends what is left of a run may be of that run: its agent's shell that calls kugetsu. It is among the newest
+// The process that ends a run's leftovers may belong to that run: an agent's shell may call kugetsu. It is among the newest
 // processes, and so are its threads.
 func TestKillSparesWhoCalls(t *testing.T) {
 	if run := os.Getenv("TEST_SPARE"); run != "" {
@@ -134,7 +133,7 @@ func TestKillSparesWhoCalls(t *testing.T) {
 	}
 }
 
-// A process whose first thread has ended lives as long as the others do.
+// A process whose first thread has ended lives as long as its other threads.
 func TestBelowSeesWhatHasLostItsFirstThread(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -160,7 +159,7 @@ func TestBelowSeesWhatHasLostItsFirstThread(t *testing.T) {
 	}
 }
 
-// What forks and ends on and on is met at some time, and until then it is not taken for gone.
+// A chain of processes that fork and exit is met at some time, and is not taken for gone before.
 func TestBelowMissesNothingThatForksAndEnds(t *testing.T) {
 	if err := BecomeSubreaper(); err != nil {
 		t.Fatal(err)
@@ -194,7 +193,7 @@ type refuses struct{ signals *[]os.Signal }
 func (r refuses) Signal(sig os.Signal) error { *r.signals = append(*r.signals, sig); return unix.EPERM }
 func (r refuses) Release() error             { return nil }
 
-// What may not be signalled has the grace to end by itself, is told of, and is not waited for.
+// A process that may not be signalled gets the grace to end by itself, is reported, and is not waited for.
 func TestEndTellsOfWhatMayNotBeSignalled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -221,8 +220,8 @@ func TestEndTellsOfWhatMayNotBeSignalled(t *testing.T) {
 	}
 }
 
-// An orphan may be given the pid that the agent had. While that is watched, its end is another's to wait for; after that it is
-// reaped like any other, and nothing spins.
+// An orphan may get the pid that the agent had. While that pid is watched it is not reaped here; after that it is reaped like
+// any other, and no loop spins.
 func TestBelowReapsWhatHasTheAgentsPid(t *testing.T) {
 	cmd := exec.Command("true")
 	if err := cmd.Start(); err != nil {
@@ -248,7 +247,7 @@ func TestBelowReapsWhatHasTheAgentsPid(t *testing.T) {
 	}
 }
 
-// A birth tells a process from others of its pid, and from one that is no more.
+// A birth tells a process from others of its pid, and from one that is gone.
 func TestBirthIsOfOneProcess(t *testing.T) {
 	cmd := exec.Command("cat")
 	stdin, err := cmd.StdinPipe()

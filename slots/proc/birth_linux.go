@@ -17,9 +17,9 @@ func BootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// Birth tells a process from every other that had its pid, or will have it: the boot, and the instant since then at which
-// it began. It is "" for one that is gone, for a zombie, for one that the kernel is taking down, whose locks are free by
-// then, and where none of that can be told.
+// Birth tells a process from all others that had its pid or will have it: it is the boot, and the instant since then at which
+// the process began. It is "" for a process that is gone, for a zombie, for a process that is exiting, whose locks are free
+// already, and where /proc does not tell.
 func Birth(pid int) string {
 	if pid <= 1 || Visible() != nil {
 		return ""
@@ -29,20 +29,20 @@ func Birth(pid int) string {
 	}
 	f := stat(pid)
 	boot := BootID()
-	if len(f) < 21 || boot == "" || string(f[20]) == "0" { // the 23rd field: it has no memory any more
+	if len(f) < 21 || boot == "" || string(f[20]) == "0" { // the 23rd field: it has no memory left
 		return ""
 	}
 	return boot + "/" + string(f[19]) // the 22nd: when it began, in ticks of the kernel
 }
 
-// Stopped says whether a process does nothing until it is told to go on: by SIGSTOP, a terminal or a debugger.
+// Stopped says whether a process is stopped, by SIGSTOP, a terminal or a debugger, until it is continued.
 func Stopped(pid int) bool {
 	f := stat(pid)
 	return len(f) > 0 && (f[0][0] == 'T' || f[0][0] == 't')
 }
 
-// Clock is the time since the kernel's start, without that in which the machine was suspended: the same for all processes,
-// set by no one, and what a runner's own timers go by. 0 where it is not known.
+// Clock is the time since the kernel's start, without the time in which the machine was suspended. It is the same for all
+// processes, cannot be set, and is the clock of a runner's own timers. 0 where it is not known.
 func Clock() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {

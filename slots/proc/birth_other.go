@@ -23,5 +23,5 @@ func Birth(int) string { return "" }
 // Stopped is not known here.
 func Stopped(int) bool { return false }
 
-// Clock is not known here, where nothing could be ended that is beyond its limit.
+// Clock is not known here. Nothing here could end a run that is beyond its limit.
 func Clock() time.Duration { return 0 }

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Collect reaps the children that ended: the runners that this process forked and, where it is the first of a PID namespace,
-// every orphan in it. Not while anything here waits for a child of its own, whose end it would take away.
+// Collect reaps the children that ended: the runners that this process forked and, where it is the first process of a PID
+// namespace, every orphan in it. It must not run while another goroutine waits for a child, which it would reap.
 func Collect() {
 	for {
 		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)

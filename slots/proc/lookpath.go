@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// LookPath finds a program in the PATH of an environment that was made for it; exec would search this process's own.
-// Folders of that PATH that are not absolute are passed over. A name with a slash is taken as it is, from dir.
+// LookPath finds a program in the PATH of env; exec would search that of this process. Folders of PATH that are not absolute
+// are passed over. A name with a slash is a path, relative to dir.
 func LookPath(name string, env []string, dir string) (string, error) {
 	if strings.Contains(name, "/") {
 		if !filepath.IsAbs(name) {
@@ -20,7 +20,7 @@ func LookPath(name string, env []string, dir string) (string, error) {
 	path := ""
 	for _, kv := range env {
 		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = v // the last one counts, as it does for exec
+			path = v // the last one counts, as for exec
 		}
 	}
 	for _, d := range filepath.SplitList(path) {
@@ -32,8 +32,8 @@ func LookPath(name string, env []string, dir string) (string, error) {
 	return "", fmt.Errorf("%s is not in the PATH %q", name, path)
 }
 
-// AbsolutePath is a PATH without its folders that are not absolute: those are searched from wherever a program happens to
-// run, which may be a folder that an agent has filled.
+// AbsolutePath is a PATH without the folders that are not absolute: those depend on the working folder, which an agent may have
+// filled.
 func AbsolutePath(path string) string {
 	dirs := slices.DeleteFunc(filepath.SplitList(path), func(d string) bool { return !filepath.IsAbs(d) })
 	return strings.Join(dirs, string(filepath.ListSeparator))

@@ -1,9 +1,9 @@
 // Package proc finds and ends the processes of a run, and no others.
 //
-// Every process of a run carries KUGETSU_RUN=<run> in its environment, and a runner is a subreaper: whatever its agent
-// starts, however it detaches itself, stays below the runner. A process is signalled only through a handle that was
-// opened before it was proved to belong to the run, so that a reused pid can never be hit. A runner is known by its birth
-// as well: the boot and the instant at which it began, which no other process of that pid shares.
+// Every process of a run carries KUGETSU_RUN=<run> in its environment. A runner is a subreaper: every process that its agent
+// starts stays below the runner, also one that detaches itself. A signal is sent only through a handle that was opened before
+// the process was proved to belong to the run: a reused pid can never be hit. A runner is also identified by its birth, the
+// boot and the instant at which it began. No other process of that pid shares it.
 package proc
 
 import (
@@ -17,17 +17,17 @@ import (
 	"time"
 )
 
-// Mark is the environment variable that every process of a run carries, and Home the one that says in which state folder.
+// Mark is the environment variable that every process of a run carries. Home is the one that names its state folder.
 const (
 	Mark = "KUGETSU_RUN"
 	Home = "KUGETSU_DIR"
 )
 
-// Run is a run whose processes are looked for.
+// Run identifies a run whose processes are searched for.
 type Run struct {
 	Name string
-	// Elsewhere says whether the state folder that a process names is another one which has a run of this name, too: one of
-	// the two is a copy of the other. nil where that is not asked.
+	// Elsewhere says whether the state folder that a process names is another one, which has a run of this name, too: one of
+	// the two folders is a copy of the other. It may be nil: then any folder counts as this one.
 	Elsewhere func(home string) bool
 }
 
@@ -38,12 +38,12 @@ func (r Run) owns(mark, home string) bool {
 // pollEvery is how often the process table is read while processes are being ended.
 const pollEvery = 10 * time.Millisecond
 
-// Left is a process of a run that no signal of ours reaches: another user's, of a service that was started with sudo, say.
+// Left is a process of a run that kugetsu may not signal: it belongs to another user, as a service that sudo started does.
 type Left struct{ PID, UID int }
 
-// End sends SIGTERM to the processes that find lists, and SIGKILL to those that are left after the grace, until find
-// lists none but those that may not be signalled. Those have the grace to end by themselves, and are returned. Zero grace
-// kills at once. The error says which processes are left when ctx ends first.
+// End ends the processes that find lists: first with SIGTERM, after the grace with SIGKILL; with zero grace it kills at once. It
+// returns when find lists none, or none but those that may not be signalled. Those get the grace to end by themselves, and
+// are returned if they did not. The error says which processes are left when ctx ends first.
 func End(ctx context.Context, find func() ([]Process, error), grace time.Duration) ([]Left, error) {
 	begin := time.Now()
 	asked := map[int]bool{}
@@ -56,7 +56,7 @@ func End(ctx context.Context, find func() ([]Process, error), grace time.Duratio
 		kill := time.Since(begin) >= grace
 		var ours, theirs []int
 		for _, p := range found {
-			// A process that is gone by now is what we want; any other failure shows in the next listing.
+			// A process that is gone already is no failure, and any other failure shows in the next listing.
 			switch err := p.end(kill, asked); {
 			case errors.Is(err, fs.ErrPermission):
 				theirs = append(theirs, p.PID)
@@ -77,8 +77,8 @@ func End(ctx context.Context, find func() ([]Process, error), grace time.Duratio
 	}
 }
 
-// end asks a process to end, once, or makes it. The one that may not be signalled is tried again each time: it may be
-// about to become another user.
+// end kills a process, or sends it SIGTERM once. A process that may not be signalled is tried again each time: it may
+// change its user.
 func (p Process) end(kill bool, asked map[int]bool) error {
 	if kill {
 		return p.handle.Signal(syscall.SIGKILL)
@@ -103,21 +103,22 @@ func leftOf(pids []int) (left []Left) {
 // Lock is the lease of a slot that a dead runner may have left to what it started.
 type Lock struct {
 	Slot, Session string // the files' real paths
-	// Named says whether the slot still names the run. Whoever has its lock then has it from that run, whatever mark it
-	// carries: a slot is given to another run only after it named that one.
+	// Named says whether the slot still names the run. If so, a process that holds the slot's lock inherited it from that
+	// run, whatever mark the process carries: a slot names another run before that run gets the lock.
 	Named func() bool
 }
 
-// Kill ends without asking what carries the mark of a run and, where there is a lock, what does not but inherited that.
-// It looks again until there is nothing but what may not be signalled. The error says which processes are left when ctx
-// ends first.
+// Kill kills the processes that carry the mark of a run and, where lock is given, those that inherited the lock without the
+// mark. It scans again until only processes are left that may not be signalled. The error says which processes are left when
+// ctx ends first.
 //
-// Each is hit as soon as it is met: what forks and ends on and on would have moved on by the time that all are known.
+// Each process is killed as soon as it is found: a chain of processes that fork and exit would have moved on by the time that
+// the scan is complete.
 func Kill(ctx context.Context, run Run, lock *Lock) error {
 	of := func(pid int) bool { return Carries(pid, run) || lock != nil && isHeir(pid, lock, run.Name) }
 	_, err := End(ctx, func() (found []Process, err error) {
 		err = all(ctx, of, func(p Process) {
-			_ = p.handle.Signal(syscall.SIGKILL) // whether it was is seen in the next listing
+			_ = p.handle.Signal(syscall.SIGKILL) // the next listing shows whether it worked
 			found = append(found, p)
 		})
 		return found, err
@@ -125,13 +126,13 @@ func Kill(ctx context.Context, run Run, lock *Lock) error {
 	return err
 }
 
-// Marked lists the processes that carry the mark of a run, but for this one.
+// Marked lists the processes that carry the mark of a run, except this one.
 func Marked(run Run) (found []Process, err error) {
 	err = all(context.Background(), func(pid int) bool { return Carries(pid, run) }, func(p Process) { found = append(found, p) })
 	return found, err
 }
 
-// Process is a process that was proved to be ours, with a handle that no other process can take over.
+// Process is a process that was proved to belong to a run, with a handle that never leads to another process.
 type Process struct {
 	PID    int
 	handle interface {

@@ -30,17 +30,17 @@ func Attach() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// watched is the agent's process, which Go's own Wait buries.
+// watched is the agent's process, which exec.Cmd.Wait reaps.
 var watched atomic.Int64
 
-// Watch names the agent's process: its end is another's to wait for, until Watched.
+// Watch excludes the agent's process from reaping, until Watched: exec.Cmd.Wait collects it.
 func Watch(pid int) { watched.Store(int64(pid)) }
 
-// Watched says that the agent's end was waited for: an orphan that is given its pid is reaped like any other.
+// Watched ends the exclusion, once the agent was waited for: an orphan that gets its pid is reaped like any other.
 func Watched() { watched.Store(0) }
 
-// CloseOnExec keeps every descriptor from 3 on from our children: what our caller left open (the lock of a crontab line
-// `flock -n x kugetsu tick`, say) would otherwise be held for as long as an agent lives.
+// CloseOnExec keeps every descriptor from 3 on from the children of this process. Otherwise a descriptor that the caller left
+// open, such as the lock of a crontab line `flock -n x kugetsu tick`, would stay open for as long as an agent lives.
 func CloseOnExec() error {
 	err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) { // before Linux 5.11
@@ -58,8 +58,8 @@ func CloseOnExec() error {
 	return err
 }
 
-// Visible says why the processes of a run cannot be seen, nil when they can. A sandbox may have pids of its own and no
-// /proc of its own: what is read there of a pid is another process's than the one that the pid means here.
+// Visible says why /proc cannot be used, nil where it can. A sandbox may have pids of its own and no /proc of its own: then a
+// pid means one process here and another one in /proc.
 var Visible = sync.OnceValue(func() error {
 	self, err := os.Readlink("/proc/self")
 	if err == nil && self != strconv.Itoa(os.Getpid()) {
@@ -68,15 +68,15 @@ var Visible = sync.OnceValue(func() error {
 	return err
 })
 
-// Carries says whether the process exists, is no zombie, and carries the mark of the run.
+// Carries says whether the process exists, is not a zombie, and carries the mark of the run.
 func Carries(pid int, run Run) bool { return pid > 1 && run.owns(marks(pid)) }
 
-// Signal asks one process of a run to end, after making sure that it is one. False: it is not, or it is gone.
+// Signal sends a signal to a process after making sure that it belongs to the run. False: it does not, or it is gone.
 func Signal(pid int, run Run, sig syscall.Signal) bool {
 	return Tell(pid, func() bool { return Carries(pid, run) }, sig)
 }
 
-// Tell sends signals to a process, after making sure that it is the one that is meant. False: it is not, or it is gone.
+// Tell sends signals to a process after making sure that it is the one that is meant. False: it is not, or it is gone.
 func Tell(pid int, meant func() bool, signals ...syscall.Signal) bool {
 	p, ok := open(pid, meant)
 	if !ok {
@@ -91,9 +91,11 @@ func Tell(pid int, meant func() bool, signals ...syscall.Signal) bool {
 	return true
 }
 
-// all shows the processes that are what is asked for, but for this one, as soon as each is met. What ends meanwhile may be
-// missing, what lives on is not: who was born while the table was read has one of the pids that were given since. So what
-// forks and ends on and on is met at some time, and until then it is not taken for gone.
+// all passes each process that of accepts, except this one, to show as soon as it is found.
+//
+// A process that exits during the scan may be missed; one that stays alive cannot be: a process that was forked since the
+// scan began has a newer pid, and those are scanned next (see born). So a chain of processes that fork and exit is met at
+// some time, and all does not return before.
 func all(ctx context.Context, of func(pid int) bool, show func(Process)) error {
 	look := func(pid int) {
 		if pid <= 1 || pid == os.Getpid() || !of(pid) {
@@ -110,7 +112,7 @@ func all(ctx context.Context, of func(pid int) bool, show func(Process)) error {
 			return err
 		}
 		slices.Sort(pids)
-		for _, pid := range slices.Backward(pids) { // the newest first: they may be gone the soonest
+		for _, pid := range slices.Backward(pids) { // the newest first: they are the likeliest to exit soon
 			look(pid)
 		}
 		if !known || born(ctx, last, look) {
@@ -123,20 +125,20 @@ func all(ctx context.Context, of func(pid int) bool, show func(Process)) error {
 }
 
 const (
-	// unborn is how many pids are given, at most, while one that was given is not in the process table yet.
+	// unborn bounds how many pids the kernel gives out while an earlier one is not in the process table yet.
 	unborn = 256
-	// tooMany pids at once were not given, but are another count: lxcfs makes up /proc/loadavg every five seconds.
+	// tooMany new pids at once mean that the number is not a pid: lxcfs makes up /proc/loadavg every five seconds.
 	tooMany = 1 << 16
-	// patience is how many more looks there are at what was born when the time is over: each is short, while the table of
-	// tens of thousands of zombies, which a container without an init collects, may take all the time there is.
+	// patience is how many more scans of new pids there are after the time is over. Each is short, while a process table with
+	// tens of thousands of zombies, as in a container without an init, may take all of the time.
 	patience = 100
 )
 
-// born looks at the processes whose pids were given after last, until there are no more. False: the numbers began anew at
-// the lowest that is free, or ctx ended, and there were more even after some patience.
+// born passes to look the processes whose pids are newer than last, until there are no more. False: the numbers wrapped around,
+// or ctx ended and there were still more after some patience.
 //
-// They are looked at in the order in which they were given. A pid is given a moment before its process is in the table, and
-// its parent is alive until then: whoever finds the parent gone, and looks for the child after that, finds the child.
+// The order is that of the pids. A pid exists a moment before its process is in the table, and until then the parent is
+// alive: a scan that finds the parent gone, and looks for the child after that, finds the child.
 func born(ctx context.Context, last int, look func(pid int)) bool {
 	seen := max(0, last-unborn)
 	for late := 0; ; {
@@ -160,7 +162,7 @@ func born(ctx context.Context, last int, look func(pid int)) bool {
 	}
 }
 
-// lastPID is the pid that was given last, to a process or to a thread; false where the kernel does not tell.
+// lastPID is the newest pid of a process or a thread; false where the kernel does not tell.
 func lastPID() (pid int, known bool) {
 	load, err := os.ReadFile("/proc/loadavg") // proc(5): its last field
 	if err != nil {
@@ -174,8 +176,8 @@ func lastPID() (pid int, known bool) {
 	return pid, err == nil
 }
 
-// leads says whether a pid is that of a process, and not of this one: threads have pids of the same numbers, those of this
-// process among them, and a signal to one of them is for the whole process.
+// leads says whether a pid is that of a process, and not of this one. Threads have numbers from the same range, also those of
+// this process, and a signal to a thread's number reaches its whole process.
 func leads(pid int) bool {
 	if pid == os.Getpid() {
 		return false
@@ -192,17 +194,18 @@ func leads(pid int) bool {
 	return false
 }
 
-// isHeir says whether a process inherited a slot's lease from whoever took it. One that took the lock by itself is none. One
-// that carries the mark of another run is, where the slot still names this one: an environment may say anything. Where the
-// slot's lock was unlocked, the session's tells: but that may also be inherited by a git of `kugetsu destroy`, say, which has
-// no slot's file open.
+// isHeir says whether a process inherited a slot's lease. A process that took the lock by itself did not. One that carries the
+// mark of another run did, where the slot still names this run: an environment may hold any text. Where the slot's lock was
+// unlocked, the session's lock decides, for a process that has the slot's file open: a git of `kugetsu destroy`, for example,
+// inherits a session's lock alone.
 func isHeir(pid int, lock *Lock, run string) bool {
 	mark := markOf(pid)
 	return (Inherited(pid, lock.Slot) || has(pid, lock.Slot) && Inherited(pid, lock.Session)) && (mark == "" || mark == run || lock.Named())
 }
 
-// Inherited says whether a process holds the exclusive flock of a file, by its real path, without having taken it. proc(5):
-// fdinfo shows the locks of a descriptor, and who took them. A path that ends with a slash means any file in that folder.
+// Inherited says whether a process holds the exclusive flock of a file without having taken it. path is the real path of the
+// file; one that ends with a slash means any file in that folder. proc(5): fdinfo shows the locks of a descriptor, and which
+// process took them.
 func Inherited(pid int, path string) bool {
 	return slices.ContainsFunc(descriptors(pid, path), func(fd string) bool {
 		info, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "fdinfo", fd))
@@ -222,7 +225,7 @@ func Inherited(pid int, path string) bool {
 // has says whether a process has a file open.
 func has(pid int, path string) bool { return len(descriptors(pid, path)) > 0 }
 
-// descriptors lists those of a process that lead to a file; none for a process that is gone, or another user's.
+// descriptors lists the descriptors of a process that lead to a file; none for a process that is gone, or of another user.
 func descriptors(pid int, path string) (list []string) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid), "fd")
 	fds, err := os.ReadDir(dir)
@@ -255,7 +258,7 @@ func owner(pid int) (uid int, there bool) {
 	return 0, false
 }
 
-// Reap buries the orphans that ended.
+// Reap collects the orphans that ended.
 func Reap() {
 	pids, _ := children()
 	for _, pid := range pids {
@@ -263,14 +266,14 @@ func Reap() {
 	}
 }
 
-// bury waits for a child of ours that may have ended; nothing happens to one that lives.
+// bury reaps a child of this process that ended; it does nothing to one that lives.
 func bury(pid int) {
 	if int64(pid) != watched.Load() {
 		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 	}
 }
 
-// open takes a handle on a process and then makes sure that it is still the one that was meant.
+// open takes a handle on a process, and then makes sure that the process is still the one that is meant.
 func open(pid int, still func() bool) (Process, bool) {
 	handle, err := os.FindProcess(pid)
 	if err != nil {
@@ -305,7 +308,7 @@ func pids() ([]int, error) {
 	return pids, nil
 }
 
-// markOf is the run whose mark a process carries, "" for none, for a zombie and for a process of another user.
+// markOf is the run whose mark a process carries; "" for no mark, for a zombie and for a process of another user.
 func markOf(pid int) string {
 	run, _ := marks(pid)
 	return run
@@ -334,7 +337,7 @@ func marks(pid int) (run, home string) {
 // execLimit bounds how long a process may be in the middle of an execve: a program on a disk that hangs.
 const execLimit = 100 * time.Millisecond
 
-// environ is the environment of a process. In the middle of an execve it has none, for a moment: that is waited for.
+// environ is the environment of a process. In the middle of an execve a process has none for a moment: environ waits for it.
 func environ(pid int) ([]byte, error) {
 	for begin := time.Now(); ; time.Sleep(50 * time.Microsecond) {
 		env, err := readEnviron(pid)
@@ -363,15 +366,15 @@ func readEnviron(pid int) ([]byte, error) {
 	}
 }
 
-// hasNone says whether a process has no environment, and is not about to have one. proc(5): a kernel thread and a zombie have
-// no memory (vsize). Who was started without any has one that ends where it begins (env_start, env_end), as is so in the
-// middle of an execve, but there the program's code is not in place yet (start_code).
+// hasNone says whether a process has no environment and is not about to get one. proc(5): a kernel thread and a zombie have no
+// memory (vsize). An empty environment ends where it begins (env_start, env_end). In the middle of an execve that is so, too,
+// but there the program's code is not in place yet (start_code).
 func hasNone(pid int) bool {
 	f := stat(pid)
 	return len(f) < 49 || string(f[20]) == "0" || !tells() || string(f[23]) != "0" && bytes.Equal(f[47], f[48])
 }
 
-// tells says whether the kernel tells where environments are: not all that call themselves Linux do.
+// tells says whether the kernel shows where environments are: some systems that call themselves Linux do not.
 var tells = sync.OnceValue(func() bool {
 	f := stat(os.Getpid())
 	return len(f) > 48 && string(f[23]) != "0" && string(f[48]) != "0"
@@ -383,12 +386,12 @@ func stat(pid int) [][]byte {
 	if err != nil {
 		return nil
 	}
-	// pid (comm) state ppid …: comm may hold anything, so look behind its last parenthesis.
+	// pid (comm) state ppid …: comm may hold any text, so the fields begin behind its last parenthesis.
 	return bytes.Fields(line[bytes.LastIndexByte(line, ')')+1:])
 }
 
-// parent reads a process's parent: 0 for one that has none here, -1 when the process is gone. A process whose first thread
-// ended before the others looks like a zombie and is none.
+// parent reads a process's parent: 0 where it has none in this namespace, -1 where the process is gone. A process whose first
+// thread ended before the others looks like a zombie, but is not one.
 func parent(pid int) (ppid int, zombie bool) {
 	fields := stat(pid)
 	if len(fields) < 18 {
@@ -402,8 +405,7 @@ func parent(pid int) (ppid int, zombie bool) {
 	return ppid, (fields[0][0] == 'Z' || fields[0][0] == 'X') && threads < 2
 }
 
-// children lists this process's children, those that ended and are not buried among them; false where the kernel does
-// not tell.
+// children lists this process's children, ended ones that were not reaped among them; false where the kernel does not tell.
 func children() (pids []int, known bool) {
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
@@ -414,7 +416,7 @@ func children() (pids []int, known bool) {
 		list, err := os.ReadFile(filepath.Join(dir, "children"))
 		if err != nil {
 			if _, gone := os.Stat(dir); errors.Is(gone, fs.ErrNotExist) {
-				continue // the thread ended; its children went to another
+				continue // the thread ended, and another one has its children
 			}
 			return nil, false
 		}

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Without /proc nobody else's environment can be read, so only the process group of a run is ended, by its runner; an
-// agent whose runner was killed keeps its lease, and so its slot, until it ends by itself.
+// Without /proc the environment of another process cannot be read. So only the process group of a run is ended, by its runner.
+// An agent whose runner was killed keeps its lease, and so its slot, until it ends by itself.
 
 // processes is a process group.
 type processes int
@@ -28,7 +28,7 @@ func Detach() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 // Attach is how an agent is started: in a session, and so a process group, of its own.
 func Attach() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// CloseOnExec keeps every descriptor from 3 on from our children.
+// CloseOnExec keeps every descriptor from 3 on from the children of this process.
 func CloseOnExec() error {
 	for fd := 3; fd < 256; fd++ {
 		unix.CloseOnExec(fd)
@@ -36,13 +36,13 @@ func CloseOnExec() error {
 	return nil
 }
 
-// Visible says nothing: no process is looked for here.
+// Visible returns nil: nothing here reads /proc.
 func Visible() error { return nil }
 
-// Carries cannot be known here: true, so that no run is taken for dead while its lease is held.
+// Carries cannot be known here. It is true, so that no run is taken for dead while its lease is locked.
 func Carries(int, Run) bool { return true }
 
-// Signal sends nothing: the process cannot be proved to be ours. A runner looks for the cancel mark by itself.
+// Signal sends nothing: no process can be proved to belong to a run. A runner looks for the cancel mark by itself.
 func Signal(int, Run, syscall.Signal) bool { return false }
 
 // Tell sends nothing, for the same reason.
@@ -67,7 +67,7 @@ var group int
 // Watch names the agent whose process group Below lists.
 func Watch(pid int) { group = pid }
 
-// Watched says that the agent's end was waited for; its group may go on.
+// Watched does nothing: the agent's group may go on after its end.
 func Watched() {}
 
 // Below lists the agent's process group, as one negative pid, while a process is left in it.
@@ -78,5 +78,5 @@ func Below(context.Context, string, func(int, string, string) bool) ([]Process, 
 	return []Process{{PID: -group, handle: processes(group)}}, nil
 }
 
-// Reap does nothing: orphans go to the system here.
+// Reap does nothing: the system adopts orphans here.
 func Reap() {}

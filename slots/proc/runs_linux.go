@@ -2,8 +2,8 @@ package proc
 
 import "os"
 
-// Runs lists the processes that carry the mark of a run, this one left out, by the run's name. They are for reading of: a
-// process that is to be signalled is found by Marked.
+// Runs lists the processes that carry the mark of a run, without this one, by the run's name. It is for display: Marked finds
+// the processes that are signalled.
 func Runs() (map[string][]int, error) {
 	pids, err := pids()
 	if err != nil {

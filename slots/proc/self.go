@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// self is asked for as the program begins: later another folder may be the working one, another PATH may be set, and the
-// file that runs may have been removed by an upgrade.
+// self is found when the program begins: later the working folder or PATH may change, and an upgrade may remove the file that
+// runs.
 var self, selfErr = called(os.Args[0])
 
-// Self is the path of this program as it was called, which may be a link: an upgrade turns the link and removes the file
-// behind it. So a schedule names the link, and a runner that outlives the upgrade starts its tick by it.
+// Self is the path by which this program was called. It may be a link: an upgrade changes the link and removes the file behind
+// it. So a schedule names the link, and a runner that outlives the upgrade starts its tick through it.
 func Self() (string, error) { return self, selfErr }
 
-// called finds the program that a first argument names. A name that leads to another program is not believed.
+// called finds the path of a program's first argument. A name that leads to another program is ignored.
 func called(name string) (string, error) {
 	file, err := os.Executable()
 	if err != nil {
@@ -37,10 +37,10 @@ func called(name string) (string, error) {
 	if err == nil && !os.SameFile(named, runs) {
 		return file, nil
 	}
-	return path, nil // where the file is gone already, the name leads to what came in its place
+	return path, nil // where the file is gone, the name leads to its successor
 }
 
-// OfGoRun says whether a program was built by go run: it lies in the build's folder or in the cache, and go removes it.
+// OfGoRun says whether go run built a program: it lies in the build's folder or in the cache, and go removes it.
 func OfGoRun(path string) bool {
 	for dir := filepath.Dir(path); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		if strings.HasPrefix(filepath.Base(dir), "go-build") {
