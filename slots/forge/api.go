@@ -15,35 +15,62 @@ type elsewhere struct {
 // errAPI does not repeat the value, as home.at does not.
 var errAPI = errors.New("FORGE_API: want host=https://host/path/of/the/api, more of them behind a space")
 
-// apiOf is what FORGE_API says of a host: words host[:port]=URL. A path before /api on the same host is the forge's own.
-func apiOf(authority string, env []string) (e elsewhere, err error) {
+// namedAPI is a word of FORGE_API: host[:port]=URL.
+type namedAPI struct {
+	host   string // as in the references and URLs of its requests
+	origin string // of the API
+	path   string // of the API, with no slash around it
+}
+
+// apis reads FORGE_API.
+func apis(env []string) (all []namedAPI, err error) {
 	for word := range strings.FieldsSeq(get(env, "FORGE_API")) {
 		host, url, ok := strings.Cut(word, "=")
 		scheme, rest, isURL := strings.Cut(url, "://")
 		at, path, _ := strings.Cut(strings.TrimSuffix(rest, "/"), "/")
 		if !ok || !isURL || host == "" {
-			return elsewhere{}, errAPI
+			return nil, errAPI
 		}
 		origin, err := originOf(strings.ToLower(scheme), at)
 		if err != nil {
-			return elsewhere{}, errors.Join(errAPI, err)
+			return nil, errors.Join(errAPI, err)
 		}
-		parts := strings.Split(path, "/")
-		if path != "" && slices.ContainsFunc(parts, func(p string) bool { return !segment.MatchString(p) || p == "." || p == ".." }) {
-			return elsewhere{}, errAPI
+		if path != "" && slices.ContainsFunc(strings.Split(path, "/"), func(p string) bool { return !segment.MatchString(p) || p == "." || p == ".." }) {
+			return nil, errAPI
 		}
-		if !strings.EqualFold(host, authority) {
+		all = append(all, namedAPI{host: strings.ToLower(host), origin: origin, path: path})
+	}
+	return all, nil
+}
+
+// own says whether the API is on the host of its forge.
+func (a namedAPI) own() bool {
+	_, authority, _ := strings.Cut(a.origin, "://")
+	return authority == a.host
+}
+
+// under is the path of the forge on its host: that of an API on the same host, up to its segment "api".
+func (a namedAPI) under() string {
+	parts := strings.Split(a.path, "/")
+	if i := slices.Index(parts, "api"); i > 0 && a.own() {
+		return "/" + strings.Join(parts[:i], "/")
+	}
+	return ""
+}
+
+// apiOf is what FORGE_API says of a host. The last word that names the host counts.
+func apiOf(authority string, env []string) (e elsewhere, err error) {
+	all, err := apis(env)
+	for _, a := range all {
+		if !strings.EqualFold(a.host, authority) {
 			continue
 		}
-		e.api = origin + "/"
-		if path != "" {
-			e.api += path + "/"
-		}
-		if i := slices.Index(parts, "api"); i > 0 && strings.EqualFold(at, authority) {
-			e.under = "/" + strings.Join(parts[:i], "/")
+		e = elsewhere{api: a.origin + "/", under: a.under()}
+		if a.path != "" {
+			e.api += a.path + "/"
 		}
 	}
-	return e, nil
+	return e, err
 }
 
 // parseFor is parse, for a forge that may lie below a path.

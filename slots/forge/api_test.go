@@ -50,7 +50,7 @@ func TestARequestBelowAPathHasItInItsURL(t *testing.T) {
 }
 
 func TestAnAPIThatCannotBeReadIsSaidAndNotRepeated(t *testing.T) {
-	for _, value := range []string{secret, "example.com=" + secret, "example.com=http://" + secret + ".example.com/api/v1", "example.com=https://x/../" + secret,
+	for _, value := range []string{secret, "example.com=" + secret, "example.com=ftp://" + secret + ".example.com/api/v1", "example.com=https://x/../" + secret,
 		"example.com=https://user:" + secret + "@x/", "=https://" + secret, "example.com=https://x/api?" + secret} {
 		got, err := State(t.Context(), "https://example.com/o/r/pulls/1", []string{"FORGE_API=" + value})
 		if got != Unknown || err == nil || !strings.Contains(err.Error(), "FORGE_API") || strings.Contains(err.Error(), secret) {

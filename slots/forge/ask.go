@@ -35,6 +35,9 @@ var (
 // ask gets a path of the forge's API: with the token that is for it or, where there is none, through the forge's own
 // program, which has its own, or else without any.
 func (r request) ask(ctx context.Context, path string, env []string) ([]byte, error) {
+	if err := r.plainly(env); err != nil {
+		return nil, err
+	}
 	token, err := r.token(env)
 	if err != nil {
 		return nil, err
@@ -82,7 +85,7 @@ func (r request) get(ctx context.Context, path, token string) ([]byte, error) {
 		return nil, err
 	}
 	transport := &http.Transport{
-		DialContext:            dialer(req.URL.Scheme).DialContext,
+		DialContext:            dialer(req.URL.Scheme + "://" + req.URL.Host).DialContext,
 		DisableKeepAlives:      true,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
@@ -108,10 +111,10 @@ func stays(from, to *url.URL) bool {
 	return to.Scheme == from.Scheme && to.Host == from.Host && to.User == nil
 }
 
-// dialer connects. Over plain http it does so to loopback alone, whatever "localhost" is resolved to.
-func dialer(scheme string) *net.Dialer {
+// dialer connects. What is allowed since it is on loopback goes to loopback alone, whatever "localhost" is resolved to.
+func dialer(origin string) *net.Dialer {
 	d := &net.Dialer{}
-	if scheme == "http" {
+	if strings.HasPrefix(origin, "http://") && isLoopback(origin) {
 		d.Control = func(_, address string, _ syscall.RawConn) error {
 			if to, err := netip.ParseAddrPort(address); err != nil || !to.Addr().IsLoopback() {
 				return errLoopback

@@ -5,8 +5,8 @@
 // open, merged or closed.
 //
 // A URL may come from an agent's output, so it is read strictly (see parse), and a token goes to the one origin (scheme,
-// host and port) that it is for and to no other: not on a redirect, and over plain http to loopback only. No error repeats
-// what a forge answered, which may hold what it was sent. The caller makes sure that a request is one of the repository it
+// host and port) that it is for and to no other, not on a redirect either. Plain http is spoken to loopback, and to a host that
+// a variable of the env files names with http://. No error repeats what a forge answered, which may hold what it was sent. The caller makes sure that a request is one of the repository it
 // cares about: any host may say of its own requests that they were merged.
 package forge
 
@@ -41,15 +41,6 @@ type Request struct {
 
 // ErrUnasked is returned where a forge is not asked for the request of a branch.
 var ErrUnasked = errors.New("the forge was not asked")
-
-// Normal is the URL of a request without what a browser may have added to it. The error says why a text is none.
-func Normal(url string) (string, error) {
-	r, err := parse(url)
-	if err != nil {
-		return "", err
-	}
-	return r.url(), nil
-}
 
 // State asks how a request stands. The env is that of an agent, NAME=value: the tokens and hosts are in it (see homes),
 // and PATH. The error is the reason where the answer is Unknown, and nil elsewhere.

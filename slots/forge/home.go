@@ -1,8 +1,10 @@
 package forge
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -47,12 +49,59 @@ func (h home) at(env []string) (string, error) {
 	return origin, nil
 }
 
+// errPlain is the reason why a forge is not asked.
+var errPlain = errors.New("plain http is spoken beyond loopback only where GH_HOST, GITLAB_HOST, GITEA_URL, FORGEJO_URL or FORGE_API in env/default.env names the host with http://")
+
+// plainly refuses plain http beyond loopback, where others on the way read the token and can write the answer. A person may
+// allow it: by a variable that names the origin with http.
+func (r request) plainly(env []string) error {
+	base := r.base()
+	if !strings.HasPrefix(base, "http://") || r.api != "" || isLoopback(r.origin) {
+		return nil
+	}
+	for _, h := range homes() {
+		if origin, err := h.at(env); h.host != "" && err == nil && origin == r.origin {
+			return nil
+		}
+	}
+	return errPlain
+}
+
+// Plain tells which variables of an environment let plain http go beyond loopback, and where to. The error says what is wrong
+// with the values of the variables.
+func Plain(env []string) (told []string, err error) {
+	for _, h := range homes() {
+		if h.host == "" {
+			continue
+		}
+		origin, homeErr := h.at(env)
+		err = errors.Join(err, homeErr)
+		if strings.HasPrefix(origin, "http://") && !isLoopback(origin) {
+			told = append(told, h.host+" names "+origin)
+		}
+	}
+	all, apiErr := apis(env)
+	for _, a := range all {
+		if strings.HasPrefix(a.origin, "http://") && !isLoopback(a.origin) {
+			told = append(told, "FORGE_API names "+a.origin)
+		}
+	}
+	return told, errors.Join(err, apiErr)
+}
+
 // Scheme is the scheme in which a variable of an environment names a host, which may have a port; "" where none does.
 func Scheme(host string, env []string) string {
 	for _, h := range homes() {
 		scheme, authority, ok := strings.Cut(get(env, h.host), "://")
 		if ok && strings.EqualFold(strings.TrimSuffix(authority, "/"), host) {
 			return strings.ToLower(scheme)
+		}
+	}
+	all, _ := apis(env)
+	for _, a := range slices.Backward(all) { // the last word counts
+		if a.host == host && a.own() {
+			scheme, _, _ := strings.Cut(a.origin, "://")
+			return scheme
 		}
 	}
 	return ""
@@ -113,7 +162,7 @@ func at(host, repo string, env []string) (request, error) {
 	if without != nil {
 		return *without, nil
 	}
-	origin, err := originOf("https", host)
+	origin, err := originOf(cmp.Or(Scheme(host, env), "https"), host)
 	if err != nil {
 		return request{}, fmt.Errorf("%q: %w", host, err)
 	}

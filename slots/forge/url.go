@@ -13,7 +13,7 @@ import (
 // request is one pull or merge request, or a repository with number 0.
 type request struct {
 	forge  *kind
-	origin string // https://host or https://host:port, lower case, a default port left out; http for loopback alone
+	origin string // https://host or https://host:port, or the same with http; lower case, a default port left out
 	repo   string // owner[/group…]/repo
 	number int
 	elsewhere
@@ -119,11 +119,9 @@ func originOf(scheme, authority string) (string, error) {
 			return "", errors.New("its port is none")
 		}
 	}
-	local := host == "localhost"
 	addr, isAddr := address(host)
 	switch {
 	case isAddr:
-		local = addr.IsLoopback()
 		if host = addr.String(); addr.Is6() {
 			host = "[" + host + "]"
 		}
@@ -136,13 +134,17 @@ func originOf(scheme, authority string) (string, error) {
 	case scheme != "https" && scheme != "http":
 		return "", errors.New("its scheme is not https")
 	}
-	if scheme == "http" && !local { // whoever is on the way reads the token, and writes the answer
-		return "", errors.New("plain http is for loopback alone: want https")
-	}
 	if port != "" {
 		host += ":" + port
 	}
 	return scheme + "://" + host, nil
+}
+
+// isLoopback says whether an origin is on this machine. A name other than "localhost" is not, wherever it leads.
+func isLoopback(origin string) bool {
+	host := hostname(origin)
+	addr, isAddr := address(host)
+	return host == "localhost" || isAddr && addr.IsLoopback()
 }
 
 // address reads a host that is an IP address, one of version 6 in brackets.

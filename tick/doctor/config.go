@@ -18,6 +18,7 @@ import (
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
+	"kugetsu/slots/forge"
 	"kugetsu/slots/proc"
 	"kugetsu/tick/settings"
 )
@@ -125,12 +126,24 @@ func (x *Exam) environment() {
 	if err != nil { // which config told
 		x.env, x.agents = env, env
 	}
+	x.forges()
 	for _, key := range []string{"SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"} {
 		if path := x.Tick.Source.File(key); path != "" {
 			if _, err := os.Stat(path); err != nil {
 				x.add(Warn, fmt.Sprintf("%s of the config: %v", key, err), "correct or remove the line; it changes with every login unless it is made to stay")
 			}
 		}
+	}
+}
+
+// forges says which variables let plain http go beyond loopback, and what is wrong with those that name a forge.
+func (x *Exam) forges() {
+	told, err := forge.Plain(x.agents)
+	for _, err := range parts(err) {
+		x.add(Warn, err.Error(), "correct it in "+x.in("env", "default.env")+" or dev.env")
+	}
+	for _, what := range told {
+		x.ok(what + ": others on the way can read a token that goes there")
 	}
 }
 
