@@ -1,14 +1,20 @@
 package command
 
 import (
+	"encoding/json"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"kugetsu/queue/fault"
 )
 
 // Grammar prints what the completions and the manual page are generated from: contrib/shell.
-type Grammar struct{}
+type Grammar struct {
+	Parse bool `help:"Parse the command lines on stdin, a JSON list of lists of words, and print what is wrong with each."`
+}
 
 // Node is a command, or all of kugetsu.
 type Node struct {
@@ -38,7 +44,26 @@ type Flag struct {
 
 // Run prints the grammar.
 func (c *Grammar) Run(a *App, ctx *kong.Context) error {
+	if c.Parse {
+		return a.parseLines(ctx.Kong)
+	}
 	return a.printJSON(node(ctx.Model.Node))
+}
+
+// parseLines parses command lines, and runs none.
+func (a *App) parseLines(parser *kong.Kong) error {
+	var lines [][]string
+	if err := json.NewDecoder(a.Stdin).Decode(&lines); err != nil {
+		return fault.New(fault.Usage, `[["queue", "list"]] is one command line`, "%w", err)
+	}
+	parser.Exit, parser.Stdout, parser.Stderr = func(int) {}, io.Discard, io.Discard // --help prints, and exits
+	wrong := make([]string, len(lines))
+	for i, words := range lines {
+		if _, err := parser.Parse(words); err != nil {
+			wrong[i] = err.Error()
+		}
+	}
+	return a.printJSON(wrong)
 }
 
 func node(n *kong.Node) Node {

@@ -1,0 +1,219 @@
+package contrib
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"kugetsu/slots/agent"
+	"kugetsu/tick/settings"
+)
+
+// pages are README and the pages of contrib/doc, by their paths from here.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	names, err := filepath.Glob("doc/*.md")
+	if err != nil || len(names) < 8 {
+		t.Fatalf("%q, %v", names, err)
+	}
+	texts := map[string]string{}
+	for _, name := range append(names, "../README.md", "SKILL.md") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[name] = string(text)
+	}
+	return texts
+}
+
+// parse lets the real grammar parse command lines. It returns what is wrong with each, or "".
+func parse(t *testing.T, lines [][]string) []string {
+	t.Helper()
+	in, err := json.Marshal(lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "run", "kugetsu", "grammar", "--parse")
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
+	out, err := cmd.Output()
+	var wrong []string
+	if err == nil {
+		err = json.Unmarshal(out, &wrong)
+	}
+	if err != nil || len(wrong) != len(lines) {
+		t.Fatalf("%s: %v\n%s", cmd, err, out)
+	}
+	return wrong
+}
+
+// placeholders are words of a document that stand for others. The command line must parse with an example in their place.
+var placeholders = strings.NewReplacer("<id>", "q_1", "<agent>", "claude", "<issue-ref>", "owner/repo#12", "…", "words", " [-f]", " -f")
+
+func TestEveryCommandLineOfThePagesParses(t *testing.T) {
+	var from []string
+	var lines [][]string
+	for name, text := range pages(t) {
+		found := 0
+		for _, m := range called.FindAllStringSubmatch(text, -1) {
+			line, _, _ := strings.Cut(placeholders.Replace(m[1]), " # ")
+			if strings.HasPrefix(line, " <") { // any command, or an email
+				continue
+			}
+			words, err := agent.Split(line)
+			if err != nil {
+				t.Errorf("%s: kugetsu%s: %v", name, m[1], err)
+				continue
+			}
+			from, lines, found = append(from, name+": kugetsu"+m[1]), append(lines, words), found+1
+		}
+		if name == "../README.md" && found < 15 || name == "doc/operations.md" && found < 5 {
+			t.Errorf("%s: only %d command lines were found", name, found)
+		}
+	}
+	for i, wrong := range parse(t, lines) {
+		if wrong != "" && !(lacksArgs.MatchString(wrong) && named.MatchString(strings.Join(lines[i], " "))) {
+			t.Errorf("%s: %s", from[i], wrong)
+		}
+	}
+}
+
+// A sentence may name a command without its arguments.
+var (
+	lacksArgs = regexp.MustCompile(`^(?:expected|missing positional)`)
+	named     = regexp.MustCompile(`^[a-z-]+(?: [a-z]+)?$`)
+)
+
+var (
+	link     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	heading  = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	fileName = regexp.MustCompile("`((?:contrib|queue|slots|tick)/[a-z0-9_./-]+|[.]ci/run|main[.]go)`")
+	code     = regexp.MustCompile("(?ms)^```.*?^```\n|^    .*?$|`[^`\n]+`")
+)
+
+// anchors are the headings of a page, as links name them.
+func anchors(text string) []string {
+	var all []string
+	for _, m := range heading.FindAllStringSubmatch(text, -1) {
+		name := strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case strings.ContainsRune("`'’,.:;()/", r):
+				return -1
+			}
+			return r
+		}, strings.ToLower(m[1]))
+		all = append(all, name)
+	}
+	return all
+}
+
+func TestEveryLinkAndFileOfThePagesExists(t *testing.T) {
+	texts := pages(t)
+	for name, text := range texts {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			path, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(path, "://") {
+				continue
+			}
+			target := name
+			if path != "" {
+				target = filepath.Join(filepath.Dir(name), path)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: %s: %v", name, m[1], err)
+			}
+			target, _ = strings.CutPrefix(target, "../contrib/")
+			if anchor != "" && !slices.Contains(anchors(texts[target]), anchor) {
+				t.Errorf("%s: %s has no heading %q", name, target, anchor)
+			}
+		}
+		for _, m := range fileName.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(m[1], "/items/") { // of the state folder
+				continue
+			}
+			// queue/ and slots/ are folders of the state folder, too.
+			if _, err := os.Stat(filepath.Join("..", m[1])); err != nil && !stateFolder.MatchString(m[1]) {
+				t.Errorf("%s: there is no %s", name, m[1])
+			}
+		}
+	}
+}
+
+// stateFolder are the paths of the state folder that begin like those of the project.
+var stateFolder = regexp.MustCompile(`^(?:queue/(?:items|pm|finished|bad)/?|slots/k[.](?:lock|json))$`)
+
+var upper = regexp.MustCompile("`?\\b([A-Z][A-Z0-9]*_[A-Z0-9_]*[A-Z0-9])\\b")
+
+// others are variables that are no settings: of agents, of forges, of what kugetsu gives.
+var others = []string{
+	"KUGETSU_DIR", "KUGETSU_ITEM", "KUGETSU_ISSUE", "KUGETSU_RUN", "KUGETSU_REPOSITORY", "KUGETSU_WRITABLE",
+	"GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "GH_HOST", "GITLAB_TOKEN", "GITLAB_HOST",
+	"GITEA_TOKEN", "GITEA_URL", "FORGEJO_TOKEN", "FORGEJO_URL", "FORGE_API", "IS_SANDBOX",
+}
+
+func TestEverySettingOfThePagesExists(t *testing.T) {
+	known := slices.Concat(settings.Keys(), settings.Base, others)
+	for name, text := range pages(t) {
+		for _, m := range upper.FindAllStringSubmatch(text, -1) {
+			if !slices.Contains(known, m[1]) && !strings.Contains(text, "`"+m[1]+"*`") && !strings.Contains(text, m[1]+"_*") {
+				t.Errorf("%s: there is no setting %s", name, m[1])
+			}
+		}
+	}
+}
+
+// settingRow is a row of README's table: name and default.
+var settingRow = regexp.MustCompile("(?m)^\\| `([A-Z_]+)` \\| (?:`([^`]*)`)? ?\\|")
+
+func TestReadmeSettingsHaveTheirDefaults(t *testing.T) {
+	g, err := grammar()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults := map[string]string{}
+	for _, f := range g.Flags {
+		if f.Key != "" {
+			defaults[f.Key] = f.Default
+		}
+	}
+	rows := settingRow.FindAllStringSubmatch(pages(t)["../README.md"], -1)
+	if len(rows) != 10 {
+		t.Errorf("README names %d settings", len(rows))
+	}
+	for _, row := range rows {
+		if value, ok := defaults[row[1]]; !ok || value != row[2] {
+			t.Errorf("the default of %s is %q, not %q", row[1], value, row[2])
+		}
+	}
+}
+
+// readmeMost is the size of README in bytes that a person reads in about three minutes.
+const readmeMost = 7400
+
+func TestReadmeIsShort(t *testing.T) {
+	if n := len(pages(t)["../README.md"]); n > readmeMost {
+		t.Errorf("README has %d bytes, more than %d: contrib/doc is the place for more", n, readmeMost)
+	}
+}
+
+// riddle are words that STYLE forbids: a sentence says which person, which file.
+var riddle = regexp.MustCompile(`(?i)\b(nobody|somebody)\b`)
+
+func TestPagesSayWho(t *testing.T) {
+	for name, text := range pages(t) {
+		for n, line := range strings.Split(code.ReplaceAllString(text, ""), "\n") {
+			if word := riddle.FindString(line); word != "" {
+				t.Errorf("%s: %q in %q", name, word, fmt.Sprintf("%d: %s", n+1, line))
+			}
+		}
+	}
+}
