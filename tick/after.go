@@ -11,6 +11,8 @@ import (
 // dependencies knows the items that other items wait for, during one pass or one snapshot. Nothing is read before the first
 // question, so a queue without dependencies pays nothing. Then the folders are listed once, and each item is read once.
 type dependencies struct {
+	t      *Tick
+	slots  *taken
 	places map[string]queue.Entry // of every item, at the time of the first question
 	known  map[string]*dependency
 	failed int // items that this pass made errors
@@ -31,21 +33,18 @@ type dependency struct {
 }
 
 // dependency returns what is known of an item. The first call of a pass reads the item.
-func (t *Tick) dependency(id string, k *taken) *dependency {
-	if k.after == nil {
-		k.after = &dependencies{known: map[string]*dependency{}}
-	}
-	if dep := k.after.known[id]; dep != nil {
+func (p *dependencies) dependency(id string) *dependency {
+	if dep := p.known[id]; dep != nil {
 		return dep
 	}
 	dep := &dependency{}
-	k.after.known[id] = dep
-	if k.after.places == nil {
-		if k.after.places, dep.err = t.Queue.Places(); dep.err != nil { // a folder is missing: its items are not known
+	p.known[id] = dep
+	if p.places == nil {
+		if p.places, dep.err = p.t.Queue.Places(); dep.err != nil { // a folder is missing: its items are not known
 			return dep
 		}
 	}
-	e, it, err := t.placed(id, k.after.places)
+	e, it, err := p.t.placed(id, p.places)
 	switch {
 	case queue.IsAbsent(err), errors.Is(err, spool.ErrBad): // a file that is no item can never complete
 		dep.absent = true
@@ -68,23 +67,25 @@ func (t *Tick) placed(id string, places map[string]queue.Entry) (queue.Entry, *q
 	return t.item(id)
 }
 
-// awaits says which dependency keeps an item from starting, and its state; "" if all have completed. It changes nothing. inVain
-// means that a dependency failed: the next pass makes the item an error.
-func (t *Tick) awaits(it *queue.Item, k *taken) (why string, inVain bool) {
-	for _, id := range it.After {
-		dep := t.dependency(id, k)
+// why says which dependency keeps an item from starting, and its state. It changes nothing.
+func (p *dependencies) why(c *candidate) Reason {
+	var r Reason
+	for _, id := range c.it.After {
+		dep := p.dependency(id)
 		switch {
 		case dep.lost(id) != "":
-			return "dependency: " + dep.lost(id), true
-		case why != "" || dep.state == queue.Completed:
+			return Reason{Kind: DependencyFailed, Text: "dependency: " + dep.lost(id)}
+		case r.Kind != Eligible || dep.state == queue.Completed:
 		case dep.err != nil:
-			why = fmt.Sprintf("waits for %s, of which nothing is known: %v", id, dep.err)
+			r = Reason{Kind: Dependency, Text: fmt.Sprintf("waits for %s, of which nothing is known: %v", id, dep.err)}
 		default:
-			why = fmt.Sprintf("waits for %s (%s)", id, dep.state)
+			r = Reason{Kind: Dependency, Text: fmt.Sprintf("waits for %s (%s)", id, dep.state)}
 		}
 	}
-	return why, false
+	return r
 }
+
+func (*dependencies) starts(*candidate) {}
 
 // lost says why a dependency can never complete, or "".
 func (d *dependency) lost(id string) string {
@@ -97,19 +98,19 @@ func (d *dependency) lost(id string) string {
 	return ""
 }
 
-// failInVain makes a pending item an error if one of its dependencies failed, and returns true then. The dependencies are checked
+// fail makes a pending item an error if one of its dependencies failed, and returns true then. The dependencies are checked
 // first, down the chain. So a chain ends in one pass, whatever the priorities are.
-func (t *Tick) failInVain(e queue.Entry, it *queue.Item, k *taken, report *Report) (bool, error) {
+func (p *dependencies) fail(e queue.Entry, it *queue.Item, report *Report) (bool, error) {
 	why := ""
 	for _, id := range it.After {
-		dep := t.dependency(id, k)
-		if dep.state == queue.Pending && dep.after && !dep.judged && !k.items[id] {
+		dep := p.dependency(id)
+		if dep.state == queue.Pending && dep.after && !dep.judged && !p.slots.items[id] {
 			dep.judged = true // set before the call: two items that wait for each other must not recurse for ever
-			before, err := t.Queue.Load(dep.entry)
+			before, err := p.t.Queue.Load(dep.entry)
 			if err != nil {
 				return false, err
 			}
-			if _, err := t.failInVain(dep.entry, before, k, report); err != nil {
+			if _, err := p.fail(dep.entry, before, report); err != nil {
 				return false, err
 			}
 		}
@@ -120,19 +121,19 @@ func (t *Tick) failInVain(e queue.Entry, it *queue.Item, k *taken, report *Repor
 			why = dep.lost(id)
 		}
 	}
-	if why == "" || k.after.failed == failMost {
+	if why == "" || p.failed == failMost {
 		return false, nil
 	}
-	k.after.failed++
-	if err := t.Queue.FailDependency(e, it, why); err != nil {
+	p.failed++
+	if err := p.t.Queue.FailDependency(e, it, why); err != nil {
 		return false, err
 	}
-	if dep := k.after.known[it.ID]; dep != nil {
+	if dep := p.known[it.ID]; dep != nil {
 		dep.state = it.State
 	}
 	report.Settled = append(report.Settled, Settled{Item: it.ID, IssueRef: it.IssueRef, Run: it.Runs, State: it.State})
-	t.Log.Info("settled without a run", "item", it.ID, "issue", it.IssueRef, "state", string(it.State), "why", why)
-	_, err := t.Queue.File(e)
+	p.t.Log.Info("settled without a run", "item", it.ID, "issue", it.IssueRef, "state", string(it.State), "why", why)
+	_, err := p.t.Queue.File(e)
 	return true, err
 }
 

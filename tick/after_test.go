@@ -59,12 +59,12 @@ func TestAnItemThatASlotNamesDoesNotFail(t *testing.T) {
 	must(t, err)
 	behind, err := tick.publish(3, 10, nil, named)
 	must(t, err)
-	k := newTaken()
-	k.items[named] = true // its runner may be at its gate
+	el := tick.eligibility(newTaken())
+	el.taken.items[named] = true // its runner may be at its gate
 	var report Report
 	e, it, err := tick.item(behind)
 	must(t, err)
-	if ended, err := tick.failInVain(e, it, k, &report); ended || err != nil || len(report.Settled) > 0 {
+	if ended, err := el.after.fail(e, it, &report); ended || err != nil || len(report.Settled) > 0 {
 		t.Errorf("%t, %v, %+v", ended, err, report)
 	}
 }
@@ -74,24 +74,24 @@ func TestWhatCannotBeSeenIsNotMissing(t *testing.T) {
 	must(t, os.Rename(tick.Queue.Finished, tick.Queue.Finished+".away"))
 	e := queue.Entry{}
 	it := &queue.Item{ID: "q_01arz3ndektsv4rrffq69g5fav", State: queue.Pending, After: []string{"q_01arz3ndektsv4rrffq69g5fbw"}}
-	k := newTaken()
-	if why, inVain := tick.awaits(it, k); inVain || !strings.Contains(why, "nothing is known") {
-		t.Errorf("%q, %t", why, inVain)
+	p := tick.eligibility(newTaken()).after
+	if r := p.why(&candidate{it: it}); r.Kind != Dependency || !strings.Contains(r.Text, "nothing is known") {
+		t.Errorf("%+v", r)
 	}
-	if ended, err := tick.failInVain(e, it, k, &Report{}); ended || err == nil || it.State != queue.Pending {
+	if ended, err := p.fail(e, it, &Report{}); ended || err == nil || it.State != queue.Pending {
 		t.Errorf("%t, %v, %s", ended, err, it.State)
 	}
 }
 
 func TestWhatWasEnqueuedAfterTheListingIsNotMissing(t *testing.T) {
 	tick := newTick(t, time.Now)
-	k := newTaken()
-	if dep := tick.dependency("q_01arz3ndektsv4rrffq69g5fav", k); !dep.absent {
+	p := tick.eligibility(newTaken()).after
+	if dep := p.dependency("q_01arz3ndektsv4rrffq69g5fav"); !dep.absent {
 		t.Fatalf("%+v", dep)
 	}
 	late, err := tick.publish(1, 50, nil)
 	must(t, err)
-	if dep := tick.dependency(late, k); dep.absent || dep.state != queue.Pending {
+	if dep := p.dependency(late); dep.absent || dep.state != queue.Pending {
 		t.Errorf("%+v", dep)
 	}
 }
@@ -102,11 +102,11 @@ func TestWhereNobodyWaitsNothingIsLookedUp(t *testing.T) {
 		_, err := tick.publish(issue, 50, nil)
 		must(t, err)
 	}
-	k := newTaken()
+	el := tick.eligibility(newTaken())
 	var report Report
-	must(t, tick.fill(context.Background(), k, &report))
-	if len(report.Started) != 2 || k.after != nil {
-		t.Errorf("%+v, %+v", report, k.after)
+	must(t, tick.fill(context.Background(), el, &report))
+	if len(report.Started) != 2 || el.after.places != nil {
+		t.Errorf("%+v, %+v", report, el.after)
 	}
 	for _, s := range report.Started {
 		must(t, tick.end(s, queue.OK))

@@ -30,19 +30,16 @@ func (t *Tick) Dispatch(ctx context.Context, it *queue.Item, priority int) (Repo
 		if reconcileErr != nil {
 			t.Log.Warn("reconcile", "err", reconcileErr) // what is unknown counts as occupied
 		}
-		why, err := t.closed()
-		if err != nil {
-			return err
-		}
-		if why != "" {
-			return fault.New(fault.Temp, "kugetsu resume lifts a pause; kugetsu delegate enqueues", "nothing is started: %s", why)
+		el := t.eligibility(k)
+		if el.closed.Kind != Eligible {
+			return el.closed.refusal()
 		}
 		if it.Mode == queue.Start {
 			if err := t.isNew(it); err != nil {
 				return err
 			}
 		}
-		return t.dispatch(ctx, it, priority, k, &report)
+		return t.dispatch(ctx, it, priority, el, &report)
 	})
 	if errors.Is(err, ErrLocked) {
 		return report, Busy()
@@ -100,65 +97,31 @@ func parseRef(ref string) (issueref.Ref, error) {
 	return r, err
 }
 
-func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, k *taken, report *Report) error {
-	noPlace := func(why string) error {
-		return fault.New(fault.NoSlot, "kugetsu delegate enqueues it instead", "%s", why)
-	}
-	lane := queue.Dev
-	if t.full(lane, k) {
-		return noPlace(fmt.Sprintf("no free slot: %d of %d are taken", k.dev, t.Settings.MaxAgents))
-	}
-	session, err := sessionOf(it)
+func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, el *eligibility, report *Report) error {
+	c, err := el.candidate(queue.Dev, it)
 	if err != nil {
 		return err
 	}
-	if err := t.MayStart(it); err != nil {
-		return err
+	if r := el.why(c); r.Kind != Eligible {
+		return r.refusal()
 	}
-	if err := t.readHolds(k); err != nil {
-		return err
-	}
-	if why := t.held(it, k); why != "" {
-		remedy := ""
-		for _, held := range t.heldFor(it, k) {
-			remedy = k.holds[held].Remedy(held) + "; "
-		}
-		return fault.New(fault.Temp, remedy+"kugetsu delegate enqueues", "%s", why)
-	}
-	if why := t.unreviewed(session, k); why != "" {
-		return fault.New(fault.Temp, "review one, or raise MAX_AWAITING_REVIEW; kugetsu delegate enqueues", "nothing new is started: %s", why)
-	}
-	busy := noPlace("another run works on " + it.IssueRef)
-	if k.sessions[session] {
-		return busy
-	}
-	repos, err := readRepos(t.Home)
-	if err != nil {
-		return err
-	}
-	if _, err := t.task(it, session, repos); err != nil { // faults of the settings are reported before anything is enqueued
-		return err
-	}
-	if err := t.Installed(it.Agent); err != nil {
-		return err
-	}
-	p, err := t.take(ctx, lane, session, k, report)
+	p, err := t.take(ctx, c, el, report)
 	switch {
 	case errors.Is(err, errNoSlot):
-		return noPlace("no free slot")
+		return Reason{Kind: SlotsOccupied, Text: "no free slot"}.refusal()
 	case err != nil:
 		return err
 	case p == nil:
-		return busy
+		return busySession.refusal()
 	}
 	defer p.close()
 	// The item is published only after the reservation: a refused command leaves nothing behind. From here on a crash leaves a
 	// pending item, which the next pass starts.
-	e, err := t.Queue.Publish(it, lane, priority)
+	e, err := t.Queue.Publish(it, queue.Dev, priority)
 	if err != nil {
 		return err
 	}
-	if err := t.hand(p, e, it, k, repos, report); err != nil {
+	if err := t.hand(p, e, c, el, report); err != nil {
 		return fault.New(fault.Temp, "the next tick starts it", "%s is enqueued and could not be started: %w", it.ID, err)
 	}
 	return nil

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strconv"
 
 	"kugetsu/queue"
@@ -19,72 +17,26 @@ import (
 
 // fill hands pending items to free slots, in the order of their names, one after the other. It reads items only until the slots
 // are full.
-func (t *Tick) fill(ctx context.Context, k *taken, report *Report) error {
-	why, err := t.closed()
-	if err != nil {
-		why = err.Error()
+func (t *Tick) fill(ctx context.Context, el *eligibility, report *Report) error {
+	if el.closed.Kind != Eligible {
+		report.Why = append(report.Why, el.closed.Text)
+		return el.closed.err
 	}
-	if why != "" {
-		report.Why = append(report.Why, why)
-		return err
-	}
-	if err := t.readHolds(k); err != nil { // an unknown hold is not a lifted one
-		report.Why = append(report.Why, err.Error())
-		return err
-	}
-	for _, held := range slices.Sorted(maps.Keys(k.holds)) {
-		if h := k.holds[held]; !h.over(t.Now()) {
-			report.Why = append(report.Why, h.Text(held))
-		}
-	}
-	repos, err := readRepos(t.Home)
-	if err != nil {
-		report.Why = append(report.Why, err.Error())
-		return err
-	}
+	report.Why = append(report.Why, el.holds.inForce()...)
 	var errs []error
 	for _, lane := range queue.Lanes {
-		errs = append(errs, t.fillLane(ctx, lane, k, repos, report))
+		errs = append(errs, t.fillLane(ctx, lane, el, report))
 	}
-	if k.review != nil && *k.review != "" { // and a new issue was among the items
-		report.Why = append(report.Why, *k.review)
+	for _, kind := range []Kind{NoCapacity, CapacityUnknown, AwaitingReview, NotInstalled} {
+		for _, r := range el.met[kind] {
+			report.Why = append(report.Why, r.Text)
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// closed says why nothing may be started at all, or "".
-func (t *Tick) closed() (string, error) {
-	if t.Config != nil {
-		return t.Config.Error(), nil // the caller reports it with its exit code
-	}
-	if err := proc.Visible(); err != nil { // a process that cannot be seen cannot be ended
-		return "", fault.New(fault.Config, "mount a /proc of its own in the sandbox, as unshare --mount-proc does", "nothing is started: %w", err)
-	}
-	if _, err := t.Environ(); err != nil { // no run could be started: reported once, not for each item
-		return "", err
-	}
-	pause, err := ReadPause(t.Home, t.Now())
-	switch {
-	case err != nil:
-		return "", err
-	case pause != nil:
-		return pause.String(), nil
-	case t.Settings.MaxAgents == 0:
-		return "MAX_CONCURRENT_AGENTS is 0: what runs ends, nothing starts", nil
-	}
-	return "", nil
-}
-
-// full says that a lane has no free slot.
-func (t *Tick) full(lane queue.Lane, k *taken) bool {
-	if lane == queue.PM {
-		return k.slots[slots.PMSlot]
-	}
-	return k.dev >= t.Settings.MaxAgents
-}
-
-func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, k *taken, repos repos, report *Report) error {
-	if t.full(lane, k) {
+func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, el *eligibility, report *Report) error {
+	if el.slots.full(lane).Kind != Eligible {
 		return nil
 	}
 	errs := []error{t.setStraysAside(lane)}
@@ -92,43 +44,50 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, k *taken, repos re
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	for _, e := range t.lastToTry(entries, k) {
-		if t.full(lane, k) {
+	for _, e := range el.holds.lastToTry(entries) {
+		if el.slots.full(lane).Kind != Eligible {
 			break
 		}
 		if ctx.Err() != nil {
 			return errors.Join(append(errs, context.Cause(ctx))...)
 		}
-		it, err := t.meet(ctx, lane, e, k, report)
-		if err == nil && it != nil {
-			var ended bool
-			if ended, err = t.failInVain(e, it, k, report); ended {
-				it = nil
-			}
-		}
-		if err == nil && it != nil && t.waits(it, k) == "" {
-			if err = t.MayStart(it); err == nil {
-				var is bool
-				if is, err = t.installed(it.Agent, k); !is { // this costs the item no attempt
-					errs = append(errs, err)
-					continue
-				}
-				err = t.start(ctx, lane, e, it, k, repos, report)
-			} else if errors.Is(err, spool.ErrNewer) {
-				session, _ := sessionOf(it)
-				err = t.leaveAlone("session."+session+".json", err)
-			}
-		}
-		if errors.Is(err, errNoSlot) || errors.Is(err, errNoRoom) { // no slot or capacity after all: no error
-			break
-		}
-		if errors.Is(err, errStop) {
-			errs = append(errs, err)
+		r, err := t.fillOne(ctx, lane, e, el, report)
+		if errors.Is(err, errNoSlot) { // no slot after all: no error
 			break
 		}
 		errs = append(errs, err)
+		if errors.Is(err, errStop) || kinds[r.Kind].stops != one {
+			break
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// fillOne repairs an item, and starts it if it may start. Otherwise the reason says why it may not.
+func (t *Tick) fillOne(ctx context.Context, lane queue.Lane, e queue.Entry, el *eligibility, report *Report) (Reason, error) {
+	it, err := t.meet(ctx, lane, e, el, report)
+	if err != nil || it == nil {
+		return Reason{}, err
+	}
+	if ended, err := el.after.fail(e, it, report); err != nil || ended {
+		return Reason{}, err
+	}
+	c, err := el.candidate(lane, it)
+	if err != nil {
+		return Reason{}, t.setAside(e.Path, err)
+	}
+	r := el.why(c)
+	if r.Kind == Eligible {
+		return r, t.start(ctx, e, c, el, report)
+	}
+	first := el.remember(r)
+	switch {
+	case r.Kind == NewerSession:
+		return r, t.leaveAlone("session."+c.name+".json", r.err)
+	case !first:
+		return r, nil
+	}
+	return r, r.err
 }
 
 // errStop is wrapped by an error that every other item would meet as well: no slot, no process, no disk.
@@ -158,7 +117,7 @@ func (t *Tick) setAside(path string, why error) error {
 }
 
 // meet loads an item of a lane and repairs what a crash left of it. It returns the item if the item is pending.
-func (t *Tick) meet(ctx context.Context, lane queue.Lane, e queue.Entry, k *taken, report *Report) (*queue.Item, error) {
+func (t *Tick) meet(ctx context.Context, lane queue.Lane, e queue.Entry, el *eligibility, report *Report) (*queue.Item, error) {
 	it, err := t.Queue.Load(e)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // only this pass moves items; but a file system may be slow to show it
@@ -170,7 +129,7 @@ func (t *Tick) meet(ctx context.Context, lane queue.Lane, e queue.Entry, k *take
 	case err != nil:
 		return nil, err
 	}
-	if k.items[it.ID] || k.unknown && it.State != queue.Pending {
+	if k := el.taken; k.items[it.ID] || k.unknown && it.State != queue.Pending {
 		return nil, nil // a slot names it, or a slot that could not be read may name it
 	}
 	switch it.State {
@@ -184,7 +143,7 @@ func (t *Tick) meet(ctx context.Context, lane queue.Lane, e queue.Entry, k *take
 		}
 		return it, nil
 	case queue.Notified:
-		return nil, errors.Join(t.settleUnnamed(ctx, e, it, report), t.readHolds(k))
+		return nil, errors.Join(t.settleUnnamed(ctx, e, it, report), el.holds.read())
 	default: // settled but not filed, and the slot that named it is gone; or a retry stopped half-way
 		_, err := t.Queue.File(e)
 		return nil, err
@@ -258,39 +217,14 @@ func (t *Tick) MayStart(it *queue.Item) error {
 	return nil
 }
 
-// waits says why a pending item may not start now, or "". Fill and the listings share this rule.
-func (t *Tick) waits(it *queue.Item, k *taken) string {
-	if !it.Ready(t.Now()) {
-		return "not before " + it.NotBefore.Local().Format("2006-01-02 15:04:05")
-	}
-	if why, _ := t.awaits(it, k); why != "" {
-		return why
-	}
-	session, err := sessionOf(it)
-	if err != nil {
-		return err.Error()
-	}
-	if k.sessions[session] {
-		return "another run works on this issue"
-	}
-	if why := t.held(it, k); why != "" {
-		return why
-	}
-	return t.unreviewed(session, k)
-}
-
 // start finds a slot for an item and hands it over.
-func (t *Tick) start(ctx context.Context, lane queue.Lane, e queue.Entry, it *queue.Item, k *taken, repos repos, report *Report) error {
-	session, err := sessionOf(it)
-	if err != nil {
-		return t.setAside(e.Path, err)
-	}
-	p, err := t.take(ctx, lane, session, k, report)
+func (t *Tick) start(ctx context.Context, e queue.Entry, c *candidate, el *eligibility, report *Report) error {
+	p, err := t.take(ctx, c, el, report)
 	if err != nil || p == nil {
 		return err
 	}
 	defer p.close()
-	return t.hand(p, e, it, k, repos, report)
+	return t.hand(p, e, c, el, report)
 }
 
 // place is a slot and a session that this pass has locked.
@@ -308,15 +242,13 @@ func (p *place) close() {
 }
 
 // take locks a free slot and then the session, in this order as everywhere. It returns nil when the session is busy. Its error wraps
-// errStop when there is no slot, and errNoRoom when the machine has no capacity for another agent.
+// errStop when there is no slot.
 //
 // Slots are tried from 1 to today's limit. So the kernel limits the number of agents even if another pass were under way.
-func (t *Tick) take(ctx context.Context, lane queue.Lane, session string, k *taken, report *Report) (*place, error) {
-	if err := t.admit(k, report); err != nil {
-		return nil, err
-	}
+func (t *Tick) take(ctx context.Context, c *candidate, el *eligibility, report *Report) (*place, error) {
+	k := el.taken
 	names := []string{slots.PMSlot}
-	if lane == queue.Dev {
+	if c.lane == queue.Dev {
 		names = names[:0]
 		for n := 1; n <= t.Settings.MaxAgents; n++ {
 			names = append(names, strconv.Itoa(n))
@@ -331,7 +263,7 @@ func (t *Tick) take(ctx context.Context, lane queue.Lane, session string, k *tak
 			// An intent is never overwritten: one that appeared since reconcile is settled first.
 			_, held, settleErr := t.settleSlot(ctx, name, report)
 			if settleErr == nil && !held {
-				return t.takeSession(name, lock, session)
+				return t.takeSession(name, lock, c.name)
 			}
 			_ = lock.Close()
 			err = settleErr
@@ -343,7 +275,7 @@ func (t *Tick) take(ctx context.Context, lane queue.Lane, session string, k *tak
 		if !errors.Is(err, slots.ErrBusy) {
 			return nil, fmt.Errorf("slot %s: %w: %w", name, errStop, err)
 		}
-		if t.full(lane, k) {
+		if el.slots.full(c.lane).Kind != Eligible {
 			break
 		}
 	}
@@ -364,7 +296,7 @@ func (t *Tick) takeSession(name string, lock *slots.Lock, session string) (*plac
 
 // hand gives an item to a runner. The order of the steps makes it safe to die between any two of them:
 //
-//	   (before: if the agent or host was on hold, the record that this run is its probe, see probing)
+//	   (before: if the agent or host was on hold, the record that this run is its probe, see holds.probe)
 //	a. the intent: from here on the slot tells the next tick which run to look for
 //	b. the run folder with its bare marker: one winner per run number, ever
 //	c. the runner: it has the lease from birth and waits at its gate
@@ -373,8 +305,9 @@ func (t *Tick) takeSession(name string, lock *slots.Lock, session string) (*plac
 //
 // A failed step is not undone: whether the runner exists may not be known. The next reconcile decides, from the lease and the
 // marker.
-func (t *Tick) hand(p *place, e queue.Entry, it *queue.Item, k *taken, repos repos, report *Report) error {
-	task, err := t.task(it, p.session, repos)
+func (t *Tick) hand(p *place, e queue.Entry, c *candidate, el *eligibility, report *Report) error {
+	it, k := c.it, el.taken
+	task, err := t.task(it, p.session, el.repos)
 	if err != nil {
 		return err
 	}
@@ -384,7 +317,7 @@ func (t *Tick) hand(p *place, e queue.Entry, it *queue.Item, k *taken, repos rep
 	}
 	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: it.Runs + 1, Session: p.session, Boot: proc.BootID()}
 	run := in.RunName()
-	if task.Probe, task.ProbeHost, err = t.probing(it, run, k); err != nil {
+	if task.Probe, task.ProbeHost, err = el.holds.probe(it, run); err != nil {
 		return stop(run, err)
 	}
 	if err := t.Home.WriteIntent(p.name, in); err != nil { // a.
@@ -411,6 +344,7 @@ func (t *Tick) hand(p *place, e queue.Entry, it *queue.Item, k *taken, repos rep
 	if err := gate.Send(task); err != nil { // e.
 		return stop(run, err)
 	}
+	el.starts(c)
 	report.Started = append(report.Started, Started{Item: it.ID, IssueRef: it.IssueRef, Run: in.Run, Slot: p.name})
 	t.Log.Info("started", "item", it.ID, "issue", it.IssueRef, "run", in.Run, "slot", p.name)
 	return nil

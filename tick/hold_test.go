@@ -69,12 +69,21 @@ func (h *holder) met(n int, outcome queue.Outcome, of told) time.Duration {
 	return hold.Until.Sub(h.now)
 }
 
+// holds is the policy of the holds that there are.
+func (h *holder) holds(k *taken) *holds {
+	h.t.Helper()
+	p := &holds{t: h.Tick, taken: k}
+	must(h.t, p.read())
+	return p
+}
+
+// held is why an item is not started for what is on hold, or "".
+func (p *holds) held(it *queue.Item) string { return p.why(&candidate{it: it}).Text }
+
 // tries makes run n the probe.
 func (h *holder) tries(n int) {
 	h.t.Helper()
-	k := newTaken()
-	must(h.t, h.readHolds(k))
-	ofAgent, ofHost, err := h.probing(h.it, slots.RunName(h.it.ID, n), k)
+	ofAgent, ofHost, err := h.holds(newTaken()).probe(h.it, slots.RunName(h.it.ID, n))
 	must(h.t, err)
 	if !ofAgent && !ofHost {
 		h.t.Fatal("there is nothing to try")
@@ -206,11 +215,11 @@ func TestTheSameEndTwiceHoldsOnce(t *testing.T) {
 func TestOnlyOneRunTriesUntilTheModelAnswersIt(t *testing.T) {
 	h := newHolder(t)
 	h.ends(1, queue.UsageLimit, time.Hour)
-	look := func() (*taken, string) {
+	look := func() (*holds, string) {
 		k := newTaken()
 		k.hold("1", &slots.Intent{Item: h.it.ID, Run: 2})
-		must(t, h.readHolds(k))
-		return k, h.held(h.it, k)
+		p := h.holds(k)
+		return p, p.held(h.it)
 	}
 	if _, why := look(); why == "" {
 		t.Error("it is not held")
@@ -226,7 +235,7 @@ func TestOnlyOneRunTriesUntilTheModelAnswersIt(t *testing.T) {
 		t.Errorf("a second one may try: %q", why)
 	}
 	must(t, os.WriteFile(filepath.Join(h.Home.RunDir(run), "answered"), nil, 0o600))
-	if k, why := look(); why != "" || k.holds["opencode"] != nil {
+	if p, why := look(); why != "" || p.all["opencode"] != nil {
 		t.Errorf("the model answers: %q", why)
 	}
 	if got := h.ends(2, queue.Timeout, 0); got != 0 {
@@ -243,10 +252,9 @@ func TestAHoldThatCannotBeUnderstoodHolds(t *testing.T) {
 		"a dead link": func(path string) error { return os.Symlink(filepath.Join(t.TempDir(), "x"), path) },
 	} {
 		must(t, put(holdPath(h.Home, "opencode")))
-		k := newTaken()
-		must(t, h.readHolds(k))
-		if h.held(h.it, k) == "" || h.held(&queue.Item{IssueRef: h.it.IssueRef, Agent: "command"}, k) != "" {
-			t.Errorf("%s: opencode %q, command %q", name, h.held(h.it, k), h.held(&queue.Item{IssueRef: h.it.IssueRef, Agent: "command"}, k))
+		p, other := h.holds(newTaken()), &queue.Item{IssueRef: h.it.IssueRef, Agent: "command"}
+		if p.held(h.it) == "" || p.held(other) != "" {
+			t.Errorf("%s: opencode %q, command %q", name, p.held(h.it), p.held(other))
 		}
 		was, err := LiftHold(h.Home, "opencode")
 		if err != nil || !was {
@@ -285,9 +293,7 @@ func TestAServerThatStaysDownIsTriedEverMoreSeldom(t *testing.T) {
 	if told := h.told(); told != 1 {
 		t.Errorf("told %d times", told)
 	}
-	k := newTaken()
-	must(t, h.readHolds(k))
-	if why := h.held(h.it, k); !strings.HasSuffix(why, ": says the provider (14 times in a row)") {
+	if why := h.holds(newTaken()).held(h.it); !strings.HasSuffix(why, ": says the provider (14 times in a row)") {
 		t.Errorf("%s", why)
 	}
 }
@@ -300,14 +306,13 @@ func TestAnItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
 	h.now = h.now.Add(time.Hour)
 
 	// Once its time is up the other is tried first.
-	k := newTaken()
-	must(t, h.readHolds(k))
+	p := h.holds(newTaken())
 	entries := []queue.Entry{{ID: h.it.ID}, {ID: other.ID}}
-	if got := h.lastToTry(entries, k); got[0].ID != other.ID || got[1].ID != h.it.ID || len(got) != 2 {
+	if got := p.lastToTry(entries); got[0].ID != other.ID || got[1].ID != h.it.ID || len(got) != 2 {
 		t.Errorf("%v", got)
 	}
 	run := slots.RunName(other.ID, 1)
-	_, _, err := h.probing(&other, run, k)
+	_, _, err := p.probe(&other, run)
 	must(t, err)
 	must(t, h.afterRun(&other, run, &queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK}}, told{worked: true}))
 	if h.met(2, queue.Outage, told{}); !h.last.Alone {
@@ -326,9 +331,7 @@ func TestAHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 		t.Fatalf("held for %s", got)
 	}
 	why := func(it *queue.Item) string {
-		k := newTaken()
-		must(t, h.readHolds(k))
-		return h.held(it, k)
+		return h.holds(newTaken()).held(it)
 	}
 	elsewhere := &queue.Item{IssueRef: "git.example.org/o/r#1", Agent: "opencode"}
 	begun := &queue.Item{IssueRef: "github.com/o/r#2", Agent: "opencode"}
@@ -349,8 +352,8 @@ func TestAHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 	look := func() (held bool, why string) {
 		k := newTaken()
 		k.hold("1", &slots.Intent{Item: h.it.ID, Run: 2})
-		must(t, h.readHolds(k))
-		return k.holds["host+github.com+3000"] != nil, h.held(h.it, k)
+		p := h.holds(k)
+		return p.all["host+github.com+3000"] != nil, p.held(h.it)
 	}
 	if held, why := look(); !held || why != "github.com:3000 was held: "+run+" tries whether it goes on" {
 		t.Errorf("%t %q", held, why)

@@ -1,6 +1,7 @@
 package tick
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -53,16 +54,31 @@ func programOf(preset string, s *settings.Settings) string {
 	return preset
 }
 
-// installed is Installed once in a pass for each agent: the error of the first item that needs it, and whether it is missing.
-func (t *Tick) installed(preset string, k *taken) (is bool, err error) {
-	gone, known := k.missing[preset]
-	if !known {
-		if k.missing == nil {
-			k.missing = map[string]bool{}
-		}
-		err = t.Installed(preset)
-		gone = err != nil
-		k.missing[preset] = gone
-	}
-	return !gone, err
+// programs is the policy that the program of an agent is there, and that the settings say how to run it. Each agent is looked
+// for once.
+type programs struct {
+	t     *Tick
+	known map[string]Reason // by agent
 }
+
+func (p *programs) why(c *candidate) Reason {
+	r, known := p.known[c.it.Agent]
+	if !known {
+		if p.known == nil {
+			p.known = map[string]Reason{}
+		}
+		if err := Runnable(c.it.Agent, p.t.Settings); err != nil {
+			r = Reason{Kind: Unrunnable, err: err}
+		} else if err := p.t.Installed(c.it.Agent); err != nil {
+			r = Reason{Kind: NotInstalled, agent: c.it.Agent, Text: err.Error(), err: err}
+		}
+		p.known[c.it.Agent] = r
+	}
+	if r.Kind == Unrunnable {
+		r.err = fmt.Errorf("%s: %w", c.it.ID, r.err)
+		r.Text = r.err.Error()
+	}
+	return r
+}
+
+func (*programs) starts(*candidate) {}

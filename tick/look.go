@@ -11,18 +11,18 @@ import (
 	"kugetsu/slots"
 )
 
-// View is what can be seen without changing anything: status, the listings and the dry run are made of it.
+// View is a snapshot: status, the listings and the dry run show it. Nothing is changed for it.
 type View struct {
 	Slots   []SlotView `json:"slots"`
-	Running int        `json:"running"`   // slots of dev agents that are held
+	Running int        `json:"running"`   // slots of dev agents that are occupied
 	Limit   int        `json:"limit"`     // MAX_CONCURRENT_AGENTS
 	Waiting []Waiting  `json:"waiting"`   // pending items in run order
 	Why     string     `json:"why"`       // why nothing starts, "" when something may
 	Last    *time.Time `json:"last_tick"` // when the last pass began
-	Problem []string   `json:"problems"`  // what somebody should look at
-	Hint    string     `json:"-"`         // what may be done about why
+	Problem []string   `json:"problems"`  // what a person should look at
+	blocked Reason     // why nothing starts
 	taken   *taken
-	closed  string // why nothing may be started at all
+	busy    bool // an agent runs
 }
 
 // SlotView is one slot.
@@ -50,15 +50,18 @@ type Waiting struct {
 	NotBefore *time.Time `json:"not_before"`
 	After     []string   `json:"after"`
 	Timeout   string     `json:"timeout,omitempty"`
-	Why       string     `json:"why"`  // it is not eligible now; "" when it only waits for a slot
-	Held      bool       `json:"held"` // because its agent is, or too much waits for review: no tick will start it before somebody or something lifts that
-	next      string     // why the next pass does not start it, "" when it does
-	item      *queue.Item
-	blocked   bool // it waits for what is not a matter of time
+	Kind      Kind       `json:"kind"`  // of the reason why the next pass does not start it, "" if it does
+	Why       string     `json:"why"`   // the reason, unless the item only waits for its turn
+	Until     *time.Time `json:"until"` // when that ends, if it is known
+	Held      bool       `json:"held"`  // no tick starts it before a person or something outside ends that
+	reason    Reason
 }
 
-// Look probes every slot with a shared lock, for an instant, and reads the live items. No lock is needed: what is seen
-// may be over by the time it is shown.
+// Look makes a snapshot. It probes every slot with a shared lock, for an instant, and reads the live items. No lock is needed: the
+// snapshot may be outdated when it is shown.
+//
+// Items are asked about in the order in which fill meets them, by the same rule: an item that would start takes its slot, its
+// memory and its issue from the items behind it.
 func (t *Tick) Look() (*View, error) {
 	v := &View{Limit: t.Settings.MaxAgents, taken: newTaken(), Slots: []SlotView{}, Waiting: []Waiting{}, Problem: []string{}}
 	names, err := t.Home.Names()
@@ -68,25 +71,17 @@ func (t *Tick) Look() (*View, error) {
 	for _, name := range names {
 		v.Slots = append(v.Slots, t.lookSlot(name, v))
 	}
-	v.Running = v.taken.dev
-	if err := t.readHolds(v.taken); err != nil {
-		return nil, err
+	v.Running, v.busy = v.taken.dev, len(v.taken.slots) > 0
+	el := t.eligibility(v.taken)
+	v.blocked = el.blocked()
+	v.Why = v.blocked.Text
+	if v.blocked.err != nil {
+		v.Problem = append(v.Problem, v.blocked.Text)
 	}
 	for _, lane := range queue.Lanes {
-		if err := t.lookLane(lane, v); err != nil {
+		if err := t.lookLane(lane, el, v); err != nil {
 			return nil, err
 		}
-	}
-	if v.closed, err = t.closed(); err != nil {
-		v.closed = err.Error()
-		v.Problem = append(v.Problem, v.closed)
-	}
-	v.Hint = "kugetsu resume lifts a pause"
-	if v.Why = v.closed; v.Why == "" && v.Running >= v.Limit {
-		v.Why = fmt.Sprintf("all %d slots are taken", v.Limit)
-	}
-	if v.Why == "" {
-		t.lookRoom(v)
 	}
 	last, err := LastPass(t.Home)
 	if err != nil {
@@ -95,8 +90,18 @@ func (t *Tick) Look() (*View, error) {
 	if !last.IsZero() {
 		v.Last = &last
 	}
-	t.plan(v)
 	return v, nil
+}
+
+// blocked is why not one more dev agent may start, whatever waits.
+func (el *eligibility) blocked() Reason {
+	if el.closed.Kind != Eligible {
+		return el.closed
+	}
+	if r := el.slots.full(queue.Dev); r.Kind != Eligible {
+		return r
+	}
+	return el.capacity.full()
 }
 
 // LookSlots is a look at the slots alone.
@@ -157,49 +162,43 @@ func (t *Tick) lookRunner(s *SlotView, it *queue.Item, v *View) {
 	}
 }
 
-func (t *Tick) lookLane(lane queue.Lane, v *View) error {
+func (t *Tick) lookLane(lane queue.Lane, el *eligibility, v *View) error {
 	entries, err := t.Queue.Live(lane)
 	if err != nil {
 		return err
 	}
-	for _, e := range t.lastToTry(entries, v.taken) {
+	for _, e := range el.holds.lastToTry(entries) {
 		it, err := t.Queue.Load(e)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			v.problem("%v", err)
 		case it.State == queue.Pending && !v.taken.items[it.ID]:
-			why := t.waits(it, v.taken)
-			after, inVain := t.awaits(it, v.taken)
-			err := t.MayStart(it)
-			if why == "" && err != nil {
-				why = err.Error()
-			}
-			v.Waiting = append(v.Waiting, Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Lane: lane, Priority: e.Priority,
-				Since: it.PendingSince, NotBefore: it.NotBefore, After: it.After, Timeout: it.Timeout, Why: why, item: it,
-				Held: t.held(it, v.taken) != "" || t.waitsForReview(it, v.taken), blocked: err != nil || after != "" && !inVain})
+			v.Waiting = append(v.Waiting, waiting(lane, e, it, el))
 		}
 	}
 	return nil
 }
 
-// Busy says whether any agent runs, the PM agent among them: one that ends changes what may start.
-func (v *View) Busy() bool { return len(v.taken.slots) > 0 }
+// waiting asks about one item.
+func waiting(lane queue.Lane, e queue.Entry, it *queue.Item, el *eligibility) Waiting {
+	var r Reason
+	if c, err := el.candidate(lane, it); err != nil {
+		r = Reason{Kind: BadItem, Text: err.Error()}
+	} else if r = el.why(c); r.Kind == Eligible {
+		el.starts(c)
+	}
+	w := Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Lane: lane, Priority: e.Priority, Since: it.PendingSince,
+		NotBefore: it.NotBefore, After: it.After, Timeout: it.Timeout, Kind: r.Kind, Until: r.Until, reason: r}
+	if rule := kinds[r.Kind]; !rule.turn {
+		w.Why, w.Held = r.Text, rule.ends == outside
+	}
+	return w
+}
+
+// Busy says whether any agent runs, the PM agent too: its end changes what may start.
+func (v *View) Busy() bool { return v.busy }
 
 func (v *View) problem(format string, args ...any) {
 	v.Problem = append(v.Problem, fmt.Sprintf(format, args...))
-}
-
-// Held says why all that waits is held, or "" when there is something that a tick will start by itself.
-func (v *View) Held() string {
-	why := ""
-	for _, w := range v.Waiting {
-		switch {
-		case w.Held:
-			why = w.Why
-		case !w.blocked: // else it waits for one that is held, or is stuck
-			return ""
-		}
-	}
-	return why
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"slices"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
@@ -58,15 +57,4 @@ func (t *Tick) Prioritize(ctx context.Context, id string, priority int) error {
 		return Busy()
 	}
 	return err
-}
-
-// Stuck says that nothing runs and that everything which waits does so for another that cannot start either: they wait for
-// each other, or for what a newer kugetsu wrote. No pass changes that. A slot that names an item is not yet settled.
-func (v *View) Stuck() bool {
-	for _, s := range v.Slots {
-		if s.Held || s.Item != "" {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(v.Waiting, func(w Waiting) bool { return !w.blocked })
 }

@@ -25,15 +25,6 @@ type taken struct {
 	sessions map[string]bool // named by a slot
 	runs     map[string]bool // named by a slot
 	unknown  bool            // a slot names a run that could not be read
-	holds    map[Held]*Hold  // see readHolds
-	hosts    bool            // a host is among them
-	repos    repos           // where repositories come from, read if a host is on hold
-	lack     string          // why the machine has no capacity, if that is known
-	lackHint string          // and what to do about it
-	missing  map[string]bool // agents whose program was looked for; true: it is missing
-	noRoom   bool            // the machine has no capacity for one more agent
-	review   *string         // why no new issue is started, "" if one may be; nil before the first question. See unreviewed
-	after    *dependencies   // the state of the items that other items wait for
 }
 
 func (k *taken) hold(slot string, in *slots.Intent) {

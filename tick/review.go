@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"kugetsu/queue"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/forge"
@@ -69,24 +68,34 @@ func (r Review) due(now time.Time) bool {
 	return age < 0 || age >= every // a time in the future: the clock was set back
 }
 
-// unreviewed says why no new issue is started while too many pull requests wait for review, or "". An issue is new without a
+// reviews is the policy that no new issue is started while too many pull requests wait for review. An issue is new without a
 // session: comments on an existing request must reach its agent, or the request would never be finished.
-func (t *Tick) unreviewed(session string, k *taken) string {
-	if t.Settings.MaxReview == 0 || session == slots.PMSession {
-		return ""
-	}
-	if s, err := t.Home.ReadSession(session); s != nil || err != nil { // the run reports a fault of the session
-		return ""
-	}
-	if k.review == nil { // once per pass
-		why, err := t.tooManyReviews()
-		if err != nil { // unknown is not few
-			why = "the pull requests are not known: " + err.Error()
-		}
-		k.review = &why
-	}
-	return *k.review
+type reviews struct {
+	t     *Tick
+	known *Reason // nil before the first question
 }
+
+func (p *reviews) why(c *candidate) Reason {
+	if p.t.Settings.MaxReview == 0 || c.name == slots.PMSession {
+		return Reason{}
+	}
+	if c.session != nil || c.err != nil { // the run reports a fault of the session
+		return Reason{}
+	}
+	if p.known == nil { // once per pass
+		p.known = &Reason{}
+		text, err := p.t.tooManyReviews()
+		if err != nil { // unknown is not few
+			text = "the pull requests are not known: " + err.Error()
+		}
+		if text != "" {
+			*p.known = Reason{Kind: AwaitingReview, Text: text}
+		}
+	}
+	return *p.known
+}
+
+func (*reviews) starts(*candidate) {}
 
 func (t *Tick) tooManyReviews() (string, error) {
 	waiting, unknown, reason := 0, 0, ""
@@ -231,10 +240,4 @@ func (t *Tick) AgentEnv() ([]string, error) {
 		return nil, err
 	}
 	return slots.WithFiles(env, t.Home.EnvFile("default.env"), t.Home.EnvFile("dev.env"))
-}
-
-// waitsForReview says whether an item is new and therefore waits for reviews.
-func (t *Tick) waitsForReview(it *queue.Item, k *taken) bool {
-	session, err := sessionOf(it)
-	return err == nil && t.unreviewed(session, k) != ""
 }

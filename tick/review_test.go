@@ -66,7 +66,13 @@ func (r *reviewer) asks() string {
 }
 
 // why is why an item of issue n would wait.
-func (r *reviewer) why(n int) string { return r.unreviewed(r.name(n), newTaken()) }
+func (r *reviewer) why(n int) string { return r.whyIn(r.name(n)) }
+
+func (r *reviewer) whyIn(session string) string {
+	c := &candidate{name: session}
+	c.session, c.err = r.Home.ReadSession(session)
+	return (&reviews{t: r.Tick}).why(c).Text
+}
 
 func TestWhatIsNotKnownToBeOverWaitsForReview(t *testing.T) {
 	r := newReviewer(t, 1)
@@ -79,7 +85,7 @@ func TestWhatIsNotKnownToBeOverWaitsForReview(t *testing.T) {
 	if got := r.why(9); got != waits {
 		t.Errorf("not asked yet: %q", got)
 	}
-	if got := r.why(1) + r.why(2) + r.unreviewed(slots.PMSession, newTaken()); got != "" {
+	if got := r.why(1) + r.why(2) + r.whyIn(slots.PMSession); got != "" {
 		t.Errorf("what has a session waits: %s", got)
 	}
 	down := waits + "; how 1 of them stands could not be asked: " + strings.TrimPrefix(r.url, "http://") + ": status 502: it did not answer"

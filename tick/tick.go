@@ -45,8 +45,8 @@ type Report struct {
 	Held    int       `json:"held"` // slots of dev agents that were occupied at the end
 	Why     []string  `json:"why"`  // why not more was started
 
-	lack, lackHint string // why the machine has no capacity for an agent that waits, and what to do about it
-	lackNew        bool   // no earlier pass reported that
+	standing    []Reason // that keep items waiting through many passes, see condition
+	standingNew bool     // no earlier pass told of one of them
 }
 
 // Settled is an item whose run ended. Without an outcome the item had no run: an item that it waits for ended in an error.
@@ -80,8 +80,9 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 			t.Log.Warn("the time of this pass could not be kept", "err", err)
 		}
 		taken, err := t.reconcile(ctx, &report)
-		err = errors.Join(err, t.fill(ctx, taken, &report))
-		err = errors.Join(err, t.tellRoom(taken, &report))
+		el := t.eligibility(taken)
+		err = errors.Join(err, t.fill(ctx, el, &report))
+		err = errors.Join(err, t.tellConditions(el, &report))
 		report.Held = taken.dev
 		var cleanErr error
 		sweep, cleanErr = t.cleanUp()

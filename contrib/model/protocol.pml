@@ -574,7 +574,7 @@ meet:	/* tick.fillLane, tick.meet: the items in the order of their names, until 
 	:: it_state == NOTIFIED -> goto UNNAMED
 	:: else
 	fi;
-	/* tick.waits */
+	/* tick.eligibility.why */
 	if
 	:: later[i] || (taken_sessions & BIT(SESSION(i))) -> goto next_item
 	:: else -> goto take

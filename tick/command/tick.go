@@ -45,7 +45,7 @@ func (c *Tick) Run(a *App) error {
 		before = a.live()
 	}
 	report, err := a.Tick.Run(a.Ctx, wait)
-	lack, begins := report.Lack()
+	standing, begins := report.Standing()
 	// systemd starts no tick for what is enqueued while one runs.
 	for n := 0; c.Scheduled && !errors.Is(err, tick.ErrLocked) && n < passes; n++ {
 		after := a.live()
@@ -60,7 +60,7 @@ func (c *Tick) Run(a *App) error {
 		report.Settled, report.Started = append(report.Settled, more.Settled...), append(report.Started, more.Started...)
 		report.Held, report.Why = more.Held, more.Why
 		var again bool
-		lack, again = more.Lack()
+		standing, again = more.Standing()
 		begins = begins || again
 		err = errors.Join(err, moreErr)
 	}
@@ -72,10 +72,10 @@ func (c *Tick) Run(a *App) error {
 		err = errors.Join(a.printJSON(report), err)
 	}
 	err = errors.Join(err, a.Tick.Config)
-	if told := (c.Scheduled || c.Wait) && !begins; lack != nil && !told {
-		return errors.Join(err, lack)
-	} else if lack != nil && err == nil { // cron would mail it with every tick
-		return fault.Told(lack)
+	if told := (c.Scheduled || c.Wait) && !begins; standing != nil && !told {
+		return errors.Join(err, standing)
+	} else if standing != nil && err == nil { // cron would mail it with every tick
+		return fault.Told(standing)
 	}
 	return err
 }
@@ -140,7 +140,7 @@ func (c *Tick) drain(a *App) error {
 	failed, newer := 0, 0
 	last := time.Time{}
 	var wrong error // with the first pass that said so; what is good goes on
-	inRow, stuck := 0, 0
+	inRow, wasStuck := 0, false
 	var why []string // of the last pass, that not more was started
 	told := false
 	var looked time.Time
@@ -191,18 +191,14 @@ func (c *Tick) drain(a *App) error {
 			if !view.Busy() && a.Tick.Config != nil {
 				return fmt.Errorf("%w; %d items wait", a.Tick.Config, live)
 			}
-			if !view.Busy() && view.Why != "" {
-				return fault.New(fault.Temp, view.Hint, "%d items are held: %s", live, view.Why)
+			r, stuck := view.Rest()
+			if r.Kind != tick.Eligible && (!stuck || wasStuck) { // once may be between two steps of another's pass
+				if stuck {
+					return errors.Join(wrong, r.Left(live))
+				}
+				return r.Left(live)
 			}
-			if why := view.Held(); view.Running == 0 && why != "" {
-				return fault.New(fault.Temp, "kugetsu tick --drain again when that is over", "%d items are held: %s", live, why)
-			}
-			if !view.Stuck() {
-				stuck = 0
-			} else if stuck++; stuck > 1 { // once may be between two steps of another's pass
-				return errors.Join(wrong, fault.New(fault.Temp, "kugetsu status shows which",
-					"%d items are held: they wait for each other, or for what a newer kugetsu wrote", live))
-			}
+			wasStuck = stuck
 		}
 		select {
 		case <-a.Ctx.Done():

@@ -40,28 +40,30 @@ func TestAnAgentIsStartedOnlyWhereThereIsRoomForWhatTheOthersMayStillTake(t *tes
 		{"one is young, one is grown", 1100 * mb, []int64{100 * mb, 700 * mb}, ""},
 		{"there is less than is spoken for", 100 * mb, []int64{0, 0}, "memory: 100 MB available, 1.2 GB of it for 2 agents that may still grow, and an agent needs 600 MB"},
 	} {
-		r := &room{need: 600 * mb, available: c.available, running: len(c.used)}
-		for _, used := range c.used {
-			r.reserve(used)
+		p := &capacity{taken: newTaken(), known: true, need: 600 * mb, available: c.available, used: map[string]int64{}}
+		for n, used := range c.used {
+			in := &slots.Intent{Item: "q_x", Run: n + 1}
+			p.taken.hold(fmt.Sprint(n+1), in)
+			p.used[in.RunName()] = used
 		}
-		if got, err := r.full(); err != nil || got != c.want {
-			t.Errorf("%s: %q, %v", c.name, got, err)
+		if got := p.full(); got.err != nil || got.Text != c.want {
+			t.Errorf("%s: %+v", c.name, got)
 		}
 	}
 }
 
 func TestTooLittleDiskRefusesAlsoTheFirst(t *testing.T) {
-	r := &room{minFree: 512 * mb, free: 512*mb - 1}
-	if got, err := r.full(); err != nil || got != "disk: 512 MB free where the state folder is, and MIN_FREE_DISK is 512 MB" {
-		t.Errorf("%q, %v", got, err)
+	p := &capacity{taken: newTaken(), known: true, minFree: 512 * mb, free: 512*mb - 1}
+	if got := p.full(); got.Kind != NoCapacity || got.Text != "disk: 512 MB free where the state folder is, and MIN_FREE_DISK is 512 MB" {
+		t.Errorf("%+v", got)
 	}
-	r.free++
-	if got, err := r.full(); err != nil || got != "" {
-		t.Errorf("%q, %v", got, err)
+	p.free++
+	if got := p.full(); got.Kind != Eligible {
+		t.Errorf("%+v", got)
 	}
-	r.disk = os.ErrPermission
-	if got, err := r.full(); !errors.Is(err, os.ErrPermission) {
-		t.Errorf("%q, %v", got, err)
+	p.disk = os.ErrPermission
+	if got := p.full(); got.Kind != CapacityUnknown || !errors.Is(got.err, os.ErrPermission) {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -87,25 +89,26 @@ func ticker(t *testing.T, available string, s settings.Settings) *Tick {
 }
 
 func TestUnknownMemoryIsAnErrorOnceAndStopsNothingWhereNoneRuns(t *testing.T) {
-	tick := ticker(t, "", settings.Settings{AgentMemory: 600 * mb})
-	k, report := newTaken(), &Report{}
-	if err := tick.admit(k, report); err != nil {
-		t.Errorf("none runs: %v", err)
+	tick := ticker(t, "", settings.Settings{AgentMemory: 600 * mb, MaxAgents: 3})
+	for issue := range 2 {
+		_, err := tick.publish(issue, 50, nil)
+		must(t, err)
 	}
-	k.hold("1", nil)
-	err := tick.admit(k, report)
-	if !errors.Is(err, errStop) || fault.Code(err) != fault.Temp || fault.HintOf(err) == "" || !strings.Contains(err.Error(), "the available memory is not known") {
+	el := tick.eligibility(newTaken())
+	if r := el.capacity.full(); r.Kind != Eligible {
+		t.Errorf("none runs: %+v", r)
+	}
+	report := &Report{}
+	err := tick.fill(t.Context(), tick.eligibility(newHeld("1")), report)
+	if fault.Code(err) != fault.Temp || fault.HintOf(err) == "" || strings.Count(err.Error(), "the available memory is not known") != 1 {
 		t.Errorf("one runs: %v, exit code %d", err, fault.Code(err))
 	}
-	if err := tick.admit(k, report); !errors.Is(err, errNoRoom) || errors.Is(err, errStop) {
-		t.Errorf("the other lane: %v", err)
-	}
-	if len(report.Why) != 1 || !strings.Contains(report.Why[0], "/proc/meminfo") {
-		t.Errorf("%q", report.Why)
+	if len(report.Started) > 0 || len(report.Why) != 1 || !strings.Contains(report.Why[0], "/proc/meminfo") {
+		t.Errorf("%+v", report)
 	}
 	tick.Settings.AgentMemory = 0
-	if err := tick.admit(newHeld("1"), report); err != nil {
-		t.Errorf("memory is not counted: %v", err)
+	if r := tick.eligibility(newHeld("1")).capacity.full(); r.Kind != Eligible {
+		t.Errorf("memory is not checked: %+v", r)
 	}
 }
 
@@ -125,13 +128,15 @@ func TestWhatARunUsesByNowIsNotReservedAgain(t *testing.T) {
 	k := newHeld("2") // not known which run, so the whole
 	k.hold("1", in)
 	for begin := time.Now(); ; {
-		r := tick.room(k)
-		must(t, r.unknown)
-		if used := 1200*mb - r.reserved; used > 0 && used < 100*mb && r.growing == 2 {
+		p := tick.eligibility(k).capacity
+		p.read()
+		must(t, p.memory)
+		reserved, growing := p.reserved()
+		if used := 1200*mb - reserved; used > 0 && used < 100*mb && growing == 2 {
 			return
 		}
 		if time.Since(begin) > time.Minute {
-			t.Fatalf("%d bytes are reserved", r.reserved)
+			t.Fatalf("%d bytes are reserved", reserved)
 		}
 	}
 }
@@ -156,10 +161,8 @@ func TestThePMAgentIsCountedLikeTheOthers(t *testing.T) {
 		{[]string{"1", "2"}, false},
 	} {
 		tick := ticker(t, "1300000", settings.Settings{AgentMemory: 600 * mb, MaxAgents: 3})
-		report := &Report{}
-		err := tick.admit(newHeld(c.held...), report)
-		if (err == nil) != c.want || !c.want && (!errors.Is(err, errNoRoom) || fault.Code(err) != fault.Temp || len(report.Why) != 1) {
-			t.Errorf("%v: %v, %q", c.held, err, report.Why)
+		if r := tick.eligibility(newHeld(c.held...)).capacity.full(); r.Kind != Eligible == c.want || !c.want && r.Kind != NoCapacity {
+			t.Errorf("%v: %+v", c.held, r)
 		}
 	}
 }

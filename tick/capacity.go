@@ -1,0 +1,114 @@
+package tick
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+
+	"kugetsu/queue/fault"
+	"kugetsu/slots/machine"
+)
+
+// capacity is the policy that the machine has memory and disk for one more agent. A slot alone does not make an agent fit:
+// three agents that just began use little memory, and will use more.
+type capacity struct {
+	t     *Tick
+	taken *taken
+	known bool // the rest was read
+
+	need      int64            // bytes, AGENT_MEMORY; 0: memory is not checked
+	available int64            // bytes
+	used      map[string]int64 // bytes, by run
+	memory    error            // why the memory, available or used, is not known
+
+	minFree int64 // bytes, MIN_FREE_DISK; 0: the disk is not checked
+	free    int64 // bytes
+	disk    error // why the free disk is not known
+}
+
+// read reads the machine, once.
+func (p *capacity) read() {
+	if p.known {
+		return
+	}
+	p.known = true
+	p.need, p.minFree = int64(p.t.Settings.AgentMemory), int64(p.t.Settings.MinFreeDisk)
+	if p.minFree > 0 {
+		p.free, p.disk = machine.FreeDisk(string(p.t.Home))
+	}
+	if p.need == 0 {
+		return
+	}
+	p.available, p.memory = p.t.Machine.Available()
+	if errors.Is(p.memory, errors.ErrUnsupported) { // on this system only the slots limit the agents
+		p.need, p.memory = 0, nil
+		return
+	}
+	if p.memory == nil && len(p.taken.slots) > 0 {
+		p.used, p.memory = machine.Used()
+	}
+}
+
+// reserved is the memory that the runs may still take, and how many of them may. Every occupied slot reserves AGENT_MEMORY, less
+// the present use of its run. A run that began an instant ago, or that is not known, reserves all of it.
+func (p *capacity) reserved() (bytes int64, runs int) {
+	reserve := func(used int64) {
+		if left := p.need - used; left > 0 {
+			bytes += left
+			runs++
+		}
+	}
+	for run := range p.taken.runs {
+		reserve(p.used[run])
+	}
+	for range len(p.taken.slots) - len(p.taken.runs) {
+		reserve(0)
+	}
+	return bytes, runs
+}
+
+// full is why one more agent must not start; the zero Reason if it may. Unknown is not enough. The first agent may always run:
+// memory does not stop it, known or not.
+func (p *capacity) full() Reason {
+	p.read()
+	const space = "free some space, or lower MIN_FREE_DISK"
+	const wait = "an agent that ends makes room; AGENT_MEMORY is what each is taken to need, and 0 counts none"
+	switch {
+	case p.disk != nil:
+		return unknownCapacity("the free disk is not known", space, p.disk)
+	case p.free < p.minFree:
+		return Reason{Kind: NoCapacity, Hint: space,
+			Text: fmt.Sprintf("disk: %s free where the state folder is, and MIN_FREE_DISK is %s", size(p.free), size(p.minFree))}
+	case p.need == 0 || len(p.taken.slots) == 0:
+		return Reason{}
+	case p.memory != nil:
+		return unknownCapacity("the available memory is not known", wait, p.memory)
+	}
+	reserved, growing := p.reserved()
+	if p.available-reserved >= p.need {
+		return Reason{}
+	}
+	spoken := ""
+	if growing > 0 {
+		agents := "an agent"
+		if growing > 1 {
+			agents = fmt.Sprintf("%d agents", growing)
+		}
+		spoken = fmt.Sprintf("%s of it for %s that may still grow, ", size(reserved), agents)
+	}
+	return Reason{Kind: NoCapacity, Hint: wait,
+		Text: fmt.Sprintf("memory: %s available, %sand an agent needs %s", size(p.available), spoken, size(p.need))}
+}
+
+func unknownCapacity(text, hint string, err error) Reason {
+	err = fmt.Errorf("%s: %w", text, err)
+	return Reason{Kind: CapacityUnknown, Text: err.Error(), err: fault.New(fault.Temp, hint, "nothing more is started: %w", err)}
+}
+
+func (p *capacity) why(*candidate) Reason { return p.full() }
+
+func (*capacity) starts(*candidate) {} // its slot counts
+
+// size prints bytes in the form of a setting.
+func size(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }

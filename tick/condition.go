@@ -1,0 +1,116 @@
+package tick
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"kugetsu/queue/event"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+)
+
+// condition is a state of the machine that keeps items waiting through many passes: too little memory or disk.
+// It is told when it begins and when it is over, not by each pass between. Its file says since when it lasts.
+type condition struct {
+	path         string
+	begins, ends event.Type
+	said, over   string // the texts of the events, before the reason
+	log          string
+}
+
+// lasting is the file of a condition.
+type lasting struct {
+	V     int       `json:"v"`
+	Since time.Time `json:"since"`
+	Why   string    `json:"why"`
+}
+
+func capacityCondition(home slots.Dir) condition {
+	return condition{path: filepath.Join(string(home), "room.json"), begins: event.RoomLow, ends: event.RoomBack,
+		said: "nothing more is started: ", over: "there is room again for an agent; it was: ", log: "nothing more is started"}
+}
+
+// read is the file of a condition; false where it does not last.
+func (c condition) read() (l lasting, lasts bool, err error) {
+	err = spool.ReadVersion(c.path, 1, &l)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, spool.ErrBad) {
+		return lasting{}, false, nil
+	}
+	return l, err == nil, err
+}
+
+func (c condition) event(kind event.Type, l lasting, text string) event.Event {
+	return event.Event{Name: fmt.Sprintf("%s.%d", kind, l.Since.Unix()), Type: kind, Text: text + l.Why}
+}
+
+// tellConditions tells of the conditions that this pass met, and of those that are over.
+func (t *Tick) tellConditions(el *eligibility, report *Report) error {
+	var errs []error
+	for _, r := range el.met[NoCapacity] {
+		errs = append(errs, t.lasts(capacityCondition(t.Home), r, report))
+	}
+	if len(el.met[NoCapacity]) == 0 {
+		errs = append(errs, t.mayBeOver(capacityCondition(t.Home), func() bool { return el.capacity.full().Kind == Eligible }))
+	}
+	return errors.Join(errs...)
+}
+
+// lasts tells that a condition begins, unless an earlier pass did. The file first: the event's name comes from it, so that a crash
+// between the two repeats no event under another name.
+func (t *Tick) lasts(c condition, r Reason, report *Report) error {
+	l, known, err := c.read()
+	if err != nil {
+		return err
+	}
+	if !known {
+		l = lasting{V: 1, Since: t.Now().UTC(), Why: r.Text}
+		data, err := json.Marshal(l)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.begins, err)
+		}
+		if err := spool.Write(c.path, append(data, '\n')); err != nil {
+			return err
+		}
+		t.Log.Info(c.log, "why", r.Text)
+	}
+	report.standing, report.standingNew = append(report.standing, r), report.standingNew || !known
+	return t.Queue.Events.PutOnce(c.event(c.begins, l, c.said))
+}
+
+// mayBeOver tells that a condition is over, if it lasted until now. Where no item asks, and it still lasts, it goes on untold. So a
+// queue that memory alone limits is told of once.
+func (t *Tick) mayBeOver(c condition, over func() bool) error {
+	l, lasted, err := c.read()
+	if err != nil || !lasted || !over() {
+		return err
+	}
+	ev := c.event(c.ends, l, c.over)
+	if err := t.Queue.Events.Put(ev); err != nil {
+		return err
+	}
+	t.Log.Warn(strings.TrimSuffix(c.over, "; it was: "), "was", l.Why)
+	return spool.Unlink(c.path)
+}
+
+// Standing is the error of the conditions that keep items waiting (exit code 75 or 78), nil if there are none; and whether one of
+// them is new.
+func (r *Report) Standing() (err error, begins bool) {
+	// The configuration first: its exit code asks for a person.
+	slices.SortStableFunc(r.standing, func(a, b Reason) int { return b.Code() - a.Code() })
+	var errs []error
+	for _, one := range r.standing {
+		if one.err != nil {
+			errs = append(errs, one.err)
+		} else {
+			errs = append(errs, fault.New(one.Code(), one.Remedy(), "nothing more is started: %s", one.Text))
+		}
+	}
+	return errors.Join(errs...), r.standingNew
+}

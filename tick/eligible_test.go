@@ -1,0 +1,150 @@
+package tick
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/slots"
+)
+
+// asked is what the rule says of a pending item of an issue.
+func (t *Tick) asked(k *taken, it *queue.Item) Reason {
+	lane := queue.Dev
+	if it.IssueRef == "" {
+		lane = queue.PM
+	}
+	el := t.eligibility(k)
+	c, err := el.candidate(lane, it)
+	if err != nil {
+		return Reason{Kind: BadItem, Text: err.Error()}
+	}
+	return el.why(c)
+}
+
+func TestEachReasonHasItsKindAndExitCode(t *testing.T) {
+	const ref = "github.com/you/project#1"
+	late := noon.Add(time.Hour)
+	for _, c := range []struct {
+		name   string
+		change func(t *testing.T, tick *Tick, k *taken, it *queue.Item)
+		want   Kind
+		code   int
+	}{
+		{"nothing", func(*testing.T, *Tick, *taken, *queue.Item) {}, Eligible, 0},
+		{"bad settings", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { tick.Config = errors.New("bad") }, Misconfigured, fault.Config},
+		{"a pause", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+			must(t, WritePause(tick.Home, Pause{Reason: "me"}))
+		}, Paused, fault.Temp},
+		{"no slots at all", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { tick.Settings.MaxAgents = 0 }, NoSlots, fault.Temp},
+		{"a dependency that waits", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+			id, err := tick.publish(2, 50, nil)
+			must(t, err)
+			it.After = []string{id}
+		}, Dependency, fault.Temp},
+		{"a dependency that failed", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+			it.After = []string{left(t, tick, 2, queue.Errored)}
+		}, DependencyFailed, fault.Failed},
+		{"a dependency that completed", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+			it.After = []string{left(t, tick, 2, queue.Completed)}
+		}, Eligible, 0},
+		{"a session of a newer version", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+			must(t, os.WriteFile(filepath.Join(string(tick.Home), "sessions", "github.com+you+project@1.json"), []byte(`{"v": 99}`), 0o600))
+		}, NewerSession, 0},
+		{"a hold", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+			must(t, tick.writeHold("command", &Hold{Pause: Pause{Until: &late}}))
+		}, OnHold, fault.Temp},
+		{"a hold and a time", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+			must(t, tick.writeHold("command", &Hold{Pause: Pause{Until: &late}}))
+			it.NotBefore = &late
+		}, OnHold, fault.Temp},
+		{"a probe", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+			in := &slots.Intent{Item: "q_x", Run: 1, Session: "s"}
+			past := noon.Add(-time.Hour)
+			must(t, tick.writeHold("command", &Hold{Pause: Pause{Until: &past}, Probe: in.RunName()}))
+			must(t, tick.Home.ClaimRun(in.RunName()))
+			tick.Settings.MaxAgents = 2
+			k.hold("1", in)
+		}, Probing, fault.Temp},
+		{"reviews", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+			tick.Settings.MaxReview = 1
+			must(t, tick.Home.WriteSession("github.com+you+project@2", &slots.Session{Type: "forked", IssueRef: "github.com/you/project#2",
+				Worktree: tick.Home.Worktree("github.com+you+project@2"), PRURL: "https://github.com/you/project/pull/1"}))
+		}, AwaitingReview, fault.Temp},
+		{"a time", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { it.NotBefore = &late }, NotBefore, fault.Temp},
+		{"a run on the same issue", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+			k.hold("2", &slots.Intent{Item: "q_x", Run: 1, Session: "github.com+you+project@1"})
+		}, SessionBusy, fault.NoSlot},
+		{"settings that lack the agent", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { tick.Settings.AgentCommand = "" }, Unrunnable, fault.Config},
+		{"an agent that is not installed", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+			tick.Settings.AgentCommand = "no-such-agent"
+		}, NotInstalled, fault.Config},
+		{"occupied slots", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { k.hold("1", nil) }, SlotsOccupied, fault.NoSlot},
+		{"the PM agent at work", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { it.IssueRef = ""; k.hold(slots.PMSlot, nil) }, SlotsOccupied, fault.NoSlot},
+		{"a full disk", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { tick.Settings.MinFreeDisk = 1 << 50 }, NoCapacity, fault.Temp},
+		{"a bad reference", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { it.IssueRef = "nothing" }, BadItem, fault.Failed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tick, k := newTick(t, func() time.Time { return noon }), newTaken()
+			it := &queue.Item{ID: queue.NewID(noon), IssueRef: ref, Agent: "command", State: queue.Pending}
+			c.change(t, tick, k, it)
+			r := tick.asked(k, it)
+			if r.Kind != c.want || c.code != 0 && r.Code() != c.code || (r.Text == "") != (r.Kind == Eligible) {
+				t.Errorf("%q, exit code %d: %+v", r.Kind, r.Code(), r)
+			}
+			if r.Kind == Eligible {
+				return
+			}
+			if err := r.refusal(); fault.Code(err) != r.Code() || !strings.HasSuffix(err.Error(), r.Text) {
+				t.Errorf("start says %v, exit code %d", err, fault.Code(err))
+			}
+		})
+	}
+}
+
+func TestEveryKindHasARow(t *testing.T) {
+	for _, kind := range []Kind{Misconfigured, Unusable, Paused, NoSlots, BadItem, DependencyFailed, Dependency, NewerSession, OnHold, Probing,
+		AwaitingReview, NotBefore, SessionBusy, Behind, Unrunnable, NotInstalled, SlotsOccupied, CapacityUnknown, NoCapacity} {
+		if rule, there := kinds[kind]; !there || rule.code == 0 {
+			t.Errorf("%s: %+v", kind, rule)
+		}
+	}
+}
+
+// What waits is left to itself while one of it will start by itself; else the first that a person can do something about tells.
+func TestADrainEndsWhenNothingStartsByItself(t *testing.T) {
+	item := func(kind Kind) Waiting { return Waiting{reason: Reason{Kind: kind, Text: string(kind)}} }
+	for _, c := range []struct {
+		name    string
+		waiting []Waiting
+		blocked Kind
+		want    Kind
+		stuck   bool
+	}{
+		{"nothing waits", nil, Paused, Eligible, false},
+		{"one may start", []Waiting{item(OnHold), item(Eligible)}, Eligible, Eligible, false},
+		{"one waits for its time", []Waiting{item(OnHold), item(NotBefore)}, Eligible, Eligible, false},
+		{"all are on hold, or wait for those", []Waiting{item(Dependency), item(OnHold), item(AwaitingReview)}, Eligible, OnHold, false},
+		{"a missing agent", []Waiting{item(NotInstalled)}, Eligible, NotInstalled, false},
+		{"a pause", []Waiting{item(NotBefore)}, Paused, Paused, false},
+		{"they wait for each other", []Waiting{item(Dependency), item(NewerSession)}, Eligible, Dependency, true},
+	} {
+		v := &View{Waiting: c.waiting, blocked: Reason{Kind: c.blocked}}
+		if r, stuck := v.Rest(); r.Kind != c.want || stuck != c.stuck {
+			t.Errorf("%s: %q, stuck %t", c.name, r.Kind, stuck)
+		}
+		v.busy = true
+		if r, _ := v.Rest(); r.Kind != Eligible {
+			t.Errorf("%s, and an agent runs: %q", c.name, r.Kind)
+		}
+		v.busy, v.Slots = false, []SlotView{{Item: "q_x"}}
+		if r, _ := v.Rest(); r.Kind != Eligible && r.Kind != c.blocked {
+			t.Errorf("%s, and a run is to be settled: %q", c.name, r.Kind)
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package tick
+
+import (
+	"fmt"
+	"strconv"
+
+	"kugetsu/queue"
+	"kugetsu/slots"
+)
+
+// slotLimit is the policy that the slots of a lane limit what runs.
+type slotLimit struct {
+	t     *Tick
+	taken *taken
+	begun map[queue.Lane]bool // an item of this pass got a slot
+}
+
+// full is why a lane has no free slot; the zero Reason if it has one.
+func (p *slotLimit) full(lane queue.Lane) Reason {
+	k, most := p.taken, p.t.Settings.MaxAgents
+	free := k.dev < most
+	if lane == queue.PM {
+		free = !k.slots[slots.PMSlot]
+	}
+	r := Reason{Kind: SlotsOccupied}
+	switch {
+	case free:
+		return Reason{}
+	case p.begun[lane]:
+		r.Text = "no free slot"
+	case lane == queue.PM:
+		r.Text = "the PM agent works on another"
+	case k.dev > most: // the limit was lowered
+		r.Text = fmt.Sprintf("%d of %d slots are taken", k.dev, most)
+	default:
+		r.Text = fmt.Sprintf("all %d slots are taken", most)
+	}
+	return r
+}
+
+func (p *slotLimit) why(c *candidate) Reason { return p.full(c.lane) }
+
+// starts occupies a slot, unless the hand-over has done that.
+func (p *slotLimit) starts(c *candidate) {
+	if p.begun == nil {
+		p.begun = map[queue.Lane]bool{}
+	}
+	p.begun[c.lane] = true
+	if p.taken.items[c.it.ID] {
+		return
+	}
+	slot := slots.PMSlot
+	if c.lane == queue.Dev {
+		for n := 1; slot == slots.PMSlot || p.taken.slots[slot]; n++ {
+			slot = strconv.Itoa(n)
+		}
+	}
+	p.taken.hold(slot, &slots.Intent{Item: c.it.ID, Run: c.it.Runs + 1, Session: c.name})
+}
+
+// sessions is the policy that one run at a time works on an issue.
+type sessions struct {
+	taken *taken
+	begun map[string]bool // an item of this pass works there
+}
+
+func (p *sessions) why(c *candidate) Reason {
+	switch {
+	case p.begun[c.name]:
+		return Reason{Kind: Behind, Text: "an item before it works on this issue"}
+	case p.taken.sessions[c.name]:
+		return busySession
+	}
+	return Reason{}
+}
+
+func (p *sessions) starts(c *candidate) {
+	if p.begun == nil {
+		p.begun = map[string]bool{}
+	}
+	p.begun[c.name] = true
+}
+
+var busySession = Reason{Kind: SessionBusy, Text: "another run works on this issue"}
