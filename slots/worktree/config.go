@@ -152,7 +152,7 @@ func (g *Git) readConfig(ctx context.Context, file string, p *private) ([]settin
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &Error{Op: "config", Permanent: true, Err: err}
+		return nil, unread("config", err)
 	}
 	_ = f.Close()
 	out, err := g.exec(ctx, nil, command{dir: p.dir, env: []string{"GIT_DIR=" + p.dir},
@@ -164,7 +164,7 @@ func (g *Git) readConfig(ctx context.Context, file string, p *private) ([]settin
 func (r *repo) editConfig(ctx context.Context, args ...string) error {
 	f, err := openRegular(filepath.Join(r.common, "config"))
 	if err != nil {
-		return &Error{Op: "config", Permanent: true, Err: err}
+		return unread("config", err)
 	}
 	_ = f.Close()
 	_, err = r.git(ctx, append([]string{"config", "--file", filepath.Join(r.common, "config")}, args...)...)

@@ -106,6 +106,14 @@ func exitCode(err error) int {
 	return -1
 }
 
+// unread is the error for a file of git's that could not be read. An error of the system may pass, so a retry looks again.
+// A file that is of another kind, or too large, stays so.
+func unread(op string, err error) *Error {
+	var errno syscall.Errno
+	passing := errors.As(err, &errno) && !slices.Contains([]syscall.Errno{syscall.ELOOP, syscall.ENXIO, syscall.ENOTDIR}, errno)
+	return &Error{Op: op, Permanent: !passing, Err: err}
+}
+
 // permanentTexts are what git (in the C locale), its transports and the big hosts say when asking again is of no use.
 // Git has no exit status for it: everything is 128. Not in the list is what may pass: names that do not resolve,
 // refused connections, timeouts, 5xx and 429, a full disk.

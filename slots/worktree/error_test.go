@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -81,4 +84,45 @@ func TestAFilterThatIsMissingIsNamedAndToldBefore(t *testing.T) {
 	missing, err := w.newGit().Missing(context.Background())
 	w.equal("error", err, nil)
 	w.equal("missing", fmt.Sprint(missing), "[git-lfs-missing git-credential-nope nossh]")
+}
+
+func TestUnreadableFileIsLookedAtAgain(t *testing.T) {
+	dir := t.TempDir()
+	link, fifo, big := filepath.Join(dir, "link"), filepath.Join(dir, "fifo"), filepath.Join(dir, "big")
+	if err := errors.Join(os.Symlink("big", link), syscall.Mkfifo(fifo, 0o600), os.WriteFile(big, make([]byte, 100), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name      string
+		err       error
+		permanent bool
+	}{
+		{"no access", &fs.PathError{Op: "open", Path: "HEAD", Err: syscall.EACCES}, false},
+		{"a bad disk", fmt.Errorf("look: %w", syscall.EIO), false},
+		{"too many files", syscall.EMFILE, false},
+		{"a link", func() error { _, err := readSmall(link, 10); return err }(), true},
+		{"a fifo", func() error { _, err := readSmall(fifo, 10); return err }(), true},
+		{"too large", func() error { _, err := readSmall(big, 10); return err }(), true},
+	} {
+		if test.err == nil {
+			t.Errorf("%s could be read", test.name)
+		} else if got := unread("prepare", test.err).Permanent; got != test.permanent {
+			t.Errorf("%s: permanent is %v: %v", test.name, got, test.err)
+		}
+	}
+}
+
+func TestRecordWhoseLinkCannotBeLookedAtIsNotRefused(t *testing.T) {
+	admin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(admin, "gitdir"), []byte(admin+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var e *Error
+	err := leadsBack(admin, filepath.Join(admin, strings.Repeat("n", 300), ".git")) // ENAMETOOLONG
+	if !errors.As(err, &e) || e.Permanent || !errors.Is(err, syscall.ENAMETOOLONG) {
+		t.Errorf("got %v", err)
+	}
+	if err := leadsBack(admin, filepath.Join(admin, "gitdir")); !errors.As(err, &e) || !e.Permanent {
+		t.Errorf("a record of another worktree: %v", err)
+	}
 }

@@ -169,7 +169,7 @@ func (r *repo) appendConfig(text string) error {
 	file := filepath.Join(r.common, "config")
 	have, err := readSmall(file, 16<<20)
 	if err != nil {
-		return &Error{Op: "prepare", Permanent: true, Err: err}
+		return unread("prepare", err)
 	}
 	lock, err := os.OpenFile(file+".lock", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {

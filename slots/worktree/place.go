@@ -61,7 +61,7 @@ func (g *Git) standing(s Spec) (view, error) {
 	}
 	text, err := readSmall(link, 64<<10)
 	if err != nil {
-		return view{}, &Error{Op: "prepare", Permanent: true, Err: err}
+		return view{}, unread("prepare", err)
 	}
 	target, ok := strings.CutPrefix(oneLine(text), "gitdir: ")
 	if !ok || target == "" {
@@ -90,7 +90,7 @@ func (g *Git) standing(s Spec) (view, error) {
 		return view{why: "not a git repository: " + admin}, nil
 	}
 	if err != nil {
-		return view{}, &Error{Op: "prepare", Permanent: true, Err: err}
+		return view{}, unread("prepare", err)
 	}
 	switch its, err := same(common, want); {
 	case err != nil:
@@ -134,7 +134,7 @@ func repositoryOf(gitDir string) (string, error) {
 func leadsBack(admin, link string) error {
 	text, err := readSmall(filepath.Join(admin, "gitdir"), 64<<10)
 	if err != nil {
-		return &Error{Op: "prepare", Permanent: true, Err: err}
+		return unread("prepare", err)
 	}
 	named := rel(admin, oneLine(text))
 	x, err := os.Stat(named)
@@ -145,8 +145,10 @@ func leadsBack(admin, link string) error {
 	if err == nil && errLink == nil && os.SameFile(x, y) {
 		return nil
 	}
-	if err != nil && !absent(err) {
-		return &Error{Op: "prepare", Err: err}
+	for _, err := range []error{err, errLink} {
+		if err != nil && !absent(err) { // "could not look" is never "leads elsewhere"
+			return &Error{Op: "prepare", Err: err}
+		}
 	}
 	return refuse("prepare", "%s leads to %s, which is the record of %s", link, admin, filepath.Dir(named))
 }
@@ -178,7 +180,7 @@ func (r *repo) occupant(f refs) (string, error) {
 		}
 		text, err := readSmall(filepath.Join(admin, "gitdir"), 64<<10)
 		if err != nil && !absent(err) {
-			return "", &Error{Op: "prepare", Permanent: true, Err: err}
+			return "", unread("prepare", err)
 		}
 		return filepath.Dir(rel(admin, oneLine(text))), nil
 	}

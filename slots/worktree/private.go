@@ -337,7 +337,7 @@ func (p *private) head(tables bool) (string, error) {
 	if p.at.gitDir != "" {
 		b, err := readSmall(filepath.Join(p.at.gitDir, "HEAD"), 1<<10)
 		if err != nil && !absent(err) && p.at.branch == "" {
-			return "", &Error{Op: "git", Permanent: true, Err: err}
+			return "", unread("git", err)
 		}
 		text = oneLine(b)
 	}
