@@ -131,24 +131,29 @@ func Decode(data []byte, v any) error {
 	return nil
 }
 
-// ReadVersion is ReadJSON for a file with a version. The error wraps ErrNewer for a higher version, whatever else is in the
-// file, and ErrBad for a lower one.
+// ReadVersion is ReadJSON for a file with a version: see DecodeVersion.
 func ReadVersion(path string, version int, v any) error {
-	var head struct {
-		V int `json:"v"`
-	}
 	data, err := Read(path)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, &head); err == nil && head.V > version {
-		return wrap("read", path, fmt.Errorf("version %d: %w", head.V, ErrNewer))
+	return wrap("read", path, DecodeVersion(data, version, v))
+}
+
+// DecodeVersion is Decode for data with a version. The error wraps ErrNewer for a higher version, whatever else is in the data,
+// and ErrBad for a lower one.
+func DecodeVersion(data []byte, version int, v any) error {
+	var head struct {
+		V int `json:"v"`
 	}
-	err = Decode(data, v)
+	if err := json.Unmarshal(data, &head); err == nil && head.V > version {
+		return fmt.Errorf("version %d: %w", head.V, ErrNewer)
+	}
+	err := Decode(data, v)
 	if err == nil && head.V != version {
 		err = fmt.Errorf("%w: version %d", ErrBad, head.V)
 	}
-	return wrap("read", path, err)
+	return err
 }
 
 // Write makes or replaces a file, durably: once it returns nil the new content survives a power cut. After an error the file
