@@ -215,13 +215,7 @@ var ErrNewer = spool.ErrNewer
 // it.
 func decode(id string, data []byte) (*Item, error) {
 	var it Item
-	var head struct {
-		V int `json:"v"`
-	}
-	if err := json.Unmarshal(data, &head); err == nil && head.V > Version {
-		return nil, fmt.Errorf("%s: version %d: %w", id, head.V, ErrNewer)
-	}
-	if err := spool.Decode(data, &it); err != nil {
+	if err := spool.DecodeVersion(data, Version, &it); err != nil {
 		return nil, fmt.Errorf("%s: %w", id, err)
 	}
 	if why := it.malformed(id); why != "" {
@@ -236,8 +230,6 @@ func decode(id string, data []byte) (*Item, error) {
 // malformed says why decoded JSON is not an item; "" where it is one.
 func (it *Item) malformed(id string) string {
 	switch {
-	case it.V != Version:
-		return fmt.Sprintf("version %d", it.V)
 	case it.ID != id:
 		return fmt.Sprintf("its id is %q", clip(it.ID, 60))
 	case it.Runs < 0 || it.Attempts < 0 || it.Attempts > it.Runs:

@@ -2,7 +2,6 @@
 package event
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -120,29 +119,23 @@ func safeName(s string) string {
 // event that is shown but never delivered.
 func (b *Box) Put(ev Event) error {
 	ev.V, ev.At = 1, b.Now().UTC()
-	data, err := json.Marshal(ev)
-	if err != nil {
-		return fmt.Errorf("%s: %w", ev.Name, err)
-	}
 	if b.Tell {
-		if err := spool.Write(b.owedPath(ev.Name), data); err != nil {
+		if err := file(b.Owed, ev.Name).Write(&ev); err != nil {
 			return err
 		}
 	}
-	return spool.Write(filepath.Join(b.New, ev.Name+".json"), data)
+	return file(b.New, ev.Name).Write(&ev)
 }
-
-func (b *Box) owedPath(name string) string { return filepath.Join(b.Owed, name+".json") }
 
 // Retract removes an event whose transition failed.
 func (b *Box) Retract(name string) error {
-	return errors.Join(spool.Unlink(b.owedPath(name)), spool.Unlink(filepath.Join(b.New, name+".json")))
+	return errors.Join(spool.Unlink(file(b.Owed, name).Path), spool.Unlink(file(b.New, name).Path))
 }
 
 // PutOnce is Put for an event that may have been written before: then it does nothing, also where the event was cleared since.
 func (b *Box) PutOnce(ev Event) error {
 	for _, dir := range []string{b.New, b.Seen} {
-		if there, err := spool.Exists(filepath.Join(dir, ev.Name+".json")); err != nil || there {
+		if there, err := spool.Exists(file(dir, ev.Name).Path); err != nil || there {
 			return err
 		}
 	}
@@ -156,31 +149,33 @@ func (b *Box) List() (events []Event, bad int, err error) {
 		return nil, 0, err
 	}
 	for _, name := range names {
-		if !strings.HasSuffix(name, ".json") {
+		name, ok := strings.CutSuffix(name, ".json")
+		if !ok {
 			continue
 		}
-		ev, err := readEvent(filepath.Join(b.New, name))
+		ev, err := read(b.New, name)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // cleared meanwhile
 		case err != nil:
 			bad++
-		default:
-			events = append(events, ev)
+		case ev != nil: // else it was cleared meanwhile
+			events = append(events, *ev)
 		}
 	}
 	sortByTime(events)
 	return events, bad, nil
 }
 
-func readEvent(path string) (Event, error) {
-	var ev Event
-	if err := spool.ReadVersion(path, 1, &ev); err != nil {
-		return Event{}, err
+func file(dir, name string) spool.File[Event] {
+	return spool.File[Event]{Path: filepath.Join(dir, name+".json"), Version: 1}
+}
+
+// read reads an event of a folder, nil where it is gone.
+func read(dir, name string) (*Event, error) {
+	ev, err := file(dir, name).Read()
+	if ev != nil && ev.Name != name {
+		return nil, fmt.Errorf("%s: %w: its name is %q", file(dir, name).Path, spool.ErrBad, ev.Name[:min(len(ev.Name), 60)])
 	}
-	if ev.Name+".json" != filepath.Base(path) {
-		return Event{}, fmt.Errorf("%s: %w: its name is %q", path, spool.ErrBad, ev.Name[:min(len(ev.Name), 60)])
-	}
-	return ev, nil
+	return ev, err
 }
 
 // Clear marks events as seen and returns how many.
@@ -228,26 +223,27 @@ func (b *Box) Undelivered(setAside func(path, name string, why error) error) ([]
 		since time.Time // when it was written, or last refused
 	}
 	var list []owed
-	for _, name := range names {
-		if !strings.HasSuffix(name, ".json") {
+	for _, base := range names {
+		name, ok := strings.CutSuffix(base, ".json")
+		if !ok {
 			continue
 		}
-		path := filepath.Join(b.Owed, name)
-		ev, err := readEvent(path)
+		path := filepath.Join(b.Owed, base)
+		ev, err := read(b.Owed, name)
 		switch {
 		case errors.Is(err, spool.ErrBad):
-			if err := setAside(path, "event."+safeName(name), err); err != nil {
+			if err := setAside(path, "event."+safeName(base), err); err != nil {
 				return nil, err
 			}
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, spool.ErrNewer):
+		case errors.Is(err, spool.ErrNewer):
 		case err != nil:
 			return nil, err
-		default:
+		case ev != nil:
 			since := ev.At
 			if info, err := os.Lstat(path); err == nil {
 				since = info.ModTime()
 			}
-			list = append(list, owed{ev, since})
+			list = append(list, owed{*ev, since})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b owed) int { return a.since.Compare(b.since) })
@@ -259,10 +255,10 @@ func (b *Box) Undelivered(setAside func(path, name string, why error) error) ([]
 }
 
 // Delivered records that NOTIFY_COMMAND took an event. A crash just before makes it be delivered again.
-func (b *Box) Delivered(ev Event) error { return spool.Remove(b.owedPath(ev.Name)) }
+func (b *Box) Delivered(ev Event) error { return spool.Remove(file(b.Owed, ev.Name).Path) }
 
 // Postpone puts an event that NOTIFY_COMMAND refused behind the others: an event that is never taken must not block them.
-func (b *Box) Postpone(ev Event) error { return spool.Touch(b.owedPath(ev.Name), b.Now()) }
+func (b *Box) Postpone(ev Event) error { return spool.Touch(file(b.Owed, ev.Name).Path, b.Now()) }
 
 // Expire deletes cleared events older than age, and uncleared ones older than ten times that: events that are never cleared
 // must not fill the disk.

@@ -39,8 +39,8 @@ func FuzzBad(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil { // as Put does, but for the wait for the disk
 			t.Fatal(err)
 		}
-		got, err := readEvent(path)
-		if err != nil || got.Name != ev.Name || got.Type != FileBad {
+		got, err := read(dir, ev.Name)
+		if err != nil || got == nil || got.Name != ev.Name || got.Type != FileBad {
 			t.Errorf("%+v %v", got, err)
 		}
 		if err := os.Remove(path); err != nil {
@@ -61,7 +61,7 @@ func FuzzEvent(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if ev, err := readEvent(path); err == nil && (ev.Name != "x" || ev.V != 1) {
+		if ev, err := read(dir, "x"); err == nil && (ev.Name != "x" || ev.V != 1) {
 			t.Errorf("%+v", ev)
 		}
 	})
