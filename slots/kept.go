@@ -2,10 +2,6 @@ package slots
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,16 +32,17 @@ type record struct {
 	Kept []keptRef `json:"kept"`
 }
 
-func (d Dir) keptPath(session string) string { return filepath.Join(d.kept(), session+".json") }
+func (d Dir) record(session string) spool.File[record] {
+	return spool.File[record]{Path: filepath.Join(d.kept(), session+".json"), Version: 1, Layout: spool.Indented}
+}
 
 // readKept reads what is on record of a session.
 func (d Dir) readKept(session string) (record, error) {
-	var rec record
-	err := spool.ReadVersion(d.keptPath(session), 1, &rec)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	rec, err := d.record(session).Read()
+	if rec == nil {
+		rec = &record{}
 	}
-	return rec, err
+	return *rec, err
 }
 
 // noteKept puts a ref on record. The caller holds the session's lock.
@@ -65,11 +62,7 @@ func (d Dir) noteKept(session, ref, commit string) error {
 
 func (d Dir) writeKept(session string, rec record) error {
 	rec.V = 1
-	data, err := json.MarshalIndent(rec, "", "  ")
-	if err != nil {
-		return fmt.Errorf("%s: %w", session, err)
-	}
-	return spool.Write(d.keptPath(session), append(data, '\n'))
+	return d.record(session).Write(&rec)
 }
 
 // KeptBy is the session that has a ref on record, empty for none.

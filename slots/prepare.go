@@ -116,7 +116,7 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 			r.log.say("%v", err)
 		}
 		if !w.existed {
-			if err := spool.Remove(r.home.sessionPath(r.task.Session)); err != nil {
+			if err := spool.Remove(r.home.session(r.task.Session).Path); err != nil {
 				r.log.say("%v", err)
 			}
 		}

@@ -1,10 +1,7 @@
 package slots
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -42,7 +39,9 @@ type Session struct {
 	LastUsedAt   time.Time `json:"last_used_at"`
 }
 
-func (d Dir) sessionPath(name string) string { return filepath.Join(d.sessions(), name+".json") }
+func (d Dir) session(name string) spool.File[Session] {
+	return spool.File[Session]{Path: filepath.Join(d.sessions(), name+".json"), Version: 1, Layout: spool.Indented}
+}
 
 // SessionLock is the path of the lock that is held by whoever works in the session's worktree.
 func (d Dir) SessionLock(name string) string { return filepath.Join(d.sessions(), name+".lock") }
@@ -56,18 +55,11 @@ func (d Dir) ReadSession(name string) (*Session, error) {
 	if !isSession(name) {
 		return nil, fmt.Errorf("%q is not a session", name)
 	}
-	var s Session
-	err := spool.ReadVersion(d.sessionPath(name), 1, &s)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	s, err := d.session(name).Read()
+	if s != nil && !s.is(name) {
+		return nil, fmt.Errorf("%s: %w: it is that of %q in %q", d.session(name).Path, spool.ErrBad, s.IssueRef, s.Worktree)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if !s.is(name) {
-		return nil, fmt.Errorf("%s: %w: it is that of %q in %q", d.sessionPath(name), spool.ErrBad, s.IssueRef, s.Worktree)
-	}
-	return &s, nil
+	return s, err
 }
 
 // is says whether a session is the one of this name. Another's file would lead a run into a worktree whose lock it does
@@ -87,11 +79,7 @@ func (s *Session) is(name string) bool {
 // WriteSession replaces a session's file. The caller holds the session's lock.
 func (d Dir) WriteSession(name string, s *Session) error {
 	s.V = 1
-	data, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return spool.Write(d.sessionPath(name), append(data, '\n'))
+	return d.session(name).Write(s)
 }
 
 // Sessions lists the names of all sessions.

@@ -1,10 +1,7 @@
 package slots
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -50,7 +47,9 @@ func (d Dir) Make() error { return spool.MakeDirs(d.Folders()...) }
 // SlotLock is the path of a slot's lock.
 func (d Dir) SlotLock(slot string) string { return filepath.Join(d.slots(), slot+".lock") }
 
-func (d Dir) intent(slot string) string { return filepath.Join(d.slots(), slot+".json") }
+func (d Dir) intent(slot string) spool.File[Intent] {
+	return spool.File[Intent]{Path: filepath.Join(d.slots(), slot+".json"), Version: 1}
+}
 
 // Intent says which run a slot is for. It is written before anything of the run exists and removed when nothing remains
 // to be done for it.
@@ -95,33 +94,22 @@ func slotNumber(name string) int {
 // ReadIntent reads what a slot is for; nil when it is empty. The error wraps spool.ErrBad for what is no intent,
 // spool.ErrNewer for one that is not ours to judge.
 func (d Dir) ReadIntent(slot string) (*Intent, error) {
-	var in Intent
-	err := spool.ReadVersion(d.intent(slot), 1, &in)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	in, err := d.intent(slot).Read()
+	if in != nil && (!runName.MatchString(in.RunName()) || !isSession(in.Session)) {
+		return nil, fmt.Errorf("%s: %w: run %q", d.intent(slot).Path, spool.ErrBad, in.RunName())
 	}
-	if err != nil {
-		return nil, err
-	}
-	if !runName.MatchString(in.RunName()) || !isSession(in.Session) {
-		return nil, fmt.Errorf("%s: %w: run %q", d.intent(slot), spool.ErrBad, in.RunName())
-	}
-	return &in, nil
+	return in, err
 }
 
 // WriteIntent writes what a slot is for. The caller holds its lock and found it empty: an intent is never overwritten,
 // so the error wraps fs.ErrExist where there is one after all.
 func (d Dir) WriteIntent(slot string, in Intent) error {
 	in.V = 1
-	data, err := json.Marshal(in)
-	if err != nil {
-		return fmt.Errorf("slot %s: %w", slot, err)
-	}
-	return spool.Publish(d.intent(slot), data)
+	return d.intent(slot).Publish(&in)
 }
 
 // Empty removes a slot's intent. The caller holds its lock.
-func (d Dir) Empty(slot string) error { return spool.Remove(d.intent(slot)) }
+func (d Dir) Empty(slot string) error { return spool.Remove(d.intent(slot).Path) }
 
 // IntentPath is the path of a slot's intent.
-func (d Dir) IntentPath(slot string) string { return d.intent(slot) }
+func (d Dir) IntentPath(slot string) string { return d.intent(slot).Path }

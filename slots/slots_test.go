@@ -48,13 +48,13 @@ func TestWhatIsNoIntentIsBadAndNotEmpty(t *testing.T) {
 		strings.Replace(good, "pm-agent", strings.Repeat("x", 221), 1),
 	} {
 		d := newDir(t)
-		must(t, os.WriteFile(d.intent("1"), []byte(data), 0o600))
+		must(t, os.WriteFile(d.IntentPath("1"), []byte(data), 0o600))
 		if in, err := d.ReadIntent("1"); !errors.Is(err, spool.ErrBad) {
 			t.Errorf("%q: %+v, %v", data, in, err)
 		}
 	}
 	d := newDir(t)
-	must(t, unix.Mkfifo(d.intent("1"), 0o600))
+	must(t, unix.Mkfifo(d.IntentPath("1"), 0o600))
 	if in, err := d.ReadIntent("1"); !errors.Is(err, spool.ErrBad) {
 		t.Errorf("%+v, %v", in, err)
 	}
@@ -63,11 +63,11 @@ func TestWhatIsNoIntentIsBadAndNotEmpty(t *testing.T) {
 func TestWhatANewerKugetsuWroteIsNotOursToJudge(t *testing.T) {
 	d := newDir(t)
 	newer := []byte(`{"v":2,"session":["pm-agent"],"worktree_path":{}}`)
-	must(t, os.WriteFile(d.intent("1"), newer, 0o600))
+	must(t, os.WriteFile(d.IntentPath("1"), newer, 0o600))
 	if in, err := d.ReadIntent("1"); !errors.Is(err, spool.ErrNewer) || errors.Is(err, spool.ErrBad) {
 		t.Errorf("%+v, %v", in, err)
 	}
-	must(t, os.WriteFile(d.sessionPath(PMSession), newer, 0o600))
+	must(t, os.WriteFile(d.session(PMSession).Path, newer, 0o600))
 	if s, err := d.ReadSession(PMSession); !errors.Is(err, spool.ErrNewer) || errors.Is(err, spool.ErrBad) {
 		t.Errorf("%+v, %v", s, err)
 	}
@@ -124,7 +124,7 @@ func TestASessionIsReadBackAndAStrangeOneIsBad(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	for _, data := range []string{"", "null", "{", `{"v":0}`, `{"v":1}{}`} {
-		must(t, os.WriteFile(d.sessionPath(name), []byte(data), 0o600))
+		must(t, os.WriteFile(d.session(name).Path, []byte(data), 0o600))
 		if s, err := d.ReadSession(name); !errors.Is(err, spool.ErrBad) {
 			t.Errorf("%q: %+v, %v", data, s, err)
 		}

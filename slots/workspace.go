@@ -142,7 +142,7 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 	if p.Session == nil {
 		return kept, nil
 	}
-	if err := spool.Remove(p.home.sessionPath(p.Name)); err != nil {
+	if err := spool.Remove(p.home.session(p.Name).Path); err != nil {
 		return kept, err
 	}
 	// Behind the session: who asks a forge meanwhile writes first and then looks whether the session is there.
