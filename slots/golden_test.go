@@ -1,7 +1,6 @@
 package slots
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,15 +44,11 @@ func TestFilesOfAReleasedVersionAreReadAndWrittenByteForByte(t *testing.T) {
 			return home.writeKept(session, rec)
 		}},
 		{"agents", ".json", func(preset string) error {
-			known, err := readKnown(filepath.Join(golden.agents(), preset+".json"))
+			known, err := golden.known(preset).Read()
 			if err != nil {
 				return err
 			}
-			data, err := json.Marshal(known)
-			if err != nil {
-				return err
-			}
-			return spool.Write(filepath.Join(home.agents(), preset+".json"), data)
+			return home.known(preset).Write(known)
 		}},
 		{"runs", "/result.json", func(run string) error {
 			r := Result{Cost: &agent.Cost{}}

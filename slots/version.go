@@ -2,10 +2,8 @@ package slots
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,17 +44,21 @@ func (d Dir) major(ctx context.Context, r *Runner, p agent.Preset, env []string)
 		return 0, err
 	}
 	now := knownAgent{Path: path, Size: info.Size(), MTime: info.ModTime().UTC(), Home: homes(env)}
-	file := filepath.Join(d.agents(), p.Name+".json")
-	if known, err := readKnown(file); err != nil || known.same(now) {
-		return known.Major, err
+	file := d.known(p.Name)
+	if known, err := file.ReadGood(); err != nil {
+		return 0, err
+	} else if known.same(now) {
+		return known.Major, nil
 	}
 	lock, err := waitLock(ctx, filepath.Join(d.agents(), p.Name+".lock"))
 	if err != nil {
 		return 0, err
 	}
 	defer lock.Close()
-	if known, err := readKnown(file); err != nil || known.same(now) { // somebody asked while we waited
-		return known.Major, err
+	if known, err := file.ReadGood(); err != nil {
+		return 0, err
+	} else if known.same(now) { // another run asked meanwhile
+		return known.Major, nil
 	}
 	out, err := r.ask(ctx, env, path, p.Version)
 	if err != nil {
@@ -68,28 +70,18 @@ func (d Dir) major(ctx context.Context, r *Runner, p agent.Preset, env []string)
 			r.log.say("%v", err) // it may do without; a run that cannot will say why
 		}
 	}
-	data, err := json.Marshal(now)
-	if err != nil {
-		return 0, err
-	}
-	if err := spool.Write(file, data); err != nil {
+	if err := file.Write(&now); err != nil {
 		r.log.say("%v", err) // the next run asks again
 	}
 	return now.Major, nil
 }
 
-func (k knownAgent) same(o knownAgent) bool {
-	return k.Path == o.Path && k.Size == o.Size && k.MTime.Equal(o.MTime) && slices.Equal(k.Home, o.Home)
+func (k *knownAgent) same(o knownAgent) bool {
+	return k != nil && k.Path == o.Path && k.Size == o.Size && k.MTime.Equal(o.MTime) && slices.Equal(k.Home, o.Home)
 }
 
-// readKnown reads the file; what is missing or unreadable is asked again.
-func readKnown(file string) (knownAgent, error) {
-	var k knownAgent
-	err := spool.ReadJSON(file, &k)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, spool.ErrBad) {
-		return knownAgent{}, nil
-	}
-	return k, err
+func (d Dir) known(preset string) spool.File[knownAgent] {
+	return spool.File[knownAgent]{Path: filepath.Join(d.agents(), preset+".json")}
 }
 
 func homes(env []string) []string {
