@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -33,9 +34,7 @@ func (t *Tick) scheme(ref issueref.Ref) string {
 	if !port && !dotless {
 		return "https"
 	}
-	// The check of the file reports its faults.
-	env, _ := slots.WithFiles(nil, filepath.Join(string(t.Home), "env", "default.env"))
-	if scheme := forge.Scheme(ref.Host, env); scheme != "" {
+	if scheme := forge.Scheme(ref.Host, t.defaultEnv()); scheme != "" {
 		return scheme
 	}
 	if there, err := spool.Exists(t.plainHTTP(ref)); ref.HTTP || err == nil && there {
@@ -46,6 +45,25 @@ func (t *Tick) scheme(ref issueref.Ref) string {
 		return "http"
 	}
 	return "https"
+}
+
+// defaultEnv is env/default.env. The check of the file itself reports what is wrong with it.
+func (t *Tick) defaultEnv() []string {
+	env, _ := slots.WithFiles(nil, filepath.Join(string(t.Home), "env", "default.env"))
+	return env
+}
+
+// Below are the forges that lie below a path of their host, each as host/path: FORGE_API names them, or a repository in
+// repos.json has more before it than its owner.
+func (t *Tick) Below() []string {
+	all := forge.Below(t.defaultEnv())
+	known, _ := readRepos(t.Home) // as above
+	for repo := range known {
+		if forge := path.Dir(path.Dir(repo)); strings.Contains(forge, "/") {
+			all = append(all, forge)
+		}
+	}
+	return all
 }
 
 // hostname is a host without its port.

@@ -17,8 +17,8 @@ var labelledURL = regexp.MustCompile(`^[A-Za-z]+[:=]((?i:https?)://.*)$`)
 //
 // A reference must stand free: brackets, quotes, commas and the punctuation that ends a sentence
 // may touch it, a word or a further piece of a path may not. Words that Parse refuses are passed over,
-// and no reference is searched for inside a URL.
-func Find(text, defaultHost string) []Ref {
+// and no reference is searched for inside a URL. Below is that of Parse.
+func Find(text, defaultHost string, below ...string) []Ref {
 	var refs []Ref
 	seen := make(map[string]bool)
 	for chunk := range chunks(text) {
@@ -30,7 +30,7 @@ func Find(text, defaultHost string) []Ref {
 			if !isURL && (inURL || !strings.Contains(piece, "#")) {
 				continue
 			}
-			ref, err := Parse(strip(piece), defaultHost)
+			ref, err := Parse(strip(piece), defaultHost, below...)
 			if err != nil {
 				inURL = isURL
 				continue

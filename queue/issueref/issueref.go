@@ -51,9 +51,12 @@ type Ref struct {
 // an address in brackets or defaultHost. In a URL any name is a host. The ports 80 and 443 mean the same
 // as no port. Anything else is an error. It quotes the text, shortened and with its control characters
 // escaped, but not where the text may hold a password.
-func Parse(s, defaultHost string) (Ref, error) {
+//
+// Below are the forges that lie below a path of their host, each as host/path. There, the URL of an issue
+// has that path before owner/repo, and so has the reference.
+func Parse(s, defaultHost string, below ...string) (Ref, error) {
 	if prefix := scheme.FindString(s); prefix != "" {
-		return parseURL(s, s[len(prefix):], defaultHost)
+		return parseURL(s, s[len(prefix):], defaultHost, below)
 	}
 	path, n, ok := strings.Cut(s, "#")
 	parts := strings.Split(path, "/")
@@ -69,7 +72,7 @@ func Parse(s, defaultHost string) (Ref, error) {
 }
 
 // parseURL reads rest, which is the URL s without its scheme.
-func parseURL(s, rest, defaultHost string) (Ref, error) {
+func parseURL(s, rest, defaultHost string, below []string) (Ref, error) {
 	if authority, _, _ := strings.Cut(rest, "/"); strings.Contains(authority, "@") {
 		return Ref{}, errCredentials
 	}
@@ -81,8 +84,8 @@ func parseURL(s, rest, defaultHost string) (Ref, error) {
 	}
 	parts := strings.Split(rest, "/")
 	// GitLab ends the path of a project, of any depth, with a segment "-".
-	// On other forges a repository has exactly two segments.
-	end, kinds := 3, []string{"issues", "pull", "pulls"}
+	// On other forges a repository has exactly two segments, behind the path of the forge.
+	end, kinds := 3+depth(parts, below), []string{"issues", "pull", "pulls"}
 	kind := end
 	if i := slices.Index(parts, "-"); i > 0 {
 		end, kind, kinds = i, i+1, []string{"issues", "work_items"}
@@ -100,6 +103,24 @@ func parseURL(s, rest, defaultHost string) (Ref, error) {
 	// A URL with http to a public host is an old one: such a host speaks https.
 	r.HTTP = err == nil && strings.EqualFold(s[:len("http:")], "http:") && (strings.Contains(parts[0], ":") || !strings.Contains(r.Host, "."))
 	return r, err
+}
+
+// depth is how many segments of a URL, behind its host, are the path of a forge. The longest path that fits counts.
+func depth(parts, below []string) (n int) {
+	host, _, err := hostAndPort(parts[0])
+	if err != nil {
+		return 0
+	}
+	for _, forge := range below {
+		segments := strings.Split(forge, "/")
+		if named, _, err := hostAndPort(segments[0]); err != nil || named != host || len(segments) > len(parts) {
+			continue
+		}
+		if strings.EqualFold(strings.Join(segments[1:], "/"), strings.Join(parts[1:len(segments)], "/")) {
+			n = max(n, len(segments)-1)
+		}
+	}
+	return n
 }
 
 // errCredentials quotes nothing: the text before an @ may be a token.

@@ -1,6 +1,7 @@
 package issueref
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,6 +56,30 @@ func TestParseReadsEveryFormOfAReference(t *testing.T) {
 			t.Errorf("Parse(%q): %v", tt.in, err)
 		} else if got.String() != tt.want {
 			t.Errorf("Parse(%q) = %s, want %s", tt.in, got, tt.want)
+		}
+	}
+}
+
+func TestParseReadsTheURLOfAnIssueBelowThePathOfAForge(t *testing.T) {
+	below := []string{"example.com/git", "example.com/git/two", "lan:3000/x"}
+	for in, want := range map[string]string{
+		"https://example.com/git/owner/repo/issues/3":      "example.com/git/owner/repo#3",
+		"https://Example.com:443/Git/owner/repo/pulls/3/x": "example.com/Git/owner/repo#3",
+		"https://example.com/git/two/owner/repo/issues/3":  "example.com/git/two/owner/repo#3",
+		"http://lan:3000/x/owner/repo/pull/3":              "lan:3000/x/owner/repo#3",
+		"https://github.com/git/repo/issues/3":             "github.com/git/repo#3",
+		"https://example.com/git/g/repo/-/issues/3":        "example.com/git/g/repo#3",
+	} {
+		if got, err := Parse(in, "github.com", below...); err != nil || got.String() != want {
+			t.Errorf("Parse(%q) = %s, %v, want %s", in, got, err, want)
+		}
+		if got := canonical(Find("see ("+in+").", "github.com", below...)); !slices.Equal(got, []string{want}) {
+			t.Errorf("Find(%q) = %q, want %s", in, got, want)
+		}
+	}
+	for _, in := range []string{"https://example.com/git/owner/repo/x/issues/3", "https://example.com/gitx/owner/repo/issues/3", "https://lan/x/owner/repo/issues/3", "https://example.com/git"} {
+		if got, err := Parse(in, "github.com", below...); err == nil {
+			t.Errorf("Parse(%q) = %s", in, got)
 		}
 	}
 }

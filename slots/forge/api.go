@@ -58,6 +58,17 @@ func (a namedAPI) under() string {
 	return ""
 }
 
+// Below are the forges that an environment names below a path of their host, each as host/path.
+func Below(env []string) (all []string) {
+	named, _ := apis(env) // an error is reported where the forge is asked, and by doctor
+	for _, a := range named {
+		if under := a.under(); under != "" {
+			all = append(all, a.host+under)
+		}
+	}
+	return all
+}
+
 // apiOf is what FORGE_API says of a host. The last word that names the host counts.
 func apiOf(authority string, env []string) (e elsewhere, err error) {
 	all, err := apis(env)

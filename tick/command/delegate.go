@@ -92,7 +92,7 @@ func (a *App) reference(first string, more bool, message string) (issueref.Ref, 
 	if ref, err := a.parse(strings.TrimSpace(message)); err == nil {
 		return ref, "", noMessage(ref)
 	}
-	found := issueref.Find(message, a.Settings.GitServer)
+	found := issueref.Find(message, a.Settings.GitServer, a.Tick.Below()...)
 	switch len(found) {
 	case 1:
 		return found[0], message, nil
@@ -243,7 +243,7 @@ func (c *Enqueue) Run(a *App) error {
 // parse reads a reference. One whose host has no dot, which only its URL could name at first, is one where something is
 // known of the issue: what is printed can be typed.
 func (a *App) parse(s string) (issueref.Ref, error) {
-	ref, err := issueref.Parse(s, a.Settings.GitServer)
+	ref, err := issueref.Parse(s, a.Settings.GitServer, a.Tick.Below()...)
 	if err == nil {
 		return ref, nil
 	}
