@@ -16,11 +16,12 @@ import (
 	"kugetsu/slots"
 )
 
-// condition is a state of the machine that keeps items waiting through many passes: too little memory or disk.
-// It is told when it begins and when it is over, not by each pass between. Its file says since when it lasts.
+// condition is a state of the machine that keeps items waiting through many passes: too little memory or disk, an agent that is
+// not installed. It is told when it begins and when it is over, not by each pass between. Its file says since when it lasts.
 type condition struct {
 	path         string
 	begins, ends event.Type
+	agent        string
 	said, over   string // the texts of the events, before the reason
 	log          string
 }
@@ -37,6 +38,17 @@ func capacityCondition(home slots.Dir) condition {
 		said: "nothing more is started: ", over: "there is room again for an agent; it was: ", log: "nothing more is started"}
 }
 
+// missingSuffix ends the name of the file that an agent is missing: agents/<agent>.missing.json.
+const missingSuffix = ".missing.json"
+
+// agentsDir is where the runs keep what they learn of the agents' programs, too.
+func agentsDir(home slots.Dir) string { return filepath.Join(string(home), "agents") }
+
+func missingCondition(home slots.Dir, name string) condition {
+	return condition{path: filepath.Join(agentsDir(home), name+missingSuffix), begins: event.AgentMissing, ends: event.AgentBack, agent: name,
+		over: "the agent " + name + " can be run again; it was: ", log: "an agent is missing"}
+}
+
 // read is the file of a condition; false where it does not last.
 func (c condition) read() (l lasting, lasts bool, err error) {
 	err = spool.ReadVersion(c.path, 1, &l)
@@ -47,17 +59,35 @@ func (c condition) read() (l lasting, lasts bool, err error) {
 }
 
 func (c condition) event(kind event.Type, l lasting, text string) event.Event {
-	return event.Event{Name: fmt.Sprintf("%s.%d", kind, l.Since.Unix()), Type: kind, Text: text + l.Why}
+	name := fmt.Sprintf("%s.%d", kind, l.Since.Unix())
+	if c.agent != "" {
+		name = fmt.Sprintf("%s.%s.%d", kind, c.agent, l.Since.Unix())
+	}
+	return event.Event{Name: name, Type: kind, Agent: c.agent, Text: text + l.Why}
 }
 
 // tellConditions tells of the conditions that this pass met, and of those that are over.
 func (t *Tick) tellConditions(el *eligibility, report *Report) error {
 	var errs []error
+	missing := map[string]bool{}
+	for _, r := range el.met[NotInstalled] {
+		missing[r.agent] = true
+		errs = append(errs, t.lasts(missingCondition(t.Home, r.agent), r, report))
+	}
 	for _, r := range el.met[NoCapacity] {
 		errs = append(errs, t.lasts(capacityCondition(t.Home), r, report))
 	}
 	if len(el.met[NoCapacity]) == 0 {
 		errs = append(errs, t.mayBeOver(capacityCondition(t.Home), func() bool { return el.capacity.full().Kind == Eligible }))
+	}
+	names, err := spool.List(agentsDir(t.Home))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(append(errs, err)...)
+	}
+	for _, file := range names {
+		if name, ok := strings.CutSuffix(file, missingSuffix); ok && !missing[name] {
+			errs = append(errs, t.mayBeOver(missingCondition(t.Home, name), func() bool { return t.Installed(name) == nil }))
+		}
 	}
 	return errors.Join(errs...)
 }

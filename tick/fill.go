@@ -84,7 +84,7 @@ func (t *Tick) fillOne(ctx context.Context, lane queue.Lane, e queue.Entry, el *
 	switch {
 	case r.Kind == NewerSession:
 		return r, t.leaveAlone("session."+c.name+".json", r.err)
-	case !first:
+	case r.Kind == NotInstalled || !first: // see tellConditions
 		return r, nil
 	}
 	return r, r.err

@@ -29,6 +29,8 @@ const (
 	AgentHeld     Type = "agent_held"     // this agent, or this host, is on hold: a usage limit, refused credentials, a server that is down
 	RoomLow       Type = "room_low"       // nothing more is started: too little disk or memory
 	RoomBack      Type = "room_back"      // there is enough disk and memory again
+	AgentMissing  Type = "agent_missing"  // the program of this agent is not there: none of its items is started
+	AgentBack     Type = "agent_back"     // it is there again
 	FileBad       Type = "file_bad"       // a file could not be read as an item: it was quarantined, or left alone
 )
 
