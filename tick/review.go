@@ -1,6 +1,7 @@
 package tick
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,8 @@ const (
 	// reviewEvery is how often the state of a pull request is asked for, reviewClosedEvery that of a closed one: it may be reopened.
 	reviewEvery       = 15 * time.Minute
 	reviewClosedEvery = 24 * time.Hour
+	// reviewFindEvery is how often the forge is asked for the request of a session that has none.
+	reviewFindEvery = time.Hour
 	// reviewMost limits the questions of one pass, reviewLimit the time for all of them.
 	reviewMost  = 20
 	reviewLimit = 30 * time.Second
@@ -58,10 +61,12 @@ func (r Review) waits() bool { return r.State != forge.Merged && r.State != forg
 // due says whether it is time to ask.
 func (r Review) due(now time.Time) bool {
 	every := reviewEvery
-	switch r.State {
-	case forge.Merged: // final
+	switch {
+	case r.URL == "":
+		every = reviewFindEvery
+	case r.State == forge.Merged: // final
 		return false
-	case forge.Closed:
+	case r.State == forge.Closed:
 		every = reviewClosedEvery
 	}
 	age := now.Sub(r.AskedAt)
@@ -99,8 +104,8 @@ func (*reviews) starts(*candidate) {}
 
 func (t *Tick) tooManyReviews() (string, error) {
 	waiting, unknown, reason := 0, 0, ""
-	err := t.eachRequest(func(_ string, r Review) {
-		if !r.waits() {
+	err := t.eachRequest(func(_ string, _ *slots.Session, r Review) {
+		if r.URL == "" || !r.waits() {
 			return
 		}
 		waiting++
@@ -121,25 +126,26 @@ func (t *Tick) tooManyReviews() (string, error) {
 	return why, nil
 }
 
-// eachRequest visits the sessions that have a pull request. A file that is no session has none.
-func (t *Tick) eachRequest(visit func(session string, r Review)) error {
+// eachRequest visits the sessions that have a pull request, and those whose branch may have one that is not known yet: its URL is
+// "" then. A file that is no session has none.
+func (t *Tick) eachRequest(visit func(name string, s *slots.Session, r Review)) error {
 	sessions, err := t.Home.Sessions()
 	if err != nil {
 		return err
 	}
-	for _, session := range sessions {
-		s, err := t.Home.ReadSession(session)
-		if errors.Is(err, spool.ErrBad) || errors.Is(err, spool.ErrNewer) || err == nil && (s == nil || s.PRURL == "") {
+	for _, name := range sessions {
+		s, err := t.Home.ReadSession(name)
+		if errors.Is(err, spool.ErrBad) || errors.Is(err, spool.ErrNewer) || err == nil && (s == nil || s.PRURL == "" && (s.PRSet || s.Branch == "")) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		r, err := ReadReview(t.Home, session, s.PRURL)
+		r, err := ReadReview(t.Home, name, s.PRURL)
 		if err != nil {
 			return err
 		}
-		visit(session, r)
+		visit(name, s, r)
 	}
 	return nil
 }
@@ -158,11 +164,16 @@ func (t *Tick) askReviews(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
-	due := map[string]Review{}
+	type question struct {
+		name    string
+		session *slots.Session
+		Review
+	}
+	var due []question
 	known := map[string]bool{}
-	err = t.eachRequest(func(session string, r Review) {
-		if known[session] = true; r.due(t.Now()) {
-			due[session] = r
+	err = t.eachRequest(func(name string, s *slots.Session, r Review) {
+		if known[name] = true; r.due(t.Now()) {
+			due = append(due, question{name, s, r})
 		}
 	})
 	if err == nil {
@@ -175,46 +186,91 @@ func (t *Tick) askReviews(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	order := make([]string, 0, len(due))
-	for session := range due {
-		order = append(order, session)
-	}
-	slices.SortFunc(order, func(a, b string) int {
-		if c := due[a].AskedAt.Compare(due[b].AskedAt); c != 0 {
-			return c
-		}
-		return strings.Compare(a, b)
+	slices.SortFunc(due, func(a, b question) int {
+		return cmp.Or(a.AskedAt.Compare(b.AskedAt), strings.Compare(a.name, b.name))
 	})
 	ctx, cancel := context.WithTimeout(ctx, reviewLimit)
 	defer cancel()
-	for _, session := range order[:min(len(order), reviewMost)] {
-		r := due[session]
-		state, why := forge.State(ctx, r.URL, env)
+	for _, q := range due[:min(len(due), reviewMost)] {
+		r, err := t.askReview(ctx, q.name, q.session, q.Review, env)
 		if ctx.Err() != nil { // the time of the whole round is up: the next pass asks this one first
 			break
 		}
-		r.AskedAt, r.Why = t.Now(), ""
-		if why != nil {
-			t.Log.Debug("a pull request's state is not known", "session", session, "err", why)
-			r.Why = why.Error()
-		} else {
-			r.State = state
-		}
-		data, err := json.Marshal(r)
 		if err == nil {
-			err = spool.Write(reviewPath(t.Home, session), append(data, '\n'))
-		}
-		if err == nil { // the session may have been ended meanwhile: whoever ends one removes this file last
-			var s *slots.Session
-			if s, err = t.Home.ReadSession(session); s == nil && err == nil {
-				err = spool.Unlink(reviewPath(t.Home, session))
-			}
+			err = t.writeReview(q.name, r)
 		}
 		if err != nil { // for example a full disk, which the others would meet as well
 			return err
 		}
 	}
 	return nil
+}
+
+// askReview asks for the state of one request. Where none is known it looks for the one of the session's branch, and records that
+// in the session.
+func (t *Tick) askReview(ctx context.Context, name string, s *slots.Session, r Review, env []string) (Review, error) {
+	var why error
+	state := forge.Unknown
+	if r.URL == "" {
+		state, why = s.AskRequest(ctx, env)
+	} else {
+		state, why = forge.State(ctx, r.URL, env)
+	}
+	if ctx.Err() != nil {
+		return r, nil
+	}
+	r.AskedAt, r.Why = t.Now(), ""
+	if why != nil {
+		t.Log.Debug("a pull request's state is not known", "session", name, "err", why)
+		r.Why = why.Error()
+		return r, nil
+	}
+	if r.State = state; r.URL == s.PRURL {
+		return r, nil
+	}
+	recorded, err := t.recordRequest(name, s.PRURL)
+	if recorded {
+		t.Log.Info("found a pull request by its branch", "session", name, "url", s.PRURL)
+		r.URL = s.PRURL
+	} else {
+		r.State = forge.Unknown
+	}
+	return r, err
+}
+
+// recordRequest records the request that was found for a session without one. It is false where a run works in the session, which
+// finds the request itself, and where the session has got another one meanwhile.
+func (t *Tick) recordRequest(name, url string) (bool, error) {
+	lock, err := slots.TryLock(t.Home.SessionLock(name))
+	if errors.Is(err, slots.ErrBusy) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer lock.Close()
+	s, err := t.Home.ReadSession(name)
+	if err != nil || s == nil || s.PRURL != "" || s.PRSet || t.worked(name) {
+		return false, err
+	}
+	s.PRURL = url
+	return true, t.Home.WriteSession(name, s)
+}
+
+func (t *Tick) writeReview(name string, r Review) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("review: %w", err)
+	}
+	if err := spool.Write(reviewPath(t.Home, name), append(data, '\n')); err != nil {
+		return err
+	}
+	// The session may have been ended meanwhile: whoever ends one removes this file last.
+	s, err := t.Home.ReadSession(name)
+	if err != nil || s != nil {
+		return err
+	}
+	return spool.Unlink(reviewPath(t.Home, name))
 }
 
 // forgetReviews removes the files of requests that no session has any more.

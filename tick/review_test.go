@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/queue/issueref"
 	"kugetsu/slots"
 	"kugetsu/slots/forge"
 )
@@ -217,5 +218,48 @@ func TestTheTokenIsThatOfTheEnvFiles(t *testing.T) {
 	}
 	if got, err := ReadReview(r.Home, r.name(1), r.pr(1)); got.State != forge.Unknown || err != nil {
 		t.Error(got, err)
+	}
+}
+
+func TestARequestIsFoundByTheBranchOfItsSession(t *testing.T) {
+	list := "[]"
+	r := newReviewer(t, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.asked = append(r.asked, filepath.Base(req.URL.Path))
+		fmt.Fprint(w, list)
+	}))
+	t.Cleanup(s.Close)
+	host := strings.TrimPrefix(s.URL, "http://")
+	env := filepath.Join(string(r.Home), "env")
+	must(t, os.MkdirAll(env, 0o700))
+	must(t, os.WriteFile(filepath.Join(env, "default.env"), []byte("GITEA_URL="+s.URL+"\nGITEA_TOKEN=sesame\n"), 0o600))
+	ref, err := issueref.Parse(host+"/you/project#7", host)
+	must(t, err)
+	name := ref.Session()
+	must(t, r.Home.WriteSession(name, &slots.Session{Type: "forked", IssueRef: ref.String(), Branch: "fix/issue-7", Worktree: r.Home.Worktree(name)}))
+	session := func() *slots.Session {
+		t.Helper()
+		s, err := r.Home.ReadSession(name)
+		must(t, err)
+		return s
+	}
+
+	// None is there yet: nothing new waits for it, and it is looked for now and then.
+	if r.asks() == "" || r.why(9) != "" || session().PRURL != "" || r.asks() != "" {
+		t.Errorf("asked %q, %q, %+v", r.asked, r.why(9), session())
+	}
+	list = `[{"number":12,"state":"open","head":{"ref":"fix/issue-7","repo":{"full_name":"you/project"}}}]`
+	r.now = r.now.Add(reviewFindEvery)
+
+	// While a run has the session, that run will find it.
+	lock, err := slots.TryLock(r.Home.SessionLock(name))
+	must(t, err)
+	if r.asks() == "" || session().PRURL != "" || r.why(9) != "" {
+		t.Errorf("asked %q, %q, %+v", r.asked, r.why(9), session())
+	}
+	must(t, lock.Close())
+	r.now = r.now.Add(reviewFindEvery)
+	if r.asks() == "" || session().PRURL != s.URL+"/you/project/pulls/12" || r.why(9) != "1 pull request waits for review (MAX_AWAITING_REVIEW)" {
+		t.Errorf("asked %q, %q, %+v", r.asked, r.why(9), session())
 	}
 }
