@@ -1,7 +1,6 @@
 package tick
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -64,8 +63,8 @@ func heldHost(host string) (Held, bool) {
 	return Held(hostPrefix + strings.ReplaceAll(host, ":", "+")), true
 }
 
-func holdPath(home slots.Dir, held Held) string {
-	return filepath.Join(home.Holds(), string(held)+".json")
+func holdFile(home slots.Dir, held Held) spool.File[Hold] {
+	return spool.File[Hold]{Path: filepath.Join(home.Holds(), string(held)+".json"), Layout: spool.Line}
 }
 
 // Holds returns all holds, also those that have ended, and their sorted subjects.
@@ -97,16 +96,11 @@ func Holds(home slots.Dir) (map[Held]*Hold, []Held, error) {
 // ReadHold is the hold of an agent or a host, nil for none. A file that cannot be understood holds until it is removed: a person
 // may have written it.
 func ReadHold(home slots.Dir, held Held) (*Hold, error) {
-	h := &Hold{}
-	switch err := spool.ReadJSON(holdPath(home, held), h); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case errors.Is(err, spool.ErrBad):
+	h, err := holdFile(home, held).Read()
+	if errors.Is(err, spool.ErrBad) {
 		return &Hold{Pause: Pause{Reason: "the file of its hold cannot be understood"}}, nil
-	case err != nil:
-		return nil, err
 	}
-	return h, nil
+	return h, err
 }
 
 // Over says whether the hold has ended. It stops nothing from then on, and the next run is its probe.
@@ -135,22 +129,10 @@ func (h *Hold) Text(held Held) string {
 	return text
 }
 
-func (t *Tick) writeHold(held Held, h *Hold) error {
-	data, err := json.Marshal(h)
-	if err != nil {
-		return fmt.Errorf("hold of %s: %w", held, err)
-	}
-	return spool.Write(holdPath(t.Home, held), append(data, '\n'))
-}
+func (t *Tick) writeHold(held Held, h *Hold) error { return holdFile(t.Home, held).Write(h) }
 
 // LiftHold removes a hold. It returns false if there was none.
-func LiftHold(home slots.Dir, held Held) (bool, error) {
-	there, err := spool.Exists(holdPath(home, held))
-	if err != nil || !there {
-		return false, err
-	}
-	return true, spool.Remove(holdPath(home, held))
-}
+func LiftHold(home slots.Dir, held Held) (bool, error) { return holdFile(home, held).Remove() }
 
 // told is what a runner reported beside the run's result.
 type told struct {

@@ -251,7 +251,7 @@ func TestAHoldThatCannotBeUnderstoodHolds(t *testing.T) {
 		"by hand":     func(path string) error { return os.WriteFile(path, []byte(`{"until": null, "reason": "mine"}`), 0o600) },
 		"a dead link": func(path string) error { return os.Symlink(filepath.Join(t.TempDir(), "x"), path) },
 	} {
-		must(t, put(holdPath(h.Home, "opencode")))
+		must(t, put(holdFile(h.Home, "opencode").Path))
 		p, other := h.holds(newTaken()), &queue.Item{IssueRef: h.it.IssueRef, Agent: "command"}
 		if p.held(h.it) == "" || p.held(other) != "" {
 			t.Errorf("%s: opencode %q, command %q", name, p.held(h.it), p.held(other))

@@ -1,10 +1,7 @@
 package tick
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -36,21 +33,18 @@ func (p *Pause) rest() string {
 	return text
 }
 
-func pausePath(home slots.Dir) string { return filepath.Join(string(home), "paused") }
+func pauseFile(home slots.Dir) spool.File[Pause] {
+	return spool.File[Pause]{Path: filepath.Join(string(home), "paused"), Layout: spool.Line}
+}
 
 // ReadPause is the pause in force, nil for none. A file that cannot be understood pauses: a person may have written it.
 func ReadPause(home slots.Dir, now time.Time) (*Pause, error) {
-	p := &Pause{}
-	switch err := spool.ReadJSON(pausePath(home), p); {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case errors.Is(err, spool.ErrBad): // for example `touch paused`
+	p, err := pauseFile(home).Read()
+	if errors.Is(err, spool.ErrBad) { // for example `touch paused`
 		return &Pause{}, nil
-	case err != nil:
-		return nil, err
 	}
-	if p.over(now) {
-		return nil, nil
+	if p == nil || p.over(now) {
+		return nil, err
 	}
 	return p, nil
 }
@@ -67,19 +61,7 @@ func (p *Pause) early(now time.Time) bool {
 }
 
 // WritePause begins a pause.
-func WritePause(home slots.Dir, p Pause) error {
-	data, err := json.Marshal(p)
-	if err != nil {
-		return fmt.Errorf("pause: %w", err)
-	}
-	return spool.Write(pausePath(home), append(data, '\n'))
-}
+func WritePause(home slots.Dir, p Pause) error { return pauseFile(home).Write(&p) }
 
 // Resume ends a pause. It returns false if there was none.
-func Resume(home slots.Dir) (bool, error) {
-	there, err := spool.Exists(pausePath(home))
-	if err != nil || !there {
-		return false, err
-	}
-	return true, spool.Remove(pausePath(home))
-}
+func Resume(home slots.Dir) (bool, error) { return pauseFile(home).Remove() }

@@ -64,6 +64,15 @@ func (f File[T]) WriteSoon(v *T) error { return f.put(v, WriteSoon) }
 // Publish makes the file, durably. The error wraps fs.ErrExist where there is one.
 func (f File[T]) Publish(v *T) error { return f.put(v, Publish) }
 
+// Remove removes the file, durably; false where there is none.
+func (f File[T]) Remove() (bool, error) {
+	there, err := Exists(f.Path)
+	if err != nil || !there {
+		return false, err
+	}
+	return true, Remove(f.Path)
+}
+
 func (f File[T]) put(v *T, write func(path string, data []byte) error) error {
 	data, err := json.Marshal(v)
 	if f.Layout == Indented {
