@@ -16,11 +16,6 @@ type Pause struct {
 	Reason []string      `arg:"" optional:"" help:"Shown by status."`
 }
 
-// Resume lifts a pause, or a hold.
-type Resume struct {
-	Agent string `arg:"" optional:"" help:"Lift the hold of this agent, or of this remote's host: it is not waited for any more."`
-}
-
 // Run holds the fill: what runs goes on, nothing is started.
 func (c *Pause) Run(a *App) error {
 	if c.For < 0 {
@@ -33,6 +28,11 @@ func (c *Pause) Run(a *App) error {
 		p.Since, p.Until = &since, &until
 	}
 	return tick.WritePause(a.Home, p)
+}
+
+// Resume lifts a pause, or a hold.
+type Resume struct {
+	Agent string `arg:"" optional:"" help:"Lift the hold of this agent, or of this remote's host: it is not waited for any more."`
 }
 
 // Run lifts the pause or the hold.

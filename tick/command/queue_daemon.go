@@ -1,22 +1,13 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"kugetsu/queue/fault"
-	"kugetsu/queue/spool"
-	"kugetsu/queue/terminal"
 	"kugetsu/tick"
 	"kugetsu/tick/doctor"
 	"kugetsu/tick/schedule"
@@ -25,49 +16,6 @@ import (
 // job is what is scheduled for this state folder.
 func (a *App) job() (schedule.Job, error) {
 	return schedule.New(string(a.Home), []string{a.Queue.Items, a.Queue.PM}, a.Settings.Interval)
-}
-
-// overdue says that a schedule was asked for and no tick comes, or "". It reads one small file and starts no process:
-// whether the schedule is still installed is not looked at, since what counts is whether ticks come.
-func (a *App) overdue(last *time.Time) string {
-	r, err := schedule.ReadRecord(string(a.Home))
-	if err != nil {
-		return err.Error()
-	}
-	if r == nil {
-		return ""
-	}
-	if gone := schedule.Gone(r.Program); gone != "" {
-		return gone
-	}
-	return a.late(*r, last)
-}
-
-// late says that ticks are overdue by a record, or "".
-func (a *App) late(r schedule.Record, last *time.Time) string {
-	if last == nil {
-		last = new(time.Time)
-	}
-	now := a.Now()
-	if tick.ToCome(now, *last) || last.IsZero() && tick.ToCome(now, r.Since) { // since when is not known, and any tick would change it
-		return fmt.Sprintf("no tick came since the clock was set back: the last one is %s, and %s was to run one every %s; see kugetsu queue-daemon status",
-			ago(now, *last), r.Kind, minutes(r.Minutes))
-	}
-	if tick.ToCome(now, r.Since) { // the schedule was asked for by the same wrong clock
-		r.Since = *last
-	}
-	late := r.Overdue(now, *last)
-	if late == 0 {
-		return ""
-	}
-	return fmt.Sprintf("ticks are overdue: none for %s, and %s was to run one every %s; see kugetsu queue-daemon status", duration(late), r.Kind, minutes(r.Minutes))
-}
-
-func minutes(n int) string {
-	if n == 1 {
-		return "minute"
-	}
-	return fmt.Sprintf("%d minutes", n)
 }
 
 // DaemonStart installs the schedule.
@@ -113,9 +61,6 @@ func (a *App) warnUnseen() {
 		a.note("warning: the ticks go by the file config, where these are not as in this environment: %s", strings.Join(keys, ", "))
 	}
 }
-
-// note is a line on stderr.
-func (a *App) note(format string, args ...any) { fmt.Fprintf(a.Stderr, format+"\n", args...) }
 
 // DaemonStop removes the schedule.
 type DaemonStop struct{}
@@ -265,125 +210,4 @@ func (a *App) ticks(ctx context.Context) (doctor.Installed, error) {
 		installed.Program = found[0].Program
 	}
 	return installed, err
-}
-
-// DaemonLogs shows what the ticks said.
-type DaemonLogs struct {
-	Follow bool `short:"f" help:"Go on with what is added."`
-	Lines  int  `short:"n" default:"100" help:"How many of the newest lines." placeholder:"N"`
-}
-
-// tailMost bounds what is read of tick.log and of the older one that is kept, each: more than either should have.
-const tailMost = 2 << 20
-
-// Run shows the newest lines, without control characters: what is wrong may quote anything.
-func (c *DaemonLogs) Run(a *App) error {
-	if c.Lines < 0 {
-		return fault.New(fault.Usage, "kugetsu queue-daemon logs -n 20", "--lines must not be negative")
-	}
-	out := terminal.Writer(a.Stdout)
-	log, err := a.openTickLog("")
-	if err != nil {
-		return err
-	}
-	older, err := a.openTickLog(".old")
-	if err != nil {
-		return err
-	}
-	var text []byte
-	for _, f := range []*os.File{older, log} {
-		part, err := tail(f)
-		if err != nil {
-			return err
-		}
-		text = append(text, part...)
-	}
-	if older != nil {
-		_ = older.Close() // only read from
-	}
-	if len(text) == 0 && !c.Follow {
-		a.note("no tick has said anything yet: one that has nothing to do says nothing")
-	}
-	if _, err := out.Write(lastLines(text, c.Lines)); err != nil || !c.Follow {
-		return unprinted(err)
-	}
-	return c.follow(a, log, out)
-}
-
-// follow shows what is added. A log that grew too large is renamed and a new one begun: of the old one the rest is shown
-// first.
-func (c *DaemonLogs) follow(a *App, log *os.File, out io.Writer) error {
-	for {
-		now, err := a.openTickLog("")
-		if err != nil {
-			return err
-		}
-		if log != nil { // asked for before it is read: what was written before the rename is shown
-			if _, err := io.Copy(out, log); err != nil {
-				return err
-			}
-		}
-		if now != nil && (log == nil || !same(log, now)) {
-			log, now = now, log
-			if _, err := io.Copy(out, log); err != nil {
-				return err
-			}
-		}
-		if now != nil {
-			_ = now.Close() // only read from
-		}
-		select {
-		case <-a.Ctx.Done():
-			return nil
-		case <-time.After(pollEvery):
-		}
-	}
-}
-
-func same(a, b *os.File) bool {
-	x, errA := a.Stat()
-	y, errB := b.Stat()
-	return errA == nil && errB == nil && os.SameFile(x, y)
-}
-
-// openTickLog opens tick.log, or the older one; nil when there is none.
-func (a *App) openTickLog(suffix string) (*os.File, error) {
-	path := a.Home.TickLog() + suffix
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, &spool.Error{Op: "open", Path: path, Err: err}
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%w: not a regular file", spool.ErrBad)
-	}
-	if err != nil {
-		_ = f.Close() // only looked at
-		return nil, &spool.Error{Op: "open", Path: path, Err: err}
-	}
-	return f, nil
-}
-
-// tail reads the newest part of a log and leaves the file at its end.
-func tail(f *os.File) ([]byte, error) {
-	if f == nil {
-		return nil, nil
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if _, err := f.Seek(max(0, info.Size()-tailMost), io.SeekStart); err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.LimitReader(f, tailMost))
-}
-
-// lastLines is the last n lines of a text.
-func lastLines(text []byte, n int) []byte {
-	lines := slices.Collect(bytes.Lines(text))
-	return bytes.Join(lines[max(0, len(lines)-n):], nil)
 }

@@ -6,11 +6,7 @@ import (
 	"time"
 
 	"kugetsu/queue/spool"
-	"kugetsu/queue/terminal"
-	"kugetsu/tick"
 )
-
-func clean(s string) string { return terminal.Clean(s) }
 
 // Status shows what runs, what waits and why.
 type Status struct {
@@ -94,84 +90,4 @@ func (c *Status) Run(a *App) error {
 		errs = append(errs, a.print("problem: %s\n", clean(p)))
 	}
 	return errors.Join(append(errs, a.Tick.Config)...)
-}
-
-func ago(now, t time.Time) string {
-	switch {
-	case t.IsZero():
-		return "never"
-	case tick.ToCome(now, t):
-		return stamp(t) + ", which is still to come"
-	}
-	return duration(now.Sub(t)) + " ago"
-}
-
-// since is how long ago a time is. A clock that was far ahead and put right again leaves times that are still to come.
-func since(now, t time.Time) string {
-	if tick.ToCome(now, t) {
-		return "still to come"
-	}
-	return duration(now.Sub(t))
-}
-
-// NotifyList shows events.
-type NotifyList struct {
-	JSON bool `name:"json" help:"Print JSON."`
-}
-
-// Run lists the events that were not cleared.
-func (c *NotifyList) Run(a *App) error {
-	events, bad, err := a.Queue.Events.List()
-	if err != nil {
-		return err
-	}
-	if bad > 0 {
-		fmt.Fprintf(a.Stderr, "%d files in %s are no events\n", bad, a.Queue.Events.New)
-	}
-	if c.JSON {
-		if events == nil {
-			return a.print("[]\n")
-		}
-		return a.printJSON(events)
-	}
-	rows := [][]string{{"TIME", "EVENT", "ISSUE", "ITEM", "CHANGES", "TEXT"}}
-	for _, ev := range events {
-		did := ""
-		if ev.Changes != nil {
-			did = brief(ev.Changes)
-		}
-		text := short(ev.Text, 70)
-		if ev.PRURL != "" {
-			text = ev.PRURL + " " + text
-		}
-		rows = append(rows, []string{ev.At.Local().Format("01-02 15:04:05"), string(ev.Type), ev.IssueRef, ev.Item, did, text})
-	}
-	return a.table(rows)
-}
-
-// NotifyClear marks events as seen.
-type NotifyClear struct {
-	JSON bool `name:"json" help:"Print JSON."`
-}
-
-// Run clears them.
-func (c *NotifyClear) Run(a *App) error {
-	n, err := a.Queue.Events.Clear()
-	if c.JSON {
-		return errors.Join(err, a.printJSON(map[string]int{"cleared": n}))
-	}
-	return errors.Join(err, a.print("%d cleared\n", n))
-}
-
-// Version prints what this is.
-type Version struct {
-	JSON bool `name:"json" help:"Print JSON."`
-}
-
-// Run prints the version.
-func (c *Version) Run(a *App) error {
-	if c.JSON {
-		return a.printJSON(map[string]string{"version": a.Version})
-	}
-	return a.print("kugetsu %s\n", a.Version)
 }

@@ -1,0 +1,31 @@
+package command
+
+import (
+	"errors"
+
+	"kugetsu/queue/terminal"
+)
+
+// Destroy ends an issue's session.
+type Destroy struct {
+	Ref   string `arg:"" name:"issue-ref" help:"The issue."`
+	Force bool   `help:"Keep what was not pushed at refs below refs/kugetsu/, and destroy the rest."`
+	JSON  bool   `name:"json" help:"Print JSON."`
+}
+
+// Run removes worktree, branch and session, and prints the refs at which work was kept.
+func (c *Destroy) Run(a *App) error {
+	ref, err := a.ref(c.Ref)
+	if err != nil {
+		return err
+	}
+	kept, err := a.Tick.Destroy(a.Ctx, ref, c.Force)
+	if c.JSON && err == nil {
+		return a.printJSON(map[string]any{"issue_ref": ref.String(), "kept": append([]string{}, kept...)})
+	}
+	errs := []error{err} // what was kept is told also where it went no further
+	for _, name := range kept {
+		errs = append(errs, a.print("%s\n", terminal.Clean(name)))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,196 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+	"kugetsu/slots/proc"
+	"kugetsu/tick"
+)
+
+// drain makes passes until nothing is left, telling on stderr what happens. It is for CI and for a terminal; the
+// runners' own ticks refill the slots, so it mostly watches.
+func (c *Tick) drain(a *App) error {
+	watched := map[string]queue.State{}
+	failed, newer := 0, 0
+	last := time.Time{}
+	var wrong error // with the first pass that said so; what is good goes on
+	inRow, wasStuck := 0, false
+	var why []string // of the last pass, that not more was started
+	told := false
+	var looked time.Time
+	live, running := 0, 0
+	for {
+		proc.Collect() // it outlives the runners that it starts, and may be the first process of a container
+		if time.Since(last) > tickEvery || a.somethingEnded() {
+			last = time.Now()
+			report, err := a.Tick.Run(a.Ctx, 0)
+			if errors.Is(err, tick.ErrLocked) { // another pass does the work
+				err = nil
+			} else {
+				why, told = report.Why, told && len(report.Why) > 0
+			}
+			if wrong == nil {
+				wrong = err
+			}
+			if inRow++; err == nil {
+				inRow = 0
+			}
+		}
+		// Hundreds of items may wait: they are read when something changed, and now and then.
+		fresh := time.Since(looked) > tickEvery || a.Queue.Changed(looked)
+		if fresh {
+			looked = time.Now()
+			var err error
+			if live, running, newer, err = c.progress(a, watched, &failed); err != nil {
+				return err
+			}
+		}
+		if live == 0 {
+			break
+		}
+		if running > 0 && len(why) > 0 && !told { // once: the numbers change with every pass
+			told = true
+			for _, w := range why {
+				fmt.Fprintf(a.Stderr, "%s  %-9s  %s\n", a.Now().Local().Format("15:04:05"), "held", clean(w))
+			}
+		}
+		if running == 0 && fresh {
+			if inRow > 1 { // not a file that was set aside: it will not get better
+				return errors.Join(wrong, a.Tick.Config)
+			}
+			view, err := a.Tick.Look()
+			if err != nil {
+				return err
+			}
+			if !view.Busy() && a.Tick.Config != nil {
+				return fmt.Errorf("%w; %d items wait", a.Tick.Config, live)
+			}
+			r, stuck := view.Rest()
+			if r.Kind != tick.Eligible && (!stuck || wasStuck) { // once may be between two steps of another's pass
+				if stuck {
+					return errors.Join(wrong, r.Left(live))
+				}
+				return r.Left(live)
+			}
+			wasStuck = stuck
+		}
+		select {
+		case <-a.Ctx.Done():
+			return fault.New(fault.Failed, "kugetsu tick --drain watches again", "interrupted; what runs goes on")
+		case <-time.After(pollEvery):
+		}
+	}
+	switch {
+	case failed > 0:
+		return errors.Join(fault.New(fault.Failed, "kugetsu queue list --state error", "%d of %d ended in an error", failed, len(watched)), wrong)
+	case newer > 0:
+		return errors.Join(fault.New(fault.Temp, "", "%d items are left alone: %w", newer, queue.ErrNewer), wrong)
+	}
+	return wrong
+}
+
+// somethingEnded says whether a slot names a run that nobody holds any more.
+func (a *App) somethingEnded() bool {
+	view, err := a.Tick.LookSlots()
+	if err != nil {
+		return true
+	}
+	for _, s := range view {
+		if s.Item != "" && !s.Held {
+			return true
+		}
+	}
+	return false
+}
+
+// progress tells what changed since it was called last, of all items that were ever live meanwhile. It counts those that
+// are live, the running ones among them, and those of a newer kugetsu, which nobody here may run.
+func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (live, running, newer int, err error) {
+	for _, lane := range queue.Lanes {
+		entries, err := a.Queue.Live(lane)
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		for _, e := range entries {
+			if _, known := watched[e.ID]; !known {
+				watched[e.ID] = ""
+			}
+		}
+	}
+	places, err := a.Queue.Places()
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	for id, before := range watched {
+		if before.Settled() {
+			continue
+		}
+		e, there := places[id]
+		if !there {
+			e, err = a.Queue.Find(id) // it moves just now, or is gone
+		}
+		if queue.IsAbsent(err) { // set aside, or cleared
+			watched[id] = queue.Errored
+			*failed++
+			continue
+		}
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		it, err := a.Queue.Load(e)
+		switch {
+		case queue.IsAbsent(err), errors.Is(err, spool.ErrBad): // it moves just now, or the next pass moves it
+			live++
+			continue
+		case errors.Is(err, queue.ErrNewer):
+			newer++
+			continue
+		}
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		if it.State != before {
+			c.tell(a, it, before)
+			watched[id] = it.State
+		}
+		switch it.State {
+		case queue.Notified:
+			live, running = live+1, running+1
+		case queue.Pending:
+			if a.Tick.MayStart(it) != nil { // its session is a newer kugetsu's
+				newer++
+			} else {
+				live++
+			}
+		case queue.Errored:
+			*failed++
+		}
+	}
+	return live, running, newer, nil
+}
+
+func (c *Tick) tell(a *App, it *queue.Item, before queue.State) {
+	what := map[queue.State]string{queue.Pending: "waiting", queue.Notified: "running", queue.Completed: "completed", queue.Errored: "error"}[it.State]
+	text := short(it.Message, 60)
+	if n := len(it.History); n > 0 && it.State != queue.Notified {
+		text = lastLine(it.History[n-1].Summary)
+		if it.State == queue.Pending {
+			what = "retry"
+		}
+	} else if it.Error != nil {
+		text = lastLine(*it.Error)
+	}
+	fmt.Fprintf(a.Stderr, "%s  %-9s  %s  %s\n", a.Now().Local().Format("15:04:05"), what, clean(issueOrPM(it.IssueRef)), clean(text))
+}
+
+// lastLine is where an agent says how it went.
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return short(s[strings.LastIndex(s, "\n")+1:], 60)
+}

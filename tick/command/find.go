@@ -1,0 +1,70 @@
+package command
+
+import (
+	"strings"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
+	"kugetsu/tick"
+)
+
+// find resolves a word, and reads the item.
+func (a *App) find(word string) (queue.Entry, *queue.Item, error) {
+	e, err := a.resolve(word)
+	if err != nil {
+		return e, nil, err
+	}
+	it, err := a.Queue.Load(e)
+	if queue.IsAbsent(err) { // filed between the two
+		if e, err = a.Queue.Find(e.ID); err == nil {
+			it, err = a.Queue.Load(e)
+		}
+	}
+	return e, it, err
+}
+
+// findAll resolves all words before anything is done to one.
+func (a *App) findAll(words []string) ([]queue.Entry, error) {
+	var entries []queue.Entry
+	for _, word := range words {
+		e, _, err := a.find(word)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// resolve finds what a user means by an id, a part of one, or an issue reference.
+func (a *App) resolve(word string) (queue.Entry, error) {
+	var isIssue func(string) bool
+	if ref, err := a.parse(word); err == nil {
+		isIssue = tick.SameIssue(ref.String())
+	}
+	return a.Queue.Resolve(word, isIssue)
+}
+
+// parse reads a reference. One whose host has no dot, which only its URL could name at first, is one where something is
+// known of the issue: what is printed can be typed.
+func (a *App) parse(s string) (issueref.Ref, error) {
+	ref, err := issueref.Parse(s, a.Settings.GitServer, a.Tick.Below()...)
+	if err == nil {
+		return ref, nil
+	}
+	host, _, _ := strings.Cut(s, "/")
+	if ref, ownErr := issueref.Parse(s, host); ownErr == nil && !ref.IsZero() && a.Tick.Knows(ref) {
+		return ref, nil
+	}
+	return issueref.Ref{}, err
+}
+
+// ref reads a reference. The error asks for exit code 80.
+func (a *App) ref(s string) (issueref.Ref, error) {
+	ref, err := a.parse(s)
+	if err != nil {
+		return ref, fault.New(fault.Usage, "owner/repo#12, host/owner/repo#12, or the URL of the issue", "%w", err)
+	}
+	return ref, nil
+}

@@ -1,0 +1,198 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
+	"kugetsu/slots"
+	"kugetsu/slots/agent"
+	"kugetsu/tick"
+)
+
+// New is the flags of what enqueues.
+type New struct {
+	Agent    string `help:"Agent for this item (default: KUGETSU_AGENT)." placeholder:"NAME"`
+	Priority int    `help:"00 runs first, 99 last." default:"50" placeholder:"N"`
+	Timeout  string `help:"How long its runs may take (90m; default: TASK_TIMEOUT)." placeholder:"D"`
+	Changes  bool   `name:"expect-changes" help:"A run that leaves neither a commit nor a changed file has failed."`
+	JSON     bool   `name:"json" help:"Print the item as JSON."`
+}
+
+// Wait is the flags of what is enqueued and starts later.
+type Wait struct {
+	After        []string `help:"Only when these completed: ids, parts of them, or issue references." placeholder:"ID" sep:"none"`
+	NotBefore    string   `help:"Only from then on: 08:00, '2026-11-30 08:00', RFC 3339, or 90m from now." placeholder:"WHEN"`
+	UnlessQueued bool     `help:"Where the issue (without one: the message) is queued or running already, print the id of that and enqueue nothing."`
+}
+
+// into puts what was asked for into a new item, which waits for what is there already.
+func (c *Wait) into(a *App, it *queue.Item) error {
+	for _, word := range c.After {
+		e, err := a.resolve(word)
+		if err != nil {
+			return err
+		}
+		it.After = appendNew(it.After, e.ID)
+	}
+	return notBefore(a, it, c.NotBefore)
+}
+
+func notBefore(a *App, it *queue.Item, when string) error {
+	if when == "" {
+		return nil
+	}
+	at, err := parseWhen(when, a.Now().Local())
+	if err != nil {
+		return err
+	}
+	it.NotBefore = &at
+	return nil
+}
+
+func checkPriority(n int) error {
+	if n < 0 || n > 99 {
+		return fault.New(fault.Usage, "00 runs first, 50 is the default", "priority %d is not between 0 and 99", n)
+	}
+	return nil
+}
+
+// item makes a new item.
+func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*queue.Item, error) {
+	if a.Config != nil {
+		return nil, a.Config
+	}
+	if err := queue.CheckMessage(message); err != nil {
+		return nil, err
+	}
+	if err := checkPriority(c.Priority); err != nil {
+		return nil, err
+	}
+	name := c.Agent
+	if name == "" {
+		name = a.Settings.Agent
+	}
+	if _, err := agent.Lookup(name); err != nil && c.Agent != "" {
+		return nil, fault.New(fault.Usage, "", "%w", err)
+	}
+	if err := tick.Runnable(name, a.Settings); err != nil {
+		return nil, err
+	}
+	if err := a.Tick.Remember(ref); err != nil {
+		return nil, err
+	}
+	if err := a.Tick.Installed(name); err != nil && mode == queue.Auto && !a.warned[name] {
+		if a.warned == nil {
+			a.warned = map[string]bool{}
+		}
+		a.warned[name] = true
+		a.note("warning: %s", clean(err.Error()))
+	}
+	now := a.Now().UTC()
+	it := &queue.Item{ID: queue.NewID(now), IssueRef: ref.String(), Agent: name, Message: message, Mode: mode,
+		PendingSince: now, After: []string{}, History: []queue.Run{}, ExpectChanges: c.Changes}
+	return it, timeout(it, c.Timeout)
+}
+
+// enqueue enqueues, tells, and returns the id.
+func (c *New) enqueue(a *App, ref issueref.Ref, message string, wait *Wait) (string, error) {
+	it, err := c.item(a, ref, message, queue.Auto)
+	if err != nil {
+		return "", err
+	}
+	if err := wait.into(a, it); err != nil {
+		return "", err
+	}
+	id, err := a.enqueue(it, c.Priority, wait.UnlessQueued)
+	if err != nil {
+		return "", err
+	}
+	return id, a.announce(it, id, c.Priority, c.JSON)
+}
+
+// enqueue publishes a new item and returns its id; unless one that does the same is live and that was asked about: then
+// the id is that one's.
+func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, error) {
+	lane := queue.Dev
+	if it.IssueRef == "" {
+		lane = queue.PM
+	}
+	if !unlessQueued {
+		_, err := a.Queue.Publish(it, lane, priority)
+		return it.ID, err
+	}
+	id := ""
+	err := a.Tick.Intake(a.Ctx, func() (err error) {
+		if id, err = a.Tick.Queued(it); err != nil || id != "" {
+			return err
+		}
+		id = it.ID
+		_, err = a.Queue.Publish(it, lane, priority)
+		return err
+	})
+	return id, err
+}
+
+// announce prints the id of an item; it may be that of one which was there before.
+func (a *App) announce(it *queue.Item, id string, priority int, asJSON bool) error {
+	if !asJSON {
+		return a.print("%s\n", id)
+	}
+	if id != it.ID {
+		e, there, err := a.find(id)
+		if err != nil {
+			return err
+		}
+		it, priority = there, e.Priority
+	}
+	return a.printJSON(listed{Item: it, Priority: priority})
+}
+
+// tellWhen tells a person at a terminal when an item starts, and every caller that nothing will start it.
+func (a *App) tellWhen(id string) error {
+	if a.Tick.Config != nil { // of the user's files: with bad settings nothing is enqueued
+		a.note("warning: it is enqueued, and nothing is started before this is corrected: %s", clean(strings.ReplaceAll(a.Tick.Config.Error(), "\n", "; ")))
+		return nil
+	}
+	view, err := a.Tick.Look()
+	if err != nil {
+		return err
+	}
+	starts, why := view.When(id)
+	none := a.noTick(view)
+	switch {
+	case none != "":
+		a.note("warning: %s", clean(none))
+	case !a.Terminal || id == "":
+	case starts:
+		a.note("%s; kugetsu tick makes one now", a.starts(view))
+	case why != "":
+		a.note("not yet: %s", clean(why))
+	}
+	return nil
+}
+
+// message joins the words; a last word - is replaced by what stdin holds, byte for byte.
+func (a *App) message(words []string) (string, error) {
+	if words[len(words)-1] != "-" {
+		return strings.Join(words, " "), nil
+	}
+	data, err := io.ReadAll(io.LimitReader(a.Stdin, queue.MaxMessage+1))
+	if err != nil {
+		return "", fmt.Errorf("read the message from stdin: %w", err)
+	}
+	return strings.Join(append(words[:len(words)-1:len(words)-1], string(data)), " "), nil
+}
+
+// needPM refuses what has no reference where there is no PM agent.
+func (a *App) needPM() error {
+	pm, err := a.Home.ReadSession(slots.PMSession)
+	if err != nil || pm != nil {
+		return err
+	}
+	return fault.New(fault.Usage, "name it first: kugetsu delegate owner/repo#12 "+`"what to do"`,
+		"no issue reference, and there is no PM agent to take it")
+}

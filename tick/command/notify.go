@@ -1,0 +1,55 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+)
+
+// NotifyList shows events.
+type NotifyList struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run lists the events that were not cleared.
+func (c *NotifyList) Run(a *App) error {
+	events, bad, err := a.Queue.Events.List()
+	if err != nil {
+		return err
+	}
+	if bad > 0 {
+		fmt.Fprintf(a.Stderr, "%d files in %s are no events\n", bad, a.Queue.Events.New)
+	}
+	if c.JSON {
+		if events == nil {
+			return a.print("[]\n")
+		}
+		return a.printJSON(events)
+	}
+	rows := [][]string{{"TIME", "EVENT", "ISSUE", "ITEM", "CHANGES", "TEXT"}}
+	for _, ev := range events {
+		did := ""
+		if ev.Changes != nil {
+			did = brief(ev.Changes)
+		}
+		text := short(ev.Text, 70)
+		if ev.PRURL != "" {
+			text = ev.PRURL + " " + text
+		}
+		rows = append(rows, []string{ev.At.Local().Format("01-02 15:04:05"), string(ev.Type), ev.IssueRef, ev.Item, did, text})
+	}
+	return a.table(rows)
+}
+
+// NotifyClear marks events as seen.
+type NotifyClear struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run clears them.
+func (c *NotifyClear) Run(a *App) error {
+	n, err := a.Queue.Events.Clear()
+	if c.JSON {
+		return errors.Join(err, a.printJSON(map[string]int{"cleared": n}))
+	}
+	return errors.Join(err, a.print("%d cleared\n", n))
+}

@@ -1,0 +1,132 @@
+package command
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"kugetsu/queue/fault"
+	"kugetsu/queue/terminal"
+	"kugetsu/tick"
+)
+
+func (a *App) print(format string, args ...any) error {
+	_, err := fmt.Fprintf(a.Stdout, format, args...)
+	return unprinted(err)
+}
+
+// errUnprinted is wrapped where stdout did not take what was done: the work goes on, whole.
+var errUnprinted = errors.New("stdout")
+
+// unprinted is the error when stdout does not take what was done: it was done all the same.
+func unprinted(err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fault.New(fault.Temp, "it was done; only the output is missing", "%w: %w", errUnprinted, err)
+	if errors.Is(err, syscall.EPIPE) { // the reader, such as head, has enough
+		return fault.Told(err)
+	}
+	return err
+}
+
+// printJSON prints a value as JSON in which no string has a control character that a terminal would obey.
+func (a *App) printJSON(v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = a.Stdout.Write(append(terminal.JSON(data), '\n'))
+	return unprinted(err)
+}
+
+// table prints rows in columns, the first being the heading; nothing when there are no others.
+func (a *App) table(rows [][]string) error {
+	if len(rows) < 2 {
+		return nil
+	}
+	w := tabwriter.NewWriter(a.Stdout, 0, 8, 2, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			if i > 0 {
+				fmt.Fprint(w, "\t")
+			}
+			fmt.Fprint(w, terminal.Clean(cell))
+		}
+		fmt.Fprintln(w)
+	}
+	return unprinted(w.Flush())
+}
+
+// duration prints how long ago or how long a thing is, in at most two units.
+func duration(d time.Duration) string {
+	d = max(d, 0).Round(time.Second)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// note is a line on stderr.
+func (a *App) note(format string, args ...any) { fmt.Fprintf(a.Stderr, format+"\n", args...) }
+
+func clean(s string) string { return terminal.Clean(s) }
+
+func ago(now, t time.Time) string {
+	switch {
+	case t.IsZero():
+		return "never"
+	case tick.ToCome(now, t):
+		return stamp(t) + ", which is still to come"
+	}
+	return duration(now.Sub(t)) + " ago"
+}
+
+// since is how long ago a time is. A clock that was far ahead and put right again leaves times that are still to come.
+func since(now, t time.Time) string {
+	if tick.ToCome(now, t) {
+		return "still to come"
+	}
+	return duration(now.Sub(t))
+}
+
+// count writes how many there are.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+func issueOrPM(ref string) string {
+	if ref == "" {
+		return "(pm)"
+	}
+	return ref
+}
+
+// short is the first line of a text, cut.
+func short(s string, n int) string {
+	s, _, more := strings.Cut(strings.TrimSpace(s), "\n")
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	if more {
+		return s + " …"
+	}
+	return s
+}
+
+// clip is as much of a word as an error repeats.
+func clip(s string) string { return short(s, 60) }
+
+func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }

@@ -1,0 +1,87 @@
+package command
+
+import (
+	"fmt"
+	"time"
+
+	"kugetsu/tick"
+	"kugetsu/tick/schedule"
+)
+
+// overdue says that a schedule was asked for and no tick comes, or "". It reads one small file and starts no process:
+// whether the schedule is still installed is not looked at, since what counts is whether ticks come.
+func (a *App) overdue(last *time.Time) string {
+	r, err := schedule.ReadRecord(string(a.Home))
+	if err != nil {
+		return err.Error()
+	}
+	if r == nil {
+		return ""
+	}
+	if gone := schedule.Gone(r.Program); gone != "" {
+		return gone
+	}
+	return a.late(*r, last)
+}
+
+// late says that ticks are overdue by a record, or "".
+func (a *App) late(r schedule.Record, last *time.Time) string {
+	if last == nil {
+		last = new(time.Time)
+	}
+	now := a.Now()
+	if tick.ToCome(now, *last) || last.IsZero() && tick.ToCome(now, r.Since) { // since when is not known, and any tick would change it
+		return fmt.Sprintf("no tick came since the clock was set back: the last one is %s, and %s was to run one every %s; see kugetsu queue-daemon status",
+			ago(now, *last), r.Kind, minutes(r.Minutes))
+	}
+	if tick.ToCome(now, r.Since) { // the schedule was asked for by the same wrong clock
+		r.Since = *last
+	}
+	late := r.Overdue(now, *last)
+	if late == 0 {
+		return ""
+	}
+	return fmt.Sprintf("ticks are overdue: none for %s, and %s was to run one every %s; see kugetsu queue-daemon status", duration(late), r.Kind, minutes(r.Minutes))
+}
+
+func minutes(n int) string {
+	if n == 1 {
+		return "minute"
+	}
+	return fmt.Sprintf("%d minutes", n)
+}
+
+// noTick says that no tick is to be expected by itself, and what to type, or "". While something runs its end starts one.
+// It reads small files and starts no process.
+func (a *App) noTick(view *tick.View) string {
+	if view.Busy() {
+		return ""
+	}
+	if text := a.unscheduled(); text != "" {
+		return text
+	}
+	if a.overdue(view.Last) != "" {
+		return "no tick comes, though one was to (kugetsu queue-daemon status): kugetsu tick makes one now"
+	}
+	return ""
+}
+
+// unscheduled says that nothing runs ticks, and what to type, or "".
+func (a *App) unscheduled() string {
+	r, err := schedule.ReadRecord(string(a.Home))
+	if r != nil || err != nil || tick.Scheduled(a.Home, a.Now()) {
+		return ""
+	}
+	return "no schedule, so nothing starts by itself: kugetsu queue-daemon start installs one, kugetsu tick starts what waits now"
+}
+
+// starts says when an item starts that waits for nothing but a tick.
+func (a *App) starts(view *tick.View) string {
+	switch {
+	case a.noTick(view) != "":
+		return "no tick comes by itself: kugetsu tick starts it"
+	case a.unscheduled() != "":
+		return "the tick at the end of a run starts it"
+	}
+	return "the next tick starts it"
+}

@@ -1,0 +1,83 @@
+package command
+
+import (
+	"errors"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/slots"
+	"kugetsu/tick"
+)
+
+// QueueCancel ends items for good.
+type QueueCancel struct {
+	IDs []string `arg:"" name:"id" help:"Ids, parts of them, or issue references."`
+}
+
+// Run cancels, and waits until what ran has ended.
+func (c *QueueCancel) Run(a *App) error {
+	entries, err := a.findAll(c.IDs)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, a.cancel(e.ID))
+	}
+	return errors.Join(errs...)
+}
+
+const (
+	// cancelWait bounds the wait for a cancelled run: the grace its processes get, and then some.
+	cancelWait = 90 * time.Second
+	// A runner that has not come to an end by answerWait does not answer: it is ended. While it keeps what its agent left,
+	// which takes its time in a large worktree, it has keepWait.
+	answerWait = 15 * time.Second
+	keepWait   = 75 * time.Second
+)
+
+func (a *App) cancel(id string) error {
+	running, err := a.Tick.Cancel(a.Ctx, id)
+	if errors.Is(err, tick.ErrOver) {
+		return a.print("%s is error already\n", id)
+	}
+	if err != nil {
+		return err
+	}
+	if running {
+		it, err := a.await(id, time.Now(), cancelWait, a.endUnanswered())
+		switch {
+		case err != nil:
+			return err
+		case it.State == queue.Completed:
+			return fault.New(fault.Failed, "kugetsu queue show "+id, "%s completed before it could be cancelled", id)
+		}
+	}
+	return a.print("%s cancelled\n", id)
+}
+
+// endUnanswered looks after a run that was cancelled: it makes passes, since its runner may be gone, and ends that where it
+// does not answer.
+func (a *App) endUnanswered() func(it *queue.Item) {
+	begun, ticked, ended := time.Now(), time.Now(), false
+	return func(it *queue.Item) {
+		if time.Since(ticked) < tickEvery {
+			return
+		}
+		ticked = time.Now()
+		if took := time.Since(begun); !ended && took > answerWait {
+			keeping, err := a.Home.Keeping(slots.RunName(it.ID, it.Runs))
+			if !keeping || took > keepWait {
+				err = a.Tick.EndUnanswered(a.Ctx, it.ID)
+				ended = err == nil
+			}
+			if err != nil {
+				a.Log.Warn("the run cannot be ended", "err", err)
+			}
+		}
+		if _, err := a.Tick.Run(a.Ctx, 0); err != nil && !errors.Is(err, tick.ErrLocked) {
+			a.Log.Warn("tick", "err", err)
+		}
+	}
+}

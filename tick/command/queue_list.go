@@ -1,0 +1,115 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+)
+
+// listed is an item as --json shows it: with the priority, which stands in its file's name.
+type listed struct {
+	*queue.Item
+	Priority int    `json:"priority"`
+	Why      string `json:"why,omitempty"` // a pending one does not start now
+}
+
+// QueueList shows items.
+type QueueList struct {
+	State string `help:"Only this state: pending, notified, completed or error." placeholder:"STATE" values:"pending,notified,completed,error"`
+	All   bool   `help:"Settled items too."`
+	JSON  bool   `name:"json" help:"Print JSON."`
+}
+
+// Run lists the items, live ones in run order.
+func (c *QueueList) Run(a *App) error {
+	if c.State != "" && !slices.Contains(queue.States, queue.State(c.State)) {
+		return fault.New(fault.Usage, "the states are pending, notified, completed and error", "there is no state %q", c.State)
+	}
+	items, skipped, err := a.items(c.All || queue.State(c.State).Settled())
+	if err != nil {
+		return err
+	}
+	if c.State != "" {
+		items = slices.DeleteFunc(items, func(l listed) bool { return string(l.State) != c.State })
+	}
+	if err := a.addWhy(items); err != nil {
+		return err
+	}
+	if c.JSON {
+		return errors.Join(a.printJSON(items), skipped)
+	}
+	rows := [][]string{{"ID", "PRI", "STATE", "RUNS", "AGE", "ISSUE", "WHY", "MESSAGE"}}
+	for _, l := range items {
+		rows = append(rows, []string{l.ID, fmt.Sprintf("%02d", l.Priority), string(l.State), fmt.Sprint(l.Runs),
+			since(a.Now(), queue.IDTime(l.ID)), issueOrPM(l.IssueRef), l.Why, short(l.text(), 60)})
+	}
+	return errors.Join(a.table(rows), skipped)
+}
+
+// addWhy adds why the pending ones of some items do not start now.
+func (a *App) addWhy(items []listed) error {
+	if !slices.ContainsFunc(items, func(l listed) bool { return l.State == queue.Pending }) {
+		return nil
+	}
+	view, err := a.Tick.Look()
+	if err != nil {
+		return err
+	}
+	why := map[string]string{}
+	for _, w := range view.Waiting {
+		why[w.Item] = view.WhyNot(w)
+	}
+	for i := range items {
+		items[i].Why = why[items[i].ID]
+	}
+	return nil
+}
+
+// text is the error of an item that has one, else its message.
+func (l listed) text() string {
+	if l.Error != nil {
+		return *l.Error
+	}
+	return l.Message
+}
+
+// items reads the live items in run order, dev before PM, and the settled ones behind them. What could not be read is
+// told by the second error and leaves the rest as it is.
+func (a *App) items(settled bool) (items []listed, skipped, err error) {
+	items = []listed{}
+	lists := []func() ([]queue.Entry, error){
+		func() ([]queue.Entry, error) { return a.Queue.Live(queue.Dev) },
+		func() ([]queue.Entry, error) { return a.Queue.Live(queue.PM) },
+	}
+	if settled {
+		lists = append(lists, a.Queue.Settled)
+	}
+	var errs []error
+	seen := map[string]bool{}
+	for _, list := range lists {
+		entries, err := list()
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, e := range entries {
+			it, err := a.Queue.Load(e)
+			if queue.IsAbsent(err) { // moved on while we looked
+				if e, err = a.Queue.Find(e.ID); err == nil {
+					it, err = a.Queue.Load(e)
+				}
+			}
+			switch {
+			case queue.IsAbsent(err), err == nil && seen[it.ID], err == nil && !settled && it.State.Settled():
+			case err != nil:
+				errs = append(errs, err)
+			default:
+				seen[it.ID] = true
+				items = append(items, listed{Item: it, Priority: e.Priority})
+			}
+		}
+	}
+	return items, errors.Join(errs...), nil
+}

@@ -1,0 +1,66 @@
+package command
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/tick"
+)
+
+// QueueRetry puts settled items back.
+type QueueRetry struct {
+	IDs       []string `arg:"" optional:"" name:"id" help:"Ids, parts of them, or issue references."`
+	AllFailed bool     `help:"All that ended in an error, but for those that were cancelled."`
+	Now       bool     `name:"tick" help:"Run a tick afterwards."`
+}
+
+// Run puts items back into the queue, with their worktree and conversation.
+func (c *QueueRetry) Run(a *App) error {
+	if (len(c.IDs) == 0) != c.AllFailed {
+		return fault.New(fault.Usage, "kugetsu queue retry --all-failed puts back whatever failed", "retry what?")
+	}
+	entries, err := a.findAll(c.IDs)
+	if c.AllFailed {
+		entries, err = a.allFailed()
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		err := a.Tick.Retry(a.Ctx, e.ID)
+		if err == nil {
+			err = a.print("%s\n", e.ID)
+		}
+		errs = append(errs, err)
+	}
+	if c.Now {
+		errs = append(errs, runTick(a, tick.LockWait))
+	}
+	return errors.Join(errs...)
+}
+
+// allFailed are the items that ended in an error, but for those that were cancelled, by age: so what others waited for is
+// put back before them.
+func (a *App) allFailed() ([]queue.Entry, error) {
+	settled, err := a.Queue.Settled()
+	if err != nil {
+		return nil, err
+	}
+	var failed []queue.Entry
+	for _, e := range settled {
+		it, err := a.Queue.Load(e)
+		if err != nil {
+			a.Log.Warn("an item could not be read", "item", e.ID, "err", err)
+			continue
+		}
+		if it.State == queue.Errored && !it.Cancelled() {
+			failed = append(failed, e)
+		}
+	}
+	slices.SortFunc(failed, func(x, y queue.Entry) int { return strings.Compare(x.ID, y.ID) })
+	return failed, nil
+}

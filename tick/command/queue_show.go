@@ -1,0 +1,158 @@
+package command
+
+import (
+	"fmt"
+	"strings"
+
+	"kugetsu/queue"
+	"kugetsu/queue/event"
+	"kugetsu/queue/terminal"
+	"kugetsu/tick"
+)
+
+// QueueShow shows all of an item.
+type QueueShow struct {
+	ID   string `arg:"" help:"An id, a part of one, or an issue reference."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// Run shows an item and its history.
+func (c *QueueShow) Run(a *App) error {
+	e, it, err := a.find(c.ID)
+	if err != nil {
+		return err
+	}
+	items := []listed{{Item: it, Priority: e.Priority}}
+	if err := a.addWhy(items); err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(items[0])
+	}
+	w := terminal.Writer(a.Stdout)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-10s %s\n", name, terminal.Clean(fmt.Sprintf(format, args...)))
+	}
+	line("id", "%s", it.ID)
+	line("issue", "%s", issueOrPM(it.IssueRef))
+	line("agent", "%s", it.Agent)
+	line("state", "%s", it.State)
+	if it.Error != nil {
+		line("error", "%s", *it.Error)
+	}
+	line("priority", "%02d", e.Priority)
+	line("runs", "%d, %d of them charged", it.Runs, it.Attempts)
+	line("enqueued", "%s", stamp(queue.IDTime(it.ID)))
+	if it.NotBefore != nil {
+		line("not before", "%s", stamp(*it.NotBefore))
+	}
+	for _, id := range it.After {
+		line("after", "%s (%s)", id, a.stateOf(id))
+	}
+	if it.ExpectChanges {
+		line("expects", "changes")
+	}
+	if it.Timeout != "" {
+		line("timeout", "%s", it.Timeout)
+	}
+	if why := items[0].Why; why != "" {
+		line("why", "%s", why)
+	}
+	if it.NotifiedAt != nil && it.State == queue.Notified {
+		how := "for " + since(a.Now(), *it.NotifiedAt)
+		if tick.ToCome(a.Now(), *it.NotifiedAt) {
+			how = "since " + ago(a.Now(), *it.NotifiedAt)
+		}
+		line("running", "%s", how)
+	}
+	if it.CompletedAt != nil {
+		line("settled", "%s", stamp(*it.CompletedAt))
+	}
+	for _, r := range it.History {
+		fmt.Fprintf(w, "\nrun %d: %s\n", r.Run, terminal.Clean(describe(r)))
+		showEvidence(line, r.Evidence)
+		fmt.Fprintf(w, "%s\n", indent(r.Summary))
+	}
+	fmt.Fprintf(w, "\n%s\n", it.Message)
+	return nil
+}
+
+// stateOf is the state of an item that another one waits for.
+func (a *App) stateOf(id string) string {
+	_, it, err := a.find(id)
+	if err != nil {
+		return err.Error()
+	}
+	return string(it.State)
+}
+
+// describe says how a run ended, but for its summary.
+func describe(r queue.Run) string {
+	text := string(r.Outcome)
+	if r.ExitCode != nil && *r.ExitCode != 0 {
+		text += fmt.Sprintf(", exit code %d", *r.ExitCode)
+	}
+	if r.Signal != "" {
+		text += " (" + r.Signal + ")"
+	}
+	if r.StartedAt != nil {
+		text += ", took " + duration(r.EndedAt.Sub(*r.StartedAt))
+	}
+	if r.Changes != nil {
+		text += fmt.Sprintf(", %s, %s uncommitted", count(r.Changes.Commits, "commit"), count(r.Changes.Dirty, "file"))
+	}
+	if r.Ref != "" {
+		text += " (kept at " + r.Ref + ")"
+	}
+	if r.Cost != nil {
+		text += fmt.Sprintf(", %d tokens, $%.4f", r.Cost.Input+r.Cost.Output+r.Cost.Reasoning+r.Cost.CacheRead+r.Cost.CacheWrite, r.Cost.USD)
+	}
+	if !r.Charged {
+		text += ", not charged"
+	}
+	return text
+}
+
+// brief is what a run changed, for a column.
+func brief(c *event.Changes) string {
+	text := count(c.Commits, "commit")
+	d := c.Diff
+	switch {
+	case d != nil && d.Files == 0 && c.Commits == 0:
+		return "no changes"
+	case d != nil:
+		text += fmt.Sprintf(", %s +%d -%d", count(d.Files, "file"), d.Insertions, d.Deletions)
+	}
+	return text
+}
+
+// showEvidence shows, a line each, what a run has to show.
+func showEvidence(line func(name, format string, args ...any), e event.Evidence) {
+	list := func(name string, texts []string, all int) {
+		for _, text := range texts {
+			line(name, "%s", text)
+		}
+		if more := all - len(texts); more > 0 && len(texts) > 0 {
+			line(name, "and %d more", more)
+		}
+	}
+	if c := e.Changes; c != nil {
+		if c.From != c.To {
+			line("from", "%s", c.From)
+			line("to", "%s", c.To)
+		}
+		if d := c.Diff; d != nil && d.Files > 0 {
+			line("changed", "%s, +%d -%d", count(d.Files, "file"), d.Insertions, d.Deletions)
+		}
+		list("commit", c.Subjects, c.Commits)
+		list("uncommitted", c.DirtyFiles, c.Dirty)
+	}
+	list("refused", e.Refused, 0)
+	if e.PRURL != "" {
+		line("pr", "%s", e.PRURL)
+	}
+}
+
+func indent(s string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n  ")
+}

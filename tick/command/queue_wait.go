@@ -1,0 +1,151 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+)
+
+// QueueWait waits for items.
+type QueueWait struct {
+	IDs     []string      `arg:"" optional:"" name:"id" help:"Ids, parts of them, or issue references."`
+	All     bool          `help:"All that are live now."`
+	Timeout time.Duration `help:"Give up, with exit code 75, after this long." placeholder:"DURATION"`
+	JSON    bool          `name:"json" help:"Print the items as JSON."`
+}
+
+// Run waits: exit code 0 when all completed, 1 when one is an error.
+func (c *QueueWait) Run(a *App) error {
+	if len(c.IDs) == 0 && !c.All {
+		return fault.New(fault.Usage, "kugetsu queue wait --all waits for everything", "wait for what?")
+	}
+	entries, err := a.findAll(c.IDs)
+	if err != nil {
+		return err
+	}
+	if c.All {
+		for _, lane := range queue.Lanes {
+			live, err := a.Queue.Live(lane)
+			if err != nil {
+				return err
+			}
+			entries = append(entries, live...)
+		}
+	}
+	begin, failed := time.Now(), 0
+	items := []listed{}
+	waited := map[string]bool{}
+	var unknown []error
+	for _, e := range entries {
+		if waited[e.ID] { // named twice, or named and live
+			continue
+		}
+		waited[e.ID] = true
+		it, err := a.await(e.ID, begin, c.Timeout, a.tellWaiting())
+		if err != nil && (a.Ctx.Err() != nil || c.Timeout > 0 && time.Since(begin) > c.Timeout) {
+			return err
+		}
+		if err != nil { // one that cannot be read, or was cleared, does not end the wait for the others
+			unknown = append(unknown, err)
+			continue
+		}
+		items = append(items, listed{Item: it, Priority: e.Priority})
+		if it.State == queue.Errored {
+			failed++
+			why := "error" // all that an item written by hand may say
+			if it.Error != nil {
+				why = *it.Error
+			}
+			fmt.Fprintf(a.Stderr, "%s %s\n", it.ID, short(clean(why), 120))
+		}
+	}
+	if c.JSON {
+		if err := a.printJSON(items); err != nil {
+			return err
+		}
+	}
+	if failed > 0 {
+		return fault.New(fault.Failed, "", "%d of %d ended in an error", failed, len(waited))
+	}
+	return errors.Join(unknown...)
+}
+
+// await waits until an item is settled, for at most limit from begin (0: for ever). What else is to be done while it is not
+// may be nil.
+func (a *App) await(id string, begin time.Time, limit time.Duration, meanwhile func(it *queue.Item)) (*queue.Item, error) {
+	file := "" // where the item was last, so that no folder need be listed
+	for {
+		e, err := a.Queue.FindHinted(id, file)
+		if err != nil {
+			return nil, err
+		}
+		file = filepath.Base(e.Path)
+		it, err := a.Queue.Load(e)
+		switch {
+		case err != nil && !queue.IsAbsent(err):
+			return nil, err
+		case err == nil && it.State.Settled():
+			return it, nil
+		case limit > 0 && time.Since(begin) > limit:
+			return it, fault.New(fault.Temp, "kugetsu status shows what runs", "%s is not settled after %s", id, limit)
+		}
+		if err == nil && meanwhile != nil {
+			meanwhile(it)
+		}
+		select {
+		case <-a.Ctx.Done():
+			return it, fault.New(fault.Failed, "", "interrupted; %s goes on", id)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// pollEvery is how often a waiting command looks. Whatever ends a run starts a tick, so a look is all that is needed;
+// tickEvery is for the case that no one is left to do that.
+const (
+	pollEvery = 100 * time.Millisecond
+	tickEvery = 2 * time.Second
+)
+
+// numbers are what of a reason changes with every look: times, sizes, counts.
+var numbers = regexp.MustCompile(`[0-9]+`)
+
+// tellWaiting tells on stderr what an item waits for, now and when that changes.
+func (a *App) tellWaiting() func(it *queue.Item) {
+	var looked time.Time
+	told := ""
+	return func(it *queue.Item) {
+		if time.Since(looked) < tickEvery {
+			return
+		}
+		looked = time.Now()
+		text := "it runs"
+		if it.State == queue.Pending {
+			view, err := a.Tick.Look()
+			if err != nil {
+				return // the wait goes on
+			}
+			starts, why := view.When(it.ID)
+			switch none := a.noTick(view); {
+			case none != "":
+				text = none
+			case starts:
+				text = a.starts(view)
+			case why == "": // it was started meanwhile
+				return
+			default:
+				text = why
+			}
+		}
+		text = clean(text)
+		if same := numbers.ReplaceAllString(text, "0"); same != told {
+			told = same
+			fmt.Fprintf(a.Stderr, "waiting for %s %s: %s\n", it.ID, clean(issueOrPM(it.IssueRef)), text)
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package command
+
+import (
+	"strings"
+
+	"kugetsu/queue/terminal"
+	"kugetsu/slots"
+)
+
+// Restore brings back what was kept.
+type Restore struct {
+	Ref  string `arg:"" name:"issue-ref" help:"The issue."`
+	At   string `arg:"" optional:"" name:"ref" help:"A ref below refs/kugetsu/ (default: the issue's newest snapshot)."`
+	List bool   `help:"List what is kept of the issue, the newest first."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// Run restores, or lists.
+func (c *Restore) Run(a *App) error {
+	ref, err := a.ref(c.Ref)
+	if err != nil {
+		return err
+	}
+	if !c.List {
+		at, err := a.Tick.Restore(a.Ctx, ref, c.At)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return a.printJSON(map[string]string{"issue_ref": ref.String(), "ref": at})
+		}
+		return a.print("%s\n", terminal.Clean(at))
+	}
+	list, err := a.Tick.Kept(a.Ctx, ref)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return a.printJSON(append([]slots.Kept{}, list...))
+	}
+	rows := [][]string{{"DATE", "REF", "WHAT"}} // a run's ref is named after its item and its number
+	for _, k := range list {
+		what, _, _ := strings.Cut(k.Message, "\n")
+		switch {
+		case k.Changed:
+			what = "(changed since kugetsu wrote it) " + what
+		case !k.Recorded:
+			what = "(not on record) " + what
+		}
+		rows = append(rows, []string{k.Date, k.Ref, short(what, 100)})
+	}
+	return a.table(rows)
+}
