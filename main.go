@@ -148,7 +148,7 @@ func execute(args []string) error {
 	source.Flags(kctx)
 	app := &command.App{
 		Ctx: ctx, Home: slots.Dir(home), Settings: &g.Settings, Config: source.Err(&g.Settings),
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()), Verbose: g.Verbose,
 		// UTC: files and --json hold no time zone but Z, whatever TZ is.
 		Now: func() time.Time { return time.Now().UTC() }, Log: logger(g.Verbose, kctx.Command() == "tick" && !g.Tick.Drain && !g.Tick.Scheduled), Version: version(),
 	}

@@ -74,8 +74,8 @@ echo $? >code
 	if log := w.run(kugetsu, "queue-daemon", "logs"); !strings.Contains(log, "started") || !strings.Contains(log, id) {
 		t.Errorf("tick.log has only\n%s", log)
 	}
-	w.run(kugetsu, "queue-daemon", "status")                                                           // exits 1 where ticks are overdue
-	if found, _, _ := w.try(kugetsu, "doctor"); !strings.Contains(found, "cron; the last tick was ") { // whatever else it finds
+	w.run(kugetsu, "queue-daemon", "status")                                                                 // exits 1 where ticks are overdue
+	if found, _, _ := w.try(kugetsu, "doctor", "-v"); !strings.Contains(found, "cron; the last tick was ") { // whatever else it finds
 		t.Errorf("doctor does not find the schedule:\n%s", found)
 	}
 

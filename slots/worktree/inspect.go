@@ -100,18 +100,29 @@ func (g *Git) Missing(ctx context.Context) (programs []string, err error) {
 		return nil, err
 	}
 	for _, s := range user {
-		name := named(s)
-		if name == "" || slices.Contains(programs, name) {
-			continue
-		}
-		if _, err := os.Stat(filepath.Join(strings.TrimSpace(dir), name)); err == nil && !filepath.IsAbs(name) {
-			continue
-		}
-		if _, err := proc.LookPath(name, g.Env, "/"); err != nil {
+		if name := named(s); name != "" && !slices.Contains(programs, name) && !g.installed(name, dir) {
 			programs = append(programs, name)
 		}
 	}
 	return programs, nil
+}
+
+// Lacks says whether git would not find a program that it needs for a remote. No name is a program that it has.
+func (g *Git) Lacks(ctx context.Context, program string) (bool, error) {
+	if program == "" {
+		return false, nil
+	}
+	dir, err := g.exec(ctx, nil, command{dir: "/", args: []string{"--exec-path"}})
+	return err == nil && !g.installed(program, dir), err
+}
+
+// installed says whether git finds a program: in its own folder, which git --exec-path printed, or in the PATH.
+func (g *Git) installed(program, execPath string) bool {
+	if _, err := os.Stat(filepath.Join(strings.TrimSpace(execPath), program)); err == nil && !filepath.IsAbs(program) {
+		return true
+	}
+	_, err := proc.LookPath(program, g.Env, "/")
+	return err == nil
 }
 
 // named is the program that a setting names; empty for none, and for a line of shell of which it is not plain.

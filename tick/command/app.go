@@ -33,6 +33,7 @@ type App struct {
 	Stdout   io.Writer
 	Stderr   io.Writer
 	Terminal bool // stdout is a terminal
+	Verbose  bool
 	Now      func() time.Time
 	Log      *slog.Logger
 	Version  string

@@ -29,7 +29,7 @@ func (c *Doctor) Run(a *App) error {
 		var source *settings.Source
 		a.Settings, source, a.Config = settings.Load(string(a.Home), true)
 		if err := source.Unreadable(); err != nil { // not even the place of the queue is known
-			found = append(found, doctor.Finding{Level: doctor.Error, Check: "config", What: err.Error(), Remedy: fault.HintOf(err)})
+			found = append(found, doctor.Unreadable(string(a.Home), err))
 		} else {
 			var ref issueref.Ref
 			if c.Ref != "" {
@@ -49,14 +49,17 @@ func (c *Doctor) Run(a *App) error {
 	}
 	errs := 0
 	for _, f := range found {
-		if f.Level == doctor.Error {
+		if f.Level == doctor.Error && f.Cause == "" {
 			errs++
 		}
 	}
-	if errs > 0 {
-		return fault.New(fault.Failed, "", "%d of the checks found an error", errs)
+	switch errs {
+	case 0:
+		return nil
+	case 1:
+		return fault.New(fault.Failed, "", "doctor found an error")
 	}
-	return nil
+	return fault.New(fault.Failed, "", "doctor found %d errors", errs)
 }
 
 // poor replaces the environment by the one that cron gives, for good: everything below is to see what a tick of cron's
@@ -88,9 +91,15 @@ func (c *Doctor) show(a *App, found []doctor.Finding) error {
 	if c.JSON {
 		return a.printJSON(found)
 	}
+	if !a.Verbose {
+		found = doctor.Brief(found, c.Ref != "")
+	}
 	for _, f := range found {
 		line := fmt.Sprintf("%-5s %s", f.Level, f.Check)
-		if f.What != "" {
+		switch {
+		case f.Check == "":
+			line = fmt.Sprintf("%-5s %s", f.Level, f.What)
+		case f.What != "":
 			line += ": " + f.What
 		}
 		switch {
@@ -98,6 +107,9 @@ func (c *Doctor) show(a *App, found []doctor.Finding) error {
 			line += "; done: " + f.Remedy
 		case f.Remedy != "":
 			line += "; do: " + f.Remedy
+		}
+		if f.Cause != "" {
+			line += "; because of: " + f.Cause
 		}
 		if err := a.print("%s\n", clean(strings.TrimSpace(line))); err != nil {
 			return err

@@ -20,7 +20,6 @@ import (
 	"kugetsu/slots/agent"
 	"kugetsu/slots/forge"
 	"kugetsu/slots/proc"
-	"kugetsu/tick/settings"
 )
 
 // askLimit bounds the question to a program for its version: some start slowly on a small machine.
@@ -63,10 +62,12 @@ func (x *Exam) path() {
 		line := PathLine(SearchPath(x.Shell["PATH"]))
 		if _, err := os.Readlink(x.in("config")); err == nil { // what it leads to is not ours to write
 			x.add(Warn, "the config sets no PATH: agents get cron's, "+os.Getenv("PATH"), "put into what "+x.in("config")+" is a link to: "+line)
+			x.last().explains = x.notInPath
 			return
 		}
 		x.mend(Warn, "the config sets no PATH: agents get cron's, "+os.Getenv("PATH"), "put into "+x.in("config")+": "+line,
 			func() error { return x.addLine(line) })
+		x.last().explains = x.notInPath
 		return
 	}
 	for _, dir := range filepath.SplitList(path) {
@@ -82,7 +83,19 @@ func (x *Exam) path() {
 			names[i] = f.Path
 		}
 		x.add(Warn, "the PATH of the config lacks what this shell finds: "+strings.Join(names, ", "), "put into "+x.in("config")+": "+line)
+		x.last().explains = func(f Finding) bool {
+			return slices.ContainsFunc(missing, func(m Found) bool { return filepath.Base(m.Path) == f.lacks })
+		}
 	}
+}
+
+// notInPath says whether a finding is that of a program which the PATH of the shell has and that of the config has not.
+func (x *Exam) notInPath(f Finding) bool { return f.lacks != "" && x.inShell(f.lacks) }
+
+// inShell says whether the PATH of the shell has a program.
+func (x *Exam) inShell(program string) bool {
+	_, err := proc.LookPath(program, []string{"PATH=" + x.Shell["PATH"]}, "/")
+	return err == nil
 }
 
 // addLine adds a line to the config, which is there and stays as it is.
@@ -98,17 +111,23 @@ func (x *Exam) addLine(line string) error {
 	if err := spool.Write(path, append(data, line+"\n"...)); err != nil {
 		return err
 	}
-	_, x.Tick.Source, err = settings.Load(string(x.Tick.Home), true) // what follows is to see it
-	return err
+	return x.reload()
 }
 
 // shell tells what is set where kugetsu was called and where cron would not find it.
 func (x *Exam) shell() {
+	var keys []string
 	for _, key := range slices.Sorted(maps.Keys(x.Shell)) {
-		if key == "PATH" || x.Tick.Source.File(key) == x.Shell[key] {
-			continue
+		if key != "PATH" && x.Tick.Source.File(key) != x.Shell[key] {
+			keys = append(keys, key)
 		}
-		x.add(Warn, key+" is set in this shell, where cron does not find it", "put it into "+x.in("config"))
+	}
+	switch len(keys) {
+	case 0:
+	case 1:
+		x.add(Warn, keys[0]+" is set in this shell, where cron does not find it", "put it into "+x.in("config"))
+	default:
+		x.add(Warn, strings.Join(keys, ", ")+" are set in this shell, where cron does not find them", "put them into "+x.in("config"))
 	}
 }
 
@@ -164,6 +183,7 @@ func (x *Exam) agentPrograms() {
 		if err != nil {
 			if level == Error {
 				x.add(level, fmt.Sprintf("%s: %v", name, err), x.whereIs(argv[0]))
+				x.last().lacks = argv[0]
 			}
 			continue // not installed, and nobody asks for it
 		}
@@ -173,6 +193,7 @@ func (x *Exam) agentPrograms() {
 		switch {
 		case err != nil:
 			x.add(level, fmt.Sprintf("%s does not tell its version: %v", path, err), "try it: env -i HOME=\"$HOME\" PATH="+lookup(x.agents, "PATH")+" "+strings.Join(argv, " "))
+			x.last().err = err
 		case !numbered:
 			x.add(Warn, fmt.Sprintf("%s says no version but %q", path, version), "make sure that this is "+name)
 		default:
@@ -249,6 +270,9 @@ func (x *Exam) runs(key, words string, level Level) {
 	}
 	if err != nil {
 		x.add(level, key+": "+err.Error(), "write its path out in "+x.in("config"))
+		if path == "" {
+			x.last().lacks = argv[0]
+		}
 		return
 	}
 	x.ok(key + " runs " + path)

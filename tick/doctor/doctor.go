@@ -32,7 +32,14 @@ type Finding struct {
 	Level  Level  `json:"level"`
 	Check  string `json:"check"`
 	What   string `json:"what"`
-	Remedy string `json:"remedy"` // what to do, or, of a mended one, what was done; "" of a good one
+	Remedy string `json:"remedy"`          // what to do, or, of a mended one, what was done; "" of a good one
+	Cause  string `json:"cause,omitempty"` // the check whose finding explains this one
+
+	at       string             // the file or folder that it is about; what fails below it fails for the same reason
+	err      error              // what failed, where something did
+	lacks    string             // the program that was not found
+	explains func(Finding) bool // says which other findings have this one for their cause
+	follow   int                // how many do
 }
 
 // Schedule says which schedule is installed.
@@ -60,6 +67,8 @@ type Exam struct {
 	check  string
 	env    []string // of git and hooks
 	agents []string // the same for dev agents
+
+	scheduler string // what is installed to run the ticks, "" for nothing
 }
 
 // checks are all there are, in an order in which what is found first explains what is found later.
@@ -73,10 +82,10 @@ var checks = []struct {
 	{"owner", (*Exam).owner},
 	{"parents", (*Exam).parents},
 	{"files", (*Exam).files},
+	{"space", (*Exam).space},
 	{"writable", (*Exam).writable},
 	{"file system", (*Exam).fileSystem},
 	{"queue", (*Exam).place},
-	{"space", (*Exam).space},
 	{"memory", (*Exam).memory},
 	{"clock", (*Exam).clock},
 	{"processes", (*Exam).processes},
@@ -90,6 +99,7 @@ var checks = []struct {
 	{"identity", (*Exam).identity},
 	{"remote", (*Exam).remote},
 	{"schedule", (*Exam).schedule},
+	{"home", (*Exam).home},
 	{"pause", (*Exam).pause},
 	{"holds", (*Exam).holds},
 	{"bad", (*Exam).bad},
@@ -97,7 +107,6 @@ var checks = []struct {
 	{"items", (*Exam).items},
 	{"sessions", (*Exam).sessions},
 	{"worktrees", (*Exam).worktrees},
-	{"temp files", (*Exam).tempFiles},
 	{"events", (*Exam).events},
 }
 
@@ -115,6 +124,7 @@ func (x *Exam) Run() []Finding {
 			x.add(OK, "", "")
 		}
 	}
+	explain(x.listed)
 	return x.listed
 }
 
@@ -124,8 +134,14 @@ func (x *Exam) add(level Level, what, remedy string) {
 
 func (x *Exam) ok(what string) { x.add(OK, what, "") }
 
+// last is the finding that was added last.
+func (x *Exam) last() *Finding { return &x.listed[len(x.listed)-1] }
+
 // unknown is what could not be found out.
-func (x *Exam) unknown(err error) { x.add(Error, err.Error(), "see to that first, and ask again") }
+func (x *Exam) unknown(err error) {
+	x.add(Error, err.Error(), "see to that first, and ask again")
+	x.last().err = err
+}
 
 // mend adds a finding that may be mended by itself, and does so where that was asked for.
 func (x *Exam) mend(level Level, what, remedy string, fix func() error) {
@@ -135,6 +151,7 @@ func (x *Exam) mend(level Level, what, remedy string, fix func() error) {
 	}
 	if err := fix(); err != nil {
 		x.add(level, what+"; it could not be mended: "+err.Error(), remedy)
+		x.last().err = err
 		return
 	}
 	x.add(Fixed, what, remedy)

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/machine"
+	"kugetsu/tick/settings"
 )
 
 const (
@@ -35,6 +37,10 @@ func Home(dir string, fix bool) ([]Finding, bool) {
 		x.mend(Error, dir+" is not there", "kugetsu init", func() error { return spool.MakeDirs(dir) })
 		return x.listed, x.listed[0].Level == Fixed
 	}
+	if real, statErr := os.Stat(dir); err == nil && statErr == nil && real.Mode().Perm()&0o700 != 0o700 {
+		x.chmod(Error, dir, "you yourself may not use", real.Mode().Perm(), 0o700)
+		return x.listed, x.listed[0].Level == Fixed
+	}
 	if err == nil {
 		return nil, true
 	}
@@ -45,6 +51,19 @@ func Home(dir string, fix bool) ([]Finding, bool) {
 	}
 	return x.listed, x.listed[0].Level == Fixed
 }
+
+// Unreadable is the finding for a config that cannot be read: then not even the place of the queue is known.
+func Unreadable(home string, err error) Finding {
+	f := Finding{Level: Error, Check: "config", What: err.Error(), Remedy: fault.HintOf(err)}
+	if info, statErr := os.Stat(filepath.Join(home, "config")); statErr == nil && owner(info) != os.Geteuid() {
+		f.What = fmt.Sprintf("%s belongs to uid %d, not to uid %d: %v", filepath.Join(home, "config"), owner(info), os.Geteuid(), err)
+		f.Remedy = chown(home)
+	}
+	return f
+}
+
+// chown is what gives all of a state folder back to its user, as it must be done after one call with sudo.
+func chown(home string) string { return fmt.Sprintf("sudo chown -R %d %s", os.Geteuid(), home) }
 
 func owner(info fs.FileInfo) int {
 	if uid, ok := spool.Owner(info); ok {
@@ -72,11 +91,13 @@ func (x *Exam) folders() {
 		info, err := os.Stat(dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			x.mend(Warn, dir+" is missing", "mkdir -p "+dir, func() error { return spool.MakeDirs(dir) })
+			x.mend(Warn, dir+" is missing", "kugetsu init", func() error { return spool.MakeDirs(dir) })
+			x.last().at, x.last().err = dir, cmp.Or(x.last().err, err)
 		case err != nil:
 			x.unknown(err)
 		case !info.IsDir():
 			x.add(Error, dir+" is not a folder", "move it away: mv "+dir+" "+dir+".old")
+			x.last().at = dir
 		}
 	}
 }
@@ -99,6 +120,7 @@ func (x *Exam) modes() {
 				x.chmod(Error, dir, "others may write to", mode, 0o700)
 			case mode&0o700 != 0o700:
 				x.chmod(Error, dir, "you yourself may not use", mode, 0o700)
+				x.last().at = dir
 			case dir == string(x.Tick.Home) && mode&0o055 != 0:
 				x.chmod(Warn, dir, "others may look into", mode, 0o700)
 			}
@@ -143,8 +165,12 @@ func (x *Exam) owner() {
 		}
 		for _, e := range entries {
 			if info, err := e.Info(); err == nil && owner(info) != os.Geteuid() {
-				x.add(Error, fmt.Sprintf("%s belongs to uid %d, not to uid %d", filepath.Join(dir, e.Name()), owner(info), os.Geteuid()),
-					fmt.Sprintf("sudo chown -R %d %s", os.Geteuid(), x.in()))
+				all := x.in()
+				if !within(dir, all) {
+					all = dir
+				}
+				x.add(Error, fmt.Sprintf("%s belongs to uid %d, not to uid %d", filepath.Join(dir, e.Name()), owner(info), os.Geteuid()), chown(all))
+				x.last().at, x.last().err = all, unix.EACCES
 				return // one is enough: the remedy is for all
 			}
 		}
@@ -175,8 +201,37 @@ func (x *Exam) files() {
 			x.unknown(err)
 		} else if !there {
 			x.mend(Warn, x.in(f.Name)+" is missing", "kugetsu init", func() error { return f.Make(x.Tick.Home) })
+			x.last().err = cmp.Or[error](x.last().err, &fs.PathError{Op: "stat", Path: x.in(f.Name), Err: unix.ENOENT})
+			if f.Name != "config" {
+				continue
+			}
+			if x.last().Level == Fixed {
+				if err := x.reload(); err != nil {
+					x.unknown(err)
+				}
+				continue
+			}
+			x.last().explains = x.madeByInit
 		}
 	}
+}
+
+// madeByInit says whether kugetsu init mends a finding as well as a missing config: it makes all folders and files, and
+// writes down the PATH of the shell and an agent that is there.
+func (x *Exam) madeByInit(f Finding) bool {
+	switch f.Check {
+	case "folders", "files":
+		return f.Remedy == "kugetsu init"
+	case "path":
+		return true
+	}
+	return f.lacks != "" && (x.inShell(f.lacks) || f.Check == "agents" && firstAgent(x.Shell["PATH"]) != "")
+}
+
+// reload reads the config again, for what follows.
+func (x *Exam) reload() (err error) {
+	x.Tick.Settings, x.Tick.Source, err = settings.Load(string(x.Tick.Home), true)
+	return err
 }
 
 // writable makes sure that each folder takes a file, durably, and that flock keeps a second one out there.
@@ -191,6 +246,9 @@ func (x *Exam) writable() {
 			x.add(Error, err.Error(), "make room: kugetsu queue clear --older-than 1d")
 		case err != nil:
 			x.add(Error, err.Error(), "see that you may write there: ls -ld "+dir)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			x.last().at, x.last().err = dir, err
 		}
 	}
 }
@@ -220,9 +278,7 @@ func (x *Exam) place() {
 		if err != nil {
 			continue
 		}
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-			devices[uint64(stat.Dev)] = dir
-		}
+		devices[device(info)] = dir
 	}
 	if len(devices) > 1 {
 		dirs := make([]string, 0, len(devices))
@@ -262,6 +318,31 @@ func (x *Exam) space() {
 	default:
 		x.ok(what)
 	}
+	if free < spaceOut || st.Files > 0 && st.Ffree == 0 {
+		x.last().explains = func(f Finding) bool { return errors.Is(f.err, unix.ENOSPC) && x.sameDisk(f) }
+	}
+}
+
+// sameDisk says whether the file or folder of a finding is on the disk of the state folder. Where it does not say which it
+// was, it is of ours.
+func (x *Exam) sameDisk(f Finding) bool {
+	for path := f.place(); path != ""; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		if err != nil && path != filepath.Dir(path) {
+			continue // to be made, or removed since
+		}
+		home, homeErr := os.Stat(x.in())
+		return err == nil && homeErr == nil && device(info) == device(home)
+	}
+	return true
+}
+
+func device(info fs.FileInfo) uint64 {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
+	}
+	return uint64(stat.Dev)
 }
 
 // memory looks whether all the agents that may run would find room. What runs already has taken its own.

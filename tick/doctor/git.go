@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -44,10 +45,28 @@ func (x *Exam) gitProgram() {
 	switch {
 	case err != nil:
 		x.add(Error, err.Error(), "install git, or put its folder into PATH in "+x.in("config"))
+		x.last().explains = func(f Finding) bool {
+			return f.err != nil && slices.Contains([]string{"identity", "remote", "worktrees"}, f.Check)
+		}
+		if _, err := proc.LookPath("git", x.env, "/"); err != nil {
+			x.last().lacks = "git"
+		}
 	case old:
 		x.add(Warn, "git "+version+" is older than 2.39, which kugetsu is tested with", "install a newer git")
 	default:
 		x.ok("git " + version)
+	}
+	if err != nil {
+		return
+	}
+	// Git tells of these only once it needs one, in the middle of a run.
+	missing, err := g.Missing(ctx)
+	if err != nil {
+		x.unknown(err)
+	}
+	for _, name := range missing {
+		x.add(Warn, "git's configuration names "+terminal.Line(name, 200)+", which is not in the PATH of the config", "install it, put its folder into PATH in "+x.in("config")+", or take it out of git's configuration")
+		x.last().lacks = name
 	}
 }
 
@@ -55,7 +74,7 @@ func (x *Exam) gitProgram() {
 func (x *Exam) identity() {
 	_, ctx, cancel := x.git()
 	defer cancel()
-	named, err := (&worktree.Git{Env: x.agents}).Named(ctx, worktree.Spec{})
+	named, err := (&worktree.Git{Env: x.agents, Own: x.own()}).Named(ctx, worktree.Spec{})
 	if err != nil {
 		x.unknown(err)
 		return
@@ -92,21 +111,17 @@ func (x *Exam) remote() {
 	if lookup(x.env, "SSH_ASKPASS") == "" { // a run has no terminal that ssh could ask on; this may have one
 		g.Env = append(slices.Clone(x.env), "SSH_ASKPASS=false", "SSH_ASKPASS_REQUIRE=force")
 	}
-	missing, err := g.Missing(ctx)
-	if err != nil {
-		x.unknown(err)
-	}
-	for _, name := range missing {
-		x.add(Warn, "git's configuration names "+terminal.Line(name, 200)+", which is not there", "install it, or put its folder into PATH in "+x.in("config"))
-	}
 	from := worktree.Source{URL: url, Local: local}
 	there, err := g.Reach(ctx, from, x.Tick.Settings.BaseBranch)
 	if err != nil {
 		remedy := "see that git reaches it without asking; tokens go into " + x.in("env", "default.env")
-		if _, sshErr := proc.LookPath("ssh", x.env, "/"); sshErr != nil && isSSH(url) {
-			remedy = "install ssh, or put its folder into PATH in " + x.in("config")
+		name, lacks := transport(url), ""
+		if absent, lookErr := g.Lacks(ctx, name); lookErr == nil && absent {
+			remedy = "install " + name + ", or put its folder into PATH in " + x.in("config")
+			lacks = name
 		}
 		x.add(Error, fmt.Sprintf("%s: %v", x.Issue.RepoPath(), err), remedy)
+		x.last().err, x.last().lacks = err, lacks
 		return
 	}
 	if !there {
@@ -123,8 +138,19 @@ func (x *Exam) remote() {
 	x.ok(x.Issue.RepoPath() + " answers, and takes pushes")
 }
 
-func isSSH(url string) bool {
-	return strings.HasPrefix(url, "ssh://") || !strings.Contains(url, "://") && strings.Contains(url, ":") && !filepath.IsAbs(url)
+// helper is the scheme of a URL that a program of its own serves: helper::address, or helper://address.
+var helper = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)(::|://)`)
+
+// transport is the program that git reaches a URL with, "" where git itself does.
+func transport(url string) string {
+	m := helper.FindStringSubmatch(url)
+	switch {
+	case m == nil && strings.Contains(url, ":") && !filepath.IsAbs(url), m != nil && (m[1] == "ssh" || m[1] == "git+ssh" || m[1] == "ssh+git"):
+		return "ssh"
+	case m == nil || m[2] == "://" && slices.Contains([]string{"file", "git"}, m[1]):
+		return ""
+	}
+	return "git-remote-" + m[1] // git brings the one for https
 }
 
 // worktrees compares the folders there are with the sessions and with what git knows.
@@ -180,6 +206,7 @@ func (x *Exam) registered(g *worktree.Git, src worktree.Source, known map[string
 	list, err := g.Registered(dir)
 	if err != nil {
 		x.add(Error, fmt.Sprintf("%s: %v", dir, err), "see what is wrong: git -C "+dir+" fsck")
+		x.last().err = err
 		return false
 	}
 	gone := 0

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -17,41 +17,20 @@ import (
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
-	"kugetsu/slots/worktree"
 	"kugetsu/tick"
 )
 
 const (
-	tempOld  = 2 * spool.TempAge // two sweeps have met it by then, if ticks run at all
-	owedOld  = time.Hour         // an event that could not be delivered for so long
-	maxNamed = 3                 // of many of a kind so many are named
+	owedOld  = time.Hour // an event that could not be delivered for so long
+	maxNamed = 3         // of many of a kind so many are named
 )
 
 // noClock is before any clock that was ever set: a machine without a battery starts at 1970.
 var noClock = time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 func (x *Exam) clock() {
-	now := x.Now()
-	if now.Before(noClock) {
+	if now := x.Now(); now.Before(noClock) {
 		x.add(Error, "the clock says "+now.Format(time.RFC3339), "set it: ids, retries and holds follow it")
-		return
-	}
-	last, err := tick.LastPass(x.Tick.Home)
-	if err != nil {
-		x.unknown(err)
-	}
-	for _, lane := range queue.Lanes {
-		if entries, err := x.Tick.Queue.Live(lane); err == nil {
-			for _, e := range entries {
-				if at := queue.IDTime(e.ID); at.After(last) {
-					last = at
-				}
-			}
-		}
-	}
-	if tick.ToCome(now, last) {
-		x.add(Warn, fmt.Sprintf("the last tick or item is of %s, which is still to come", last.Format(time.RFC3339)),
-			"see which of the two clocks was wrong: date; what waits for a time waits by this one")
 	}
 }
 
@@ -74,6 +53,7 @@ func (x *Exam) schedule() {
 		ago = "the last tick was " + x.Now().Sub(last).Round(time.Second).String() + " ago"
 	}
 	installed, err := x.Ticks(x.Ctx)
+	x.scheduler = installed.Kind
 	for _, problem := range installed.Problem {
 		x.add(Warn, problem, "kugetsu queue-daemon status")
 	}
@@ -100,6 +80,26 @@ func (x *Exam) scheduled(s Installed) bool {
 		x.add(Error, fmt.Sprintf("%s cannot run kugetsu as it is installed: %v", s.Kind, err), "kugetsu queue-daemon start")
 	}
 	return err == nil
+}
+
+// home compares the home folder of this shell with the one that a scheduler gives. Ticks of a schedule start agents with the
+// latter, where they look for their logins, git for its configuration.
+func (x *Exam) home() {
+	me, err := user.Current()
+	here := os.Getenv("HOME")
+	if err != nil || here == "" || spool.SameFolder(here, me.HomeDir) {
+		return
+	}
+	env, err := slots.WithFiles([]string{"HOME=" + me.HomeDir}, x.Tick.Home.EnvFile("default.env"), x.Tick.Home.EnvFile("dev.env"))
+	if err != nil || lookup(env, "HOME") != me.HomeDir {
+		return // told by config; or the same for all agents, whoever starts them
+	}
+	if x.scheduler == "" {
+		x.ok("HOME is " + here + " here, and " + me.HomeDir + " for what a schedule would start")
+		return
+	}
+	x.add(Warn, fmt.Sprintf("HOME is %s here, but %s starts agents with that of the password file, %s: their logins and git's configuration are sought there",
+		here, x.scheduler, me.HomeDir), fmt.Sprintf("log the agents in with HOME=%s, or put HOME=%s into %s", me.HomeDir, here, x.in("env", "default.env")))
 }
 
 func (x *Exam) pause() {
@@ -146,9 +146,7 @@ func some(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-var slotFile = regexp.MustCompile(`^([1-9]\d{0,3}|pm)\.(json|lock)$`)
-
-// slots looks at each slot, and at what else lies among them. A pass may be under way: what it is about to mend is a
+// slots looks at each slot. A pass may be under way: what it is about to mend is a
 // warning at most.
 func (x *Exam) slots() {
 	names, err := x.Tick.Home.Names()
@@ -189,15 +187,6 @@ func (x *Exam) slots() {
 		if it, err := x.Tick.Queue.Load(e); err == nil && it.Runs == in.Run && tick.Beyond(it) {
 			x.add(Error, fmt.Sprintf("slot %s: %s is beyond its limit of %s: its runner, process %d, does not answer",
 				name, in.RunName(), slots.Limit(it.Runner.Timeout), *it.ForkPID), "kugetsu tick ends it, or kugetsu queue cancel "+in.Item)
-		}
-	}
-	files, err := spool.List(x.in("slots"))
-	if err != nil {
-		x.unknown(err)
-	}
-	for _, f := range files {
-		if !slotFile.MatchString(f) && !spool.IsTemp(f) {
-			x.add(Warn, x.in("slots", f)+" is no slot's file", "remove it")
 		}
 	}
 }
@@ -267,34 +256,10 @@ func (x *Exam) sessions() {
 			continue // a run is at work there
 		}
 		if _, err := os.Lstat(s.Worktree); errors.Is(err, fs.ErrNotExist) {
-			x.add(Warn, "the worktree of "+name+" is gone: "+s.Worktree, "nothing: the next item on it makes it again, from the branch "+s.Branch)
+			x.ok("the worktree of " + name + " is gone: the next item on it makes it again, from the branch " + s.Branch)
 		} else if err != nil {
 			x.unknown(err)
 		}
-	}
-}
-
-// tempFiles finds what crashed writers left and no sweep took.
-func (x *Exam) tempFiles() {
-	var left []string
-	for _, dir := range x.ours() {
-		names, err := spool.List(dir)
-		if err != nil {
-			continue // told by folders
-		}
-		for _, name := range names {
-			clone := dir == x.in("repos") && worktree.IsKilledClone(name)
-			if !spool.IsTemp(name) && !clone {
-				continue
-			}
-			info, err := os.Lstat(filepath.Join(dir, name))
-			if err == nil && x.Now().Sub(info.ModTime()) > tempOld {
-				left = append(left, filepath.Join(dir, name))
-			}
-		}
-	}
-	if len(left) > 0 {
-		x.add(Warn, fmt.Sprintf("%d temp files are left over: %s", len(left), some(left)), "ticks remove them, if they run; or rm")
 	}
 }
 
