@@ -234,7 +234,19 @@ func TestTheStormNoticesOneTooMany(t *testing.T) {
 			[]string{"report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}",
 				"report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}\n\tt.Settings.MaxAgents++"},
 			"agents began before one ended", blow},
-		// A lease that excludes nothing is not in the list: where one is free, the runner that the item names is asked as well, so
-		// that alone lets none in. See TestTheHarnessNoticesAnUnwatchedWatcher.
 	)
+	// A lease that excludes nothing does no harm by itself: where one is free, the runner that the item names is asked as well. So
+	// that is broken, too.
+	unasked := func(t *testing.T, dir string, replace map[string]string) error {
+		path, err := filepath.Abs(filepath.Join("..", "..", "tick", "runner.go"))
+		if err != nil {
+			return err
+		}
+		if replace[path], err = change(t, path, `it.Runner.Birth != "" && t.ours(it)()`, `it.Runner.Birth == "no such"`); err != nil {
+			return err
+		}
+		return buildChanged(t, dir, replace)
+	}
+	mustNoticeBuilt(t, unasked, wrongWay{"a lease excludes nothing, and the runner is not asked", "slots/lease.go",
+		[]string{"return try(path, unix.LOCK_EX)", "return try(path, unix.LOCK_SH)"}, "while its agent ran", blow})
 }
