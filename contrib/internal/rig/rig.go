@@ -1,0 +1,126 @@
+// Package rig is what the tests in contrib share: the kugetsu under test, waiting, and the rule of -short.
+package rig
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "kugetsu/tick/command" // the program is made of it: go test believes no cached result after a change there
+)
+
+// Patience bounds every wait of a test. It is generous: the machine may be busy.
+const Patience = 4 * time.Minute
+
+// poll is the time between two looks at a condition.
+const poll = 20 * time.Millisecond
+
+// FullOnly ends a package's TestMain with -short, and says why. Call it first.
+func FullOnly(why string) {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("left out with -short:", why)
+		os.Exit(0)
+	}
+}
+
+// Until waits for a condition.
+func Until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for begin := time.Now(); !holds(); <-time.After(poll) {
+		if time.Since(begin) > Patience {
+			t.Fatalf("waited %s in vain: %s", Patience, what)
+		}
+	}
+}
+
+// Kugetsu is Program for a test.
+func Kugetsu(t testing.TB) string {
+	t.Helper()
+	path, err := Program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Install makes the program under test a file, for a world that has only its own files.
+func Install(path string) error {
+	program, err := Program()
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o755)
+	}
+	if err != nil {
+		return err
+	}
+	from, err := os.Open(program)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Close())
+}
+
+// Program is the path of the program under test, which is called kugetsu. All packages share one, with the race detector if the
+// test has it, else static: a dynamic linker has system calls of its own.
+var Program = sync.OnceValues(func() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	kind, flags, env := "static", []string(nil), append(os.Environ(), "CGO_ENABLED=0")
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		kind, flags, env = "race", []string{"-race"}, os.Environ()
+	}
+	// Each copy of the sources has its own folder. Go leaves a program alone that is up to date.
+	dir := filepath.Join(cache, "kugetsu-rig", strings.ReplaceAll(strings.Trim(root, "/"), "/", "+"), kind)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "kugetsu")
+	cmd := exec.Command("go", slices.Concat([]string{"build"}, flags, []string{"-o", path, "kugetsu"})...)
+	cmd.Env = env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// moduleRoot is the folder of go.mod, from the folder of a test.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	for ; err == nil && dir != "/"; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+	}
+	return "", errors.Join(err, errors.New("no go.mod above the folder of the test"))
+}
