@@ -119,7 +119,8 @@ func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	for ; err == nil && dir != "/"; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
+			_, err := os.Stat(filepath.Join(dir, "main.go")) // so that go test knows of it, as of what is imported above
+			return dir, err
 		}
 	}
 	return "", errors.Join(err, errors.New("no go.mod above the folder of the test"))
