@@ -13,10 +13,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kugetsu/contrib/internal/rig"
 )
 
 // patience bounds one command; the machine may be busy.
-const patience = 2 * time.Minute
+const patience = rig.Patience
+
+func TestMain(m *testing.M) {
+	rig.FullOnly("every plant is a world with twenty commands")
+	os.Exit(m.Run())
+}
 
 // world is a home, a remote, and a state folder, in which an agent of bash does what its message says.
 type world struct {
@@ -243,15 +250,6 @@ func gits(t *testing.T) map[string]string {
 	return found
 }
 
-func build(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "kugetsu")
-	if out, err := exec.Command("go", "build", "-o", bin, "kugetsu").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return bin
-}
-
 // settled waits until nothing runs any more.
 func (w *world) settled() {
 	w.Helper()
@@ -266,7 +264,7 @@ var inCheckout = []string{"every key that is documented", "programs in config", 
 	"a promisor remote, and an object that is missing"}
 
 func TestNothingThatAnAgentLeavesRuns(t *testing.T) {
-	bin := build(t)
+	bin := rig.Kugetsu(t)
 	for version, gitDir := range gits(t) {
 		for name, plant := range plants {
 			if gitDir != "" && !slices.Contains(newer, name) {
@@ -310,7 +308,7 @@ func TestNothingThatAnAgentLeavesRuns(t *testing.T) {
 
 // The traps are live: a plain git walks into them. Without that the test above would show nothing.
 func TestAPlainGitRunsWhatAnAgentLeaves(t *testing.T) {
-	bin := build(t)
+	bin := rig.Kugetsu(t)
 	for _, name := range []string{"programs in config", "programs in config.worktree", "programs in what config includes", "hooks", "a .git of its own",
 		"a .git that leads to a repository of its own", "a record that leads to a repository of its own", "a nested repository and a submodule"} {
 		t.Run(name, func(t *testing.T) {
