@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/internal/rig"
 	"kugetsu/queue"
 	"kugetsu/slots"
 	"kugetsu/slots/machine"
@@ -26,7 +27,7 @@ import (
 )
 
 // patience bounds every wait; the machine may be busy.
-const patience = 2 * time.Minute
+const patience = rig.Patience
 
 // capBytes is put in the place of the README's 2 GiB, and appetite is what an agent takes that is to meet it.
 const (
@@ -44,6 +45,7 @@ func TestMain(m *testing.M) {
 		agent()
 		return
 	}
+	rig.FullOnly("real sandboxes and limits of memory")
 	os.Exit(m.Run())
 }
 
@@ -139,7 +141,7 @@ func newWorld(t *testing.T, prefix string) *world {
 	w.env = []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "KUGETSU_DIR=" + string(w.home), "KUGETSU_AGENT=command", "AGENT_COMMAND=" + self + " agent",
 		"AGENT_PREFIX=" + prefix, "AGENT_MEMORY=0", "MIN_FREE_DISK=0", "MAX_ATTEMPTS=1", "MAX_CONCURRENT_AGENTS=1",
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"}
-	w.run("go", "build", "-o", w.bin, "kugetsu")
+	must(t, rig.Install(w.bin))
 	repo := filepath.Join(dir, "project")
 	w.run("git", "init", "-q", "-b", "main", repo)
 	w.run("git", "-C", repo, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "--allow-empty", "-m", "first")
