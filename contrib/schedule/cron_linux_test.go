@@ -9,38 +9,40 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kugetsu/contrib/internal/rig"
 )
 
 // TestCronRunsTheTicks takes until the clock's next minute, and a few seconds.
 func TestCronRunsTheTicks(t *testing.T) {
 	needs(t, "cron", "crontab", "unshare", "nsenter", "flock", "git")
 	t.Parallel()
-	rig := t.TempDir()
-	must(t, os.Chmod(rig, 0o755))
-	w := startCron(t, rig)
+	dir := t.TempDir()
+	must(t, os.Chmod(dir, 0o755))
+	w := startCron(t, dir)
 
 	// Names that mean something to a shell, and to a cron.
-	odd := filepath.Join(rig, `it's 100% "odd" #1 \%`)
+	odd := filepath.Join(dir, `it's 100% "odd" #1 \%`)
 	state, kugetsu := filepath.Join(odd, "state"), filepath.Join(odd, "kugetsu")
-	build(t, kugetsu)
-	repo(t, filepath.Join(rig, "project"), state, filepath.Join(rig, "project"))
+	must(t, rig.Install(kugetsu))
+	repo(t, filepath.Join(dir, "project"), state, filepath.Join(dir, "project"))
 	w.env = append(w.env, "KUGETSU_DIR="+state, "GITHUB_TOKEN=secret-token")
-	write(t, filepath.Join(rig, "agent"), `cd `+rig+` && env | sort >agent.env && cat >message && : >running
-while [ -d `+rig+` ] && [ ! -e overlapped ]; do sleep 0.05; done
+	write(t, filepath.Join(dir, "agent"), `cd `+dir+` && env | sort >agent.env && cat >message && : >running
+while [ -d `+dir+` ] && [ ! -e overlapped ]; do sleep 0.05; done
 echo all is well
 `)
 	// In cron's own environment: a tick while another has the lock.
-	write(t, filepath.Join(rig, "overlap"), `cd `+rig+` && [ ! -e cron.env ] && env | sort >cron.env || exit 0
-while [ -d `+rig+` ] && [ ! -e running ]; do sleep 0.05; done
+	write(t, filepath.Join(dir, "overlap"), `cd `+dir+` && [ ! -e cron.env ] && env | sort >cron.env || exit 0
+while [ -d `+dir+` ] && [ ! -e running ]; do sleep 0.05; done
 export KUGETSU_DIR=`+inSh(state)+`
 flock "$KUGETSU_DIR/tick.lock" `+inSh(kugetsu)+` tick --scheduled >said 2>&1
 echo $? >code
 : >overlapped
 `)
-	must(t, os.WriteFile(filepath.Join(state, "config"), []byte("KUGETSU_AGENT=command\nAGENT_COMMAND=sh "+rig+"/agent\nAGENT_MEMORY=0\nQUEUE_DAEMON_INTERVAL_MINUTES=1\n"), 0o600))
-	mine := "# mine\r\nMAILTO=me\n* * * * * echo hello from cron; sh " + rig + "/overlap\n\n0 1 1 1 * echo 100\\% %done\n# the end"
-	write(t, filepath.Join(rig, "mine"), mine+"\n")
-	w.run("crontab", filepath.Join(rig, "mine"))
+	must(t, os.WriteFile(filepath.Join(state, "config"), []byte("KUGETSU_AGENT=command\nAGENT_COMMAND=sh "+dir+"/agent\nAGENT_MEMORY=0\nQUEUE_DAEMON_INTERVAL_MINUTES=1\n"), 0o600))
+	mine := "# mine\r\nMAILTO=me\n* * * * * echo hello from cron; sh " + dir + "/overlap\n\n0 1 1 1 * echo 100\\% %done\n# the end"
+	write(t, filepath.Join(dir, "mine"), mine+"\n")
+	w.run("crontab", filepath.Join(dir, "mine"))
 	before := w.run("crontab", "-l")
 
 	if kind := w.run(kugetsu, "queue-daemon", "start"); kind != "cron\n" {
@@ -62,13 +64,13 @@ echo $? >code
 	if got := w.state(kugetsu, id); got != "completed" {
 		t.Errorf("the item is %s", got)
 	}
-	if env := read(t, filepath.Join(rig, "cron.env")); !strings.Contains(env, "PATH=/usr/bin:/bin\n") || strings.Contains(env, "KUGETSU") {
+	if env := read(t, filepath.Join(dir, "cron.env")); !strings.Contains(env, "PATH=/usr/bin:/bin\n") || strings.Contains(env, "KUGETSU") {
 		t.Errorf("that is not cron's poor environment:\n%s", env)
 	}
-	if message := read(t, filepath.Join(rig, "message")); message != `say "it's 100%"` {
+	if message := read(t, filepath.Join(dir, "message")); message != `say "it's 100%"` {
 		t.Errorf("the agent got %q", message)
 	}
-	if said, code := read(t, filepath.Join(rig, "said")), read(t, filepath.Join(rig, "code")); said != "" || code != "0\n" {
+	if said, code := read(t, filepath.Join(dir, "said")), read(t, filepath.Join(dir, "code")); said != "" || code != "0\n" {
 		t.Errorf("a tick beside another said %q and exited with %s", said, code)
 	}
 	if log := w.run(kugetsu, "queue-daemon", "logs"); !strings.Contains(log, "started") || !strings.Contains(log, id) {
@@ -84,8 +86,8 @@ echo $? >code
 		t.Errorf("the crontab was %q and is now %q", before, after)
 	}
 	// That mail works can be seen by the other line: ours had nothing to say.
-	until(t, "cron mails", func() bool {
-		mails, err := filepath.Glob(filepath.Join(rig, "mail.*"))
+	rig.Until(t, "cron mails", func() bool {
+		mails, err := filepath.Glob(filepath.Join(dir, "mail.*"))
 		must(t, err)
 		all := ""
 		for _, mail := range mails {
@@ -100,17 +102,17 @@ echo $? >code
 }
 
 // startCron starts a cron that is alone in its world, and ends it with the test.
-func startCron(t *testing.T, rig string) world {
-	for _, dir := range []string{"spool/crontabs", "run", "over"} {
-		must(t, os.MkdirAll(filepath.Join(rig, dir), 0o755))
+func startCron(t *testing.T, dir string) world {
+	for _, name := range []string{"spool/crontabs", "run", "over"} {
+		must(t, os.MkdirAll(filepath.Join(dir, name), 0o755))
 	}
-	must(t, os.Chmod(filepath.Join(rig, "spool/crontabs"), os.ModeSticky|0o730))
-	out, err := os.Create(filepath.Join(rig, "out"))
+	must(t, os.Chmod(filepath.Join(dir, "spool/crontabs"), os.ModeSticky|0o730))
+	out, err := os.Create(filepath.Join(dir, "out"))
 	must(t, err)
 	defer out.Close()
 	script, err := filepath.Abs("testdata/cron.sh")
 	must(t, err)
-	cmd := exec.Command("unshare", "-m", "sh", script, rig)
+	cmd := exec.Command("unshare", "-m", "sh", script, dir)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -121,18 +123,18 @@ func startCron(t *testing.T, rig string) world {
 		_ = cmd.Process.Kill() // what it started ends by itself: its folder goes
 		<-ended
 	})
-	until(t, "cron starts", func() bool {
+	rig.Until(t, "cron starts", func() bool {
 		select {
 		case err := <-ended:
 			ended <- err
-			t.Fatalf("cron could not be started: %v\n%s", err, read(t, filepath.Join(rig, "out")))
+			t.Fatalf("cron could not be started: %v\n%s", err, read(t, filepath.Join(dir, "out")))
 		default:
 		}
-		return there(filepath.Join(rig, "run", "crond.pid"))
+		return there(filepath.Join(dir, "run", "crond.pid"))
 	})
 	// It looks at a crontab again whose time is another one, in seconds: one that is changed in the second in which it
 	// was read for the first time is never looked at.
 	began := time.Now()
-	until(t, "the second is over", func() bool { return time.Since(began) > 2*time.Second })
+	rig.Until(t, "the second is over", func() bool { return time.Since(began) > 2*time.Second })
 	return world{t, []string{"nsenter", "-m", "-t", strconv.Itoa(cmd.Process.Pid), "--"}, []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root"}}
 }

@@ -14,13 +14,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	_ "kugetsu/tick/command" // what the binary is made of: a cached result is not believed after a change there
+	"kugetsu/contrib/internal/rig"
 )
 
 // patience bounds every wait. A minute is what a scheduler's clock needs.
-const patience = 3 * time.Minute
+const patience = rig.Patience
+
+func TestMain(m *testing.M) {
+	rig.FullOnly("real schedulers take their minutes")
+	os.Exit(m.Run())
+}
 
 // needs skips the test where not all is there that it needs.
 func needs(t *testing.T, tools ...string) {
@@ -45,15 +49,6 @@ func lookPath(tool string) (string, error) {
 		_, err = os.Stat(path)
 	}
 	return path, err
-}
-
-// build builds kugetsu as a file.
-func build(t *testing.T, path string) {
-	t.Helper()
-	must(t, os.MkdirAll(filepath.Dir(path), 0o755))
-	if out, err := exec.Command("go", "build", "-o", path, "../..").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
 }
 
 func must(t *testing.T, err error) {
@@ -134,16 +129,6 @@ func repo(t *testing.T, dir, state, seenAs string) {
 	}
 	must(t, os.MkdirAll(state, 0o700))
 	must(t, os.WriteFile(filepath.Join(state, "repos.json"), fmt.Appendf(nil, `{"github.com/you/project": %q}`, seenAs), 0o600))
-}
-
-// until waits for a condition.
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for begin := time.Now(); !holds(); <-time.After(20 * time.Millisecond) {
-		if time.Since(begin) > patience {
-			t.Fatalf("waited %s in vain: %s", patience, what)
-		}
-	}
 }
 
 // inSh writes a word for sh.

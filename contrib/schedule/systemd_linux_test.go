@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kugetsu/contrib/internal/rig"
 )
 
 // TestTheUnitFilesAreGood lets systemd read the plain files. It exits 0 for a key that it does not know: only its silence
@@ -155,7 +157,7 @@ func (s system) write(name, text string) {
 // until waits for a condition.
 func (s system) until(what string, holds func() bool) {
 	s.t.Helper()
-	until(s.t, what, holds)
+	rig.Until(s.t, what, holds)
 }
 
 // manager is what systemctl must be told where nobody logged in. kugetsu finds it by itself.
@@ -220,7 +222,7 @@ func startSystemd(t *testing.T) system {
 	if out, err := exec.Command("sh", script, dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	build(t, filepath.Join(dir, "home/kg/bin/kugetsu"))
+	must(t, rig.Install(filepath.Join(dir, "home/kg/bin/kugetsu")))
 	write(t, filepath.Join(dir, "home/kg/agent"), agent)
 	repo(t, filepath.Join(dir, "home/kg/project"), filepath.Join(dir, "home/kg/.kugetsu"), "/home/kg/project")
 	if out, err := exec.Command("chown", "-R", "2000:2000", filepath.Join(dir, "home/kg")).CombinedOutput(); err != nil {
@@ -253,7 +255,7 @@ func startSystemd(t *testing.T) system {
 		}
 	})
 	s := system{dir: dir}
-	until(t, "systemd boots", func() bool {
+	rig.Until(t, "systemd boots", func() bool {
 		select {
 		case err := <-ended:
 			ended <- err
