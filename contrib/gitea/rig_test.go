@@ -18,11 +18,12 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/internal/rig"
 	_ "kugetsu/tick/command" // what the binary is made of: a cached result is not believed after a change there
 )
 
 // patience bounds every wait.
-const patience = 2 * time.Minute
+const patience = rig.Patience
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -187,8 +188,8 @@ type world struct {
 func newWorld(t *testing.T, s *server, agent string) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(w.dir, "bin", "kugetsu"), "../..").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := rig.Install(filepath.Join(w.dir, "bin", "kugetsu")); err != nil {
+		t.Fatal(err)
 	}
 	w.env = []string{"HOME=" + w.dir, "USER=rig", "KUGETSU_DIR=" + filepath.Join(w.dir, "state"), "GIT_CONFIG_NOSYSTEM=1",
 		"PATH=" + filepath.Join(w.dir, "bin") + ":" + os.Getenv("PATH"), "GIT_TERMINAL_PROMPT=0"}
