@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"kugetsu/contrib/internal/rig"
 	_ "kugetsu/tick/command" // what the binary is made of: a cached result is not believed after a change there
 )
 
@@ -141,26 +142,6 @@ type world struct {
 	*forge
 }
 
-var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "intake")
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "kugetsu"), "kugetsu").CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("%w: %s", err, out)
-	}
-	return dir, err
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir, err := build(); err == nil {
-		_ = os.RemoveAll(dir)
-	}
-	os.Exit(code)
-}
-
 func newWorld(t *testing.T, kind string, issues ...issue) *world {
 	t.Helper()
 	for _, tool := range []string{"curl", "jq"} {
@@ -168,10 +149,7 @@ func newWorld(t *testing.T, kind string, issues ...issue) *world {
 			t.Skip(err)
 		}
 	}
-	bin, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	bin := filepath.Dir(rig.Kugetsu(t))
 	w := &world{t: t, dir: t.TempDir(), forge: &forge{kind: kind, issues: issues, most: 2, fail: map[string]int{}}}
 	w.host = map[string]string{"github": "github.com", "gitlab": "gitlab.com", "gitea": "git.example.org"}[kind]
 	server := httptest.NewServer(w.forge)
