@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kugetsu/contrib/internal/rig"
 )
 
 // issues is how many worktrees the items take turns in.
@@ -25,7 +27,9 @@ const issues = 4
 func BenchmarkHandover(b *testing.B) {
 	dir := b.TempDir()
 	bin := filepath.Join(dir, "bin")
-	run(b, nil, "go", "build", "-o", bin+"/kugetsu", "kugetsu")
+	if err := rig.Install(filepath.Join(bin, "kugetsu")); err != nil {
+		b.Fatal(err)
+	}
 	run(b, nil, "go", "build", "-o", bin+"/agent", "kugetsu/contrib/bench/agent")
 	agent := filepath.Join(bin, "agent")
 
