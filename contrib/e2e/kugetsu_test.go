@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,16 +22,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	_ "kugetsu/tick/command" // what the binary is made of: a cached result is not believed after a change there
+	"kugetsu/contrib/internal/rig"
 )
 
 // patience bounds every wait for runs. A run takes five seconds where nothing else is going on.
-const patience = 4 * time.Minute
+const patience = rig.Patience
+
+func TestMain(m *testing.M) {
+	rig.FullOnly("real agents")
+	os.Exit(m.Run())
+}
 
 // TestKugetsu drives kugetsu as its user does, with its commands alone, and opencode as its agent.
 func TestKugetsu(t *testing.T) {
 	opencodeBinary(t)
-	bin := buildKugetsu(t)
+	bin := rig.Kugetsu(t)
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, bin string)
@@ -313,23 +317,6 @@ func lockBytes(t *testing.T, path string, locks ...lockOf) (unlock func()) {
 			t.Error(err)
 		}
 	}
-}
-
-// buildKugetsu builds the binary under test; with the race detector if the test has it.
-func buildKugetsu(t *testing.T) (bin string) {
-	t.Helper()
-	if _, err := os.Stat(filepath.Join("..", "..", "main.go")); err != nil { // for the cache, as the import above
-		t.Fatal(err)
-	}
-	bin = filepath.Join(t.TempDir(), "kugetsu")
-	args := []string{"build", "-o", bin}
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		args = append(args, "-race")
-	}
-	if out, err := exec.CommandContext(t.Context(), "go", append(args, "kugetsu")...).CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return bin
 }
 
 // A world is a state folder, a remote repository and an agent, all thrown away with the test.

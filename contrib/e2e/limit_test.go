@@ -4,15 +4,15 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"kugetsu/contrib/internal/rig"
 )
 
 // TestAUsageLimitIsSatOut: real agents meet a limit that is lifted after two hours. It costs no attempt and no slot, other
 // agents' items go on, and when the time has come the same conversation does.
 func TestAUsageLimitIsSatOut(t *testing.T) {
-	build := sync.OnceValue(func() string { return buildKugetsu(t) })
 	for _, c := range clis[:3] {
 		t.Run(c.preset, func(t *testing.T) {
 			program, stub := binary(t, c.preset), newStub(t)
@@ -20,7 +20,7 @@ func TestAUsageLimitIsSatOut(t *testing.T) {
 			if c.limited != nil {
 				env = c.limited(env)
 			}
-			w := newWorldOf(t, build(), stub, c.preset, program, env)
+			w := newWorldOf(t, rig.Kugetsu(t), stub, c.preset, program, env)
 			config := string(w.read(filepath.Join(w.state, "config")))
 			model := func(name string) { // the runs' own ticks read it too
 				writeFile(t, filepath.Join(w.state, "config"), []byte(config+"\nMAX_CONCURRENT_AGENTS=1\nAGENT_COMMAND='echo mine is done'\n"+

@@ -5,8 +5,9 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
+
+	"kugetsu/contrib/internal/rig"
 )
 
 // down ends the server, so that nothing listens at its address; the func starts it there again.
@@ -33,7 +34,6 @@ func (s *stub) down(t *testing.T) (up func()) {
 // each is ended as its time is up, which costs no attempt and holds the agent. When the server is back one run tries, and
 // all go on in their conversations.
 func TestAModelServerThatIsDownIsSatOut(t *testing.T) {
-	build := sync.OnceValue(func() string { return buildKugetsu(t) })
 	for _, c := range clis {
 		t.Run(c.preset, func(t *testing.T) {
 			program, stub := binary(t, c.preset), newStub(t)
@@ -43,7 +43,7 @@ func TestAModelServerThatIsDownIsSatOut(t *testing.T) {
 					env = append(env, kv)
 				}
 			}
-			w := newWorldOf(t, build(), stub, c.preset, program, env).with("RETRY_DELAY=15s")
+			w := newWorldOf(t, rig.Kugetsu(t), stub, c.preset, program, env).with("RETRY_DELAY=15s")
 			config := string(w.read(filepath.Join(w.state, "config")))
 			writeFile(t, filepath.Join(w.state, "config"), []byte(config+"\nMAX_CONCURRENT_AGENTS=2\nMAX_ATTEMPTS=1\nAGENT_ARGS='"+c.args("ok")+"'\n"))
 			first := w.delegate("you/project#1", "<<say begun>>")

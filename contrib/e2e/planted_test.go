@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kugetsu/contrib/internal/rig"
 )
 
 // A plant is a place in which an agent leaves a program for a git to run.
@@ -304,7 +306,7 @@ func (g *garden) walksIn(n int) {
 // sandbox all of them stand, and a plain git walks into them: the traps are live.
 func TestCodexPlantsNothingThatKugetsuRuns(t *testing.T) {
 	binary(t, "codex")
-	bin := buildKugetsu(t)
+	bin := rig.Kugetsu(t)
 	for _, c := range []struct {
 		name           string
 		checkout, open bool

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/internal/rig"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/worktree"
 )
@@ -430,11 +431,10 @@ func TestCodexCommitsWithinItsSandbox(t *testing.T) {
 
 // TestKugetsuWithOtherAgents drives kugetsu as its user does, with the agents that are quick.
 func TestKugetsuWithOtherAgents(t *testing.T) {
-	build := sync.OnceValue(func() string { return buildKugetsu(t) })
 	for _, c := range clis[1:3] {
 		t.Run(c.preset, func(t *testing.T) {
 			program, stub := binary(t, c.preset), newStub(t)
-			w := newWorldOf(t, build(), stub, c.preset, program, c.home(t, stub))
+			w := newWorldOf(t, rig.Kugetsu(t), stub, c.preset, program, c.home(t, stub))
 			w = w.with("AGENT_ARGS=--no-such-option", "AGENT_ARGS_"+strings.ToUpper(c.preset)+"="+c.args("ok"))
 			first := w.delegate("you/project#1", "<<write greeting.txt|hello>><<bash git add greeting.txt && git commit -qm greet && git push -q origin HEAD>><<say greeted>>")
 			w.kugetsu(0, "tick")
