@@ -25,6 +25,8 @@ type Error struct {
 	Permanent bool
 	// host says that git printed what a machine says that has no room: see OfHost.
 	host bool
+	// silent says that git gave up on a remote that said nothing for minutes.
+	silent bool
 	// passing says that the remote could not be talked to, for a reason that may be gone in a moment.
 	passing bool
 	// Unreachable says that the remote's host or the way to it is down: its name does not resolve, it does not answer, or
@@ -145,11 +147,14 @@ var unreachableTexts = []string{
 	"nodename nor servname", "unable to look up",
 	"connection refused", "connection timed out", "connection reset", "operation timed out", "failed to connect to",
 	"couldn't connect to", "could not connect to", "unable to connect to", "timed out after",
-	"no route to host", "network is unreachable", "network is down", "host is down",
+	tooSlow, "no route to host", "network is unreachable", "network is down", "host is down",
 	"connection closed by remote host", "connection closed by ", "empty reply from server",
 	"ssl_error_syscall", "tls connection was non-properly terminated", "gnutls recv error",
 	"returned error: 408", "returned error: 429",
 }
+
+// tooSlow is what git says of a remote that said nothing for as long as http.lowSpeedTime allows.
+const tooSlow = "operation too slow"
 
 // serverError is what git says of a server that answers with 500 and above.
 var serverError = regexp.MustCompile(`returned error: 5\d\d`)

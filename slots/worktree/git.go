@@ -167,6 +167,7 @@ func (g *Git) exec(ctx context.Context, read []string, c command) (string, error
 			err = fault.New(fault.Temp, "a git is at work there, or was killed: try again in a minute", "%w", err)
 		}
 		return stdout.text.String(), &Error{Op: "git " + c.args[0], Last: last, Permanent: permanent && ctx.Err() == nil, host: host,
+			silent:      strings.Contains(strings.ToLower(stderr.String()), tooSlow),
 			Unreachable: !permanent && !host && saysUnreachable(stderr.String()), Err: err}
 	}
 	return stdout.text.String(), nil

@@ -374,8 +374,13 @@ func (p *private) configure(config []setting) {
 func (p *private) write(name, text string) error {
 	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text+"\n"), 0o600); err != nil {
 		return &Error{Op: "git", Err: err}
+// silence is how long a remote may say nothing over http, in seconds: then git gives up, which is an outage of that host. A
+// server that is at work says so every few seconds. The user's own setting wins. For ssh the user may set ServerAliveInterval.
+var silence = []setting{{"http.lowspeedlimit", "1"}, {"http.lowspeedtime", "300"}}
+
 	}
 	return nil
+	config = slices.Concat(silence, config)
 }
 
 // noAlternates moves the list of other object stores out of git's way where a clone of ours has one: kugetsu never makes it.

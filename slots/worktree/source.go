@@ -88,7 +88,7 @@ func (r *repo) remote(ctx context.Context, args ...string) (string, error) {
 	out, err := p.run(ctx, command{args: args})
 	var e *Error
 	if errors.As(err, &e) && exitCode(err) > 0 {
-		e.passing = !e.Permanent && !e.host
+		e.passing = !e.Permanent && !e.host && !e.silent // after minutes of silence the slot is better given up
 	}
 	r.g.Answered = r.g.Answered || err == nil || e != nil && e.Permanent
 	return out, err
@@ -378,7 +378,7 @@ func (r *repo) fetch(ctx context.Context) error {
 func (r *repo) twice(ctx context.Context, try func() error) error {
 	err := try()
 	var e *Error
-	if err == nil || ctx.Err() != nil || (errors.As(err, &e) && e.Permanent) {
+	if err == nil || ctx.Err() != nil || (errors.As(err, &e) && (e.Permanent || e.silent)) {
 		return err
 	}
 	r.sweep(time.Now())

@@ -85,3 +85,21 @@ func TestGitSaysThatAHostIsDown(t *testing.T) {
 		t.Errorf("a server that answers: %t, %v", g.Answered, err)
 	}
 }
+
+// A remote that accepts and then says nothing is an outage of its host, and the slot is not occupied until the limit of the
+// preparation: git gives up after some minutes, or as soon as the user's own setting says.
+func TestAHostThatSaysNothingIsDown(t *testing.T) {
+	w := newWorld(t)
+	w.git("", "config", "--global", "http.lowSpeedTime", "1")
+	var at gate
+	at.set(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) { <-r.Context().Done() })
+	s := w.fromHost(1, w.host(&at))
+	g, pauses := w.waiting(func(time.Duration) error { return nil })
+	w.within(func(ctx context.Context) {
+		_, err := g.Prepare(ctx, s)
+		var e *Error
+		if !errors.As(err, &e) || !e.Unreachable || e.Permanent || g.Answered || len(*pauses) > 0 {
+			t.Errorf("answered %t, tried again %d times: %+v", g.Answered, len(*pauses), err)
+		}
+	})
+}
