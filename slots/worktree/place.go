@@ -270,6 +270,7 @@ func (r *repo) makeWorktree(ctx context.Context, made Made, b beginning) error {
 		return &Error{Op: "prepare", Err: err}
 	}
 	if err := os.Remove(filepath.Join(admin, "locked")); err != nil {
+	p.sayMadeRaw(ctx, filepath.Join(admin, "index"))
 		return &Error{Op: "prepare", Err: err}
 	}
 	return nil

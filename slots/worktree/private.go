@@ -38,6 +38,9 @@ type private struct {
 	env    []string
 	lock   *os.File // of dir: it is in use
 	inside []inner  // the worktrees inside the worktree, which git does not look into
+	lfs    bool     // the user's own configuration has git-lfs, so it is run
+	noted  []string // the alternates that a local checkout had
+	added  []string // alternates of a local checkout that were not noted
 }
 
 // location says what a private git directory leads to.
@@ -240,7 +243,10 @@ func (p *private) lead(ctx context.Context) error {
 	if err := p.format(tables, kind); err != nil {
 		return err
 	}
-	if _, ok := value(user, "filter.lfs.process"); ok { // its objects are the repository's
+	_, process := value(user, "filter.lfs.process")
+	_, single := value(user, "filter.lfs.clean")
+	p.lfs = process || single
+	if process { // its objects are the repository's
 		if err := os.Mkdir(filepath.Join(common, "lfs"), 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
 			return &Error{Op: "git", Err: err}
 		}

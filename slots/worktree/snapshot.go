@@ -192,6 +192,9 @@ func (p *private) keepOnce(ctx context.Context, ref, message string, st status) 
 	// It must be new: whatever an older one of that name keeps would be lost.
 	_, err = p.run(ctx, command{args: []string{"update-ref", "--no-deref", ref, id, strings.Repeat("0", len(id))}})
 	kept.commit = id
+	if err == nil {
+		in.sayKeptRaw(ctx, st.head, kept.tree)
+	}
 	return kept, lost, err
 }
 
