@@ -34,7 +34,8 @@ func (s Spec) repository() (string, error) {
 
 // at is where a private git directory for the session's repository leads to.
 func (s Spec) at(common string) location {
-	return location{common: common, clone: s.Source.Local == "", url: s.Source.URL, local: s.Source.Local, base: s.Base}
+	return location{common: common, clone: s.Source.Local == "", url: s.Source.URL, local: s.Source.Local, base: s.Base,
+		noted: s.noted()}
 }
 
 // standing says, without a process, whether a worktree of the session's repository stands at its path: the link in it leads to a
@@ -269,8 +270,8 @@ func (r *repo) makeWorktree(ctx context.Context, made Made, b beginning) error {
 	if err := installIndex(index, admin); err != nil {
 		return &Error{Op: "prepare", Err: err}
 	}
-	if err := os.Remove(filepath.Join(admin, "locked")); err != nil {
 	p.sayMadeRaw(ctx, filepath.Join(admin, "index"))
+	if err := os.Remove(filepath.Join(admin, "locked")); err != nil {
 		return &Error{Op: "prepare", Err: err}
 	}
 	return nil

@@ -62,6 +62,9 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 	if err != nil {
 		return Made{}, err
 	}
+	if err := s.noteAlternates(); err != nil {
+		return Made{}, err
+	}
 	v, err := g.look(ctx, s)
 	if err == nil && v.why != "" { // a link that leads nowhere, perhaps
 		if mended, linkErr := g.relink(ctx, s); mended || linkErr != nil {

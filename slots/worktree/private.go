@@ -23,7 +23,8 @@ import (
 //	config        the formats of the repository, nothing else; see config.go for what comes by the environment
 //	HEAD          that of the worktree, read as a file and checked
 //	info/exclude  a copy, and the worktrees inside. There is no info/attributes: the worktree's .gitattributes are enough
-//	hooks, logs, worktrees, modules, config.worktree, info/grafts, objects/info/alternates of the agent's: not there
+//	hooks, logs, worktrees, modules, config.worktree, info/grafts of the agent's: not there. For alternates see noAlternates, and
+//	in a local checkout alternates.go
 //	w/            in a repository with a reftable: the git directory of the worktree, whose HEAD is in a table
 //
 // The index is named in each call: the worktree's own to read, or a scratch one to write.
@@ -37,10 +38,10 @@ type private struct {
 	gitDir string
 	env    []string
 	lock   *os.File // of dir: it is in use
-	inside []inner  // the worktrees inside the worktree, which git does not look into
 	lfs    bool     // the user's own configuration has git-lfs, so it is run
 	noted  []string // the alternates that a local checkout had
 	added  []string // alternates of a local checkout that were not noted
+	inside []inner  // the worktrees inside the worktree, which git does not look into
 }
 
 // location says what a private git directory leads to.
@@ -54,6 +55,8 @@ type location struct {
 	local  string // the local checkout
 	lazy   bool   // what a partial clone of the user's has not may be fetched from its origin
 	base   string // the branch that new work begins from; empty for the remote's default branch
+	noted  string // the file that says which alternates a local checkout had: see alternates.go
+	strict bool   // git sees the objects of those alternates, and of no others
 
 	// Known once the configuration of the repository was read.
 	remotes   remotes // of a local checkout
@@ -195,6 +198,15 @@ func (p *private) lead(ctx context.Context) error {
 	tables := isDir(filepath.Join(common, "reftable"))
 	if tables {
 		links = append(links, "reftable")
+	}
+	if err := p.noteStrange(); err != nil {
+		return err
+	}
+	if p.at.strict {
+		links = links[1:]
+		if err := p.linkObjects(); err != nil {
+			return err
+		}
 	}
 	for _, name := range links {
 		if err := os.Symlink(filepath.Join(common, name), filepath.Join(p.dir, name)); err != nil {
@@ -362,8 +374,13 @@ func (p *private) head(tables bool) (string, error) {
 	return "ref: " + noBranch, nil
 }
 
+// silence is how long a remote may say nothing over http, in seconds: then git gives up, which is an outage of that host. A
+// server that is at work says so every few seconds. The user's own setting wins. For ssh the user may set ServerAliveInterval.
+var silence = []setting{{"http.lowspeedlimit", "1"}, {"http.lowspeedtime", "300"}}
+
 // configure makes the environment of the calls.
 func (p *private) configure(config []setting) {
+	config = slices.Concat(silence, config)
 	if p.at.url != "" {
 		remote := "remote." + cmp.Or(p.at.remotes.name, cloneRemote)
 		config = append(config, setting{remote + ".url", p.at.url}, setting{remote + ".fetch", p.at.branches()})
@@ -380,13 +397,8 @@ func (p *private) configure(config []setting) {
 func (p *private) write(name, text string) error {
 	if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text+"\n"), 0o600); err != nil {
 		return &Error{Op: "git", Err: err}
-// silence is how long a remote may say nothing over http, in seconds: then git gives up, which is an outage of that host. A
-// server that is at work says so every few seconds. The user's own setting wins. For ssh the user may set ServerAliveInterval.
-var silence = []setting{{"http.lowspeedlimit", "1"}, {"http.lowspeedtime", "300"}}
-
 	}
 	return nil
-	config = slices.Concat(silence, config)
 }
 
 // noAlternates moves the list of other object stores out of git's way where a clone of ours has one: kugetsu never makes it.

@@ -238,6 +238,11 @@ func (g *Git) Keep(ctx context.Context, s Spec, refs, commit string) (string, er
 	if err := plainRef(r.common, ref); err != nil {
 		return "", err
 	}
+	release, err := r.complete(ctx, commit)
+	if err != nil {
+		return "", err
+	}
+	defer release()
 	args := []string{"update-ref", "--no-deref", ref, commit}
 	_, err = r.git(ctx, args...)
 	// A git that was killed left its lock. Nobody else writes this name: the caller holds the session's lock.

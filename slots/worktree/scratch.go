@@ -45,7 +45,7 @@ func (in *scratch) fill(ctx context.Context, by how) (err error) {
 	if err := os.MkdirAll(filepath.Join(in.objects(), "info"), 0o700); err != nil {
 		return &Error{Op: "snapshot", Err: err}
 	}
-	store := filepath.Join(in.p.at.common, "objects")
+	store := filepath.Join(in.p.dir, "objects")
 	if err := os.WriteFile(filepath.Join(in.objects(), "info", "alternates"), []byte(store+"\n"), 0o600); err != nil {
 		return &Error{Op: "snapshot", Err: err}
 	}
@@ -107,7 +107,7 @@ func (in scratch) run(ctx context.Context, c command) (string, error) {
 }
 
 // all makes a tree of all that stands in the worktree. lost says what is not in it.
-func (in scratch) all(ctx context.Context) (tree string, lost, err error) {
+func (in *scratch) all(ctx context.Context) (tree string, lost, err error) {
 	links, err := in.links(ctx)
 	if err != nil {
 		return "", nil, err

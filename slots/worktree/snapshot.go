@@ -212,11 +212,11 @@ func (p *private) keepOnce(ctx context.Context, ref, message string, st status) 
 //
 // A crash on the way leaves a pack that nothing needs.
 func (in scratch) install(ctx context.Context, id, head string) (release func(), err error) {
-	revs := id + "\n"
-	if head != "" {
-		revs += "^" + head + "\n"
+	present, err := in.p.present(ctx, head)
+	if err != nil {
+		return nil, err
 	}
-	hash, err := in.git(ctx, revs, "pack-objects", "--revs", "--quiet", "--window=0", filepath.Join(in.tmp, "pack"))
+	hash, err := in.git(ctx, id+"\n"+present, "pack-objects", "--revs", "--quiet", "--window=0", filepath.Join(in.tmp, "pack"))
 	if err != nil {
 		return nil, err
 	}
