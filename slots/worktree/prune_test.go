@@ -85,3 +85,30 @@ func TestSnapshotIsWholeBesideGitPrune(t *testing.T) {
 	left, _ = filepath.Glob(w.path("own") + "/*")
 	w.equal("private git directories", len(left), 0)
 }
+
+// The same at the one instant that counts, between the pack and the reference: as long as nothing names the objects, git
+// collects them, unless the pack says that it is to be kept.
+func TestSnapshotIsWholeWhereGitCollectsBeforeItsReference(t *testing.T) {
+	w, wt, _ := prepared(t)
+	cache := w.fromRemote(7).Source.Cache
+	real, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write("bin/git", "#!/bin/sh\ncase \"$*\" in *update-ref*"+testRef+"*)\n\tenv -i HOME=\"$HOME\" PATH=\"$PATH\" "+real+" -C "+cache+
+		" gc --quiet --prune=now && echo >"+w.path("collected")+" || exit 99;;\nesac\nexec "+real+" \"$@\"\n")
+	if err := os.Chmod(w.path("bin/git"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.write(wt+"/new", "new")
+	g := w.newGit()
+	g.Env = append(g.Env, "PATH="+w.path("bin")+":"+os.Getenv("PATH"))
+	snap, err := g.Snapshot(t.Context(), w.fromRemote(7), testRef, "m")
+	if err != nil || snap.Ref != testRef || !w.exists("collected") {
+		t.Fatalf("%+v %v\n%s", snap, err, w.log.String())
+	}
+	w.equal("made again", len(w.said("made again")), 0)
+	if out, err := w.try(cache, "rev-list", "--objects", testRef); err != nil {
+		t.Error(out)
+	}
+}
