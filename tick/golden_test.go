@@ -1,7 +1,6 @@
 package tick
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -48,11 +47,7 @@ func TestFilesOfAReleasedVersionAreReadAndWrittenByteForByte(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := json.Marshal(review)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := spool.Write(reviewPath(tick.Home, session), append(data, '\n')); err != nil {
+	if err := reviewFile(tick.Home, session).Write(&review); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"paused", "holds/claude.json", "holds/opencode.json", "reviews/" + session + ".json"} {

@@ -3,10 +3,8 @@ package tick
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,21 +35,17 @@ type Review struct {
 	Why     string       `json:"why,omitempty"` // why the last question failed
 }
 
-func reviewPath(home slots.Dir, session string) string {
-	return filepath.Join(home.Reviews(), session+".json")
+func reviewFile(home slots.Dir, session string) spool.File[Review] {
+	return spool.File[Review]{Path: filepath.Join(home.Reviews(), session+".json"), Layout: spool.Line}
 }
 
 // ReadReview is what is known of a session's pull request: forge.Unknown before the first question.
 func ReadReview(home slots.Dir, session, url string) (Review, error) {
-	var r Review
-	err := spool.ReadJSON(reviewPath(home, session), &r)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, spool.ErrBad), err == nil && r.URL != url: // the forge is asked again
-		return Review{URL: url, State: forge.Unknown}, nil
-	case err != nil:
+	r, err := reviewFile(home, session).ReadGood()
+	if r == nil || r.URL != url { // the forge is asked again
 		return Review{URL: url, State: forge.Unknown}, err
 	}
-	return r, nil
+	return *r, nil
 }
 
 // waits says whether a person may still have to look at the request. An unknown state counts as open: an agent may have opened the
@@ -258,11 +252,7 @@ func (t *Tick) recordRequest(name, url string) (bool, error) {
 }
 
 func (t *Tick) writeReview(name string, r Review) error {
-	data, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("review: %w", err)
-	}
-	if err := spool.Write(reviewPath(t.Home, name), append(data, '\n')); err != nil {
+	if err := reviewFile(t.Home, name).Write(&r); err != nil {
 		return err
 	}
 	// The session may have been ended meanwhile: whoever ends one removes this file last.
@@ -270,7 +260,7 @@ func (t *Tick) writeReview(name string, r Review) error {
 	if err != nil || s != nil {
 		return err
 	}
-	return spool.Unlink(reviewPath(t.Home, name))
+	return spool.Unlink(reviewFile(t.Home, name).Path)
 }
 
 // forgetReviews removes the files of requests that no session has any more.

@@ -104,7 +104,7 @@ func TestWhatIsNotKnownToBeOverWaitsForReview(t *testing.T) {
 	if got := r.why(9); got != waits {
 		t.Errorf("another request: %q", got)
 	}
-	must(t, os.WriteFile(reviewPath(r.Home, r.name(2)), []byte("{"), 0o600))
+	must(t, os.WriteFile(reviewFile(r.Home, r.name(2)).Path, []byte("{"), 0o600))
 	if got := r.why(9); got != waits {
 		t.Errorf("a bad file: %q", got)
 	}
@@ -188,7 +188,7 @@ func TestWhatIsKnownOfARequestGoesWithItsSession(t *testing.T) {
 	r.session(2, "")
 	r.asks()
 	for n := 1; n <= 2; n++ {
-		if _, err := os.Stat(reviewPath(r.Home, r.name(n))); err == nil {
+		if _, err := os.Stat(reviewFile(r.Home, r.name(n)).Path); err == nil {
 			t.Errorf("that of %d is left", n)
 		}
 	}
