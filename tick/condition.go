@@ -1,7 +1,6 @@
 package tick
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,13 +48,17 @@ func missingCondition(home slots.Dir, name string) condition {
 		over: "the agent " + name + " can be run again; it was: ", log: "an agent is missing"}
 }
 
+func (c condition) file() spool.File[lasting] {
+	return spool.File[lasting]{Path: c.path, Version: 1, Layout: spool.Line}
+}
+
 // read is the file of a condition; false where it does not last.
 func (c condition) read() (l lasting, lasts bool, err error) {
-	err = spool.ReadVersion(c.path, 1, &l)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, spool.ErrBad) {
-		return lasting{}, false, nil
+	there, err := c.file().ReadGood()
+	if there == nil {
+		return lasting{}, false, err
 	}
-	return l, err == nil, err
+	return *there, true, nil
 }
 
 func (c condition) event(kind event.Type, l lasting, text string) event.Event {
@@ -101,11 +104,7 @@ func (t *Tick) lasts(c condition, r Reason, report *Report) error {
 	}
 	if !known {
 		l = lasting{V: 1, Since: t.Now().UTC(), Why: r.Text}
-		data, err := json.Marshal(l)
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.begins, err)
-		}
-		if err := spool.Write(c.path, append(data, '\n')); err != nil {
+		if err := c.file().Write(&l); err != nil {
 			return err
 		}
 		t.Log.Info(c.log, "why", r.Text)

@@ -274,8 +274,8 @@ func (x *Exam) events() {
 	}
 	owed := 0
 	for _, name := range names {
-		var ev event.Event
-		if !strings.HasSuffix(name, ".json") || spool.ReadJSON(filepath.Join(x.Tick.Queue.Events.Owed, name), &ev) != nil {
+		ev, err := spool.File[event.Event]{Path: filepath.Join(x.Tick.Queue.Events.Owed, name)}.Read()
+		if !strings.HasSuffix(name, ".json") || ev == nil || err != nil {
 			continue
 		}
 		if x.Now().Sub(ev.At) > owedOld {

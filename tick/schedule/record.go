@@ -1,9 +1,7 @@
 package schedule
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,20 +19,12 @@ type Record struct {
 	Program string    `json:"program,omitempty"` // that the schedule runs
 }
 
-func recordPath(dir string) string { return filepath.Join(dir, "schedule.json") }
+func recordFile(dir string) spool.File[Record] {
+	return spool.File[Record]{Path: filepath.Join(dir, "schedule.json"), Version: 1, Layout: spool.Line}
+}
 
 // ReadRecord is what was asked for, nil for no schedule.
-func ReadRecord(dir string) (*Record, error) {
-	var r Record
-	err := spool.ReadVersion(recordPath(dir), 1, &r)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &r, nil
-}
+func ReadRecord(dir string) (*Record, error) { return recordFile(dir).Read() }
 
 // Overdue says for how long no tick has been there that should have been: 0 as long as it is no more than two intervals.
 // A machine that slept was not late: it is told all the same, until the next tick.
@@ -68,11 +58,7 @@ func (j Job) remember(k Kind) error {
 		}
 		r.Since = old.Since
 	}
-	data, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("schedule: %w", err)
-	}
-	return spool.Write(recordPath(j.Dir), append(data, '\n'))
+	return recordFile(j.Dir).Write(&r)
 }
 
-func (j Job) forget() error { return spool.Remove(recordPath(j.Dir)) }
+func (j Job) forget() error { return spool.Remove(recordFile(j.Dir).Path) }
