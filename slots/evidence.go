@@ -52,7 +52,7 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), tellLimit)
 	defer cancel()
-	work, err := r.git.Work(ctx, r.spec(w), w.made.Head, snap)
+	work, err := r.git.Work(ctx, r.spec(w), w.made.Head, w.before, snap)
 	if err != nil {
 		r.log.say("what the run did is not known: %v", err)
 	}

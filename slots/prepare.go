@@ -23,7 +23,7 @@ type ready struct {
 	existed  bool // the session stood before this run
 	made     worktree.Made
 	stashes  []string // what was in the stash before
-	before   string   // the tree of all that stood there, where changes are expected; "" where it is not known
+	before   string   // the tree of all that stood there; "" where it is not known, or is that of made.Head
 	agentEnv []string
 	undo     func() // takes back what this run made, after a failed start
 }
@@ -147,7 +147,9 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	if w.stashes, err = r.git.Stashes(ctx, spec); err != nil {
 		r.log.say("what is in the stash is not known: %v", err)
 	}
-	if r.task.ExpectChanges { // after the hook: what that left there is not the agent's work
+	// After the hook: neither its files nor those that an earlier run left are this run's change. A new worktree without a hook
+	// has the files of its commit.
+	if r.task.ExpectChanges || ws.Hook != "" || !w.made.CreatedWorktree {
 		if w.before, err = r.git.Tree(ctx, spec); err != nil {
 			r.log.say("what stood in the worktree before the run is not known: %v", err)
 		}

@@ -65,7 +65,7 @@ type Changes struct {
 	To         string   `json:"to,omitempty"`          // the commit that it ended with
 	Commits    int      `json:"commits"`               // made in the run
 	Subjects   []string `json:"subjects,omitempty"`    // the subjects of the newest of them, the newest first, a few at most
-	Diff       *Diff    `json:"diff,omitempty"`        // between From and the worktree at the end, uncommitted changes included; nil: not known
+	Diff       *Diff    `json:"diff,omitempty"`        // between all that stood in the worktree at the start and at the end, uncommitted files too; nil: not known
 	Dirty      int      `json:"dirty"`                 // files with uncommitted changes
 	DirtyFiles []string `json:"dirty_files,omitempty"` // the first few of them
 }

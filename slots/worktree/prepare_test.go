@@ -128,7 +128,7 @@ func TestAFollowUpCostsOneGitProcess(t *testing.T) {
 				t.Error(err)
 			}
 			count()
-			if _, err := g.Work(context.Background(), w.spec(s.Path), head, snap); err != nil {
+			if _, err := g.Work(context.Background(), w.spec(s.Path), head, "", snap); err != nil {
 				t.Error(err)
 			}
 			w.equal("work", count(), c.work)

@@ -29,7 +29,7 @@ func TestARepositoryWithSHA256IsUsedAsAnyOther(t *testing.T) {
 		snap, err := w.newGit().Snapshot(context.Background(), s, testRef, "kugetsu: x")
 		w.equal("snapshot", err, nil)
 		w.equal("dirty", snap.Dirty, 2)
-		work, err := w.newGit().Work(context.Background(), s, tip, snap)
+		work, err := w.newGit().Work(context.Background(), s, tip, "", snap)
 		w.equal("work", err, nil)
 		w.equal("commits", work.Commits, 1)
 		w.equal("files", work.Stat.Files, 2)

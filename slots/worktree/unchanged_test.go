@@ -55,7 +55,7 @@ func TestWhatDiffersAsSoonAsItIsCheckedOutIsNoChange(t *testing.T) {
 				t.Errorf("files %q", snap.Files)
 			}
 			w.equal("differ", w.git(s.Path, "diff", "--name-only", made.Head, snap.Ref), "dir/b.txt\nnew")
-			work, err := w.newGit().Work(context.Background(), s, made.Head, snap)
+			work, err := w.newGit().Work(context.Background(), s, made.Head, "", snap)
 			w.equal("work", err, nil)
 			w.equal("files", work.Stat.Files, 2)
 

@@ -26,16 +26,20 @@ const (
 	largeFile = "1m"
 )
 
-// Work tells what was done since the commit since (empty if there was none) until a Snapshot of the worktree at path: two
-// git processes, one where nothing was committed, none where nothing differs. Trees are compared, not files: git reads
-// no file of the worktree but .gitattributes, and runs nothing that a configuration names. Commits is also valid beside
-// an error, unless it is negative.
-func (g *Git) Work(ctx context.Context, s Spec, since string, snap Snapshot) (w Work, err error) {
+// Work tells what was done between the begin of a run and a Snapshot of its worktree: since is the commit that was checked out
+// then (empty if there was none), before the Tree of all that stood there. Where before is empty, the commit stands for it.
+//
+// It takes two git processes at most, and none where nothing can differ. Trees are compared, not files: git reads no file of the
+// worktree but .gitattributes, and runs nothing that a configuration names. Commits is also valid beside an error, unless it is
+// negative.
+func (g *Git) Work(ctx context.Context, s Spec, since, before string, snap Snapshot) (w Work, err error) {
 	if since != "" && !commitID.MatchString(since) {
 		return Work{Commits: -1}, refuse("git rev-list", "not a commit: %q", since)
 	}
+	before = cmp.Or(before, since)
 	end := cmp.Or(snap.Tree, snap.Head)
-	if end == "" || end == since { // nothing was committed either
+	moved := snap.Head != "" && snap.Head != since
+	if end == "" || end == before && !moved {
 		return w, nil
 	}
 	r, _, err := g.repository(s)
@@ -50,7 +54,7 @@ func (g *Git) Work(ctx context.Context, s Spec, since string, snap Snapshot) (w 
 	if err != nil {
 		return Work{Commits: -1}, err
 	}
-	if snap.Head != "" && snap.Head != since {
+	if moved {
 		args := []string{"rev-list", "--first-parent", "--no-commit-header", "--format=:%s", snap.Head} // the colon: no line is printed that would be empty
 		if since != "" {
 			args = append(args, "^"+since)
@@ -65,7 +69,7 @@ func (g *Git) Work(ctx context.Context, s Spec, since string, snap Snapshot) (w 
 		}
 	}
 	out, err := p.run(ctx, command{config: []string{"-c", "core.bigFileThreshold=" + largeFile}, args: []string{
-		"diff-tree", "--shortstat", "--no-ext-diff", "--no-textconv", "--no-renames", cmp.Or(since, emptyTree(end)), end}})
+		"diff-tree", "--shortstat", "--no-ext-diff", "--no-textconv", "--no-renames", cmp.Or(before, emptyTree(end)), end}})
 	if err != nil {
 		return w, err
 	}

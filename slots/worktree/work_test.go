@@ -16,7 +16,7 @@ func (w *world) work(path, since string) Work {
 	if err != nil {
 		w.Fatal(err)
 	}
-	work, err := g.Work(context.Background(), w.spec(path), since, snap)
+	work, err := g.Work(context.Background(), w.spec(path), since, "", snap)
 	if err != nil {
 		w.Fatalf("%v\n%s", err, w.log.String())
 	}
@@ -24,6 +24,38 @@ func (w *world) work(path, since string) Work {
 		w.git(path, "update-ref", "-d", testRef)
 	}
 	return work
+}
+
+func TestWorkIsNotWhatStoodThereBefore(t *testing.T) {
+	w, wt, head := prepared(t)
+	w.write(wt+"/left.txt", "1\n2\n")
+	g := w.newGit()
+	before, err := g.Tree(context.Background(), w.spec(wt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		what string
+		do   func()
+		want Work
+	}{
+		{"nothing", func() {}, Work{}},
+		{"a new file", func() { w.write(wt+"/new.txt", "1\n") }, Work{Stat: Stat{1, 1, 0}}},
+		{"a commit of both", func() { w.commit(wt, "both") }, Work{Commits: 1, Subjects: []string{"both"}, Stat: Stat{1, 1, 0}}},
+		{"all is thrown away", func() { w.git(wt, "reset", "-q", "--hard", head) }, Work{Stat: Stat{1, 0, 2}}},
+	} {
+		test.do()
+		snap, err := g.Snapshot(context.Background(), w.spec(wt), testRef, "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if snap.Ref != "" {
+			w.git(wt, "update-ref", "-d", testRef)
+		}
+		if got, err := g.Work(context.Background(), w.spec(wt), head, before, snap); err != nil || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: got %+v, %v, want %+v", test.what, got, err, test.want)
+		}
+	}
 }
 
 func TestWorkIsAllThatDiffersFromTheStart(t *testing.T) {
@@ -105,14 +137,14 @@ func TestWhatCannotBeToldIsAnErrorAndNoNumber(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, since := range []string{"--all", "HEAD", strings.Repeat("1", 40)} {
-		if work, err := g.Work(context.Background(), w.spec(wt), since, snap); err == nil || work.Commits != -1 {
+		if work, err := g.Work(context.Background(), w.spec(wt), since, "", snap); err == nil || work.Commits != -1 {
 			t.Errorf("since %q: %+v, %v", since, work, err)
 		}
 	}
 	// The tree is gone, the commits are not.
 	gone := snap
 	gone.Tree = strings.Repeat("1", 40)
-	if work, err := g.Work(context.Background(), w.spec(wt), head, gone); err == nil || !strings.HasPrefix(err.Error(), "git diff-tree: ") || work.Commits != 1 {
+	if work, err := g.Work(context.Background(), w.spec(wt), head, "", gone); err == nil || !strings.HasPrefix(err.Error(), "git diff-tree: ") || work.Commits != 1 {
 		t.Errorf("%+v, %v", work, err)
 	}
 	// A git that hangs is given up.
@@ -121,7 +153,7 @@ func TestWhatCannotBeToldIsAnErrorAndNoNumber(t *testing.T) {
 	w.write("bin/git", "#!/bin/sh\nexec tail -f /dev/null\n")
 	w.git("", "-c", "alias.x=!chmod 755 "+w.path("bin/git"), "x")
 	g.Env = append(g.Env, "PATH="+w.path("bin")+":/usr/bin:/bin")
-	if work, err := g.Work(ctx, w.spec(wt), head, snap); err == nil || work.Commits != -1 {
+	if work, err := g.Work(ctx, w.spec(wt), head, "", snap); err == nil || work.Commits != -1 {
 		t.Errorf("%+v, %v", work, err)
 	}
 }
