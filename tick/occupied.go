@@ -31,9 +31,9 @@ func (p *slotLimit) full(lane queue.Lane) Reason {
 	case lane == queue.PM:
 		r.Text = "the PM agent works on another"
 	case k.dev > most: // the limit was lowered
-		r.Text = fmt.Sprintf("%d of %d slots are taken", k.dev, most)
+		r.Text = fmt.Sprintf("%d of %d slots are occupied", k.dev, most)
 	default:
-		r.Text = fmt.Sprintf("all %d slots are taken", most)
+		r.Text = fmt.Sprintf("all %d slots are occupied", most)
 	}
 	return r
 }

@@ -317,7 +317,7 @@ func orphaned(w *world) error {
 		return fmt.Errorf("their runners are there, and something was settled: %s", got)
 	}
 	if _, it, err := load(w, w.ids[3]); err != nil || it.State != queue.Pending {
-		return fmt.Errorf("all slots are taken, and the fourth item is not pending: %+v %v", it, err)
+		return fmt.Errorf("all slots are occupied, and the fourth item is not pending: %+v %v", it, err)
 	}
 	for _, id := range w.ids[:limit] {
 		if err := w.kill9(id); err != nil {
