@@ -98,7 +98,7 @@ func Holds(home slots.Dir) (map[Held]*Hold, []Held, error) {
 func ReadHold(home slots.Dir, held Held) (*Hold, error) {
 	h, err := holdFile(home, held).Read()
 	if errors.Is(err, spool.ErrBad) {
-		return &Hold{Pause: Pause{Reason: "the file of its hold cannot be understood"}}, nil
+		return &Hold{Pause: Pause{Reason: "the file of the hold is damaged: remove it, or kugetsu resume"}}, nil
 	}
 	return h, err
 }
@@ -110,16 +110,16 @@ func (h *Hold) Over(now time.Time) bool { return h.over(now) }
 func (h *Hold) Remedy(held Held) string {
 	switch {
 	case h.Until != nil:
-		return "wait: one run then tries by itself whether it goes on"
+		return "wait: one run then tries again by itself"
 	case h.Outcome == queue.Auth:
-		return "log in, or mend what it says, then kugetsu resume " + held.Name()
+		return "log in, or repair what it says, then kugetsu resume " + held.Name()
 	}
 	return "kugetsu resume " + held.Name()
 }
 
 // Text is the hold as a reason to wait.
 func (h *Hold) Text(held Held) string {
-	text := held.Name() + " is held" + h.rest()
+	text := held.Name() + " is on hold" + h.rest()
 	if h.Count > 1 {
 		text += fmt.Sprintf(" (%d times in a row)", h.Count)
 	}
@@ -232,6 +232,6 @@ func (t *Tick) hold(it *queue.Item, run string, held Held, h *Hold, r *queue.Res
 			return nil, err
 		}
 	}
-	t.Log.Warn("held", "what", held.Name(), "run", run, "outcome", string(r.Outcome), "times", h.Count)
+	t.Log.Warn("on hold", "what", held.Name(), "run", run, "outcome", string(r.Outcome), "times", h.Count)
 	return until, t.writeHold(held, h)
 }

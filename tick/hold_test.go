@@ -231,7 +231,7 @@ func TestOnlyOneRunTriesUntilTheModelAnswersIt(t *testing.T) {
 	h.tries(2)
 	run := slots.RunName(h.it.ID, 2)
 	must(t, h.Home.ClaimRun(run))
-	if _, why := look(); why != "opencode was held: "+run+" tries whether it goes on" {
+	if _, why := look(); why != "opencode was on hold: run "+run+" tries it again" {
 		t.Errorf("a second one may try: %q", why)
 	}
 	must(t, os.WriteFile(filepath.Join(h.Home.RunDir(run), "answered"), nil, 0o600))
@@ -336,7 +336,7 @@ func TestAHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 	elsewhere := &queue.Item{IssueRef: "git.example.org/o/r#1", Agent: "opencode"}
 	begun := &queue.Item{IssueRef: "github.com/o/r#2", Agent: "opencode"}
 	must(t, os.MkdirAll(filepath.Join(h.Home.Worktree("github.com+o+r@2"), ".git"), 0o700))
-	if got := why(h.it); !strings.HasPrefix(got, "github.com:3000 is held until ") || !strings.HasSuffix(got, ": says the provider") {
+	if got := why(h.it); !strings.HasPrefix(got, "github.com:3000 is on hold until ") || !strings.HasSuffix(got, ": says the provider") {
 		t.Errorf("%q", got)
 	}
 	for _, it := range []*queue.Item{elsewhere, begun, {Agent: "opencode"}} {
@@ -355,7 +355,7 @@ func TestAHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 		p := h.holds(k)
 		return p.all["host+github.com+3000"] != nil, p.held(h.it)
 	}
-	if held, why := look(); !held || why != "github.com:3000 was held: "+run+" tries whether it goes on" {
+	if held, why := look(); !held || why != "github.com:3000 was on hold: run "+run+" tries it again" {
 		t.Errorf("%t %q", held, why)
 	}
 	must(t, os.Rename(filepath.Join(h.Home.RunDir(run), "exit"), filepath.Join(h.Home.RunDir(run), "started")))

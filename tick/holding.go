@@ -77,9 +77,9 @@ func (p *holds) why(c *candidate) Reason {
 		case !h.over(p.t.Now()):
 			return Reason{Kind: OnHold, Text: h.Text(held), Hint: h.Remedy(held), Until: h.Until}
 		case p.begun[held]:
-			return Reason{Kind: Behind, Text: "an item before it tries whether " + held.Name() + " goes on"}
+			return Reason{Kind: Behind, Text: "an item before it tries " + held.Name() + " again"}
 		case p.taken.runs[h.Probe]:
-			return Reason{Kind: Probing, Text: fmt.Sprintf("%s was held: %s tries whether it goes on", held.Name(), h.Probe)}
+			return Reason{Kind: Probing, Text: fmt.Sprintf("%s was on hold: run %s tries it again", held.Name(), h.Probe)}
 		}
 	}
 	return Reason{}

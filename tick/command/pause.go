@@ -56,7 +56,7 @@ func (c *Resume) Run(a *App) error {
 	switch {
 	case was:
 	case err != nil:
-		return fault.New(fault.Usage, "kugetsu doctor lists what is held", "%w, and no remote's host of that name is held", err)
+		return fault.New(fault.Usage, "kugetsu doctor lists what is on hold", "%w, and no remote's host of that name is on hold", err)
 	default:
 		fmt.Fprintf(a.Stderr, "%s was not held\n", c.Agent)
 	}

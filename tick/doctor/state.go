@@ -119,7 +119,7 @@ func (x *Exam) holds() {
 	}
 	for _, held := range list {
 		if h := holds[held]; !h.Over(x.Now()) {
-			x.add(Warn, held.Name()+" is held"+strings.TrimPrefix(h.Pause.String(), "paused"), h.Remedy(held))
+			x.add(Warn, held.Name()+" is on hold"+strings.TrimPrefix(h.Pause.String(), "paused"), h.Remedy(held))
 		}
 	}
 }
