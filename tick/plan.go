@@ -85,5 +85,8 @@ func (r Reason) Left(n int) error {
 	if hint == "" {
 		hint = "kugetsu tick --drain again when that is over"
 	}
-	return fault.New(r.Code(), hint, "%d items are held: %s", n, r.Text)
+	if n == 1 {
+		return fault.New(r.Code(), hint, "1 item is blocked: %s", r.Text)
+	}
+	return fault.New(r.Code(), hint, "%d items are blocked: %s", n, r.Text)
 }
