@@ -73,7 +73,7 @@ func (p *capacity) reserved() (bytes int64, runs int) {
 func (p *capacity) full() Reason {
 	p.read()
 	const space = "free some space, or lower MIN_FREE_DISK"
-	const wait = "an agent that ends makes room; AGENT_MEMORY is what each is taken to need, and 0 counts none"
+	const wait = "wait for an agent to end, or lower AGENT_MEMORY (reserved for each agent; 0 turns the check off)"
 	switch {
 	case p.disk != nil:
 		return unknownCapacity("the free disk is not known", space, p.disk)
@@ -95,7 +95,7 @@ func (p *capacity) full() Reason {
 		if growing > 1 {
 			agents = fmt.Sprintf("%d agents", growing)
 		}
-		spoken = fmt.Sprintf("%s of it for %s that may still grow, ", size(reserved), agents)
+		spoken = fmt.Sprintf("%s of it reserved for %s that may still grow, ", size(reserved), agents)
 	}
 	return Reason{Kind: NoCapacity, Hint: wait,
 		Text: fmt.Sprintf("memory: %s available, %sand an agent needs %s", size(p.available), spoken, size(p.need))}

@@ -34,7 +34,7 @@ type lasting struct {
 
 func capacityCondition(home slots.Dir) condition {
 	return condition{path: filepath.Join(string(home), "room.json"), begins: event.RoomLow, ends: event.RoomBack,
-		said: "nothing more is started: ", over: "there is room again for an agent; it was: ", log: "nothing more is started"}
+		said: "nothing more is started: ", over: "there is capacity for an agent again; it was: ", log: "nothing more is started"}
 }
 
 // missingSuffix ends the name of the file that an agent is missing: agents/<agent>.missing.json.
