@@ -77,7 +77,7 @@ func (p *dependencies) why(c *candidate) Reason {
 			return Reason{Kind: DependencyFailed, Text: "dependency: " + dep.lost(id)}
 		case r.Kind != Eligible || dep.state == queue.Completed:
 		case dep.err != nil:
-			r = Reason{Kind: Dependency, Text: fmt.Sprintf("waits for %s, of which nothing is known: %v", id, dep.err)}
+			r = Reason{Kind: Dependency, Text: fmt.Sprintf("waits for %s, whose state is not known: %v", id, dep.err)}
 		default:
 			r = Reason{Kind: Dependency, Text: fmt.Sprintf("waits for %s (%s)", id, dep.state)}
 		}

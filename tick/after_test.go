@@ -75,7 +75,7 @@ func TestWhatCannotBeSeenIsNotMissing(t *testing.T) {
 	e := queue.Entry{}
 	it := &queue.Item{ID: "q_01arz3ndektsv4rrffq69g5fav", State: queue.Pending, After: []string{"q_01arz3ndektsv4rrffq69g5fbw"}}
 	p := tick.eligibility(newTaken()).after
-	if r := p.why(&candidate{it: it}); r.Kind != Dependency || !strings.Contains(r.Text, "nothing is known") {
+	if r := p.why(&candidate{it: it}); r.Kind != Dependency || !strings.Contains(r.Text, "whose state is not known") {
 		t.Errorf("%+v", r)
 	}
 	if ended, err := p.fail(e, it, &Report{}); ended || err == nil || it.State != queue.Pending {

@@ -24,7 +24,7 @@ func (t *Tick) closed() Reason {
 	case pause != nil:
 		return Reason{Kind: Paused, Text: pause.String(), Until: pause.Until}
 	case t.Settings.MaxAgents == 0:
-		return Reason{Kind: NoSlots, Text: "MAX_CONCURRENT_AGENTS is 0: what runs ends, nothing starts"}
+		return Reason{Kind: NoSlots, Text: "MAX_CONCURRENT_AGENTS is 0: runs continue, nothing is started"}
 	}
 	return Reason{}
 }

@@ -45,7 +45,7 @@ func agentsDir(home slots.Dir) string { return filepath.Join(string(home), "agen
 
 func missingCondition(home slots.Dir, name string) condition {
 	return condition{path: filepath.Join(agentsDir(home), name+missingSuffix), begins: event.AgentMissing, ends: event.AgentBack, agent: name,
-		over: "the agent " + name + " can be run again; it was: ", log: "an agent is missing"}
+		over: "the agent " + name + " is installed again; it was: ", log: "an agent is missing"}
 }
 
 func (c condition) file() spool.File[lasting] {

@@ -188,7 +188,7 @@ func (t *Tick) Retry(ctx context.Context, id string) error {
 			return err
 		}
 		if _, live := t.Queue.Lane(e); live || k.items[id] {
-			return fault.New(fault.Failed, "kugetsu queue wait "+it.ID, "%s is %s: only what is settled can be retried", it.ID, it.State)
+			return fault.New(fault.Failed, "kugetsu queue wait "+it.ID, "%s is %s: only a settled item can be retried", it.ID, it.State)
 		}
 		_, err = t.Queue.Retry(e, it)
 		return err

@@ -29,7 +29,7 @@ func (t *Tick) Installed(preset string) error {
 	if _, err = proc.LookPath(name, env, "/"); err == nil {
 		return nil
 	}
-	return fault.New(fault.Config, "install it, or correct PATH in the file config; kugetsu doctor says more", "the agent %s cannot be run, so nothing of it is started: %w", preset, err)
+	return fault.New(fault.Config, "install it, or correct PATH in the file config; kugetsu doctor says more", "the agent %s is not installed, so none of its items is started: %w", preset, err)
 }
 
 // programOf is the first word of what is run for an agent, "" where that is not known.

@@ -45,7 +45,7 @@ func (t *Tick) Prioritize(ctx context.Context, id string, priority int) error {
 			return err
 		}
 		if _, live := t.Queue.Lane(e); !live || it.State.Settled() {
-			return fault.New(fault.Failed, "kugetsu queue retry "+id+" puts it back", "%s is %s: only what is live has a place in the queue", id, it.State)
+			return fault.New(fault.Failed, "kugetsu queue retry "+id+" puts it back", "%s is %s: only a live item has a priority", id, it.State)
 		}
 		// An intake that lists the folder at this instant might see neither name.
 		return t.Intake(ctx, func() error {

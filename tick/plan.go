@@ -74,7 +74,7 @@ func (v *View) Rest() (r Reason, stuck bool) {
 		}
 	}
 	if r.Kind == Eligible {
-		return Reason{Kind: Dependency, Text: "they wait for each other, or for what a newer kugetsu wrote", Hint: "kugetsu status shows which"}, true
+		return Reason{Kind: Dependency, Text: "they wait for each other, or for an item that a newer kugetsu wrote", Hint: "kugetsu status shows which"}, true
 	}
 	return r, false
 }

@@ -115,7 +115,7 @@ func (t *Tick) tooManyReviews() (string, error) {
 		why = fmt.Sprintf("%d pull requests wait for review (MAX_AWAITING_REVIEW)", waiting)
 	}
 	if unknown > 0 {
-		why += fmt.Sprintf("; how %d of them stands could not be asked: %s", unknown, reason)
+		why += fmt.Sprintf("; the state of %d of them is not known: %s", unknown, reason)
 	}
 	return why, nil
 }

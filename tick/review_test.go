@@ -89,7 +89,7 @@ func TestWhatIsNotKnownToBeOverWaitsForReview(t *testing.T) {
 	if got := r.why(1) + r.why(2) + r.whyIn(slots.PMSession); got != "" {
 		t.Errorf("what has a session waits: %s", got)
 	}
-	down := waits + "; how 1 of them stands could not be asked: " + strings.TrimPrefix(r.url, "http://") + ": status 502: it did not answer"
+	down := waits + "; the state of 1 of them is not known: " + strings.TrimPrefix(r.url, "http://") + ": status 502: it did not answer"
 	for _, step := range []struct{ state, want string }{
 		{"", down}, {"open", waits}, {"odd", strings.Replace(down, "status 502: it did not answer", "the answer has no state that is known", 1)},
 		{"closed", ""}, {"", ""}, {"open", waits}, {"merged", ""}, {"open", ""},

@@ -31,7 +31,7 @@ func (x *Exam) config() {
 		x.add(Error, err.Error(), fault.HintOf(err))
 	}
 	if x.Tick.Settings.MaxAgents == 0 {
-		x.add(Warn, "MAX_CONCURRENT_AGENTS is 0: what runs ends, nothing starts", "set it in "+x.in("config"))
+		x.add(Warn, "MAX_CONCURRENT_AGENTS is 0: runs continue, nothing is started", "set it in "+x.in("config"))
 	}
 	repos, _ := x.Tick.Repos() // what is wrong with it was told
 	for _, repo := range slices.Sorted(maps.Keys(repos)) {
