@@ -78,12 +78,12 @@ func (t *Tick) boundWorktrees(ctx context.Context) error {
 			break
 		}
 		if ctx.Err() != nil {
-			t.Log.Warn("not all worktrees were looked at in time", "limit", boundLimit)
+			t.Log.Warn("not all worktrees could be inspected in time", "limit", boundLimit)
 			break
 		}
 		p, err := t.pruneSoon(ctx, one.name, why)
 		if err != nil { // it stops no other worktree and would fail in every pass: it does not change the exit code
-			t.Log.Warn("a worktree cannot be looked at", "session", one.name, "err", err)
+			t.Log.Warn("a worktree cannot be inspected", "session", one.name, "err", err)
 			continue
 		}
 		if p.Removed {

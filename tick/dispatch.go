@@ -58,7 +58,7 @@ func (t *Tick) isNew(it *queue.Item) error {
 		return err
 	}
 	if s != nil {
-		return fault.New(fault.Failed, "kugetsu continue "+it.IssueRef+" goes on in it", "%s has a session already", it.IssueRef)
+		return fault.New(fault.Failed, "continue it with kugetsu continue "+it.IssueRef, "%s already has a session", it.IssueRef)
 	}
 	live, err := t.Queue.Live(queue.Dev)
 	if err != nil {
@@ -71,7 +71,7 @@ func (t *Tick) isNew(it *queue.Item) error {
 			continue // an unreadable item belongs to no issue; the next pass reports it
 		}
 		if same(other.IssueRef) {
-			return fault.New(fault.Failed, "kugetsu queue wait "+e.ID, "%s is in the queue already, as %s", it.IssueRef, e.ID)
+			return fault.New(fault.Failed, "kugetsu queue wait "+e.ID, "%s is already in the queue, as %s", it.IssueRef, e.ID)
 		}
 	}
 	return nil

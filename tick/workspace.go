@@ -28,11 +28,11 @@ func (t *Tick) pr(ctx context.Context, s *slots.Session) forge.Status {
 		state, err = s.AskRequest(ctx, env)
 	}
 	if err != nil {
-		t.Log.Warn("how a pull request stands is not known", "issue", s.IssueRef, "err", err)
+		t.Log.Warn("the state of a pull request is not known", "issue", s.IssueRef, "err", err)
 	}
 	if ref, err := issueref.Parse(s.IssueRef, t.Settings.GitServer); s.PRURL != before && err == nil {
 		if err := t.Home.WriteSession(ref.Session(), s); err != nil { // the next question finds it again
-			t.Log.Warn("a pull request that was found could not be remembered", "issue", s.IssueRef, "err", err)
+			t.Log.Warn("a pull request was found and could not be recorded", "issue", s.IssueRef, "err", err)
 		}
 	}
 	return state
@@ -69,7 +69,7 @@ func (t *Tick) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slo
 	return p, p.Examine(ctx)
 }
 
-var errInUse = errors.New("is being worked on")
+var errInUse = errors.New("is in use by a run")
 
 // lockSession takes a session's lock. If a run works there the error is errInUse, with exit code 75.
 func (t *Tick) lockSession(ref issueref.Ref) (*slots.Lock, error) {
@@ -78,7 +78,7 @@ func (t *Tick) lockSession(ref issueref.Ref) (*slots.Lock, error) {
 		lock, err = nil, errors.Join(slots.ErrBusy, lock.Close())
 	}
 	if errors.Is(err, slots.ErrBusy) {
-		err = fault.New(fault.Temp, "kugetsu queue cancel "+ref.String()+" ends what runs; else wait for it", "%s %w", ref, errInUse)
+		err = fault.New(fault.Temp, "wait for its end, or end it with kugetsu queue cancel "+ref.String(), "%s %w", ref, errInUse)
 	}
 	return lock, err
 }
@@ -129,7 +129,7 @@ func (t *Tick) Destroy(ctx context.Context, ref issueref.Ref, force bool) (kept 
 			why = append(why, "an open pull request, "+p.Session.PRURL)
 		}
 		if len(why) > 0 && !force {
-			return fault.New(fault.Failed, "push or commit it; --force keeps it at refs below refs/kugetsu/ and destroys the rest",
+			return fault.New(fault.Failed, "push or commit it; with --force it is kept at refs, and kugetsu restore brings it back",
 				"%s is not destroyed: it has %s", ref, strings.Join(why, ", "))
 		}
 		kept, err = p.End(ctx, t.Now())
@@ -201,7 +201,7 @@ func (t *Tick) hear(ctx context.Context, names []string) {
 		asked[ref.RepoName()] = true
 		ctx, cancel := context.WithTimeoutCause(ctx, hearLimit, fmt.Errorf("no answer in %s", hearLimit))
 		if err := p.Git.Fetch(ctx, p.Spec); err != nil {
-			t.Log.Warn("what the remote has now is not known; what git last heard counts", "repository", ref.RepoPath(), "err", err)
+			t.Log.Warn("the remote could not be fetched; its last known state counts", "repository", ref.RepoPath(), "err", err)
 		}
 		cancel()
 	}
@@ -260,11 +260,11 @@ func (t *Tick) done(ctx context.Context, p *slots.Place) (done, safe bool, why s
 	case s.Start != "" && h.Tip != "" && h.Tip != s.Start && h.Base != "" && h.Ahead == 0 && (h.Head == "" || h.Head == h.Tip):
 		return true, true, "its branch is merged into " + h.Base
 	case s.PRURL != "":
-		return false, false, "whether its pull request is merged is not known"
+		return false, false, "the state of its pull request is not known"
 	case !h.Stands:
 		return true, true, "a session without a worktree"
 	}
-	return false, true, "nothing says that it is done"
+	return false, true, "no pull request is known, and its branch is not merged"
 }
 
 // bound removes the worktrees that exceed the limits.
@@ -382,10 +382,10 @@ func (t *Tick) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, er
 	if at != "" {
 		n := slices.IndexFunc(all, func(k slots.Kept) bool { return k.Ref == at })
 		if n < 0 {
-			return 0, fault.New(fault.Failed, list, "nothing is kept of %s at %s", ref, at)
+			return 0, fault.New(fault.Failed, list, "no work of %s is kept at %s", ref, at)
 		}
 		if all[n].Changed {
-			return 0, fault.New(fault.Failed, list, "%s is not what kugetsu kept there: it was changed since", at)
+			return 0, fault.New(fault.Failed, list, "%s was changed since kugetsu wrote it", at)
 		}
 		return n, nil
 	}
@@ -403,7 +403,7 @@ func (t *Tick) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, er
 	}
 	switch {
 	case n < 0 && len(all) == 0:
-		return 0, fault.New(fault.Failed, list, "nothing is kept of %s", ref)
+		return 0, fault.New(fault.Failed, list, "no work of %s is kept", ref)
 	case n < 0:
 		return 0, fault.New(fault.Failed, list+", and name the ref", "%s has refs, but none that kugetsu has on record", ref)
 	}
@@ -456,7 +456,7 @@ func (t *Tick) ForgetKept(ctx context.Context, at string, issue *issueref.Ref) e
 	return t.Alone(ctx, *issue, func(p *slots.Place) error {
 		found, err := p.Forget(ctx, at)
 		if err == nil && !found {
-			err = fault.New(fault.Failed, "kugetsu restore --list "+issue.String(), "nothing is kept of %s at %s", *issue, at)
+			err = fault.New(fault.Failed, "kugetsu restore --list "+issue.String(), "no work of %s is kept at %s", *issue, at)
 		}
 		return err
 	})

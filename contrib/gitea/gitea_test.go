@@ -68,7 +68,7 @@ func TestASessionLivesAndEndsWithItsRequestOnARealGitea(t *testing.T) {
 	}
 
 	out := w.kugetsu(0, "prune")
-	for _, want := range []string{"removed " + name + "#1: its pull request is merged", "removed " + name + "#2: its pull request is merged", "kept " + name + "#3: nothing says that it is done"} {
+	for _, want := range []string{"removed " + name + "#1: its pull request is merged", "removed " + name + "#2: its pull request is merged", "kept " + name + "#3: no pull request is known, and its branch is not merged"} {
 		if !strings.Contains(out, want+"\n") {
 			t.Errorf("no line %q", want)
 		}
