@@ -15,7 +15,7 @@ import (
 func (t *Tick) Intake(ctx context.Context, do func() error) error {
 	err := locked(ctx, filepath.Join(string(t.Home), "intake.lock"), LockWait, do)
 	if errors.Is(err, ErrLocked) {
-		return fault.New(fault.Temp, "try again", "another kugetsu holds intake.lock")
+		return fault.New(fault.Temp, "try again", "intake.lock is locked by another kugetsu")
 	}
 	return err
 }

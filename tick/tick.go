@@ -67,7 +67,7 @@ type Started struct {
 }
 
 // ErrLocked is returned when another process kept tick.lock for longer than the caller was willing to wait.
-var ErrLocked = errors.New("another kugetsu holds tick.lock")
+var ErrLocked = errors.New("tick.lock is locked by another kugetsu")
 
 // Run is one pass. It waits for the lock for at most that long. Without a wait, ErrLocked is the usual answer while another pass
 // is under way, and that pass does the work. An error of one item or slot stops no other; errors are joined at the end.

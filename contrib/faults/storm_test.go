@@ -68,7 +68,7 @@ func (s storm) blow(w *world) error {
 			case code == 0 && args[0] != "tick" && queue.IsID(id):
 				w.ids, w.paid = append(w.ids, id), append(w.paid, 0)
 			case args[0] == "start" && code == 2 && id == "":
-			case args[0] == "start" && code == 75 && id == "" && strings.Contains(errOut, "holds tick.lock"): // ten seconds: a slow machine
+			case args[0] == "start" && code == 75 && id == "" && strings.Contains(errOut, "tick.lock is locked"): // ten seconds: a slow machine
 			default:
 				errs = append(errs, fmt.Errorf("%v: exit code %d, %q: %s", args, code, out, errOut))
 			}
