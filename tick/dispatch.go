@@ -158,7 +158,7 @@ func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) 
 			}
 			// A stopped runner is continued, or it would not get the signal.
 			if it.ForkPID != nil && !proc.Tell(*it.ForkPID, t.ours(it), syscall.SIGTERM, syscall.SIGCONT) {
-				t.Log.Debug("the runner is gone or cannot be told; it looks for the mark by itself", "run", run)
+				t.Log.Debug("the runner is gone or cannot be signalled; it looks for the mark by itself", "run", run)
 			}
 			return nil
 		case queue.Errored:

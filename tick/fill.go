@@ -136,7 +136,7 @@ func (t *Tick) meet(ctx context.Context, lane queue.Lane, e queue.Entry, el *eli
 	case queue.Pending:
 		session, err := sessionOf(it)
 		if err == nil && (session == slots.PMSession) != (lane == queue.PM) { // it would not be counted in the lane where it runs
-			err = fmt.Errorf("%s: %w: it lies in the lane of the other kind of agent", it.ID, spool.ErrBad)
+			err = fmt.Errorf("%s: %w: it is in the folder of the other kind of agent", it.ID, spool.ErrBad)
 		}
 		if err != nil { // it would wait for ever
 			return nil, t.setAside(e.Path, err)
@@ -375,6 +375,6 @@ func (t *Tick) claimed(p *place, in slots.Intent, it *queue.Item) error {
 		return err
 	}
 	// For example an old copy of the item was restored. Nothing is run again: a person has to look.
-	return fault.New(fault.Temp, "remove the folder to have it run, or the item", "%s ran, and its item does not know of it: %s",
+	return fault.New(fault.Temp, "an old copy of the item was restored: delete the folder to run it again, or delete the item", "run folder %s exists, but its item has no such run: %s",
 		in.RunName(), t.Home.RunDir(in.RunName()))
 }

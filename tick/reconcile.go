@@ -139,13 +139,13 @@ func (t *Tick) lockAgain(ctx context.Context, path, slot string, in *slots.Inten
 	if marker.Phase == slots.Ended && path != t.Home.SlotLock(slot) {
 		return nil, slots.ErrBusy // a destroy, for example: an ended run leaves nothing that has the session's lock alone
 	}
-	t.Log.Warn("the runner is gone and something it started is left", "run", in.RunName())
+	t.Log.Warn("a runner is dead and its processes are not: they are ended", "run", in.RunName())
 	if err := t.endHeirs(ctx, slot, in); err != nil {
-		t.Log.Warn("what a dead runner left could not be ended", "run", in.RunName(), "err", err)
+		t.Log.Warn("the processes of a dead runner could not be ended", "run", in.RunName(), "err", err)
 	}
 	lock, err := slots.TryLockFor(path, teardown)
 	if errors.Is(err, slots.ErrBusy) {
-		t.Log.Warn("a dead runner's slot is locked by what may not be signalled", "slot", slot, "run", in.RunName())
+		t.Log.Warn("a dead runner's slot is locked by a process that may not be signalled", "slot", slot, "run", in.RunName())
 	}
 	return lock, err
 }
@@ -202,7 +202,7 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 	switch {
 	case errors.Is(err, spool.ErrBad):
 		// The run is found again through its item, which no slot names from now on.
-		t.Log.Warn("an unreadable slot file was set aside", "slot", slot, "err", err)
+		t.Log.Warn("an unreadable slot file was quarantined", "slot", slot, "err", err)
 		return nil, false, t.Queue.SetAsideAs(t.Home.IntentPath(slot), "slot."+slot+".json", err)
 	case err != nil:
 		return nil, true, t.ignoreBad(slot, err)
@@ -273,7 +273,7 @@ func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queu
 		return false, err
 	}
 	if alive && marker.Phase != slots.Ended {
-		t.Log.Warn("a runner lives whose lease was unlocked", "run", run, "pid", *it.ForkPID)
+		t.Log.Warn("a runner is alive and its lease was unlocked", "run", run, "pid", *it.ForkPID)
 		if ended, err := t.watch(ctx, slot, in, it); err != nil || !ended {
 			return true, err
 		}

@@ -76,11 +76,11 @@ func (t *Tick) watch(ctx context.Context, slot string, in *slots.Intent, it *que
 		if err := t.Home.MarkOverdue(run); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}
-		t.Log.Warn("a run is beyond its limit and its runner does not answer: it is ended", "run", run, "after", age(it).Round(time.Second).String())
+		t.Log.Warn("the runner of a run beyond its limit does not answer: it is ended", "run", run, "after", age(it).Round(time.Second).String())
 		return true, t.endRunner(ctx, slot, in, it)
 	}
 	if it.Runner != nil && age(it) > it.Runner.Timeout+wakeAfter && proc.Stopped(*it.ForkPID) {
-		t.Log.Warn("a runner is stopped, and its agent's time is over: it is told to go on", "run", run, "pid", *it.ForkPID)
+		t.Log.Warn("a runner is stopped after its agent's time: it is continued", "run", run, "pid", *it.ForkPID)
 		proc.Tell(*it.ForkPID, t.ours(it), syscall.SIGCONT)
 	}
 	return false, nil
@@ -118,7 +118,7 @@ func (t *Tick) EndUnanswered(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		t.Log.Warn("a run was cancelled and its runner does not answer: it is ended", "run", run, "pid", *it.ForkPID)
+		t.Log.Warn("the runner of a cancelled run does not answer: it is ended", "run", run, "pid", *it.ForkPID)
 		return t.endRunner(ctx, slot, in, it)
 	})
 	if errors.Is(err, ErrLocked) {
