@@ -31,6 +31,7 @@ func (c *Doctor) Run(a *App) error {
 		if err := source.Unreadable(); err != nil { // not even the place of the queue is known
 			found = append(found, doctor.Unreadable(string(a.Home), err))
 		} else {
+			a.place(source) // what a reference means is told by files, too
 			var ref issueref.Ref
 			if c.Ref != "" {
 				var err error
@@ -38,7 +39,6 @@ func (c *Doctor) Run(a *App) error {
 					return err
 				}
 			}
-			a.place(source)
 			exam := &doctor.Exam{Ctx: a.Ctx, Tick: a.Tick, Shell: shell, Issue: ref, Fix: c.Fix, Now: a.Now,
 				Owned: func() error { return a.owned(false) }, Ticks: a.ticks}
 			found = append(found, exam.Run()...)
