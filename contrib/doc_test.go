@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"kugetsu/slots/agent"
+	"kugetsu/tick/command"
 	"kugetsu/tick/settings"
 )
 
@@ -214,6 +215,55 @@ func TestPagesSayWho(t *testing.T) {
 			if word := riddle.FindString(line); word != "" {
 				t.Errorf("%s: %q in %q", name, word, fmt.Sprintf("%d: %s", n+1, line))
 			}
+		}
+	}
+}
+
+func TestEveryCommandHasLongHelpWithExitCodesAndExamples(t *testing.T) {
+	g, err := grammar()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var from []string
+	var lines [][]string
+	var check func(words string, n command.Node)
+	check = func(words string, n command.Node) {
+		for _, c := range n.Commands {
+			check(strings.TrimSpace(words+" "+c.Name), c)
+		}
+		if len(n.Commands) > 0 {
+			return
+		}
+		text, rest, _ := strings.Cut(n.Detail, "Exit codes:\n")
+		codes, examples, _ := strings.Cut(rest, "Examples:\n")
+		if strings.TrimSpace(text) == "" || !strings.Contains(codes, "\n   0  ") {
+			t.Errorf("kugetsu %s has no long help with exit codes: %q", words, n.Detail)
+		}
+		if riddle.MatchString(n.Detail) {
+			t.Errorf("kugetsu %s: %q", words, riddle.FindString(n.Detail))
+		}
+		least := 2
+		if len(n.Args) == 0 && len(n.Flags) == 0 {
+			least = 1
+		}
+		found := strings.Split(strings.TrimSpace(examples), "\n")
+		if len(found) < least {
+			t.Errorf("kugetsu %s has %d examples", words, len(found))
+		}
+		for _, line := range found {
+			line = strings.TrimSpace(line)
+			split, err := agent.Split(line)
+			if err != nil || len(split) == 0 || split[0] != "kugetsu" || !strings.HasPrefix(line, "kugetsu "+strings.TrimPrefix(words, "queue ")) && !strings.HasPrefix(line, "kugetsu "+words) && words != "status" {
+				t.Errorf("kugetsu %s: %q is no example of it: %v", words, line, err)
+				continue
+			}
+			from, lines = append(from, line), append(lines, split[1:])
+		}
+	}
+	check("", g)
+	for i, wrong := range parse(t, lines) {
+		if wrong != "" {
+			t.Errorf("%s: %s", from[i], wrong)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"kugetsu/queue/fault"
@@ -42,6 +43,13 @@ Without a command it is
 .BR "kugetsu status" .
 .PP
 Data goes to stdout, everything else to stderr.
+Commands that show something take
+.BR \-\-json ,
+but for
+.BR "kugetsu logs" .
+.PP
+An id may be any part of an id that fits one item, or an issue reference: host/owner/repo#12, owner/repo#12 (on DEFAULT_GIT_SERVER),
+or the URL of an issue or a pull request on GitHub, GitLab, Gitea or Forgejo.
 .SH COMMANDS
 `)
 	for _, p := range places(g)[1:] {
@@ -53,12 +61,18 @@ Data goes to stdout, everything else to stderr.
 			usage += " " + a.Usage
 		}
 		fmt.Fprintf(&b, ".SS \"kugetsu %s%s\"\n%s\n", roff(p.words), roff(usage), line(p.Help))
+		does, rest, more := strings.Cut(p.Detail, exitCodes)
+		if more {
+			rest = exitCodes + rest
+		}
+		b.WriteString(detail(does))
 		for _, a := range p.Args {
 			if a.Help != "" {
 				fmt.Fprintf(&b, ".TP\n.I %s\n%s\n", roff(strings.Trim(a.Usage, "[]<>. ")), line(a.Help))
 			}
 		}
 		b.WriteString(tagged(p.Flags))
+		b.WriteString(detail(rest))
 	}
 	b.WriteString(".SH FLAGS OF ALL COMMANDS\n" + tagged(place{"", g}.flags(g)))
 	b.WriteString(`.SH SETTINGS
@@ -95,6 +109,32 @@ makes it, with a config that explains every setting.
 .BR crontab (5),
 .BR systemd.timer (5)
 `)
+	return b.String()
+}
+
+// exitCodes begins the part of the long help that stands behind the flags.
+const exitCodes = "Exit codes:\n"
+
+// detail is the long help of a command: paragraphs, and blocks that are indented, which stay as they are. The exit codes of all
+// commands have a section of their own.
+func detail(text string) string {
+	var b strings.Builder
+	for paragraph := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
+		if !strings.HasPrefix(paragraph, " ") {
+			if paragraph != "" {
+				fmt.Fprintf(&b, ".PP\n%s\n", line(paragraph))
+			}
+			continue
+		}
+		b.WriteString(".RS 4\n.nf\n")
+		for l := range strings.SplitSeq(paragraph, "\n") {
+			if code, err := strconv.Atoi(strings.SplitN(strings.TrimSpace(l), " ", 2)[0]); err == nil && code > fault.Temp {
+				continue
+			}
+			b.WriteString(roff(strings.TrimSpace(l)) + "\n")
+		}
+		b.WriteString(".fi\n.RE\n")
+	}
 	return b.String()
 }
 

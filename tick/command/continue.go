@@ -9,6 +9,16 @@ type Continue struct {
 	Message []string `arg:"" optional:"" help:"What to do; - reads it from stdin. Without one the agent looks for new comments and finishes."`
 }
 
+// Help is its long help.
+func (*Continue) Help() string {
+	return longHelp(`
+The command goes on with an issue at once, past the queue, in the issue's worktree and conversation, and returns. What
+is missing of those is made. Without a message the agent looks for new comments and finishes.`,
+		codes{0: "started", 2: "no slot is free", 75: "a limit, a hold or a lock is in the way for now"},
+		"kugetsu continue owner/repo#12",
+		`kugetsu continue owner/repo#12 "The test fails on macOS."`)
+}
+
 // followUp is the message of a continue without one.
 const followUp = "Look for new comments on the issue and its pull request, do what they ask for, and finish what is not finished."
 

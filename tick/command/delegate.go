@@ -19,6 +19,33 @@ type Delegate struct {
 	Args []string `arg:"" optional:"" name:"message" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
 }
 
+// Help is its long help.
+func (*Delegate) Help() string {
+	return longHelp(`
+The command returns at once, and prints the item's id once the item is safely on the disk; on a terminal it also says
+when the item starts. The command never asks. Only --tick and --unless-queued wait for a lock.
+
+An issue is host/owner/repo#12, owner/repo#12 or a URL, and stands first. Without it the message is searched for
+exactly one issue; a message with none goes to the PM agent, if there is one. Put -- before a message that begins with
+a dash.
+
+--after waits until another item completed: name it by an id, a part of one, or an issue; it must be there, live or
+settled. If that item ends in an error, or is gone, this one becomes an error as well, without a run, and so do the
+items that wait for this one. --not-before takes 08:00 (the next one), '2026-11-30 08:00', RFC 3339, or 90m from now.
+
+--unless-queued prints the id of the live item where the issue is queued or running, and enqueues nothing; without an
+issue it compares the message. If many callers do so at once, one of them enqueues.
+
+--from reads a JSON object a line: issue_ref, message, and if you like agent, priority, after, not_before, timeout.
+The flags are for the lines that do not say. All lines are checked before one is enqueued; an error names the line.
+after may name an issue from an earlier line of the file.`,
+		codes{0: "enqueued, or queued already", 75: "the lock was busy for 10 s, or the disk is full"},
+		`kugetsu delegate --tick owner/repo#12 "Fix the crash described in the issue."`,
+		`kugetsu delegate --after owner/repo#12 --priority 10 owner/repo#13 "Document the fix."`,
+		`kugetsu delegate -- owner/repo#12 "-v is broken"`,
+		"kugetsu delegate --from tasks.jsonl")
+}
+
 // Run enqueues. It never asks, never waits for a lock, and prints the id only when the item is durable. Only then, and only
 // with --tick, it waits for a pass that is under way.
 func (c *Delegate) Run(a *App) error {

@@ -13,6 +13,18 @@ type Destroy struct {
 	JSON  bool   `name:"json" help:"Print JSON."`
 }
 
+// Help is its long help.
+func (*Destroy) Help() string {
+	return longHelp(`
+The command removes the worktree, the branch and the conversation of an issue. The command refuses, and says why,
+while the session holds uncommitted, untracked or unpushed work, a live item or an open pull request. --force keeps
+the work at refs first and prints the refs; kugetsu restore brings it back. A live item must be cancelled before, also
+with --force.`,
+		codes{0: "removed", 1: "refused", 75: "something runs there, or a lock of git is in the way"},
+		"kugetsu destroy owner/repo#12",
+		"kugetsu destroy --force owner/repo#12")
+}
+
 // Run removes worktree, branch and session, and prints the refs at which work was kept.
 func (c *Destroy) Run(a *App) error {
 	ref, err := a.ref(c.Ref)

@@ -18,6 +18,20 @@ type Doctor struct {
 	Ref  string `arg:"" name:"issue-ref" optional:"" help:"Ask the remote of this issue's repository, too."`
 }
 
+// Help is its long help.
+func (*Doctor) Help() string {
+	return longHelp(`
+The command checks, in the poor environment that cron gives, all that a tick depends on. A line is printed for each
+thing that is wrong: level (warn, error), fact, remedy. Where one thing is the reason of many, only that one is printed.
+-v and --json print every check.
+
+With an issue the command also asks the remote of that repository whether it answers and takes pushes: by a push of
+nothing, and a dry run of that. --fix changes neither a worktree nor an item.`,
+		codes{0: "no finding is an error", 1: "a finding is an error"},
+		"kugetsu doctor owner/repo#12",
+		"kugetsu doctor --fix")
+}
+
 // cronPath is the PATH that cron gives.
 const cronPath = "/usr/bin:/bin"
 

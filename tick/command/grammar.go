@@ -20,6 +20,7 @@ type Grammar struct {
 type Node struct {
 	Name     string `json:"name"`
 	Help     string `json:"help"`
+	Detail   string `json:"detail,omitempty"` // the long help
 	Args     []Arg  `json:"args,omitempty"`
 	Flags    []Flag `json:"flags,omitempty"`
 	Commands []Node `json:"commands,omitempty"`
@@ -67,7 +68,7 @@ func (a *App) parseLines(parser *kong.Kong) error {
 }
 
 func node(n *kong.Node) Node {
-	out := Node{Name: n.Name, Help: n.Help}
+	out := Node{Name: n.Name, Help: n.Help, Detail: n.Detail}
 	for _, p := range n.Positional {
 		out.Args = append(out.Args, Arg{Usage: p.Summary(), Help: p.Help})
 	}

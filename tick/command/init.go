@@ -18,6 +18,17 @@ type Init struct {
 	PM bool `name:"pm" help:"Make the PM agent's session too: what is delegated without an issue goes to it."`
 }
 
+// Help is its long help.
+func (*Init) Help() string {
+	return longHelp(`
+The command makes the state folder with a commented config that has your PATH, without the parts that cron has no use
+for, with env files and with prompts. The command asks nothing, changes no file that is there, and says what to do
+next.`,
+		codes{0: "the state folder is ready"},
+		"kugetsu init",
+		"kugetsu init --pm")
+}
+
 // Run makes what is missing and touches nothing that is there. It asks nothing: what it cannot know it says.
 func (c *Init) Run(a *App) error {
 	home, path := string(a.Home), os.Getenv("PATH")

@@ -16,6 +16,17 @@ type List struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
+// Help is its long help.
+func (*List) Help() string {
+	return longHelp(`
+A session is an issue's worktree, branch and conversation. The columns are: issue, whether it runs, branch, commits
+ahead of and behind its base, uncommitted or untracked files, commits that were not pushed, size on the disk, agent,
+last use, pull request, worktree. A ? could not be found out within 5 s.`,
+		codes{0: "shown", 1: "a session could not be read"},
+		"kugetsu list",
+		"kugetsu list --json")
+}
+
 // shown is a session as --json shows it.
 type shown struct {
 	Name string `json:"session"`

@@ -20,6 +20,16 @@ type Logs struct {
 	Raw    bool   `help:"Byte for byte, control characters and all."`
 }
 
+// Help is its long help.
+func (*Logs) Help() string {
+	return longHelp(`
+The command shows the output of a run, without control characters, the newest run if no id is given. -f waits for a
+run that has not started, and ends with it. An id may be any part of an id that fits one item, or an issue.`,
+		codes{0: "shown", 1: "there is no such item or run, or nothing has run"},
+		"kugetsu logs -f owner/repo#12",
+		"kugetsu logs --run 1 owner/repo#12")
+}
+
 // Run shows the log of a run.
 func (c *Logs) Run(a *App) error {
 	run, err := c.which(a)

@@ -10,6 +10,16 @@ type NotifyList struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
+// Help is its long help.
+func (*NotifyList) Help() string {
+	return longHelp(`
+The command lists the events that were not cleared: what was enqueued, started, retried, completed or failed, and what
+is on hold.`,
+		codes{0: "shown"},
+		"kugetsu notify list",
+		"kugetsu notify list --json")
+}
+
 // Run lists the events that were not cleared.
 func (c *NotifyList) Run(a *App) error {
 	events, bad, err := a.Queue.Events.List()
@@ -43,6 +53,15 @@ func (c *NotifyList) Run(a *App) error {
 // NotifyClear marks events as seen.
 type NotifyClear struct {
 	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Help is its long help.
+func (*NotifyClear) Help() string {
+	return longHelp(`
+The command marks the events as seen; QUEUE_CLEANUP_AGE_DAYS later they are deleted.`,
+		codes{0: "done"},
+		"kugetsu notify clear",
+		"kugetsu notify clear --json")
 }
 
 // Run clears them.

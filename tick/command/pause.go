@@ -16,6 +16,15 @@ type Pause struct {
 	Reason []string      `arg:"" optional:"" help:"Shown by status."`
 }
 
+// Help is its long help.
+func (*Pause) Help() string {
+	return longHelp(`
+Nothing is started until kugetsu resume. What runs goes on.`,
+		codes{0: "paused"},
+		`kugetsu pause --for 8h "no agents at night"`,
+		"kugetsu pause")
+}
+
 // Run holds the fill: what runs goes on, nothing is started.
 func (c *Pause) Run(a *App) error {
 	if c.For < 0 {
@@ -33,6 +42,16 @@ func (c *Pause) Run(a *App) error {
 // Resume lifts a pause, or a hold.
 type Resume struct {
 	Agent string `arg:"" optional:"" help:"Lift the hold of this agent, or of this remote's host: it is not waited for any more."`
+}
+
+// Help is its long help.
+func (*Resume) Help() string {
+	return longHelp(`
+Without a name the command lifts the pause. With the name of an agent, or of a remote's host, the command lifts that
+hold: log in first where credentials were refused.`,
+		codes{0: "lifted, or nothing was to be lifted"},
+		"kugetsu resume",
+		"kugetsu resume claude")
 }
 
 // Run lifts the pause or the hold.

@@ -8,6 +8,21 @@ type Prune struct {
 	JSON   bool `name:"json" help:"Print JSON."`
 }
 
+// Help is its long help.
+func (*Prune) Help() string {
+	return longHelp(`
+The command ends the sessions whose pull request is merged or closed, or whose branch is in its base, sessions without
+a worktree, and worktrees without a session. The command also deletes run folders that no item names. A session that
+holds work stays, and so does one of which something is not known; the reason is printed. MAX_WORKTREES and
+MAX_WORKTREE_AGE_DAYS remove more.
+
+First git fetches, also in a dry run: once for each repository, a minute at most. The command does not fetch in local
+checkouts, whose remote-tracking branches are their owner's.`,
+		codes{0: "done", 1: "something could not be removed", 75: "a lock is in the way"},
+		"kugetsu prune --dry-run",
+		"kugetsu prune")
+}
+
 // Run prunes, and names what it keeps.
 func (c *Prune) Run(a *App) error {
 	list, err := a.Tick.Prune(a.Ctx, c.DryRun)

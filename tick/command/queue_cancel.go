@@ -15,6 +15,16 @@ type QueueCancel struct {
 	IDs []string `arg:"" name:"id" help:"Ids, parts of them, or issue references."`
 }
 
+// Help is its long help.
+func (*QueueCancel) Help() string {
+	return longHelp(`
+The command makes items errors for good. A run is ended with all it started, and its work is kept. A runner that does
+not answer within 15 s (75 s while it keeps the work) is ended, too.`,
+		codes{0: "cancelled", 1: "an item completed, or was cancelled before", 75: "the lock was busy for 10 s, or the run did not end in time"},
+		"kugetsu queue cancel owner/repo#12",
+		"kugetsu queue cancel owner/repo#12 owner/repo#13")
+}
+
 // Run cancels, and waits until what ran has ended.
 func (c *QueueCancel) Run(a *App) error {
 	entries, err := a.findAll(c.IDs)

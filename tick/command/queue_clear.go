@@ -13,6 +13,15 @@ type QueueClear struct {
 	JSON      bool   `name:"json" help:"Print JSON."`
 }
 
+// Help is its long help.
+func (*QueueClear) Help() string {
+	return longHelp(`
+The command deletes completed items and errors with their runs and logs. An item that a live item waits for stays.`,
+		codes{0: "done", 75: "the lock was busy for 10 s"},
+		"kugetsu queue clear",
+		"kugetsu queue clear --older-than 12h")
+}
+
 // Run deletes old completed and error items with their runs.
 func (c *QueueClear) Run(a *App) error {
 	if a.Config != nil {

@@ -23,6 +23,17 @@ type DaemonStart struct {
 	With schedule.Kind `help:"cron, systemd or launchd (default: what is installed, else what works)." enum:",cron,systemd,launchd" default:"" placeholder:"KIND"`
 }
 
+// Help is its long help.
+func (*DaemonStart) Help() string {
+	return longHelp(`
+There is no daemon. The command installs a schedule that runs kugetsu tick every QUEUE_DAEMON_INTERVAL_MINUTES, and
+prints which. Without --with the installed kind stays, or else one that works is chosen: systemd, cron, launchd on
+macOS. There are never two.`,
+		codes{0: "installed", 1: "no scheduler works here", 75: "another kugetsu, or an editor, changes the schedule"},
+		"kugetsu queue-daemon start",
+		"kugetsu queue-daemon start --with cron")
+}
+
 // Run installs it.
 func (c *DaemonStart) Run(a *App) error {
 	if a.Config != nil { // the interval might be another
@@ -65,6 +76,14 @@ func (a *App) warnUnseen() {
 // DaemonStop removes the schedule.
 type DaemonStop struct{}
 
+// Help is its long help.
+func (*DaemonStop) Help() string {
+	return longHelp(`
+The command removes the schedule, of whatever kind. What runs goes on, and each run's end starts a tick.`,
+		codes{0: "removed, or none was installed", 1: "it could not be removed", 75: "another kugetsu, or an editor, changes the schedule"},
+		"kugetsu queue-daemon stop")
+}
+
 // Run removes it. What runs goes on.
 func (c *DaemonStop) Run(a *App) error {
 	j, err := a.job()
@@ -99,9 +118,27 @@ func (c *DaemonRestart) Run(a *App) error {
 	return c.DaemonStart.Run(a)
 }
 
+// Help is its long help.
+func (*DaemonRestart) Help() string {
+	return longHelp(`
+The command removes the schedule and installs it anew: after an upgrade, or when the interval was changed.`,
+		codes{0: "installed", 1: "no scheduler works here", 75: "another kugetsu, or an editor, changes the schedule"},
+		"kugetsu queue-daemon restart",
+		"kugetsu queue-daemon restart --with systemd")
+}
+
 // DaemonStatus shows the schedule.
 type DaemonStatus struct {
 	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Help is its long help.
+func (*DaemonStatus) Help() string {
+	return longHelp(`
+The command shows which schedule is installed, the interval, the last tick, and when the next one is due.`,
+		codes{0: "installed, and ticks come", 1: "none is installed, or ticks are overdue by more than two intervals"},
+		"kugetsu queue-daemon status",
+		"kugetsu queue-daemon status --json")
 }
 
 // scheduled is the schedule as --json shows it.

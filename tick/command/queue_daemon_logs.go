@@ -23,6 +23,16 @@ type DaemonLogs struct {
 	Lines  int  `short:"n" default:"100" help:"How many of the newest lines." placeholder:"N"`
 }
 
+// Help is its long help.
+func (*DaemonLogs) Help() string {
+	return longHelp(`
+The command shows the newest lines of tick.log, without control characters: what the scheduled ticks and the runners'
+ticks said.`,
+		codes{0: "shown"},
+		"kugetsu queue-daemon logs -f",
+		"kugetsu queue-daemon logs -n 20")
+}
+
 // tailMost bounds what is read of tick.log and of the older one that is kept, each: more than either should have.
 const tailMost = 2 << 20
 

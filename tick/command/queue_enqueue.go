@@ -8,6 +8,15 @@ type Enqueue struct {
 	Message []string `arg:"" help:"What to do; - reads it from stdin."`
 }
 
+// Help is its long help.
+func (*Enqueue) Help() string {
+	return longHelp(`
+This is kugetsu delegate for scripts: the issue must be given, and the message is not searched for one.`,
+		codes{0: "enqueued, or queued already", 75: "the lock was busy for 10 s, or the disk is full"},
+		`kugetsu queue enqueue owner/repo#12 "Fix the crash described in the issue."`,
+		"kugetsu queue enqueue --not-before 22:00 owner/repo#12 -")
+}
+
 // Run enqueues.
 func (c *Enqueue) Run(a *App) error {
 	ref, err := a.ref(c.Ref)

@@ -23,6 +23,16 @@ type QueueList struct {
 	JSON  bool   `name:"json" help:"Print JSON."`
 }
 
+// Help is its long help.
+func (*QueueList) Help() string {
+	return longHelp(`
+The command lists the live items in run order, with the reason why each waits. --all adds the settled ones. Items run
+by priority, then by age; the first that may start does.`,
+		codes{0: "shown", 1: "an item could not be read"},
+		"kugetsu queue list",
+		"kugetsu queue list --all --state error")
+}
+
 // Run lists the items, live ones in run order.
 func (c *QueueList) Run(a *App) error {
 	if c.State != "" && !slices.Contains(queue.States, queue.State(c.State)) {

@@ -17,6 +17,16 @@ type QueueRetry struct {
 	Now       bool     `name:"tick" help:"Run a tick afterwards."`
 }
 
+// Help is its long help.
+func (*QueueRetry) Help() string {
+	return longHelp(`
+The command puts settled items back with their worktree, conversation and place in the order. Their attempts begin
+anew.`,
+		codes{0: "put back", 1: "an item is still live", 75: "the lock was busy for 10 s"},
+		"kugetsu queue retry --tick owner/repo#12",
+		"kugetsu queue retry --all-failed")
+}
+
 // Run puts items back into the queue, with their worktree and conversation.
 func (c *QueueRetry) Run(a *App) error {
 	if (len(c.IDs) == 0) != c.AllFailed {

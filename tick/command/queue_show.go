@@ -16,6 +16,16 @@ type QueueShow struct {
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
+// Help is its long help.
+func (*QueueShow) Help() string {
+	return longHelp(`
+The command shows all of an item: its message and, of each run, the outcome, commits, files, refused permissions, pull
+request and the agent's last words.`,
+		codes{0: "shown", 1: "there is no such item"},
+		"kugetsu queue show owner/repo#12",
+		"kugetsu queue show --json q_01kdz8q6p2v4x3w5y7a9b1c0d2")
+}
+
 // Run shows an item and its history.
 func (c *QueueShow) Run(a *App) error {
 	e, it, err := a.find(c.ID)

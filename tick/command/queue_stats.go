@@ -12,6 +12,15 @@ type QueueStats struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
+// Help is its long help.
+func (*QueueStats) Help() string {
+	return longHelp(`
+The command counts the items in each state: pending, notified (handed to a runner), completed, error.`,
+		codes{0: "shown"},
+		"kugetsu queue stats",
+		"kugetsu queue stats --json")
+}
+
 // Run counts the items by state.
 func (c *QueueStats) Run(a *App) error {
 	items, skipped, err := a.items(true)

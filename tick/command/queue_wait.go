@@ -19,6 +19,15 @@ type QueueWait struct {
 	JSON    bool          `name:"json" help:"Print the items as JSON."`
 }
 
+// Help is its long help.
+func (*QueueWait) Help() string {
+	return longHelp(`
+The command waits until the items are settled, and says meanwhile what each waits for.`,
+		codes{0: "all completed", 1: "one ended in an error", 75: "--timeout is over"},
+		"kugetsu queue wait owner/repo#12",
+		"kugetsu queue wait --all --timeout 8h")
+}
+
 // Run waits: exit code 0 when all completed, 1 when one is an error.
 func (c *QueueWait) Run(a *App) error {
 	if len(c.IDs) == 0 && !c.All {

@@ -15,6 +15,21 @@ type Restore struct {
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
+// Help is its long help.
+func (*Restore) Help() string {
+	return longHelp(`
+The command brings the files that were kept at a ref back into the issue's worktree, which is made where it is
+missing, and the commits under them where the branch can be moved forward to them. Without a ref it takes the newest
+snapshot of the issue that kugetsu has on record. Files come back as unstaged changes; a file that was staged and then
+changed again comes back as both.
+
+The command refuses over uncommitted files, where it would overwrite a file that git ignores, and a ref that was
+changed since kugetsu wrote it. --list says of each ref whether it is on record.`,
+		codes{0: "restored, or listed", 1: "refused, or nothing is kept", 75: "something runs there"},
+		"kugetsu restore --list owner/repo#12",
+		"kugetsu restore owner/repo#12")
+}
+
 // Run restores, or lists.
 func (c *Restore) Run(a *App) error {
 	ref, err := a.ref(c.Ref)

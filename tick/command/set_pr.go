@@ -11,6 +11,16 @@ type SetPR struct {
 	URL string `arg:"" name:"url" help:"The URL of its pull or merge request."`
 }
 
+// Help is its long help.
+func (*SetPR) Help() string {
+	return longHelp(`
+Normally the command is not needed: kugetsu finds the pull request whose head is the session's branch. What is set
+here stays.`,
+		codes{0: "stored", 1: "the issue has no session", 75: "a lock is busy"},
+		"kugetsu set-pr owner/repo#12 https://github.com/owner/repo/pull/13",
+		"kugetsu set-pr git.example.com/owner/repo#12 https://git.example.com/owner/repo/pulls/13")
+}
+
 // Run stores it. No run replaces it.
 func (c *SetPR) Run(a *App) error {
 	ref, err := a.ref(c.Ref)

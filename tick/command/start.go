@@ -9,6 +9,16 @@ type Start struct {
 	Message []string `arg:"" help:"What to do; - reads it from stdin."`
 }
 
+// Help is its long help.
+func (*Start) Help() string {
+	return longHelp(`
+The command starts an agent on an issue at once, past the queue, and returns. The command is refused where the issue
+has a session or waits in the queue.`,
+		codes{0: "started", 2: "no slot is free", 75: "a limit, a hold or a lock is in the way for now"},
+		`kugetsu start owner/repo#12 "Fix the crash described in the issue."`,
+		`kugetsu start --agent claude --timeout 2h owner/repo#12 "Fix the crash."`)
+}
+
 // Run dispatches, or exits 2.
 func (c *Start) Run(a *App) error { return c.dispatch(a, c.Ref, c.Message, queue.Start) }
 

@@ -13,6 +13,16 @@ type Status struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
+// Help is its long help.
+func (*Status) Help() string {
+	return longHelp(`
+The command shows the slots, the first items that wait and why each does, why nothing more starts, the last tick, and
+problems.`,
+		codes{0: "shown, problems too", 78: "shown, and the configuration is bad"},
+		"kugetsu",
+		"kugetsu status --json")
+}
+
 // Run shows it. A bad configuration is shown, and then is the error.
 func (c *Status) Run(a *App) error {
 	view, err := a.Tick.Look()

@@ -20,6 +20,22 @@ type Tick struct {
 	Scheduled bool `help:"For cron and systemd: what the pass does is kept in tick.log, and only what is wrong is printed too."`
 }
 
+// Help is its long help.
+func (*Tick) Help() string {
+	return longHelp(`
+A pass settles the runs that ended, fills the free slots in the order of priority and age, and exits. While another
+pass is under way it exits at once with 0. A pass with nothing to do prints nothing.
+
+--drain stays until nothing is left to run. --scheduled is for cron and systemd: tick.log keeps what happened, only
+what is wrong is printed too, and items that were enqueued meanwhile are started as well. Too little disk or memory is
+printed once, and told as the events room_low and room_back. An agent that is not installed is told in the same way,
+as agent_missing and agent_back.`,
+		codes{0: "done; with --drain all items completed", 1: "something failed; with --drain an item ended in an error", 75: "an item waits for disk or memory, or a bad file was moved away; with --drain only items that cannot start now are left", 78: "the configuration is bad, or the agent of a waiting item is not installed"},
+		"kugetsu tick",
+		"kugetsu tick --dry-run",
+		"kugetsu tick --drain")
+}
+
 // waitForLock is how long a runner's tick waits: well above what a pass takes.
 const waitForLock = 60 * time.Second
 

@@ -5,6 +5,15 @@ type Version struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
+// Help is its long help.
+func (*Version) Help() string {
+	return longHelp(`
+The command prints the release, or the commit that kugetsu was built from.`,
+		codes{0: "printed"},
+		"kugetsu version",
+		"kugetsu version --json")
+}
+
 // Run prints the version.
 func (c *Version) Run(a *App) error {
 	if c.JSON {
