@@ -205,41 +205,27 @@ func (p *claudeParser) answers(e claudeEvent) {
 	}
 }
 
-// claudeWork are the tools that change something; claudeEdits those of them that change files.
-var (
-	claudeWork  = map[string]bool{"Bash": true, "Edit": true, "MultiEdit": true, "Write": true, "NotebookEdit": true}
-	claudeEdits = []string{"Edit", "MultiEdit", "Write", "NotebookEdit"}
-)
+// claudeWork are the tools that change something outside the conversation, true for those that change files.
+var claudeWork = map[string]bool{"Bash": false, "Edit": true, "MultiEdit": true, "Write": true, "NotebookEdit": true}
 
-// stands reports whether a permission was refused and nothing of the kind done after it, by the rule that refusal
-// explains.
-func (p *claudeParser) stands(d claudeDenial) bool {
-	call, known := p.failed[d.ID]
-	if !known {
-		return true // nothing is known to have come later
-	}
-	made := p.good[call.tool] > call.step
-	for _, tool := range claudeEdits {
-		made = made || p.good[tool] > call.step
-	}
-	if !claudeWork[call.tool] { // a look is made up for by anything
-		for _, step := range p.good {
-			made = made || step > call.step
+// refused makes the refusals of the denials, which the results name, and of the calls that went well.
+func (p *claudeParser) refused() refusals {
+	r := refusals{looks: func(tool string) bool { _, work := claudeWork[tool]; return !work }, edits: func(tool string) bool { return claudeWork[tool] }}
+	for _, d := range p.denials {
+		call, known := p.failed[d.ID]
+		if !known { // no call is known to have come later
+			call.step = never
 		}
+		r.refuse(call.tool, call.step, d.String())
 	}
-	return !made
+	for tool, step := range p.good {
+		r.done(tool, step)
+	}
+	return r
 }
 
 func (p *claudeParser) Report(exit Exit) Report {
-	p.refused, p.standing, p.unfinished = nil, "", ""
-	stands := false
-	for _, d := range p.denials {
-		p.refused.add(d.String())
-		stands = stands || p.stands(d)
-	}
-	if stands {
-		p.standing = p.refused.Last()
-	}
+	p.refusals, p.unfinished = p.refused(), ""
 	if !p.ended {
 		p.unfinished = "it broke off without a result"
 	}

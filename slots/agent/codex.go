@@ -12,7 +12,7 @@ var codex = Preset{
 	Prompted: true,
 	Argv:     codexArgv,
 	Parser: func(now func() time.Time) Parser {
-		return &codexParser{account: account{now: now, silence: codexSilence}}
+		return &codexParser{account: account{now: now, silence: codexSilence, refusals: codexRefusals()}, calls: map[string]int{}}
 	},
 }
 
@@ -53,6 +53,13 @@ const codexSilence = 10 * time.Minute
 type codexParser struct {
 	account
 	completed bool
+	step      int            // how many events of items there were
+	calls     map[string]int // those under way, by id → the step in which they began
+}
+
+// codexRefusals: a command may be work, and file_change is how files are edited.
+func codexRefusals() refusals {
+	return refusals{looks: func(string) bool { return false }, edits: func(tool string) bool { return tool == "file_change" }}
 }
 
 // codexEvent is what we read of an event. Fields that an event lacks or has in another type stay zero.
@@ -64,6 +71,7 @@ type codexEvent struct {
 		Message string `json:"message"`
 	} `json:"error"` // of turn.failed
 	Item struct {
+		ID      string `json:"id"`
 		Type    string `json:"type"`
 		Status  string `json:"status"` // "in_progress", "completed", "failed", "declined"
 		Text    string `json:"text"`
@@ -109,6 +117,7 @@ func (p *codexParser) error(message string) {
 }
 
 func (p *codexParser) item(e codexEvent) {
+	p.step++
 	i := e.Item
 	what := i.Command
 	if len(i.Changes) > 0 {
@@ -117,20 +126,28 @@ func (p *codexParser) item(e codexEvent) {
 	switch {
 	case i.Type == "agent_message":
 		p.says(i.Text)
-	case e.Type != "item.completed" || i.Type != "command_execution" && i.Type != "file_change":
+		return
+	case i.Type != "command_execution" && i.Type != "file_change":
+		return
+	case e.Type == "item.started":
+		p.calls[i.ID] = p.step
+	}
+	if e.Type != "item.completed" {
+		return
+	}
+	began, known := p.calls[i.ID]
+	if delete(p.calls, i.ID); !known {
+		began = p.step
+	}
+	switch {
 	case i.Status == "completed":
-		p.standing = ""
+		p.refusals.done(i.Type, began)
 	case i.Status == "declined":
-		p.refuse(i.Type + " " + what)
+		p.refusals.refuse(i.Type, p.step, i.Type+" "+what)
 	case i.Status == "failed" && strings.HasPrefix(i.Output, "bwrap: "):
 		// The sandbox does not work here, so no command does, and codex goes on to a polite end.
-		p.refuse(i.Output + " " + what)
+		p.refusals.refuse(i.Type, p.step, i.Output+" "+what)
 	}
-}
-
-func (p *codexParser) refuse(permission string) {
-	p.refused.add(permission)
-	p.standing = p.refused.Last()
 }
 
 func (p *codexParser) Report(exit Exit) Report {

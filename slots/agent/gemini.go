@@ -12,7 +12,7 @@ var gemini = Preset{
 	Prompted: true,
 	Argv:     geminiArgv,
 	Parser: func(now func() time.Time) Parser {
-		return &geminiParser{account: account{now: now, silence: parkFrom}, calls: map[string]geminiCall{}}
+		return &geminiParser{account: account{now: now, silence: parkFrom, refusals: geminiRefusals()}, calls: map[string]geminiCall{}}
 	},
 }
 
@@ -34,8 +34,8 @@ func geminiArgv(c Call) ([]string, error) {
 type geminiParser struct {
 	account
 	pieces strings.Builder       // of the words since the last tool
+	step   int                   // how many calls of tools began or ended
 	calls  map[string]geminiCall // those under way, by id
-	open   string                // the tool that was refused last, "" once it was made up for
 	ended  bool                  // it printed a result
 }
 
@@ -83,7 +83,8 @@ func (p *geminiParser) Stdout(line []byte) bool {
 	case "tool_use":
 		p.waiting = waiting{}
 		p.pieces.Reset()
-		p.calls[e.ToolID] = geminiCall{e.ToolName, p.open != ""}
+		p.step++
+		p.calls[e.ToolID] = geminiCall{e.ToolName, p.step}
 		return true
 	case "tool_result":
 		p.toolResult(e)
@@ -109,25 +110,28 @@ func (p *geminiParser) end(e geminiEvent) {
 }
 
 type geminiCall struct {
-	tool  string
-	after bool // it was made when the refusal was known
+	tool string
+	step int // in which it was made
 }
 
-// geminiWork are the tools that change something, true for those that change files.
+// geminiWork are the tools that change something outside the conversation, true for those that change files.
 var geminiWork = map[string]bool{"run_shell_command": false, "write_file": true, "replace": true}
 
-// toolResult follows the refusals by the rule that refusal explains. That a command failed is not said: any that ran
-// went well.
+func geminiRefusals() refusals {
+	return refusals{looks: func(tool string) bool { _, work := geminiWork[tool]; return !work }, edits: func(tool string) bool { return geminiWork[tool] }}
+}
+
+// toolResult follows the refusals. The events do not say that a command failed: any that ran went well.
 func (p *geminiParser) toolResult(e geminiEvent) {
+	p.step++
 	call := p.calls[e.ToolID]
 	delete(p.calls, e.ToolID)
-	_, work := geminiWork[p.open]
 	switch {
 	case e.Error.Type == "policy_violation":
-		p.open = cmp.Or(call.tool, "unknown")
-		p.refused.add(p.open + ": " + e.Error.Message)
-	case e.Status == "success" && call.after && (!work || call.tool == p.open || geminiWork[call.tool]):
-		p.open = ""
+		tool := cmp.Or(call.tool, "unknown")
+		p.refusals.refuse(tool, p.step, tool+": "+e.Error.Message)
+	case e.Status == "success":
+		p.refusals.done(call.tool, call.step)
 	}
 }
 
@@ -167,10 +171,7 @@ func geminiStatus(code int) int {
 }
 
 func (p *geminiParser) Report(exit Exit) Report {
-	p.standing, p.unfinished = "", ""
-	if p.open != "" {
-		p.standing = p.refused.Last()
-	}
+	p.unfinished = ""
 	if !p.ended {
 		p.unfinished = "it broke off without a result"
 	}

@@ -19,11 +19,10 @@ type account struct {
 	status       int       // the HTTP status of the failure; 0: not told
 	named        string    // the outcome that the program itself gives the failure; "" where only its words tell
 	reset        time.Time // when a limit is lifted, where the program told so apart from the failure's words
-	standing     string    // the permission that was refused and not made up for; "" for none
 	unfinished   string    // why what was printed is no whole run; "" where it is one
 	unanswered   bool      // it ended with the call of a tool: what was said before that is no answer
 	unbegun      string    // why the program gave up before it began, over what passes; "" where it did not
-	refused      Refusals
+	refusals     refusals
 	cost         Cost
 	stderr       lastLine
 }
@@ -84,7 +83,7 @@ func (a *account) Waiting() (Report, bool) {
 //	otherwise                                           ok, and its last words are the answer
 func (a *account) judge(exit Exit) Report {
 	words := clean(a.words)
-	r := Report{Outcome: Failed, Refused: a.refused, Cost: a.cost, Words: ends(words, MaxSummary)}
+	r := Report{Outcome: Failed, Refused: a.refusals.named, Cost: a.cost, Words: ends(words, MaxSummary)}
 	switch {
 	case a.Parked():
 		w := a.waiting.report()
@@ -101,8 +100,8 @@ func (a *account) judge(exit Exit) Report {
 		default:
 			a.blame(&r)
 		}
-	case a.standing != "":
-		r.Outcome, r.Summary = Denied, "permission refused: "+a.standing+"\n"+words
+	case a.refusals.standing() != "":
+		r.Outcome, r.Summary = Denied, "permission refused: "+a.refusals.standing()+"\n"+words
 	case a.unfinished != "":
 		r.Summary = a.unfinished + "\n" + words
 	case words == "" || a.unanswered:

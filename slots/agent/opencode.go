@@ -17,7 +17,7 @@ var opencode = Preset{
 	SetUp:    []string{"opencode", "db", "path"}, // creates the database, on which first starts at once trip each other up
 	Argv:     opencodeArgv,
 	Parser: func(now func() time.Time) Parser {
-		return &opencodeParser{account: account{now: now, silence: parkFrom}}
+		return &opencodeParser{account: account{now: now, silence: parkFrom, refusals: opencodeRefusals()}}
 	},
 }
 
@@ -59,12 +59,12 @@ func lockedOut(line string) bool {
 // stream broke off.
 type opencodeParser struct {
 	account
-	reason  string // why the last step ended
-	step    int    // how many steps ended
-	error   opencodeError
-	refusal refusal
-	begun   bool     // it printed something
-	locked  lastLine // of stderr, what says that it is locked out
+	reason string // why the last step ended
+	step   int    // how many steps ended
+	error  opencodeError
+	asked  Refusals // as stderr names them: the permission itself, where the events have only the tool
+	begun  bool     // it printed something
+	locked lastLine // of stderr, what says that it is locked out
 }
 
 // opencodeEvent is what we read of an event. Fields that an event lacks or has in another type stay zero.
@@ -141,7 +141,7 @@ func (p *opencodeParser) Stdout(line []byte) bool {
 	case "text":
 		p.says(e.Part.Text)
 	case "tool_use":
-		p.refusal.toolUse(p.step, e.Part.Tool, e.Part.State)
+		p.toolUse(e.Part.Tool, e.Part.State)
 	case "step_finish":
 		p.step++
 		p.reason = e.Part.Reason
@@ -176,7 +176,7 @@ func (p *opencodeParser) Stderr(line []byte) bool {
 	if lockedOut(clean(string(line[:min(len(line), MaxSummary)]))) {
 		p.locked.add(line)
 	}
-	p.refusal.stderr(line)
+	p.rejecting(line)
 	return false
 }
 
@@ -201,9 +201,13 @@ func (p *opencodeParser) log(line string) {
 }
 
 func (p *opencodeParser) Report(exit Exit) Report {
-	p.refused, p.standing, p.unfinished, p.unbegun = p.refusal.permissions(), "", "", ""
-	if p.refusal.stands() {
-		p.standing = p.refused.Last()
+	p.unfinished, p.unbegun = "", ""
+	if len(p.asked) > 0 {
+		// Where only stderr tells of a refusal, no call can make up for it: which of the two pipes came first is not known.
+		if len(p.refusals.named) == 0 {
+			p.refusals.refuse("", never, p.asked.Last())
+		}
+		p.refusals.named = p.asked
 	}
 	p.unanswered = p.reason == "tool-calls"
 	if p.reason != "stop" && !p.unanswered && p.words != "" {

@@ -41,6 +41,7 @@ func TestOpencodeRulesEventByEvent(t *testing.T) {
 
 		{"an edit after a refused one", noWrite + stepped + edited + said + stopped, "", OK, "done", "write /x"},
 		{"a command after a refused edit", noWrite + stepped + acted + said + stopped, "", Denied, "permission refused: write /x\ndone", "write /x"},
+		{"a command after a refused edit and a refused one", noWrite + stepped + noBash2x + stepped + acted + said + stopped, "", Denied, "permission refused: bash make\ndone", "bash make"},
 		{"a command after a refused one", noBash2x + stepped + acted + said + stopped, "", OK, "done", "bash make"},
 		{"work in the step of the refusal", noWrite + acted + said + stopped, "", Denied, "permission refused: write /x\ndone", "write /x"},
 		{"a look after a refused look", noRead + stepped + looked + said + stopped, "", OK, "done", "read /x"},

@@ -6,29 +6,6 @@ import (
 	"strings"
 )
 
-// refusal follows the permissions that opencode refused in a run.
-//
-// The rule: a run in which a permission was refused is never reported as a success, unless the agent has done
-// something after it had learned of the refusal. For opencode exits 0 either way, with the reason "stop" and a polite
-// text, whether the agent found another way or gave up. In detail:
-//
-//   - Only a later step counts. A call made in the same step was made before the agent knew.
-//   - The call must have completed, a command with exit status 0.
-//   - A look around (reading, searching, keeping a list of things to do) makes up for a refused look, never for work.
-//   - Refused work is made up for by the same tool or by an edit: a refused edit not by a command, which may be no more
-//     than a look around.
-//
-// The limits of what the stream shows: a tool denied altogether ("bash": "deny") is never offered to the model, so
-// nothing is refused; and of what a rule denies within a subagent, only what the subagent says of it comes out.
-type refusal struct {
-	open   bool
-	step   int      // in which it came
-	ofWork bool     // something else than a look around was refused
-	tool   string   // what was refused last
-	named  Refusals // as the events name them
-	asked  Refusals // as stderr names them: the permission itself, where the events have only the tool
-}
-
 // toolState is how a tool call ended.
 type toolState struct {
 	Status string `json:"status"` // "completed" or "error"
@@ -46,27 +23,30 @@ type toolState struct {
 	} `json:"metadata"`
 }
 
-// looks are the tools that change nothing outside the conversation. "invalid" stands for a call of a tool that does
-// not exist; such a call completes, too.
-var looks = map[string]bool{
+// opencodeLooks change nothing outside the conversation. "invalid" stands for a call of a tool that does not exist; such a
+// call completes, too.
+var opencodeLooks = map[string]bool{
 	"invalid": true, "read": true, "list": true, "glob": true, "grep": true, "lsp": true, "skill": true,
 	"webfetch": true, "websearch": true, "codesearch": true, "todoread": true, "todowrite": true,
 }
 
-// edits are the tools that change files.
-var edits = map[string]bool{"edit": true, "write": true, "patch": true, "multiedit": true, "apply_patch": true}
+// opencodeEdits change files.
+var opencodeEdits = map[string]bool{"edit": true, "write": true, "patch": true, "multiedit": true, "apply_patch": true}
 
-func (r *refusal) toolUse(step int, tool string, state toolState) {
+func opencodeRefusals() refusals {
+	return refusals{looks: func(tool string) bool { return opencodeLooks[tool] }, edits: func(tool string) bool { return opencodeEdits[tool] }}
+}
+
+// toolUse follows the refusals. A call must have completed to count, a command with exit status 0.
+//
+// The stream does not show all: a tool that is denied altogether ("bash": "deny") is never offered to the model, so it is not
+// refused. Of a refusal by rule within a subagent only the subagent's own words tell.
+func (p *opencodeParser) toolUse(tool string, state toolState) {
 	switch {
 	case state.Status == "error" && isRefusal(state.Error):
-		if r.open, r.step = true, step; !looks[tool] || !r.ofWork {
-			r.tool, r.ofWork = tool, !looks[tool]
-		}
-		r.named.add(cmp.Or(deniedBy(state.Error), tool, "unknown") + " " + state.target())
+		p.refusals.refuse(tool, p.step, cmp.Or(deniedBy(state.Error), tool, "unknown")+" "+state.target())
 	case state.Status == "completed" && state.Metadata.Exit == 0 && tool != "invalid":
-		if step > r.step && (!r.ofWork || tool == r.tool || edits[tool]) {
-			r.open, r.ofWork = false, false
-		}
+		p.refusals.done(tool, p.step)
 	}
 }
 
@@ -104,8 +84,8 @@ func (s toolState) target() string {
 	return cmp.Or(in.FilePath, in.Command, in.URL, in.Path, in.Pattern, in.Description)
 }
 
-// stderr reads "! permission requested: external_directory (/etc/*); auto-rejecting", which a run without --auto prints.
-func (r *refusal) stderr(line []byte) {
+// rejecting reads "! permission requested: external_directory (/etc/*); auto-rejecting", which a run without --auto prints.
+func (p *opencodeParser) rejecting(line []byte) {
 	_, asked, found := strings.Cut(oneLine(string(line), MaxLine), "permission requested: ")
 	asked, rejected := strings.CutSuffix(asked, "; auto-rejecting")
 	if !found || !rejected {
@@ -114,17 +94,5 @@ func (r *refusal) stderr(line []byte) {
 	if name, patterns, ok := strings.Cut(asked, " ("); ok {
 		asked = name + " " + strings.TrimSuffix(patterns, ")")
 	}
-	r.asked.add(asked)
-}
-
-// stands reports whether a refusal was not made up for. Where only stderr tells of one, nothing can have done so: how
-// the two pipes interleave is not known, so nothing is known to have come later.
-func (r *refusal) stands() bool { return r.open || len(r.asked) > 0 && len(r.named) == 0 }
-
-// permissions are those that were refused, by their better names where there are any.
-func (r *refusal) permissions() Refusals {
-	if len(r.asked) > 0 {
-		return r.asked
-	}
-	return r.named
+	p.asked.add(asked)
 }

@@ -373,11 +373,13 @@ func TestAProgramThatWaitsForALimitIsParked(t *testing.T) {
 // Each says so again and again; what counts is how long ago it said so first.
 func TestAServerThatStaysDownIsNotWaitedForInTheSlot(t *testing.T) {
 	network, _ := printed(t, "codex", "outage_waits")
+	retrying, _ := printed(t, "claude", "retrying")
 	for _, tt := range []struct{ preset, stdout, stderr, outcome string }{
 		{"codex", network, "", Outage},
 		{"opencode", "", ocLog + `Cannot connect to API: Unable to connect. Is the computer able to access the url?"`, Outage},
 		{"opencode", "", ocLog + `Too Many Requests"`, UsageLimit},
 		{"claude", `{"type":"system","subtype":"api_retry","retry_delay_ms":600,"error_status":503,"error":"server_error"}`, "", Outage},
+		{"claude", retrying, "", UsageLimit},
 		{"claude", `{"type":"system","subtype":"api_retry","retry_delay_ms":60000,"error_status":429,"error":"rate_limit"}`, "", UsageLimit},
 		{"gemini", "", "Attempt 3 failed. Retrying with backoff... Error: exception TypeError: fetch failed sending request", Outage},
 	} {
@@ -463,6 +465,9 @@ const (
 	clSays   = `{"type":"assistant","message":{"id":"9","content":[{"type":"text","text":"\n\nIt is done."}]}}` + "\n"
 	clEnds   = `{"type":"result","subtype":"success","result":"done","permission_denials":[{"tool_name":"Bash","tool_use_id":"a","tool_input":{"command":"make"}}]}` + "\n"
 	cxItem   = `{"type":"item.completed","item":{"type":"command_execution","command":"make","status":"@","aggregated_output":"#"}}` + "\n"
+	cxStart  = `{"type":"item.started","item":{"id":"#","type":"command_execution","command":"make","status":"in_progress"}}` + "\n"
+	cxEnd    = `{"type":"item.completed","item":{"id":"#","type":"command_execution","command":"make","status":"completed"}}` + "\n"
+	cxEdit   = `{"type":"item.completed","item":{"type":"file_change","changes":[{"path":"a.txt"}],"status":"declined"}}` + "\n"
 	cxEnds   = `{"type":"item.completed","item":{"type":"agent_message","text":"done"}}` + "\n" + `{"type":"turn.completed"}` + "\n"
 	gmUses   = `{"type":"tool_use","tool_id":"#","tool_name":"@"}` + "\n"
 	gmFails  = `{"type":"tool_result","tool_id":"#","status":"error","error":{"type":"policy_violation","message":"no"}}` + "\n"
@@ -503,6 +508,9 @@ func TestRulesEventByEvent(t *testing.T) {
 
 		{"a declined command", "codex", filled(cxItem, "@", "declined", "#", "") + cxEnds, Denied, "permission refused: command_execution make\ndone"},
 		{"one that went well after it", "codex", filled(cxItem, "@", "declined", "#", "") + filled(cxItem, "@", "completed", "#", "") + cxEnds, OK, "done"},
+		{"one that began before it", "codex", filled(cxStart, "#", "1") + filled(cxItem, "@", "declined", "#", "") + filled(cxEnd, "#", "1") + cxEnds, Denied, "permission refused: command_execution make\ndone"},
+		{"a command is no edit", "codex", cxEdit + filled(cxItem, "@", "completed", "#", "") + cxEnds, Denied, "permission refused: file_change a.txt\ndone"},
+		{"an edit makes up for a command", "codex", filled(cxItem, "@", "declined", "#", "") + strings.Replace(cxEdit, "declined", "completed", 1) + cxEnds, OK, "done"},
 		{"a sandbox that does not work", "codex", filled(cxItem, "@", "failed", "#", "bwrap: No permissions") + cxEnds, Denied, "permission refused: bwrap: No permissions make\ndone"},
 		{"a command that failed", "codex", filled(cxItem, "@", "failed", "#", "make: no") + cxEnds, OK, "done"},
 		{"an empty message after codex's answer", "codex", cxEnds + `{"type":"item.completed","item":{"type":"agent_message","text":" "}}` + "\n" + `{"type":"turn.completed"}`, OK, "done"},
@@ -510,6 +518,7 @@ func TestRulesEventByEvent(t *testing.T) {
 
 		{"a call made before the refusal was known", "gemini", uses(gmUses, "", "a", "run_shell_command") + uses(gmUses, "", "b", "write_file") + as(gmFails, "a") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, Denied, "permission refused: run_shell_command: no\ndone"},
 		{"a call made after it", "gemini", uses(gmUses, "", "a", "run_shell_command") + as(gmFails, "a") + uses(gmUses, "", "b", "write_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, OK, "done"},
+		{"a refusal that came after the call", "gemini", uses(gmUses, "", "a", "write_file") + as(gmFails, "a") + uses(gmUses, "", "b", "write_file") + uses(gmUses, "", "c", "write_file") + as(gmFails, "c") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, Denied, "permission refused: write_file: no\ndone"},
 		{"a look of gemini's", "gemini", uses(gmUses, "", "a", "write_file") + as(gmFails, "a") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, Denied, "permission refused: write_file: no\ndone"},
 		{"words in pieces, the last ones", "gemini", filled(gmSays, "@", "I will") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "all ") + filled(gmSays, "@", "done") + gmEnds, OK, "all done"},
 		{"no words after the last tool", "gemini", filled(gmSays, "@", "I will") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + gmEnds, OK, "I will"},
