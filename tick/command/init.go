@@ -86,5 +86,5 @@ func (c *Init) tell(a *App, path string) {
 	case len(missing) > 0:
 		say("the PATH in %s lacks %s; put there: %s", config, missing[0].Path, line)
 	}
-	say("next: kugetsu doctor owner/repo#12 checks all of it; kugetsu delegate --tick owner/repo#12 \"what to do\" begins")
+	say("next: kugetsu queue-daemon start lets ticks run; kugetsu doctor owner/repo#12 checks all of it; kugetsu delegate --tick owner/repo#12 \"what to do\" begins")
 }

@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"kugetsu/queue/spool"
@@ -93,6 +94,9 @@ func (c *Status) Run(a *App) error {
 		last = *view.Last
 	}
 	errs = append(errs, a.print("last tick: %s\n", ago(a.Now(), last)))
+	if last.IsZero() && len(view.Waiting) == 0 && a.notSetUp() {
+		unscheduled = "nothing is set up yet: kugetsu init makes the config and says what comes next"
+	}
 	if unscheduled != "" {
 		errs = append(errs, a.print("%s\n", unscheduled))
 	}
@@ -100,4 +104,10 @@ func (c *Status) Run(a *App) error {
 		errs = append(errs, a.print("problem: %s\n", clean(p)))
 	}
 	return errors.Join(append(errs, a.Tick.Config)...)
+}
+
+// notSetUp says that kugetsu init was not run: there is no config.
+func (a *App) notSetUp() bool {
+	there, err := spool.Exists(filepath.Join(string(a.Home), "config"))
+	return err == nil && !there
 }
