@@ -118,6 +118,9 @@ type command struct {
 	args   []string  // the subcommand and its arguments
 }
 
+// program is where git is.
+func program(env []string, dir string) (string, error) { return proc.LookPath("git", env, dir) }
+
 // exec runs git to its end and returns its stdout, also beside an error, which is always an *Error. read are the folders
 // that git reads and an agent may have filled.
 //
@@ -125,7 +128,7 @@ type command struct {
 // configuration that it finds where it runs.
 func (g *Git) exec(ctx context.Context, read []string, c command) (string, error) {
 	env := g.environ(c.dir, c.env)
-	bin, err := proc.LookPath("git", env, c.dir)
+	bin, err := program(env, c.dir)
 	if err != nil {
 		return "", &Error{Op: "git " + c.args[0], Err: err}
 	}

@@ -18,6 +18,12 @@ import (
 
 var gitVersion = regexp.MustCompile(`^git version (\d{1,4})\.(\d{1,4})\S*`)
 
+// Installed says whether there is a git.
+func (g *Git) Installed() bool {
+	_, err := program(g.Env, "/")
+	return err == nil
+}
+
 // Version is git's version as it prints it, and whether it is old: below 2.39, which kugetsu is tested with.
 func (g *Git) Version(ctx context.Context) (version string, old bool, err error) {
 	out, err := g.exec(ctx, nil, command{dir: "/", args: []string{"version"}})
@@ -112,7 +118,12 @@ func (g *Git) Lacks(ctx context.Context, program string) (bool, error) {
 	if program == "" {
 		return false, nil
 	}
-	dir, err := g.exec(ctx, nil, command{dir: "/", args: []string{"--exec-path"}})
+	p, err := g.outside(ctx, "")
+	if err != nil {
+		return false, err
+	}
+	defer p.done()
+	dir, err := p.run(ctx, command{args: []string{"--exec-path"}})
 	return err == nil && !g.installed(program, dir), err
 }
 

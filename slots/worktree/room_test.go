@@ -12,11 +12,12 @@ import (
 	"testing"
 )
 
-// Git is started in one place, Git.exec, and that is called where git is given a private git directory, where configuration
-// is read as data, and for git's version. Whatever is added calls private.run.
+// Git is looked up in one place, and started in one, Git.exec. That is called where git is given a private git directory, where
+// configuration is read as data, and for git's version. Whatever is added calls private.run.
 func TestGitIsStartedInOneRoom(t *testing.T) {
 	callers := []string{"private.run", "Git.userConfig", "Git.readConfig", "Git.Version"}
-	var started, called []string
+	finders := []string{"Git.exec", "Git.Installed"}
+	var started, called, found []string
 	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -42,6 +43,10 @@ func TestGitIsStartedInOneRoom(t *testing.T) {
 				if !ok {
 					return true
 				}
+				here := filepath.Base(filepath.Dir(path)) == "worktree"
+				if id, ok := call.Fun.(*ast.Ident); ok && here && id.Name == "program" {
+					found = append(found, name(f))
+				}
 				sel, ok := call.Fun.(*ast.SelectorExpr)
 				if !ok {
 					return true
@@ -58,7 +63,7 @@ func TestGitIsStartedInOneRoom(t *testing.T) {
 						}
 					}
 				case "exec":
-					if filepath.Base(filepath.Dir(path)) == "worktree" {
+					if here {
 						called = append(called, name(f))
 					}
 				}
@@ -70,7 +75,10 @@ func TestGitIsStartedInOneRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(started, []string{"Git.exec"}) {
+	if slices.Sort(found); !slices.Equal(found, slices.Sorted(slices.Values(finders))) {
+		t.Errorf("git is asked for in %q", found)
+	}
+	if !slices.Equal(started, []string{"program"}) {
 		t.Errorf("git is looked up or started in %q", started)
 	}
 	for _, c := range called {

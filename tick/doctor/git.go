@@ -15,7 +15,6 @@ import (
 	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
-	"kugetsu/slots/proc"
 	"kugetsu/slots/worktree"
 )
 
@@ -48,7 +47,7 @@ func (x *Exam) gitProgram() {
 		x.last().explains = func(f Finding) bool {
 			return f.err != nil && slices.Contains([]string{"identity", "remote", "worktrees"}, f.Check)
 		}
-		if _, err := proc.LookPath("git", x.env, "/"); err != nil {
+		if !g.Installed() {
 			x.last().lacks = "git"
 		}
 	case old:
