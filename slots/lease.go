@@ -2,7 +2,6 @@ package slots
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -11,8 +10,8 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// ErrBusy is returned for a lock that somebody else holds.
-var ErrBusy = errors.New("busy")
+// ErrBusy is returned for a lock that another process has locked.
+var ErrBusy = spool.ErrBusy
 
 // Lock is a held flock. It is given up with Close alone, and only when every process it was passed to is gone.
 type Lock struct{ file *os.File }
@@ -60,22 +59,9 @@ func Held(path string) (bool, error) {
 }
 
 func try(path string, how int) (*Lock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	f, err := spool.TryLock(path, how)
 	if err != nil {
-		return nil, &spool.Error{Op: "lock", Path: path, Err: err}
+		return nil, err
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err == nil {
-		return &Lock{f}, nil
-	}
-	closeErr := f.Close()
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, fmt.Errorf("%s: %w", path, ErrBusy)
-	}
-	return nil, &spool.Error{Op: "lock", Path: path, Err: errors.Join(err, closeErr)}
+	return &Lock{f}, nil
 }

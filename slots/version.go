@@ -2,7 +2,6 @@ package slots
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -50,7 +49,7 @@ func (d Dir) major(ctx context.Context, r *Runner, p agent.Preset, env []string)
 	} else if known.same(now) {
 		return known.Major, nil
 	}
-	lock, err := waitLock(ctx, filepath.Join(d.agents(), p.Name+".lock"))
+	lock, err := spool.Lock(ctx, filepath.Join(d.agents(), p.Name+".lock"), nil)
 	if err != nil {
 		return 0, err
 	}
@@ -109,19 +108,4 @@ func (r *Runner) ask(ctx context.Context, env []string, path string, argv []stri
 		return "", fmt.Errorf("%s: %w", strings.Join(argv, " "), err)
 	}
 	return string(out), nil
-}
-
-// waitLock takes a lock as soon as it is free.
-func waitLock(ctx context.Context, path string) (*Lock, error) {
-	for {
-		lock, err := TryLock(path)
-		if !errors.Is(err, ErrBusy) {
-			return lock, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }

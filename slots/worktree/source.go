@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"kugetsu/queue/spool"
 )
 
@@ -99,34 +97,14 @@ func (g *Git) take(ctx context.Context, path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, &Error{Op: "lock", Err: err}
 	}
-	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
-	if err != nil {
-		return nil, &Error{Op: "lock", Err: err}
+	lock, err := spool.Lock(ctx, path, func() { g.say("waiting for another run's git in the same repository") })
+	switch {
+	case err == nil:
+		return lock, nil
+	case ctx.Err() != nil:
+		return nil, &Error{Op: "lock", Last: "another run's git is at work in the same repository", Err: context.Cause(ctx)}
 	}
-	// Asking again and again, since a blocking flock cannot be given up when ctx ends.
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for said := false; ; {
-		err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		switch {
-		case err == nil:
-			return lock, nil
-		case errors.Is(err, unix.EINTR):
-			continue
-		case !errors.Is(err, unix.EWOULDBLOCK):
-			lock.Close()
-			return nil, &Error{Op: "lock", Err: &fs.PathError{Op: "flock", Path: path, Err: err}}
-		case !said:
-			g.say("waiting for another run's git in the same repository")
-			said = true
-		}
-		select {
-		case <-ctx.Done():
-			lock.Close()
-			return nil, &Error{Op: "lock", Last: "another run's git is at work in the same repository", Err: context.Cause(ctx)}
-		case <-tick.C:
-		}
-	}
+	return nil, &Error{Op: "lock", Err: err}
 }
 
 // open locks the repository and makes the clone if there is none. fresh says that it was cloned just now.
