@@ -28,9 +28,9 @@ func (d Dir) Launch(run string, slot, session *Lock, env []string) (pid int, gat
 	if err != nil {
 		return 0, nil, fmt.Errorf("launch %s: %w", run, err)
 	}
-	log, err := os.OpenFile(d.LogPath(run), os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	log, err := spool.Open(d.LogPath(run), os.O_WRONLY|os.O_CREATE|os.O_APPEND)
 	if err != nil {
-		return 0, nil, &spool.Error{Op: "open", Path: d.LogPath(run), Err: err}
+		return 0, nil, err
 	}
 	defer log.Close()
 	r, w, err := os.Pipe()

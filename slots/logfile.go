@@ -6,8 +6,6 @@ import (
 	"os"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"kugetsu/queue/spool"
 )
 
@@ -30,22 +28,11 @@ func (d Dir) OpenLog(run string) (*os.File, error) {
 	if err := d.real(run); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err == nil {
-		var info os.FileInfo
-		if info, err = f.Stat(); err == nil && info.Mode().IsRegular() {
-			return f, nil
-		}
-		_ = f.Close() // only read from
-		if err == nil {
-			err = fmt.Errorf("%w: not a regular file", spool.ErrBad)
-		}
-	}
-	return nil, &spool.Error{Op: "open", Path: path, Err: err}
+	return spool.Open(path, os.O_RDONLY)
 }
 
 func openLog(path string, limit int64) (*logFile, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	f, err := spool.Open(path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return nil, err
 	}

@@ -443,9 +443,5 @@ func (d Dir) OpenTickLog() (*os.File, error) {
 			return nil, err
 		}
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
-	if err != nil {
-		return nil, &spool.Error{Op: "open", Path: path, Err: err}
-	}
-	return f, nil
+	return spool.Open(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
 }

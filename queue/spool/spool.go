@@ -80,25 +80,41 @@ func cause(err error) error {
 // Read returns the content of a state file. The error wraps fs.ErrNotExist where there is none, and ErrBad where the path
 // leads to something else.
 func Read(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	switch {
-	case errors.Is(err, syscall.ELOOP): // a symbolic link
-		return nil, wrap("read", path, fmt.Errorf("%w: a symbolic link", ErrBad))
-	case errors.Is(err, syscall.ENXIO): // a socket
-		return nil, wrap("read", path, fmt.Errorf("%w: a socket", ErrBad))
-	case err != nil:
-		return nil, wrap("read", path, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
+	f, err := open(path, os.O_RDONLY)
 	if err != nil {
 		return nil, wrap("read", path, err)
 	}
-	if !info.Mode().IsRegular() {
-		return nil, wrap("read", path, fmt.Errorf("%w: not a regular file", ErrBad))
-	}
+	defer f.Close()
 	data, err := readAll(f)
 	return data, wrap("read", path, err)
+}
+
+// Open opens a file of the state folder, with the flags of os.OpenFile. The error is as that of Read.
+func Open(path string, flags int) (*os.File, error) {
+	f, err := open(path, flags)
+	return f, wrap("open", path, err)
+}
+
+func open(path string, flags int) (*os.File, error) {
+	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	switch {
+	case errors.Is(err, syscall.ELOOP):
+		return nil, fmt.Errorf("%w: a symbolic link", ErrBad)
+	case errors.Is(err, syscall.ENXIO) && flags&os.O_WRONLY == 0:
+		return nil, fmt.Errorf("%w: a socket", ErrBad)
+	case errors.Is(err, syscall.ENXIO): // or a FIFO without a reader
+		return nil, fmt.Errorf("%w: not a regular file", ErrBad)
+	case err != nil:
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%w: not a regular file", ErrBad)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // readAll reads a file up to MaxFile.

@@ -3,14 +3,11 @@ package command
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
@@ -108,23 +105,11 @@ func same(a, b *os.File) bool {
 
 // openTickLog opens tick.log, or the older one; nil when there is none.
 func (a *App) openTickLog(suffix string) (*os.File, error) {
-	path := a.Home.TickLog() + suffix
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	f, err := spool.Open(a.Home.TickLog()+suffix, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, &spool.Error{Op: "open", Path: path, Err: err}
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%w: not a regular file", spool.ErrBad)
-	}
-	if err != nil {
-		_ = f.Close() // only looked at
-		return nil, &spool.Error{Op: "open", Path: path, Err: err}
-	}
-	return f, nil
+	return f, err
 }
 
 // tail reads the newest part of a log and leaves the file at its end.
