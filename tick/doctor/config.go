@@ -18,8 +18,10 @@ import (
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
+	"kugetsu/slots/envfile"
 	"kugetsu/slots/forge"
 	"kugetsu/slots/proc"
+	"kugetsu/tick/settings"
 )
 
 // askLimit bounds the question to a program for its version: some start slowly on a small machine.
@@ -146,6 +148,7 @@ func (x *Exam) environment() {
 		x.env, x.agents = env, env
 	}
 	x.forges()
+	x.misplaced()
 	for _, key := range []string{"SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"} {
 		if path := x.Tick.Source.File(key); path != "" {
 			if _, err := os.Stat(path); err != nil {
@@ -163,6 +166,27 @@ func (x *Exam) forges() {
 	}
 	for _, what := range told {
 		x.ok(what + ": others on the way can read a token that goes there")
+	}
+}
+
+// misplaced finds the settings in the env files, which kugetsu does not read them from.
+func (x *Exam) misplaced() {
+	for _, name := range []string{"default.env", "dev.env", "pm-agent.env"} {
+		data, err := spool.ReadUser(x.in("env", name))
+		if err != nil {
+			continue // missing, or told by config
+		}
+		vars, _ := envfile.Parse(data)
+		for _, v := range vars {
+			place := fmt.Sprintf("%s: line %d: ", x.in("env", name), v.Line)
+			switch key := settings.Misspelt(v.Name); key {
+			case "":
+			case v.Name:
+				x.add(Warn, place+key+" is a setting, and has no effect in an env file", "move the line to "+x.in("config"))
+			default:
+				x.add(Warn, place+v.Name+" is no setting (did you mean "+key+"?)", "correct it, and move the line to "+x.in("config"))
+			}
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 type Source struct {
 	path     string
 	file     map[string]string
+	lines    map[string]int // on which line of the file each key has its value
 	fatal    error
 	problems []string
 	known    []string
@@ -61,7 +62,7 @@ const maxProblems = 10
 
 // Open reads the config file of the state folder, where there is one and it may be believed. It never fails: Err tells.
 func Open(home string, believed bool) *Source {
-	s := &Source{path: filepath.Join(home, "config"), file: map[string]string{}}
+	s := &Source{path: filepath.Join(home, "config"), file: map[string]string{}, lines: map[string]int{}}
 	if !believed {
 		return s
 	}
@@ -90,7 +91,7 @@ func Open(home string, believed bool) *Source {
 		if len(s.problems) <= maxProblems && expands(v) {
 			s.problem("line %d: only a shell would expand this: write it out, or put it in single quotes", v.Line)
 		}
-		s.file[v.Name] = v.Value
+		s.file[v.Name], s.lines[v.Name] = v.Value, v.Line
 	}
 	return s
 }
@@ -136,18 +137,29 @@ func (s *Source) Validate(app *kong.Application) error {
 			}
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(s.file)) {
+	inOrder := func(a, b string) int { return cmp.Compare(s.lines[a], s.lines[b]) }
+	for _, key := range slices.SortedFunc(maps.Keys(s.file), inOrder) {
 		switch instead, was := removed[key]; {
 		case was:
-			s.problem("%s is no longer a setting: %s", key, instead)
+			s.problem("line %d: %s is no longer a setting: %s", s.lines[key], key, instead)
 		case key == "KUGETSU_DIR":
-			s.problem("KUGETSU_DIR cannot be set in the file that lies in it: set it in the environment")
+			s.problem("line %d: KUGETSU_DIR cannot be set in the file that lies in it: set it in the environment", s.lines[key])
 		case !slices.Contains(s.known, key):
-			s.problem("unknown setting %s", key)
+			s.problem("line %d: unknown setting %s%s", s.lines[key], key, didYouMean(nearest(key, s.known)))
 		}
 	}
 	return nil
 }
+
+func didYouMean(key string) string {
+	if key == "" {
+		return ""
+	}
+	return " (did you mean " + key + "?)"
+}
+
+// where is the place of the file that sets a key.
+func (s *Source) where(key string) string { return fmt.Sprintf("%s: line %d", s.path, s.lines[key]) }
 
 // Resolve gives kong the value of a setting that no flag set.
 func (s *Source) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
@@ -155,7 +167,7 @@ func (s *Source) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, e
 	if key == "" {
 		return nil, nil
 	}
-	for _, from := range []struct{ value, where string }{{os.Getenv(key), "the environment"}, {s.file[key], s.path}} {
+	for _, from := range []struct{ value, where string }{{os.Getenv(key), "the environment"}, {s.file[key], s.where(key)}} {
 		if from.value == "" {
 			continue
 		}
@@ -181,13 +193,29 @@ func (s *Source) Err(set *Settings) error {
 	}
 	problems := slices.Clone(s.problems)
 	if err := set.check(); err != nil {
-		problems = append(problems, strings.Split(err.Error(), "\n")...)
+		for problem := range strings.SplitSeq(err.Error(), "\n") {
+			problems = append(problems, s.placed(problem))
+		}
 	}
 	if len(problems) == 0 {
 		return nil
 	}
 	return fault.New(fault.Config, "contrib/doc/settings.md lists every setting; nothing is started until this is mended",
 		"bad configuration: %s", strings.Join(problems, "; "))
+}
+
+// placed puts before a problem, which begins with the key of a setting, the place in which that has its value.
+func (s *Source) placed(problem string) string {
+	key := problem[:len(problem)-len(strings.TrimLeft(problem, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"))]
+	switch {
+	case s.flags[key] != "":
+		return problem // whoever typed it sees it
+	case os.Getenv(key) != "":
+		return "the environment: " + problem
+	case s.file[key] != "":
+		return s.where(key) + ": " + problem
+	}
+	return problem
 }
 
 // File is the value of a key in the config file alone, "" where it has none.

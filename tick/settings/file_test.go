@@ -96,13 +96,13 @@ func TestALineOfTheFileIsOneSetting(t *testing.T) {
 		{"AGENT_ARGS", "", "line 1: it has no ="},
 		{"=a", "", "line 1: before the = stands no name"},
 		{"1=a", "", "line 1: before the = stands no name"},
-		{"AGENT-ARGS=a", "", "unknown setting AGENT-ARGS"},
+		{"AGENT-ARGS=a", "", "line 1: unknown setting AGENT-ARGS (did you mean AGENT_ARGS?)"},
 		{"AGENT_ARGS='a", "", "line 1: the quote that begins the value is never closed"},
 		{`AGENT_ARGS="a`, "", "line 1: the quote that begins the value is never closed"},
 		{"AGENT_ARGS=a\x00b", "", "line 1: it holds a NUL byte"},
-		{"\n\nNONE_SUCH=a", "", "unknown setting NONE_SUCH"},
-		{"agent_args=a", "", "unknown setting agent_args"},
-		{"KUGETSU_DIR=/x", "", "KUGETSU_DIR cannot be set in the file that lies in it"},
+		{"\n\nNONE_SUCH=a", "", "line 3: unknown setting NONE_SUCH"},
+		{"agent_args=a", "", "line 1: unknown setting agent_args (did you mean AGENT_ARGS?)"},
+		{"KUGETSU_DIR=/x", "", "line 1: KUGETSU_DIR cannot be set in the file that lies in it"},
 	} {
 		set, source := read(t, c.line)
 		err := source.Err(set)
@@ -173,13 +173,28 @@ func TestABadValueNamesItsPlaceOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("it is not told")
 	}
-	for _, want := range []string{"the environment: RETRY_DELAY: ", "/config: MAX_ATTEMPTS: "} {
+	for _, want := range []string{"the environment: RETRY_DELAY: ", "/config: line 1: MAX_ATTEMPTS: "} {
 		if strings.Count(err.Error(), want) != 1 {
 			t.Errorf("%q is not told once in %q", want, err)
 		}
 	}
 	if set.RetryDelay != time.Minute || set.MaxAttempts != 3 {
 		t.Errorf("%+v", set)
+	}
+}
+
+func TestValueOutOfBoundsNamesItsPlace(t *testing.T) {
+	unset(t)
+	t.Setenv("MAX_CONCURRENT_AGENTS", "-1")
+	set, source := read(t, "# one\nMAX_ATTEMPTS=0\n\nQUEUE_DIR=queue\n")
+	err := source.Err(set)
+	if err == nil {
+		t.Fatal("it is not told")
+	}
+	for _, want := range []string{"the environment: MAX_CONCURRENT_AGENTS must be", "/config: line 2: MAX_ATTEMPTS must be", "/config: line 4: QUEUE_DIR must be"} {
+		if strings.Count(err.Error(), want) != 1 {
+			t.Errorf("%q is not told once in %q", want, err)
+		}
 	}
 }
 

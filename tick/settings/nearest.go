@@ -1,0 +1,74 @@
+package settings
+
+import (
+	"slices"
+	"strings"
+)
+
+// Misspelt is the setting whose name another name is but for a letter or two, "" for none. That of a setting is its own.
+func Misspelt(name string) string {
+	for _, key := range Keys() {
+		if n := edits(name, key); n == 0 || n <= 2 && len(name) > 8 {
+			return key
+		}
+	}
+	return ""
+}
+
+// nearest is the key that a name may mean: one that has all its words, else one that differs in a letter of four at most. Where
+// two are as near, it is none.
+func nearest(name string, keys []string) string {
+	name = strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+	if slices.Contains(keys, name) {
+		return name
+	}
+	best := func(cost func(key string) (int, bool)) (found string) {
+		least := 0
+		for _, key := range keys {
+			switch n, ok := cost(key); {
+			case !ok:
+			case found == "" && least == 0 || n < least:
+				found, least = key, n
+			case n == least:
+				found = ""
+			}
+		}
+		return found
+	}
+	words := strings.Split(name, "_")
+	if key := best(func(key string) (int, bool) {
+		has := strings.Split(key, "_")
+		for _, word := range words {
+			if !slices.Contains(has, word) {
+				return 0, false
+			}
+		}
+		return len(has) - len(words) + 1, len(words) > 1
+	}); key != "" {
+		return key
+	}
+	return best(func(key string) (int, bool) {
+		n := edits(name, key)
+		return n, n <= max(len(key), len(name))/4
+	})
+}
+
+// edits is how many letters must be put in, taken out or changed to make one word of another.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := before
+			if a[i] != b[j] {
+				change++
+			}
+			before, row[j+1] = row[j+1], min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
