@@ -26,51 +26,52 @@ import (
 
 // Settings are kong flags; the key is the name in the environment and in the config file.
 type Settings struct {
-	QueueDir      string `key:"QUEUE_DIR" hidden:"" help:"Where the queue is kept (default: queue in the state folder)."`
-	QueueItemsDir string `key:"QUEUE_ITEMS_DIR" hidden:"" help:"Where live items are kept (default: items in QUEUE_DIR)."`
+	QueueDir      string `key:"QUEUE_DIR" hidden:"" help:"Folder of the queue, an absolute path (default: queue in the state folder)."`
+	QueueItemsDir string `key:"QUEUE_ITEMS_DIR" hidden:"" help:"Folder of the items that wait or run, on the same file system as QUEUE_DIR (default: items in QUEUE_DIR)."`
 	CleanupDays   int    `key:"QUEUE_CLEANUP_AGE_DAYS" name:"queue-cleanup-age-days" default:"7" hidden:"" help:"Days after which settled items and their runs are deleted."`
 
-	Interval int `key:"QUEUE_DAEMON_INTERVAL_MINUTES" name:"queue-daemon-interval-minutes" default:"5" hidden:"" help:"Minutes between two ticks, of what kugetsu queue-daemon start installs."`
+	Interval int `key:"QUEUE_DAEMON_INTERVAL_MINUTES" name:"queue-daemon-interval-minutes" default:"5" hidden:"" help:"Minutes between two ticks of the schedule, 1 to 59. The next kugetsu queue-daemon start installs it."`
 
-	MaxAgents   int           `key:"MAX_CONCURRENT_AGENTS" name:"max-concurrent-agents" default:"3" hidden:"" help:"How many dev agents may run at once; 0 drains."`
-	MaxAttempts int           `key:"MAX_ATTEMPTS" default:"3" hidden:"" help:"Runs of an item that may fail before it is an error."`
-	RetryDelay  time.Duration `key:"RETRY_DELAY" default:"1m" hidden:"" help:"Wait before the first retry; doubles."`
-	TaskTimeout time.Duration `key:"TASK_TIMEOUT" hidden:"" help:"How long a run may take (default: TASK_TIMEOUT_HOURS)."`
-	TaskHours   int           `key:"TASK_TIMEOUT_HOURS" name:"task-timeout-hours" default:"1" hidden:"" help:"The same in whole hours."`
+	MaxAgents   int           `key:"MAX_CONCURRENT_AGENTS" name:"max-concurrent-agents" default:"3" hidden:"" help:"Number of dev agents that may run at once. With 0 no agent starts, and the running ones go on."`
+	MaxAttempts int           `key:"MAX_ATTEMPTS" default:"3" hidden:"" help:"Number of attempts that may fail before an item is an error."`
+	RetryDelay  time.Duration `key:"RETRY_DELAY" default:"1m" hidden:"" help:"Time before the first retry (30s, 5m). It doubles with each further retry, up to a day."`
+	TaskTimeout time.Duration `key:"TASK_TIMEOUT" hidden:"" help:"Time limit of a run (45m, 2h). It wins over TASK_TIMEOUT_HOURS."`
+	TaskHours   int           `key:"TASK_TIMEOUT_HOURS" name:"task-timeout-hours" default:"1" hidden:"" help:"Time limit of a run in whole hours, where TASK_TIMEOUT is not set."`
 
-	IdleTimeout time.Duration `key:"IDLE_TIMEOUT" default:"0s" hidden:"" help:"How long an agent may show no progress; 0 is for ever."`
-	HoldMax     time.Duration `key:"HOLD_MAX" default:"6h" hidden:"" help:"How long an agent, or a remote's host, is held at most before it is tried again."`
-	AutoResume  bool          `key:"AUTO_RESUME" default:"true" negatable:"" hidden:"" help:"Try an agent again when its usage limit is lifted; false waits for kugetsu resume."`
+	IdleTimeout time.Duration `key:"IDLE_TIMEOUT" default:"0s" hidden:"" help:"Time without progress after which an agent is ended (20m). 0 turns it off."`
+	HoldMax     time.Duration `key:"HOLD_MAX" default:"6h" hidden:"" help:"Longest time that an agent, or the host of a remote, is on hold before one run tries it again (30m, 6h)."`
+	AutoResume  bool          `key:"AUTO_RESUME" default:"true" negatable:"" hidden:"" help:"Whether an agent is tried again once its usage limit is over. With false it is on hold until kugetsu resume."`
 
-	AgentMemory Size `key:"AGENT_MEMORY" default:"600M" hidden:"" help:"Memory that must be available for an agent to be started (600M, 2G, 512MiB); 0 counts none."`
-	MinFreeDisk Size `key:"MIN_FREE_DISK" default:"512M" hidden:"" help:"Nothing is started while less than this is free in the state folder; 0 never looks."`
-	MaxReview   int  `key:"MAX_AWAITING_REVIEW" name:"max-awaiting-review" default:"0" hidden:"" help:"Nothing new is started while so many pull requests wait for review; 0 never asks."`
+	AgentMemory Size `key:"AGENT_MEMORY" default:"600M" hidden:"" help:"Memory that must be available before an agent starts (600M, 2G, 512MiB). 0 turns the check off."`
+	MinFreeDisk Size `key:"MIN_FREE_DISK" default:"512M" hidden:"" help:"Disk space that must be free in the state folder before an agent starts (512M, 2G). 0 turns the check off."`
+	MaxReview   int  `key:"MAX_AWAITING_REVIEW" name:"max-awaiting-review" default:"0" hidden:"" help:"Number of open pull requests from which on no new work starts. 0 turns the check off."`
 
-	Agent           string `key:"KUGETSU_AGENT" name:"kugetsu-agent" default:"opencode" hidden:"" help:"Agent of new items."`
-	AgentArgs       string `key:"AGENT_ARGS" hidden:"" help:"Added to the command line of the agent that KUGETSU_AGENT names."`
-	ArgsClaude      string `key:"AGENT_ARGS_CLAUDE" name:"agent-args-claude" hidden:"" help:"Added to claude's command line, whichever KUGETSU_AGENT is."`
-	ArgsCodex       string `key:"AGENT_ARGS_CODEX" name:"agent-args-codex" hidden:"" help:"Added to codex's command line."`
-	ArgsGemini      string `key:"AGENT_ARGS_GEMINI" name:"agent-args-gemini" hidden:"" help:"Added to gemini's command line."`
-	ArgsOpencode    string `key:"AGENT_ARGS_OPENCODE" name:"agent-args-opencode" hidden:"" help:"Added to opencode's command line."`
-	AgentCommand    string `key:"AGENT_COMMAND" hidden:"" help:"What the agent 'command' runs."`
-	ContinueCommand string `key:"AGENT_CONTINUE_COMMAND" name:"agent-continue-command" hidden:"" help:"The same to go on with a session."`
-	AgentPrefix     string `key:"AGENT_PREFIX" hidden:"" help:"Put before the agent's command line: prlimit, bwrap, systemd-run."`
+	Agent           string `key:"KUGETSU_AGENT" name:"kugetsu-agent" default:"opencode" hidden:"" help:"Agent of new items: opencode, claude, codex, gemini or command."`
+	AgentArgs       string `key:"AGENT_ARGS" hidden:"" help:"Arguments added to the command line of the agent that KUGETSU_AGENT names (-m provider/model)."`
+	ArgsClaude      string `key:"AGENT_ARGS_CLAUDE" name:"agent-args-claude" hidden:"" help:"Arguments added to the command line of claude, in place of AGENT_ARGS."`
+	ArgsCodex       string `key:"AGENT_ARGS_CODEX" name:"agent-args-codex" hidden:"" help:"Arguments added to the command line of codex, in place of AGENT_ARGS."`
+	ArgsGemini      string `key:"AGENT_ARGS_GEMINI" name:"agent-args-gemini" hidden:"" help:"Arguments added to the command line of gemini, in place of AGENT_ARGS."`
+	ArgsOpencode    string `key:"AGENT_ARGS_OPENCODE" name:"agent-args-opencode" hidden:"" help:"Arguments added to the command line of opencode, in place of AGENT_ARGS."`
+	AgentCommand    string `key:"AGENT_COMMAND" hidden:"" help:"Command line of the agent 'command'. {worktree}, {issue_ref}, {session} and {message_file} are replaced; stdin is the message."`
+	ContinueCommand string `key:"AGENT_CONTINUE_COMMAND" name:"agent-continue-command" hidden:"" help:"Command line with which the agent 'command' continues a session (default: AGENT_COMMAND)."`
+	AgentPrefix     string `key:"AGENT_PREFIX" hidden:"" help:"Command line put before that of every agent (prlimit, bwrap, systemd-run)."`
 
-	GitServer    string `key:"DEFAULT_GIT_SERVER" name:"default-git-server" default:"github.com" hidden:"" help:"Host of references without one."`
-	CloneURL     string `key:"GIT_CLONE_URL" name:"git-clone-url" default:"{scheme}://{host}/{path}.git" hidden:"" help:"Where a repository is cloned from."`
-	BaseBranch   string `key:"KUGETSU_BASE_BRANCH" name:"kugetsu-base-branch" hidden:"" help:"What new branches start from (default: the remote's default branch)."`
-	WorktreeHook string `key:"WORKTREE_HOOK" hidden:"" help:"Command run in a new worktree."`
-	Identity     string `key:"GIT_IDENTITY" name:"git-identity" hidden:"" help:"Whose name is on an agent's commits where git knows none: Name <email> (default: kugetsu <kugetsu@localhost>)."`
+	GitServer    string `key:"DEFAULT_GIT_SERVER" name:"default-git-server" default:"github.com" hidden:"" help:"Host of issue references that name no host."`
+	CloneURL     string `key:"GIT_CLONE_URL" name:"git-clone-url" default:"{scheme}://{host}/{path}.git" hidden:"" help:"URL that a repository is cloned from, unless repos.json names one. {scheme}, {host} and {path} are replaced."`
+	BaseBranch   string `key:"KUGETSU_BASE_BRANCH" name:"kugetsu-base-branch" hidden:"" help:"Branch that new branches start from (default: the default branch of the remote)."`
+	WorktreeHook string `key:"WORKTREE_HOOK" hidden:"" help:"Command that runs in every new worktree (npm ci). Where it fails, the run fails."`
+	Identity     string `key:"GIT_IDENTITY" name:"git-identity" hidden:"" help:"Author of an agent's commits where git knows none: Name <email> (default: kugetsu <kugetsu@localhost>)."`
 
-	MaxWorktrees int `key:"MAX_WORKTREES" name:"max-worktrees" default:"0" hidden:"" help:"Worktrees that are left, the oldest that hold no work going first; 0 is any number."`
-	WorktreeDays int `key:"MAX_WORKTREE_AGE_DAYS" name:"max-worktree-age-days" default:"0" hidden:"" help:"Days for which a worktree that holds no work may be unused before it goes; 0 is any time."`
+	MaxWorktrees int `key:"MAX_WORKTREES" name:"max-worktrees" default:"0" hidden:"" help:"Number of worktrees to keep. Beyond it the oldest ones that hold no work are removed. 0 keeps any number."`
+	WorktreeDays int `key:"MAX_WORKTREE_AGE_DAYS" name:"max-worktree-age-days" default:"0" hidden:"" help:"Days without use after which a worktree that holds no work is removed. 0 keeps it for any time."`
 
-	NotifyCommand string `key:"NOTIFY_COMMAND" hidden:"" help:"Command run per event, JSON on stdin."`
+	NotifyCommand string `key:"NOTIFY_COMMAND" hidden:"" help:"Command that runs for every event, with the event as JSON on stdin."`
 }
 
 // Options is what kong needs to read settings and numbers by our rules; every grammar is made with it.
 func Options(source *Source) []kong.Option {
-	return []kong.Option{kong.Resolvers(source), kong.KindMapper(reflect.Int, kong.MapperFunc(decimal))}
+	return []kong.Option{kong.Resolvers(source), kong.KindMapper(reflect.Int, kong.MapperFunc(decimal)),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration))}
 }
 
 // decimal reads a whole number as people write it. kong's own rules are those of a program's text: there 010 is 8, and 08 is
@@ -85,6 +86,20 @@ func decimal(ctx *kong.DecodeContext, target reflect.Value) error {
 		return err
 	}
 	target.SetInt(int64(n))
+	return nil
+}
+
+// duration reads a duration as Go writes it; the error shows how.
+func duration(ctx *kong.DecodeContext, target reflect.Value) error {
+	var word string
+	if err := ctx.Scan.PopValueInto("duration", &word); err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(word)
+	if err != nil {
+		return fmt.Errorf("%.40q is not a duration: write 90s, 15m or 1h30m", word)
+	}
+	target.SetInt(int64(d))
 	return nil
 }
 
