@@ -23,7 +23,7 @@ type Error struct {
 	Last string
 	// Permanent says that a retry would meet the same: no access, no such repository, a folder in the way.
 	Permanent bool
-	// host says that git printed what a machine says that has no room: see OfHost.
+	// host says that git printed one of hostErrors: see OfHost.
 	host bool
 	// silent says that git gave up on a remote that said nothing for minutes.
 	silent bool
@@ -55,16 +55,16 @@ func refuse(op, format string, args ...any) *Error {
 	return &Error{Op: op, Last: clean(fmt.Sprintf(format, args...)), Permanent: true}
 }
 
-// absent says that something is not there. Any other error says only that it could not be looked at, and must never be
-// taken for that: what cannot be seen may be work.
+// absent says that a file is not there. Any other error says only that the file could not be inspected, and never counts as
+// absent: a file that cannot be inspected may be work.
 func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
 
-// hostErrors are what a machine says that has no room, or whose disk fails: nothing about the item. Git prints the same
-// words for them.
+// hostErrors are the errors of a machine that is short of memory, disk or files, or whose disk fails. The item is not to
+// blame. Git prints the same words for them.
 var hostErrors = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO, syscall.EMFILE, syscall.ENFILE,
 	syscall.EAGAIN, syscall.ENOMEM, syscall.ENOLCK}
 
-// OfHost says whether an error is the machine's doing, whatever was to be done.
+// OfHost says whether an error is the machine's, whatever the call was for.
 func OfHost(err error) bool {
 	var e *Error
 	if errors.As(err, &e) && e.host {
@@ -73,7 +73,7 @@ func OfHost(err error) bool {
 	return slices.ContainsFunc(hostErrors, func(n syscall.Errno) bool { return errors.Is(err, n) })
 }
 
-// saysHost looks for the same in what git printed. What the remote says of its own disk is no matter of this machine.
+// saysHost finds the same errors in git's stderr. A line of the remote's is about the remote's own disk.
 func saysHost(stderr string) bool {
 	for line := range strings.Lines(strings.ToLower(stderr)) {
 		if !strings.HasPrefix(line, "remote:") &&
@@ -84,8 +84,8 @@ func saysHost(stderr string) bool {
 	return false
 }
 
-// saysLocked says whether git met a lock file: of a git that is at work, or of one that was killed, which sweep removes. It
-// leaves those of a worktree alone, which may stay.
+// saysLocked says whether a lock file stopped git: of a git that is at work, or of one that was killed, which sweep removes.
+// The locks of a worktree (index.lock, HEAD.lock) do not count, since they may stay.
 func saysLocked(stderr string) bool {
 	for line := range strings.Lines(strings.ToLower(stderr)) {
 		if strings.Contains(line, "could not lock config file") && strings.Contains(line, syscall.EEXIST.Error()) {
@@ -99,7 +99,7 @@ func saysLocked(stderr string) bool {
 	return false
 }
 
-// exitCode is git's exit status, or -1 when it has none: never started, killed, given up.
+// exitCode is git's exit status, or -1 where there is no status: git was not started, was killed, or was given up.
 func exitCode(err error) int {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -116,8 +116,8 @@ func unread(op string, err error) *Error {
 	return &Error{Op: op, Permanent: !passing, Err: err}
 }
 
-// permanentTexts are what git (in the C locale), its transports and the big hosts say when asking again is of no use.
-// Git has no exit status for it: everything is 128. Not in the list is what may pass: names that do not resolve,
+// permanentTexts are the words of git (in the C locale), its transports and the big hosts where a second try is of no use.
+// Git has no exit status for that: everything is 128. Errors that may pass are not in the list: names that do not resolve,
 // refused connections, timeouts, 5xx and 429, a full disk.
 var permanentTexts = []string{
 	"repository not found",                               // GitHub, both transports
@@ -130,7 +130,7 @@ var permanentTexts = []string{
 	"host key verification failed",                       //
 	"authentication failed",                              //
 	"access denied",                                      //
-	"could not read username", "could not read password", // no credentials, and nobody to ask
+	"could not read username", "could not read password", // no credentials, and no terminal
 	"returned error: 401", "returned error: 403",
 	"dubious ownership",
 	"fatal: transport '", // transport 'ext' not allowed
@@ -141,7 +141,7 @@ var permanentTexts = []string{
 	"strange hostname", "strange pathname",
 }
 
-// unreachableTexts are what git, its transports and the C library say where a host or the way to it is down.
+// unreachableTexts are the words of git, its transports and the C library where a host, or the way to it, is down.
 var unreachableTexts = []string{
 	"could not resolve", "couldn't resolve", "name resolution", "name or service not known", "no address associated",
 	"nodename nor servname", "unable to look up",
@@ -159,7 +159,8 @@ const tooSlow = "operation too slow"
 // serverError is what git says of a server that answers with 500 and above.
 var serverError = regexp.MustCompile(`returned error: 5\d\d`)
 
-// saysUnreachable says whether git could not talk to the remote's host. What the remote prints itself is no sign of that.
+// saysUnreachable says whether git could not talk to the remote's host. A line that the remote itself printed proves the
+// opposite.
 func saysUnreachable(stderr string) bool {
 	for line := range strings.Lines(strings.ToLower(stderr)) {
 		if !strings.HasPrefix(line, "remote:") && (serverError.MatchString(line) ||
@@ -170,7 +171,7 @@ func saysUnreachable(stderr string) bool {
 	return false
 }
 
-// boilerplate are last lines that say nothing; what went wrong stands above them.
+// boilerplate are last lines that say nothing: the reason stands above them.
 var boilerplate = []string{
 	"fatal: could not read from remote repository",
 	"please make sure you have the correct access rights",
@@ -182,12 +183,12 @@ var boilerplate = []string{
 	"git config --global --add safe.directory",
 }
 
-// notThere is what a shell, or git, says of a program that it was to run and that is not installed: a filter, a credential
-// or remote helper, an ssh.
+// notThere matches the line that a shell, or git, prints where a program is not installed: a filter, a credential or remote
+// helper, an ssh.
 var notThere = regexp.MustCompile(`: \d+: .+: not found$|: command not found$|^error: cannot run .+: No such file or directory$|^git: '.+' is not a git command`)
 
-// diagnose finds in git's stderr the line to show, and whether it is permanent. A program that is missing is named first: what
-// git says last is only its consequence.
+// diagnose finds the line to show in git's stderr, and whether the error is permanent. A program that is missing is named
+// first: git's last line is only the consequence.
 func diagnose(stderr string) (last string, permanent bool) {
 	last, permanent = lastSaid(stderr)
 	for line := range strings.Lines(stderr) {

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// format writes the config: what kind of repository this is.
+// format writes the config, which says of what kind the repository is.
 func (p *private) format(tables bool, objects string) error {
 	text := "[core]\n\trepositoryformatversion = 1\n\tbare = true\n\tlogAllRefUpdates = false\n" +
 		// What is derived from the objects is not believed either: a commit graph may say that something was pushed.

@@ -75,7 +75,7 @@ var (
 	}
 )
 
-// environ is what a git process gets. Ours comes last, since the last of two equal names wins.
+// environ is the environment of a git process. kugetsu's own variables come last, since the last of two equal names wins.
 func (g *Git) environ(dir string, extra []string) []string {
 	var env []string
 	for _, kv := range g.Env {

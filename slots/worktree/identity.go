@@ -16,7 +16,7 @@ type Identity struct{ Name, Email string }
 
 func (i Identity) String() string { return i.Name + " <" + i.Email + ">" }
 
-// DefaultIdentity is whose name an agent commits under where git knows none and no setting says.
+// DefaultIdentity is the name under which an agent commits where neither git nor a setting has one.
 var DefaultIdentity = Identity{"kugetsu", "kugetsu@localhost"}
 
 // crud is what git strips from the ends of names; of nothing else it makes no name.
@@ -112,9 +112,9 @@ func namedIn(all []setting) Named {
 	return n
 }
 
-// part is what git puts on a commit without asking anybody: who is author or committer, what is name or email. Env is an
-// environment, whose GIT_* come first, and whose EMAIL comes last. An empty variable is an answer, an empty value of the
-// configuration is none.
+// part is one value that git puts on a commit: who is "author" or "committer", what is "name" or "email". env is an
+// environment, whose GIT_* come first, and whose EMAIL comes last. An empty variable is an answer. An empty value of the
+// configuration is not.
 func (n Named) part(env []string, who, what string) (value string, known bool) {
 	if v, ok := variable(env, "GIT_"+strings.ToUpper(who+"_"+what)); ok {
 		return v, true
@@ -130,7 +130,7 @@ func (n Named) part(env []string, who, what string) (value string, known bool) {
 	return "", false
 }
 
-// anyEmail says whether an email of whomever is configured: git does not look at EMAIL then.
+// anyEmail says whether the configuration has an email, of author, committer or both: then git does not read EMAIL.
 func (n Named) anyEmail() bool {
 	for _, who := range []string{"user", "author", "committer"} {
 		if _, given := n.values[who+".email"]; given {
@@ -140,16 +140,16 @@ func (n Named) anyEmail() bool {
 	return false
 }
 
-// Committer is whose name would be on a commit in an environment; false where git knows none, or not all of it.
+// Committer is the name that git would put on a commit in an environment; false where git lacks the name or the email.
 func (n Named) Committer(env []string) (Identity, bool) {
 	name, ok := n.part(env, "committer", "name")
 	email, also := n.part(env, "committer", "email")
 	return Identity{clean(name), clean(email)}, ok && also
 }
 
-// Missing are the variables that an environment needs for git to commit: those of set for what git does not know. Nothing
-// that git knows is touched, since a variable would win over any configuration. Without set it is the DefaultIdentity,
-// but where git is to refuse to guess: nobody's name is better there than any.
+// Missing are the variables that an environment needs for git to commit. They have the values of set. A value that git knows
+// gets no variable, since a variable would win over any configuration. Where set is empty, DefaultIdentity takes its place,
+// except with user.useConfigOnly: there the user wants git to refuse.
 func (n Named) Missing(env []string, set Identity) []string {
 	if set == (Identity{}) {
 		if n.ConfigOnly {

@@ -19,7 +19,7 @@ import (
 // of a checkout a new worktree needs as well.
 const IncludeFile = ".worktreeinclude"
 
-// The repository says what is copied, and may be anybody's. What takes more than this is a matter for WORKTREE_HOOK.
+// The repository names the files that are copied, and may be a stranger's. Larger copies are a matter for WORKTREE_HOOK.
 const (
 	includeFiles    = 1000
 	includeBytes    = 64 << 20
@@ -27,13 +27,13 @@ const (
 	includeNames    = includeFiles * 1024 // of git's answer; a name is rarely longer
 )
 
-// Include copies into a new worktree what its .worktreeinclude, as it is committed there, names: of the files of the local
-// checkout those that are ignored by git in both. What is not ignored in the worktree would be taken for work, and be
-// committed, though it may hold secrets. Git says what matches. Only regular files are copied, with their modes; no link is
-// followed, and what is there already stays.
+// Include copies files of the local checkout into a new worktree: those that .worktreeinclude names, as it is committed there,
+// and that git ignores in both. A file that the worktree does not ignore would count as work and be committed, though it may
+// hold secrets. Git says which files match. Only regular files are copied, with their modes. No link is followed, and a file
+// that is there already stays.
 //
-// A file is there whole or not at all, so that a copy which was killed is done by the next one. That needs a place for the
-// file that is being written: beside the worktree, since whatever lies within might be somebody's.
+// A file is there whole or not at all, so the next Include completes one that was killed. The file that is being written
+// lies beside the worktree, since any file inside may be work.
 func (g *Git) Include(ctx context.Context, s Spec) error {
 	s, err := s.checked()
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// clear makes room for a worktree at the path, or refuses. It is called when no worktree stands there, under the
-// lock, so that a half-made one is a dead git's. why is what git said about the place, for the refusal.
+// clear makes the path free for a worktree, or refuses. It is called where no worktree stands there, under the lock, so a
+// half-made one is a dead git's. why is the reason that no worktree stands, for the refusal.
 func (r *repo) clear(ctx context.Context, why string) error {
 	path := r.spec.Path
 	admins, err := r.admins()
@@ -134,7 +134,7 @@ func (r *repo) admins() ([]string, error) {
 			}
 			continue
 		}
-		// Git names it after the folder, with a number if the name is taken. Whatever else has such a name and no
+		// Git names it after the folder, with a number if the name is taken. Any other record with such a name and no
 		// file gitdir is another session's leftover: we hold the lock.
 		number, ok := strings.CutPrefix(filepath.Base(admin), base)
 		if !ok || strings.Trim(number, "0123456789") != "" {
@@ -153,8 +153,7 @@ func (r *repo) admins() ([]string, error) {
 
 // completeRecords completes the records of worktrees, of all sessions, that were killed between the making of the file
 // commondir and the writing of it: with one such, every git that lists the worktrees dies ("failed to read …/commondir:
-// Success"), for every issue of the repository. Should somebody else's git be at that point this very moment, then
-// what it is about to write is the same.
+// Success"), for every issue of the repository. A living git may be at that point too: it is about to write the same text.
 func (r *repo) completeRecords() error {
 	records, err := r.records()
 	if err != nil {
@@ -180,8 +179,8 @@ func (r *repo) completeRecords() error {
 }
 
 // halfMade says whether `git worktree add` was killed before it was done. It makes the record, locks it with this
-// reason, writes gitdir and then the rest (builtin/worktree.c), and unlocks it when the files are written out. Nobody
-// has ever worked in such a folder, since Prepare did not return. A lock without a reason is a user's.
+// reason, writes gitdir and then the rest (builtin/worktree.c), and unlocks it when the files are written out. No agent
+// ever worked in such a folder, since Prepare did not return. A lock without a reason is a user's.
 func halfMade(admin string) (bool, error) {
 	_, err := os.Lstat(filepath.Join(admin, "gitdir"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -197,8 +196,8 @@ func halfMade(admin string) (bool, error) {
 	return oneLine(reason) == "initializing", nil
 }
 
-// unwritten says whether a power cut took the content of the link to the repository. It is on the disk before anybody works
-// in a worktree, so nobody has; whether the files are copies is looked at nevertheless.
+// unwritten says whether a power cut took the content of the link to the repository. The link is on the disk before an agent
+// begins, so no agent worked there. Whether the files are copies is checked nevertheless.
 func unwritten(path string) bool {
 	info, err := os.Lstat(filepath.Join(path, ".git"))
 	return err == nil && info.Mode().IsRegular() && info.Size() == 0
@@ -220,7 +219,7 @@ func empty(path string) (bool, error) {
 
 // copied says whether every file in the folder is a copy of a file of the branch, whole or cut off at the end, so
 // that nothing is lost with it: what a checkout that was killed leaves, with or without its record. Files that git
-// ignores do count: somebody put them there.
+// ignores do count, since no checkout writes them.
 func (r *repo) copied(ctx context.Context) (bool, error) {
 	path := r.spec.Path
 	info, err := os.Lstat(path)

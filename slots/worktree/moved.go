@@ -11,8 +11,8 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// What is mended of a worktree that stands but is not whole. `git worktree repair` is not used: it goes through all worktrees
-// that the repository knows, and in a copy of a state folder it would turn those of the original to the copy.
+// The repair of a worktree that stands but is not whole. `git worktree repair` is not used: it repairs all worktrees of the
+// repository, and in a copy of a state folder it would turn the worktrees of the original to the copy.
 
 // lastHead is the commit that was checked out last in a worktree, as its reflog says (gitrepository-layout(5)); empty where
 // it does not, or where that commit is gone.
@@ -57,9 +57,10 @@ func (g *Git) revive(ctx context.Context, s Spec, v *view) error {
 	return err
 }
 
-// movedAdmin finds git's record of the worktree at the path where the link in it leads to nothing, since the repository was
-// moved, or the state folder with all that is in it; empty where there is none. The record must be of that name and say that
-// it is of this place, or of one of this name that is gone: so that nobody else's is taken, nor a copy's for the original's.
+// movedAdmin finds git's record of the worktree at the path where the link in the worktree leads to nothing: the repository
+// was moved, or the whole state folder. It is empty where there is no such record. A record is accepted only if it points to
+// this path, or to a vanished path of the same name. Otherwise it may belong to another session, or to the original of a
+// copied folder.
 func (r *repo) movedAdmin() (string, error) {
 	path := r.spec.Path
 	file := filepath.Join(path, ".git")
@@ -121,7 +122,7 @@ func (g *Git) relink(ctx context.Context, s Spec) (mended bool, err error) {
 	if err := spool.Write(filepath.Join(admin, "gitdir"), []byte(filepath.Join(here, ".git")+"\n")); err != nil {
 		return false, &Error{Op: "prepare", Err: err}
 	}
-	// Not spool.Write: what it leaves when it is killed would be a file in somebody's worktree.
+	// Not spool.Write: when it is killed, it would leave a temporary file in the worktree.
 	if err := replaceLink(s.Path, "gitdir: "+admin+"\n"); err != nil {
 		return false, &Error{Op: "prepare", Err: err}
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // Agents let subagents work in worktrees of the same repository, inside their own (.claude/worktrees/…), and leave them there,
-// often where git ignores them. They are no foreign repositories: what is in them is kept as the session's own work is, each
-// at a reference of its own, and the records of them go with the session's. The session's git does not look into them.
+// often where git ignores them. They are no foreign repositories: their work is kept as the session's own is, each at a
+// reference of its own, and their records go with the session's. The session's git does not look into them.
 
 // inner is a linked worktree of the repository inside another.
 type inner struct {

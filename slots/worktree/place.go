@@ -53,7 +53,7 @@ func (g *Git) standing(s Spec) (view, error) {
 	switch {
 	case absent(err):
 		return view{}, nil // clear finds out what is there instead
-	case err != nil: // "could not look" is never "is not there"
+	case err != nil: // an error is never "is not there"
 		return view{}, &Error{Op: "prepare", Err: err}
 	case info.IsDir():
 		return view{}, refuse("prepare", "%s is a repository, not a worktree of one: its .git was replaced", s.Path)

@@ -161,7 +161,7 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 		err = &Error{Op: "prepare", Last: clean("a worktree was made that does not stand: " + v.why)}
 	}
 	// Git does not wait for the disk: after a power cut the files would be there without content, the link to the
-	// repository too, and an agent would take that for somebody's work.
+	// repository too, and an agent would take the empty files for work.
 	for _, dir := range []string{s.Path, r.common} {
 		if err != nil {
 			break
@@ -280,7 +280,7 @@ func (r *repo) refs(ctx context.Context) (refs, error) {
 	return f, nil
 }
 
-// view is what look found at Spec.Path.
+// view describes the worktree at Spec.Path.
 type view struct {
 	stands bool
 	made   Made

@@ -17,8 +17,8 @@ import (
 // private is a git directory of kugetsu's own through which git looks at a repository that agents can write to.
 //
 // Git believes its git directory: filters, hooks, helpers, askpass, remotes, partial clones and core.worktree are commands
-// or places that a line of text in it names. So no git of ours is given the repository's. It is given this one, whose
-// objects, refs, packed-refs and shallow are links to the repository's, and whose config, HEAD and info are written here:
+// or paths that a line of text in it names. So kugetsu gives git this directory in place of the repository's. Its objects,
+// refs, packed-refs and shallow are links to the repository's. Its config, HEAD and info are written here:
 //
 //	config        the formats of the repository, nothing else; see config.go for what comes by the environment
 //	HEAD          that of the worktree, read as a file and checked
@@ -29,8 +29,8 @@ import (
 //
 // The index is named in each call: the worktree's own to read, or a scratch one to write.
 //
-// It lasts for a few calls and is removed. A process that is killed leaves it; the next one to make one removes what is a
-// minute old and not locked.
+// It lasts for a few calls and is removed. A process that is killed leaves it. The next process to make one removes those
+// that are a minute old and not locked.
 type private struct {
 	g      *Git
 	at     location
@@ -44,16 +44,16 @@ type private struct {
 	inside []inner  // the worktrees inside the worktree, which git does not look into
 }
 
-// location says what a private git directory leads to.
+// location says which repository, worktree and remote a private git directory leads to.
 type location struct {
 	common string // the repository's directory
-	clone  bool   // it is one of ours, not a local checkout
+	clone  bool   // it is a clone of kugetsu's, not a local checkout
 	gitDir string // of the worktree in it, below common; the same as common for a main checkout; empty for none
 	path   string // of the worktree; empty for none
 	branch string // what HEAD is to name where gitDir is empty or has none; it may be empty
 	url    string // of the remote; that of a local checkout is read in its configuration
 	local  string // the local checkout
-	lazy   bool   // what a partial clone of the user's has not may be fetched from its origin
+	lazy   bool   // git may fetch objects that a partial clone of the user's lacks
 	base   string // the branch that new work begins from; empty for the remote's default branch
 	noted  string // the file that says which alternates a local checkout had: see alternates.go
 	strict bool   // git sees the objects of those alternates, and of no others
@@ -78,7 +78,7 @@ func (g *Git) newPrivate(ctx context.Context, at location) (*private, error) {
 	return p, nil
 }
 
-// outside is a private git directory that leads to no repository, for what is asked of a remote or of the user's files.
+// outside is a private git directory that leads to no repository, for a question to a remote or about the user's files.
 func (g *Git) outside(ctx context.Context, url string) (*private, error) {
 	return g.newPrivate(ctx, location{url: url})
 }
@@ -89,7 +89,7 @@ func (p *private) make() (err error) {
 	if own == "" && p.at.common != "" {
 		return errors.New("there is no folder for a private git directory")
 	}
-	if own == "" { // nothing of an agent's is looked at
+	if own == "" { // no file of an agent's is read
 		if p.dir, err = os.MkdirTemp("", "kugetsu-git-*"); err != nil {
 			return err
 		}
@@ -155,15 +155,15 @@ func (p *private) close() error {
 	return nil
 }
 
-// done closes p in a defer. What stays is removed by the next to make one.
+// done closes p in a defer. If that fails, the next process to make one removes the folder.
 func (p *private) done() {
 	if err := p.close(); err != nil {
 		p.g.say("%v", err)
 	}
 }
 
-// lead makes it lead to the repository, after a look at each thing that it leads to: a link or a FIFO in its place is the
-// agent's doing, and would have git write, or wait, elsewhere.
+// lead makes it lead to the repository, after a check of each file and folder: an agent may have put a link or a FIFO there,
+// with which git would write elsewhere, or wait.
 func (p *private) lead(ctx context.Context) error {
 	common := p.at.common
 	if common == "" {
@@ -339,14 +339,14 @@ func (p *private) leadToTables() error {
 	return cmp.Or(p.write("w/HEAD", "ref: "+invalidBranch), p.write("w/commondir", ".."))
 }
 
-// noBranch is what HEAD names where there is no branch to name: git demands a HEAD. It is also the HEAD of our clones, in
+// noBranch is the branch in HEAD where there is no branch to name: git demands a HEAD. It is also the HEAD of our clones, in
 // which no branch is checked out but in the worktrees: see clone.
 const noBranch = "refs/heads/kugetsu/none"
 
-// invalidBranch is what the file HEAD says where the references are in tables.
+// invalidBranch is the branch in the file HEAD where the references are in tables.
 const invalidBranch = "refs/heads/.invalid"
 
-// head is what HEAD says.
+// head is the text for HEAD.
 func (p *private) head(tables bool) (string, error) {
 	if tables {
 		return "ref: " + invalidBranch, nil
@@ -401,8 +401,8 @@ func (p *private) write(name, text string) error {
 	return nil
 }
 
-// noAlternates moves the list of other object stores out of git's way where a clone of ours has one: kugetsu never makes it.
-// What is only in such a store would be taken for kept, and go with the store.
+// noAlternates moves the list of other object stores out of git's way where a clone of kugetsu's has one: kugetsu makes no such
+// list. An object that is only in such a store would count as kept, and be gone with the store.
 func (p *private) noAlternates() error {
 	list := filepath.Join(p.at.common, "objects", "info", "alternates")
 	if _, err := os.Lstat(list); err != nil || !p.at.clone {

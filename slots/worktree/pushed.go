@@ -7,13 +7,14 @@ import (
 	"strings"
 )
 
-// pushedRefs is where a clone of ours remembers what the remote had of the branches that are here. Forges delete a branch when
-// its pull request is merged, and the next fetch forgets it: what was pushed would count as work that nobody else has, and its
-// workspace stay for ever. Not with the remote-tracking refs: those tell what is on the remote now, git's own pushes ask them.
+// pushedRefs are refs in a clone of kugetsu's: the commits that the remote had of the local branches. Forges delete a branch
+// when its pull request is merged, and the next fetch forgets the branch. Then its commits would count as not pushed, and its
+// workspace would stay for ever. The remote-tracking refs cannot serve: they tell the state of the remote now, and git's own
+// pushes rely on that.
 const pushedRefs = "refs/kugetsu-pushed/"
 
-// remember notes what a fetch may forget, and drops what was noted of branches that are gone from here: the next one of that
-// name is another.
+// remember notes the commits that a fetch may forget. It drops the notes of branches that are gone from the clone: the next
+// branch of that name is another one.
 func (r *repo) remember(ctx context.Context) error {
 	const tracking, here = "refs/remotes/origin/", "refs/heads/"
 	at, err := r.commits(ctx, tracking, here, pushedRefs)
@@ -46,7 +47,7 @@ func (r *repo) forgetRemote(ctx context.Context) error {
 	return r.updateRefs(ctx, drop.String())
 }
 
-// commits lists refs with what they point to.
+// commits lists refs and the commits at them.
 func (r *repo) commits(ctx context.Context, below ...string) (map[string]string, error) {
 	out, err := r.git(ctx, append([]string{"for-each-ref", "--format=%(refname) %(objectname)"}, below...)...)
 	at := map[string]string{}

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Holding is what a session's workspace holds, and whether anybody else has it too.
+// Holding describes a session's workspace: its commits and files, and how much of that is nowhere else.
 type Holding struct {
 	There      bool   // something of it is there: a folder, git's record of one, or the branch
 	Stands     bool   // a worktree stands at the path
@@ -24,15 +24,15 @@ type Holding struct {
 	Ahead      int    // commits that the base has not
 	Behind     int    // commits of the base that it has not
 	Unpushed   int    // commits on no remote-tracking branch (nor, in a local checkout, on the base)
-	Locked     string // somebody locked the worktree (git worktree lock), and why
-	Submodules bool   // repositories of their own, of which nothing of ours could keep the commits
-	Bad        error  // what lies at the path is not ours to judge
+	Locked     string // the reason, where a user locked the worktree (git worktree lock)
+	Submodules bool   // there are repositories inside, whose commits kugetsu cannot keep
+	Bad        error  // why the files at the path cannot be judged
 
 	Inside []string // the commits that are checked out in worktrees of the repository inside of it
 }
 
-// Examine looks at a workspace and changes nothing: no lock, no clone, no network. "Pushed" is as git knew it when it
-// last heard of the remote, so what it does not know counts as unpushed.
+// Examine inspects a workspace and changes nothing: no lock, no clone, no network. "Pushed" is as of the last fetch, so a
+// commit of which git does not know it counts as unpushed.
 func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 	var h Holding
 	r, s, err := g.repository(s)
@@ -85,7 +85,7 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 		if err := p.examineInside(ctx, &h); err != nil {
 			return h, err
 		}
-		if st.by.fresh { // what was staged is not known: nobody may take that for nothing
+		if st.by.fresh { // files may have been staged, which is not known: that must not count as clean
 			h.Dirty = max(h.Dirty, 1)
 		}
 	} else if _, err := r.clearable(ctx, admins, v.why); err != nil {
@@ -117,7 +117,7 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 	return h, err
 }
 
-// Work names what would be lost with the workspace, and what says that it is not ours to remove; nil when nothing does.
+// Work lists what would be lost with the workspace, and the reasons not to remove it; nil where there is neither.
 func (h Holding) Work() []string {
 	var work []string
 	if h.Dirty > 0 {
@@ -129,7 +129,7 @@ func (h Holding) Work() []string {
 	return append(work, h.Unkeepable()...)
 }
 
-// Unkeepable names what no ref of ours could keep.
+// Unkeepable lists the parts of the workspace that no ref of kugetsu's could keep.
 func (h Holding) Unkeepable() []string {
 	var work []string
 	if h.Submodules {
@@ -144,7 +144,7 @@ func (h Holding) Unkeepable() []string {
 	return work
 }
 
-// count tells commits that somebody else has from those that nobody has.
+// count counts the commits that the base and the remotes lack.
 func (r *repo) count(ctx context.Context, f refs, h *Holding) error {
 	base, name := f.head, strings.TrimPrefix(f.head.symref, r.made.at.tracking())
 	if r.spec.Base != "" {
@@ -245,7 +245,7 @@ func (g *Git) Keep(ctx context.Context, s Spec, refs, commit string) (string, er
 	defer release()
 	args := []string{"update-ref", "--no-deref", ref, commit}
 	_, err = r.git(ctx, args...)
-	// A git that was killed left its lock. Nobody else writes this name: the caller holds the session's lock.
+	// A git that was killed left its lock. No other process writes this name: the caller holds the session's lock.
 	if err != nil && os.Remove(filepath.Join(r.common, ref+".lock")) == nil {
 		_, err = r.git(ctx, args...)
 	}
@@ -256,8 +256,8 @@ func (g *Git) Keep(ctx context.Context, s Spec, refs, commit string) (string, er
 // elsewhere: the caller has examined it, under the session's lock.
 //
 // The folder is renamed before it is deleted. `git worktree remove` deletes in place: killed on the way it leaves what
-// looks like a worktree in which somebody deleted files, or like one without its link to the repository, and neither can
-// be told from work. So a crash leaves
+// looks like a worktree in which an agent deleted files, or like one without its link to the repository. Neither can be
+// told from work. So a crash leaves
 //
 //   - before the rename: all as it was;
 //   - after it: the record of a worktree whose folder is gone, and a folder .gone-…, which was proved to hold nothing. The
@@ -324,7 +324,7 @@ func (r *repo) removeWorktree(ctx context.Context) error {
 	return r.forgetBelow(ctx)
 }
 
-// dropBranch deletes the session's branch, unless somebody has it checked out or moved it meanwhile.
+// dropBranch deletes the session's branch, unless it is checked out elsewhere or was moved meanwhile.
 func (r *repo) dropBranch(ctx context.Context, tip string) error {
 	f, err := r.refs(ctx)
 	if err != nil || f.branch.commit != tip {
@@ -354,8 +354,8 @@ func (r *repo) deleteBranch(ctx context.Context, tip string) error {
 	})
 }
 
-// removeAll removes a folder with all that is in it, also what its owner may not write to as it is: Go's module cache and
-// others have folders of mode 0555. What cannot be removed all the same (another user's) is an error that names it.
+// removeAll removes a folder with all that is in it, also folders that their owner may not write to as they are: Go's module
+// cache has folders of mode 0555. A file that still cannot be removed (another user's) is an error that names it.
 func removeAll(path string) error {
 	err := os.RemoveAll(path)
 	if err == nil || !errors.Is(err, fs.ErrPermission) {

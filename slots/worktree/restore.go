@@ -99,7 +99,7 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 	defer in.remove()
 	to := restoring{in: in, v: v}
 	if err := to.forward(ctx, under); err != nil && (!snapshot || !errors.Is(err, errNotForward)) {
-		return err // the branch has gone another way: to join the two is not ours
+		return err // the branch went another way: kugetsu does not join the two
 	}
 	if !snapshot {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// how git must be made to look at a worktree, where it would not see what is there by itself.
+// how says how git is made to read a worktree, where git would not see all files by itself.
 type how struct {
 	hidden string   // the list of the files that it was told not to look at: see private.hidden
 	fresh  bool     // its index cannot be used: what HEAD has takes its place
@@ -128,7 +128,7 @@ func (in *scratch) all(ctx context.Context) (tree string, lost, err error) {
 		}
 	}
 	err = add()
-	if exitCode(err) > 1 && in.config == nil { // a filter that fails ends it, whatever else there is to add
+	if exitCode(err) > 1 && in.config == nil { // a filter that fails ends git, whatever else there is to add
 		in.p.g.say("added again, without filters: %v", err)
 		in.config = unfiltered
 		err = add()
@@ -155,8 +155,9 @@ func (in scratch) links(ctx context.Context) ([]string, error) {
 	return links, err
 }
 
-// copyIndex copies an index, without which git would have to read every file anew, together with its time: to git, a file that is not older than the index may have changed behind its back and is looked at again. An
-// index that seemed younger would hide a change of the same length within the same second.
+// copyIndex copies an index, without which git would have to read every file anew, together with its time. Git reads a file
+// again where the file is not older than the index. An index that seemed younger would hide a change of the same length
+// within the same second.
 func copyIndex(path, to string) error {
 	from, err := openRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {

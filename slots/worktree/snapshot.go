@@ -13,7 +13,7 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// Snapshot is what a run left in its worktree.
+// Snapshot describes the worktree that a run left.
 type Snapshot struct {
 	Ref    string   // the reference that keeps what was uncommitted; empty when there was nothing
 	Commit string   // what is at that reference
@@ -29,7 +29,7 @@ type Snapshot struct {
 // maxFiles is how many of the files that differ a Snapshot names.
 const maxFiles = 5
 
-// snapshotID is whose name is on a snapshot: it is nobody's commit, and must not need a configured name.
+// snapshotID is the name on a snapshot: no person made that commit, and it must not need a configured name.
 var snapshotID = []string{
 	"GIT_AUTHOR_NAME=kugetsu", "GIT_AUTHOR_EMAIL=kugetsu@localhost",
 	"GIT_COMMITTER_NAME=kugetsu", "GIT_COMMITTER_EMAIL=kugetsu@localhost",
@@ -71,7 +71,7 @@ func (g *Git) Snapshot(ctx context.Context, s Spec, ref, message string) (Snapsh
 	return snap, cmp.Or(err, lost)
 }
 
-// kept is a snapshot of what was seen.
+// kept keeps the files that differ, and describes the snapshot.
 func (p *private) kept(ctx context.Context, ref, message string, st status, missed error) (snap Snapshot, err error) {
 	for _, e := range st.entries[:min(len(st.entries), maxFiles)] {
 		snap.Files = append(snap.Files, e.path)
@@ -84,8 +84,8 @@ func (p *private) kept(ctx context.Context, ref, message string, st status, miss
 	return snap, cmp.Or(lost, missed)
 }
 
-// left is what a run left at the place of a worktree: the worktree, or its files where the link to the repository, or the
-// record of it, is not the session's own any more. by says how git must be made to look at it; nil for as it looks by itself.
+// left opens the worktree that a run left. Where the link to the repository, or the record of the worktree, is not the
+// session's own any more, it opens the files that are there. by says how git is made to read them; nil as it reads by itself.
 func (g *Git) left(ctx context.Context, s Spec) (p *private, by *how, err error) {
 	if s, err = s.checked(); err != nil {
 		return nil, nil, err
@@ -128,11 +128,11 @@ func (g *Git) left(ctx context.Context, s Spec) (p *private, by *how, err error)
 	return p, by, nil
 }
 
-// keepTries is how often a snapshot is made before it is given up: a git of another session may take from the repository
-// what no reference names yet (git gc --prune=now).
+// keepTries is how often a snapshot is made before it is given up: a git of another session may remove objects that no
+// reference names yet (git gc --prune=now).
 const keepTries = 5
 
-// keep makes the commit. lost says what is not in it, err that there is none.
+// keep makes the commit. lost names files that are not in it. err says that there is no commit.
 func (p *private) keep(ctx context.Context, ref, message string, st status) (kept kept, lost, err error) {
 	if err := plainRef(p.at.common, ref); err != nil {
 		return kept, nil, err
@@ -189,7 +189,7 @@ func (p *private) keepOnce(ctx context.Context, ref, message string, st status) 
 		return kept, nil, err
 	}
 	defer release()
-	// It must be new: whatever an older one of that name keeps would be lost.
+	// It must be new: the work that an older one of that name keeps would be lost.
 	_, err = p.run(ctx, command{args: []string{"update-ref", "--no-deref", ref, id, strings.Repeat("0", len(id))}})
 	kept.commit = id
 	if err == nil {
@@ -198,8 +198,8 @@ func (p *private) keepOnce(ctx context.Context, ref, message string, st status) 
 	return kept, lost, err
 }
 
-// install brings what a commit has and head has not from the scratch store into the repository, in one pack. To make the pack
-// git reads every object of it, so one that is missing is an error here: what is said to be kept is there.
+// install brings the objects that a commit has and head lacks from the scratch store into the repository, in one pack. To
+// make the pack git reads every object of it, so a missing object is an error here, before anything is said to be kept.
 //
 // Loose objects would not do. Until the reference is written they belong to nothing, and a git of another session may take
 // them away at any instant (git prune --expire=now, git gc --prune=now), also after they were looked at. So, in this order:

@@ -77,7 +77,7 @@ func (r *repo) git(ctx context.Context, args ...string) (string, error) {
 }
 
 // remote runs a command that talks to the remote. It does not pass the lock on: a credential helper may stay behind
-// as a daemon and would hold it. What a killed one leaves running only receives objects, which harms nobody.
+// as a daemon and would hold it. A child that a killed one leaves running only receives objects, which does no harm.
 func (r *repo) remote(ctx context.Context, args ...string) (string, error) {
 	p, err := r.private(ctx)
 	if err != nil {
@@ -131,11 +131,11 @@ func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error)
 		return nil, false, err
 	}
 	switch info, err := os.Lstat(r.common); {
-	case err == nil && !info.IsDir(): // a link would have us write into somebody else's
+	case err == nil && !info.IsDir(): // through a link kugetsu would write into another repository
 		return nil, false, refuse("prepare", "%s is not a folder", r.common)
 	case err == nil:
 		return r, false, cmp.Or(r.writeOrigin(ctx), r.completeRecords())
-	case !errors.Is(err, fs.ErrNotExist): // "could not look" is never "is not there"
+	case !errors.Is(err, fs.ErrNotExist): // an error is never "is not there"
 		return nil, false, &Error{Op: "prepare", Err: err}
 	}
 	switch free, err := empty(s.Path); {
@@ -151,9 +151,9 @@ func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error)
 // the retry of the item's to wait for: until then a slot is taken.
 var fetchPauses = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
 
-// fresh is open with all that the remote has. stale says why it could not be fetched from, what is here being of use. What
-// may pass is tried again, but not in a local checkout, which its owner keeps fresh. Meanwhile the repository's lock is
-// given up: what needs no remote (a removal) need not wait, nor does the next to fetch wait for all that this one does.
+// fresh is open, and a fetch. stale says why the fetch failed, where the clone is of use all the same. An error that may pass
+// is tried again, but not in a local checkout, which its owner keeps fresh. Between two tries the repository's lock is given
+// up: work that needs no remote (a removal) need not wait, and the next to fetch does not wait for all tries of this one.
 func (g *Git) fresh(ctx context.Context, s Spec, why string) (r *repo, stale, err error) {
 	for n := 0; ; n++ {
 		r, stale, err = g.freshOnce(ctx, s, why)
@@ -214,9 +214,9 @@ var killedClone = regexp.MustCompile(`\.git\.tmp-\d+$`)
 // have such a name itself: the clone of x.git.tmp-1 is x.git.tmp-1.git.
 func IsKilledClone(name string) bool { return killedClone.MatchString(name) }
 
-// removeKilled removes what clones that were killed left. We hold the lock, so whoever made these is dead; but a child
-// of its git may still be writing for an instant, so this is done every time, and what cannot be removed now is in
-// nobody's way.
+// removeKilled removes the leftovers of clones that were killed. The caller holds the lock, so their makers are dead. A child
+// of such a git may still write for an instant, so this is done every time. A leftover that cannot be removed now does
+// no harm.
 func (r *repo) removeKilled() error {
 	dir, base := filepath.Split(r.spec.Source.Cache)
 	entries, err := os.ReadDir(dir)
@@ -283,9 +283,9 @@ const originRefs = "+refs/heads/*:refs/remotes/origin/*"
 
 var fetchArgs = []string{"fetch", "--quiet", "--refmap=", "--no-write-fetch-head", "--recurse-submodules=no"}
 
-// Fetch lets a clone of ours hear what the remote has now, once, for those who judge what was pushed and merged. Nothing is
-// forgotten: a branch that is gone from the remote stays known, since its commits were pushed. It does nothing where there is
-// no clone, and in a local checkout: its owner's `git push --force-with-lease` relies on the owner's own fetches.
+// Fetch fetches into a clone of kugetsu's, once, before prune and others judge which commits were pushed and merged. Nothing
+// is forgotten: a branch that is gone from the remote stays known, since its commits were pushed. Fetch does nothing where
+// there is no clone, and in a local checkout: its owner's `git push --force-with-lease` relies on the owner's own fetches.
 func (g *Git) Fetch(ctx context.Context, s Spec) error {
 	r, s, err := g.repository(s)
 	if err != nil || r == nil || s.Source.Local != "" {
@@ -338,7 +338,7 @@ func (r *repo) fetch(ctx context.Context) error {
 		return err
 	}
 	if r.spec.Base != "" {
-		return nil // then nobody asks for the default branch
+		return nil // the default branch is not needed then
 	}
 	// Also in a local checkout: its record of the remote's default branch is as old as the clone, and git never renews it.
 	r.noHead = r.twice(ctx, func() error {
@@ -352,7 +352,7 @@ func (r *repo) fetch(ctx context.Context) error {
 }
 
 // twice tries again once, since agents in other worktrees of the repository update the same refs and take no lock of
-// ours; what a git that was killed left in the way is removed in between.
+// kugetsu's. The locks of a git that was killed are removed in between.
 func (r *repo) twice(ctx context.Context, try func() error) error {
 	err := try()
 	var e *Error
@@ -368,7 +368,7 @@ func (r *repo) twice(ctx context.Context, try func() error) error {
 const staleAfter = time.Minute
 
 // sweep removes the stale lock files that would stop Prepare. The one of the session's own branch is stale at any age,
-// since nobody else writes there: we hold the session's lock and the repository's. Not index.lock and HEAD.lock: those
+// since no other process writes there: the caller holds the session's lock and the repository's. Not index.lock and HEAD.lock: those
 // belong to a worktree, and an editor that is open for a commit message holds one for hours.
 func (r *repo) sweep(now time.Time) {
 	own := filepath.Join(r.common, "refs", "heads", filepath.FromSlash(r.spec.Branch)+".lock")

@@ -10,8 +10,8 @@ import (
 // maxStashLog is how much of what git logs of the stash is read, from its end, in bytes.
 const maxStashLog = 1 << 20
 
-// Stashes lists the commits that are in the stash of the session's repository, which all its worktrees share, but for those
-// that were stashed on another branch: git names the branch in front of each.
+// Stashes lists the commits in the stash of the session's repository, which all its worktrees share. Those that were stashed
+// on another branch are left out: git names the branch in each message.
 func (g *Git) Stashes(ctx context.Context, s Spec) ([]string, error) {
 	r, s, err := g.repository(s)
 	if err != nil || r == nil {

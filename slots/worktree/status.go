@@ -14,8 +14,7 @@ var statusArgs = []string{
 	"--untracked-files=all", "--ignore-submodules=dirty",
 }
 
-// sparse makes git look at the files outside of a sparse checkout that are there all the same. Which those are stands in the
-// index.
+// sparse makes git read the files outside of a sparse checkout that are there all the same. The index says which those are.
 var sparse = []string{"-c", "core.sparseCheckout=true"}
 
 // status is what git-status(1) says in its porcelain format 2.
@@ -45,9 +44,9 @@ func (p *private) statusOf(ctx context.Context, by *how) (st status, missed, err
 	return p.status(ctx)
 }
 
-// status asks git for all that differs in a worktree. missed says what git could not look at. What an agent does not see
-// itself, its own or the next, is seen here: files that git was told not to look at, and all of them where the index was cut
-// off by a crash, or where a filter fails.
+// status asks git for all files that differ in a worktree. missed names a folder that git could not read. Files that an
+// agent's own git does not show are found as well: those that git was told not to look at, and all of them where the index
+// was cut off by a crash, or where a filter fails.
 func (p *private) status(ctx context.Context) (st status, missed, err error) {
 	hidden, err := p.hidden(ctx)
 	if err == nil {

@@ -8,10 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sysProcAttr puts git in a session of its own: a process group, so that its children can be signalled with it, and no
-// terminal, on which an ssh would ask for a passphrase, though nobody knows for whom, and stop until it is given up. It has the
-// kernel kill it when the runner dies. The signal is sent when the *thread* that forked dies: the runner has locked
-// the goroutine that calls us to its thread.
+// sysProcAttr puts git in a session of its own. That is a process group, so that its children are signalled with it. It has
+// no terminal, on which an ssh would ask for a passphrase and wait. The kernel kills git when the runner dies. The signal is
+// sent when the *thread* that forked dies: the runner has locked the calling goroutine to its thread.
 func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 }

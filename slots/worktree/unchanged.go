@@ -37,7 +37,7 @@ func (p *private) unchanged(ctx context.Context, maybe []entry, c command) (map[
 	for _, e := range maybe {
 		size, raw, err := rawOrPointer(filepath.Join(p.at.path, e.path), e.blob, read)
 		if err != nil {
-			continue // it is for git to say what is wrong
+			continue // git will say what is wrong
 		}
 		read -= size
 		if raw {
