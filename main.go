@@ -25,8 +25,8 @@ type grammar struct {
 	Continue command.Continue `cmd:"" help:"Go on with an issue now, past the queue, or exit 2."`
 
 	Status command.Status `cmd:"" default:"withargs" help:"What runs, what waits and why (also without a command)."`
-	List   command.List   `cmd:"" help:"The sessions: one per issue."`
-	Logs   command.Logs   `cmd:"" help:"What an agent printed."`
+	List   command.List   `cmd:"" aliases:"ls" help:"The sessions: one per issue."`
+	Logs   command.Logs   `cmd:"" aliases:"log" help:"What an agent printed."`
 
 	Destroy command.Destroy `cmd:"" help:"End an issue's session: worktree, branch, conversation. Refused while it holds work."`
 	Prune   command.Prune   `cmd:"" help:"Remove what is done with; what holds work stays."`
@@ -35,16 +35,16 @@ type grammar struct {
 	Forget  command.Forget  `cmd:"" help:"Delete a ref at which work is kept, such as one that holds a secret."`
 
 	Queue struct {
-		List     command.QueueList     `cmd:"" help:"The items, in run order."`
+		List     command.QueueList     `cmd:"" aliases:"ls" help:"The items, in run order."`
 		Stats    command.QueueStats    `cmd:"" help:"How many items are in which state."`
 		Show     command.QueueShow     `cmd:"" help:"All of an item, with its history."`
-		Logs     command.Logs          `cmd:"" help:"What an item's agent printed."`
+		Logs     command.Logs          `cmd:"" aliases:"log" help:"What an item's agent printed."`
 		Wait     command.QueueWait     `cmd:"" help:"Wait until items are settled: 0 completed, 1 error."`
 		Priority command.QueuePriority `cmd:"" help:"Give live items another place."`
 		Cancel   command.QueueCancel   `cmd:"" help:"End items for good, running ones too."`
 		Retry    command.QueueRetry    `cmd:"" help:"Put settled items back."`
 		Clear    command.QueueClear    `cmd:"" help:"Delete old settled items."`
-		Enqueue  command.Enqueue       `cmd:"" help:"Delegate by hand."`
+		Enqueue  command.Enqueue       `cmd:"" aliases:"add" help:"Delegate by hand."`
 	} `cmd:"" help:"Look at the items and act on them."`
 
 	Pause  command.Pause  `cmd:"" help:"Start nothing; what runs goes on."`
@@ -62,6 +62,16 @@ type grammar struct {
 		Logs    command.DaemonLogs    `cmd:"" help:"What the ticks said."`
 	} `cmd:"" help:"There is no daemon: install, remove and show what runs kugetsu tick."`
 
+	// Alias holds the commands of queue that are typed most, without that word before them.
+	Alias struct {
+		Show   command.QueueShow   `cmd:"" hidden:"" help:"All of an item, with its history."`
+		Wait   command.QueueWait   `cmd:"" hidden:"" help:"Wait until items are settled: 0 completed, 1 error."`
+		Cancel command.QueueCancel `cmd:"" hidden:"" help:"End items for good, running ones too."`
+		Retry  command.QueueRetry  `cmd:"" hidden:"" help:"Put settled items back."`
+		Clear  command.QueueClear  `cmd:"" hidden:"" help:"Delete old settled items."`
+	} `embed:""`
+
+	Help    command.Help    `cmd:"" hidden:"" help:"Print the help of a command."`
 	Version command.Version `cmd:"" help:"Print the version."`
 	Grammar command.Grammar `cmd:"" hidden:"" help:"Print this grammar as JSON, for completions and the manual page."`
 }

@@ -111,6 +111,6 @@ func (a *App) reference(first string, more bool, message string) (issueref.Ref, 
 
 // noMessage refuses a reference alone: the agent would be told nothing but that.
 func noMessage(ref issueref.Ref) error {
-	return fault.New(fault.Usage, fmt.Sprintf(`kugetsu delegate %s "what to do"; a message that begins with - goes behind --`, ref),
+	return fault.New(fault.Usage, fmt.Sprintf(`kugetsu delegate %s "what to do"; put -- before a message that begins with -`, ref),
 		"there is no message: what is to be done about %s?", ref)
 }

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,7 +28,8 @@ import (
 // Globals are the flags of every command.
 type Globals struct {
 	settings.Settings
-	Verbose bool `short:"v" help:"Say more on stderr."`
+	Verbose bool             `short:"v" help:"Say more on stderr."`
+	Number  kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
 }
 
 // Main parses the arguments by a grammar, which holds the globals, runs the command, and returns the exit code.
@@ -73,7 +73,7 @@ func execute(grammar any, globals *Globals, args []string) error {
 			"part of an id that fits one item, or an issue: host/owner/repo#12, owner/repo#12, or a URL.\n\n"+
 			"Exit codes: 0 done; 1 failed; 2 no free slot (start, continue); 75 left undone for a passing reason; 77 the state folder is "+
 			"not safely yours; 78 bad configuration; 80 wrong command line. kugetsu <command> --help has those of a command, and examples."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))...)
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Vars{"version": "kugetsu " + version()})...)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func execute(grammar any, globals *Globals, args []string) error {
 	}
 	kctx, err := parser.Parse(args)
 	if err != nil {
-		return fault.New(fault.Usage, "kugetsu --help, or kugetsu <command> --help; a message that begins with - goes behind --", "%w", usage(err))
+		return usage(parser.Model, args, err)
 	}
 	source.Flags(kctx)
 	selected := kctx.Selected().Target.Addr().Interface()
@@ -98,7 +98,7 @@ func execute(grammar any, globals *Globals, args []string) error {
 	kept := io.Discard // what is told there as well
 	// Doctor is to say what is wrong with a folder that no other command goes on with.
 	switch selected.(type) {
-	case *Version, *Doctor, *Grammar:
+	case *Version, *Help, *Doctor, *Grammar:
 	default:
 		if homeErr != nil {
 			return homeErr
@@ -125,15 +125,6 @@ func execute(grammar any, globals *Globals, args []string) error {
 	}
 	err = kctx.Run(app)
 	tell(kept, err)
-	return err
-}
-
-// usage keeps of kong's error what it says, not the exit code it would like.
-func usage(err error) error {
-	var parse *kong.ParseError
-	if errors.As(err, &parse) {
-		return errors.New(parse.Error())
-	}
 	return err
 }
 

@@ -1,0 +1,192 @@
+package command
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"kugetsu/queue/fault"
+)
+
+// Help prints the help of kugetsu or of a command.
+type Help struct {
+	Words []string `arg:"" optional:"" name:"command" help:"The command."`
+}
+
+// Run prints it.
+func (c *Help) Run(_ *App, ctx *kong.Context) error {
+	_, err := ctx.Kong.Parse(append(c.Words, "--help")) // kong prints, and exits
+	if err != nil {
+		return usage(ctx.Model, c.Words, err)
+	}
+	return nil
+}
+
+// otherWords are words that people type for a command of another name.
+var otherWords = map[string]string{
+	"add": "delegate", "run": "delegate", "new": "delegate", "submit": "delegate", "edit": "queue priority",
+	"ps": "status", "top": "status", "kill": "queue cancel", "stop": "pause", "daemon": "queue-daemon", "cron": "queue-daemon",
+	"rm": "destroy", "remove": "destroy", "delete": "destroy", "events": "notify list", "follow": "logs", "tail": "logs",
+	"restart": "queue retry", "check": "doctor", "setup": "init", "stats": "queue stats", "priority": "queue priority", "enqueue": "queue enqueue",
+}
+
+// examples stand for the arguments of a command in the example that a hint shows.
+var examples = map[string]string{
+	"id": "owner/repo#12", "issue-ref": "owner/repo#12", "message": `"what to do"`, "id-and-priority": "owner/repo#12 10",
+	"url": "https://github.com/owner/repo/pull/12", "ref": "refs/kugetsu/...",
+}
+
+var notDuration = regexp.MustCompile(`^(--[a-z-]+): expected duration but got (".*?"): `)
+
+// usage makes an error of exit code 80 of what kong says is wrong with the words of a command line. The hint is what to
+// type next.
+func usage(root *kong.Application, args []string, err error) error {
+	var parse *kong.ParseError
+	if !errors.As(err, &parse) {
+		return fault.New(fault.Usage, "kugetsu --help", "%w", err)
+	}
+	at := root.Node
+	for _, p := range parse.Context.Path {
+		// The default command, which no word chose, is not what was meant.
+		if p.Command != nil && (p.Command != root.DefaultCmd || firstWord(args) == p.Command.Name) {
+			at = p.Command
+		}
+	}
+	path := words(at)
+	help := path + " --help shows what there is"
+	text := parse.Error()
+	word, unexpected := strings.CutPrefix(text, "unexpected argument ")
+	word, _, _ = strings.Cut(word, ", did you mean")
+	_, missing := strings.CutPrefix(text, `expected "`)
+	switch m := notDuration.FindStringSubmatch(text); {
+	case m != nil:
+		return fault.New(fault.Usage, "90m, 2h, 1h30m", "%s: %s is no duration", m[1], m[2])
+	case unexpected && len(at.Children) > 0:
+		if near := nearest(root.Node, at, word); near != "" {
+			help = "did you mean " + near + "?"
+		}
+		return fault.New(fault.Usage, help, "%s has no command %q", path, clip(word))
+	case unexpected:
+		return fault.New(fault.Usage, path+" --help; put quotes around what has spaces", "%s takes no argument %q", path, clip(word))
+	case strings.HasPrefix(text, "expected one of"):
+		var names []string
+		for _, child := range at.Children {
+			if !child.Hidden {
+				names = append(names, child.Name)
+			}
+		}
+		return fault.New(fault.Usage, path+" --help says what they do", "%s needs one of its commands: %s", path, strings.Join(names, ", "))
+	case missing:
+		example := path
+		takesMessage := false
+		for _, p := range at.Positional {
+			if p.Required {
+				example += " " + examples[p.Name]
+			}
+			takesMessage = takesMessage || p.Name == "message"
+		}
+		if takesMessage && dashed(args) {
+			example += "; put -- before a message that begins with -"
+		}
+		return fault.New(fault.Usage, example, "%s needs %s", path, strings.NewReplacer(`"`, "", " ...", "...").Replace(strings.TrimPrefix(text, "expected ")))
+	}
+	if strings.HasPrefix(text, "unknown flag ") {
+		if flag := strings.TrimPrefix(text, "unknown flag "); !strings.HasPrefix(flag, "--") {
+			text, _, _ = strings.Cut(text, ", did you mean") // of one letter, any other is near
+		}
+		if slices.ContainsFunc(at.Positional, func(p *kong.Positional) bool { return p.Name == "message" }) {
+			help += "; put -- before a message that begins with -"
+		}
+	}
+	return fault.New(fault.Usage, help, "%s", strings.Replace(text, `must be one of "",`, "must be one of ", 1))
+}
+
+// words are what to type for a command.
+func words(n *kong.Node) string {
+	if n.Parent == nil {
+		return n.Name
+	}
+	return words(n.Parent) + " " + n.Name
+}
+
+// firstWord is the first word of a command line that is no flag.
+func firstWord(args []string) string {
+	for _, arg := range args {
+		if !strings.HasPrefix(arg, "-") {
+			return arg
+		}
+	}
+	return ""
+}
+
+// dashed says whether a word begins with a dash.
+func dashed(args []string) bool {
+	return slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "-") })
+}
+
+// nearest is the command, with all of its words, whose name is nearest to a word that is no command of at; "" when none is
+// near. A name that is right but for its place is the nearest, and then one that people use elsewhere.
+func nearest(root, at *kong.Node, word string) string {
+	word = strings.ToLower(word)
+	best, least := "", 3
+	if len(word) < 4 {
+		least = 2
+	}
+	var walk func(n *kong.Node)
+	walk = func(n *kong.Node) {
+		for _, child := range n.Children {
+			if child.Hidden {
+				continue
+			}
+			names := append([]string{child.Name}, child.Aliases...)
+			if _, last, dash := strings.Cut(child.Name, "-"); dash {
+				names = append(names, last)
+			}
+			for _, name := range names {
+				d := distance(word, name)
+				if len(word) > 2 && strings.HasPrefix(name, word) {
+					d = 1
+				}
+				if d < least {
+					best, least = words(child), d
+				}
+			}
+			walk(child)
+		}
+	}
+	walk(at)
+	if best == "" {
+		walk(root)
+	}
+	if other := otherWords[word]; other != "" && least > 0 {
+		return "kugetsu " + other
+	}
+	return best
+}
+
+// distance is how many letters must be put in, taken out, changed or swapped with the next one to make b of a.
+func distance(a, b string) int {
+	before, last := []int(nil), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+cost)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}
