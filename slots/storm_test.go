@@ -132,6 +132,9 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if testing.Short() {
+		os.Exit(code) // no storm built it
+	}
 	if dir, err := binary(); err == nil {
 		_ = os.RemoveAll(dir)
 	}
@@ -149,6 +152,9 @@ type world struct {
 
 func newWorld(t *testing.T, settings ...string) *world {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("left out with -short: a storm of real processes; the scripts have some of each")
+	}
 	bin, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -630,7 +636,8 @@ func TestRunnerKilledAtAnyInstant(t *testing.T) {
 				message += " server"
 			}
 			id := w.delegate(2+n, message)
-			if code, _, errOut := w.kugetsu("tick"); code != 0 {
+			// A tick whose runner is killed at the gate asks for another.
+			if code, _, errOut := w.kugetsu("tick"); code != 0 && !(code == 75 && strings.Contains(errOut, "gate of")) {
 				t.Errorf("tick: exit code %d: %s", code, errOut)
 			}
 			it := w.item(id)

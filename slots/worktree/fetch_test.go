@@ -188,6 +188,7 @@ func (f writer) Write(p []byte) (int, error) { f(string(p)); return len(p), nil 
 // The agents' own fetches update the same refs and take no lock of ours; and the server answers one in three that it is
 // busy.
 func TestFetchesIntoOneCloneDoNotTripEachOtherUp(t *testing.T) {
+	fullOnly(t, "many fetches at once")
 	w := newWorld(t)
 	srv := w.serve()
 	agent := w.fromServer(0, srv)

@@ -97,6 +97,7 @@ func (w *world) unpushed(s Spec) int {
 }
 
 func TestAServerThatGoesAwayInAFetchLeavesNothingHalf(t *testing.T) {
+	fullOnly(t, "a server that goes away at many instants")
 	for name, packOnly := range map[string]bool{"in the list of branches": false, "in the pack": true} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -254,6 +254,7 @@ func TestACopyThatWasKilledIsDoneByTheNext(t *testing.T) {
 }
 
 func TestARunnerThatIsKilledWhileItCopiesIsHealedByTheNext(t *testing.T) {
+	fullOnly(t, "kills at many instants")
 	const moments, files = 12, 200
 	w, s := including(t, "/secrets/\n")
 	text := strings.Repeat("0123456789", 5000)

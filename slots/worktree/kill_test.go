@@ -60,6 +60,7 @@ func (w *world) age(dir string) {
 }
 
 func TestAPrepareThatIsGivenUpIsHealedByTheNext(t *testing.T) {
+	fullOnly(t, "gives up at many instants")
 	const moments = 15
 	w := newWorld(t)
 	w.big()
@@ -118,6 +119,7 @@ func (w *world) kill(s Spec, when <-chan time.Time) (killed bool) {
 }
 
 func TestARunnerThatIsKilledIsHealedByTheNext(t *testing.T) {
+	fullOnly(t, "kills at many instants")
 	const moments = 15
 	w := newWorld(t)
 	w.big()
@@ -148,6 +150,7 @@ func TestARunnerThatIsKilledIsHealedByTheNext(t *testing.T) {
 }
 
 func TestNoCommitIsLostWhenTheRemakingIsKilled(t *testing.T) {
+	fullOnly(t, "kills at many instants")
 	const moments = 15
 	w := newWorld(t)
 	w.big()
@@ -280,6 +283,7 @@ func TestARecordThatIsIncompleteStopsNoSession(t *testing.T) {
 }
 
 func TestALockIsRemovedOnlyWhenItIsStaleAndInTheWay(t *testing.T) {
+	fullOnly(t, "waits for locks to become stale")
 	w := newWorld(t)
 	w.write("home/.gitconfig", w.read("home/.gitconfig")+"[core]\n\tpackedRefsTimeout = 0\n") // git would wait for it
 	w.prepare(w.fromRemote(1))

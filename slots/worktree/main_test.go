@@ -42,6 +42,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// fullOnly skips a test with -short.
+func fullOnly(t *testing.T, why string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("left out with -short: " + why)
+	}
+}
+
 // count replaces git by one that counts, and returns the number of git processes since.
 func (w *world) count() func() int {
 	w.Helper()

@@ -198,6 +198,7 @@ func TestAWorktreeDeletedByHandIsMadeAgainWithItsCommits(t *testing.T) {
 }
 
 func TestSixteenPreparesInOneRepositoryAllSucceed(t *testing.T) {
+	fullOnly(t, "many sessions at once")
 	w := newWorld(t)
 	var group sync.WaitGroup
 	errs := make([]error, 16)
