@@ -348,7 +348,15 @@ func quiet(ts *testscript.TestScript, _ bool, _ []string) {
 			return at == bin && bytes.Contains(env, []byte("HOME="+ts.Getenv("HOME")+"\x00"))
 		})
 	}
-	for begin := time.Now(); busy() || busy(); poll() { // twice: a listing misses what a runner in it starts meanwhile
+	idle := func() bool { // in two listings: the first misses what a runner in it starts meanwhile
+		for range 2 {
+			if busy() {
+				return false
+			}
+		}
+		return true
+	}
+	for begin := time.Now(); !idle(); poll() {
 		if time.Since(begin) > patience {
 			ts.Fatalf("kugetsu is at work after %s", patience)
 		}

@@ -155,9 +155,6 @@ type candidate struct {
 	err     error          // why that is not known
 }
 
-// run is the name of the run that would start.
-func (c *candidate) run() string { return slots.RunName(c.it.ID, c.it.Runs+1) }
-
 // eligibility says which items may start. It is made for one pass or one snapshot.
 type eligibility struct {
 	t        *Tick

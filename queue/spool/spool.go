@@ -147,15 +147,6 @@ func Decode(data []byte, v any) error {
 	return nil
 }
 
-// ReadVersion is ReadJSON for a file with a version: see DecodeVersion.
-func ReadVersion(path string, version int, v any) error {
-	data, err := Read(path)
-	if err != nil {
-		return err
-	}
-	return wrap("read", path, DecodeVersion(data, version, v))
-}
-
 // DecodeVersion is Decode for data with a version. The error wraps ErrNewer for a higher version, whatever else is in the data,
 // and ErrBad for a lower one.
 func DecodeVersion(data []byte, version int, v any) error {

@@ -31,10 +31,6 @@ type Run struct {
 	Elsewhere func(home string) bool
 }
 
-func (r Run) owns(mark, home string) bool {
-	return mark == r.Name && (r.Elsewhere == nil || home == "" || !r.Elsewhere(home))
-}
-
 // pollEvery is how often the process table is read while processes are being ended.
 const pollEvery = 10 * time.Millisecond
 

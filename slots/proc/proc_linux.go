@@ -68,6 +68,10 @@ var Visible = sync.OnceValue(func() error {
 	return err
 })
 
+func (r Run) owns(mark, home string) bool {
+	return mark == r.Name && (r.Elsewhere == nil || home == "" || !r.Elsewhere(home))
+}
+
 // Carries says whether the process exists, is not a zombie, and carries the mark of the run.
 func Carries(pid int, run Run) bool { return pid > 1 && run.owns(marks(pid)) }
 
