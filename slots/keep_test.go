@@ -18,6 +18,9 @@ import (
 
 // Whatever file of git's an agent puts a FIFO in the place of, the run ends and its work is kept.
 func TestAFIFOInThePlaceOfAFileOfGitsHangsNoRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: git is given its time before it is ended")
+	}
 	for _, name := range []string{"wt/index", "wt/HEAD", "wt/commondir", "wt/gitdir", "config", "info/exclude", "refs/tags/x", "../wt/.gitignore", "../wt/.gitattributes"} {
 		d := newDir(t)
 		above := t.TempDir()
