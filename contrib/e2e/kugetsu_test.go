@@ -372,7 +372,7 @@ func (w *world) end() {
 	if !w.t.Failed() {
 		begin := time.Now()
 		for len(ours()) > 0 && time.Since(begin) < patience {
-			poll()
+			rig.Poll()
 		}
 		if left := ours(); len(left) > 0 {
 			w.t.Errorf("processes are left: %v", left)
@@ -386,7 +386,7 @@ func (w *world) end() {
 				_ = p.Kill()
 			}
 		}
-		poll()
+		rig.Poll()
 	}
 }
 
@@ -598,15 +598,8 @@ func (w *world) absent(pattern ...string) {
 // until waits for a condition.
 func (w *world) until(what string, holds func() bool) {
 	w.t.Helper()
-	for begin := time.Now(); !holds(); poll() {
-		if time.Since(begin) > patience {
-			w.t.Fatalf("waited %s in vain: %s\n%s", patience, what, w.logs())
-		}
-	}
+	rig.Until(w.t, what, holds, w.logs)
 }
-
-// poll gives way between two looks at a condition.
-func poll() { <-time.After(20 * time.Millisecond) }
 
 // lastUser is the newest of the user's turns in a conversation.
 func lastUser(q request) string {

@@ -23,8 +23,8 @@ import (
 // Patience bounds every wait of a test. It is generous: the machine may be busy.
 const Patience = 4 * time.Minute
 
-// poll is the time between two looks at a condition.
-const poll = 20 * time.Millisecond
+// Poll gives way between two looks at a condition.
+func Poll() { <-time.After(20 * time.Millisecond) }
 
 // FullOnly ends a package's TestMain with -short, and says why. Call it first.
 func FullOnly(why string) {
@@ -35,11 +35,14 @@ func FullOnly(why string) {
 	}
 }
 
-// Until waits for a condition.
-func Until(t testing.TB, what string, holds func() bool) {
+// Until waits for a condition. What there is to read is shown where it waited in vain.
+func Until(t testing.TB, what string, holds func() bool, read ...func() string) {
 	t.Helper()
-	for begin := time.Now(); !holds(); <-time.After(poll) {
+	for begin := time.Now(); !holds(); Poll() {
 		if time.Since(begin) > Patience {
+			for _, text := range read {
+				t.Log(text())
+			}
 			t.Fatalf("waited %s in vain: %s", Patience, what)
 		}
 	}
