@@ -113,7 +113,7 @@ func (t *Tick) setAside(path string, why error) error {
 	if err := t.Queue.SetAside(path, why); err != nil {
 		return err
 	}
-	return &spool.Error{Op: "set aside", Path: path, Err: why}
+	return &spool.Error{Op: "quarantine", Path: path, Err: why}
 }
 
 // meet loads an item of a lane and repairs what a crash left of it. It returns the item if the item is pending.

@@ -263,7 +263,7 @@ func (s *stranger) once(n int) {
 func (s *stranger) aside(n int) {
 	s.t.Helper()
 	if left, err := os.ReadDir(s.q.Bad); err != nil || len(left) != n {
-		s.t.Errorf("%d files were set aside, not %d: %v %v", len(left), n, left, err)
+		s.t.Errorf("%d files were quarantined, not %d: %v %v", len(left), n, left, err)
 	}
 }
 
@@ -382,7 +382,7 @@ func TestHostileItems(t *testing.T) {
 			} else {
 				s.rest(0)
 			}
-			if !strings.Contains(first.err, "set aside ") {
+			if !strings.Contains(first.err, "quarantine ") {
 				t.Errorf("the first pass does not say that it set something aside: %s", first.err)
 			}
 			s.aside(len(kinds) - 2)

@@ -112,7 +112,7 @@ func TestSystemdRunsTheTicks(t *testing.T) {
 		t.Error("the service failed")
 	}
 	s.until("the journal has it", func() bool {
-		return strings.Contains(s.root.run("journalctl", "-q", "--no-pager", "_UID=2000"), "set aside /home/kg/.kugetsu/queue/items/50-bad1.json")
+		return strings.Contains(s.root.run("journalctl", "-q", "--no-pager", "_UID=2000"), "quarantine /home/kg/.kugetsu/queue/items/50-bad1.json")
 	})
 
 	// Another state folder has units of its own, whatever its path.

@@ -17,7 +17,7 @@ var codes = []struct {
 	{0, "Done."},
 	{fault.Failed, "The thing asked for was tried and failed."},
 	{fault.NoSlot, "start, continue: there is no free place for the agent right now."},
-	{fault.Temp, "Work was left undone for a passing reason: a full disk, a lock that is held, a file that was set aside."},
+	{fault.Temp, "Work was left undone for a passing reason: a full disk, a lock of another process, a quarantined file."},
 	{fault.Unsafe, "The state folder is not safely yours."},
 	{fault.Config, "The configuration is bad."},
 	{fault.Usage, "Wrong usage."},

@@ -94,7 +94,7 @@ func Name(item string, run int, kind Type) string { return fmt.Sprintf("%s.%d.%s
 
 // Bad makes the event that a file was quarantined.
 func Bad(file string, why error) Event {
-	return Event{Name: string(FileBad) + "." + safeName(file), Type: FileBad, Text: fmt.Sprintf("%s was set aside in bad/: %v", file, why)}
+	return Event{Name: string(FileBad) + "." + safeName(file), Type: FileBad, Text: fmt.Sprintf("%s was quarantined in bad/: %v", file, why)}
 }
 
 // LeftAlone makes the event that a file was written by a newer version and stays where it is.

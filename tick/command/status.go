@@ -35,7 +35,7 @@ func (c *Status) Run(a *App) error {
 		return err
 	}
 	if len(bad) > 0 {
-		view.Problem = append(view.Problem, fmt.Sprintf("%d files were set aside in %s", len(bad), a.Queue.Bad))
+		view.Problem = append(view.Problem, fmt.Sprintf("%d files were quarantined in %s", len(bad), a.Queue.Bad))
 	}
 	if late := a.overdue(view.Last); late != "" {
 		view.Problem = append(view.Problem, late)

@@ -133,7 +133,7 @@ func (x *Exam) bad() {
 		return
 	}
 	if len(names) > 0 {
-		x.add(Warn, fmt.Sprintf("%d files were set aside in %s: %s", len(names), x.Tick.Queue.Bad, some(names)),
+		x.add(Warn, fmt.Sprintf("%d files were quarantined in %s: %s", len(names), x.Tick.Queue.Bad, some(names)),
 			"look at each, delegate anew what was an item, and remove it there")
 	}
 }
