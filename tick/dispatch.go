@@ -105,7 +105,7 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, el *e
 	if r := el.why(c); r.Kind != Eligible {
 		return r.refusal()
 	}
-	p, err := t.take(ctx, c, el, report)
+	p, err := t.reserve(ctx, c, el, report)
 	switch {
 	case errors.Is(err, errNoSlot):
 		return Reason{Kind: SlotsOccupied, Text: "no free slot"}.refusal()

@@ -219,7 +219,7 @@ func (t *Tick) MayStart(it *queue.Item) error {
 
 // start finds a slot for an item and hands it over.
 func (t *Tick) start(ctx context.Context, e queue.Entry, c *candidate, el *eligibility, report *Report) error {
-	p, err := t.take(ctx, c, el, report)
+	p, err := t.reserve(ctx, c, el, report)
 	if err != nil || p == nil {
 		return err
 	}
@@ -227,8 +227,8 @@ func (t *Tick) start(ctx context.Context, e queue.Entry, c *candidate, el *eligi
 	return t.hand(p, e, c, el, report)
 }
 
-// place is a slot and a session that this pass has locked.
-type place struct {
+// reservation is a slot and a session that this pass has locked.
+type reservation struct {
 	name           string // of the slot
 	session        string
 	slot, sessLock *slots.Lock
@@ -236,16 +236,16 @@ type place struct {
 
 // close gives up this pass's share of the two locks. A runner keeps its own share. The session's lock goes first: whoever finds the
 // slot free finds the session free as well.
-func (p *place) close() {
+func (p *reservation) close() {
 	_ = p.sessLock.Close()
 	_ = p.slot.Close()
 }
 
-// take locks a free slot and then the session, in this order as everywhere. It returns nil when the session is busy. Its error wraps
+// reserve locks a free slot and then the session, in this order as everywhere. It returns nil when the session is busy. Its error wraps
 // errStop when there is no slot.
 //
 // Slots are tried from 1 to today's limit. So the kernel limits the number of agents even if another pass were under way.
-func (t *Tick) take(ctx context.Context, c *candidate, el *eligibility, report *Report) (*place, error) {
+func (t *Tick) reserve(ctx context.Context, c *candidate, el *eligibility, report *Report) (*reservation, error) {
 	k := el.taken
 	names := []string{slots.PMSlot}
 	if c.lane == queue.Dev {
@@ -263,7 +263,7 @@ func (t *Tick) take(ctx context.Context, c *candidate, el *eligibility, report *
 			// An intent is never overwritten: one that appeared since reconcile is settled first.
 			_, held, settleErr := t.settleSlot(ctx, name, report)
 			if settleErr == nil && !held {
-				return t.takeSession(name, lock, c.name)
+				return t.reserveSession(name, lock, c.name)
 			}
 			_ = lock.Close()
 			err = settleErr
@@ -282,10 +282,10 @@ func (t *Tick) take(ctx context.Context, c *candidate, el *eligibility, report *
 	return nil, fmt.Errorf("%w: %w", errNoSlot, errStop)
 }
 
-func (t *Tick) takeSession(name string, lock *slots.Lock, session string) (*place, error) {
+func (t *Tick) reserveSession(name string, lock *slots.Lock, session string) (*reservation, error) {
 	sess, err := slots.TryLockPatiently(t.Home.SessionLock(session))
 	if err == nil {
-		return &place{name: name, session: session, slot: lock, sessLock: sess}, nil
+		return &reservation{name: name, session: session, slot: lock, sessLock: sess}, nil
 	}
 	_ = lock.Close()
 	if errors.Is(err, slots.ErrBusy) {
@@ -305,7 +305,7 @@ func (t *Tick) takeSession(name string, lock *slots.Lock, session string) (*plac
 //
 // A failed step is not undone: whether the runner exists may not be known. The next reconcile decides, from the lease and the
 // marker.
-func (t *Tick) hand(p *place, e queue.Entry, c *candidate, el *eligibility, report *Report) error {
+func (t *Tick) hand(p *reservation, e queue.Entry, c *candidate, el *eligibility, report *Report) error {
 	it, k := c.it, el.taken
 	task, err := t.task(it, p.session, el.repos)
 	if err != nil {
@@ -355,7 +355,7 @@ func stop(run string, err error) error { return fmt.Errorf("%s: %w: %w", run, er
 // claimed handles a run folder that exists already. If the item has moved on, another pass (without the lock) was faster: this
 // pass takes its intent back. If the item has not moved on, a pass left the folder and its slot file was lost. The item was never
 // notified, so nothing ran in that folder: the folder is removed, and the next pass begins again.
-func (t *Tick) claimed(p *place, in slots.Intent, it *queue.Item) error {
+func (t *Tick) claimed(p *reservation, in slots.Intent, it *queue.Item) error {
 	_, now, err := t.item(it.ID)
 	if err != nil && !queue.IsAbsent(err) {
 		return err // the intent stays: the next reconcile decides

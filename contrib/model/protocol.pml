@@ -606,7 +606,7 @@ settle_unnamed:	/* tick.settleUnnamed: a slot file was lost. The session's lock 
 	d_step { LET_GO(session_lock[SESSION(i)], ME); s_state = 0; s_runs = 0; s_attempts = 0; s_filed = 0; held = 0 };
 	goto next_item;
 
-take:	/* tick.take: a free slot, */
+take:	/* tick.reserve: a free slot, */
 	if
 	:: taken_slots == ALL_SLOTS -> goto unlock	/* errNoSlot */
 	:: else
@@ -633,7 +633,7 @@ take:	/* tick.take: a free slot, */
 	d_step { LET_GO(slot_lock[k], ME); locked = 0; taken_slots = taken_slots | BIT(k); in_item = 0; in_run = 0; held = 0; k++ };
 	goto take;
 
-take_session:	/* tick.takeSession: and then the session */
+take_session:	/* tick.reserveSession: and then the session */
 #ifndef WRONG_NO_SESSION
 	if
 	:: d_step { session_lock[SESSION(i)] != 0 -> MISSED; LET_GO(slot_lock[k], ME); locked = 0 } goto next_item
