@@ -12,7 +12,7 @@ import (
 // question, so a queue without dependencies pays nothing. Then the folders are listed once, and each item is read once.
 type dependencies struct {
 	t      *Tick
-	slots  *taken
+	slots  *occupied
 	places map[string]queue.Entry // of every item, at the time of the first question
 	known  map[string]*dependency
 	failed int // items that this pass made errors

@@ -59,8 +59,8 @@ func TestAnItemThatASlotNamesDoesNotFail(t *testing.T) {
 	must(t, err)
 	behind, err := tick.publish(3, 10, nil, named)
 	must(t, err)
-	el := tick.eligibility(newTaken())
-	el.taken.items[named] = true // its runner may be at its gate
+	el := tick.eligibility(newOccupied())
+	el.occupied.items[named] = true // its runner may be at its gate
 	var report Report
 	e, it, err := tick.item(behind)
 	must(t, err)
@@ -74,7 +74,7 @@ func TestWhatCannotBeSeenIsNotMissing(t *testing.T) {
 	must(t, os.Rename(tick.Queue.Finished, tick.Queue.Finished+".away"))
 	e := queue.Entry{}
 	it := &queue.Item{ID: "q_01arz3ndektsv4rrffq69g5fav", State: queue.Pending, After: []string{"q_01arz3ndektsv4rrffq69g5fbw"}}
-	p := tick.eligibility(newTaken()).after
+	p := tick.eligibility(newOccupied()).after
 	if r := p.why(&candidate{it: it}); r.Kind != Dependency || !strings.Contains(r.Text, "whose state is not known") {
 		t.Errorf("%+v", r)
 	}
@@ -85,7 +85,7 @@ func TestWhatCannotBeSeenIsNotMissing(t *testing.T) {
 
 func TestWhatWasEnqueuedAfterTheListingIsNotMissing(t *testing.T) {
 	tick := newTick(t, time.Now)
-	p := tick.eligibility(newTaken()).after
+	p := tick.eligibility(newOccupied()).after
 	if dep := p.dependency("q_01arz3ndektsv4rrffq69g5fav"); !dep.absent {
 		t.Fatalf("%+v", dep)
 	}
@@ -102,7 +102,7 @@ func TestWhereNobodyWaitsNothingIsLookedUp(t *testing.T) {
 		_, err := tick.publish(issue, 50, nil)
 		must(t, err)
 	}
-	el := tick.eligibility(newTaken())
+	el := tick.eligibility(newOccupied())
 	var report Report
 	must(t, tick.fill(context.Background(), el, &report))
 	if len(report.Started) != 2 || el.after.places != nil {

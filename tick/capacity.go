@@ -13,9 +13,9 @@ import (
 // capacity is the policy that the machine has memory and disk for one more agent. A slot alone does not make an agent fit:
 // three agents that just began use little memory, and will use more.
 type capacity struct {
-	t     *Tick
-	taken *taken
-	known bool // the rest was read
+	t        *Tick
+	occupied *occupied
+	known    bool // the rest was read
 
 	need      int64            // bytes, AGENT_MEMORY; 0: memory is not checked
 	available int64            // bytes
@@ -45,7 +45,7 @@ func (p *capacity) read() {
 		p.need, p.memory = 0, nil
 		return
 	}
-	if p.memory == nil && len(p.taken.slots) > 0 {
+	if p.memory == nil && len(p.occupied.slots) > 0 {
 		p.used, p.memory = machine.Used()
 	}
 }
@@ -59,10 +59,10 @@ func (p *capacity) reserved() (bytes int64, runs int) {
 			runs++
 		}
 	}
-	for run := range p.taken.runs {
+	for run := range p.occupied.runs {
 		reserve(p.used[run])
 	}
-	for range len(p.taken.slots) - len(p.taken.runs) {
+	for range len(p.occupied.slots) - len(p.occupied.runs) {
 		reserve(0)
 	}
 	return bytes, runs
@@ -80,7 +80,7 @@ func (p *capacity) full() Reason {
 	case p.free < p.minFree:
 		return Reason{Kind: NoCapacity, Hint: space,
 			Text: fmt.Sprintf("disk: %s free where the state folder is, and MIN_FREE_DISK is %s", size(p.free), size(p.minFree))}
-	case p.need == 0 || len(p.taken.slots) == 0:
+	case p.need == 0 || len(p.occupied.slots) == 0:
 		return Reason{}
 	case p.memory != nil:
 		return unknownCapacity("the available memory is not known", wait, p.memory)

@@ -40,10 +40,10 @@ func TestAnAgentIsStartedOnlyWhereThereIsRoomForWhatTheOthersMayStillTake(t *tes
 		{"one is young, one is grown", 1100 * mb, []int64{100 * mb, 700 * mb}, ""},
 		{"there is less than is spoken for", 100 * mb, []int64{0, 0}, "memory: 100 MB available, 1.2 GB of it reserved for 2 agents that may still grow, and an agent needs 600 MB"},
 	} {
-		p := &capacity{taken: newTaken(), known: true, need: 600 * mb, available: c.available, used: map[string]int64{}}
+		p := &capacity{occupied: newOccupied(), known: true, need: 600 * mb, available: c.available, used: map[string]int64{}}
 		for n, used := range c.used {
 			in := &slots.Intent{Item: "q_x", Run: n + 1}
-			p.taken.hold(fmt.Sprint(n+1), in)
+			p.occupied.occupy(fmt.Sprint(n+1), in)
 			p.used[in.RunName()] = used
 		}
 		if got := p.full(); got.err != nil || got.Text != c.want {
@@ -53,7 +53,7 @@ func TestAnAgentIsStartedOnlyWhereThereIsRoomForWhatTheOthersMayStillTake(t *tes
 }
 
 func TestTooLittleDiskRefusesAlsoTheFirst(t *testing.T) {
-	p := &capacity{taken: newTaken(), known: true, minFree: 512 * mb, free: 512*mb - 1}
+	p := &capacity{occupied: newOccupied(), known: true, minFree: 512 * mb, free: 512*mb - 1}
 	if got := p.full(); got.Kind != NoCapacity || got.Text != "disk: 512 MB free where the state folder is, and MIN_FREE_DISK is 512 MB" {
 		t.Errorf("%+v", got)
 	}
@@ -94,12 +94,12 @@ func TestUnknownMemoryIsAnErrorOnceAndStopsNothingWhereNoneRuns(t *testing.T) {
 		_, err := tick.publish(issue, 50, nil)
 		must(t, err)
 	}
-	el := tick.eligibility(newTaken())
+	el := tick.eligibility(newOccupied())
 	if r := el.capacity.full(); r.Kind != Eligible {
 		t.Errorf("none runs: %+v", r)
 	}
 	report := &Report{}
-	err := tick.fill(t.Context(), tick.eligibility(newHeld("1")), report)
+	err := tick.fill(t.Context(), tick.eligibility(withOccupied("1")), report)
 	if fault.Code(err) != fault.Temp || fault.HintOf(err) == "" || strings.Count(err.Error(), "the available memory is not known") != 1 {
 		t.Errorf("one runs: %v, exit code %d", err, fault.Code(err))
 	}
@@ -107,7 +107,7 @@ func TestUnknownMemoryIsAnErrorOnceAndStopsNothingWhereNoneRuns(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 	tick.Settings.AgentMemory = 0
-	if r := tick.eligibility(newHeld("1")).capacity.full(); r.Kind != Eligible {
+	if r := tick.eligibility(withOccupied("1")).capacity.full(); r.Kind != Eligible {
 		t.Errorf("memory is not checked: %+v", r)
 	}
 }
@@ -125,8 +125,8 @@ func TestWhatARunUsesByNowIsNotReservedAgain(t *testing.T) {
 	if used, err := machine.Used(); err != nil || used == nil {
 		t.Skipf("what a run uses is not known on this system: %v", err)
 	}
-	k := newHeld("2") // not known which run, so the whole
-	k.hold("1", in)
+	k := withOccupied("2") // not known which run, so the whole
+	k.occupy("1", in)
 	for begin := time.Now(); ; {
 		p := tick.eligibility(k).capacity
 		p.read()
@@ -141,10 +141,10 @@ func TestWhatARunUsesByNowIsNotReservedAgain(t *testing.T) {
 	}
 }
 
-func newHeld(names ...string) *taken {
-	k := newTaken()
+func withOccupied(names ...string) *occupied {
+	k := newOccupied()
 	for _, name := range names {
-		k.hold(name, nil)
+		k.occupy(name, nil)
 	}
 	return k
 }
@@ -161,7 +161,7 @@ func TestThePMAgentIsCountedLikeTheOthers(t *testing.T) {
 		{[]string{"1", "2"}, false},
 	} {
 		tick := ticker(t, "1300000", settings.Settings{AgentMemory: 600 * mb, MaxAgents: 3})
-		if r := tick.eligibility(newHeld(c.held...)).capacity.full(); r.Kind != Eligible == c.want || !c.want && r.Kind != NoCapacity {
+		if r := tick.eligibility(withOccupied(c.held...)).capacity.full(); r.Kind != Eligible == c.want || !c.want && r.Kind != NoCapacity {
 			t.Errorf("%v: %+v", c.held, r)
 		}
 	}

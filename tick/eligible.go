@@ -158,7 +158,7 @@ type candidate struct {
 // eligibility says which items may start. It is made for one pass or one snapshot.
 type eligibility struct {
 	t        *Tick
-	taken    *taken
+	occupied *occupied
 	repos    repos
 	closed   Reason // why nothing may start at all
 	after    *dependencies
@@ -171,19 +171,19 @@ type eligibility struct {
 
 // eligibility reads what decides about all items. It is used after reconcile, which may begin and end holds. The order of the
 // policies is that of the reasons shown: first those of the item itself, then those of its turn.
-func (t *Tick) eligibility(k *taken) *eligibility {
-	el := &eligibility{t: t, taken: k, met: map[Kind][]Reason{},
-		after: &dependencies{t: t, slots: k, known: map[string]*dependency{}}, capacity: &capacity{t: t, taken: k}, slots: &slotLimit{t: t, taken: k}}
+func (t *Tick) eligibility(k *occupied) *eligibility {
+	el := &eligibility{t: t, occupied: k, met: map[Kind][]Reason{},
+		after: &dependencies{t: t, slots: k, known: map[string]*dependency{}}, capacity: &capacity{t: t, occupied: k}, slots: &slotLimit{t: t, occupied: k}}
 	el.closed = t.closed()
 	var err error
 	if el.repos, err = readRepos(t.Home); err != nil && el.closed.Kind == Eligible {
 		el.closed = Reason{Kind: Unusable, Text: err.Error(), err: err}
 	}
-	el.holds = &holds{t: t, taken: k, repos: el.repos}
+	el.holds = &holds{t: t, occupied: k, repos: el.repos}
 	if err := el.holds.read(); err != nil && el.closed.Kind == Eligible { // an unknown hold is not a lifted one
 		el.closed = Reason{Kind: Unusable, Text: err.Error(), err: err}
 	}
-	el.policies = []policy{el.after, newerSessions{}, el.holds, &reviews{t: t}, due{t}, &sessions{taken: k}, &programs{t: t},
+	el.policies = []policy{el.after, newerSessions{}, el.holds, &reviews{t: t}, due{t}, &sessions{occupied: k}, &programs{t: t},
 		&opening{closed: &el.closed}, el.slots, el.capacity}
 	return el
 }

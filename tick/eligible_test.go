@@ -14,7 +14,7 @@ import (
 )
 
 // asked is what the rule says of a pending item of an issue.
-func (t *Tick) asked(k *taken, it *queue.Item) Reason {
+func (t *Tick) asked(k *occupied, it *queue.Item) Reason {
 	lane := queue.Dev
 	if it.IssueRef == "" {
 		lane = queue.PM
@@ -32,65 +32,68 @@ func TestEachReasonHasItsKindAndExitCode(t *testing.T) {
 	late := noon.Add(time.Hour)
 	for _, c := range []struct {
 		name   string
-		change func(t *testing.T, tick *Tick, k *taken, it *queue.Item)
+		change func(t *testing.T, tick *Tick, k *occupied, it *queue.Item)
 		want   Kind
 		code   int
 	}{
-		{"nothing", func(*testing.T, *Tick, *taken, *queue.Item) {}, Eligible, 0},
-		{"bad settings", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { tick.Config = errors.New("bad") }, Misconfigured, fault.Config},
-		{"a pause", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+		{"nothing", func(*testing.T, *Tick, *occupied, *queue.Item) {}, Eligible, 0},
+		{"bad settings", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) { tick.Config = errors.New("bad") }, Misconfigured, fault.Config},
+		{"a pause", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			must(t, WritePause(tick.Home, Pause{Reason: "me"}))
 		}, Paused, fault.Temp},
-		{"no slots at all", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { tick.Settings.MaxAgents = 0 }, NoSlots, fault.Temp},
-		{"a dependency that waits", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+		{"no slots at all", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) { tick.Settings.MaxAgents = 0 }, NoSlots, fault.Temp},
+		{"a dependency that waits", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			id, err := tick.publish(2, 50, nil)
 			must(t, err)
 			it.After = []string{id}
 		}, Dependency, fault.Temp},
-		{"a dependency that failed", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+		{"a dependency that failed", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			it.After = []string{left(t, tick, 2, queue.Errored)}
 		}, DependencyFailed, fault.Failed},
-		{"a dependency that completed", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+		{"a dependency that completed", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			it.After = []string{left(t, tick, 2, queue.Completed)}
 		}, Eligible, 0},
-		{"a session of a newer version", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+		{"a session of a newer version", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			must(t, os.WriteFile(filepath.Join(string(tick.Home), "sessions", "github.com+you+project@1.json"), []byte(`{"v": 99}`), 0o600))
 		}, NewerSession, 0},
-		{"a hold", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+		{"a hold", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			must(t, tick.writeHold("command", &Hold{Pause: Pause{Until: &late}}))
 		}, OnHold, fault.Temp},
-		{"a hold and a time", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+		{"a hold and a time", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			must(t, tick.writeHold("command", &Hold{Pause: Pause{Until: &late}}))
 			it.NotBefore = &late
 		}, OnHold, fault.Temp},
-		{"a probe", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+		{"a probe", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			in := &slots.Intent{Item: "q_x", Run: 1, Session: "s"}
 			past := noon.Add(-time.Hour)
 			must(t, tick.writeHold("command", &Hold{Pause: Pause{Until: &past}, Probe: in.RunName()}))
 			must(t, tick.Home.ClaimRun(in.RunName()))
 			tick.Settings.MaxAgents = 2
-			k.hold("1", in)
+			k.occupy("1", in)
 		}, Probing, fault.Temp},
-		{"reviews", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+		{"reviews", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			tick.Settings.MaxReview = 1
 			must(t, tick.Home.WriteSession("github.com+you+project@2", &slots.Session{Type: "forked", IssueRef: "github.com/you/project#2",
 				Worktree: tick.Home.Worktree("github.com+you+project@2"), PRURL: "https://github.com/you/project/pull/1"}))
 		}, AwaitingReview, fault.Temp},
-		{"a time", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { it.NotBefore = &late }, NotBefore, fault.Temp},
-		{"a run on the same issue", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
-			k.hold("2", &slots.Intent{Item: "q_x", Run: 1, Session: "github.com+you+project@1"})
+		{"a time", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) { it.NotBefore = &late }, NotBefore, fault.Temp},
+		{"a run on the same issue", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			k.occupy("2", &slots.Intent{Item: "q_x", Run: 1, Session: "github.com+you+project@1"})
 		}, SessionBusy, fault.NoSlot},
-		{"settings that lack the agent", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { tick.Settings.AgentCommand = "" }, Unrunnable, fault.Config},
-		{"an agent that is not installed", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) {
+		{"settings that lack the agent", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) { tick.Settings.AgentCommand = "" }, Unrunnable, fault.Config},
+		{"an agent that is not installed", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			tick.Settings.AgentCommand = "no-such-agent"
 		}, NotInstalled, fault.Config},
-		{"occupied slots", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { k.hold("1", nil) }, SlotsOccupied, fault.NoSlot},
-		{"the PM agent at work", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { it.IssueRef = ""; k.hold(slots.PMSlot, nil) }, SlotsOccupied, fault.NoSlot},
-		{"a full disk", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { tick.Settings.MinFreeDisk = 1 << 50 }, NoCapacity, fault.Temp},
-		{"a bad reference", func(t *testing.T, tick *Tick, k *taken, it *queue.Item) { it.IssueRef = "nothing" }, BadItem, fault.Failed},
+		{"occupied slots", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) { k.occupy("1", nil) }, SlotsOccupied, fault.NoSlot},
+		{"the PM agent at work", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			it.IssueRef = ""
+			k.occupy(slots.PMSlot, nil)
+		}, SlotsOccupied, fault.NoSlot},
+		{"a full disk", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) { tick.Settings.MinFreeDisk = 1 << 50 }, NoCapacity, fault.Temp},
+		{"a bad reference", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) { it.IssueRef = "nothing" }, BadItem, fault.Failed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tick, k := newTick(t, func() time.Time { return noon }), newTaken()
+			tick, k := newTick(t, func() time.Time { return noon }), newOccupied()
 			it := &queue.Item{ID: queue.NewID(noon), IssueRef: ref, Agent: "command", State: queue.Pending}
 			c.change(t, tick, k, it)
 			r := tick.asked(k, it)

@@ -129,7 +129,7 @@ func (t *Tick) meet(ctx context.Context, lane queue.Lane, e queue.Entry, el *eli
 	case err != nil:
 		return nil, err
 	}
-	if k := el.taken; k.items[it.ID] || k.unknown && it.State != queue.Pending {
+	if k := el.occupied; k.items[it.ID] || k.unknown && it.State != queue.Pending {
 		return nil, nil // a slot names it, or a slot that could not be read may name it
 	}
 	switch it.State {
@@ -246,7 +246,7 @@ func (p *reservation) close() {
 //
 // Slots are tried from 1 to today's limit. So the kernel limits the number of agents even if another pass were under way.
 func (t *Tick) reserve(ctx context.Context, c *candidate, el *eligibility, report *Report) (*reservation, error) {
-	k := el.taken
+	k := el.occupied
 	names := []string{slots.PMSlot}
 	if c.lane == queue.Dev {
 		names = names[:0]
@@ -271,7 +271,7 @@ func (t *Tick) reserve(ctx context.Context, c *candidate, el *eligibility, repor
 				err = slots.ErrBusy
 			}
 		}
-		k.hold(name, nil)
+		k.occupy(name, nil)
 		if !errors.Is(err, slots.ErrBusy) {
 			return nil, fmt.Errorf("slot %s: %w: %w", name, errStop, err)
 		}
@@ -306,7 +306,7 @@ func (t *Tick) reserveSession(name string, lock *slots.Lock, session string) (*r
 // A failed step is not undone: whether the runner exists may not be known. The next reconcile decides, from the lease and the
 // marker.
 func (t *Tick) hand(p *reservation, e queue.Entry, c *candidate, el *eligibility, report *Report) error {
-	it, k := c.it, el.taken
+	it, k := c.it, el.occupied
 	task, err := t.task(it, p.session, el.repos)
 	if err != nil {
 		return err
@@ -321,10 +321,10 @@ func (t *Tick) hand(p *reservation, e queue.Entry, c *candidate, el *eligibility
 		return stop(run, err)
 	}
 	if err := t.Home.WriteIntent(p.name, in); err != nil { // a.
-		k.hold(p.name, nil)
+		k.occupy(p.name, nil)
 		return stop(run, err)
 	}
-	k.hold(p.name, &in)
+	k.occupy(p.name, &in)
 	if err := t.Home.ClaimRun(run); err != nil { // b.
 		if errors.Is(err, fs.ErrExist) {
 			return t.claimed(p, in, it)

@@ -70,9 +70,9 @@ func (h *holder) met(n int, outcome queue.Outcome, of told) time.Duration {
 }
 
 // holds is the policy of the holds that there are.
-func (h *holder) holds(k *taken) *holds {
+func (h *holder) holds(k *occupied) *holds {
 	h.t.Helper()
-	p := &holds{t: h.Tick, taken: k}
+	p := &holds{t: h.Tick, occupied: k}
 	must(h.t, p.read())
 	return p
 }
@@ -83,7 +83,7 @@ func (p *holds) held(it *queue.Item) string { return p.why(&candidate{it: it}).T
 // tries makes run n the probe.
 func (h *holder) tries(n int) {
 	h.t.Helper()
-	ofAgent, ofHost, err := h.holds(newTaken()).probe(h.it, slots.RunName(h.it.ID, n))
+	ofAgent, ofHost, err := h.holds(newOccupied()).probe(h.it, slots.RunName(h.it.ID, n))
 	must(h.t, err)
 	if !ofAgent && !ofHost {
 		h.t.Fatal("there is nothing to try")
@@ -216,8 +216,8 @@ func TestOnlyOneRunTriesUntilTheModelAnswersIt(t *testing.T) {
 	h := newHolder(t)
 	h.ends(1, queue.UsageLimit, time.Hour)
 	look := func() (*holds, string) {
-		k := newTaken()
-		k.hold("1", &slots.Intent{Item: h.it.ID, Run: 2})
+		k := newOccupied()
+		k.occupy("1", &slots.Intent{Item: h.it.ID, Run: 2})
 		p := h.holds(k)
 		return p, p.held(h.it)
 	}
@@ -252,7 +252,7 @@ func TestAHoldThatCannotBeUnderstoodHolds(t *testing.T) {
 		"a dead link": func(path string) error { return os.Symlink(filepath.Join(t.TempDir(), "x"), path) },
 	} {
 		must(t, put(holdFile(h.Home, "opencode").Path))
-		p, other := h.holds(newTaken()), &queue.Item{IssueRef: h.it.IssueRef, Agent: "command"}
+		p, other := h.holds(newOccupied()), &queue.Item{IssueRef: h.it.IssueRef, Agent: "command"}
 		if p.held(h.it) == "" || p.held(other) != "" {
 			t.Errorf("%s: opencode %q, command %q", name, p.held(h.it), p.held(other))
 		}
@@ -293,7 +293,7 @@ func TestAServerThatStaysDownIsTriedEverMoreSeldom(t *testing.T) {
 	if told := h.told(); told != 1 {
 		t.Errorf("told %d times", told)
 	}
-	if why := h.holds(newTaken()).held(h.it); !strings.HasSuffix(why, ": says the provider (14 times in a row)") {
+	if why := h.holds(newOccupied()).held(h.it); !strings.HasSuffix(why, ": says the provider (14 times in a row)") {
 		t.Errorf("%s", why)
 	}
 }
@@ -306,7 +306,7 @@ func TestAnItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
 	h.now = h.now.Add(time.Hour)
 
 	// Once its time is up the other is tried first.
-	p := h.holds(newTaken())
+	p := h.holds(newOccupied())
 	entries := []queue.Entry{{ID: h.it.ID}, {ID: other.ID}}
 	if got := p.lastToTry(entries); got[0].ID != other.ID || got[1].ID != h.it.ID || len(got) != 2 {
 		t.Errorf("%v", got)
@@ -331,7 +331,7 @@ func TestAHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 		t.Fatalf("held for %s", got)
 	}
 	why := func(it *queue.Item) string {
-		return h.holds(newTaken()).held(it)
+		return h.holds(newOccupied()).held(it)
 	}
 	elsewhere := &queue.Item{IssueRef: "git.example.org/o/r#1", Agent: "opencode"}
 	begun := &queue.Item{IssueRef: "github.com/o/r#2", Agent: "opencode"}
@@ -350,8 +350,8 @@ func TestAHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 	run := slots.RunName(h.it.ID, 2)
 	must(t, h.Home.ClaimRun(run))
 	look := func() (held bool, why string) {
-		k := newTaken()
-		k.hold("1", &slots.Intent{Item: h.it.ID, Run: 2})
+		k := newOccupied()
+		k.occupy("1", &slots.Intent{Item: h.it.ID, Run: 2})
 		p := h.holds(k)
 		return p.all["host+github.com+3000"] != nil, p.held(h.it)
 	}

@@ -10,9 +10,9 @@ import (
 
 // holds is the policy of agents and hosts on hold: none of their items starts before the end of the hold, and then one alone.
 type holds struct {
-	t     *Tick
-	taken *taken
-	repos repos // they say which host an item needs
+	t        *Tick
+	occupied *occupied
+	repos    repos // they say which host an item needs
 
 	all   map[Held]*Hold
 	list  []Held        // sorted
@@ -29,7 +29,7 @@ func (p *holds) read() error {
 	p.all, p.list, p.hosts = all, list, false
 	for _, held := range list {
 		h := all[held]
-		if p.taken.runs[h.Probe] {
+		if p.occupied.runs[h.Probe] {
 			tries, answered, err := p.t.tries(held, h.Probe)
 			if err != nil {
 				return err
@@ -78,7 +78,7 @@ func (p *holds) why(c *candidate) Reason {
 			return Reason{Kind: OnHold, Text: h.Text(held), Hint: h.Remedy(held), Until: h.Until}
 		case p.begun[held]:
 			return Reason{Kind: Behind, Text: "an item before it tries " + held.Name() + " again"}
-		case p.taken.runs[h.Probe]:
+		case p.occupied.runs[h.Probe]:
 			return Reason{Kind: Probing, Text: fmt.Sprintf("%s was on hold: run %s tries it again", held.Name(), h.Probe)}
 		}
 	}

@@ -13,16 +13,16 @@ import (
 
 // View is a snapshot: status, the listings and the dry run show it. Nothing is changed for it.
 type View struct {
-	Slots   []SlotView `json:"slots"`
-	Running int        `json:"running"`   // slots of dev agents that are occupied
-	Limit   int        `json:"limit"`     // MAX_CONCURRENT_AGENTS
-	Waiting []Waiting  `json:"waiting"`   // pending items in run order
-	Why     string     `json:"why"`       // why nothing starts, "" when something may
-	Last    *time.Time `json:"last_tick"` // when the last pass began
-	Problem []string   `json:"problems"`  // what a person should look at
-	blocked Reason     // why nothing starts
-	taken   *taken
-	busy    bool // an agent runs
+	Slots    []SlotView `json:"slots"`
+	Running  int        `json:"running"`   // slots of dev agents that are occupied
+	Limit    int        `json:"limit"`     // MAX_CONCURRENT_AGENTS
+	Waiting  []Waiting  `json:"waiting"`   // pending items in run order
+	Why      string     `json:"why"`       // why nothing starts, "" when something may
+	Last     *time.Time `json:"last_tick"` // when the last pass began
+	Problem  []string   `json:"problems"`  // what a person should look at
+	blocked  Reason     // why nothing starts
+	occupied *occupied
+	busy     bool // an agent runs
 }
 
 // SlotView is one slot.
@@ -63,7 +63,7 @@ type Waiting struct {
 // Items are asked about in the order in which fill meets them, by the same rule: an item that would start takes its slot, its
 // memory and its issue from the items behind it.
 func (t *Tick) Look() (*View, error) {
-	v := &View{Limit: t.Settings.MaxAgents, taken: newTaken(), Slots: []SlotView{}, Waiting: []Waiting{}, Problem: []string{}}
+	v := &View{Limit: t.Settings.MaxAgents, occupied: newOccupied(), Slots: []SlotView{}, Waiting: []Waiting{}, Problem: []string{}}
 	names, err := t.Home.Names()
 	if err != nil {
 		return nil, err
@@ -71,8 +71,8 @@ func (t *Tick) Look() (*View, error) {
 	for _, name := range names {
 		v.Slots = append(v.Slots, t.lookSlot(name, v))
 	}
-	v.Running, v.busy = v.taken.dev, len(v.taken.slots) > 0
-	el := t.eligibility(v.taken)
+	v.Running, v.busy = v.occupied.dev, len(v.occupied.slots) > 0
+	el := t.eligibility(v.occupied)
 	v.blocked = el.blocked()
 	v.Why = v.blocked.Text
 	if v.blocked.err != nil {
@@ -106,7 +106,7 @@ func (el *eligibility) blocked() Reason {
 
 // LookSlots is a look at the slots alone.
 func (t *Tick) LookSlots() ([]SlotView, error) {
-	v := &View{taken: newTaken()}
+	v := &View{occupied: newOccupied()}
 	names, err := t.Home.Names()
 	if err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (t *Tick) lookSlot(name string, v *View) SlotView {
 		}
 	}
 	if s.Held {
-		v.taken.hold(name, in)
+		v.occupied.occupy(name, in)
 	}
 	if s.Held && in != nil {
 		if s.Waits, err = t.Home.Waits(in.RunName()); err != nil {
@@ -173,7 +173,7 @@ func (t *Tick) lookLane(lane queue.Lane, el *eligibility, v *View) error {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			v.problem("%v", err)
-		case it.State == queue.Pending && !v.taken.items[it.ID]:
+		case it.State == queue.Pending && !v.occupied.items[it.ID]:
 			v.Waiting = append(v.Waiting, waiting(lane, e, it, el))
 		}
 	}

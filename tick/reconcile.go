@@ -17,8 +17,8 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// taken is what the slots hold, as this pass knows it.
-type taken struct {
+// occupied is what the slots hold, as this pass knows it.
+type occupied struct {
 	dev      int             // slots of dev agents that are occupied, or not known to be free
 	slots    map[string]bool // the same by name, and the PM agent's
 	items    map[string]bool // named by a slot
@@ -27,7 +27,7 @@ type taken struct {
 	unknown  bool            // a slot names a run that could not be read
 }
 
-func (k *taken) hold(slot string, in *slots.Intent) {
+func (k *occupied) occupy(slot string, in *slots.Intent) {
 	if !k.slots[slot] {
 		k.slots[slot] = true
 		if slot != slots.PMSlot {
@@ -42,14 +42,14 @@ func (k *taken) hold(slot string, in *slots.Intent) {
 	k.runs[in.RunName()] = true
 }
 
-func newTaken() *taken {
-	return &taken{slots: map[string]bool{}, items: map[string]bool{}, sessions: map[string]bool{}, runs: map[string]bool{}}
+func newOccupied() *occupied {
+	return &occupied{slots: map[string]bool{}, items: map[string]bool{}, sessions: map[string]bool{}, runs: map[string]bool{}}
 }
 
 // reconcile inspects every slot, also those beyond today's limit, and settles the runs that ended. It reads one item per slot
 // and never the queue. A slot whose state is not known counts as occupied.
-func (t *Tick) reconcile(ctx context.Context, report *Report) (*taken, error) {
-	k := newTaken()
+func (t *Tick) reconcile(ctx context.Context, report *Report) (*occupied, error) {
+	k := newOccupied()
 	names, err := t.Home.Names()
 	if err != nil {
 		k.unknown = true
@@ -59,7 +59,7 @@ func (t *Tick) reconcile(ctx context.Context, report *Report) (*taken, error) {
 	for _, slot := range names {
 		in, held, err := t.reconcileSlot(ctx, slot, report)
 		if held || err != nil {
-			k.hold(slot, in)
+			k.occupy(slot, in)
 			k.unknown = k.unknown || in == nil
 		}
 		if err != nil {

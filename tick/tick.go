@@ -79,11 +79,11 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 		if err := os.Chtimes(t.lockPath(), t.Now(), t.Now()); err != nil {
 			t.Log.Warn("the time of this pass could not be kept", "err", err)
 		}
-		taken, err := t.reconcile(ctx, &report)
-		el := t.eligibility(taken)
+		k, err := t.reconcile(ctx, &report)
+		el := t.eligibility(k)
 		err = errors.Join(err, t.fill(ctx, el, &report))
 		err = errors.Join(err, t.tellConditions(el, &report))
-		report.Held = taken.dev
+		report.Held = k.dev
 		var cleanErr error
 		sweep, cleanErr = t.cleanUp()
 		return errors.Join(err, cleanErr)

@@ -481,7 +481,7 @@ inline settle_slot()
 /* A process that runs kugetsu tick, or a command that needs tick.lock. */
 proctype Pass(byte t)
 {
-	byte taken_slots, taken_items, taken_sessions; bit unknown;   /* tick.taken */
+	byte taken_slots, taken_items, taken_sessions; bit unknown;   /* tick.occupied */
 	byte k, x;                                                    /* the slot at hand, and a counter */
 	byte i, it_state, it_runs, it_attempts, n; bit it_filed;      /* the item at hand, as it was read, and its next run */
 	byte in_item, in_run;                                         /* the intent that was read; run 0: there was none */

@@ -10,14 +10,14 @@ import (
 
 // slotLimit is the policy that the slots of a lane limit what runs.
 type slotLimit struct {
-	t     *Tick
-	taken *taken
-	begun map[queue.Lane]bool // an item of this pass got a slot
+	t        *Tick
+	occupied *occupied
+	begun    map[queue.Lane]bool // an item of this pass got a slot
 }
 
 // full is why a lane has no free slot; the zero Reason if it has one.
 func (p *slotLimit) full(lane queue.Lane) Reason {
-	k, most := p.taken, p.t.Settings.MaxAgents
+	k, most := p.occupied, p.t.Settings.MaxAgents
 	free := k.dev < most
 	if lane == queue.PM {
 		free = !k.slots[slots.PMSlot]
@@ -46,29 +46,29 @@ func (p *slotLimit) starts(c *candidate) {
 		p.begun = map[queue.Lane]bool{}
 	}
 	p.begun[c.lane] = true
-	if p.taken.items[c.it.ID] {
+	if p.occupied.items[c.it.ID] {
 		return
 	}
 	slot := slots.PMSlot
 	if c.lane == queue.Dev {
-		for n := 1; slot == slots.PMSlot || p.taken.slots[slot]; n++ {
+		for n := 1; slot == slots.PMSlot || p.occupied.slots[slot]; n++ {
 			slot = strconv.Itoa(n)
 		}
 	}
-	p.taken.hold(slot, &slots.Intent{Item: c.it.ID, Run: c.it.Runs + 1, Session: c.name})
+	p.occupied.occupy(slot, &slots.Intent{Item: c.it.ID, Run: c.it.Runs + 1, Session: c.name})
 }
 
 // sessions is the policy that one run at a time works on an issue.
 type sessions struct {
-	taken *taken
-	begun map[string]bool // an item of this pass works there
+	occupied *occupied
+	begun    map[string]bool // an item of this pass works there
 }
 
 func (p *sessions) why(c *candidate) Reason {
 	switch {
 	case p.begun[c.name]:
 		return Reason{Kind: Behind, Text: "an item before it works on this issue"}
-	case p.taken.sessions[c.name]:
+	case p.occupied.sessions[c.name]:
 		return busySession
 	}
 	return Reason{}
