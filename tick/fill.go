@@ -65,7 +65,7 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, el *eligibility, r
 
 // fillOne repairs an item, and starts it if it may start. Otherwise the reason says why it may not.
 func (t *Tick) fillOne(ctx context.Context, lane queue.Lane, e queue.Entry, el *eligibility, report *Report) (Reason, error) {
-	it, err := t.meet(ctx, lane, e, el, report)
+	it, err := t.loadAndRepair(ctx, lane, e, el, report)
 	if err != nil || it == nil {
 		return Reason{}, err
 	}
@@ -116,8 +116,8 @@ func (t *Tick) setAside(path string, why error) error {
 	return &spool.Error{Op: "quarantine", Path: path, Err: why}
 }
 
-// meet loads an item of a lane and repairs what a crash left of it. It returns the item if the item is pending.
-func (t *Tick) meet(ctx context.Context, lane queue.Lane, e queue.Entry, el *eligibility, report *Report) (*queue.Item, error) {
+// loadAndRepair loads an item of a lane and repairs what a crash left of it. It returns the item if the item is pending.
+func (t *Tick) loadAndRepair(ctx context.Context, lane queue.Lane, e queue.Entry, el *eligibility, report *Report) (*queue.Item, error) {
 	it, err := t.Queue.Load(e)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // only this pass moves items; but a file system may be slow to show it
@@ -327,7 +327,7 @@ func (t *Tick) hand(p *reservation, e queue.Entry, c *candidate, el *eligibility
 	k.occupy(p.name, &in)
 	if err := t.Home.ClaimRun(run); err != nil { // b.
 		if errors.Is(err, fs.ErrExist) {
-			return t.claimed(p, in, it)
+			return t.resolveClaimConflict(p, in, it)
 		}
 		return stop(run, err)
 	}
@@ -352,10 +352,10 @@ func (t *Tick) hand(p *reservation, e queue.Entry, c *candidate, el *eligibility
 
 func stop(run string, err error) error { return fmt.Errorf("%s: %w: %w", run, errStop, err) }
 
-// claimed handles a run folder that exists already. If the item has moved on, another pass (without the lock) was faster: this
+// resolveClaimConflict handles a run folder that exists already. If the item has moved on, another pass (without the lock) was faster: this
 // pass takes its intent back. If the item has not moved on, a pass left the folder and its slot file was lost. The item was never
 // notified, so nothing ran in that folder: the folder is removed, and the next pass begins again.
-func (t *Tick) claimed(p *reservation, in slots.Intent, it *queue.Item) error {
+func (t *Tick) resolveClaimConflict(p *reservation, in slots.Intent, it *queue.Item) error {
 	_, now, err := t.item(it.ID)
 	if err != nil && !queue.IsAbsent(err) {
 		return err // the intent stays: the next reconcile decides

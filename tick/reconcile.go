@@ -140,7 +140,7 @@ func (t *Tick) lockAgain(ctx context.Context, path, slot string, in *slots.Inten
 		return nil, slots.ErrBusy // a destroy, for example: an ended run leaves nothing that has the session's lock alone
 	}
 	t.Log.Warn("a runner is dead and its processes are not: they are ended", "run", in.RunName())
-	if err := t.endHeirs(ctx, slot, in); err != nil {
+	if err := t.endLockHolders(ctx, slot, in); err != nil {
 		t.Log.Warn("the processes of a dead runner could not be ended", "run", in.RunName(), "err", err)
 	}
 	lock, err := slots.TryLockFor(path, teardown)
@@ -156,8 +156,8 @@ func (t *Tick) endMarked(ctx context.Context, run string) error {
 	return proc.Kill(ctx, t.Home.Processes(run), nil)
 }
 
-// endHeirs ends the children of a dead runner: those with the run's mark, and those without it that still have the lease.
-func (t *Tick) endHeirs(ctx context.Context, slot string, in *slots.Intent) error {
+// endLockHolders ends the children of a dead runner: those with the run's mark, and those without it that still have the lease.
+func (t *Tick) endLockHolders(ctx context.Context, slot string, in *slots.Intent) error {
 	lock := &proc.Lock{Named: func() bool {
 		now, err := t.Home.ReadIntent(slot)
 		return err == nil && now != nil && now.RunName() == in.RunName()

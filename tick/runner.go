@@ -99,7 +99,7 @@ func (t *Tick) endRunner(ctx context.Context, slot string, in *slots.Intent, it 
 	if in == nil {
 		return errors.Join(err, t.endMarked(ctx, run))
 	}
-	return errors.Join(err, t.endHeirs(ctx, slot, in))
+	return errors.Join(err, t.endLockHolders(ctx, slot, in))
 }
 
 // EndUnanswered ends a cancelled run whose runner does not answer. The caller has waited for an answer.

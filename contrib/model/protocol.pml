@@ -226,7 +226,7 @@ inline hold()
 	fi
 }
 
-/* proc.EndRunner, tick.endHeirs, tick.endMarked: what is left of a run; without_runner is 0 where its runner may live, and is
+/* proc.EndRunner, tick.endLockHolders, tick.endMarked: what is left of a run; without_runner is 0 where its runner may live, and is
  * ended as well */
 inline end_run(item, number, without_runner)
 {
@@ -300,7 +300,7 @@ inline look_after()
 	watch(in_item, in_run);
 	lives = 0;
 #endif
-	/* or it is gone and something it started is left (tick.endHeirs) */
+	/* or it is gone and something it started is left (tick.endLockHolders) */
 	d_step {
 		x = 0;
 #ifndef WRONG_ORPHANS_LEFT
@@ -555,7 +555,7 @@ reconciled:
 	:: else
 	fi;
 
-meet:	/* tick.fillLane, tick.meet: the items in the order of their names, until the slots are full */
+meet:	/* tick.fillLane, tick.loadAndRepair: the items in the order of their names, until the slots are full */
 	if
 	:: i == ITEMS || taken_slots == ALL_SLOTS -> goto unlock
 	:: else
@@ -741,7 +741,7 @@ close_gate:	/* Gate.Close, then place.close: the session first */
 	:: else -> goto next_item
 	fi;
 
-claimed:	/* tick.claimed: the folder is there already. Has the item moved on? */
+claimed:	/* tick.resolveClaimConflict: the folder is there already. Has the item moved on? */
 	skip;
 #ifdef WRONG_NEXT_NUMBER
 	d_step { n++; it_runs = n - 1; assert(n <= MAX_RUN);	/* P6 */
