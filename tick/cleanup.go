@@ -96,7 +96,7 @@ func (t *Tick) settledBefore(e queue.Entry, limit time.Time) (bool, error) {
 	if err != nil {
 		switch {
 		case errors.Is(err, spool.ErrBad):
-			return false, t.setAside(e.Path, err)
+			return false, t.quarantine(e.Path, err)
 		case errors.Is(err, queue.ErrNewer):
 			return false, t.leaveAlone(filepath.Base(e.Path), err)
 		}

@@ -39,7 +39,7 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, el *eligibility, r
 	if el.slots.full(lane).Kind != Eligible {
 		return nil
 	}
-	errs := []error{t.setStraysAside(lane)}
+	errs := []error{t.quarantineForeign(lane)}
 	entries, err := t.Queue.Live(lane)
 	if err != nil {
 		return errors.Join(append(errs, err)...)
@@ -74,7 +74,7 @@ func (t *Tick) fillOne(ctx context.Context, lane queue.Lane, e queue.Entry, el *
 	}
 	c, err := el.candidate(lane, it)
 	if err != nil {
-		return Reason{}, t.setAside(e.Path, err)
+		return Reason{}, t.quarantine(e.Path, err)
 	}
 	r := el.why(c)
 	if r.Kind == Eligible {
@@ -96,20 +96,20 @@ var errStop = errors.New("nothing more is started")
 // errNoSlot is wrapped when every slot turned out to be occupied.
 var errNoSlot = errors.New("no free slot")
 
-func (t *Tick) setStraysAside(lane queue.Lane) error {
-	strays, err := t.Queue.Strays(lane)
+func (t *Tick) quarantineForeign(lane queue.Lane) error {
+	foreign, err := t.Queue.Strays(lane)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, path := range strays {
-		errs = append(errs, t.setAside(path, fmt.Errorf("its name is not that of an item")))
+	for _, path := range foreign {
+		errs = append(errs, t.quarantine(path, fmt.Errorf("its name is not that of an item")))
 	}
 	return errors.Join(errs...)
 }
 
-// setAside moves a bad file to quarantine. It always returns an error: the pass exits with 75, so that cron reports it.
-func (t *Tick) setAside(path string, why error) error {
+// quarantine moves a bad file to quarantine. It always returns an error: the pass exits with 75, so that cron reports it.
+func (t *Tick) quarantine(path string, why error) error {
 	if err := t.Queue.SetAside(path, why); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (t *Tick) loadAndRepair(ctx context.Context, lane queue.Lane, e queue.Entry
 	case errors.Is(err, fs.ErrNotExist): // only this pass moves items; but a file system may be slow to show it
 		return nil, nil
 	case errors.Is(err, spool.ErrBad):
-		return nil, t.setAside(e.Path, err)
+		return nil, t.quarantine(e.Path, err)
 	case errors.Is(err, queue.ErrNewer): // left alone, reported once, and shown by status
 		return nil, t.leaveAlone(filepath.Base(e.Path), err)
 	case err != nil:
@@ -139,7 +139,7 @@ func (t *Tick) loadAndRepair(ctx context.Context, lane queue.Lane, e queue.Entry
 			err = fmt.Errorf("%s: %w: it is in the folder of the other kind of agent", it.ID, spool.ErrBad)
 		}
 		if err != nil { // it would wait for ever
-			return nil, t.setAside(e.Path, err)
+			return nil, t.quarantine(e.Path, err)
 		}
 		return it, nil
 	case queue.Notified:
@@ -155,7 +155,7 @@ func (t *Tick) loadAndRepair(ctx context.Context, lane queue.Lane, e queue.Entry
 func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item, report *Report) error {
 	session, err := sessionOf(it)
 	if err != nil {
-		return t.setAside(e.Path, err)
+		return t.quarantine(e.Path, err)
 	}
 	lock, err := slots.TryLockPatiently(t.Home.SessionLock(session))
 	if errors.Is(err, slots.ErrBusy) && it.ForkPID != nil {
