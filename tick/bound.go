@@ -22,9 +22,9 @@ const (
 // bounded says whether worktrees are limited by number or by age.
 func (t *Tick) bounded() bool { return t.Settings.MaxWorktrees > 0 || t.Settings.WorktreeDays > 0 }
 
-// surplus says which limit a workspace without unsaved work exceeds when left workspaces remain, or "". Iterate over the oldest first
+// overLimit says which limit a workspace without unsaved work exceeds when left workspaces remain, or "". Iterate over the oldest first
 // and stop at the first "".
-func (t *Tick) surplus(left int, used time.Time) string {
+func (t *Tick) overLimit(left int, used time.Time) string {
 	switch days := t.Settings.WorktreeDays; {
 	case days > 0 && t.Now().Sub(used) > time.Duration(days)*24*time.Hour:
 		return "not used for longer than MAX_WORKTREE_AGE_DAYS"
@@ -73,7 +73,7 @@ func (t *Tick) boundWorktrees(ctx context.Context) error {
 	defer cancel()
 	left := len(names)
 	for _, one := range list {
-		why := t.surplus(left, one.used)
+		why := t.overLimit(left, one.used)
 		if why == "" {
 			break
 		}

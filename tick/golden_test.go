@@ -91,7 +91,7 @@ func TestResultsOfAReleasedVersionAreWhatTheirItemsKeep(t *testing.T) {
 		}
 		kept := it.History[0]
 		got := queue.Result{Run: queue.Run{Run: kept.Run, Outcome: kept.Outcome, Charged: kept.Charged}}
-		tick.addTold(&got, run)
+		tick.addReport(&got, run)
 		if !reflect.DeepEqual(got.Run, kept) {
 			t.Errorf("%s told\n%+v\nand its item keeps\n%+v", run, got.Run, kept)
 		}

@@ -134,8 +134,8 @@ func (t *Tick) writeHold(held Held, h *Hold) error { return holdFile(t.Home, hel
 // LiftHold removes a hold. It returns false if there was none.
 func LiftHold(home slots.Dir, held Held) (bool, error) { return holdFile(home, held).Remove() }
 
-// told is what a runner reported beside the run's result.
-type told struct {
+// runnerReport is what a runner reported beside the run's result.
+type runnerReport struct {
 	reset  time.Time // when a usage limit is lifted; the zero time if that is not known
 	worked bool      // the model answered in the run
 	host   string    // of an outage: the remote's host that is down; "" for the model's server
@@ -144,7 +144,7 @@ type told struct {
 // afterRun puts on hold what a run found closed, and lifts the holds of which the run was a successful probe. It comes before the
 // run is settled: after a crash between the two the next pass does both again, with the same result. In the other order the item
 // would be pending without a reason to wait. afterRun sets in r until when the item waits, and whether it is alone in that.
-func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of told) error {
+func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerReport) error {
 	var met Held
 	if r.Outcome == queue.UsageLimit || r.Outcome == queue.Auth || r.Outcome == queue.Outage {
 		host, ok := heldHost(of.host)
@@ -187,7 +187,7 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of told) er
 // heldUntil is when to try again; nil means when a person says so. Credentials that were refused at the start need a person. Those of
 // a run that had worked were good a moment ago, and a tool may have written the line that says otherwise: such a run is
 // tried again, as after an outage.
-func (t *Tick) heldUntil(count int, r *queue.Result, of told) *time.Time {
+func (t *Tick) heldUntil(count int, r *queue.Result, of runnerReport) *time.Time {
 	switch {
 	case r.Outcome == queue.UsageLimit && !t.Settings.AutoResume, r.Outcome == queue.Auth && !of.worked:
 		return nil
@@ -205,7 +205,7 @@ func (t *Tick) heldUntil(count int, r *queue.Result, of told) *time.Time {
 
 // hold writes a hold. The event comes first, as with every transition. It is sent once, when the hold begins, and not for each
 // failed probe.
-func (t *Tick) hold(it *queue.Item, run string, held Held, h *Hold, r *queue.Result, of told) (*time.Time, error) {
+func (t *Tick) hold(it *queue.Item, run string, held Held, h *Hold, r *queue.Result, of runnerReport) (*time.Time, error) {
 	switch {
 	case h != nil && h.Run == run: // this pass repeats what a killed pass did
 		r.Alone = h.Count == 1 && h.Probe == ""

@@ -45,11 +45,11 @@ func (h *holder) ends(n int, outcome queue.Outcome, reset time.Duration) time.Du
 	if reset != 0 {
 		at = h.now.Add(reset)
 	}
-	return h.met(n, outcome, told{reset: at})
+	return h.met(n, outcome, runnerReport{reset: at})
 }
 
 // met is ends, with all that the runner told.
-func (h *holder) met(n int, outcome queue.Outcome, of told) time.Duration {
+func (h *holder) met(n int, outcome queue.Outcome, of runnerReport) time.Duration {
 	h.t.Helper()
 	h.it.Runs = n
 	h.last = queue.Result{Run: queue.Run{Run: n, Outcome: outcome, Summary: "says the provider"}}
@@ -265,12 +265,12 @@ func TestAHoldThatCannotBeUnderstoodHolds(t *testing.T) {
 
 func TestCredentialsOfARunThatHadWorkedAreTriedAgain(t *testing.T) {
 	h := newHolder(t)
-	if got := h.met(1, queue.Auth, told{worked: true}); got != time.Minute {
+	if got := h.met(1, queue.Auth, runnerReport{worked: true}); got != time.Minute {
 		t.Errorf("held for %s", got)
 	}
 	h.now = h.now.Add(time.Minute)
 	h.tries(2)
-	if got := h.met(2, queue.Auth, told{}); got != -1 { // it did not come to work: a person must mend that
+	if got := h.met(2, queue.Auth, runnerReport{}); got != -1 { // it did not come to work: a person must mend that
 		t.Errorf("held for %s", got)
 	}
 }
@@ -280,7 +280,7 @@ func TestCredentialsOfARunThatHadWorkedAreTriedAgain(t *testing.T) {
 func TestAServerThatStaysDownIsTriedEverMoreSeldom(t *testing.T) {
 	h := newHolder(t)
 	want := time.Minute
-	got := h.met(1, queue.Outage, told{})
+	got := h.met(1, queue.Outage, runnerReport{})
 	for n := 2; n < 15; n++ {
 		if got != want || h.last.Alone != (n == 2) {
 			t.Errorf("run %d: held for %s, not %s; alone %t", n-1, got, want, h.last.Alone)
@@ -288,7 +288,7 @@ func TestAServerThatStaysDownIsTriedEverMoreSeldom(t *testing.T) {
 		want = min(2*want, h.Settings.HoldMax)
 		h.now = h.now.Add(got)
 		h.tries(n)
-		got = h.met(n, queue.Outage, told{worked: true})
+		got = h.met(n, queue.Outage, runnerReport{worked: true})
 	}
 	if told := h.told(); told != 1 {
 		t.Errorf("told %d times", told)
@@ -302,7 +302,7 @@ func TestAnItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
 	h := newHolder(t)
 	other := *h.it
 	other.ID = queue.NewID(noon)
-	h.met(1, queue.Outage, told{})
+	h.met(1, queue.Outage, runnerReport{})
 	h.now = h.now.Add(time.Hour)
 
 	// Once its time is up the other is tried first.
@@ -314,11 +314,11 @@ func TestAnItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
 	run := slots.RunName(other.ID, 1)
 	_, _, err := p.probe(&other, run)
 	must(t, err)
-	must(t, h.afterRun(&other, run, &queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK}}, told{worked: true}))
-	if h.met(2, queue.Outage, told{}); !h.last.Alone {
+	must(t, h.afterRun(&other, run, &queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK}}, runnerReport{worked: true}))
+	if h.met(2, queue.Outage, runnerReport{}); !h.last.Alone {
 		t.Error("another got past it, and this one is not alone")
 	}
-	must(t, h.afterRun(h.it, slots.RunName(h.it.ID, 2), &h.last, told{})) // a pass that was killed does it again
+	must(t, h.afterRun(h.it, slots.RunName(h.it.ID, 2), &h.last, runnerReport{})) // a pass that was killed does it again
 	if !h.last.Alone {
 		t.Error("not when it is settled again")
 	}
@@ -327,7 +327,7 @@ func TestAnItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
 func TestAHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 	h := newHolder(t)
 	h.Settings.CloneURL = "https://{host}:3000/{path}.git"
-	if got := h.met(1, queue.Outage, told{host: "github.com:3000"}); got != time.Minute {
+	if got := h.met(1, queue.Outage, runnerReport{host: "github.com:3000"}); got != time.Minute {
 		t.Fatalf("held for %s", got)
 	}
 	why := func(it *queue.Item) string {
@@ -366,7 +366,7 @@ func TestAHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 	if held, _ := look(); held {
 		t.Error("git had an answer")
 	}
-	if got := h.met(2, queue.OK, told{host: "github.com:3000"}); got != 0 {
+	if got := h.met(2, queue.OK, runnerReport{host: "github.com:3000"}); got != 0 {
 		t.Errorf("held for %s", got)
 	}
 }

@@ -310,14 +310,14 @@ func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queu
 }
 
 // result is what is known of a run whose lease is free. The marker decides. The runner's report is added if there is one.
-func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot string) (r queue.Result, of told, err error) {
+func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot string) (r queue.Result, of runnerReport, err error) {
 	r = queue.Result{Run: queue.Run{Run: it.Runs, EndedAt: t.Now().UTC()}}
 	switch marker.Phase {
 	case slots.Ended:
 		r.Outcome = queue.Outcome(marker.Outcome)
 		code := marker.Code
 		r.ExitCode = &code
-		of = t.addTold(&r, run)
+		of = t.addReport(&r, run)
 	case slots.Started:
 		r.Outcome, r.StartedAt = queue.Lost, it.NotifiedAt
 		r.Summary = "its runner was killed"
@@ -347,8 +347,8 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 	return r, of, nil
 }
 
-// addTold adds the runner's result.json as far as it agrees with the marker. It returns the rest of that report.
-func (t *Tick) addTold(r *queue.Result, run string) (of told) {
+// addReport adds the runner's result.json as far as it agrees with the marker. It returns the rest of that report.
+func (t *Tick) addReport(r *queue.Result, run string) (of runnerReport) {
 	var cost agent.Cost
 	said := slots.Result{Cost: &cost}
 	if err := t.Home.ReadResult(run, &said); err != nil {

@@ -244,7 +244,7 @@ func (t *Tick) recordRequest(name, url string) (bool, error) {
 	}
 	defer lock.Close()
 	s, err := t.Home.ReadSession(name)
-	if err != nil || s == nil || s.PRURL != "" || s.PRSet || t.worked(name) {
+	if err != nil || s == nil || s.PRURL != "" || s.PRSet || t.sessionInUse(name) {
 		return false, err
 	}
 	s.PRURL = url

@@ -141,8 +141,8 @@ func (t *Tick) slotOf(run string) (string, *slots.Intent, error) {
 	return "", nil, nil
 }
 
-// worked says whether a run whose lease is free works in a session.
-func (t *Tick) worked(session string) bool {
+// sessionInUse says whether a run whose lease is free works in a session.
+func (t *Tick) sessionInUse(session string) bool {
 	names, err := t.Home.Names()
 	if err != nil {
 		return true

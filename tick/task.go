@@ -71,8 +71,8 @@ func Runnable(preset string, s *settings.Settings) error {
 	return nil
 }
 
-// toldOf are the outcomes of which the next run is told: an agent had begun, and its work can be continued.
-var toldOf = map[queue.Outcome]string{
+// resumable are the outcomes of which the next run is told: an agent had begun, and its work can be continued.
+var resumable = map[queue.Outcome]string{
 	queue.Failed: "did not succeed", queue.Lost: "was cut off", queue.Timeout: "was ended", queue.Stalled: "was ended",
 	queue.UsageLimit: "was cut off by a usage limit", queue.Outage: "was cut off: the model's server did not answer",
 	queue.Auth: "was cut off: its credentials were refused",
@@ -85,10 +85,10 @@ func previous(it *queue.Item) (how, said string) {
 		switch {
 		case last.Outcome == queue.Void, last.Outcome == queue.StartFailed, last.StartedAt == nil && (last.Outcome == queue.Cancelled || last.Outcome == queue.Outage):
 			which = "An earlier run"
-		case toldOf[last.Outcome] == "":
+		case resumable[last.Outcome] == "":
 			return "", ""
 		default:
-			return which + " " + toldOf[last.Outcome], last.Summary
+			return which + " " + resumable[last.Outcome], last.Summary
 		}
 	}
 	return "", ""

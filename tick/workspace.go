@@ -38,8 +38,8 @@ func (t *Tick) pr(ctx context.Context, s *slots.Session) forge.Status {
 	return state
 }
 
-// lookers is how long a session's lock is tried for. A reader has it for an instant, the git of a killed kugetsu a little longer.
-const lookers = time.Second
+// readerWait is how long a session's lock is tried for. A reader has it for an instant, the git of a killed kugetsu a little longer.
+const readerWait = time.Second
 
 // The locks: whoever removes a workspace, or restores something into it, takes the session's lock and no other. A tick takes
 // tick.lock, then a slot's lock, then the session's, and skips an item whose session is busy. So it starts nothing here while we
@@ -73,8 +73,8 @@ var errInUse = errors.New("is in use by a run")
 
 // lockSession takes a session's lock. If a run works there the error is errInUse, with exit code 75.
 func (t *Tick) lockSession(ref issueref.Ref) (*slots.Lock, error) {
-	lock, err := slots.TryLockFor(t.Home.SessionLock(ref.Session()), lookers)
-	if err == nil && t.worked(ref.Session()) { // the lease of a live run was unlocked
+	lock, err := slots.TryLockFor(t.Home.SessionLock(ref.Session()), readerWait)
+	if err == nil && t.sessionInUse(ref.Session()) { // the lease of a live run was unlocked
 		lock, err = nil, errors.Join(slots.ErrBusy, lock.Close())
 	}
 	if errors.Is(err, slots.ErrBusy) {
@@ -159,7 +159,7 @@ func (t *Tick) Prune(ctx context.Context, dry bool) ([]Pruned, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.hear(ctx, names)
+	t.fetchRemotes(ctx, names)
 	list := []Pruned{}
 	var errs []error
 	for _, name := range names {
@@ -177,12 +177,12 @@ func (t *Tick) Prune(ctx context.Context, dry bool) ([]Pruned, error) {
 	return append(list, runs...), errors.Join(append(errs, err)...)
 }
 
-// hearLimit limits one fetch. After it, the last known state counts.
-const hearLimit = time.Minute
+// fetchLimit limits one fetch. After it, the last known state counts.
+const fetchLimit = time.Minute
 
-// hear fetches the remotes of these sessions, each repository once. "Pushed" and "merged" mean the last known state of the remote.
+// fetchRemotes fetches the remotes of these sessions, each repository once. "Pushed" and "merged" mean the last known state of the remote.
 // If a remote does not answer, that state stays. No session is locked meanwhile.
-func (t *Tick) hear(ctx context.Context, names []string) {
+func (t *Tick) fetchRemotes(ctx context.Context, names []string) {
 	repos, err := readRepos(t.Home)
 	env, envErr := t.Environ()
 	if t.Config != nil || err != nil || envErr != nil {
@@ -199,7 +199,7 @@ func (t *Tick) hear(ctx context.Context, names []string) {
 			continue // as above; another session of the repository may be well
 		}
 		asked[ref.RepoName()] = true
-		ctx, cancel := context.WithTimeoutCause(ctx, hearLimit, fmt.Errorf("no answer in %s", hearLimit))
+		ctx, cancel := context.WithTimeoutCause(ctx, fetchLimit, fmt.Errorf("no answer in %s", fetchLimit))
 		if err := p.Git.Fetch(ctx, p.Spec); err != nil {
 			t.Log.Warn("the remote could not be fetched; its last known state counts", "repository", ref.RepoPath(), "err", err)
 		}
@@ -282,7 +282,7 @@ func (t *Tick) bound(ctx context.Context, list []Pruned, dry bool) error {
 	slices.SortFunc(safe, func(a, b *Pruned) int { return cmp.Or(a.used.Compare(b.used), strings.Compare(a.Session, b.Session)) })
 	var errs []error
 	for _, one := range safe {
-		why := t.surplus(left, one.used)
+		why := t.overLimit(left, one.used)
 		if why == "" { // a younger one exceeds no limit either
 			break
 		}
