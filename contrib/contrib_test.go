@@ -1,5 +1,4 @@
-// Package contrib holds the tests of what is written here for people, for agents and for other programs: it must be true
-// of this kugetsu.
+// Package contrib tests README and the pages, recipes and scripts of this folder: what they say must be true of this kugetsu.
 package contrib
 
 import (
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"kugetsu/tick/command"
 )
@@ -25,7 +25,7 @@ var grammar = sync.OnceValues(func() (g command.Node, err error) {
 	return g, json.Unmarshal(out, &g)
 })
 
-// wrong says what of a command line is not in the grammar, or "".
+// wrong says which word of a command line is not in the grammar; "" if all are.
 func wrong(g command.Node, words []string) string {
 	at := g
 	flags := slices.Clone(g.Flags)
@@ -57,7 +57,7 @@ var called = regexp.MustCompile("(?m)(?:^ +(?:- )?|[|] |if |`)kugetsu((?: [^\n`|
 
 var loneFlag = regexp.MustCompile("`(--[a-z-]+)[ `]")
 
-func TestEveryCommandThatIsWrittenDownIsOne(t *testing.T) {
+func TestWrittenCommandsExist(t *testing.T) {
 	g, err := grammar()
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestEveryCommandThatIsWrittenDownIsOne(t *testing.T) {
 	}
 }
 
-func TestTheSkillTeachesDelegateAndTheScheduleFirst(t *testing.T) {
+func TestSkillTeachesTheScheduleAndDelegateFirst(t *testing.T) {
 	data, err := os.ReadFile("SKILL.md")
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func load(t *testing.T, file string, into any) {
 	t.Skip("there is no python3 that knows yaml")
 }
 
-func TestTheYAMLIsWellWritten(t *testing.T) {
+func TestYAMLIsWellWritten(t *testing.T) {
 	if _, err := exec.LookPath("yamllint"); err != nil {
 		t.Skip(err)
 	}
@@ -147,8 +147,8 @@ func TestTheYAMLIsWellWritten(t *testing.T) {
 	}
 }
 
-// newcomer is the environment of somebody who has an agent and a repository, and has never run kugetsu. The agent is a
-// stand-in called opencode; git finds the repository of every https://github.com URL below a folder.
+// newcomer is the environment of a person who has an agent and a repository, and has never run kugetsu. The agent is a
+// stand-in called opencode. git finds the repository of every https://github.com URL below a folder.
 type newcomer struct {
 	t    *testing.T
 	home string
@@ -166,7 +166,7 @@ echo '{"type":"text","sessionID":"ses_1","part":{"type":"text","text":"Done."}}'
 echo '{"type":"step_finish","sessionID":"ses_1","part":{"type":"step-finish","reason":"stop"}}'
 `
 
-// ownCrontab is a crontab that keeps its lines in the home folder: the newcomer's schedule is not to be this machine's.
+// ownCrontab is a crontab that keeps its lines in the home folder, so that a test does not change this machine's schedule.
 const ownCrontab = `#!/bin/sh
 case $1 in
 -l) [ -e "$HOME/crontab" ] && exec cat "$HOME/crontab"; echo "no crontab for you" >&2; exit 1 ;;
@@ -177,13 +177,23 @@ esac
 
 func newNewcomer(t *testing.T) *newcomer {
 	t.Helper()
-	home := t.TempDir()
+	home, err := os.MkdirTemp("", "newcomer")
 	n := &newcomer{t: t, home: home}
 	must := func(err error) {
+		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+	must(err)
+	t.Cleanup(func() { // the last tick of a run may still be at work there
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			if err := os.RemoveAll(home); err == nil || time.Now().After(deadline) {
+				must(err)
+				return
+			}
+		}
+	})
 	goEnv := func(key string) string {
 		out, err := exec.Command("go", "env", key).Output()
 		must(err)
@@ -216,7 +226,7 @@ func (n *newcomer) run(dir, name string, args ...string) string {
 	return string(out)
 }
 
-// completed makes sure that the one item is completed, and that the agent did its work.
+// completed fails unless the one item is completed and the agent has committed.
 func (n *newcomer) completed() {
 	n.t.Helper()
 	if out := n.run("", "sh", "-c", "kugetsu queue list --all --json"); strings.Count(out, `"id"`) != 1 || !strings.Contains(out, `"state": "completed"`) {
@@ -228,6 +238,9 @@ func (n *newcomer) completed() {
 }
 
 func TestNewcomersPathIsFiveCommandsAndEndsWithACompletedItem(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds kugetsu and runs an agent")
+	}
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -268,13 +281,16 @@ func TestNewcomersPathIsFiveCommandsAndEndsWithACompletedItem(t *testing.T) {
 	}
 }
 
-// hostileMessage is what somebody may type into a form.
+// hostileMessage is a message that a shell would take apart. Any person may type it into a form.
 const hostileMessage = "it's \"quoted\"; touch pwned; $(touch pwned) `touch pwned`\n--tick ${{ x }} %s \\n"
 
-// recipe runs the shell parts of a CI recipe, one after the other, as such a job would; what fetches kugetsu and the agent
-// does nothing here.
+// recipe runs the shell steps of a CI recipe, one after the other, as such a job would. The programs that fetch kugetsu and the
+// agent do nothing here.
 func recipe(t *testing.T, steps []string, env ...string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("it builds kugetsu and runs an agent")
+	}
 	n := newNewcomer(t)
 	n.run("..", "go", "install", ".")
 	for _, tool := range []string{"tar", "npm"} {
@@ -299,7 +315,7 @@ func recipe(t *testing.T, steps []string, env ...string) {
 	}
 }
 
-func TestTheRecipeForGitHubDrainsTheQueue(t *testing.T) {
+func TestGitHubRecipeDrainsTheQueue(t *testing.T) {
 	var flow struct {
 		Jobs map[string]struct {
 			Env   map[string]string
@@ -310,7 +326,7 @@ func TestTheRecipeForGitHubDrainsTheQueue(t *testing.T) {
 		}
 	}
 	load(t, "ci/github.yml", &flow)
-	// What the forge puts in place of its expressions, where it may.
+	// The values that the forge puts in the place of its expressions.
 	values := strings.NewReplacer("${{ secrets.MODEL_KEY }}", "sesame", "${{ github.token }}", "sesame",
 		"${{ github.repository }}", "owner/repo", "${{ inputs.issue }}", "12", "${{ inputs.message }}", hostileMessage)
 	var steps, env []string
@@ -332,7 +348,7 @@ func TestTheRecipeForGitHubDrainsTheQueue(t *testing.T) {
 	recipe(t, steps, env...)
 }
 
-func TestTheRecipeForGitLabDrainsTheQueue(t *testing.T) {
+func TestGitLabRecipeDrainsTheQueue(t *testing.T) {
 	var flow map[string]struct {
 		Variables map[string]string
 		Before    []string `json:"before_script"`

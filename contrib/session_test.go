@@ -68,6 +68,9 @@ func output(t *testing.T, n *newcomer, line string, during func(so string) bool)
 //
 //	go test ./contrib -run TestReadmeSession -update
 func TestReadmeSessionIsRealOutput(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds kugetsu and runs an agent")
+	}
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -109,6 +112,7 @@ func TestReadmeSessionIsRealOutput(t *testing.T) {
 			fresh.WriteString(strings.TrimRight("    "+out, " \n") + "\n")
 		}
 	}
+	n.run("", "sh", "-c", "kugetsu queue wait --all")
 	if *update {
 		changed := strings.Replace(string(readme), block, fresh.String(), 1)
 		if err := os.WriteFile("../README.md", []byte(changed), 0o644); err != nil {
@@ -118,5 +122,16 @@ func TestReadmeSessionIsRealOutput(t *testing.T) {
 	}
 	if sameButForTimes(fresh.String()) != sameButForTimes(block) {
 		t.Errorf("README's session is not what is printed today (-update writes it):\n%s", fresh.String())
+	}
+}
+
+func TestDemoCompletesSixTasks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds kugetsu and runs agents that take seconds")
+	}
+	n := newNewcomer(t)
+	out := n.run("..", "sh", "contrib/demo/run")
+	if !strings.Contains(out, "completed  6\n") || strings.Count(out, "\nfix/issue-") != 6 {
+		t.Errorf("the demo shows no six completed tasks:\n%s", out)
 	}
 }

@@ -3,7 +3,7 @@
 //	go run ./contrib/shell             # into contrib/shell and contrib/doc/settings.md
 //	go run ./contrib/shell /tmp/out    # elsewhere, without the table
 //
-// They are checked in, so that who installs kugetsu needs not run it; a test says when they are stale.
+// They are checked in, so that a person who installs kugetsu need not run it. A test fails when they are stale.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"kugetsu/tick/command"
 )
 
-// written are the files, each with what makes it.
+// written are the files, each with the function that makes it.
 var written = []struct {
 	name string
 	make func(command.Node) string
@@ -70,7 +70,7 @@ func writeTable(page string) error {
 	return os.WriteFile(page, []byte(fresh), 0o644)
 }
 
-// grammar asks kugetsu itself: its grammar is in package main, which nobody can import.
+// grammar asks kugetsu itself: its grammar is in package main, which no package can import.
 func grammar() (g command.Node, err error) {
 	cmd := exec.Command("go", "run", "kugetsu", "grammar")
 	cmd.Stderr = os.Stderr
@@ -98,8 +98,7 @@ func places(g command.Node) []place {
 	return all
 }
 
-// flags are those that may be given at a place: its own, and those of kugetsu itself but for the settings, which are
-// made for files.
+// flags are the flags that may be given at a place: its own, and kugetsu's own. Settings are left out: they are made for files.
 func (p place) flags(g command.Node) []command.Flag {
 	flags := p.Flags
 	if p.words != "" {

@@ -26,7 +26,7 @@ func theGrammar(t *testing.T) command.Node {
 	return g
 }
 
-func TestWhatIsCheckedInIsOfThisGrammar(t *testing.T) {
+func TestGeneratedFilesAreOfThisGrammar(t *testing.T) {
 	g := theGrammar(t)
 	for _, f := range written {
 		if have, err := os.ReadFile(f.name); err != nil || string(have) != f.make(g) {
@@ -60,7 +60,7 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-func TestTheManualPageIsClean(t *testing.T) {
+func TestManualPageIsClean(t *testing.T) {
 	for _, c := range [][]string{
 		{"groff", "-man", "-Tutf8", "-ww", "-z", "kugetsu.1"},
 		{"mandoc", "-T", "lint", "-W", "warning", "kugetsu.1"},
@@ -83,7 +83,7 @@ func TestTheManualPageIsClean(t *testing.T) {
 	}
 }
 
-func TestTheManualPageNamesAllThereIs(t *testing.T) {
+func TestManualPageNamesEveryCommandAndSetting(t *testing.T) {
 	g := theGrammar(t)
 	text := run(t, "groff", "-man", "-Tascii", "-P-cbou", "kugetsu.1")
 	for _, p := range places(g)[1:] {
@@ -227,7 +227,7 @@ func TestZshOffersAtEveryPlaceWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestTheGeneratorWritesWhereItIsTold(t *testing.T) {
+func TestGeneratorWritesWhereItIsTold(t *testing.T) {
 	dir := t.TempDir()
 	if err := write(dir); err != nil {
 		t.Fatal(err)
