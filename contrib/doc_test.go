@@ -267,3 +267,33 @@ func TestEveryCommandHasLongHelpWithExitCodesAndExamples(t *testing.T) {
 		}
 	}
 }
+
+// inDesign is what design.md names in the source, by file.
+var inDesign = map[string][]string{
+	"tick/fill.go":              {"func (t *Tick) hand("},
+	"tick/dispatch.go":          {"func (t *Tick) Dispatch("},
+	"tick/eligible.go":          {"type Kind ", "var kinds = ", "type policy interface", "eligibility("},
+	"tick/settings/settings.go": {"check() error"},
+	"slots/agent/limit.go":      {"func verdict("},
+	"slots/agent/agent.go":      {"var presets = ", "type Preset struct"},
+	"queue/transition.go":       {"settle("},
+	"slots/agent/reset.go":      {"package agent"},
+}
+
+func TestDesignNamesWhatIsThere(t *testing.T) {
+	design := pages(t)["doc/design.md"]
+	for file, all := range inDesign {
+		source, err := os.ReadFile(filepath.Join("..", file))
+		if err != nil {
+			t.Error(err)
+		}
+		for _, text := range all {
+			if !strings.Contains(string(source), text) {
+				t.Errorf("%s has no %q any more: contrib/doc/design.md speaks of it", file, text)
+			}
+		}
+		if base := filepath.Base(file); !strings.Contains(design, base) && !strings.Contains(design, filepath.Dir(file)) {
+			t.Errorf("contrib/doc/design.md does not name %s", file)
+		}
+	}
+}
