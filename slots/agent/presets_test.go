@@ -371,6 +371,19 @@ func TestAProgramThatWaitsForALimitIsParked(t *testing.T) {
 }
 
 // Each says so again and again; what counts is how long ago it said so first.
+func TestCodexThatWaitsForALimitIsParkedAfterTenSilentMinutes(t *testing.T) {
+	out, _ := printed(t, "codex", "waits")
+	c := &clockwork{then}
+	p := codex.Parser(c.now)
+	feed(p, out, "")
+	if w, waits := p.Waiting(); !waits || w.Outcome != UsageLimit || p.Parked() {
+		t.Errorf("waits %t, parked %t: %+v", waits, p.Parked(), w)
+	}
+	if c.Time = c.Add(11 * time.Minute); !p.Parked() {
+		t.Error("it is not parked")
+	}
+}
+
 func TestAServerThatStaysDownIsNotWaitedForInTheSlot(t *testing.T) {
 	network, _ := printed(t, "codex", "outage_waits")
 	retrying, _ := printed(t, "claude", "retrying")
