@@ -7,14 +7,15 @@ import (
 	"kugetsu/slots/worktree"
 )
 
-// answer is what git knows of names, and what an environment lacks of them.
+// answer is the variables that an environment lacks for git to know an author.
 type answer struct {
 	missing []string
 	err     error
 }
 
-// named asks what an environment lacks for git to know whose name is on commits in a workspace. What it returns waits for the
-// answer. Whoever asks waits for it, also where it is not needed any more: the git that is asked holds the slot.
+// named asks git which variables an environment lacks for commits in a workspace to have an author. The function that it returns
+// waits for the answer. The caller waits also where the answer is not needed any more: this git has inherited the lock of the
+// slot.
 func (r *Runner) named(ctx context.Context, env []string, spec worktree.Spec) (wait func() answer) {
 	c := make(chan answer, 1)
 	git := &worktree.Git{Env: env, Own: r.git.Own, Files: r.git.Files}
@@ -30,8 +31,8 @@ func (r *Runner) named(ctx context.Context, env []string, spec worktree.Spec) (w
 	return sync.OnceValue(func() answer { return <-c })
 }
 
-// names waits for the answer that was asked for. If there is none, it is asked again: what was wrong with the worktree may have
-// been mended meanwhile. Without one git is left to itself: an agent that does not commit needs none.
+// names waits for the answer. After an error it asks again: the worktree may have been repaired meanwhile. After a second error
+// it adds nothing: an agent that does not commit needs no author.
 func (r *Runner) names(ctx context.Context, env []string, spec worktree.Spec, asked func() answer) []string {
 	a := asked()
 	if a.err != nil {

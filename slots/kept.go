@@ -10,11 +10,11 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// What kugetsu kept of an issue's work is on record here, outside of the repository: an agent whose sandbox opens the
-// repository may make refs of any name and date there, or turn one of ours to something else.
+// The refs at which kugetsu kept an issue's work are on record here, outside of the repository. An agent whose sandbox opens the
+// repository can make refs of any name and date there, or move one of kugetsu's.
 //
-// The record is written after the ref, by the holder of the session's lock. A crash between the two leaves a ref that is
-// listed and can be named, but is not what restore takes by itself.
+// The record is written after the ref, under the session's lock. After a crash between the two the ref is listed and can be
+// named, but restore does not take it by itself.
 
 // keptRef is one ref on record.
 type keptRef struct {
@@ -36,7 +36,7 @@ func (d Dir) record(session string) spool.File[record] {
 	return spool.File[record]{Path: filepath.Join(d.kept(), session+".json"), Version: 1, Layout: spool.Indented}
 }
 
-// readKept reads what is on record of a session.
+// readKept reads the record of a session.
 func (d Dir) readKept(session string) (record, error) {
 	rec, err := d.record(session).Read()
 	if rec == nil {
@@ -87,8 +87,8 @@ func (d Dir) KeptBy(ref string) (string, error) {
 	return "", nil
 }
 
-// Forget deletes a ref, and the record of it; false where there is none of that name. First the ref: a record without one
-// harms nothing.
+// Forget deletes a ref, and the record of it. It returns false where there is no such ref. The ref goes first: a record without
+// its ref does no harm.
 func (p *Place) Forget(ctx context.Context, ref string) (found bool, err error) {
 	if found, err = p.Git.Forget(ctx, p.Spec, ref); err != nil {
 		return found, err

@@ -17,12 +17,12 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// RunName is what a run is called: <item>.<n>. It is its folder's name and the mark of its processes.
+// RunName is the name of a run: <item>.<n>. It is also the name of the run's folder, and the mark of its processes.
 func RunName(item string, n int) string { return item + "." + strconv.Itoa(n) }
 
 var runName = regexp.MustCompile(`^q_[0-9a-z]{26}\.[1-9]\d{0,8}$`)
 
-// Phase is what a run's marker says.
+// Phase is how far a run came, as its marker says.
 type Phase string
 
 // The phases. Missing: there is no folder or no marker in it.
@@ -89,8 +89,8 @@ func (d Dir) DropRun(run string) error {
 	return spool.RemoveAll(d.RunDir(run))
 }
 
-// real refuses a run's folder that is none: behind a symbolic link in its place, what is written and deleted for the run
-// would be somebody else's.
+// real makes sure that a run's folder is a folder. A symbolic link in its place would lead what is written and deleted for the
+// run to a folder that is not the run's.
 func (d Dir) real(run string) error {
 	info, err := os.Lstat(d.RunDir(run))
 	if err == nil && !info.IsDir() {
@@ -113,7 +113,7 @@ func (d Dir) ReadMarker(run string) (Marker, error) {
 	}
 	found := Marker{}
 	for _, name := range names {
-		// More than one can only be somebody's doing; the furthest counts, so that nothing is run again.
+		// A hand may have added a second marker. The furthest one counts, so that nothing is run again.
 		if m, ok := parseMarker(name); ok && (found.Phase == Missing || m.Phase == Ended || found.Phase == Exit) {
 			found = m
 		}
@@ -121,7 +121,7 @@ func (d Dir) ReadMarker(run string) (Marker, error) {
 	return found, nil
 }
 
-// setMarker renames a run's marker. The error wraps fs.ErrNotExist when it was not what it should have been.
+// setMarker renames a run's marker. The error wraps fs.ErrNotExist where the marker is not there under its old name.
 func (d Dir) setMarker(run string, from, to Marker) error {
 	dir := d.RunDir(run)
 	if err := d.real(run); err != nil {
@@ -130,7 +130,7 @@ func (d Dir) setMarker(run string, from, to Marker) error {
 	return spool.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))
 }
 
-// Result is what the runner tells of its run. The marker alone decides; this adds to it, where the disk had room.
+// Result is the report of a runner on its run. The marker alone decides. A Result adds to it, where the disk had space.
 type Result struct {
 	V            int        `json:"v"`
 	Outcome      string     `json:"outcome"`
@@ -143,12 +143,12 @@ type Result struct {
 	Conversation string     `json:"conversation,omitempty"`
 	Cost         any        `json:"cost,omitempty"`
 	Reset        *time.Time `json:"reset,omitempty"`  // of a usage limit, when it is lifted
-	Worked       bool       `json:"worked,omitempty"` // the model was heard
+	Worked       bool       `json:"worked,omitempty"` // the model answered
 	Host         string     `json:"host,omitempty"`   // of an outage: the remote's host that is down; "" for the model's server
 	event.Evidence
 }
 
-// Answered says whether the model answered in a run that was to tell.
+// Answered says whether the model answered in a run that was to record it.
 func (d Dir) Answered(run string) (bool, error) { return spool.Exists(d.answered(run)) }
 
 func (d Dir) answered(run string) string { return filepath.Join(d.RunDir(run), "answered") }
@@ -163,7 +163,7 @@ func (d Dir) setAnswered(run string) error {
 
 func (d Dir) waitsPath(run string) string { return filepath.Join(d.RunDir(run), "waits") }
 
-// setWaits records what a run's agent waits for within its process; "" for nothing any more.
+// setWaits records the reason why a run's agent waits within its process; "" removes it.
 func (d Dir) setWaits(run, what string) error {
 	if err := d.real(run); err != nil {
 		return err
@@ -174,7 +174,8 @@ func (d Dir) setWaits(run, what string) error {
 	return spool.WriteSoon(d.waitsPath(run), []byte(what+"\n"))
 }
 
-// Waits is what a run's agent waits for within its process, a limit or a server that does not answer; "" for nothing.
+// Waits is the reason why a run's agent waits within its process: a limit, or a server that does not answer. It is "" where the
+// agent does not wait.
 func (d Dir) Waits(run string) (string, error) {
 	data, err := spool.Read(d.waitsPath(run))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -183,7 +184,7 @@ func (d Dir) Waits(run string) (string, error) {
 	return strings.TrimSpace(string(data)), err
 }
 
-// Fetched says whether the remote's host answered in a run that was to tell.
+// Fetched says whether the remote's host answered in a run that was to record it.
 func (d Dir) Fetched(run string) (bool, error) { return spool.Exists(d.fetched(run)) }
 
 func (d Dir) fetched(run string) string { return filepath.Join(d.RunDir(run), "fetched") }
@@ -210,32 +211,32 @@ func (d Dir) writeResult(run string, r Result) error {
 	return spool.WriteSoon(d.resultPath(run), data)
 }
 
-// ReadResult reads what the runner told into r, whose Cost may point to a struct. The error wraps fs.ErrNotExist when it
-// told nothing.
+// ReadResult reads the runner's report into r, whose Cost may point to a struct. The error wraps fs.ErrNotExist where there is
+// no report.
 func (d Dir) ReadResult(run string, r *Result) error { return spool.ReadJSON(d.resultPath(run), r) }
 
 // The marks of a run, beside its marker. Each is an empty file that is made once.
 const (
-	cancelMark  = "cancel"  // the run is not wanted any more
-	overdueMark = "overdue" // it was beyond its limit, and its runner was ended
-	keepingMark = "keeping" // nothing of it runs any more, and its runner keeps its work
+	cancelMark  = "cancel"  // a person cancelled the run
+	overdueMark = "overdue" // the run was beyond its limit, and its runner was ended
+	keepingMark = "keeping" // the run's processes are gone, and its runner keeps their work at refs
 )
 
-// MarkCancelled records that a run is not wanted any more. The mark outlives the runner: however the run ends, but by
-// success, it is settled as cancelled and not retried.
+// MarkCancelled records that a run is cancelled. The mark outlives the runner: unless the run succeeds, it is settled as
+// cancelled and not retried.
 func (d Dir) MarkCancelled(run string) error { return d.mark(run, cancelMark) }
 
 // Cancelled says whether a run was marked so.
 func (d Dir) Cancelled(run string) (bool, error) { return d.marked(run, cancelMark) }
 
-// MarkOverdue records that a run is beyond its limit, before its runner is ended for that: without an end of its own it is
-// settled as a timeout.
+// MarkOverdue records that a run is beyond its limit, before its runner is ended for that. A run without an end of its own is
+// then settled as a timeout.
 func (d Dir) MarkOverdue(run string) error { return d.mark(run, overdueMark) }
 
 // Overdue says whether a run was marked so.
 func (d Dir) Overdue(run string) (bool, error) { return d.marked(run, overdueMark) }
 
-// Keeping says whether a run's processes are gone and its runner keeps what they left.
+// Keeping says whether a run's processes are gone and its runner keeps their work at refs.
 func (d Dir) Keeping(run string) (bool, error) { return d.marked(run, keepingMark) }
 
 func (d Dir) mark(run, name string) error {
@@ -272,7 +273,7 @@ func (d Dir) Runs(item string) ([]string, error) {
 	return sortedRuns(item, numbers), nil
 }
 
-// NewestRun is the run whose log was touched last, "" when there is none.
+// NewestRun is the run whose log was written last, "" where there is no run.
 func (d Dir) NewestRun() (string, error) {
 	names, err := spool.List(d.runs())
 	if err != nil {

@@ -26,15 +26,15 @@ type Session struct {
 	Type         string    `json:"type"` // "forked", or "pm_agent"
 	IssueRef     string    `json:"issue_ref"`
 	Agent        string    `json:"agent"`
-	Conversation string    `json:"agent_session_id"`     // the agent's own conversation, "" until it told
-	Words        string    `json:"last_words,omitempty"` // what its agent said last, for a conversation that must begin anew
+	Conversation string    `json:"agent_session_id"`     // the agent's id of its conversation, "" until the agent printed it
+	Words        string    `json:"last_words,omitempty"` // the agent's last words, for a conversation that must begin anew
 	Worktree     string    `json:"worktree_path"`
 	Branch       string    `json:"branch_name"`
-	Start        string    `json:"start_commit,omitempty"` // where the branch began, if it was made for this session: else it is the user's
+	Start        string    `json:"start_commit,omitempty"` // the commit at which the branch was made for this session; "" for a branch of the user's
 	PRURL        string    `json:"pr_url"`
 	PRSet        bool      `json:"pr_set,omitempty"`     // a person set it: no run replaces it
-	Unready      bool      `json:"unready,omitempty"`    // its worktree was missing: what is due in a new one is not known to be done
-	Unkept       string    `json:"unkept_run,omitempty"` // the run whose uncommitted work is not known to be kept at a ref
+	Unready      bool      `json:"unready,omitempty"`    // its worktree was missing, and the hook may not have run in the new one yet
+	Unkept       string    `json:"unkept_run,omitempty"` // the run whose uncommitted work may not be kept at a ref yet
 	CreatedAt    time.Time `json:"created_at"`
 	LastUsedAt   time.Time `json:"last_used_at"`
 }
@@ -43,14 +43,14 @@ func (d Dir) session(name string) spool.File[Session] {
 	return spool.File[Session]{Path: filepath.Join(d.sessions(), name+".json"), Version: 1, Layout: spool.Indented}
 }
 
-// SessionLock is the path of the lock that is held by whoever works in the session's worktree.
+// SessionLock is the path of the lock of the session's worktree. A process locks it before it works there.
 func (d Dir) SessionLock(name string) string { return filepath.Join(d.sessions(), name+".lock") }
 
 // Worktree is the path of a session's working directory.
 func (d Dir) Worktree(name string) string { return filepath.Join(d.worktrees(), name) }
 
-// ReadSession reads a session; nil when the issue has none. The error wraps spool.ErrBad for what is no session
-// file, spool.ErrNewer for one that is not ours to judge.
+// ReadSession reads a session; nil where the issue has none. The error wraps spool.ErrBad for a file that is not that of the
+// session, and spool.ErrNewer for one that a newer kugetsu wrote.
 func (d Dir) ReadSession(name string) (*Session, error) {
 	if !isSession(name) {
 		return nil, fmt.Errorf("%q is not a session", name)
@@ -62,8 +62,8 @@ func (d Dir) ReadSession(name string) (*Session, error) {
 	return s, err
 }
 
-// is says whether a session is the one of this name. Another's file would lead a run into a worktree whose lock it does
-// not hold. (Its folder may be another: a state folder can be moved.)
+// is says whether a session is the one of this name. The file of another session would lead a run into a worktree that it has
+// not locked. The folder above the worktree is not compared: a state folder can be moved.
 func (s *Session) is(name string) bool {
 	if filepath.Base(s.Worktree) != name {
 		return false

@@ -8,14 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// streamBuffer is how much an agent may print, in bytes, before it waits for the runner, as far as the kernel grants it: a
-// program that ends without waiting for that, as those of node may, loses what has no room.
+// streamBuffer is how many bytes an agent may print before it waits for the runner, as far as the kernel grants it. A program
+// that ends without waiting, as those of node may, loses the bytes that do not fit.
 const streamBuffer = 4 << 20
 
-// stream makes what an agent prints into: the runner's end, and the agent's. What a parser believes comes through a pair of
-// sockets: a pipe may be opened again through /proc/<pid>/fd by whatever the agent's tools start, and one line that is written
-// into it says that the credentials are refused, or that all went well. Where nothing is parsed it is a pipe, since a script
-// may open /dev/stdout or /dev/stderr, which a socket does not allow.
+// stream makes the channel that an agent prints to, and returns the runner's end and the agent's.
+//
+// Where a parser reads it, the channel is a pair of sockets. Any program that the agent's tools start may open a pipe again
+// through /proc/<pid>/fd, and one line that such a program writes could say that the credentials are refused, or that all went
+// well. Where no parser reads it, the channel is a pipe: a script may open /dev/stdout or /dev/stderr, which does not work with
+// a socket.
 func stream(parsed bool) (ours, theirs *os.File, err error) {
 	if !parsed {
 		return os.Pipe()
@@ -30,8 +32,8 @@ func stream(parsed bool) (ours, theirs *os.File, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("socketpair: %w", err)
 	}
-	_ = unix.SetsockoptInt(fds[1], unix.SOL_SOCKET, unix.SO_SNDBUF, streamBuffer) // else it has what it has
-	_ = unix.Shutdown(fds[0], unix.SHUT_WR)                                       // whoever reads from it finds its end, and does not wait
+	_ = unix.SetsockoptInt(fds[1], unix.SOL_SOCKET, unix.SO_SNDBUF, streamBuffer) // without it, the size is the system's own
+	_ = unix.Shutdown(fds[0], unix.SHUT_WR)                                       // an agent that reads from it finds the end, and does not wait
 	_ = unix.SetNonblock(fds[0], true)                                            // read with a deadline
 	return os.NewFile(uintptr(fds[0]), "stream"), os.NewFile(uintptr(fds[1]), "stream"), nil
 }

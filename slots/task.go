@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Task is all that a runner must know. It passes through the gate, a pipe from the tick that forked it, as JSON, after
-// the item says notified; a runner whose gate closes without a whole task exits having done nothing.
+// Task is all that a runner must know. It passes as JSON through the gate, a pipe from the tick that forked the runner, after
+// the item says notified. A runner whose gate closes without a whole task exits and has done nothing.
 type Task struct {
 	V             int           `json:"v"`
 	Item          string        `json:"item"`
@@ -18,14 +18,14 @@ type Task struct {
 	Session       string        `json:"session"`
 	IssueRef      string        `json:"issue_ref"`
 	Message       string        `json:"message"`
-	Previous      string        `json:"previous"` // how the last run ended in which an agent began, "" where there is nothing to go on with
-	Said          string        `json:"said"`     // what that run said of it; a stranger's words
+	Previous      string        `json:"previous"` // how the last run ended in which an agent began; "" where there was no such run
+	Said          string        `json:"said"`     // the last words of that run: text of an agent
 	Timeout       time.Duration `json:"timeout"`
 	Idle          time.Duration `json:"idle"`           // how long the agent may show no progress, 0 for ever
-	ExpectChanges bool          `json:"expect_changes"` // a run that leaves none has failed
-	Probe         bool          `json:"probe"`          // its agent was held: tell when the model answers
-	ProbeHost     bool          `json:"probe_host"`     // the remote's host was held: tell when it answers
-	EnvFiles      []string      `json:"env_files"`      // of the agent, later wins; git and hook get the first alone
+	ExpectChanges bool          `json:"expect_changes"` // a run without changes has failed
+	Probe         bool          `json:"probe"`          // the agent is on hold: record when the model answers
+	ProbeHost     bool          `json:"probe_host"`     // the remote's host is on hold: record when it answers
+	EnvFiles      []string      `json:"env_files"`      // of the agent; a later one overrides. Git and hook get the first only
 	Prompt        string        `json:"prompt"`         // file whose text precedes the message, where the preset takes a prompt
 	Agent         AgentTask     `json:"agent"`
 	Workspace     Workspace     `json:"workspace"`
@@ -44,17 +44,17 @@ type AgentTask struct {
 // Workspace is the settings of the worktree. A workspace without a repository is a plain folder: the PM agent's.
 type Workspace struct {
 	Repo   string `json:"repo"`  // flat name of the repository, "" for none
-	URL    string `json:"url"`   // what the bare cache is cloned from
-	Local  string `json:"local"` // a checkout used in place instead
-	Host   string `json:"host"`  // that the URL leads to, "" for none
+	URL    string `json:"url"`   // the remote of the bare clone
+	Local  string `json:"local"` // a local checkout that is used instead of a clone
+	Host   string `json:"host"`  // the host of the URL, "" for none
 	Branch string `json:"branch"`
 	Base   string `json:"base"`
 	Hook   string `json:"hook"` // command run in a new worktree
 
-	Identity string `json:"identity"` // whose name is on commits where git knows none, "Name <email>"
+	Identity string `json:"identity"` // the author of commits where git knows none, "Name <email>"
 }
 
-// Events is where the runner tells that the agent started.
+// Events are the folders of the event that the agent started.
 type Events struct {
 	New, Seen, Owed string
 	Tell            bool
@@ -63,9 +63,9 @@ type Events struct {
 // Name is the run's name.
 func (t *Task) Name() string { return RunName(t.Item, t.Run) }
 
-// GateTimeout bounds the hand-over of a task: a tick must not hang on a runner that does not read, nor a runner on a
-// tick that was stopped. It must be well above the time in which a tick writes an item, and well below the time that a
-// runner's tick waits for tick.lock.
+// GateTimeout bounds the hand-over of a task: a tick must not hang on a runner that does not read, and a runner must not hang
+// on a tick that was stopped. The bound must be well above the time in which a tick writes an item, and well below the time
+// that a runner's tick waits for tick.lock.
 const GateTimeout = 10 * time.Second
 
 // Gate is the tick's end of the pipe to a runner.
@@ -102,7 +102,7 @@ func readTask(gate *os.File) (*Task, error) {
 		return nil, fmt.Errorf("gate: %w", err)
 	}
 	var t Task
-	if err := json.Unmarshal(data, &t); err != nil { // a tick that died while sending
+	if err := json.Unmarshal(data, &t); err != nil { // the tick died while it was sending
 		return nil, errNoTask
 	}
 	if t.V != 1 || !runName.MatchString(t.Name()) || !isSession(t.Session) {
