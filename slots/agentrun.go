@@ -26,23 +26,23 @@ import (
 // errMarker is wrapped when the agent's start could not be recorded.
 var errMarker = errors.New("the agent's start could not be recorded")
 
-// How the wait for an agent ended.
+// ending is how the wait for an agent ended.
 type ending int
 
 const (
 	exited ending = iota
 	tookTooLong
 	showedNothing
-	parked // it waits in its process, for a limit or a server: it will do so later, without a slot
+	parked // it waits in its process for a limit or a server, so it is ended and tried again later
 	interrupted
 	wasCancelled
 )
 
-// saysEnding is what the log says where an agent is ended.
+// saysEnding is the reason in the log for ending an agent.
 var saysEnding = map[ending]string{tookTooLong: "it took too long", showedNothing: "it showed no progress",
 	parked: "it waits, and needs no slot for that", interrupted: "asked to"}
 
-// agentRun is the agent's process, and what it prints.
+// agentRun is the agent's process and its output.
 type agentRun struct {
 	r       *Runner
 	w       *ready
@@ -52,14 +52,14 @@ type agentRun struct {
 	readers sync.WaitGroup
 	pipes   []*os.File
 	exit    chan *os.ProcessState
-	state   *os.ProcessState // how it ended; nil while that is not known
+	state   *os.ProcessState // how the process ended; nil while that is not known
 	begun   time.Time
 	talk    chan string  // the conversation id, when it is known
-	alive   chan bool    // progress; true when the model was heard
-	park    chan bool    // it waits for too long
-	waits   string       // what it waits for, as the run's folder says it
-	found   agent.Report // of one that is parked: what it waited for
-	worked  atomic.Bool  // the model was heard
+	alive   chan bool    // progress; true where the model answered
+	park    chan bool    // the agent waits for too long
+	waits   string       // the reason to wait that the run's folder has
+	found   agent.Report // of a parked agent: the reason why it waited
+	worked  atomic.Bool  // the model answered
 }
 
 // start starts the agent and records that it started.
@@ -73,7 +73,7 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 		return nil, err
 	}
 	path, err := proc.LookPath(argv[0], w.agentEnv, w.session.Worktree)
-	if err != nil && !strings.Contains(argv[0], "/") { // it was there when the tick looked: of the machine, not of the task
+	if err != nil && !strings.Contains(argv[0], "/") { // the tick found the program before: the fault is the machine's, not the task's
 		return nil, fault.New(fault.Config, "", "%w", err)
 	}
 	if err != nil {
@@ -103,7 +103,7 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	}
 	proc.Watch(a.cmd.Process.Pid)
 	go func() {
-		_ = a.cmd.Wait() // its state tells more
+		_ = a.cmd.Wait() // ProcessState says more than the error
 		proc.Watched()
 		a.exit <- a.cmd.ProcessState
 	}()
@@ -113,7 +113,7 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 
 	started := Marker{Phase: Started}
 	if err := r.home.setMarker(r.name, r.marker, started); err != nil {
-		// An agent that is not on record must not run: it would be run again, uncharged.
+		// An agent whose start is not recorded must not run: the next tick would run it again without counting an attempt.
 		return nil, errors.Join(errMarker, err, r.endProcesses())
 	}
 	r.marker = started
@@ -167,7 +167,7 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 	return argv, stdin, preset, nil
 }
 
-// hear gives the parser a line, and tells wait what is new.
+// hear gives a line to the parser, and tells wait about a new conversation, progress or a parked agent.
 func (a *agentRun) hear(line []byte, parse func([]byte) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -185,7 +185,7 @@ func (a *agentRun) hear(line []byte, parse func([]byte) bool) {
 	}
 }
 
-// tell does not wait: what is in the channel already says it.
+// tell sends without waiting: a value that is in the channel already says the same.
 func tell[T any](c chan T, v T) {
 	select {
 	case c <- v:
@@ -193,8 +193,8 @@ func tell[T any](c chan T, v T) {
 	}
 }
 
-// read copies what the agent prints to the log, as it comes, and gives the parser its lines. Longer ones than MaxLine are
-// logged whole and not parsed. Where the parser does not know what is progress, whatever is printed is.
+// read copies the agent's output to the log as it comes, and gives its lines to the parser. Lines longer than MaxLine are logged
+// whole and not parsed. Where the parser does not know progress, any output is progress.
 func (a *agentRun) read(pipe *os.File, known bool, parse func(line []byte) bool) {
 	defer a.readers.Done()
 	var line []byte
@@ -234,10 +234,11 @@ func (a *agentRun) read(pipe *os.File, known bool, parse func(line []byte) bool)
 	}
 }
 
-// wait waits until the agent's process ended, was given up on, or is to end.
+// wait waits for the end of the agent's process. It ends the agent when its time is over, when it is parked, or when the run is
+// cancelled or interrupted.
 func (a *agentRun) wait(ctx context.Context) ending {
-	// From when the agent began, which may have stopped this process since. By the monotonic clock: a stepped wall clock ends
-	// nothing early.
+	// The time counts from the start of the agent, which may have stopped this process since. It is the monotonic clock: a wall
+	// clock that is set forward ends nothing early.
 	timeout := time.NewTimer(time.Until(a.begun.Add(a.r.task.Timeout)))
 	defer timeout.Stop()
 	idle := time.NewTimer(a.r.task.Idle)
@@ -256,10 +257,10 @@ func (a *agentRun) wait(ctx context.Context) ending {
 	for {
 		select {
 		case a.state = <-a.exit:
-			// Whoever kills must have stopped looking: the tick that this process starts as its last act is below it, too.
+			// endProcesses must be through: the tick that this process starts as its last act is one of its children, too.
 			killing.Wait()
 			select {
-			case <-timeout.C: // this process was stopped meanwhile: when the agent ended is not known, only that the time is over
+			case <-timeout.C: // this process was stopped meanwhile: it is not known when the agent ended, only that the time is over
 				end = tookTooLong
 			default:
 			}
@@ -270,7 +271,7 @@ func (a *agentRun) wait(ctx context.Context) ending {
 				a.r.log.say("%v", err)
 			}
 			if err != nil || slices.ContainsFunc(a.r.left, func(p proc.Left) bool { return p.PID == a.cmd.Process.Pid }) {
-				return end // the agent itself cannot be ended: another user's, or stuck in the kernel
+				return end // the agent itself cannot be ended: it is another user's, or stuck in the kernel
 			}
 			continue
 		case id := <-a.talk:
@@ -285,7 +286,7 @@ func (a *agentRun) wait(ctx context.Context) ending {
 		case <-child:
 			proc.Reap()
 			continue
-		case <-look.C: // a program that waits for a limit may print nothing more: only time tells
+		case <-look.C: // a program that waits for a limit may print nothing more, so the parser is asked again
 			a.mu.Lock()
 			tooLong := a.parser.Parked()
 			a.mu.Unlock()
@@ -300,7 +301,7 @@ func (a *agentRun) wait(ctx context.Context) ending {
 			end = a.orParked(showedNothing)
 		case <-park:
 			end = a.orParked(exited)
-			if end == exited { // it goes on meanwhile
+			if end == exited { // the agent goes on meanwhile
 				continue
 			}
 		case <-done:
@@ -314,8 +315,8 @@ func (a *agentRun) wait(ctx context.Context) ending {
 	}
 }
 
-// orParked is parked where the agent waits for a limit or a server, else the other. What it waits for is noted now: as it is
-// ended it may say something else.
+// orParked is parked where the agent waits for a limit or a server, else the other. The reason is noted here, before the agent
+// is ended: while it ends it may print another one.
 func (a *agentRun) orParked(other ending) ending {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -327,7 +328,7 @@ func (a *agentRun) orParked(other ending) ending {
 	return parked
 }
 
-// sayWaits tells those who look what the agent waits for.
+// sayWaits records the reason why the agent waits, for status.
 func (a *agentRun) sayWaits() {
 	a.mu.Lock()
 	found, _ := a.parser.Waiting()
@@ -337,7 +338,7 @@ func (a *agentRun) sayWaits() {
 	}
 	a.waits = found.Summary
 	if err := a.r.home.setWaits(a.r.name, a.waits); err != nil {
-		a.r.log.say("%v", err) // it waits all the same
+		a.r.log.say("%v", err) // only status lacks the reason
 	}
 }
 
@@ -349,21 +350,21 @@ func (a *agentRun) remember(id string) {
 	}
 }
 
-// answer records, once, that the model answers: what waits for this run to try it need not wait for its end.
+// answer records, once, that the model answers: items that wait for this run to try the agent need not wait for its end.
 func (a *agentRun) answer(heard bool) {
 	if !heard || !a.r.task.Probe {
 		return
 	}
 	a.r.task.Probe = false
 	if err := a.r.home.setAnswered(a.r.name); err != nil {
-		a.r.log.say("%v", err) // its end will tell
+		a.r.log.say("%v", err) // the run's end will tell it
 	}
 }
 
 // drain is how long the agent's output is waited for after its last process is gone.
 const drain = 2 * time.Second
 
-// report says what the run was worth. No process of the run is left.
+// report judges the run. No process of the run is left.
 func (a *agentRun) report() agent.Report {
 	for _, pipe := range a.pipes {
 		if err := pipe.SetReadDeadline(time.Now().Add(drain)); err != nil {
@@ -389,7 +390,7 @@ func (a *agentRun) report() agent.Report {
 		a.w.session.Conversation = id
 	}
 	report := a.parser.Report(exit)
-	if a.found.Outcome != "" { // of the rest, what it used and what was refused
+	if a.found.Outcome != "" { // the cost and the refused permissions stay as the parser reports them
 		report.Outcome, report.Summary, report.Reset = a.found.Outcome, a.found.Summary, a.found.Reset
 	}
 	if a.state == nil { // unknown is never a success

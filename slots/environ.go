@@ -16,13 +16,13 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// Environ is the environment of runner, git, hook, agent and the runner's own tick. It is made, not inherited, so that
-// it is the same whoever ran the first tick: cron, systemd, a terminal, or an agent. The base comes from the config
-// file, the settings from the tick's environment.
+// Environ is the environment of runner, git, hook, agent and the runner's own tick. It is made and not inherited, so it is the
+// same whether cron, systemd, a terminal or an agent ran the first tick. The base comes from the config file, the settings from
+// the tick's environment.
 func (d Dir) Environ(base map[string]string, settings []string) ([]string, error) {
 	me, err := user.Current()
 	if err != nil {
-		// os/user hides why the password file could not be read. As a rule that passes.
+		// os/user hides why the password file could not be read. Mostly the reason passes.
 		return nil, fault.New(fault.Temp, "where this user is not in the password file, set HOME and USER", "who am I: %w", err)
 	}
 	home := os.Getenv("HOME")
@@ -52,7 +52,7 @@ func first(values ...string) string {
 	return ""
 }
 
-// WithFiles is env with what env files add, later wins.
+// WithFiles is env with the variables of env files. Of two values the later one counts.
 func WithFiles(env []string, files ...string) ([]string, error) {
 	for _, file := range files {
 		vars, err := readEnv(file)
@@ -64,7 +64,7 @@ func WithFiles(env []string, files ...string) ([]string, error) {
 	return env, nil
 }
 
-// with returns env with more added, of which a later value of a name wins.
+// with returns env with more added. Of two values of a name the later one counts.
 func with(env []string, more ...string) []string {
 	out := slices.Clone(env)
 	for _, kv := range more {
@@ -79,8 +79,8 @@ func without(env []string, name string) []string {
 	return slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
 }
 
-// readEnv reads an env file; a missing one is empty. The error asks for exit code 78, names the file and the line, and
-// never the text: it is a token as likely as not.
+// readEnv reads an env file; a missing one is empty. The error asks for exit code 78. It names the file and the line, and never
+// the text, which may be a token.
 func readEnv(path string) ([]string, error) {
 	data, err := spool.ReadUser(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -101,8 +101,8 @@ func readEnv(path string) ([]string, error) {
 	return env, nil
 }
 
-// badFile is the error for a file of the user's that cannot be used: a bad configuration, which costs no attempt. What the
-// system refused for a passing reason asks for exit code 75, as it does everywhere.
+// badFile is the error for a file of the user's that cannot be used: a bad configuration, which is no attempt. A passing refusal
+// of the system asks for exit code 75, as everywhere.
 func badFile(err error) error {
 	if errors.Is(err, spool.ErrUnusable) || errors.Is(err, envfile.ErrBad) {
 		return fault.New(fault.Config, "correct it: nothing is started before that; contrib/doc/settings.md says how values are written", "bad configuration: %w", err)
@@ -110,8 +110,8 @@ func badFile(err error) error {
 	return err
 }
 
-// CheckFiles reads the env files and prompts as a run would, so that what is wrong with one is told before a run fails by
-// it. The error asks for exit code 78.
+// CheckFiles reads the env files and prompts as a run does, so that a fault in one is told before a run fails by it. The error
+// asks for exit code 78.
 func (d Dir) CheckFiles() error {
 	var errs []error
 	for _, name := range []string{"default.env", "dev.env", "pm-agent.env"} {

@@ -13,16 +13,16 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// The descriptors a runner is given: its lease and its gate. The agent and git get the lease under the same numbers.
+// The descriptors that a runner inherits: its lease and its gate. The agent and git inherit the lease under the same numbers.
 const (
 	fdSlot    = 3
 	fdSession = 4
 	fdGate    = 5
 )
 
-// Launch forks the runner of a run: in a session of its own, its output in the run's log, nothing inherited but the
-// lease and the gate. It does nothing until it is sent a task. The caller keeps its own hold of the locks and of the
-// gate, and closes both.
+// Launch forks the runner of a run: in a session of its own, with its output in the run's log. It inherits only the lease and the
+// gate, and does nothing until a task is sent. The caller keeps its own descriptors of the locks and of the gate, and closes
+// them.
 func (d Dir) Launch(run string, slot, session *Lock, env []string) (pid int, gate *Gate, err error) {
 	self, err := proc.Self()
 	if err != nil {
@@ -48,14 +48,15 @@ func (d Dir) Launch(run string, slot, session *Lock, env []string) (pid int, gat
 		return 0, nil, fmt.Errorf("launch %s: %w", run, errors.Join(err, w.Close()))
 	}
 	pid = cmd.Process.Pid
-	// Nobody waits for it here: the tick exits, and the lease tells when the runner is gone.
+	// The runner is not waited for: the tick exits, and the lease tells when the runner is gone.
 	if err := cmd.Process.Release(); err != nil {
 		return pid, &Gate{w}, fmt.Errorf("launch %s: %w", run, err)
 	}
 	return pid, &Gate{w}, nil
 }
 
-// inherited is what Launch gave to this process. It is kept from whatever this process starts, unless passed on.
+// inherited are the descriptors that Launch gave to this process. Processes that this one starts do not inherit them, unless they
+// are passed on.
 func inherited() (slot, session, gate *os.File, err error) {
 	for _, fd := range []int{fdSlot, fdSession, fdGate} {
 		var stat unix.Stat_t

@@ -9,11 +9,11 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// LogCap is how large a run's log may grow, in bytes. Beyond it the older half is dropped: an agent that floods its log
-// fills no disk and is not stopped for it, and the last lines, which say how it ended, are kept.
+// LogCap is how large a run's log may grow, in bytes. Beyond that the older half is dropped. So an agent that floods its log
+// neither fills the disk nor is stopped, and the last lines, which say how it ended, are kept.
 const LogCap = 16 << 20
 
-// logFile is the log of a run: all that agent, git and hook print, as it comes.
+// logFile is the log of a run: the output of agent, git and hook, as it comes.
 type logFile struct {
 	mu   sync.Mutex
 	file *os.File
@@ -21,8 +21,8 @@ type logFile struct {
 	cap  int64
 }
 
-// OpenLog opens a run's log to be read. The error wraps fs.ErrNotExist when there is none, spool.ErrBad for what is no
-// log: the agent might have put something else in its place.
+// OpenLog opens a run's log for reading. The error wraps fs.ErrNotExist where there is none, and spool.ErrBad for another kind of
+// file: the agent may have put it there.
 func (d Dir) OpenLog(run string) (*os.File, error) {
 	path := d.LogPath(run)
 	if err := d.real(run); err != nil {

@@ -6,8 +6,8 @@ import (
 	"kugetsu/slots/agent"
 )
 
-// prefixed puts the words of AGENT_PREFIX before an agent's argv: what gives it limits, or a sandbox. It is the agent's
-// process like any other: it must pass on the descriptors that it inherits, which are the lease, and the environment.
+// prefixed puts the words of AGENT_PREFIX, a sandbox or a program that sets limits, before an agent's argv. That program must
+// pass on the environment and the descriptors that it inherits: they are the lease.
 func prefixed(prefix string, argv []string) ([]string, error) {
 	words, err := agent.Split(prefix)
 	if err != nil {

@@ -48,8 +48,8 @@ func (r *Runner) prompt(w *ready) (string, error) {
 		"{worktree}", w.session.Worktree, "{session}", r.task.Session).Replace(text), nil
 }
 
-// quoted is what a stranger wrote, an agent before this one, so that it cannot be taken for a part of the prompt: on lines
-// of their own, between fences that are longer than any that it holds.
+// quoted is the text of an earlier agent, set so that it cannot be taken for a part of the prompt: on lines of its own, between
+// fences that are longer than any fence in the text.
 func quoted(text string) string {
 	if text == "" {
 		return "."

@@ -9,9 +9,9 @@ import (
 	"kugetsu/slots/forge"
 )
 
-// AskRequest asks how the session's pull request stands, and sets PRURL to the one whose head is the session's branch. That one
-// counts before what an agent said; what a person set counts before both. The error is the reason where the answer is Unknown;
-// it is nil where there is no request and no forge to ask.
+// AskRequest asks for the state of the session's pull request, and sets PRURL to the request whose head is the session's branch.
+// That one goes before a request that the agent named, and one that a person set goes before both. The error is the reason where
+// the answer is Unknown. It is nil where there is no request and no forge to ask.
 func (s *Session) AskRequest(ctx context.Context, env []string) (forge.Status, error) {
 	found, err := s.findRequest(ctx, env)
 	switch {
@@ -26,7 +26,8 @@ func (s *Session) AskRequest(ctx context.Context, env []string) (forge.Status, e
 	return forge.Unknown, err
 }
 
-// findRequest asks the forge for the request of the session's branch. One that was over before the session began is not its own.
+// findRequest asks the forge for the request of the session's branch. A request that was over before the session began is not the
+// session's.
 func (s *Session) findRequest(ctx context.Context, env []string) (*forge.Request, error) {
 	host, _, _ := strings.Cut(s.IssueRef, "/")
 	ref, err := issueref.Parse(s.IssueRef, host)

@@ -13,7 +13,7 @@ import (
 // Dir is the part of a state folder that this package keeps.
 type Dir string
 
-// PMSlot is the lane of the PM agent: it is never counted among the slots of dev agents.
+// PMSlot is the slot of the PM agent. It does not count among the slots of dev agents.
 const PMSlot = "pm"
 
 func (d Dir) slots() string     { return filepath.Join(string(d), "slots") }
@@ -24,16 +24,16 @@ func (d Dir) agents() string    { return filepath.Join(string(d), "agents") }
 func (d Dir) repos() string     { return filepath.Join(string(d), "repos") }
 func (d Dir) tmps() string      { return filepath.Join(string(d), "t") }
 
-// kept is the folder of what was kept at refs, a file for each session.
+// kept is the folder of the records of kept refs, a file for each session.
 func (d Dir) kept() string { return filepath.Join(string(d), "kept") }
 
-// git is where the private git directories are made: see package worktree. No agent is let in here.
+// git is the folder of the private git directories: see package worktree. No agent's sandbox opens it.
 func (d Dir) git() string { return filepath.Join(string(d), "git") }
 
-// Holds is the folder of the agents that are not started; package tick keeps it.
+// Holds is the folder of the agents and hosts that are on hold. Package tick keeps it.
 func (d Dir) Holds() string { return filepath.Join(string(d), "holds") }
 
-// Reviews is the folder of what is known of the sessions' pull requests; package tick keeps it.
+// Reviews is the folder of the states of the sessions' pull requests. Package tick keeps it.
 func (d Dir) Reviews() string { return filepath.Join(string(d), "reviews") }
 
 // Folders lists the folders, a parent before its children.
@@ -51,8 +51,8 @@ func (d Dir) intent(slot string) spool.File[Intent] {
 	return spool.File[Intent]{Path: filepath.Join(d.slots(), slot+".json"), Version: 1}
 }
 
-// Intent says which run a slot is for. It is written before anything of the run exists and removed when nothing remains
-// to be done for it.
+// Intent says which run a slot is for. It is written before anything of the run exists, and removed when nothing remains to be
+// done for the run.
 type Intent struct {
 	V       int    `json:"v"`
 	Item    string `json:"item"`
@@ -67,7 +67,7 @@ func (i Intent) RunName() string { return RunName(i.Item, i.Run) }
 
 var slotFile = regexp.MustCompile(`^([1-9]\d{0,3}|pm)\.(json|lock)$`)
 
-// Names lists every slot there is a file of, also beyond today's limit: the numbers in order, then pm.
+// Names lists every slot that has a file, also beyond the limit of today: the numbers in order, then pm.
 func (d Dir) Names() ([]string, error) {
 	files, err := spool.List(d.slots())
 	if err != nil {
@@ -91,8 +91,8 @@ func slotNumber(name string) int {
 	return n
 }
 
-// ReadIntent reads what a slot is for; nil when it is empty. The error wraps spool.ErrBad for what is no intent,
-// spool.ErrNewer for one that is not ours to judge.
+// ReadIntent reads a slot's intent; nil where the slot is empty. The error wraps spool.ErrBad for a file that is no intent, and
+// spool.ErrNewer for one that a newer kugetsu wrote.
 func (d Dir) ReadIntent(slot string) (*Intent, error) {
 	in, err := d.intent(slot).Read()
 	if in != nil && (!runName.MatchString(in.RunName()) || !isSession(in.Session)) {
@@ -101,14 +101,14 @@ func (d Dir) ReadIntent(slot string) (*Intent, error) {
 	return in, err
 }
 
-// WriteIntent writes what a slot is for. The caller holds its lock and found it empty: an intent is never overwritten,
-// so the error wraps fs.ErrExist where there is one after all.
+// WriteIntent writes a slot's intent. The caller has locked the slot and found it empty. An intent is never overwritten: the error
+// wraps fs.ErrExist where there is one.
 func (d Dir) WriteIntent(slot string, in Intent) error {
 	in.V = 1
 	return d.intent(slot).Publish(&in)
 }
 
-// Empty removes a slot's intent. The caller holds its lock.
+// Empty removes a slot's intent. The caller has locked the slot.
 func (d Dir) Empty(slot string) error { return spool.Remove(d.intent(slot).Path) }
 
 // IntentPath is the path of a slot's intent.

@@ -14,31 +14,31 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// A run's TMPDIR is t/<n>, the lowest number that is free, and <run>/tmp is a link to it. The path is that short because the
-// path of a socket may have 107 bytes (sun_path of unix(7)), and programs make theirs there.
+// A run's TMPDIR is t/<n>, with the lowest number that is free, and <run>/tmp is a link to it. The path is so short since programs
+// make sockets there, and the path of a socket may have 107 bytes (sun_path of unix(7)).
 
 const (
 	// SocketMax is how long the path of a socket may be, without the zero that ends it.
 	SocketMax = 107
-	// SocketBelow is what the longest of the usual ones takes below TMPDIR: Chromium's. gpg's and tmux's are shorter.
+	// SocketBelow is the length of the longest common path of a socket below TMPDIR: Chromium's. gpg's and tmux's are shorter.
 	SocketBelow = len("/.org.chromium.Chromium.XXXXXX/SingletonSocket")
 	// tmpMost bounds the search for a free number: more runs than there can be slots.
 	tmpMost = 10_000
-	// tmpAge is how old a folder must be that no run names before SweepTmp removes it: above any time between the two
-	// steps of makeTmp.
+	// tmpAge is how old a folder without a run must be for SweepTmp to remove it: longer than makeTmp can take between its two
+	// steps.
 	tmpAge = time.Hour
 )
 
 var tmpLink = regexp.MustCompile(`^\.\./\.\./t/([1-9]\d{0,3})$`)
 
-// tmpLink is what names the TMPDIR of a run.
+// tmpLink is the link to the TMPDIR of a run.
 func (d Dir) tmpLink(run string) string { return filepath.Join(d.RunDir(run), "tmp") }
 
 // TmpLongest is the longest path that the TMPDIR of a run may have with so many runs at once.
 func (d Dir) TmpLongest(runs int) string { return filepath.Join(d.tmps(), strconv.Itoa(runs)) }
 
-// makeTmp makes the TMPDIR of a run. The folder comes first, since making it is what takes the number: a runner that is
-// killed before the link leaves an empty one, which SweepTmp removes.
+// makeTmp makes the TMPDIR of a run. The folder comes before the link, since making it takes the number. A runner that is killed
+// between the two leaves an empty folder, which SweepTmp removes.
 func (d Dir) makeTmp(run string) (string, error) {
 	if err := errors.Join(d.real(run), d.DropTmp(run)); err != nil {
 		return "", err
@@ -61,7 +61,7 @@ func (d Dir) makeTmp(run string) (string, error) {
 	return "", fmt.Errorf("%s is full", d.tmps())
 }
 
-// DropTmp deletes a run's temporary files. None of its processes is left.
+// DropTmp deletes a run's temporary files. No process of the run is left.
 func (d Dir) DropTmp(run string) error {
 	if err := d.real(run); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -74,13 +74,13 @@ func (d Dir) DropTmp(run string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	// What the agent put in the place of the link leads nowhere that is ours to empty.
+	// A link that the agent put in place of this one is not followed.
 	if m := tmpLink.FindStringSubmatch(to); err == nil && m != nil {
 		if err := d.emptyTmp(m[1]); err != nil {
 			return err
 		}
 	}
-	return os.RemoveAll(link) // last, since it is what names the folder
+	return os.RemoveAll(link) // last, since it names the folder
 }
 
 // emptyTmp removes the folder of a number.
@@ -102,14 +102,14 @@ func (d Dir) emptyTmp(n string) error {
 	if err := os.RemoveAll(path); err == nil || !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	return spool.RemoveAll(path) // folders that were made read-only, as those of Go's module cache are
+	return spool.RemoveAll(path) // for folders that were made read-only, like those of Go's module cache
 }
 
-// gone is the folder of what is to be deleted: moved there in an instant, mostly under tick.lock, and deleted after it. An
-// agent may leave hundreds of thousands of files.
+// gone is the folder of files to delete. They are moved there in an instant, mostly under tick.lock, and deleted after the lock:
+// an agent may leave hundreds of thousands of files.
 func (d Dir) gone() string { return filepath.Join(d.tmps(), ".gone") }
 
-// discard moves a folder to gone. It fails where that is a link, on a full disk, and for a folder that was made read-only.
+// discard moves a folder to gone. It fails where gone is a link, on a full disk, and for a folder that was made read-only.
 func (d Dir) discard(path string) error {
 	if there, err := spool.Exists(path); err != nil || !there {
 		return err
@@ -123,7 +123,7 @@ func (d Dir) discard(path string) error {
 	return os.Rename(path, filepath.Join(d.gone(), fmt.Sprintf("%s.%d", filepath.Base(path), time.Now().UnixNano())))
 }
 
-// Sweep deletes what was moved to gone. No lock is needed: nothing else works there.
+// Sweep deletes the files in gone. No lock is needed: nothing else works there.
 func (d Dir) Sweep(ctx context.Context) error {
 	names, err := spool.ListReal(d.gone())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -139,7 +139,7 @@ func (d Dir) Sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// SweepTmp removes the folders that no run names. The caller has tick.lock; a run may begin meanwhile.
+// SweepTmp removes the folders that no run links to. The caller has locked tick.lock; a run may begin meanwhile.
 func (d Dir) SweepTmp(now time.Time) error {
 	names, err := spool.List(d.tmps())
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(names) == 0 {

@@ -15,21 +15,21 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// knownAgent is what agents/<preset>.json keeps of an agent's program, so that it is asked once and not in every run.
+// knownAgent is the record of an agent's program in agents/<preset>.json, so that the program is asked once and not in every run.
 type knownAgent struct {
 	Path  string    `json:"path"`
 	Size  int64     `json:"size"`
 	MTime time.Time `json:"mtime"`
-	Home  []string  `json:"home"` // where it keeps its own state
+	Home  []string  `json:"home"` // the folders of the program's own state
 	Major int       `json:"major"`
 }
 
-// askLimit bounds the questions to an agent's program, each.
+// askLimit bounds each question to an agent's program.
 const askLimit = 2 * time.Minute
 
-// major is the major version of a preset's program, where the preset must know it. A program not met before is also
-// made to set itself up, under a lock: the first start of several opencodes at once loses one of them to the creation
-// of its database (measured: one round of four, at three at once).
+// major is the major version of a preset's program, where the preset needs it. A new program is also made to set itself up,
+// under a lock: where several opencodes start for the first time at once, one of them fails over the creation of the database
+// (measured: in one round of four, with three at once).
 func (d Dir) major(ctx context.Context, r *Runner, p agent.Preset, env []string) (int, error) {
 	if p.Version == nil {
 		return 0, nil
@@ -63,10 +63,10 @@ func (d Dir) major(ctx context.Context, r *Runner, p agent.Preset, env []string)
 	if err != nil {
 		return 0, err
 	}
-	now.Major, _ = agent.Major(out) // without one it is taken for what was measured, 1.x
+	now.Major, _ = agent.Major(out) // without a number it counts as 1.x, which was measured
 	if p.SetUp != nil {
 		if _, err := r.ask(ctx, env, path, p.SetUp); err != nil {
-			r.log.say("%v", err) // it may do without; a run that cannot will say why
+			r.log.say("%v", err) // a run that needs the set-up will say why it failed
 		}
 	}
 	if err := file.Write(&now); err != nil {
@@ -94,7 +94,7 @@ func homes(env []string) []string {
 	return out
 }
 
-// ask runs an agent's program for what it prints.
+// ask runs an agent's program and returns its output.
 func (r *Runner) ask(ctx context.Context, env []string, path string, argv []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()

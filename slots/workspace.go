@@ -14,20 +14,20 @@ import (
 	"kugetsu/slots/worktree"
 )
 
-// Place is an issue's workspace for those who look at it, end it or bring something back into it. Whoever changes
-// something holds the session's lock.
+// Place is an issue's workspace, for the commands that show it, end it or restore work in it. A caller that changes something
+// has locked the session.
 type Place struct {
 	Name    string
-	Session *Session // nil: there is no file of one
+	Session *Session // nil: the session has no file
 	Spec    worktree.Spec
 	Git     *worktree.Git
 	Holding worktree.Holding // see Examine
 	home    Dir
-	refs    string // refs/kugetsu/issue-<n>, where what does not belong to one run is kept
+	refs    string // refs/kugetsu/issue-<n>: the refs that do not belong to one run
 }
 
-// Place finds the workspace of an issue. The environment is what a runner gets; git gets env/default.env, too, for it may
-// be what admits it to the remote. Lock is the session's, or nil for who only looks.
+// Place finds the workspace of an issue. The environment is that of a runner. Git gets env/default.env as well, which may hold the
+// credentials for the remote. Lock is the session's, or nil where nothing is changed.
 func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*Place, error) {
 	name := ref.Session()
 	vars, err := readEnv(d.EnvFile("default.env"))
@@ -36,7 +36,7 @@ func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*P
 	}
 	p := &Place{Name: name, home: d, refs: issueRefs(ref),
 		Git: &worktree.Git{Env: with(env, vars...), Own: d.git()}}
-	if lock != nil { // a git that outlives us still works there
+	if lock != nil { // a git that outlives this process keeps the session locked
 		p.Git.Files = []*os.File{lock.File()}
 	}
 	if p.Session, err = d.ReadSession(name); err != nil {
@@ -50,7 +50,7 @@ func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*P
 	return p, nil
 }
 
-// issueRefs is where what does not belong to one run is kept of an issue.
+// issueRefs is the prefix of the refs of an issue that do not belong to one run.
 func issueRefs(ref issueref.Ref) string { return fmt.Sprintf("refs/kugetsu/issue-%d", ref.Number) }
 
 // spec is a worktree in the terms of package worktree.
@@ -61,8 +61,8 @@ func (d Dir) spec(path string, ws Workspace) worktree.Spec {
 	}}
 }
 
-// outside says whether a session's worktree is in another state folder: this one was copied or moved since the session was
-// written. That worktree may be another's, whose lock we do not hold.
+// outside says whether a session's worktree is in another state folder: this one was copied or moved after the session was
+// written. That worktree may belong to a session of the other folder, which is not locked here.
 func (d Dir) outside(name string, s *Session) bool {
 	return filepath.Clean(s.Worktree) != d.Worktree(name) && !spool.SameFolder(filepath.Dir(s.Worktree), d.worktrees())
 }
@@ -78,7 +78,7 @@ func (p *Place) Examine(ctx context.Context) (err error) {
 	return err
 }
 
-// Work names what would be lost with the workspace.
+// Work names the work that would be lost with the workspace.
 func (p *Place) Work() []string {
 	work := p.Holding.Work()
 	if s := p.Session; s != nil && s.Unkept != "" && p.Holding.Stands {
@@ -87,13 +87,13 @@ func (p *Place) Work() []string {
 	return work
 }
 
-// End removes the workspace: worktree, branch, session. What it holds that nobody else has is kept at refs first, whose
-// names are returned; where something cannot be kept it is an error and nothing is removed. The caller holds the session's
-// lock and has examined it; where there must be no work it has looked.
+// End removes the workspace: worktree, branch, session. Work that is only there is kept at refs first, whose names are returned.
+// Where some of it cannot be kept, that is an error and nothing is removed. The caller has locked the session and examined it,
+// and has made sure that it holds no work where it must hold none.
 //
-// The order is that of what can be made again: refs, worktree, branch, and the session's file last. As long as that is
-// there, list shows the session, and whoever is told to end it again finds what is left. Every step does nothing where it
-// was done before, so a crash between two of them needs no other repair than the same command, or prune.
+// The order is refs, worktree, branch, and the session's file last: as long as that file is there, list shows the session, and
+// the same command ends the rest. Every step does nothing where it was done before. So after a crash between two steps the same
+// command, or prune, is the repair.
 func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err error) {
 	h := p.Holding
 	if bad := h.Unkeepable(); len(bad) > 0 {
@@ -102,7 +102,7 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 	if h.Stands && (h.Dirty > 0 || len(h.Inside) > 0) {
 		ref := p.refs + "/" + now.UTC().Format("20060102T150405.000000000Z")
 		snap, err := p.Git.Snapshot(ctx, p.Spec, ref, keptMessage("uncommitted when its worktree was removed", p.issue()))
-		if err != nil { // also beside a ref: it says what is not in it
+		if err != nil { // also beside a ref: the error says which work is not in the ref
 			return nil, err
 		}
 		for _, s := range append([]worktree.Snapshot{snap}, snap.Inside...) {
@@ -115,7 +115,7 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 			}
 		}
 	}
-	// Also what was pushed, where no run came to keep it: the branch may be deleted there.
+	// Pushed commits too, where no run kept them: the branch on the remote may be deleted.
 	if h.Unpushed > 0 || p.Session == nil || p.Session.Unkept != "" {
 		for _, commit := range slices.Compact([]string{h.Head, h.Tip}) {
 			if commit == "" {
@@ -131,7 +131,7 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 			}
 		}
 	}
-	// In a checkout of the user's a branch that was there before the session is the user's own. In our clone all are ours.
+	// In a local checkout a branch that is older than the session is the user's. In a clone all branches are kugetsu's.
 	drop := h.Tip
 	if p.Spec.Source.Local != "" && (p.Session == nil || p.Session.Start == "") {
 		drop = ""
@@ -145,7 +145,7 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 	if err := spool.Remove(p.home.session(p.Name).Path); err != nil {
 		return kept, err
 	}
-	// Behind the session: who asks a forge meanwhile writes first and then looks whether the session is there.
+	// After the session: a tick that asks a forge meanwhile writes its answer first, and looks for the session after that.
 	return kept, spool.Unlink(filepath.Join(p.home.Reviews(), p.Name+".json"))
 }
 
@@ -157,15 +157,14 @@ func (p *Place) issue() string {
 	return ref.String()
 }
 
-// keptMessage is the message of a snapshot. The issue stands in it, so that what is kept can be found again when the items
-// are long forgotten.
+// keptMessage is the message of a snapshot. It names the issue, so that the snapshot can be found when the items are gone.
 func keptMessage(what, issue string) string {
 	return "kugetsu: " + what + "\n\n" + issueTrailer + issue
 }
 
 const issueTrailer = "Issue: "
 
-// Workspaces lists the sessions of issues that there is anything of: a file, a worktree, a record of one in our clones.
+// Workspaces lists the sessions of issues that left anything: a file, a worktree, or a record of a worktree in a clone.
 func (d Dir) Workspaces() ([]string, error) {
 	names, err := d.Sessions()
 	if err != nil {
@@ -185,7 +184,7 @@ func (d Dir) Workspaces() ([]string, error) {
 	for _, file := range records {
 		link, err := spool.Read(file)
 		if err != nil {
-			continue // of a git that is at work, or was killed: the next that prepares a worktree there mends it
+			continue // its git is at work, or was killed: Prepare repairs that
 		}
 		names = append(names, filepath.Base(filepath.Dir(strings.TrimSpace(string(link)))))
 	}
@@ -237,9 +236,9 @@ func (p *Place) Kept(ctx context.Context) ([]Kept, error) {
 	return list, nil
 }
 
-// Restore brings back what is kept at a ref; the worktree and the session are made where they are missing. What a new
-// worktree gets besides, from .worktreeinclude and the hook, it gets with the next run: the session says so, before there is
-// a worktree that looks ready.
+// Restore brings back the work at a ref. The worktree and the session are made where they are missing. The next run adds to a new
+// worktree the files of .worktreeinclude and of the hook. The session says so before the worktree is made, since after that the
+// worktree looks ready.
 func (p *Place) Restore(ctx context.Context, k Kept, agent string, now time.Time) error {
 	if _, err := os.Lstat(filepath.Join(p.Spec.Path, ".git")); err != nil && p.Session != nil {
 		p.Session.Unready = true
@@ -265,7 +264,7 @@ func (p *Place) Restore(ctx context.Context, k Kept, agent string, now time.Time
 	return p.Git.Restore(ctx, p.Spec, k.Ref, IsSnapshot(k))
 }
 
-// IsSnapshot says that a ref keeps uncommitted work, and not commits alone. A stash has the form of one of our snapshots.
+// IsSnapshot says whether a ref keeps uncommitted work, and not only commits. A stash has the form of a snapshot.
 func IsSnapshot(k Kept) bool {
 	return strings.HasPrefix(k.Message, "kugetsu: ") || strings.Contains(k.Ref, stashed+"/")
 }

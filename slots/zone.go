@@ -5,11 +5,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	_ "time/tzdata" // a zone that is named must not be read as another where the machine has no list of them
+	_ "time/tzdata" // the machine may have no list of the zones
 )
 
-// clockIn is the clock of an agent: the time, in the zone in which a program with this environment tells it. Programs say
-// when a limit is lifted by their own clock.
+// clockIn is the clock of an agent: the time in the zone of a program with this environment. Programs print in that zone when a
+// limit is lifted.
 func clockIn(env []string) func() time.Time {
 	zone := time.Local
 	for _, kv := range env { // the last of two equal names wins
@@ -20,11 +20,11 @@ func clockIn(env []string) func() time.Time {
 	return func() time.Time { return time.Now().In(zone) }
 }
 
-// posixZone is a TZ that says itself how far it is from UTC, to the west: "EST5", "<+08>-8", "NZST-12NZDT".
+// posixZone is a TZ that has its offset from UTC, to the west, in itself: "EST5", "<+08>-8", "NZST-12NZDT".
 var posixZone = regexp.MustCompile(`^(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]+>)([+-]?[0-9]{1,2})(?::([0-9]{2}))?(?:[A-Za-z<,].*)?$`)
 
-// zoneOf is the zone that a value of TZ means. One that means nothing is UTC, as for the C library; what it says of summer
-// time beside its offset is not read.
+// zoneOf is the zone of a value of TZ. An unknown value is UTC, as for the C library. Rules of summer time behind an offset are
+// not read.
 func zoneOf(tz string) *time.Location {
 	tz = strings.TrimPrefix(tz, ":")
 	if _, name, found := strings.Cut(tz, "/zoneinfo/"); found { // a path, as /usr/share/zoneinfo/Asia/Tokyo
