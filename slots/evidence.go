@@ -13,18 +13,18 @@ import (
 	"kugetsu/slots/worktree"
 )
 
-// keepLimit bounds the snapshot of what a run left: a FIFO in place of a file of git's would hang it, and the slot, for
-// ever. What was not kept in time is there still, and kept before the next run.
+// keepLimit bounds the snapshot at the end of a run: a FIFO in place of a file of git's would hang it for ever, and the slot with
+// it. Work that was not kept in time stays in the worktree, and is kept before the next run.
 var keepLimit = 15 * time.Minute
 
-// tellLimit bounds the look at what a run did. Nothing depends on that but what is told of the run, and the slot waits.
+// tellLimit bounds the question what a run changed. Only the report of the run depends on the answer, and the slot waits for it.
 var tellLimit = 10 * time.Second
 
-// maxShown bounds a name or a subject in what is told of a run, in bytes.
+// maxShown bounds a name or a subject in the report of a run, in bytes.
 const maxShown = 200
 
-// keepWork keeps what the run left, uncommitted or committed, and notes what the run did. Idle says that this is known to be nothing:
-// no commit, and no file that stood there otherwise when the run began.
+// keepWork keeps the run's work at refs, uncommitted and committed, and notes its changes. Idle says that there are none for
+// sure: no commit, and no file that was different when the run began.
 func (r *Runner) keepWork(w *ready) (idle bool) {
 	if r.task.Workspace.Repo == "" {
 		w.session.Unkept = ""
@@ -48,7 +48,7 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	}
 	r.result.Ref = snap.Ref
 	if kept != nil && snap.Head == "" && snap.Dirty == 0 {
-		return false // nothing was seen at all
+		return false // the worktree could not be read at all
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), tellLimit)
 	defer cancel()
@@ -61,7 +61,7 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	}
 	changes := &event.Changes{From: w.made.Head, To: snap.Head, Commits: work.Commits, Subjects: shown(work.Subjects),
 		Dirty: snap.Dirty, DirtyFiles: shown(snap.Files)}
-	if err == nil && kept == nil { // else something that stands there is not in it
+	if err == nil && kept == nil { // else a file in the worktree may be missing in it
 		changes.Diff = &event.Diff{Files: work.Stat.Files, Insertions: work.Stat.Insertions, Deletions: work.Stat.Deletions}
 	}
 	r.result.Changes = changes
@@ -87,8 +87,8 @@ func (r *Runner) note(ref, commit string) {
 	}
 }
 
-// keepStashes keeps what the run stashed and never brought back. All sessions of a repository share one stash, and any of
-// them may drop it, or take it for its own.
+// keepStashes keeps the stashes that the run made and left. All sessions of a repository share one stash, and each of them may
+// drop an entry of another.
 func (r *Runner) keepStashes(ctx context.Context, w *ready) {
 	stashes, err := r.git.Stashes(ctx, r.spec(w))
 	if err != nil {
@@ -108,16 +108,16 @@ func (r *Runner) keepStashes(ctx context.Context, w *ready) {
 	}
 }
 
-// stashed ends the names of the refs of what a run stashed, before the commit.
+// stashed is in the names of the refs of a run's stashes, before the commit.
 const stashed = "-stash"
 
-// keepEnd keeps the commit that is checked out also where no Snapshot could tell it: where the run ended, or else where it
-// began.
+// keepEnd keeps the commit that is checked out also where the Snapshot failed before it read that commit: the commit at the end
+// of the run, or else the one at its start.
 func (r *Runner) keepEnd(ctx context.Context, w *ready, snap worktree.Snapshot, kept error) error {
 	if kept == nil || snap.Head != "" {
 		return r.keepHead(ctx, w, snap)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), tellLimit) // the other may be what is over
+	ctx, cancel := context.WithTimeout(context.Background(), tellLimit) // a new one: the time of the caller's may be over
 	defer cancel()
 	head, err := r.git.Head(ctx, r.spec(w))
 	if err != nil {
@@ -126,9 +126,10 @@ func (r *Runner) keepEnd(ctx context.Context, w *ready, snap worktree.Snapshot, 
 	return r.keepHead(ctx, w, worktree.Snapshot{Head: cmp.Or(head, w.made.Head)})
 }
 
-// keepHead keeps the commit that is checked out, where no snapshot was made on top of it. The next agent may reset or rebase
-// it away, and even what was pushed is gone as soon as somebody deletes the branch there, or pushes another over it. The
-// commit that the session began with is nobody's work, but stood there as well: it is kept under a name that is not shown.
+// keepHead keeps the commit that is checked out, where no snapshot was made on top of it. The next agent may reset it or rebase
+// it away. A pushed commit is kept, too: the branch on the remote may be deleted or overwritten. The commit that the session
+// began with is not the session's work, but may become unreachable as well. It is kept at a ref that ends in -base, which
+// restore --list does not show.
 func (r *Runner) keepHead(ctx context.Context, w *ready, snap worktree.Snapshot) error {
 	if snap.Ref != "" || snap.Head == "" {
 		return nil
@@ -151,7 +152,7 @@ func (r *Runner) keepHead(ctx context.Context, w *ready, snap worktree.Snapshot)
 	return err
 }
 
-// shown makes strangers' words fit for a terminal.
+// shown makes the text of an agent safe for a terminal.
 func shown(texts []string) []string {
 	var list []string
 	for _, text := range texts {

@@ -17,15 +17,15 @@ import (
 	"kugetsu/slots/worktree"
 )
 
-// ready is a workspace in which the agent can be started.
+// ready is a workspace that is ready for the agent.
 type ready struct {
 	session  *Session
 	existed  bool // the session stood before this run
 	made     worktree.Made
-	stashes  []string // what was in the stash before
+	stashes  []string // the stash before the run
 	before   string   // the tree of all that stood there; "" where it is not known, or is that of made.Head
 	agentEnv []string
-	undo     func() // takes back what this run made, after a failed start
+	undo     func() // removes what this run made, after a failed start
 }
 
 // prepare makes the worktree, or finds it.
@@ -60,8 +60,8 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	} else if err := r.prepareWorktree(ctx, w); err != nil {
 		return nil, err
 	}
-	// Before the agent starts: a runner that is killed leaves its run's name here, and whoever works here next, for
-	// whichever item, first keeps what that run left.
+	// Before the agent starts: a runner that is killed leaves the name of its run here. The next run in the workspace, of any
+	// item, first keeps the work of that run.
 	w.session.Unkept, w.session.Unready, w.session.LastUsedAt = r.name, false, time.Now().UTC()
 	if err := r.home.WriteSession(r.task.Session, w.session); err != nil {
 		w.undo()
@@ -88,30 +88,30 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	ws := r.task.Workspace
 	spec := r.spec(w)
 	if _, err := os.Lstat(filepath.Join(spec.Path, ".git")); err != nil && w.existed {
-		// Before it is made again: a runner that is killed before the hook is through leaves a worktree that looks ready.
+		// Before the worktree is made again: a runner that is killed before the hook is through leaves one that looks ready.
 		w.session.Unready = true
 		if err := r.home.WriteSession(r.task.Session, w.session); err != nil {
 			return err
 		}
 	}
-	// Beside Prepare, since both only look where a worktree stands: one after the other they would keep the slot waiting.
+	// At the same time as Prepare: one after the other they would keep the slot waiting. Where a worktree stands, both only read.
 	named := r.named(ctx, w.agentEnv, spec)
 	defer named()
 	var err error
 	w.made, err = r.git.Prepare(ctx, spec)
 	if r.task.ProbeHost && r.git.Answered {
 		if err := r.home.setFetched(r.name); err != nil {
-			r.log.say("%v", err) // its end will tell
+			r.log.say("%v", err) // the run's end will tell it
 		}
 	}
 	w.undo = func() {
-		// What a hook left running would go on writing into what is removed here.
+		// A process that the hook left would go on writing into the folders that are removed here.
 		if err := r.endProcesses(); err != nil {
 			r.log.say("%v", err)
 			return
 		}
-		// Only what this run created: a worktree that stood before holds work. Also after an error it may have got so far
-		// as to create something.
+		// Only what this run created: a worktree that stood before holds work. Prepare may have created a part also where it
+		// failed.
 		if err := r.git.Undo(context.Background(), spec, w.made); err != nil {
 			r.log.say("%v", err)
 		}
@@ -127,13 +127,13 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	if err == nil {
 		err = r.keepBefore(ctx, w)
 	}
-	// A session is written when the hook is through: without one, a runner may have been killed before that.
+	// The session is written when the hook is through. Where there is none, an earlier runner may have been killed before that.
 	if err == nil && (w.made.CreatedWorktree || !w.existed || w.session.Unready) {
 		err = r.git.Include(ctx, spec) // the hook finds what it needs
 		if err == nil && ws.Hook != "" {
 			err = r.hook(ctx, ws.Hook, spec)
 		}
-		if err == nil { // what the hook configured is git's own answer now
+		if err == nil { // the hook may have configured an author
 			named = r.named(ctx, w.agentEnv, spec)
 		}
 	}
@@ -142,7 +142,7 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		return err
 	}
 	w.agentEnv = with(w.agentEnv, r.names(ctx, w.agentEnv, spec, named)...)
-	// For a prefix that is a sandbox: what git itself would tell, an agent may have changed.
+	// For a sandbox in AGENT_PREFIX: an agent may have changed git's own answer.
 	w.agentEnv = with(w.agentEnv, "KUGETSU_REPOSITORY="+w.made.Repository, "KUGETSU_WRITABLE="+strings.Join(w.made.Writable(), ":"))
 	if w.stashes, err = r.git.Stashes(ctx, spec); err != nil {
 		r.log.say("what is in the stash is not known: %v", err)
@@ -157,8 +157,8 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	return nil
 }
 
-// keepBefore keeps what is there before the agent may touch it, where no run is known to have kept it: one was killed, or
-// somebody deleted the session's file, which would say so. If the worktree was deleted, too, the branch still has commits.
+// keepBefore keeps the work in the workspace before the agent can change it, where it may not be kept yet: an earlier runner was
+// killed, or the session's file was deleted by hand. If the worktree was deleted, too, the branch still has commits.
 func (r *Runner) keepBefore(ctx context.Context, w *ready) error {
 	switch {
 	case w.existed && w.session.Unkept == "", w.made.CreatedBranch:
@@ -169,8 +169,8 @@ func (r *Runner) keepBefore(ctx context.Context, w *ready) error {
 	return r.keepLeft(ctx, w)
 }
 
-// keepLeft keeps what a run left uncommitted whose runner was killed before it could: before the next agent touches it,
-// under a name of this run, which no other has. Only what git cannot store at all lets this run go on without.
+// keepLeft keeps the uncommitted work of a run whose runner was killed before it could do so: before the next agent changes it,
+// at a ref of this run, which no other run has. This run goes on without that only for files that git cannot store at all.
 func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 	r.dropGitLocks(w)
 	who, how := w.session.Unkept, ", whose runner was killed"
@@ -179,7 +179,7 @@ func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 	}
 	at := ref(r.name) + "-before"
 	snap, err := r.git.Snapshot(ctx, r.spec(w), at, keptMessage("left by "+who+how, r.task.IssueRef))
-	// Where nothing was seen at all there may be anything.
+	// Where the worktree could not be read at all, any work may be there.
 	if err != nil && snap.Ref == "" && (snap.Dirty > 0 || snap.Head == "" || ctx.Err() != nil) {
 		return fmt.Errorf("what %s left could not be kept: %w", who, err)
 	}
@@ -193,13 +193,13 @@ func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 	return r.keepHead(ctx, w, snap)
 }
 
-// dropGitLocks removes the locks of a git that was killed with its run: nobody else works in this worktree, so what is
-// left is stale, and the next agent's git would refuse to commit for ever.
+// dropGitLocks removes the locks of a git that was killed with its run. No other run works in this worktree, so such a lock is
+// stale, and with it git would refuse to commit for ever.
 func (r *Runner) dropGitLocks(w *ready) {
 	link, err := spool.Read(filepath.Join(w.session.Worktree, ".git"))
 	dir, ok := strings.CutPrefix(strings.TrimSpace(string(link)), "gitdir: ")
 	if err != nil || !ok {
-		return // Prepare has made sure that it is a worktree; git will say what is wrong
+		return // Prepare has made sure that it is a worktree: git will report the fault
 	}
 	common := filepath.Dir(filepath.Dir(dir)) // <repository>/worktrees/<name>
 	for _, path := range []string{filepath.Join(dir, "index.lock"), filepath.Join(dir, "HEAD.lock"),
@@ -226,14 +226,14 @@ func (r *Runner) hook(ctx context.Context, command string, spec worktree.Spec) e
 	cmd.Stdout, cmd.Stderr = r.log, r.log
 	cmd.ExtraFiles = []*os.File{r.slot, r.session}
 	cmd.SysProcAttr = proc.Attach()
-	cmd.WaitDelay = killGrace // its background processes may hold the pipe; they are ended with the run
+	cmd.WaitDelay = killGrace // its background processes may have the pipe open; they are ended with the run
 	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return fmt.Errorf("WORKTREE_HOOK: %w (its output is in the log)", err)
 	}
 	return nil
 }
 
-// environment makes what git and the hook get: the runner's own, with env/default.env.
+// environment makes the environment of git and the hook: the runner's own, with env/default.env.
 func (r *Runner) environment() error {
 	vars, err := readEnv(r.task.EnvFiles[0])
 	if err != nil {
@@ -244,7 +244,8 @@ func (r *Runner) environment() error {
 	return nil
 }
 
-// agentEnvironment adds what only the agent gets. PWD because opencode believes it over the real working directory.
+// agentEnvironment adds the variables that only the agent gets. PWD is set since opencode believes it more than the real working
+// directory.
 func (r *Runner) agentEnvironment(dir string) ([]string, error) {
 	env, err := WithFiles(r.env, r.task.EnvFiles...)
 	if err != nil {
@@ -253,13 +254,14 @@ func (r *Runner) agentEnvironment(dir string) ([]string, error) {
 	return with(r.marked(env), "PWD="+dir, "KUGETSU_ITEM="+r.task.Item, "KUGETSU_ISSUE="+r.task.IssueRef), nil
 }
 
-// marked adds what no env file may change: the mark by which a run's processes are found, and where they belong.
+// marked adds the variables that no env file may change: TMPDIR, the mark by which a run's processes are found, and their state
+// folder.
 func (r *Runner) marked(env []string) []string {
 	return with(env, "TMPDIR="+r.tmp, proc.Mark+"="+r.name, proc.Home+"="+string(r.home))
 }
 
-// text is what the agent reads on stdin: for a preset that takes one the prompt, what failed before, and then the
-// message, byte for byte; for others the message alone.
+// text is the agent's stdin. For a preset that takes a prompt it is the prompt, how the last run failed, and then the message,
+// byte for byte. For others it is the message only.
 func (r *Runner) text(p agent.Preset, w *ready) (string, error) {
 	if !p.Prompted {
 		return r.task.Message, nil
@@ -278,9 +280,9 @@ func (r *Runner) text(p agent.Preset, w *ready) (string, error) {
 	return prompt + "\n" + r.task.Message, nil
 }
 
-// writeInput puts a text where the agent can read it: a file, since an open pipe hangs some agents, an argument is
-// visible in ps, and a pipe would have to be fed. It is open for reading, from its beginning: whatever has its name by then,
-// a FIFO of a hook's, is not opened.
+// writeInput writes a text to a file for the agent to read. It is a file since an open pipe hangs some agents and has to be fed,
+// and since ps shows arguments. The file is returned open at its beginning, and never opened by name again: a hook may put a
+// FIFO in its place.
 func (r *Runner) writeInput(name, text string) (f *os.File, err error) {
 	path := filepath.Join(r.tmp, name)
 	if err := spool.Unlink(path); err != nil {

@@ -43,8 +43,8 @@ const (
 	// killGrace is how long the processes of a run get between SIGTERM and SIGKILL.
 	killGrace = 5 * time.Second
 	// killLimit bounds the wait for processes that even SIGKILL does not end (stuck in the kernel). Then the runner
-	// gives up without a record: what is left has the lease, so the slot stays occupied, as it should. What may not be
-	// signalled at all, another user's, has the grace to end, and decides nothing.
+	// gives up without a record: the processes that are left have the lease, so the slot stays occupied, as it should. Processes
+	// of another user, which may not be signalled, have killGrace to end. Nothing depends on whether they do.
 	killLimit = time.Minute
 	// lookEvery is how often a runner looks for its cancel mark, for the case that no signal reached it, and whether the
 	// agent is parked.
@@ -53,10 +53,10 @@ const (
 	prepareLimit = 30 * time.Minute
 )
 
-// Limit is how long a run may take from its fork to its end, with that much time for its agent: the sum of all that the
-// runner itself bounds. A run that takes longer by more than Slack has a runner that does not answer.
+// Limit is how long a run may take from its fork to its end, where its agent has that timeout: the sum of all bounds of the
+// runner. The runner of a run that takes longer by more than Slack does not answer.
 func Limit(timeout time.Duration) time.Duration {
-	const ends = 2 // the agent's processes are ended, and then whatever is left below the runner
+	const ends = 2 // the agent's processes are ended first, and then all that is left below the runner
 	return 2*GateTimeout + prepareLimit + timeout + ends*killLimit + drain + keepLimit + 2*tellLimit
 }
 
@@ -75,7 +75,7 @@ type Runner struct {
 	git           *worktree.Git
 	marker        Marker
 	result        Result
-	left          []proc.Left // what the run leaves behind, since it may not be signalled
+	left          []proc.Left // processes that the run leaves behind, since they may not be signalled
 }
 
 var errCancelled = errors.New("cancelled")
@@ -84,14 +84,14 @@ var errCancelled = errors.New("cancelled")
 //
 // The caller's goroutine must be locked to its thread: the agent dies with the thread that started it.
 //
-//  1. Wait at the gate: without a task nothing was done, and nothing is.
+//  1. Wait at the gate. Without a task nothing was done, and nothing is done.
 //  2. Prepare the worktree. Slow work happens here and not under tick.lock.
-//  3. Start the agent, and only then rename the marker to started: a crash between the two costs no attempt, the other
-//     order would charge one for an agent that never was.
-//  4. Wait for the agent, a timeout or a cancellation; then end what is left of the run.
-//  5. Keep what is uncommitted, tell the result, rename the marker to end.…: in this order, since what is recorded as
+//  3. Start the agent, and only then rename the marker to started. A crash between the two is no attempt. In the other order an
+//     agent that never started would count as one.
+//  4. Wait for the agent, a timeout or a cancellation. Then end all processes that are left of the run.
+//  5. Keep the uncommitted work, write the result, rename the marker to end.…: in this order, since a run that is recorded as
 //     ended is never looked at again.
-//  6. Close the session's lock, then the slot's: whoever finds the slot free finds the session free as well.
+//  6. Close the session's lock, then the slot's: when the slot is free, so is the session.
 //  7. Start a tick, which settles this run and refills the slot.
 func Run(ctx context.Context, home Dir, name string) error {
 	slot, session, gate, err := inherited()
@@ -129,13 +129,13 @@ func (r *Runner) run(ctx context.Context) error {
 	ended := r.work(ctx)
 	r.cleanTmp()
 	if !ended {
-		// Asked to end by somebody who did not cancel the run: a shutdown, most likely. The marker stays as it is, so the
-		// next tick finds the run lost, or void, and retries it.
+		// A signal ended the run, and it was not cancelled: most likely the machine shuts down. The marker stays as it is, so the
+		// next tick settles the run as lost or void, and retries it.
 		return nil
 	}
 	r.result.EndedAt = time.Now().UTC()
 	if err := r.home.writeResult(r.name, r.result); err != nil {
-		r.log.say("the result could not be written: %v", err) // the marker tells what matters
+		r.log.say("the result could not be written: %v", err) // the marker has the outcome
 	}
 	code := 0
 	if r.result.ExitCode != nil {
@@ -153,9 +153,9 @@ func (r *Runner) run(ctx context.Context) error {
 	return r.home.startTick()
 }
 
-// letGo gives up a lock of the lease. Another user's process that is left may have inherited it, and would keep the slot for
-// as long as it lives. So this is the one place where a lock is unlocked: the run is over and recorded, and whatever else
-// had the lock is gone.
+// letGo gives up a lock of the lease. A process of another user that is left may have inherited the lock, and would keep the slot
+// for as long as it lives. So this is the one place where a lock is unlocked: the run is over and recorded, and all other
+// processes that had the lock are gone.
 func (r *Runner) letGo(lock *os.File) error {
 	if len(r.left) > 0 {
 		if err := unix.Flock(int(lock.Fd()), unix.LOCK_UN); err != nil {
@@ -165,7 +165,7 @@ func (r *Runner) letGo(lock *os.File) error {
 	return lock.Close()
 }
 
-// work does the run and fills the result; false when it was interrupted and there is nothing to record.
+// work does the run and fills the result. It returns false where the run was interrupted and there is nothing to record.
 func (r *Runner) work(ctx context.Context) bool {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -177,7 +177,7 @@ func (r *Runner) work(ctx context.Context) bool {
 	}
 	run, err := r.start(ctx, ready)
 	if err != nil {
-		if errors.Is(err, errMarker) { // the agent was ended again; nothing may be recorded that is not so
+		if errors.Is(err, errMarker) { // the agent was ended again: neither "started" nor "not started" would be true
 			r.log.say("%v", err)
 			return false
 		}
@@ -207,7 +207,7 @@ func (r *Runner) work(ctx context.Context) bool {
 	r.result.Worked = run.worked.Load()
 	switch {
 	case end == parked:
-	case (report.Outcome == usageLimit || report.Outcome == outage) && end != wasCancelled: // it gave up as its time was up
+	case (report.Outcome == usageLimit || report.Outcome == outage) && end != wasCancelled: // the agent gave up just as its time was over
 	case end == tookTooLong:
 		r.result.Outcome = timedOut
 		r.result.Summary = fmt.Sprintf("took longer than %s", r.task.Timeout)
@@ -218,19 +218,19 @@ func (r *Runner) work(ctx context.Context) bool {
 		r.result.Outcome = cancelled
 	}
 	if report.Gone || report.Spent {
-		ready.session.Conversation = "" // the next attempt begins a new one, and is told what this one said
+		ready.session.Conversation = "" // the next attempt begins a new one, and gets the last words of this one
 	}
 	if report.Words != "" {
 		ready.session.Words = report.Words
 	}
 	r.tellLeft()
 	if err := r.home.mark(r.name, keepingMark); err != nil {
-		r.log.say("%v", err) // only whoever cancels it now has less patience
+		r.log.say("%v", err) // without the mark a command that cancels the run waits for a shorter time
 	}
 	idle, pull := r.keepWork(ready), ready.session.PRURL
 	r.findPull(ctx, ready, report.Summary)
 	r.result.PRURL = ready.session.PRURL
-	// A pull request that was not there may be of another branch: that is no idle run.
+	// A new pull request may be that of another branch: such a run is not idle.
 	if idle && ready.session.PRURL == pull && r.task.ExpectChanges && r.result.Outcome == ok {
 		r.result.Outcome, r.result.Summary = failed, strings.TrimSpace("made no changes\n"+r.result.Summary)
 	}
@@ -238,8 +238,8 @@ func (r *Runner) work(ctx context.Context) bool {
 	return true
 }
 
-// findPull looks for the session's pull request: the forge knows the one of its branch, or else the agent's last words say which
-// was opened. What a person set stays.
+// findPull looks for the session's pull request. The forge knows the one of the session's branch; else the agent's last words say
+// which one was opened. A request that a person set stays.
 func (r *Runner) findPull(ctx context.Context, w *ready, text string) {
 	host, _, _ := strings.Cut(r.task.IssueRef, "/")
 	ref, err := issueref.Parse(r.task.IssueRef, host)
@@ -259,7 +259,7 @@ func (r *Runner) findPull(ctx context.Context, w *ready, text string) {
 	}
 }
 
-// watchCancel ends the run when it is marked, also where no signal reaches this process.
+// watchCancel ends the run when it is marked as cancelled, also where no signal reaches this process.
 func (r *Runner) watchCancel(ctx context.Context, cancel context.CancelCauseFunc) {
 	for {
 		select {
@@ -294,8 +294,8 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 	}
 	r.result.Outcome, r.result.Summary = startFailed, err.Error()
 	r.tellLeft()
-	// A full disk at night must not use up the attempts of all that waits, nor must a line of an env file that was changed
-	// after the tick had looked.
+	// A full disk at night must not use up the attempts of all items that wait. Nor must a line of an env file that was changed
+	// after the tick had read it.
 	if worktree.OfHost(err) || fault.Code(err) == fault.Config {
 		r.result.Outcome = void
 		return true
@@ -303,14 +303,14 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 	var git *worktree.Error
 	if errors.As(err, &git) {
 		r.result.Permanent = git.Permanent
-		if git.Unreachable && r.task.Workspace.Host != "" { // no task is to blame for that either
+		if git.Unreachable && r.task.Workspace.Host != "" { // a network that is down is not the task's fault
 			r.result.Outcome, r.result.Host = outage, r.task.Workspace.Host
 		}
 	}
 	return true
 }
 
-// endProcesses leaves no process of this run behind, but for those that it may not signal.
+// endProcesses ends all processes of this run, except those that it may not signal.
 func (r *Runner) endProcesses() error {
 	ctx, cancel := context.WithTimeout(context.Background(), killLimit)
 	defer cancel()
@@ -326,10 +326,10 @@ func (r *Runner) endProcesses() error {
 	return err
 }
 
-// maxLeft is how many processes that are left are named.
+// maxLeft is how many of the processes that are left are named.
 const maxLeft = 5
 
-// tellLeft tells of what the run leaves behind.
+// tellLeft reports the processes that the run leaves behind.
 func (r *Runner) tellLeft() {
 	if len(r.left) == 0 {
 		return
@@ -343,28 +343,28 @@ func (r *Runner) tellLeft() {
 	r.result.Summary = strings.TrimSpace(r.result.Summary + "\n(" + text + ")")
 }
 
-// Processes is what tells the processes of a run from others, and from those of the same run in a copy of this state folder,
-// which runs on in the original. Where a folder was moved, the one that its processes name is not there any more.
+// Processes tells the processes of a run from others. Processes of the same run in another state folder are others: this folder
+// may be a copy, and the run go on in the original. Where a folder was moved, its processes name a folder that is gone.
 func (d Dir) Processes(run string) proc.Run {
 	return proc.Run{Name: run, Elsewhere: func(home string) bool { return !spool.SameFolder(home, string(d)) && hasRun(home, run) }}
 }
 
-// hasRun says whether a path that a process names is a state folder with that run. It asks for the run's marker: an agent
-// whose folder was moved away may make the one that its TMPDIR was in again.
+// hasRun says whether a path that a process names is a state folder with that run. It looks for the run's marker, not for its
+// folder: after the state folder was moved, an agent may make the old folder again by writing to its TMPDIR.
 func hasRun(home, run string) bool {
 	if !filepath.IsAbs(home) {
 		return false
 	}
 	m, err := Dir(home).ReadMarker(run)
-	if errors.Is(err, fs.ErrPermission) { // none of this user's
+	if errors.Is(err, fs.ErrPermission) { // it is not this user's
 		return false
 	}
-	return err != nil || m.Phase != Missing // unknown: rather leave a process than end another's
+	return err != nil || m.Phase != Missing // after an error it is not known: a process is left rather than ended by mistake
 }
 
-// IsRunner tells the runner of another run from what only says that it is one: it has the lease of a slot, by inheritance
-// from the tick that started it, which is not this one, by the real path of its lock; and its run is there and did not end.
-// What is below it is its own to end.
+// IsRunner says whether a process is the runner of another run, and not one that only claims so. A runner inherited the lease of
+// a slot other than this one, by the real path of the lock; and its run is there and has not ended. Processes below such a
+// runner are for it to end.
 func IsRunner(lock string) func(pid int, home, run string) bool {
 	return func(pid int, home, run string) bool {
 		if !runName.MatchString(run) || !filepath.IsAbs(home) {
@@ -379,7 +379,7 @@ func IsRunner(lock string) func(pid int, home, run string) bool {
 	}
 }
 
-// ref is where the uncommitted work of a run is kept: refs/kugetsu/<item>/<n>.
+// ref is the ref of the uncommitted work of a run: refs/kugetsu/<item>/<n>.
 func ref(run string) string { return "refs/kugetsu/" + strings.Replace(run, ".", "/", 1) }
 
 func (r *Runner) saveSession(w *ready) {
@@ -396,7 +396,7 @@ func (r *Runner) cleanTmp() {
 	}
 }
 
-// tellStarted tells that the agent runs. Settling tells it again in case this fails.
+// tellStarted emits the event that the agent runs. Settling emits it again in case this fails.
 func (r *Runner) tellStarted() {
 	ev := r.task.Events
 	box := event.Box{New: ev.New, Seen: ev.Seen, Owed: ev.Owed, Tell: ev.Tell, Now: time.Now}
@@ -407,7 +407,7 @@ func (r *Runner) tellStarted() {
 	}
 }
 
-// startTick starts the tick that settles this run and refills its slot: in a session of its own, waiting for tick.lock
+// startTick starts the tick that settles this run and refills its slot. It runs in a session of its own, and waits for tick.lock
 // in case a tick is under way that has passed this slot already. cron is only the safety net.
 func (d Dir) startTick() error {
 	self, err := proc.Self()
@@ -418,7 +418,7 @@ func (d Dir) startTick() error {
 	cmd.Dir = string(d)
 	cmd.Env = without(os.Environ(), proc.Mark)
 	out, logErr := d.OpenTickLog()
-	if logErr == nil { // else nobody reads what it says, but the slot is refilled all the same
+	if logErr == nil { // without the log its output is lost, but the slot is refilled all the same
 		defer out.Close()
 		cmd.Stdout, cmd.Stderr = out, out
 	}
@@ -429,13 +429,13 @@ func (d Dir) startTick() error {
 	return errors.Join(logErr, cmd.Process.Release())
 }
 
-// tickLogCap is how large tick.log may grow before it is begun anew; one older one is kept.
+// tickLogCap is how large tick.log may grow, in bytes, before a new one is begun. One older file is kept.
 const tickLogCap = 1 << 20
 
-// TickLog is the path of the log of the ticks that nobody watches.
+// TickLog is the path of the log of ticks that run by themselves.
 func (d Dir) TickLog() string { return filepath.Join(string(d), "tick.log") }
 
-// OpenTickLog opens it to be added to.
+// OpenTickLog opens the log for appending.
 func (d Dir) OpenTickLog() (*os.File, error) {
 	path := d.TickLog()
 	if info, err := os.Lstat(path); err == nil && info.Size() > tickLogCap {
