@@ -13,7 +13,7 @@ import (
 	"kugetsu/contrib/internal/rig"
 )
 
-// TestCronRunsTheTicks takes until the clock's next minute, and a few seconds.
+// TestCronRunsTheTicks waits for the next minute of the clock, and takes a few seconds more.
 func TestCronRunsTheTicks(t *testing.T) {
 	needs(t, "cron", "crontab", "unshare", "nsenter", "flock", "git")
 	t.Parallel()
@@ -21,7 +21,7 @@ func TestCronRunsTheTicks(t *testing.T) {
 	must(t, os.Chmod(dir, 0o755))
 	w := startCron(t, dir)
 
-	// Names that mean something to a shell, and to a cron.
+	// Names with characters that a shell and a cron interpret.
 	odd := filepath.Join(dir, `it's 100% "odd" #1 \%`)
 	state, kugetsu := filepath.Join(odd, "state"), filepath.Join(odd, "kugetsu")
 	must(t, rig.Install(kugetsu))
@@ -31,7 +31,7 @@ func TestCronRunsTheTicks(t *testing.T) {
 while [ -d `+dir+` ] && [ ! -e overlapped ]; do sleep 0.05; done
 echo all is well
 `)
-	// In cron's own environment: a tick while another has the lock.
+	// In the environment of cron: a tick while another one has the lock.
 	write(t, filepath.Join(dir, "overlap"), `cd `+dir+` && [ ! -e cron.env ] && env | sort >cron.env || exit 0
 while [ -d `+dir+` ] && [ ! -e running ]; do sleep 0.05; done
 export KUGETSU_DIR=`+inSh(state)+`
@@ -77,7 +77,7 @@ echo $? >code
 		t.Errorf("tick.log has only\n%s", log)
 	}
 	w.run(kugetsu, "queue-daemon", "status")                                                                 // exits 1 where ticks are overdue
-	if found, _, _ := w.try(kugetsu, "doctor", "-v"); !strings.Contains(found, "cron; the last tick was ") { // whatever else it finds
+	if found, _, _ := w.try(kugetsu, "doctor", "-v"); !strings.Contains(found, "cron; the last tick was ") { // other findings do not matter
 		t.Errorf("doctor does not find the schedule:\n%s", found)
 	}
 
@@ -85,7 +85,7 @@ echo $? >code
 	if after := w.run("crontab", "-l"); after != before {
 		t.Errorf("the crontab was %q and is now %q", before, after)
 	}
-	// That mail works can be seen by the other line: ours had nothing to say.
+	// The other line shows that mail works. The line of kugetsu printed nothing, so it sent none.
 	rig.Until(t, "cron mails", func() bool {
 		mails, err := filepath.Glob(filepath.Join(dir, "mail.*"))
 		must(t, err)
@@ -101,7 +101,7 @@ echo $? >code
 	})
 }
 
-// startCron starts a cron that is alone in its world, and ends it with the test.
+// startCron starts a cron with a spool of its own, and ends it with the test.
 func startCron(t *testing.T, dir string) world {
 	for _, name := range []string{"spool/crontabs", "run", "over"} {
 		must(t, os.MkdirAll(filepath.Join(dir, name), 0o755))
@@ -120,7 +120,7 @@ func startCron(t *testing.T, dir string) world {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // what it started ends by itself: its folder goes
+		_ = cmd.Process.Kill() // its children end by themselves, since their folder is deleted
 		<-ended
 	})
 	rig.Until(t, "cron starts", func() bool {
@@ -132,8 +132,8 @@ func startCron(t *testing.T, dir string) world {
 		}
 		return there(filepath.Join(dir, "run", "crond.pid"))
 	})
-	// It looks at a crontab again whose time is another one, in seconds: one that is changed in the second in which it
-	// was read for the first time is never looked at.
+	// Cron reads a crontab again when its modification time, in seconds, differs. A change within the second of the first read
+	// would never be seen.
 	began := time.Now()
 	rig.Until(t, "the second is over", func() bool { return time.Since(began) > 2*time.Second })
 	return world{t, []string{"nsenter", "-m", "-t", strconv.Itoa(cmd.Process.Pid), "--"}, []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root"}}

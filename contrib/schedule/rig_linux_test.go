@@ -18,7 +18,7 @@ import (
 	"kugetsu/contrib/internal/rig"
 )
 
-// patience bounds every wait. A minute is what a scheduler's clock needs.
+// patience bounds every wait. The clock of a scheduler needs up to a minute.
 const patience = rig.Patience
 
 func TestMain(m *testing.M) {
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// needs skips the test where not all is there that it needs.
+// needs skips the test where something that it needs is missing.
 func needs(t *testing.T, tools ...string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -76,14 +76,14 @@ func there(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// world is where commands are run: argv is put before each, env is all of their environment.
+// world is a place that commands run in: argv is put before each command, env is its whole environment.
 type world struct {
 	t    *testing.T
 	argv []string
 	env  []string
 }
 
-// try runs a command there.
+// try runs a command in the world.
 func (w world) try(argv ...string) (stdout, stderr string, err error) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -97,7 +97,7 @@ func (w world) try(argv ...string) (stdout, stderr string, err error) {
 	return out.String(), complaint.String(), err
 }
 
-// run runs a command that must succeed, and returns what it printed.
+// run runs a command that must succeed, and returns its stdout.
 func (w world) run(argv ...string) string {
 	w.t.Helper()
 	stdout, stderr, err := w.try(argv...)
@@ -107,7 +107,7 @@ func (w world) run(argv ...string) string {
 	return stdout
 }
 
-// state is that of an item.
+// state returns the state of an item.
 func (w world) state(kugetsu, id string) string {
 	w.t.Helper()
 	var it struct{ State string }
@@ -131,5 +131,5 @@ func repo(t *testing.T, dir, state, seenAs string) {
 	must(t, os.WriteFile(filepath.Join(state, "repos.json"), fmt.Appendf(nil, `{"github.com/you/project": %q}`, seenAs), 0o600))
 }
 
-// inSh writes a word for sh.
+// inSh quotes a word for sh.
 func inSh(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }

@@ -14,8 +14,8 @@ import (
 	"kugetsu/contrib/internal/rig"
 )
 
-// TestTheUnitFilesAreGood lets systemd read the plain files. It exits 0 for a key that it does not know: only its silence
-// is praise.
+// TestTheUnitFilesAreGood lets systemd-analyze read the plain files. It exits 0 even for an unknown key, so the test asks for
+// an empty output.
 func TestTheUnitFilesAreGood(t *testing.T) {
 	if _, err := lookPath("systemd-analyze"); err != nil {
 		t.Skip("systemd-analyze is not installed")
@@ -23,7 +23,7 @@ func TestTheUnitFilesAreGood(t *testing.T) {
 	dir := t.TempDir()
 	args := []string{"--user", "verify"}
 	for _, name := range []string{"kugetsu.service", "kugetsu.timer", "kugetsu.path"} {
-		text := strings.Replace(read(t, name), "/usr/local/bin/kugetsu", "/bin/true", 1) // it looks for the program
+		text := strings.Replace(read(t, name), "/usr/local/bin/kugetsu", "/bin/true", 1) // systemd-analyze looks for the program
 		write(t, filepath.Join(dir, name), text)
 		args = append(args, filepath.Join(dir, name))
 		must(t, os.Chmod(filepath.Join(dir, name), 0o644))
@@ -35,7 +35,7 @@ func TestTheUnitFilesAreGood(t *testing.T) {
 	}
 }
 
-// agent leaves its process id, and files where it may; it waits for a word, and tells whether the files are still there.
+// agent writes its process id and some files, waits for a file named go, and reports whether its files are still there.
 const agent = `n=${KUGETSU_ISSUE##*#}
 : >"$TMPDIR/mine" && : >"/tmp/mine.$n" && echo $$ >"$HOME/pid.tmp" && mv "$HOME/pid.tmp" "$HOME/running.$n"
 while [ -d "$HOME" ] && [ ! -e "$HOME/go.$n" ]; do sleep 0.02; done
@@ -44,7 +44,7 @@ grep SigIgn /proc/self/status >"$HOME/signals.$n"
 echo all is well
 `
 
-// TestSystemdRunsTheTicks takes until the clock's next minute, and a few seconds.
+// TestSystemdRunsTheTicks waits for the next minute of the clock, and takes a few seconds more.
 func TestSystemdRunsTheTicks(t *testing.T) {
 	needs(t, "systemd-nspawn", "nsenter", "unshare", "setpriv", "dbus-daemon", "git")
 	if found, _ := filepath.Glob("/usr/lib/*/security/pam_systemd.so"); len(found) == 0 {
@@ -62,7 +62,7 @@ func TestSystemdRunsTheTicks(t *testing.T) {
 	s.verify("kugetsu")
 	s.run("kugetsu", "queue-daemon", "status")
 
-	// An enqueue starts it at once.
+	// An enqueued item starts the service at once.
 	begin := time.Now()
 	first := s.delegate("you/project#1")
 	s.until("the path unit ticks", func() bool { return there(s.home("running.1")) })
@@ -90,7 +90,7 @@ func TestSystemdRunsTheTicks(t *testing.T) {
 		t.Errorf("the agent ignores signals: %s", signals)
 	}
 
-	// Many enqueues are no reason to give up. What is left undone for a passing reason is in the journal and no failure.
+	// Many enqueued items do not hit a start limit. A tick that exits with 75 is in the journal and is no failure.
 	s.run("kugetsu", "queue-daemon", "start")
 	s.run("kugetsu", "pause")
 	s.run("sh", "-c", "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do kugetsu delegate you/project#2 $n || exit; done")
@@ -98,12 +98,12 @@ func TestSystemdRunsTheTicks(t *testing.T) {
 	s.run("sh", "-c", "kugetsu queue list --json | sed -n 's/.*\"id\": \"\\(.*\\)\".*/\\1/p' | xargs kugetsu queue cancel")
 	s.run("kugetsu", "resume")
 	n := 0
-	s.until("a bad file is met", func() bool { // one that is not an item is not looked for when a tick ends
+	s.until("a bad file is met", func() bool { // the end of a tick does not look for a file that is no item
 		n++
 		s.write(fmt.Sprintf(".kugetsu/queue/items/50-bad%d.json", n), "x")
 		return there(s.home(".kugetsu/queue/bad/50-bad1.json"))
 	})
-	state := "" // asked once: what a tick writes may start the next
+	state := "" // asked once: a file that a tick writes may start the next tick
 	s.until("the service has ended", func() bool {
 		state = s.show("ActiveState")
 		return state == "inactive" || state == "failed"
@@ -115,7 +115,7 @@ func TestSystemdRunsTheTicks(t *testing.T) {
 		return strings.Contains(s.root.run("journalctl", "-q", "--no-pager", "_UID=2000"), "quarantine /home/kg/.kugetsu/queue/items/50-bad1.json")
 	})
 
-	// Another state folder has units of its own, whatever its path.
+	// Another state folder has units of its own, with any path.
 	other := s
 	odd := `/home/kg/it's 100% "odd" #1 \%`
 	other.env = append(other.env[:len(other.env):len(other.env)], "KUGETSU_DIR="+odd)
@@ -129,7 +129,7 @@ func TestSystemdRunsTheTicks(t *testing.T) {
 	other.run("kugetsu", "queue-daemon", "stop")
 	s.run("kugetsu", "queue-daemon", "status")
 
-	// The timer alone, at an interval that was changed.
+	// The timer alone, with a changed interval.
 	s.write(".kugetsu/config", strings.Replace(config, "=59", "=1", 1))
 	s.run("kugetsu", "queue-daemon", "start")
 	s.systemctl("stop", "kugetsu.path")
@@ -138,14 +138,14 @@ func TestSystemdRunsTheTicks(t *testing.T) {
 	s.run("kugetsu", "queue-daemon", "stop")
 }
 
-// system is a systemd that was booted, as its user kg sees it.
+// system is a booted systemd, seen as its user kg.
 type system struct {
 	world
 	dir  string // its root folder
-	root world  // as root sees it
+	root world  // the same, seen as root
 }
 
-// home is the path, out here, of a file of kg's.
+// home returns the path, outside of the container, of a file in the home folder of kg.
 func (s system) home(name string) string { return filepath.Join(s.dir, "home/kg", name) }
 
 func (s system) write(name, text string) {
@@ -160,7 +160,7 @@ func (s system) until(what string, holds func() bool) {
 	rig.Until(s.t, what, holds)
 }
 
-// manager is what systemctl must be told where nobody logged in. kugetsu finds it by itself.
+// manager is the environment that systemctl needs where kg has no login. kugetsu finds it by itself.
 const manager = "XDG_RUNTIME_DIR=/run/user/2000"
 
 func (s system) systemctl(args ...string) string {
@@ -185,10 +185,10 @@ func (s system) completes(id string) {
 	}
 }
 
-// units leaves out of a list what systemd made itself.
+// units removes from a list the units that systemd made itself.
 func (s system) units(paths []string) (units []string) {
 	for _, path := range paths {
-		if names, err := os.ReadDir(path); err != nil || len(names) > 0 { // no folder, or one that is not empty
+		if names, err := os.ReadDir(path); err != nil || len(names) > 0 { // a file, or a folder that is not empty
 			units = append(units, path)
 		}
 	}
@@ -242,7 +242,7 @@ func startSystemd(t *testing.T) system {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // nspawn powers it off
+		_ = cmd.Process.Signal(syscall.SIGTERM) // nspawn then powers the container off
 		select {
 		case <-ended:
 		case <-time.After(20 * time.Second):

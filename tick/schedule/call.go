@@ -14,7 +14,7 @@ import (
 // callLimit bounds one call of crontab, systemctl or launchctl.
 const callLimit = 20 * time.Second
 
-// callError is a call that failed: what it said on stderr, in English.
+// callError is a call that failed. Said is its stderr, in English.
 type callError struct {
 	Call, Said string
 	Err        error
@@ -29,12 +29,12 @@ func (e *callError) Error() string {
 
 func (e *callError) Unwrap() error { return e.Err }
 
-// call runs a scheduler's command and returns what it printed.
+// call runs a command of a scheduler and returns its stdout.
 func call(ctx context.Context, stdin string, argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	// C: what crontab says must be understood. NOHEADER: Debian's crontab -l shows a header that crontab - adds again.
+	// LC_ALL=C: cron.read compares messages. NOHEADER: Debian's crontab -l prints a header, and crontab - would add it again.
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "CRONTAB_NOHEADER=Y", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0")
 	if dir := runtimeDir(); dir != "" {
 		cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR="+dir)
@@ -52,12 +52,13 @@ func call(ctx context.Context, stdin string, argv ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// missing says whether a call failed since there is no such program.
+// missing reports whether a call failed because its program is not installed.
 func missing(err error) bool {
 	return errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist)
 }
 
-// runtimeDir is the user's XDG_RUNTIME_DIR, also where su, sudo or cron left it out; "" where there is none.
+// runtimeDir returns the user's XDG_RUNTIME_DIR, "" where there is none. After su or sudo, and in cron, the variable is not set
+// but the folder exists.
 func runtimeDir() string {
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
 		return dir

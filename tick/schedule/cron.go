@@ -17,22 +17,22 @@ type cron struct{ Job }
 func (c cron) beginMark() string { return "# begin " + c.Name + ":" }
 func (c cron) endMark() string   { return "# end " + c.Name }
 
-// added is what the first line of a block says when the line before it had no end: that end is of the block.
+// added marks the first line of a block where the line before it had no newline. That newline then belongs to the block.
 const added = " (the line before had no end)"
 
-// block is the lines between the marks, and these, for the end of that text. What the tick does is kept in tick.log; only what
-// is wrong is printed, and mailed.
+// block returns the two marks and the line between them, for the end of a crontab. A scheduled tick prints errors only, and
+// cron mails them; tick.log has all that it did.
 func (c cron) block(text string) (string, error) {
 	line, err := c.lineBelow(text)
 	return c.beginMark() + " kugetsu queue-daemon stop removes this\n" + line + "\n" + c.endMark() + "\n", err
 }
 
-// plain is the words that mean the same to cron and to sh without quotes.
+// plain matches the words that need no quotes, in cron and in sh.
 var plain = regexp.MustCompile(`^[\w/.,:@+-]+$`)
 
-// quote makes a word of the shell of any path, in a line of a crontab. There a percent sign ends the command unless a
-// backslash stands before it. Some crons take that backslash away and some leave it to the shell, so it stands outside
-// of the quotes. Some also make one of two backslashes: so no backslash is followed by another, or by a percent sign.
+// quote returns a path as one word of the shell, for a line of a crontab. In a crontab a percent sign ends the command unless a
+// backslash precedes it. Some crons remove that backslash and others leave it to the shell, so it stands outside of the
+// quotes. Some crons also turn two backslashes into one, so no backslash is followed by another one or by a percent sign.
 func quote(path string) string {
 	if plain.MatchString(path) {
 		return path
@@ -40,8 +40,8 @@ func quote(path string) string {
 	return "'" + strings.NewReplacer("'", `'\''`, "%", `'\%'`, `\`, `\''`).Replace(path) + "'"
 }
 
-// locate finds the block in a crontab: where it begins and ends, and the line in it. Begin is -1 when there is none. A
-// block that is not as it was written is an error: nobody knows which of the lines are whose.
+// locate finds the block in a crontab: its begin, its end, and the line in it. Begin is -1 where there is no block. An edited
+// block is an error: kugetsu cannot know which of the lines are its own.
 func (c cron) locate(text string) (begin, end int, line string, err error) {
 	begin, end = -1, -1
 	lines, at := 0, 0
@@ -56,7 +56,7 @@ func (c cron) locate(text string) (begin, end int, line string, err error) {
 			end = at + len(l)
 		case begin >= 0 && end < 0:
 			lines++
-			line = strings.TrimRight(l, " \t\n") // a carriage return would be a part of the command
+			line = strings.TrimRight(l, " \t\n") // not \r: cron takes it for a part of the command
 		}
 		at += len(l)
 	}
@@ -67,7 +67,7 @@ func (c cron) locate(text string) (begin, end int, line string, err error) {
 	return begin, end, line, nil
 }
 
-// with is a crontab with the block in it: where it stood, or at the end.
+// with returns a crontab with the block in it, in its old place or at the end.
 func (c cron) with(text string) (string, error) {
 	begin, end, line, err := c.locate(text)
 	if err != nil {
@@ -94,7 +94,7 @@ func (c cron) with(text string) (string, error) {
 	return head + first + "\n" + rest + text[end:], nil
 }
 
-// without is a crontab as it was before the block came into it.
+// without returns a crontab as it was before the block was added.
 func (c cron) without(text string) (string, error) {
 	begin, end, _, err := c.locate(text)
 	if err != nil || begin < 0 {
@@ -108,11 +108,12 @@ func (c cron) without(text string) (string, error) {
 	return before + text[end:], nil
 }
 
-// errDenied is returned where the user may not have a crontab.
+// errDenied is returned where the user is not allowed to have a crontab.
 var errDenied = errors.New("this user may not use crontab")
 
-// read is the user's crontab, "" when there is none. crontab -l fails in the same way when there is none, when it is
-// forbidden, and when it is broken: only its words tell. What they do not tell is an error, never an empty crontab.
+// read returns the user's crontab, "" where there is none. crontab -l exits with 1 for "no crontab", for "not allowed" and for
+// every failure, so only its message tells them apart. A message that read does not know is an error, never an empty
+// crontab: write would otherwise replace lines that it has not seen.
 func (c cron) read(ctx context.Context) (string, error) {
 	text, err := call(ctx, "", "crontab", "-l")
 	var failed *callError
@@ -121,7 +122,7 @@ func (c cron) read(ctx context.Context) (string, error) {
 		return text, nil
 	case missing(err):
 		return "", fault.New(fault.Failed, "install cron", "%w", err)
-	case errors.As(err, &failed) && (strings.Contains(failed.Said, "no crontab for") || strings.HasSuffix(failed.Said, "No such file or directory")): // the second is busybox's
+	case errors.As(err, &failed) && (strings.Contains(failed.Said, "no crontab for") || strings.HasSuffix(failed.Said, "No such file or directory")): // busybox says the second
 		return "", nil
 	case errors.As(err, &failed) && strings.Contains(failed.Said, "not allowed"):
 		return "", fault.New(fault.Failed, "see cron.allow and cron.deny in /etc", "%w: %s", errDenied, failed.Said)
@@ -129,24 +130,24 @@ func (c cron) read(ctx context.Context) (string, error) {
 	return "", fault.New(fault.Failed, "crontab -l must work", "the crontab cannot be read: %w", err)
 }
 
-// write replaces the crontab. One of nothing is removed, so that there is none where there was none.
+// write replaces the crontab. An empty one is removed, so that a user who had no crontab has none again.
 func (c cron) write(ctx context.Context, text string) error {
 	if text == "" {
 		_, err := call(ctx, "", "crontab", "-r")
 		return err
 	}
 	_, err := call(ctx, text, "crontab", "-")
-	if err != nil && !strings.HasSuffix(text, "\n") { // many refuse a line without an end
+	if err != nil && !strings.HasSuffix(text, "\n") { // many crons refuse a last line without a newline
 		_, err = call(ctx, text+"\n", "crontab", "-")
 	}
 	return err
 }
 
-// edits is how often a crontab is changed that does not stay as it was written.
+// edits is how many times edit writes a crontab before it gives up.
 const edits = 3
 
-// edit changes the crontab and reads it back: somebody else may have edited it at the same time, and then either change
-// may be lost.
+// edit changes the crontab and reads it back. Another program may write it at the same time, and then one of the two changes is
+// lost.
 func (c cron) edit(ctx context.Context, change func(string) (string, error)) error {
 	for range edits {
 		before, err := c.read(ctx)
@@ -180,7 +181,7 @@ func (c cron) install(ctx context.Context) error { return c.edit(ctx, c.with) }
 
 func (c cron) remove(ctx context.Context) error {
 	err := c.edit(ctx, c.without)
-	if missing(err) || errors.Is(err, errDenied) { // nothing of ours can run there
+	if missing(err) || errors.Is(err, errDenied) { // without a crontab there is no block to remove
 		return nil
 	}
 	return err
@@ -188,7 +189,7 @@ func (c cron) remove(ctx context.Context) error {
 
 var cronMinutes = regexp.MustCompile(`^\*(?:/(\d+))? \* \* \* \* `)
 
-// cronCommand is the command of the line, but for what kugetsu is to do.
+// cronCommand matches the line; its group is the command without the arguments of kugetsu.
 var cronCommand = regexp.MustCompile(`^(?:\S+ ){5}(.*) tick --scheduled$`)
 
 func (c cron) find(ctx context.Context) (*Found, error) {
@@ -219,7 +220,7 @@ func (c cron) find(ctx context.Context) (*Found, error) {
 	if m := cronMinutes.FindStringSubmatch(line); m != nil {
 		f.Minutes = 1
 		if m[1] != "" {
-			f.Minutes, _ = strconv.Atoi(m[1]) // 0 for what is no number of minutes: not known
+			f.Minutes, _ = strconv.Atoi(m[1]) // 0, not known, where the number is too large
 		}
 	}
 	return f, nil

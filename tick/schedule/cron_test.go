@@ -11,14 +11,14 @@ import (
 	"kugetsu/queue/fault"
 )
 
-// hostile is paths that mean something else to a shell or to a cron when they are not quoted.
+// hostile lists paths that a shell or a cron misreads unless they are quoted.
 var hostile = []string{
 	"/usr/bin/kugetsu", "/a b/c", "/it's/here", `/say "hi"`, "/100%", "/100%%%", "/#1", "/a;b&c|d", "/$HOME/`id`/$(id)", "/~/x",
 	`/back\slash`, `/two\\`, `/three\\\x`, `/a\%b`, `/a\\%b`, `/a%\b`, `/'\''%'`, "/月", "/a*?[b]", "/-n", "/x=y", "/!{a,b}", "/it's 100% #1",
 }
 
-// takesBackslash does with a command what the crons do that take the backslash away before sh sees it; leavesBackslash
-// what the others do. Both end it at a percent sign without one.
+// takesBackslash treats a command as the crons do that remove the backslash of a percent sign before sh sees it;
+// leavesBackslash treats it as the other crons do. Both end the command at a percent sign that has no backslash.
 func takesBackslash(command string) string {
 	var b strings.Builder
 	for i := 0; i < len(command); i++ {
@@ -66,7 +66,7 @@ func FuzzPathThroughCron(f *testing.F) {
 			t.Skip("refused before it is quoted")
 		}
 		for name, cron := range map[string]func(string) string{"takes": takesBackslash, "leaves": leavesBackslash} {
-			// The shell itself is tried with the paths above: here its quoting is read, which is faster.
+			// The paths above went through a real shell. Here unquote reads the quotes, which is faster.
 			if got := unquote(cron(quote(path))); got != path {
 				t.Errorf("%q, with a cron that %s the backslash: %q", path, name, got)
 			}
@@ -132,12 +132,12 @@ func check(t *testing.T, j cron, text string) {
 			t.Errorf("%q without the block is %q, not %q: %v", with, out, text, err)
 		}
 	}
-	// What is added behind the block, by whatever editor, stays too.
+	// Lines that an editor adds behind the block stay, too.
 	for _, more := range []string{"0 2 * * * later\n", "\r\n0 2 * * * later"} {
 		out, err := j.without(in + more)
 		want := text + more
 		if text != "" && !strings.HasSuffix(text, "\n") {
-			want = text + "\n" + more // or two lines would become one
+			want = text + "\n" + more // a newline, or two lines would become one
 		}
 		if out != want || err != nil {
 			t.Errorf("%q + %q without the block is %q, %v", in, more, out, err)
@@ -204,7 +204,7 @@ func TestABlockIsFoundWhateverAnEditorDidToItsLineEnds(t *testing.T) {
 		_, _, line, err := job.locate(text)
 		want := job.plainLine()
 		if strings.Contains(text, "\r") {
-			want += "\r" // which is not as it was installed: cron would run it with the command
+			want += "\r" // cron would take it for a part of the command, so the block is not current
 		}
 		if err != nil || line != want {
 			t.Errorf("%q: %q, %v", text, line, err)
@@ -273,7 +273,7 @@ func TestALineBelowOthersGoesByItsOwnHomeAndFolder(t *testing.T) {
 		if want := "* * * * * " + c.want; line != want || err != nil {
 			t.Errorf("below %q: %q, %v, want %q", c.above, line, err, want)
 		}
-		// A block that was right above goes on being found, and is mended where a line came above it.
+		// A block is still found after a line was put above it, and repaired.
 		in, err := c.job.with(c.above)
 		if err != nil {
 			t.Fatal(err)

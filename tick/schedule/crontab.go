@@ -11,11 +11,10 @@ import (
 	"kugetsu/queue/fault"
 )
 
-// assigned is a line of a crontab that sets a name for the lines below it.
+// assigned matches a line of a crontab that sets a variable for the lines below it.
 var assigned = regexp.MustCompile(`^[ \t]*(?:"([^"]+)"|'([^']+)'|([^\s='"#][^\s=]*))[ \t]*=[ \t]*(.*)$`)
 
-// above is what the lines of a crontab set for those that come behind them. A carriage return is a part of a value, as cron
-// has it.
+// above returns the variables that a crontab sets for the lines after it. A carriage return belongs to a value, as in cron.
 func above(text string) map[string]string {
 	set := map[string]string{}
 	for line := range strings.SplitSeq(text, "\n") {
@@ -32,11 +31,12 @@ func above(text string) map[string]string {
 	return set
 }
 
-// like names the shells that read a line as sh does; and those that read plain words so.
+// like lists the shells that read a line as sh does; unlike lists those that read only plain words as sh does.
 var like, unlike = []string{"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "busybox"}, []string{"fish", "csh", "tcsh"}
 
-// lineBelow is the line that cron runs, below lines that set what it must not go by: another home folder, which would be that
-// of another state folder, or another state folder. What else is set there stays: a kugetsu's settings may be among it.
+// lineBelow returns the line for cron, for a place below the given text. If that text sets HOME or KUGETSU_DIR, the line sets
+// them again: the tick would otherwise work on another state folder. Other variables stay in force, since settings of
+// kugetsu may be among them.
 func (c cron) lineBelow(text string) (string, error) {
 	set := above(text)
 	move := func(format string, args ...any) error {
@@ -44,7 +44,7 @@ func (c cron) lineBelow(text string) (string, error) {
 	}
 	var names []string
 	if home, ok := set["HOME"]; ok && home != c.Home {
-		if info, err := os.Stat(home); err != nil || !info.IsDir() { // cron goes there before it runs a line
+		if info, err := os.Stat(home); err != nil || !info.IsDir() { // cron changes to HOME before it runs a line
 			return "", move("the crontab sets HOME to %q, which is no folder: cron would run nothing below it", home)
 		}
 		names = append(names, "HOME="+quote(c.Home))

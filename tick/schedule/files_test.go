@@ -115,7 +115,7 @@ func TestTicksAreOverdueAfterTwoIntervals(t *testing.T) {
 	for _, c := range []struct {
 		last, now, late time.Duration
 	}{
-		{-time.Hour, time.Minute, 0}, // asked for just now: the ticks before that do not count
+		{-time.Hour, time.Minute, 0}, // the schedule was just asked for: earlier ticks do not count
 		{-time.Hour, 10 * time.Minute, 0},
 		{-time.Hour, 11 * time.Minute, 11 * time.Minute},
 		{time.Hour, time.Hour + 10*time.Minute, 0},

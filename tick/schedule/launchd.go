@@ -16,10 +16,11 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// launchd is an agent of macOS's launchd. It is written from launchd.plist(5) and launchctl(1) and was never run.
+// launchd is a user agent of macOS's launchd. It follows launchd.plist(5) and launchctl(1). No machine of this project runs
+// macOS: the tests check the text of the property list, and no launchd has run it.
 type launchd struct{ Job }
 
-// plist is the agent's property list.
+// plist returns the agent's property list.
 func (l launchd) plist() File {
 	env := ""
 	if !l.Default {
@@ -122,7 +123,7 @@ func (l launchd) find(ctx context.Context) (*Found, error) {
 		}
 	}
 	if m := launchdSeconds.FindSubmatch(text); m != nil {
-		seconds, _ := strconv.Atoi(string(m[1])) // 0 for what is no number: not known
+		seconds, _ := strconv.Atoi(string(m[1])) // 0, not known, where the number is too large
 		f.Minutes = seconds / 60
 	}
 	if !l.loaded(ctx) {

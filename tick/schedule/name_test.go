@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// One that an older kugetsu installed for a link, by the link's own name, is found and removed as well.
+// A schedule that an older kugetsu named after a link is found and removed as well.
 func TestAFolderOfTwoNamesHasOneSchedule(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {

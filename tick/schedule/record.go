@@ -10,24 +10,24 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// Record is schedule.json in the state folder: what was asked for, and since when.
+// Record is schedule.json in the state folder: the schedule that was asked for, and since when.
 type Record struct {
 	V       int       `json:"v"`
 	Kind    Kind      `json:"kind"`
 	Minutes int       `json:"interval_minutes"`
 	Since   time.Time `json:"since"`
-	Program string    `json:"program,omitempty"` // that the schedule runs
+	Program string    `json:"program,omitempty"` // the kugetsu that the schedule runs
 }
 
 func recordFile(dir string) spool.File[Record] {
 	return spool.File[Record]{Path: filepath.Join(dir, "schedule.json"), Version: 1, Layout: spool.Line}
 }
 
-// ReadRecord is what was asked for, nil for no schedule.
+// ReadRecord returns the record, nil where no schedule was asked for.
 func ReadRecord(dir string) (*Record, error) { return recordFile(dir).Read() }
 
-// Overdue says for how long no tick has been there that should have been: 0 as long as it is no more than two intervals.
-// A machine that slept was not late: it is told all the same, until the next tick.
+// Overdue returns how long ago the last tick was if that is more than two intervals, else 0. After a machine slept, ticks are
+// overdue until the next one comes.
 func (r Record) Overdue(now, last time.Time) time.Duration {
 	if last.Before(r.Since) {
 		last = r.Since
@@ -38,7 +38,7 @@ func (r Record) Overdue(now, last time.Time) time.Duration {
 	return 0
 }
 
-// Gone says that the program of a schedule is not there any more, as after an upgrade that removed it, or "".
+// Gone returns a problem where the program of a schedule does not exist any more, as after an upgrade that removed it, else "".
 func Gone(program string) string {
 	if program == "" {
 		return ""
@@ -49,7 +49,8 @@ func Gone(program string) string {
 	return ""
 }
 
-// remember records what is asked for. The time stays where nothing changes: start again is not a new beginning.
+// remember writes the record. Since stays as it is if kind and interval do: a second start does not reset the time from which
+// ticks are overdue.
 func (j Job) remember(k Kind) error {
 	r := Record{V: 1, Kind: k, Minutes: j.Minutes, Since: time.Now().UTC(), Program: j.Binary}
 	if old, err := ReadRecord(j.Dir); err == nil && old != nil && old.Kind == k && old.Minutes == j.Minutes {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// noCron says that no cron runs, or "": its package may be installed and its daemon not started, as in a container. Where the
-// processes of others cannot be seen it is not known. On macOS launchd starts it.
+// noCron returns a problem where no cron daemon runs, else "". In a container cron is often installed and not started. Where
+// the processes of others are hidden it returns "". On macOS launchd starts cron when a crontab appears.
 func noCron() string {
 	if runtime.GOOS != "linux" {
 		return ""
@@ -22,7 +22,7 @@ func noCron() string {
 	}
 	for _, name := range names {
 		data, err := os.ReadFile(name)
-		if err != nil { // it ended
+		if err != nil { // the process ended meanwhile
 			continue
 		}
 		stat := string(data)
@@ -30,13 +30,13 @@ func noCron() string {
 		if begin < 0 || end < begin {
 			continue
 		}
-		// cron, crond, fcron, dcron; a zombie runs nothing
+		// cron, crond, fcron, dcron; a zombie does not count
 		if strings.Contains(stat[begin:end], "cron") && !strings.HasPrefix(stat[end+2:], "Z") {
 			return ""
 		}
 	}
 	for _, pattern := range []string{"/usr/lib/systemd/system-generators/systemd-crontab-generator", "/run/systemd/generator/cron-*.timer"} {
-		if found, _ := filepath.Glob(pattern); len(found) > 0 { // the pattern is good; systemd-cron has no daemon
+		if found, _ := filepath.Glob(pattern); len(found) > 0 { // systemd-cron has no daemon; a constant pattern has no error
 			return ""
 		}
 	}

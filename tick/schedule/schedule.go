@@ -4,12 +4,12 @@
 // What it keeps to:
 //
 //   - One state folder has one schedule. Two would harm nothing, since a second tick exits at once, but stop and status
-//     would no longer be the whole truth.
-//   - What others wrote is not touched: of a crontab every byte outside of one marked block stays, and a block that is
-//     not as it was written is refused.
-//   - No setting and no token is written into it, only paths and the interval: crontabs and unit files get shown around.
-//   - The scheduler's own files are the truth. The record in the state folder only remembers what was asked for, so that
-//     kugetsu status can tell that ticks are overdue without starting a process.
+//     would then show one of them only.
+//   - The text of others stays. Every byte of a crontab outside of one marked block is kept, and a block that was edited is
+//     refused.
+//   - A schedule holds paths and the interval, no setting and no token: crontabs and unit files are shown to other people.
+//   - The scheduler's own files say whether a schedule is installed. The record in the state folder says which one was asked
+//     for, so that kugetsu status can tell that ticks are overdue without starting a process.
 package schedule
 
 import (
@@ -44,19 +44,19 @@ const (
 
 // Job is what is scheduled: the ticks of one state folder.
 type Job struct {
-	Name    string   // of units, labels and the crontab's block: kugetsu, but for a state folder that is not the default one
-	Former  string   // what an older kugetsu called it, "" for the same
-	Binary  string   // absolute path of kugetsu as it was called: a link that an upgrade turns stays one
+	Name    string   // of units, labels and the crontab's block: kugetsu, or kugetsu-<hash> for another state folder than the default one
+	Former  string   // the name that an older kugetsu used, "" where it is the same
+	Binary  string   // absolute path of kugetsu as it was called; links are not resolved, so that an upgrade may turn them
 	Dir     string   // the state folder
-	Default bool     // it is the one that kugetsu finds without KUGETSU_DIR
+	Default bool     // Dir is the folder that kugetsu finds without KUGETSU_DIR
 	Watch   []string // folders in which an enqueued item appears
 	Minutes int      // between two ticks, 1 to MaxMinutes
-	Home    string   // the user's home folder, as the password file has it: what a scheduler gives
+	Home    string   // the user's home folder in the password file, which a scheduler gives as HOME
 	User    string
 }
 
-// MaxMinutes is the longest interval: cron and OnCalendar= count within the hour. Where it is no divisor of 60 the last
-// interval of the hour is shorter.
+// MaxMinutes is the longest interval: cron and OnCalendar= count within the hour. If the interval does not divide 60, the last
+// one of each hour is shorter.
 const MaxMinutes = 59
 
 // New is the job of a state folder, for the program that runs now.
@@ -72,8 +72,8 @@ func New(dir string, watch []string, minutes int) (Job, error) {
 	j := Job{Name: "kugetsu", Binary: self, Dir: dir, Watch: watch, Minutes: minutes, Home: me.HomeDir, User: me.Username}
 	standard := filepath.Join(j.Home, ".kugetsu")
 	if j.Default = dir == standard || spool.SameFolder(dir, standard); !j.Default {
-		// Of the folder itself: one that is reached by two names, through a link, has one schedule. What runs ticks is given
-		// the name that was used, which may be the shorter one.
+		// The name comes from the resolved path, so that a folder with two names (one is a link) has one schedule. KUGETSU_DIR in
+		// the schedule is the path as it was given, which may be the shorter one.
 		j.Name = named(real(dir))
 	}
 	if dir != standard && named(dir) != j.Name {
@@ -92,8 +92,8 @@ func real(dir string) string {
 	return dir
 }
 
-// schedulers are all but one kind that may have something of this job's: under its name, and, of each kind, under the one
-// that it had when a folder went by the name that was used.
+// schedulers returns every scheduler but those of one kind that may have a schedule of this job, under its present name and
+// under its former one.
 func (j Job) schedulers(but Kind) (all []scheduler) {
 	for _, k := range kinds() {
 		if k != but {
@@ -125,24 +125,24 @@ func (j Job) check() error {
 // Found is a schedule that is installed.
 type Found struct {
 	Kind    Kind
-	Program []string // how it runs kugetsu, as arguments; empty where that cannot be read out of it
-	Minutes int      // between two ticks; 0 when it was changed by hand and this is not known
-	Current bool     // it is what Start would write now
-	Problem string   // why it does not do its work, as far as that can be seen; else ""
+	Program []string // the command that runs kugetsu, as arguments; empty where the schedule does not show it
+	Minutes int      // between two ticks; 0 when the schedule was changed by hand and does not show it
+	Current bool     // it is the same that Start would write now
+	Problem string   // why no tick comes, as far as kugetsu can see; else ""
 }
 
 // scheduler is how one kind is used.
 type scheduler interface {
-	// works is nil where this kind can be used at all.
+	// works returns nil where this kind can be used.
 	works(context.Context) error
-	// find is nil when nothing of the job's name is installed.
+	// find returns nil when no schedule with the job's name is installed.
 	find(context.Context) (*Found, error)
 	install(context.Context) error
-	// remove does nothing where nothing is installed.
+	// remove does nothing where no schedule is installed.
 	remove(context.Context) error
 }
 
-// kinds lists, best first, what this system may have.
+// kinds lists the kinds that this system may have, the best one first.
 func kinds() []Kind {
 	if runtime.GOOS == "darwin" {
 		return []Kind{Launchd, Cron}
@@ -160,9 +160,8 @@ func (j Job) scheduler(k Kind) scheduler {
 	return launchd{j}
 }
 
-// Start installs the schedule and returns of which kind it is: the one that is asked for, or, with "", the one that is
-// installed already, or else the first that works. What another kind has installed is removed first. Done again it
-// changes nothing.
+// Start installs the schedule and returns its kind: the wanted one, or, with "", the one that is installed already, or else
+// the first that works. Schedules of other kinds are removed first. A second Start changes nothing.
 func (j Job) Start(ctx context.Context, want Kind) (Kind, error) {
 	if err := j.check(); err != nil {
 		return "", err
@@ -181,14 +180,14 @@ func (j Job) Start(ctx context.Context, want Kind) (Kind, error) {
 			return "", fmt.Errorf("another schedule could not be removed, so nothing was installed: %w", err)
 		}
 	}
-	// Recorded before it is there: what was asked for and did not come to be is then told as overdue.
+	// The record comes first: if the installation then fails, status says that ticks are overdue.
 	if err := j.remember(k); err != nil {
 		return "", err
 	}
 	return k, j.scheduler(k).install(ctx)
 }
 
-// Idle says why a schedule of that kind that was just installed does no work yet, or "".
+// Idle returns why a schedule that was just installed starts no tick yet, or "".
 func Idle(k Kind) string {
 	if k == Cron {
 		return noCron()
@@ -196,7 +195,7 @@ func Idle(k Kind) string {
 	return ""
 }
 
-// choose says which kind to use.
+// choose returns the kind to use.
 func (j Job) choose(ctx context.Context, want Kind) (Kind, error) {
 	if want != "" {
 		for _, k := range kinds() {
@@ -220,7 +219,7 @@ func (j Job) choose(ctx context.Context, want Kind) (Kind, error) {
 	return "", fault.New(fault.Failed, "install cron, or let anything else run kugetsu tick every few minutes", "no scheduler can be used here: %w", errors.Join(why...))
 }
 
-// Stop removes what is installed, of whatever kind. Done again it changes nothing.
+// Stop removes the schedule, of whatever kind. A second Stop changes nothing.
 func (j Job) Stop(ctx context.Context) error {
 	unlock, err := j.lock(ctx)
 	if err != nil {
@@ -232,12 +231,12 @@ func (j Job) Stop(ctx context.Context) error {
 		errs = append(errs, s.remove(ctx))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return err // what is still recorded is told as overdue
+		return err // the record stays, so status says that ticks are overdue
 	}
 	return j.forget()
 }
 
-// Find shows what is installed: nothing, one schedule, or more where somebody helped.
+// Find returns the schedules that are installed: none or one, and more where a user installed another by hand.
 func (j Job) Find(ctx context.Context) ([]Found, error) {
 	var all []Found
 	var errs []error
@@ -253,30 +252,30 @@ func (j Job) Find(ctx context.Context) ([]Found, error) {
 	return all, errors.Join(errs...)
 }
 
-// Next is when the next tick of a schedule is due, if the last one was then.
+// Next returns when the next tick of a schedule is due; last is the time of the last one.
 func (f Found) Next(now, last time.Time) time.Time {
 	interval := time.Duration(f.Minutes) * time.Minute
-	if f.Kind == Launchd { // counts from when it was loaded, which nobody tells
+	if f.Kind == Launchd { // it counts from the time it was loaded, which launchctl does not print
 		if last.After(now) { // the clock was set back
 			last = now
 		}
 		return last.Add(interval)
 	}
-	next := now.Local().Truncate(time.Minute).Add(time.Minute) // its minutes are those of the local clock
+	next := now.Local().Truncate(time.Minute).Add(time.Minute) // cron and systemd count minutes of the local clock
 	for next.Minute()%f.Minutes != 0 {
 		next = next.Add(time.Minute)
 	}
 	return next.UTC()
 }
 
-// lockLimit is how long the schedule of another state folder is waited for.
+// lockLimit is how long a job waits for one of another state folder that changes the schedule.
 const lockLimit = 10 * time.Second
 
-// lock keeps other kugetsus of this user from editing the crontab meanwhile, those of other state folders too: what is
-// locked is the user's home folder itself.
+// lock keeps other kugetsu processes of this user from editing the crontab at the same time. It locks the home folder itself,
+// since jobs of other state folders edit the same crontab.
 func (j Job) lock(ctx context.Context) (unlock func(), err error) {
 	dir := j.Home
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() { // nobody's home is not there
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() { // the user nobody has no home folder
 		dir = j.Dir
 	}
 	l := flock.New(dir, flock.SetFlag(os.O_RDONLY))

@@ -15,14 +15,14 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// systemd is three units of the user's manager: the timer, the service that it starts, and a path unit that starts it
-// when something is enqueued.
+// systemd is three units of the user's manager: the timer, the service that it starts, and a path unit that starts the same
+// service when an item is enqueued.
 type systemd struct{ Job }
 
 // File is a file of a schedule.
 type File struct{ Name, Text string }
 
-// units are the unit files.
+// units returns the unit files.
 func (s systemd) units() []File {
 	service := `[Unit]
 Description=kugetsu tick: settle what ended, fill the free slots
@@ -72,7 +72,7 @@ WantedBy=paths.target
 	return []File{{s.Name + ".service", service}, {s.Name + ".timer", timer}, {s.Name + ".path", path}}
 }
 
-// path writes a path: %h is the user's home, and every other % is two.
+// path writes a path as a unit file needs it: %h stands for the user's home folder, and each percent sign is doubled.
 func (s systemd) path(path string) string {
 	home := ""
 	if rest, below := strings.CutPrefix(path, s.Home+"/"); below && s.Home != "" {
@@ -81,7 +81,7 @@ func (s systemd) path(path string) string {
 	return home + strings.ReplaceAll(path, "%", "%%")
 }
 
-// word writes a word of a command line or an assignment, quoted where it must be.
+// word writes a word of a command line or an assignment, quoted where that is needed.
 func (s systemd) word(word string) string {
 	word = s.path(word)
 	if plain.MatchString(strings.TrimPrefix(word, "%h")) {
@@ -90,10 +90,11 @@ func (s systemd) word(word string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
 }
 
-// started are the units that are enabled.
+// started returns the units to enable.
 func (s systemd) started() []string { return []string{s.Name + ".timer", s.Name + ".path"} }
 
-// dir is where the user's manager looks for units. Its own XDG_CONFIG_HOME counts there, not the shell's.
+// dir returns the folder in which the user's manager looks for units. It ignores XDG_CONFIG_HOME: the manager has its own, not
+// that of this shell.
 func (s systemd) dir() (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -109,7 +110,7 @@ func (s systemd) works(ctx context.Context) error {
 	return s.answers(ctx)
 }
 
-// answers is nil where the user's manager does.
+// answers returns nil where the user's manager answers.
 func (s systemd) answers(ctx context.Context) error {
 	_, err := call(ctx, "", "systemctl", "--user", "show", "--property=Version")
 	if missing(err) {
@@ -138,7 +139,7 @@ func (s systemd) install(ctx context.Context) error {
 			return err
 		}
 	}
-	// Not enable --now: a timer that runs would keep the old interval.
+	// Not enable --now: a running timer would keep the old interval.
 	for _, argv := range [][]string{{"daemon-reload"}, append([]string{"enable"}, s.started()...), append([]string{"restart"}, s.started()...)} {
 		if _, err := call(ctx, "", append([]string{"systemctl", "--user"}, argv...)...); err != nil {
 			return err
@@ -147,8 +148,8 @@ func (s systemd) install(ctx context.Context) error {
 	return nil
 }
 
-// remove stops timer and path, not the service: a tick that is under way does its work. The files and links go by hand,
-// which also works where no manager runs.
+// remove stops the timer and the path unit, not the service: a tick that is under way finishes. It deletes the files and links
+// itself, which works without a manager too.
 func (s systemd) remove(ctx context.Context) error {
 	dir, err := s.dir()
 	if err != nil {
@@ -172,7 +173,7 @@ func (s systemd) remove(ctx context.Context) error {
 	err = s.answers(ctx)
 	answers := err == nil
 	if managed, statErr := spool.Exists(filepath.Join(runtimeDir(), "systemd", "private")); !answers && (managed || statErr != nil) {
-		return errors.Join(err, statErr) // one runs, and would go on ticking
+		return errors.Join(err, statErr) // a manager runs, and would go on starting ticks
 	}
 	if answers {
 		if _, err := call(ctx, "", append([]string{"systemctl", "--user", "stop"}, s.started()...)...); err != nil {
@@ -195,7 +196,7 @@ var systemdMinutes = regexp.MustCompile(`(?m)^OnCalendar=\*:0/(\d+)$`)
 
 var systemdProgram = regexp.MustCompile(`(?m)^ExecStart=(.*) tick --scheduled --wait$`)
 
-// unquote is the path that word wrote.
+// unquote returns the path from which word made its argument.
 func (s systemd) unquote(word string) string {
 	word = strings.NewReplacer(`\\`, `\`, `\"`, `"`, `"`, "").Replace(word)
 	if rest, below := strings.CutPrefix(word, "%h/"); below {
@@ -225,7 +226,7 @@ func (s systemd) find(ctx context.Context) (*Found, error) {
 			f.Program = []string{s.unquote(string(m[1]))}
 		}
 		if m := systemdMinutes.FindSubmatch(text); m != nil {
-			f.Minutes, _ = strconv.Atoi(string(m[1])) // 0 for what is no number of minutes: not known
+			f.Minutes, _ = strconv.Atoi(string(m[1])) // 0, not known, where the number is too large
 		}
 	}
 	if there == 0 {
@@ -240,7 +241,7 @@ func (s systemd) find(ctx context.Context) (*Found, error) {
 	return f, nil
 }
 
-// Lingers says whether the user's manager runs without a login. What is not known is not complained of.
+// Lingers reports whether the user's manager runs without a login. Where that is not known it returns true.
 func Lingers(user string) bool {
 	there, err := spool.Exists(filepath.Join("/var/lib/systemd/linger", user))
 	return there || err != nil
