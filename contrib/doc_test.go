@@ -297,3 +297,28 @@ func TestDesignNamesWhatIsThere(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryEventAndOutcomeIsExplained(t *testing.T) {
+	page := pages(t)["doc/outcomes.md"]
+	constant := regexp.MustCompile(`(?m)^\t[A-Z][A-Za-z]+ +(?:Type|Outcome) = "([a-z_]+)"`)
+	top, err := filepath.Glob("../queue/*.go")
+	below, err2 := filepath.Glob("../queue/*/*.go")
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	found := 0
+	for _, name := range append(top, below...) {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range constant.FindAllStringSubmatch(string(source), -1) {
+			if found++; !strings.Contains(page, "`"+m[1]+"`") {
+				t.Errorf("contrib/doc/outcomes.md does not explain %s", m[1])
+			}
+		}
+	}
+	if found < 24 {
+		t.Errorf("only %d events and outcomes were found in queue/", found)
+	}
+}
