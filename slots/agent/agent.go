@@ -1,11 +1,11 @@
-// Package agent knows the command lines of coding agents, and what their output is worth.
+// Package agent knows the command lines of coding agents, and judges their output.
 //
 // A preset is data and one small parser, so that the next agent is one more file and one more line in presets.
-// Nothing here starts a process or touches a file: the runner asks a preset for the argv, runs it in the worktree
-// with the message on stdin, feeds the parser what the agent prints, and asks it for the report at the end.
+// Nothing here starts a process or touches a file. The runner asks a preset for the argv, runs it in the worktree with
+// the message on stdin, feeds the agent's output to the parser, and asks the parser for the report at the end.
 //
 // One rule stands above all the parsers: exit 0 is a claim, not a proof. Agents exit 0 after a refused permission and
-// after an empty answer, so ok is said only where the output agrees; and no output turns another exit into ok.
+// after an empty answer. So the outcome is ok only where the output agrees, and no output turns another exit into ok.
 package agent
 
 import (
@@ -25,7 +25,7 @@ import (
 	"kugetsu/queue/fault"
 )
 
-// presets are all there are, sorted by name.
+// presets are all presets, sorted by name.
 var presets = []Preset{claude, codex, command, gemini, opencode}
 
 // Names lists the presets, sorted.
@@ -37,7 +37,7 @@ func Names() []string {
 	return names
 }
 
-// Lookup returns the preset of that name. The error for any other name lists those there are (exit code 78).
+// Lookup returns the preset of a name. The error for an unknown name lists the presets (exit code 78).
 func Lookup(name string) (Preset, error) {
 	i := slices.IndexFunc(presets, func(p Preset) bool { return p.Name == name })
 	if i < 0 {
@@ -46,29 +46,29 @@ func Lookup(name string) (Preset, error) {
 	return presets[i], nil
 }
 
-// Preset is what kugetsu knows of one agent.
+// Preset is kugetsu's knowledge of one agent.
 type Preset struct {
 	Name     string
-	Prompted bool     // it reads the prompt, then the message; otherwise the message alone
+	Prompted bool     // it reads the prompt and then the message; otherwise only the message
 	Version  []string // the argv that prints the version, for Major; nil where Argv needs no Call.Major
 
-	// SetUp is the argv that makes the program create its own state, run once before its first use, alone; nil where
-	// several first starts at once do no harm.
+	// SetUp is the argv that makes the program create its own state. It is run once, alone, before the first use; nil
+	// where several first starts at once do no harm.
 	SetUp []string
 
-	// Argv is the command line of a run, the program first. Its errors are the settings' (exit code 78).
+	// Argv is the command line of a run, the program first. Its errors are faults of the settings (exit code 78).
 	Argv func(Call) ([]string, error)
-	// Parser makes the parser of one run. It asks for the time where a limit is told relative to now.
+	// Parser makes the parser of one run. The parser needs the time for limits that are given relative to now.
 	Parser func(now func() time.Time) Parser
 }
 
-// Call is all that an argv may depend on.
+// Call is everything that an argv can depend on.
 type Call struct {
 	Worktree    string // where the agent works: the runner makes it both the cwd and PWD
 	IssueRef    string
 	Session     string // kugetsu's own name for the issue's session
-	Title       string // what the agent's list of conversations shows
-	MessageFile string // holds what the agent also reads on stdin
+	Title       string // the title in the agent's list of conversations
+	MessageFile string // the file of the message, which the agent also reads on stdin
 
 	Writable     []string // the folders outside of the worktree that its git writes to; none for a plain folder
 	Conversation string   // the agent's own id of its conversation; "" begins a new one
@@ -79,27 +79,27 @@ type Call struct {
 	Command, ContinueCommand string // AGENT_COMMAND and AGENT_CONTINUE_COMMAND, for the preset command
 }
 
-// MaxLine bounds a line of output in bytes: no log of a run is longer. Parsers ignore a longer one; the reader need not
-// keep it. A last event may well hold a megabyte, a whole file that a tool read.
+// MaxLine bounds a line of output in bytes: no log of a run is longer. Parsers ignore a longer line, so the reader need not
+// keep it. A last event may well hold a megabyte: a whole file that a tool read.
 const MaxLine = 16 << 20
 
-// Parser reads what one run of an agent prints, a line at a time, with or without the newline. A line is not kept
-// after the call. One goroutine at a time: whoever reads two pipes takes turns.
+// Parser reads the output of one run of an agent, a line at a time, with or without the newline. It does not keep a line
+// after the call. Only one goroutine at a time may call it.
 //
-// Stdout and Stderr say whether a line is progress: words or work of the model. What the program says of itself is none,
-// a banner or "reconnecting" say: it goes on while nothing is done, and before anybody knows whether the model answers.
+// Stdout and Stderr say whether a line is progress: words or work of the model. The program's own messages are no progress, such
+// as a banner or "reconnecting": they go on while nothing is done, and before it is known whether the model answers.
 type Parser interface {
 	Stdout(line []byte) (progress bool)
 	Stderr(line []byte) (progress bool)
-	// Waiting is what the program waits for within its process, and whether it does: for a limit to be lifted, or for a
-	// server that does not answer. The report is that of a run that is ended for it.
+	// Waiting says whether the program waits within its process, for a limit to be lifted or for a server that does not
+	// answer. The report is that of a run that is ended for that.
 	Waiting() (Report, bool)
-	// Parked says that it waits for too long: whoever runs it should end it, and Report will tell what it waited for. Ask now
-	// and then and not after a line only: where the program does not say how long it will wait, its silence tells.
+	// Parked says that the program waits for too long: the runner should end it, and Report will give the reason. Ask at
+	// intervals and not only after a line: where the program does not say how long it will wait, its silence does.
 	Parked() bool
 	// Conversation is the agent's id for this conversation, as soon as it is known, else "".
 	Conversation() string
-	// Report judges the run. It is asked once the agent has ended and all its lines were read.
+	// Report judges the run. It is called when the agent has ended and all its lines were read.
 	Report(Exit) Report
 }
 
@@ -111,7 +111,7 @@ type Exit struct {
 
 func (e Exit) ok() bool { return e.Code == 0 && e.Signal == 0 }
 
-// String says it as a shell user knows it: "exit status 1", "killed by signal SIGKILL".
+// String is the form that users of a shell know: "exit status 1", "killed by signal SIGKILL".
 func (e Exit) String() string {
 	if e.Signal == 0 {
 		return "exit status " + strconv.Itoa(e.Code)
@@ -122,7 +122,7 @@ func (e Exit) String() string {
 	return fmt.Sprintf("killed by signal %d", int(e.Signal))
 }
 
-// because adds a detail, where there is one, to how the agent ended.
+// because is String with a detail behind it, where there is one.
 func (e Exit) because(detail string) string {
 	if detail == "" {
 		return e.String()
@@ -130,36 +130,37 @@ func (e Exit) because(detail string) string {
 	return e.String() + ": " + detail
 }
 
-// The outcomes a parser can tell. The runner knows more of them, such as a timeout.
+// The outcomes that a parser can give. The runner has more of them, such as a timeout.
 const (
-	OK         = "ok"          // it ended well, and nothing it printed contradicts that
-	Failed     = "failed"      // it says so itself, or broke off: another try may go better
-	Denied     = "denied"      // exit 0, but a permission was refused or nothing was answered: another try would meet the same
-	UsageLimit = "usage_limit" // the provider said not now: the same try goes better later
-	Auth       = "auth"        // the provider said not you: somebody has to log in, or to renew a key
+	OK         = "ok"          // it ended well, and no output contradicts that
+	Failed     = "failed"      // it reported a failure, or broke off: another try may go better
+	Denied     = "denied"      // exit 0, but a permission was refused or there was no answer: another try would end the same way
+	UsageLimit = "usage_limit" // the provider refuses for now: the same try goes better later
+	Auth       = "auth"        // the provider refuses the credentials: a person has to log in, or to renew a key
 	Outage     = "outage"      // the model's server, or the way to it, is down: the same try goes better once it answers
-	Void       = "void"        // it gave up before it began, over what passes: nothing was done, nothing was asked
+	Void       = "void"        // it gave up before it began, for a passing reason: it did no work and asked no model
 )
 
-// Report is what a run was worth.
+// Report is the judgement of a run.
 type Report struct {
 	Outcome string // one of those above
 	Summary string // the agent's final message, or why there is none: UTF-8, at most MaxSummary bytes
 	Cost    Cost
 	Refused Refusals // the permissions that were refused in the run
-	// Gone says that the conversation that was to go on does not exist: an agent that was killed may not have stored it, or
-	// somebody cleaned up. Asked for again it would fail again.
+	// Gone says that the conversation to go on with does not exist: an agent that was killed may not have stored it, or it was
+	// deleted. Another try with it would fail again.
 	Gone bool
-	// Spent says that the model refuses the conversation, and would every time: it is too long, or lacks what a tool answered.
+	// Spent says that the model refuses the conversation, and would do so every time: it is too long, or lacks the result of a
+	// tool.
 	Spent bool
-	// Words are the model's last ones in the run, whatever came of it; "" for none.
+	// Words are the model's last words in the run, whatever its outcome; "" for none.
 	Words string
-	// Reset is when a usage limit is lifted, as far as it was told, else the zero time. It is as the provider told it: it
-	// may be long past, or a thousand years ahead.
+	// Reset is when a usage limit is lifted; the zero time where that is not known. It is the provider's own claim: it may be
+	// long past, or a thousand years ahead.
 	Reset time.Time
 }
 
-// Cost is what the agent says the run has used: US dollars and tokens.
+// Cost is the cost of the run by the agent's own report: US dollars and tokens.
 type Cost struct {
 	USD        float64 `json:"usd,omitempty"`
 	Input      int64   `json:"input_tokens,omitempty"`
@@ -169,7 +170,7 @@ type Cost struct {
 	CacheWrite int64   `json:"cache_write_tokens,omitempty"`
 }
 
-// add adds what makes sense: the sums must stay finite and never shrink, whatever is printed.
+// add adds the values that are sound: the sums must stay finite and never shrink, whatever the agent prints.
 func (c *Cost) add(o Cost) {
 	if sum := c.USD + o.USD; o.USD > 0 && !math.IsInf(sum, 0) {
 		c.USD = sum
@@ -186,14 +187,14 @@ func (c *Cost) add(o Cost) {
 	add(&c.CacheWrite, o.CacheWrite)
 }
 
-// bounded is the report with a summary that may be stored. Of a longer one the middle is left out: it begins with what was
-// wrong, and an agent's last words, the URL of its pull request among them, are at its end.
+// bounded is the report with a summary that is short enough to be stored. A longer one loses its middle: the fault stands at its
+// beginning, and the agent's last words, with the URL of its pull request, at its end.
 func (r Report) bounded() Report {
 	r.Summary = ends(strings.TrimSpace(r.Summary), MaxSummary)
 	return r
 }
 
-// prompted checks what all presets with a prompt get of a call, and splits the user's arguments.
+// prompted checks the fields of a call that all presets with a prompt use, and splits the user's arguments.
 func prompted(name string, c Call) (args []string, err error) {
 	if c.Conversation != "" && !isConversation(c.Conversation) {
 		return nil, fault.New(fault.Config, "", "%q is no id of a conversation of %s", c.Conversation, name)
@@ -204,7 +205,7 @@ func prompted(name string, c Call) (args []string, err error) {
 	return args, nil
 }
 
-// decode reads an event. A field in another type than ours is no reason to miss the event: Unmarshal fills in the others.
+// decode reads an event. A field of another type than expected is no reason to miss the event: Unmarshal fills in the others.
 func decode(line []byte, event any) bool {
 	if len(line) > MaxLine {
 		return false
@@ -214,16 +215,16 @@ func decode(line []byte, event any) bool {
 	return err == nil || errors.As(err, &wrongType)
 }
 
-// conversationID is the form of an id that is believed. It comes out of an agent's output and goes into an argv: a
-// leading "-" would make it an option.
+// conversationID is the form of an id that is accepted. The id comes from an agent's output and goes into an argv, where a leading
+// "-" would make it an option.
 var conversationID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
 
 func isConversation(id string) bool { return len(id) <= 128 && conversationID.MatchString(id) }
 
 var version = regexp.MustCompile(`\bv?([0-9]{1,4})\.[0-9]`)
 
-// Major reads the major version in the first line of what an agent's Version prints: 1 for "1.18.33", 2 for
-// "opencode v2.0.1", 0 for "codex-cli 0.169.0"; 0 as well, and not found, where there is no version.
+// Major reads the major version in the first line of the output of an agent's Version: 1 for "1.18.33", 2 for
+// "opencode v2.0.1", 0 for "codex-cli 0.169.0". Where there is no version it is 0, and not found.
 func Major(output string) (major int, found bool) {
 	line, _, _ := strings.Cut(strings.TrimSpace(output), "\n")
 	m := version.FindStringSubmatch(line)

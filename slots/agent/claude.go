@@ -16,15 +16,15 @@ var claude = Preset{
 	},
 }
 
-// claudeArgv: edits and commands are allowed, so that it can commit and push. bypassPermissions would allow more, but is
-// refused to root outside of a sandbox, and what is left to refuse here is what would run code later: edits of
-// .git/hooks, .claude and their like. A later --permission-mode wins over this one, and a user's own rules still deny.
+// claudeArgv allows edits and commands, so that the agent can commit and push. bypassPermissions would allow more, but claude
+// refuses it to root outside of a sandbox. Here claude still refuses edits that would run code later: of .git/hooks, .claude and
+// their like. A later --permission-mode overrides this one, and a user's own rules still deny.
 func claudeArgv(c Call) ([]string, error) {
 	args, err := prompted("claude", c)
 	if err != nil {
 		return nil, err
 	}
-	// Stdin is the prompt. The = keeps the list from taking what follows.
+	// Stdin is the prompt. With the = the list ends, and does not take the next words.
 	argv := []string{"claude", "-p", "--output-format", "stream-json", "--verbose",
 		"--allowedTools=Bash,Edit,Write,NotebookEdit,WebFetch,WebSearch", "--permission-mode", "acceptEdits"}
 	argv = append(argv, args...)
@@ -34,10 +34,10 @@ func claudeArgv(c Call) ([]string, error) {
 	return argv, nil
 }
 
-// claudeParser reads a run's events (--output-format stream-json), one JSON object a line. A result says is_error; its
-// subtype is "success" all the same where the model could not be asked. There may be several: a run that was woken by what
-// it had left in the background goes on after one. So none is the whole run: words of any count, refusals of all do, and an
-// error does until the model speaks again.
+// claudeParser reads a run's events (--output-format stream-json), one JSON object a line. A result has is_error; its subtype is
+// "success" all the same where the model could not be asked. A run can have several results: it goes on after one when a process
+// in its background wakes it. So no result is the whole run. The words of the last one that has any count, the refusals of all of
+// them, and an error until the model speaks again.
 type claudeParser struct {
 	account
 	ended   bool // it printed a result
@@ -46,7 +46,7 @@ type claudeParser struct {
 	step   int                   // how many messages of the model there were
 	said   string                // the id of the last one: it comes in several events
 	calls  map[string]claudeCall // those under way, by id
-	failed map[string]claudeCall // the calls that failed, by id: some of them were refused, the result says which
+	failed map[string]claudeCall // the calls that failed, by id; the result says which of them were refused
 	good   map[string]int        // tool → the step of its last call that went well
 }
 
@@ -55,13 +55,13 @@ type claudeCall struct {
 	step int
 }
 
-// claudeEvent is what we read of an event. Fields that an event lacks or has in another type stay zero.
+// claudeEvent is the part of an event that is read. Fields that an event lacks or has in another type stay zero.
 type claudeEvent struct {
 	Type      string `json:"type"`
 	Subtype   string `json:"subtype"`
 	SessionID string `json:"session_id"`
 	Parent    string `json:"parent_tool_use_id"` // of a subagent's
-	Error     string `json:"error"`              // of an assistant: it is the program that speaks; of an api_retry: why
+	Error     string `json:"error"`              // of an assistant: the words are the program's; of an api_retry: the reason
 	Message   struct {
 		ID      string `json:"id"`
 		Content []struct {
@@ -134,7 +134,7 @@ func (p *claudeParser) Stdout(line []byte) bool {
 	case e.Type == "user":
 		p.answers(e)
 		return true
-	case e.Type == "rate_limit_event": // the newest one counts: what was rejected in an earlier try may be served by now
+	case e.Type == "rate_limit_event": // the newest one counts: a later try may be served
 		p.reset = time.Time{}
 		if e.RateLimit.Status == "rejected" && e.RateLimit.ResetsAt > 0 {
 			p.reset = time.Unix(e.RateLimit.ResetsAt, 0)
@@ -152,7 +152,7 @@ func (p *claudeParser) Stdout(line []byte) bool {
 	return false
 }
 
-// claudeErrors are the kinds of errors that the program names; older ones only say it in words.
+// claudeErrors are the kinds of errors that the program names. Older versions give only words.
 var claudeErrors = map[string]string{
 	"rate_limit": UsageLimit, "billing_error": UsageLimit,
 	"authentication_failed": Auth, "oauth_org_not_allowed": Auth,
@@ -164,7 +164,7 @@ func (p *claudeParser) end(e claudeEvent) {
 	p.ended, p.waiting = true, waiting{}
 	p.denials = append(p.denials, e.Denials...)
 	p.cost.add(Cost{Input: e.Usage.Input, Output: e.Usage.Output, CacheRead: e.Usage.CacheRead, CacheWrite: e.Usage.CacheWrite})
-	p.cost.add(Cost{USD: e.USD - p.cost.USD}) // dollars are told for the whole process, tokens for what came since the last one
+	p.cost.add(Cost{USD: e.USD - p.cost.USD}) // dollars are those of the whole process, tokens those since the last result
 	words := clean(e.Result)
 	switch {
 	case e.IsError || e.Subtype != "success":

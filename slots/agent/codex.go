@@ -16,12 +16,12 @@ var codex = Preset{
 	},
 }
 
-// codexArgv: the sandbox lets commands write to the worktree and to what its git writes to, with the network to push.
-// It is set by -c, which a later -s overrides, while a second -s is an error.
+// codexArgv opens the sandbox for the worktree, for the folders that its git writes to, and for the network to push. The sandbox
+// is set by -c, which a later -s overrides; a second -s would be an error.
 //
-// The record of the worktree, with its index, must be named by itself: codex follows the worktree's .git file there and
-// closes it again otherwise (measured: "index.lock: Read-only file system"). The repository as a whole is not opened: its
-// config and hooks would let an agent run programs outside of its sandbox, as soon as a person's own git meets them.
+// The record of the worktree, with its index, must be named by itself: codex follows the worktree's .git file to it, and closes it
+// otherwise (measured: "index.lock: Read-only file system"). The repository as a whole is not opened. In its config and hooks an
+// agent could plant programs that run outside of the sandbox, in a person's own git.
 func codexArgv(c Call) ([]string, error) {
 	args, err := prompted("codex", c)
 	if err != nil {
@@ -37,19 +37,19 @@ func codexArgv(c Call) ([]string, error) {
 	}
 	argv = append(argv, args...)
 	if c.Conversation != "" {
-		argv = append(argv, "resume", c.Conversation) // not --last: it begins anew, in silence, where there is none
+		argv = append(argv, "resume", c.Conversation) // not --last: it begins a new one without a word where there is none
 	}
 	return append(argv, "-"), nil // the prompt is on stdin
 }
 
-// codexSilence is how long codex may be silent after a limit before it counts as parked. It prints nothing while the
-// model thinks, also when the next try went well.
+// codexSilence is how long codex may be silent after a limit before it counts as parked. codex prints nothing while the model
+// thinks, also after a try that went well.
 const codexSilence = 10 * time.Minute
 
 // codexParser reads a run's events (--json), one JSON object a line. A turn.failed, and an error that it does not retry,
 // are its failure; a run is whole once a turn was completed.
 //
-// No cost is told: the tokens of turn.completed are those of the whole conversation, of earlier runs, too.
+// The cost is not known: the tokens of turn.completed are those of the whole conversation, with earlier runs.
 type codexParser struct {
 	account
 	completed bool
@@ -62,7 +62,7 @@ func codexRefusals() refusals {
 	return refusals{looks: func(string) bool { return false }, edits: func(tool string) bool { return tool == "file_change" }}
 }
 
-// codexEvent is what we read of an event. Fields that an event lacks or has in another type stay zero.
+// codexEvent is the part of an event that is read. Fields that an event lacks or has in another type stay zero.
 type codexEvent struct {
 	Type     string `json:"type"`
 	ThreadID string `json:"thread_id"`
@@ -107,7 +107,7 @@ func (p *codexParser) Stdout(line []byte) bool {
 	return false
 }
 
-// error reads what is no item: "Reconnecting... 2/5 (why)" goes on, for ever where the network is down.
+// error reads an error outside of items. After "Reconnecting... 2/5 (why)" codex goes on, for ever where the network is down.
 func (p *codexParser) error(message string) {
 	if why, ok := strings.CutPrefix(message, "Reconnecting..."); ok {
 		p.retries(0, strings.TrimSpace(why), resetTime(why, p.now()))
@@ -145,7 +145,7 @@ func (p *codexParser) item(e codexEvent) {
 	case i.Status == "declined":
 		p.refusals.refuse(i.Type, p.step, i.Type+" "+what)
 	case i.Status == "failed" && strings.HasPrefix(i.Output, "bwrap: "):
-		// The sandbox does not work here, so no command does, and codex goes on to a polite end.
+		// The sandbox does not work here, so no command works. codex goes on to a polite end all the same.
 		p.refusals.refuse(i.Type, p.step, i.Output+" "+what)
 	}
 }

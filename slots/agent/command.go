@@ -10,15 +10,15 @@ import (
 	"kugetsu/queue/fault"
 )
 
-// command is any program: AGENT_COMMAND says which.
+// command is any program: AGENT_COMMAND is its command line.
 var command = Preset{
 	Name:   "command",
 	Argv:   commandArgv,
 	Parser: func(func() time.Time) Parser { return new(commandParser) },
 }
 
-// commandArgv splits the setting first and fills the placeholders in afterwards, inside each word: whatever a path or
-// an issue holds, it never becomes two arguments.
+// commandArgv splits the setting first and fills in the placeholders afterwards, inside each word: a path or an issue never becomes
+// two arguments, whatever it holds.
 func commandArgv(c Call) ([]string, error) {
 	name, line := "AGENT_COMMAND", c.Command
 	if c.Continue && strings.TrimSpace(c.ContinueCommand) != "" {
@@ -44,14 +44,13 @@ func commandArgv(c Call) ([]string, error) {
 	return argv, nil
 }
 
-// commandLines is how many lines of stdout make the summary: its end is where a program says how it went.
+// commandLines is how many lines of stdout make the summary: programs report their result in their last lines.
 const commandLines = 20
 
-// tempFail is EX_TEMPFAIL of sysexits.h: by this status a program says that it met a limit which passes.
+// tempFail is EX_TEMPFAIL of sysexits.h. A program exits with it to say that it met a passing limit.
 const tempFail = 75
 
-// commandParser knows nothing of the program, so only the exit status counts, and nothing that it prints is known to be
-// progress.
+// commandParser knows nothing of the program: only the exit status counts, and no output is known to be progress.
 type commandParser struct {
 	stdout []string // the last lines that are not blank
 	stderr lastLine

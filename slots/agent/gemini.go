@@ -16,8 +16,9 @@ var gemini = Preset{
 	},
 }
 
-// geminiArgv: yolo approves what no policy of the user's denies; without it the tools that change something are not
-// even offered. In a folder that nobody told it to trust it would not start. Stdin that is no terminal is the prompt.
+// geminiArgv has yolo, which approves everything that no policy of the user's denies; without it the model is not even offered the
+// tools that change something. Without --skip-trust gemini does not start in a folder that it was not told to trust. Stdin is the
+// prompt where it is no terminal.
 func geminiArgv(c Call) ([]string, error) {
 	args, err := prompted("gemini", c)
 	if err != nil {
@@ -39,7 +40,7 @@ type geminiParser struct {
 	ended  bool                  // it printed a result
 }
 
-// geminiEvent is what we read of an event. Fields that an event lacks or has in another type stay zero.
+// geminiEvent is the part of an event that is read. Fields that an event lacks or has in another type stay zero.
 type geminiEvent struct {
 	Type      string `json:"type"`
 	SessionID string `json:"session_id"`
@@ -135,9 +136,9 @@ func (p *geminiParser) toolResult(e geminiEvent) {
 	}
 }
 
-// Stderr reads what precedes the result of a failure: a dump with the provider's own words in it. And that it tries again:
-// "Attempt 1 failed: You have exhausted your capacity on this model. … Retrying after 16123456ms...", which it does however
-// long that is.
+// Stderr reads the dump before the result of a failure, which has the provider's own words in it. It also reads that gemini tries
+// again: "Attempt 1 failed: You have exhausted your capacity on this model. … Retrying after 16123456ms...". gemini waits so long,
+// however long it is.
 func (p *geminiParser) Stderr(line []byte) bool {
 	text := string(line[:min(len(line), MaxSummary)])
 	at := resetTime(text, p.now())
@@ -156,8 +157,8 @@ func (p *geminiParser) Stderr(line []byte) bool {
 
 var geminiRetry = lazy(`^Attempt [0-9]+ failed`)
 
-// geminiAuth is the exit status of a run without credentials. That of a refused request is the HTTP status, of which a
-// process keeps the last eight bits: 173 is 429.
+// geminiAuth is the exit status of a run without credentials. The exit status of a refused request is the last eight bits of the
+// HTTP status: 173 is 429.
 const geminiAuth = 41
 
 func geminiStatus(code int) int {

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// account is what a run told of itself. A parser fills it in from the events of its program; what they are worth is judged
-// here, in the same way for all programs.
+// account is a run's account of itself. A parser fills it in from the events of its program. They are judged here, in the same way
+// for all programs.
 type account struct {
 	now          func() time.Time
 	silence      time.Duration // how long the program may be silent after it met a limit, before it counts as parked
 	conversation string
 	words        string // the model's last words that were not blank
 	waiting      waiting
-	failure      string    // what the program said last of its own failure; "" where the run went on after that
-	kind         string    // what the program calls the failure, beside its words
-	status       int       // the HTTP status of the failure; 0: not told
-	named        string    // the outcome that the program itself gives the failure; "" where only its words tell
-	reset        time.Time // when a limit is lifted, where the program told so apart from the failure's words
-	unfinished   string    // why what was printed is no whole run; "" where it is one
-	unanswered   bool      // it ended with the call of a tool: what was said before that is no answer
-	unbegun      string    // why the program gave up before it began, over what passes; "" where it did not
+	failure      string    // the program's last message of its own failure; "" where the run went on after that
+	kind         string    // the program's name for the failure, beside its words
+	status       int       // the HTTP status of the failure; 0: not known
+	named        string    // the outcome of the failure by the program's own name for it; "" where there are only its words
+	reset        time.Time // when a limit is lifted, where the program gave that apart from the failure's words
+	unfinished   string    // why the output is not that of a whole run; "" where it is
+	unanswered   bool      // it ended with the call of a tool: the words before that are no answer
+	unbegun      string    // why the program gave up before it began, for a passing reason; "" where it did not
 	refusals     refusals
 	cost         Cost
 	stderr       lastLine
@@ -34,22 +34,22 @@ func (a *account) tells(id string) {
 	}
 }
 
-// says notes words of the model. Blank ones are none: an event without words does not take back what was said before it.
+// says notes words of the model. Blank words do not count: an event without words does not take back the words before it.
 func (a *account) says(text string) {
 	if strings.TrimSpace(text) != "" {
 		a.words = text
 	}
 }
 
-// fails notes what the program says of its own failure.
+// fails notes the program's message of its own failure.
 func (a *account) fails(text string, status int) {
 	a.failure, a.status, a.waiting = cmp.Or(text, "the agent reported an error"), status, waiting{}
 }
 
-// goesOn notes that the run went on after what had failed.
+// goesOn notes that the run went on after a failure.
 func (a *account) goesOn() { a.failure, a.status, a.waiting = "", 0, waiting{} }
 
-// retries notes that the program will try again, why, and when, as far as it said.
+// retries notes that the program will try again, why, and when, as far as it gave them.
 func (a *account) retries(status int, why string, at time.Time) {
 	a.waiting.begin(status, why, at, a.now())
 }
@@ -60,13 +60,13 @@ func (a *account) Conversation() string { return a.conversation }
 // Parked says that the program waits for too long.
 func (a *account) Parked() bool { return a.waiting.parked(a.now(), a.silence) }
 
-// Stderr keeps the last line: it says why, where nothing else does.
+// Stderr keeps the last line: it has the reason where the events have none.
 func (a *account) Stderr(line []byte) bool {
 	a.stderr.add(line)
 	return false
 }
 
-// Waiting is what the program waits for, within its process.
+// Waiting says whether the program waits within its process, and why.
 func (a *account) Waiting() (Report, bool) {
 	r := a.waiting.report()
 	return r.bounded(), a.waiting.outcome != ""
@@ -89,7 +89,7 @@ func (a *account) judge(exit Exit) Report {
 		w := a.waiting.report()
 		r.Outcome, r.Summary, r.Reset = w.Outcome, w.Summary, w.Reset
 	case a.failure != "" && exit.Signal == 0:
-		r.Summary = a.failure // it says more than the exit status
+		r.Summary = a.failure // the message says more than the exit status
 		a.blame(&r)
 	case !exit.ok():
 		r.Summary = exit.because(cmp.Or(a.failure, string(a.stderr)))
@@ -112,7 +112,7 @@ func (a *account) judge(exit Exit) Report {
 	return r.bounded()
 }
 
-// blame gives a failed run the outcome that its summary means.
+// blame gives a failed run the outcome that follows from its summary.
 func (a *account) blame(r *Report) {
 	text := strings.TrimSpace(a.kind + " " + r.Summary)
 	r.Gone, r.Spent = goneWords().MatchString(text), isSpent(a.status, text)

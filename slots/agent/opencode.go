@@ -14,18 +14,18 @@ var opencode = Preset{
 	Name:     "opencode",
 	Prompted: true,
 	Version:  []string{"opencode", "--version"},
-	SetUp:    []string{"opencode", "db", "path"}, // creates the database, on which first starts at once trip each other up
+	SetUp:    []string{"opencode", "db", "path"}, // creates the database: of several first starts at once one fails over it
 	Argv:     opencodeArgv,
 	Parser: func(now func() time.Time) Parser {
 		return &opencodeParser{account: account{now: now, silence: parkFrom, refusals: opencodeRefusals()}}
 	},
 }
 
-// opencodeArgv: --auto approves whatever the user's configuration does not deny; without it every question ends the
-// run. 1.x believes PWD more than its cwd and --dir more than both. 2.x has no --dir, and without --standalone the work
-// would be done by a server shared by all runs of the user, which no slot and no timeout bounds.
+// opencodeArgv has --auto, which approves everything that the user's configuration does not deny; without it every question ends
+// the run. 1.x believes PWD more than its cwd, and --dir more than both. 2.x has no --dir. Without --standalone a server that all
+// runs of the user share would do the work, and neither a slot nor a timeout would bound it.
 //
-// The log is the only place where 1.x tells of a limit for which it waits, at the level ERROR already.
+// The log is the only place where 1.x reports a limit for which it waits. It does so at the level ERROR.
 func opencodeArgv(c Call) ([]string, error) {
 	args, err := prompted("opencode", c)
 	if err != nil {
@@ -41,22 +41,22 @@ func opencodeArgv(c Call) ([]string, error) {
 	}
 	argv = append(argv, args...)
 	if c.Conversation != "" {
-		// Never --continue: where there is no conversation to continue, it begins one and says nothing.
+		// Never --continue: where there is no conversation to continue, it begins one without a word.
 		argv = append(argv, "-s", c.Conversation)
 	}
 	return argv, nil
 }
 
-// lockedOut says whether a line of stderr is of an opencode that could not use its database. All opencodes of a user share
-// one: 1.18.33 gives up at once where another has it as it is opened, since it asks for patience (PRAGMA busy_timeout) only
-// after that, and after five seconds where another writes. In a conversation that has begun, the same comes as an event.
+// lockedOut says whether a line of stderr is of an opencode that could not use its database, which all opencodes of a user share.
+// 1.18.33 gives up at once where another one has locked the database as it opens it: it sets PRAGMA busy_timeout only after that.
+// Where another one writes, it gives up after five seconds. In a conversation that has begun the same comes as an event.
 func lockedOut(line string) bool {
 	return line == "database is locked" || strings.HasPrefix(line, "Failed query: ")
 }
 
-// opencodeParser reads a run's events (--format json), one JSON object a line. 2.x goes on after some errors, and exits 0:
-// a step that ended well makes up for one. A last step that is no "stop" was cut short by a limit or a filter, or the
-// stream broke off.
+// opencodeParser reads a run's events (--format json), one JSON object a line. 2.x goes on after some errors and exits 0: a step
+// that ended well makes up for an error. A last step other than "stop" was cut short by a limit or a filter, or the stream broke
+// off.
 type opencodeParser struct {
 	account
 	reason string // why the last step ended
@@ -64,10 +64,10 @@ type opencodeParser struct {
 	error  opencodeError
 	asked  Refusals // as stderr names them: the permission itself, where the events have only the tool
 	begun  bool     // it printed something
-	locked lastLine // of stderr, what says that it is locked out
+	locked lastLine // the last line of stderr that says that it is locked out
 }
 
-// opencodeEvent is what we read of an event. Fields that an event lacks or has in another type stay zero.
+// opencodeEvent is the part of an event that is read. Fields that an event lacks or has in another type stay zero.
 type opencodeEvent struct {
 	Type      string        `json:"type"`
 	SessionID string        `json:"sessionID"`
@@ -104,7 +104,7 @@ type opencodeError struct {
 	} `json:"data"`
 }
 
-// String is never empty: a failure without words is one, too.
+// String is never empty: a failure without words is a failure, too.
 func (e opencodeError) String() string {
 	message := cmp.Or(clean(e.Data.Message), clean(e.Message), clean(e.Name), "the agent reported an error")
 	if e.Data.StatusCode > 0 {
@@ -113,7 +113,7 @@ func (e opencodeError) String() string {
 	return message
 }
 
-// reset is when a limit is lifted, as the provider told it beside its words.
+// reset is when a limit is lifted, by the provider's headers or its words.
 func (e opencodeError) reset(now time.Time) time.Time {
 	for name, value := range e.Data.Headers {
 		switch strings.ToLower(name) {
@@ -185,13 +185,13 @@ var (
 	logSession = lazy(` session\.id=(\S+)`)
 )
 
-// log reads a line of opencode's log, which belongs into no summary: what it tells of a failure comes as an event, too.
-// It tells of a request that failed; the next try may be hours away, and nothing is printed until then. What the log
-// tells of another session is none of this run's progress: a subagent's next try is told by nothing.
+// log reads a line of opencode's log. Such a line belongs into no summary: a failure comes as an event, too. It reports a request
+// that failed; the next try may be hours away, and nothing is printed until then. Lines of other sessions are ignored: nothing
+// reports the next try of a subagent.
 func (p *opencodeParser) log(line string) {
 	found := logError().FindStringSubmatch(line)
 	if found == nil || !strings.Contains(line, `message="stream error"`) || strings.Contains(line, " small=true ") {
-		return // a small model makes titles; nobody waits for them
+		return // a small model makes titles, which the run does not need
 	}
 	if session := logSession().FindStringSubmatch(line); p.conversation != "" && (session == nil || session[1] != p.conversation) {
 		return

@@ -50,7 +50,7 @@ func (p *opencodeParser) toolUse(tool string, state toolState) {
 	}
 }
 
-// isRefusal knows the refusals by their wording: the events have no other mark. The sentences are those of the classes
+// isRefusal knows the refusals by their words: the events have no other mark. The sentences are those of the classes
 // RejectedError and DeniedError in 1.x and BlockedError in 2.x; a subagent's refusal has words before it.
 func isRefusal(message string) bool {
 	return strings.Contains(message, "The user rejected permission to use this specific tool call") ||
@@ -59,7 +59,7 @@ func isRefusal(message string) bool {
 }
 
 // deniedBy names the permission in the message of a refusal by rule: "external_directory" where the tool was write.
-// The message ends in the rules that were looked at: those of the permission, and wildcards.
+// The message ends in the rules that were applied: those of the permission, and wildcards.
 func deniedBy(message string) string {
 	if name, ok := strings.CutPrefix(message, "Permission denied: "); ok {
 		return name
@@ -78,7 +78,7 @@ func deniedBy(message string) string {
 	return name
 }
 
-// target is what the tool was used on.
+// target is the argument of the tool: a file, a command, a URL.
 func (s toolState) target() string {
 	in := s.Input
 	return cmp.Or(in.FilePath, in.Command, in.URL, in.Path, in.Pattern, in.Description)

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// resetTime finds the time at which a limit is lifted in what a provider or a program says of one; the zero time where
-// nothing is said. It is used on error messages alone: any other text may speak of any other time.
+// resetTime finds, in a message of a provider or a program, the time at which a limit is lifted; the zero time where the message
+// has none. It is for error messages only: any other text may speak of any other time.
 //
 // It knows epochs ("limit reached|1733160000"), times in full (RFC 3339, or as HTTP has them), a while from now ("try
 // again in 2 hours 5 minutes", "retryDelay: 7200s", "retry-after: 120") and the clock ("try again at 9:13 PM", "resets
 // Nov 30, 7pm (Europe/Berlin)", "resets Mon 12:00am"). The clock is read in the zone of now, which is that of the agent,
-// unless another is named. It means the time nearest to now at which it shows this: programs tell a limit's end also when
-// it has passed, and that is not tomorrow's.
+// unless another is named. It means the nearest such time, before or after now: programs print the end of a limit also when it has
+// passed, and that is not tomorrow's.
 func resetTime(text string, now time.Time) time.Time {
 	if m := afterBar().FindStringSubmatch(text); m != nil {
 		return epoch(m[1])
@@ -62,7 +62,7 @@ func epoch(s string) time.Time {
 	return time.Unix(n, 0)
 }
 
-// fullTime reads a time that says all of itself.
+// fullTime reads a time with its date and its zone.
 func fullTime(s string) time.Time {
 	if n := digits().FindString(s); n != "" {
 		return epoch(n)

@@ -6,12 +6,12 @@ import (
 	"kugetsu/queue/fault"
 )
 
-// Split splits a command line into words as a POSIX shell would, without being one: quotes and backslashes mean what
-// they mean in XCU 2.2, and nothing is expanded. What would be more than words to a shell is refused rather than
-// handed over literally, for whoever wrote it meant it: an operator, a $ or ` that is not quoted, a ~ or # that begins
-// a word. Patterns (*, ?, [) stay as they are, as they do in a shell where nothing matches.
+// Split splits a command line into words as a POSIX shell does: quotes and backslashes have their meaning of XCU 2.2, and nothing
+// is expanded. Characters with another meaning to a shell are refused and not taken literally, since their author meant them: an
+// operator, a $ or ` that is not quoted, a ~ or # that begins a word. Patterns (*, ?, [) stay as they are, as they do in a shell
+// where nothing matches.
 //
-// Errors name the character and where it stands, never the text, which may hold a secret (exit code 78).
+// Errors name the character and its position, never the text, which may hold a secret (exit code 78).
 func Split(s string) ([]string, error) {
 	var words []string
 	var word []byte
@@ -57,8 +57,8 @@ func Split(s string) ([]string, error) {
 	return words, nil
 }
 
-// doubleQuoted reads what stands between double quotes, from s[start] on, and says how many bytes it took, with the
-// closing quote. A backslash quotes only what has a meaning in there.
+// doubleQuoted reads the text between double quotes, from s[start] on, and returns how many bytes it took, with the closing quote.
+// A backslash quotes only a character that has a meaning there.
 func doubleQuoted(s string, start int) (text []byte, length int, err error) {
 	for i := start; i < len(s); i++ {
 		switch c := s[i]; {

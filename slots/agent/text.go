@@ -14,8 +14,8 @@ const MaxSummary = 2000
 
 const ellipsis = "…"
 
-// lazy is a regular expression that is compiled when it is first used: all of them would cost every command a third of a
-// millisecond at its start, and few ever read an error.
+// lazy is a regular expression that is compiled at its first use. To compile all of them would cost every command a third of a
+// millisecond at its start, and few commands ever read an error.
 func lazy(expr string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 }
@@ -23,8 +23,8 @@ func lazy(expr string) func() *regexp.Regexp {
 // escape is one ANSI escape sequence: agents colour their stderr even where it is no terminal.
 var escape = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])`)
 
-// clean makes readable text of what an agent wrote: UTF-8 without escape sequences and without control characters
-// other than newline and tab, trimmed. A lone carriage return, as progress bars use it, ends a line.
+// clean makes an agent's text readable: UTF-8 without escape sequences and without control characters other than newline and tab,
+// trimmed. A lone carriage return, as progress bars use it, ends a line.
 func clean(s string) string {
 	s = escape.ReplaceAllString(strings.ToValidUTF8(s, "\ufffd"), "")
 	s = strings.ReplaceAll(s, "\r\n", "\n")
@@ -72,16 +72,16 @@ func ends(s string, limit int) string {
 	return head(s, limit/2) + "\n" + tail(s, limit/2-1)
 }
 
-// oneLine makes a name of what may be a whole script: its white space becomes single spaces, at most limit bytes.
+// oneLine makes one line of a text that may be a whole script: its white space becomes single spaces, and it has at most limit bytes.
 func oneLine(s string, limit int) string {
 	return head(strings.Join(strings.Fields(clean(s)), " "), limit)
 }
 
-// maxRefused is how many of the permissions that were refused in a run are told.
+// maxRefused is how many of the permissions that were refused in a run are reported.
 const maxRefused = 5
 
-// Refusals are permissions that were refused, as a person reads them ("external_directory /etc/passwd"): each once, the one
-// that was refused last at the end, a few at most.
+// Refusals are permissions that were refused, in words for people ("external_directory /etc/passwd"): each once, the last refused
+// one at the end, maxRefused at most.
 type Refusals []string
 
 func (r *Refusals) add(permission string) {
@@ -93,7 +93,7 @@ func (r *Refusals) add(permission string) {
 	*r = (*r)[max(0, len(*r)-maxRefused):]
 }
 
-// Last is the one that was refused last, "" if none was.
+// Last is the permission that was refused last, "" if none was.
 func (r Refusals) Last() string {
 	if len(r) == 0 {
 		return ""

@@ -3,25 +3,25 @@ package agent
 import "time"
 
 const (
-	// parkFrom is how long a program may wait within its process before it counts as parked. Limits per minute are lifted
-	// within one: to wait that out in the slot costs less than a new start, which sends all of the conversation again. Twice
-	// that is longer than any of the programs waits between two tries of its own accord.
+	// parkFrom is how long a program may wait within its process before it counts as parked. Limits per minute are lifted within a
+	// minute: to wait for that in the slot costs less than a new start, which sends the whole conversation again. Two minutes are
+	// longer than any of the programs waits by itself between two tries.
 	parkFrom = 2 * time.Minute
-	// outageSilence is how long a program may be silent after its model's server did not answer. It may be at work again: a
-	// server that is still down makes it say so again, and that tells sooner.
+	// outageSilence is how long a program may be silent after its model's server did not answer. A silent program may be at work
+	// again: where the server is still down, the program reports that again, and sooner.
 	outageSilence = 10 * time.Minute
 )
 
 // waiting is a program that met a limit, or a server that does not answer, and has not given up.
 type waiting struct {
 	outcome string    // UsageLimit or Outage; "" while it does not wait
-	why     string    // what it said of it
-	first   time.Time // when it first said so
-	since   time.Time // when it last did
-	reset   time.Time // when it will try again, as far as it was told
+	why     string    // the program's reason
+	first   time.Time // when the program first reported it
+	since   time.Time // when the program last reported it
+	reset   time.Time // when the program will try again, as far as that is known
 }
 
-// begin notes that the program said that it will try again, and why. What only a person can mend is nothing to wait for.
+// begin notes that the program will try again, and why. A fault that only a person can repair is nothing to wait for.
 func (w *waiting) begin(status int, why string, reset time.Time, now time.Time) {
 	outcome := verdict(status, why)
 	switch {
@@ -38,8 +38,8 @@ func (w *waiting) begin(status int, why string, reset time.Time, now time.Time) 
 	*w = waiting{outcome: outcome, why: why, first: first, since: now, reset: reset}
 }
 
-// parked says whether it waits too long: as it was told, or since it first said so, or else as it has been silent. The
-// silence must be longer than any that it keeps while the model works.
+// parked says whether the program waits too long: by the time that it gave, by the time since its first report, or by its silence.
+// The silence must be longer than any silence of the program while the model works.
 func (w *waiting) parked(now time.Time, silence time.Duration) bool {
 	if w.outcome == Outage {
 		silence = outageSilence
