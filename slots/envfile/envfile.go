@@ -2,9 +2,9 @@
 // its env files (https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/#env-file-syntax),
 // with the library that docker compose itself reads them with.
 //
-// A value that is cut is worse than one that is refused: a token without its end fails far away from here, and late. So
-// each line is looked at before the library reads it, and refused where docker compose would drop a part of it, or make
-// something else of it that its rules do not say. Nothing is expanded.
+// A value that is cut is worse than one that is refused: a token without its end fails far away from here, and late. So each
+// line is checked before the library reads it. It is refused where docker compose would drop a part of it, or change it in a way
+// that its rules do not give. Nothing is expanded.
 package envfile
 
 import (
@@ -25,19 +25,19 @@ type Var struct {
 	Literal     bool // it stands in single quotes
 }
 
-// Problem is a line that is refused. Why never quotes the text: it is a token as likely as not.
+// Problem is a line that is refused. Why never quotes the text, which may be a token.
 type Problem struct {
 	Line int
 	Why  string
 }
 
-// ErrBad is what the error of Error is.
+// ErrBad is wrapped by the error of Error.
 var ErrBad = errors.New("lines that are refused")
 
 // maxTold bounds the lines that an error names.
 const maxTold = 5
 
-// badLines is the lines of a file that are refused.
+// badLines are the lines of a file that are refused.
 type badLines []Problem
 
 func (b badLines) Error() string {
@@ -54,7 +54,7 @@ func (b badLines) Error() string {
 
 func (b badLines) Is(target error) bool { return target == ErrBad }
 
-// Error makes one error of the lines that are refused; it is ErrBad.
+// Error makes one error of the lines that are refused. It wraps ErrBad.
 func Error(bad []Problem) error { return badLines(bad) }
 
 func (p Problem) String() string { return fmt.Sprintf("line %d: %s", p.Line, p.Why) }
@@ -62,10 +62,10 @@ func (p Problem) String() string { return fmt.Sprintf("line %d: %s", p.Line, p.W
 // maxVar is how many bytes NAME=value may have: Linux gives no program more in one piece.
 const maxVar = 128<<10 - 1
 
-// assignment is how a line begins that sets a variable.
+// assignment is the beginning of a line that sets a variable.
 var assignment = regexp.MustCompile(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*`)
 
-// nameless is what would be taken for a variable that is called export.
+// nameless is a line that would be read as a variable called export.
 var nameless = regexp.MustCompile(`^[ \t]*export[ \t]+=`)
 
 // Parse reads a file. A bad line does not take the others with it.
@@ -89,8 +89,8 @@ func Parse(data []byte) (vars []Var, bad []Problem) {
 	return vars, bad
 }
 
-// read reads the variable at the beginning of a text, and says how long it is, up to the end of its last line; or why it
-// is refused.
+// read reads the variable at the beginning of a text. It returns the length up to the end of the variable's last line, or why the
+// line is refused.
 func read(text string) (v Var, length int, why string) {
 	line, _, _ := strings.Cut(text, "\n")
 	if !utf8.ValidString(line) {
@@ -129,8 +129,8 @@ func read(text string) (v Var, length int, why string) {
 
 const inQuotes = "put the value in single quotes"
 
-// quoted finds the end of the last line of a value that begins with a quote. In double quotes \n, \r, \t, \\, \" and \$
-// mean what they mean to a shell's printf; docker compose knows more, which stand in no rule and may be meant as they are.
+// quoted finds the end of the last line of a value that begins with a quote. In double quotes \n, \r, \t, \\, \" and \$ have their
+// meaning in a shell's printf. docker compose decodes more of them, which its rules do not name, and which may be meant literally.
 func quoted(text string) (length int, why string) {
 	quote := text[0]
 	for i := 1; i < len(text); i++ {
@@ -158,7 +158,7 @@ func quoted(text string) (length int, why string) {
 	return 0, "the quote that begins the value is never closed"
 }
 
-// plain says why a value without quotes around it, which ends with its line, is refused.
+// plain says why a value without quotes, which ends with its line, is refused.
 func plain(value, before string) string {
 	value = strings.TrimRight(value, "\r")
 	text, _, remark := strings.Cut(value, " #")

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// elsewhere is a forge whose API is not where its host's kind has it, or which lies below a path of its host.
+// elsewhere is a forge whose API is not at the usual place of its kind, or which lies below a path of its host.
 type elsewhere struct {
 	api   string // with a slash at its end; "" for the usual place
 	under string // the path of the forge on its host, as in "/gitea"
@@ -69,7 +69,7 @@ func Below(env []string) (all []string) {
 	return all
 }
 
-// apiOf is what FORGE_API says of a host. The last word that names the host counts.
+// apiOf is the entry of a host in FORGE_API. The last word that names the host counts.
 func apiOf(authority string, env []string) (e elsewhere, err error) {
 	all, err := apis(env)
 	for _, a := range all {

@@ -32,8 +32,8 @@ var (
 	errLoopback  = errors.New("it is not on loopback")
 )
 
-// ask gets a path of the forge's API: with the token that is for it or, where there is none, through the forge's own
-// program, which has its own, or else without any.
+// ask gets a path of the forge's API: with the token for it or, where there is none, through the forge's own program, which has a
+// login of its own, or else without a token.
 func (r request) ask(ctx context.Context, path string, env []string) ([]byte, error) {
 	if err := r.plainly(env); err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (r request) ask(ctx context.Context, path string, env []string) ([]byte, er
 	return body, err
 }
 
-// question is what is sent to the API.
+// question is the request to the API.
 func (r request) question(ctx context.Context, path, token string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base()+path, nil)
 	if err != nil {
@@ -106,12 +106,14 @@ func (r request) get(ctx context.Context, path, token string) ([]byte, error) {
 	return read(res.Body)
 }
 
-// stays says whether a redirect leads to the same origin, as text: whatever else a server might mean by it is another place.
+// stays says whether a redirect leads to the same origin. Origins are compared as text: any other spelling counts as another
+// origin.
 func stays(from, to *url.URL) bool {
 	return to.Scheme == from.Scheme && to.Host == from.Host && to.User == nil
 }
 
-// dialer connects. What is allowed since it is on loopback goes to loopback alone, whatever "localhost" is resolved to.
+// dialer connects. An origin that is allowed since it is on loopback is only reached on loopback, whatever "localhost" resolves
+// to.
 func dialer(origin string) *net.Dialer {
 	d := &net.Dialer{}
 	if strings.HasPrefix(origin, "http://") && isLoopback(origin) {
@@ -125,8 +127,8 @@ func dialer(origin string) *net.Dialer {
 	return d
 }
 
-// plain keeps of an error what no server had a part in: package http quotes a malformed answer, and the address, which on
-// a redirect is what the server made of it.
+// plain is an error without the text of a server. Package http quotes a malformed answer, and the address, which after a redirect
+// is the server's text, too.
 func plain(err error) error {
 	var op *net.OpError
 	var dns *net.DNSError
@@ -147,7 +149,7 @@ func plain(err error) error {
 	return errors.New("the connection or the answer is bad")
 }
 
-// refusal is the reason that a status other than 200 gives.
+// refusal is the error for a status other than 200.
 func refusal(res *http.Response, token bool) error {
 	code := res.StatusCode
 	limited := res.Header.Get("Retry-After") != "" || res.Header.Get("X-RateLimit-Remaining") == "0" || res.Header.Get("RateLimit-Remaining") == "0"
@@ -181,12 +183,12 @@ func read(from io.Reader) ([]byte, error) {
 // errNoProgram is returned where the forge has no program on PATH, or none that may be asked.
 var errNoProgram = errors.New("no program")
 
-// programEnv is what the forges' programs get: to find what they keep, and the network. Above all no token: one that is
-// there is for another host, and they may send it to any.
+// programEnv are the variables that the forges' programs get, to find their files and the network. They get no token: a token that
+// is set is for another host, and a program may send it to any host.
 var programEnv = []string{"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "TMPDIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR",
 	"DBUS_SESSION_BUS_ADDRESS", "GH_CONFIG_DIR", "GLAB_CONFIG_DIR", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
-// program finds gh or glab, and what it gets of an environment. The error is errNoProgram.
+// program finds gh or glab, and makes its environment. The error is errNoProgram.
 func (r request) program(env []string) (path string, made []string, err error) {
 	host, https := strings.CutPrefix(r.origin, "https://")
 	if r.forge.cli == "" || r.api != "" || !https || strings.Contains(host, ":") { // they know hosts by name
@@ -211,13 +213,13 @@ func (r request) askProgram(ctx context.Context, path string, env []string) ([]b
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, program, "api", "--hostname", strings.TrimPrefix(r.origin, "https://"), path)
-	cmd.Args[0], cmd.Env, cmd.Dir = r.forge.cli, made, "/" // in no repository, whose remotes they would look at
+	cmd.Args[0], cmd.Env, cmd.Dir = r.forge.cli, made, "/" // not in a repository, whose remotes they would read
 	cmd.SysProcAttr = proc.Detach()
-	// All of its group: it may be a script that hangs in what it started.
+	// The whole group: the program may be a script that waits for another one.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	out := &bounded{}
-	cmd.Stdout = out // what it says on stderr is for people, and may hold anything
+	cmd.Stdout = out // stderr is for people, and may hold anything
 	if err := cmd.Run(); err != nil {
 		if out.full {
 			err = errTooLarge
@@ -229,7 +231,7 @@ func (r request) askProgram(ctx context.Context, path string, env []string) ([]b
 	return out.data, nil
 }
 
-// bounded takes no more than an answer may have.
+// bounded takes no more bytes than an answer may have.
 type bounded struct {
 	data []byte
 	full bool

@@ -1,13 +1,12 @@
-// Package forge asks GitHub, GitLab and Gitea or Forgejo how a pull or merge request stands.
+// Package forge asks GitHub, GitLab, and Gitea or Forgejo for the state of a pull or merge request.
 //
-// What is not known keeps what there is: every answer but a clear one is Unknown with the reason, never an error that a
-// caller could take for "closed". An answer is clear when the forge said, in JSON and about this very request, that it is
-// open, merged or closed.
+// A doubt ends no session: every answer that is not clear is Unknown with the reason, and never an error that a caller could take
+// for "closed". An answer is clear where the forge says, in JSON and about this very request, that it is open, merged or closed.
 //
-// A URL may come from an agent's output, so it is read strictly (see parse), and a token goes to the one origin (scheme,
-// host and port) that it is for and to no other, not on a redirect either. Plain http is spoken to loopback, and to a host that
-// a variable of the env files names with http://. No error repeats what a forge answered, which may hold what it was sent. The caller makes sure that a request is one of the repository it
-// cares about: any host may say of its own requests that they were merged.
+// A URL may come from an agent's output, so it is read strictly (see parse). A token goes to the one origin (scheme, host and port)
+// that it is for and to no other, not on a redirect either. Plain http is spoken to loopback, and to a host that a variable of the
+// env files names with http://. No error repeats the answer of a forge, which may hold the token that was sent. The caller makes
+// sure that a request belongs to its repository: any host can claim of its own requests that they were merged.
 package forge
 
 import (
@@ -19,10 +18,10 @@ import (
 	"time"
 )
 
-// Status is how a request stands.
+// Status is the state of a request.
 type Status string
 
-// What a request may be. Closed means without having been merged.
+// The states of a request. Closed means closed without a merge.
 const (
 	Open    Status = "open"
 	Merged  Status = "merged"
@@ -30,7 +29,7 @@ const (
 	Unknown Status = "unknown"
 )
 
-// limit bounds all that one question takes. (A variable for the tests alone, which cannot wait that long.)
+// limit bounds the whole time of one question. (It is a variable only for the tests, which cannot wait that long.)
 var limit = 10 * time.Second
 
 // Request is a pull or merge request.
@@ -42,8 +41,8 @@ type Request struct {
 // ErrUnasked is returned where a forge is not asked for the request of a branch.
 var ErrUnasked = errors.New("the forge was not asked")
 
-// State asks how a request stands. The env is that of an agent, NAME=value: the tokens and hosts are in it (see homes),
-// and PATH. The error is the reason where the answer is Unknown, and nil elsewhere.
+// State asks for the state of a request. The env is that of an agent, NAME=value, with the tokens and hosts (see homes) and PATH.
+// The error is the reason where the answer is Unknown, and nil elsewhere.
 func State(ctx context.Context, url string, env []string) (Status, error) {
 	r, err := parseFor(url, env)
 	if err != nil {
@@ -69,10 +68,10 @@ func State(ctx context.Context, url string, env []string) (Status, error) {
 	return status, r.wrap(err)
 }
 
-// Find looks for the request of a branch of a repository (host[:port]/owner/repo): the open one or, where none is open, the
-// newest. It is nil where there is none. Requests from a fork are not the branch's, and one that was over before since is that of
-// an earlier branch of the same name. The error is ErrUnasked where the host's forge is
-// not known, or nothing of the env is for it: no request can have been made with that env.
+// Find looks for the request of a branch of a repository (host[:port]/owner/repo): the open one or, where none is open, the newest.
+// It is nil where there is none. Requests from a fork do not count. A request that was over before since is that of an earlier
+// branch of the same name. The error is ErrUnasked where the host's forge is not known, or where the env has no login for it: then
+// no request was made with that env.
 func Find(ctx context.Context, repo, branch string, since time.Time, env []string) (*Request, error) {
 	host, path, _ := strings.Cut(repo, "/")
 	r, err := at(strings.ToLower(host), path, env)

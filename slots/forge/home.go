@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// home is where a forge is known to be, and whose tokens go there.
+// home is the origin of a forge, and the tokens that go there.
 type home struct {
 	forge  *kind
 	host   string   // the variable that names it, "" for one that is always known
@@ -16,8 +16,8 @@ type home struct {
 	tokens []string // variables, the first that is set counts. They are for this home alone
 }
 
-// homes are all that are known. GH_TOKEN is github.com's, as it is for gh; a server of one's own has variables of its own.
-// GITLAB_TOKEN is that of the host that GITLAB_HOST names, as it is for glab, and gitlab.com's only where it names none.
+// homes are all known homes. GH_TOKEN is github.com's, as it is for gh; a company's own server has variables of its own.
+// GITLAB_TOKEN belongs to the host in GITLAB_HOST, as it does for glab, and to gitlab.com only where that is not set.
 func homes() []home {
 	return []home{
 		{forge: github, origin: "https://github.com", tokens: []string{"GH_TOKEN", "GITHUB_TOKEN"}},
@@ -31,8 +31,8 @@ func homes() []home {
 	}
 }
 
-// at is where a home is in an environment, "" for nowhere. The error does not repeat the value: it may be a token that
-// was put into the wrong variable.
+// at is the origin of a home in an environment, "" where it has none. The error does not repeat the value, which may be a token in
+// the wrong variable.
 func (h home) at(env []string) (string, error) {
 	value := get(env, h.host)
 	if h.host == "" || value == "" {
@@ -117,7 +117,7 @@ func get(env []string, name string) (value string) {
 	return value
 }
 
-// known refuses a request whose host is known to be another forge than its URL looks like.
+// known refuses a request whose URL has the form of another forge than the known one of its host.
 func (r request) known(env []string) error {
 	for _, h := range homes() {
 		if origin, err := h.at(env); err == nil && origin == r.origin && h.forge != r.forge {
@@ -127,7 +127,7 @@ func (r request) known(env []string) error {
 	return nil
 }
 
-// at is a repository on the forge that its host is known to be. Where nobody said, a name may tell: no token is at stake.
+// at is a repository on the known forge of its host. Where no variable names the host, its name decides: no token is at stake.
 func at(host, repo string, env []string) (request, error) {
 	e, err := apiOf(host, env)
 	if err != nil {
@@ -191,7 +191,7 @@ func hostname(origin string) string {
 	return host
 }
 
-// able says whether an environment has what asks the forge as somebody: a token, or the forge's own program.
+// able says whether an environment has a login for the forge: a token, or the forge's own program.
 func (r request) able(env []string) (bool, error) {
 	token, err := r.token(env)
 	if err != nil || token != "" {
@@ -201,8 +201,8 @@ func (r request) able(env []string) (bool, error) {
 	return err == nil, nil
 }
 
-// token is what is sent with a request, "" for nothing. It is an error where a host of this forge could not be read, since
-// it may be this one.
+// token is the token for a request, "" for none. It is an error where a variable for a host of this kind of forge cannot be read:
+// it may mean this host.
 func (r request) token(env []string) (string, error) {
 	for _, h := range homes() {
 		if h.forge != r.forge {
@@ -216,7 +216,7 @@ func (r request) token(env []string) (string, error) {
 			continue
 		}
 		names := h.tokens
-		if h.host == "GH_HOST" && isTenant(hostname(origin)) { // as gh has it; to none but the one that is named
+		if h.host == "GH_HOST" && isTenant(hostname(origin)) { // as for gh, but only to the tenant that GH_HOST names
 			names = append(names, "GH_TOKEN", "GITHUB_TOKEN")
 		}
 		for _, name := range names {

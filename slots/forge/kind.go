@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// perPage is how many requests are asked for at once: one takes up to 20 kB. A forge that gives fewer by itself has all given.
+	// perPage is how many requests are asked for at once: one takes up to 20 kB. A page with fewer is the last one.
 	perPage = 30
-	// maxPages bounds how often. Only Gitea, which cannot be asked for a branch, has so many.
+	// maxPages bounds how many pages are asked for. Only Gitea, which cannot be asked for a branch, has so many.
 	maxPages = 5
 )
 
-// kind is what the forges do in different ways. The paths are those of their API's documentation.
+// kind is a kind of forge: everything in which forges differ. The paths are those of their API's documentation.
 type kind struct {
 	name   string
 	word   string   // before the number in a request's URL
@@ -85,7 +85,7 @@ var gitea = &kind{
 	from:   headIs,
 }
 
-// answer is what is read of a request, of any forge.
+// answer is the part of a request that is read, of any forge.
 type answer struct {
 	Number    int       `json:"number"`
 	IID       int       `json:"iid"` // GitLab's number
@@ -105,13 +105,14 @@ type answer struct {
 	TargetProject int    `json:"target_project_id"`
 }
 
-// headIs: where the branch is deleted, Gitea has the request's own ref in its place, and only the label keeps the name.
+// headIs says whether the head of a request is a branch. Where the branch is deleted, Gitea has the ref of the request in its place,
+// and only the label keeps the name.
 func headIs(a answer, repo, branch string) bool {
 	own := fmt.Sprintf("refs/pull/%d/head", a.Number)
 	return (a.Head.Ref == branch || a.Head.Ref == own && a.Head.Label == branch) && strings.EqualFold(a.Head.Repo.FullName, repo)
 }
 
-// status is what the answer says.
+// status is the state in an answer.
 func (a answer) status() (Status, error) {
 	switch {
 	case a.State == "open", a.State == "opened", a.State == "locked": // GitLab locks what is just being merged

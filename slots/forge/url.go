@@ -20,7 +20,7 @@ type request struct {
 }
 
 const (
-	// maxURL bounds a URL, in bytes; maxQuoted what an error repeats of it.
+	// maxURL bounds a URL, in bytes; maxQuoted bounds the part of it that an error repeats.
 	maxURL    = 1000
 	maxQuoted = 80
 )
@@ -33,10 +33,10 @@ var (
 	numeric = regexp.MustCompile(`^(0x[0-9a-f]*|[0-9]+)$`)
 )
 
-// parse reads the URL of a request. What comes behind its number is ignored, as is the query.
+// parse reads the URL of a request. The part behind its number is ignored, and so is the query.
 //
-// It is not url.Parse, which takes more than a browser shows: nothing is decoded, so what is read here is what is sent,
-// and what is not plain (an escape, a user, a backslash, a host in other letters) is refused.
+// It is not url.Parse, which accepts more than a browser shows. Nothing is decoded, so the text that is read is the text that is
+// sent. A URL that is not plain (with an escape, a user, a backslash, a host in other letters) is refused.
 func parse(s string) (request, error) {
 	refuse := func(why string) (request, error) {
 		if len(s) > maxQuoted {
@@ -64,7 +64,7 @@ func parse(s string) (request, error) {
 	if err != nil {
 		return refuse(err.Error())
 	}
-	// GitLab ends the path of a project, however deep, with a segment "-". Elsewhere a repository has two segments.
+	// GitLab ends the path of a project, of any depth, with a segment "-". On other forges a repository has two segments.
 	forge, end, kindAt := (*kind)(nil), 3, 3
 	if i := slices.Index(parts, "-"); i > 0 {
 		end, kindAt = i, i+1
@@ -160,7 +160,7 @@ func address(host string) (netip.Addr, bool) {
 	return addr, err == nil && addr.Is6() == six && addr.Zone() == "" && !addr.Is4In6()
 }
 
-// isName says whether a host is a name: no dot at its end, and nothing that a resolver takes for an address (127.1).
+// isName says whether a host is a name: without a dot at its end, and not what a resolver takes for an address (127.1).
 func isName(host string) bool {
 	labels := strings.Split(host, ".")
 	for _, l := range labels {

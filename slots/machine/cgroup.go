@@ -18,8 +18,8 @@ type group struct {
 	v1  bool
 }
 
-// left is limit - usage + what the kernel can take back, in bytes. Of the latter only the pages of files that were not
-// used for a while are counted; the others it would take at a price.
+// left is limit - usage + the memory that the kernel can take back, in bytes. Of the last only pages of files that were not used
+// for a while count: to take back others would slow their users down.
 func (g group) left() (int64, error) {
 	files, usage, reclaim := []string{"memory.max", "memory.high"}, "memory.current", "inactive_file"
 	if g.v1 {
@@ -50,9 +50,10 @@ func (g group) left() (int64, error) {
 	return max(limit-used+min(inactive, used), 0), nil
 }
 
-// groups lists the control groups that may limit our memory, from ours up to the root, as far as it is mounted here.
+// groups lists the control groups that may limit the memory of this process, from its own up to the root, as far as they are
+// mounted here.
 //
-// The memory controller is in one hierarchy alone: v1 if a line of /proc/self/cgroup names it, else v2, whose line names
+// The memory controller is in one hierarchy only: v1 if a line of /proc/self/cgroup names it, else v2, whose line names
 // no controller. Where there is neither, no group limits anything.
 func (m Machine) groups() ([]group, error) {
 	path, v1, err := m.ours()
@@ -73,7 +74,7 @@ func (m Machine) groups() ([]group, error) {
 			dir = filepath.Join(top, rel)
 		}
 	}
-	// Else we are in a container that shows another path than it mounts: then what is mounted is ours.
+	// Else this is a container that shows another path than it mounts: then the mounted group is that of this process.
 	if there, err := m.isGroup(top); err != nil {
 		return nil, err
 	} else if !there { // hidden under another mount
@@ -88,7 +89,7 @@ func (m Machine) groups() ([]group, error) {
 	}
 }
 
-// ours is the path of our group in the hierarchy that has the memory controller, "" where there is none.
+// ours is the path of this process's group in the hierarchy that has the memory controller, "" where there is none.
 func (m Machine) ours() (path string, v1 bool, err error) {
 	const file = "/proc/self/cgroup"
 	data, err := m.read(file)
@@ -113,7 +114,7 @@ func (m Machine) ours() (path string, v1 bool, err error) {
 	return above(path, file, false)
 }
 
-// above refuses a path that leads out of what a container may see: the limits there are not to be known.
+// above refuses a path that leads out of the part that a container can see: the limits there cannot be known.
 func above(path, file string, v1 bool) (string, bool, error) {
 	if strings.HasPrefix(path, "/..") {
 		return "", v1, fmt.Errorf("%s: our control group %s is outside of what is visible here", file, path)
@@ -121,8 +122,8 @@ func above(path, file string, v1 bool) (string, bool, error) {
 	return path, v1, nil
 }
 
-// mounted is where the hierarchy is mounted, and which of its groups is seen there: of several mounts the one that shows
-// most of what is above us.
+// mounted is where the hierarchy is mounted, and which of its groups is the root of the mount. Of several mounts it is the one that
+// shows most of the groups above this process's.
 func (m Machine) mounted(path string, v1 bool) (point, root string, err error) {
 	const file = "/proc/self/mountinfo"
 	data, err := m.read(file)
@@ -142,7 +143,7 @@ func (m Machine) mounted(path string, v1 bool) (point, root string, err error) {
 		}
 		r, p := unescape(a[3]), unescape(a[4])
 		if strings.HasPrefix(r, "/..") {
-			continue // it shows groups above ours, without saying which is ours
+			continue // it shows groups above this process's, but not which one is its own
 		}
 		_, below := under(path, r)
 		if point == "" || below && (!fits || len(r) < len(root)) {
@@ -184,7 +185,7 @@ func hasWord(list, word string) bool {
 
 var octal = regexp.MustCompile(`\\[0-7]{3}`)
 
-// unescape takes the kernel's way to write spaces and backslashes out of a field of mountinfo.
+// unescape decodes the spaces and backslashes in a field of mountinfo.
 func unescape(s string) string {
 	return octal.ReplaceAllStringFunc(s, func(e string) string {
 		n, _ := strconv.ParseUint(e[1:], 8, 8)

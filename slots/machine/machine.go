@@ -1,7 +1,7 @@
-// Package machine reads what the machine has to spare: memory, what runs have of it already, and disk.
+// Package machine reads the capacity of the machine: how much memory and disk is free, and how much memory the runs have.
 //
-// What cannot be read is an error and never "plenty". On systems other than Linux memory is not known, and its error wraps
-// errors.ErrUnsupported.
+// A value that cannot be read is an error and never "plenty". On systems other than Linux memory is not known, and its error
+// wraps errors.ErrUnsupported.
 package machine
 
 import (
@@ -24,8 +24,8 @@ type Machine struct {
 	Root string // the root folder; "" is the real one, another a recorded tree
 }
 
-// Available is how much memory could be taken now without swapping, in bytes: the least of what the kernel says of the
-// machine (MemAvailable) and of what the limits of our control groups leave, from ours up to the root.
+// Available is how much memory could be taken now without swapping, in bytes. It is the least of the machine's MemAvailable and of
+// the memory that is left below the limits of this process's control groups, up to the root.
 func (m Machine) Available() (int64, error) {
 	if m.Root == "" && runtime.GOOS != "linux" {
 		return 0, fmt.Errorf("the memory of %s is not known: %w", runtime.GOOS, errors.ErrUnsupported)
@@ -49,12 +49,12 @@ func (m Machine) Available() (int64, error) {
 	return least, nil
 }
 
-// unlimited is what is left where there is no limit.
+// unlimited is the memory that is left where there is no limit.
 const unlimited = math.MaxInt64
 
 func (m Machine) read(path string) ([]byte, error) { return os.ReadFile(filepath.Join(m.Root, path)) }
 
-// number reads a file of one number. "max" and what is larger than any machine are no limit.
+// number reads a file of one number. "max", or a number larger than any machine, is no limit.
 func (m Machine) number(path string) (int64, error) {
 	data, err := m.read(path)
 	if err != nil {
@@ -94,13 +94,13 @@ func (m Machine) field(path, name string) (int64, error) {
 	return 0, fmt.Errorf("%s: there is no %s", path, name)
 }
 
-// Used is the memory that the processes of each run have taken from what is available, in bytes, by the run's name. What
-// cannot be read of a process counts as nothing, so that all of its share stays reserved.
+// Used is the memory that the processes of each run have taken from the available memory, in bytes, by the run's name. A value
+// that cannot be read counts as 0, so that the whole share of the process stays reserved.
 //
-// It is the anonymous memory, resident minus shared in /proc/<pid>/statm. Pages of files are left out on purpose: the
-// kernel can take them back, so it calls them available while they are mapped, and whoever counted them as taken would
-// give them away twice; besides, each process that maps a file would count it anew. The proportional size in smaps_rollup
-// has the same fault, and costs a walk through all pages of a process.
+// It is the anonymous memory: resident minus shared in /proc/<pid>/statm. Pages of files are left out on purpose. The kernel can
+// take them back, so it counts them as available while they are mapped; counted here, they would be reserved twice. Besides,
+// each process that maps a file would count it again. The proportional size in smaps_rollup has the same fault, and costs a walk
+// through all pages of a process.
 func Used() (map[string]int64, error) {
 	runs, err := proc.Runs()
 	if err != nil {
@@ -132,7 +132,7 @@ func anonymous(pid int) int64 {
 	return max(resident-shared, 0) * int64(os.Getpagesize())
 }
 
-// FreeDisk is how much an unprivileged user may still write where a folder is, in bytes. Quotas are not known.
+// FreeDisk is how much an unprivileged user may still write to the file system of a folder, in bytes. Quotas are not known.
 func FreeDisk(dir string) (int64, error) {
 	var s unix.Statfs_t
 	for {
@@ -147,7 +147,7 @@ func FreeDisk(dir string) (int64, error) {
 	}
 }
 
-// clamp makes an int64 of what may be larger: some network file systems claim more than there is.
+// clamp makes an int64 of a number that may be larger: some network file systems claim more than there is.
 func clamp(n float64) int64 {
 	if n >= 1<<62 {
 		return 1 << 62
