@@ -24,10 +24,10 @@ import (
 	"kugetsu/tick/settings"
 )
 
-// askLimit bounds the question to a program for its version: some start slowly on a small machine.
+// askLimit bounds the wait for a program that is asked for its version. Some programs start slowly on a small machine.
 const askLimit = 30 * time.Second
 
-// config says what is wrong with the configuration: no tick starts anything before that is mended.
+// config adds the errors of the configuration. While there is one, a tick starts nothing.
 func (x *Exam) config() {
 	for _, err := range parts(x.Tick.Config) {
 		x.add(Error, err.Error(), fault.HintOf(err))
@@ -35,7 +35,7 @@ func (x *Exam) config() {
 	if x.Tick.Settings.MaxAgents == 0 {
 		x.add(Warn, "MAX_CONCURRENT_AGENTS is 0: runs continue, nothing is started", "set it in "+x.in("config"))
 	}
-	repos, _ := x.Tick.Repos() // what is wrong with it was told
+	repos, _ := x.Tick.Repos() // x.Tick.Config has its error
 	for _, repo := range slices.Sorted(maps.Keys(repos)) {
 		if place := repos[repo]; filepath.IsAbs(place) {
 			if _, err := os.Stat(place); err != nil {
@@ -45,7 +45,7 @@ func (x *Exam) config() {
 	}
 }
 
-// parts are the errors that were joined in one, which may be joined ones themselves.
+// parts returns the single errors in a tree of joined errors.
 func parts(err error) (all []error) {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -57,12 +57,12 @@ func parts(err error) (all []error) {
 	return all
 }
 
-// path looks at the PATH of the config, which goes stale as programs are installed and removed.
+// path checks the PATH of the config, which goes out of date as programs are installed and removed.
 func (x *Exam) path() {
 	path := x.Tick.Source.File("PATH")
 	if path == "" {
 		line := PathLine(SearchPath(x.Shell["PATH"]))
-		if _, err := os.Readlink(x.in("config")); err == nil { // what it leads to is not ours to write
+		if _, err := os.Readlink(x.in("config")); err == nil { // doctor writes into no file that a link leads to
 			x.add(Warn, "the config sets no PATH: agents get cron's, "+os.Getenv("PATH"), "put into what "+x.in("config")+" is a link to: "+line)
 			x.last().explains = x.notInPath
 			return
@@ -91,16 +91,16 @@ func (x *Exam) path() {
 	}
 }
 
-// notInPath says whether a finding is that of a program which the PATH of the shell has and that of the config has not.
+// notInPath reports whether a finding is about a missing program that the PATH of the shell has.
 func (x *Exam) notInPath(f Finding) bool { return f.lacks != "" && x.inShell(f.lacks) }
 
-// inShell says whether the PATH of the shell has a program.
+// inShell reports whether the PATH of the shell has a program.
 func (x *Exam) inShell(program string) bool {
 	_, err := proc.LookPath(program, []string{"PATH=" + x.Shell["PATH"]}, "/")
 	return err == nil
 }
 
-// addLine adds a line to the config, which is there and stays as it is.
+// addLine adds a line to the existing config and keeps the rest.
 func (x *Exam) addLine(line string) error {
 	path := x.in("config")
 	data, err := spool.ReadUser(path)
@@ -116,7 +116,7 @@ func (x *Exam) addLine(line string) error {
 	return x.reload()
 }
 
-// shell tells what is set where kugetsu was called and where cron would not find it.
+// shell finds the settings that only the environment of this call has: cron does not pass them on.
 func (x *Exam) shell() {
 	var keys []string
 	for _, key := range slices.Sorted(maps.Keys(x.Shell)) {
@@ -133,7 +133,7 @@ func (x *Exam) shell() {
 	}
 }
 
-// environment makes what agents get, and makes sure that what it names is there.
+// environment makes the environment of agents, and checks that the paths in it exist.
 func (x *Exam) environment() {
 	env, err := x.Tick.Environ()
 	if err != nil {
@@ -144,7 +144,7 @@ func (x *Exam) environment() {
 	if x.env, err = slots.WithFiles(env, x.Tick.Home.EnvFile("default.env")); err == nil {
 		x.agents, err = slots.WithFiles(x.env, x.Tick.Home.EnvFile("dev.env"))
 	}
-	if err != nil { // which config told
+	if err != nil { // config has the error
 		x.env, x.agents = env, env
 	}
 	x.forges()
@@ -169,12 +169,12 @@ func (x *Exam) forges() {
 	}
 }
 
-// misplaced finds the settings in the env files, which kugetsu does not read them from.
+// misplaced finds settings in the env files. kugetsu reads settings from the config only.
 func (x *Exam) misplaced() {
 	for _, name := range []string{"default.env", "dev.env", "pm-agent.env"} {
 		data, err := spool.ReadUser(x.in("env", name))
 		if err != nil {
-			continue // missing, or told by config
+			continue // missing, or an error of config
 		}
 		vars, _ := envfile.Parse(data)
 		for _, v := range vars {
@@ -190,8 +190,8 @@ func (x *Exam) misplaced() {
 	}
 }
 
-// agentPrograms finds the agents' programs, and asks them for their version: that costs nothing, and shows that they run
-// in this environment at all.
+// agentPrograms finds the programs of the agents and asks each for its version. The question costs nothing, and the answer
+// shows that the program runs in this environment.
 func (x *Exam) agentPrograms() {
 	needed := x.needed()
 	for _, name := range slices.Concat([]string{"command"}, slices.DeleteFunc(agent.Names(), func(n string) bool { return n == "command" })) {
@@ -209,7 +209,7 @@ func (x *Exam) agentPrograms() {
 				x.add(level, fmt.Sprintf("%s: %v", name, err), x.whereIs(argv[0]))
 				x.last().lacks = argv[0]
 			}
-			continue // not installed, and nobody asks for it
+			continue // not installed, and no item needs it
 		}
 		out, err := x.ask(path, argv[1:])
 		version := first(out)
@@ -231,7 +231,7 @@ func (x *Exam) agentPrograms() {
 	}
 }
 
-// command looks for what the agent of that name runs, where that is set.
+// command checks the program of AGENT_COMMAND, where that is set.
 func (x *Exam) command(name string, level Level) {
 	words := x.Tick.Settings.AgentCommand
 	if words == "" && level == Error {
@@ -242,13 +242,13 @@ func (x *Exam) command(name string, level Level) {
 	}
 }
 
-// needed are the agents of new items and of those that wait.
+// needed lists the agents of new items and of live items.
 func (x *Exam) needed() []string {
 	needed := []string{x.Tick.Settings.Agent}
 	for _, lane := range queue.Lanes {
 		entries, err := x.Tick.Queue.Live(lane)
 		if err != nil {
-			continue // told by another check
+			continue // items has the error
 		}
 		for _, e := range entries {
 			if it, err := x.Tick.Queue.Load(e); err == nil && !slices.Contains(needed, it.Agent) {
@@ -259,7 +259,7 @@ func (x *Exam) needed() []string {
 	return needed
 }
 
-// whereIs is the remedy for a program that was not found.
+// whereIs returns the remedy for a program that was not found.
 func (x *Exam) whereIs(name string) string {
 	if path, err := proc.LookPath(name, []string{"PATH=" + x.Shell["PATH"]}, "/"); err == nil {
 		return "put into " + x.in("config") + ": " + PathLine(SearchPath(lookup(x.agents, "PATH")+string(os.PathListSeparator)+filepath.Dir(path)))
@@ -267,7 +267,7 @@ func (x *Exam) whereIs(name string) string {
 	return "install " + name + ", or set KUGETSU_AGENT in " + x.in("config") + " to an agent that is there"
 }
 
-// programs finds what else the settings name.
+// programs checks the other programs that the settings name.
 func (x *Exam) programs() {
 	s := x.Tick.Settings
 	for _, p := range []struct{ key, words string }{
@@ -279,11 +279,11 @@ func (x *Exam) programs() {
 	}
 }
 
-// runs makes sure that the first word of a command line is a program. One that is sought in the worktree cannot be known.
+// runs checks that the first word of a command line is a program. A path relative to the worktree cannot be checked.
 func (x *Exam) runs(key, words string, level Level) {
 	argv, err := agent.Split(words)
 	if err != nil || len(argv) == 0 || strings.HasPrefix(argv[0], ".") || strings.Contains(argv[0], "{") {
-		return // what is no command line was refused as a setting
+		return // settings refuse a malformed command line
 	}
 	path, err := proc.LookPath(argv[0], x.agents, "/")
 	if err == nil {
@@ -302,7 +302,8 @@ func (x *Exam) runs(key, words string, level Level) {
 	x.ok(key + " runs " + path)
 }
 
-// ask runs a program for what it prints, in the environment of an agent and a folder of its own, and ends all it started.
+// ask runs a program in the environment of an agent and in a folder of its own, and returns its stdout. It ends every process
+// that the program started.
 func (x *Exam) ask(path string, args []string) (string, error) {
 	tmp, err := os.MkdirTemp("", "kugetsu-doctor-")
 	if err != nil {
@@ -329,7 +330,7 @@ func (x *Exam) ask(path string, args []string) (string, error) {
 	return string(out), err
 }
 
-// first is the first line of what a program printed.
+// first returns the first line of an output.
 func first(out string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(out), "\n")
 	if len(line) > 200 {
@@ -338,7 +339,7 @@ func first(out string) string {
 	return line
 }
 
-// lookup is the value of a name in an environment, of which the last counts.
+// lookup returns the value of a variable in an environment. The last one counts.
 func lookup(env []string, name string) (value string) {
 	for _, kv := range env {
 		if v, ok := strings.CutPrefix(kv, name+"="); ok {

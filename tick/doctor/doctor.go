@@ -1,11 +1,12 @@
-// Package doctor looks at all that a tick of cron's will depend on, and says what is wrong and what to do about it.
+// Package doctor checks everything that a tick of cron depends on. Each finding says what is wrong and what to do.
 //
-// It looks through cron's eyes: whoever calls it has replaced this process's environment by the poor one that cron gives,
-// and the programs it runs get the made environment of a run. What was set in the shell alone is known only to tell that
-// cron will not have it.
+// The checks see what cron would see: the caller has replaced this process's environment by the small one of cron, and
+// programs run in the environment of a run. Settings of the shell are known only to report that cron does not have them.
 //
-// It mends nothing unless it is told to, and then only what cannot lose anything: modes, missing folders and files, a PATH
-// in the config, what git remembers of worktrees that are gone. Never a worktree, never an item.
+// Many findings may have one cause, such as a full disk. Such a finding names its cause, and Brief shows the cause alone.
+//
+// Doctor repairs only on request, and only where nothing can be lost: modes, missing folders and files, a PATH in the config,
+// git's records of worktrees that are gone. It never repairs a worktree or an item.
 package doctor
 
 import (
@@ -16,7 +17,7 @@ import (
 	"kugetsu/tick"
 )
 
-// Level is how bad a finding is.
+// Level is the severity of a finding.
 type Level string
 
 // The levels. Only Error makes doctor fail.
@@ -24,43 +25,43 @@ const (
 	OK    Level = "ok"
 	Warn  Level = "warn"
 	Error Level = "error"
-	Fixed Level = "fixed" // was a warning or an error, and was mended
+	Fixed Level = "fixed" // was a warning or an error, and is repaired
 )
 
-// Finding is what one look brought.
+// Finding is a result of a check.
 type Finding struct {
 	Level  Level  `json:"level"`
 	Check  string `json:"check"`
 	What   string `json:"what"`
-	Remedy string `json:"remedy"`          // what to do, or, of a mended one, what was done; "" of a good one
-	Cause  string `json:"cause,omitempty"` // the check whose finding explains this one
+	Remedy string `json:"remedy"`          // what to do; with Fixed, what was done; "" with OK
+	Cause  string `json:"cause,omitempty"` // the check with the finding that this one follows from
 
-	at       string             // the file or folder that it is about; what fails below it fails for the same reason
-	err      error              // what failed, where something did
+	at       string             // the file or folder of the finding; a failure below it has the same reason
+	err      error              // the failure, nil for none
 	lacks    string             // the program that was not found
-	explains func(Finding) bool // says which other findings have this one for their cause
-	follow   int                // how many do
+	explains func(Finding) bool // reports whether another finding follows from this one
+	follow   int                // how many findings follow
 }
 
-// Schedule says which schedule is installed.
+// Schedule returns the schedule that is installed.
 type Schedule func(context.Context) (Installed, error)
 
 // Installed is the schedule that is installed.
 type Installed struct {
 	Kind    string   // "cron", "" for none
-	Overdue bool     // its ticks are
-	Program []string // how it runs kugetsu, as arguments; empty where that is not known
-	Problem []string // what else is wrong with it
+	Overdue bool     // its ticks are overdue
+	Program []string // the command that runs kugetsu, as arguments; empty where it is not known
+	Problem []string // its other problems
 }
 
 // Exam is one examination.
 type Exam struct {
 	Ctx    context.Context
-	Tick   *tick.Tick        // what a tick of cron's would work with
-	Shell  map[string]string // the settings and the PATH of the environment that kugetsu was called in
-	Issue  issueref.Ref      // whose repository is asked for; the zero Ref for none
+	Tick   *tick.Tick        // what a tick of cron would work with
+	Shell  map[string]string // the settings and the PATH in the environment of this call
+	Issue  issueref.Ref      // the remote of its repository is asked; the zero Ref for none
 	Fix    bool
-	Owned  func() error // the error says that the queue belongs to another state folder
+	Owned  func() error // its error says that the queue belongs to another state folder
 	Ticks  Schedule
 	Now    func() time.Time
 	listed []Finding
@@ -68,10 +69,10 @@ type Exam struct {
 	env    []string // of git and hooks
 	agents []string // the same for dev agents
 
-	scheduler string // what is installed to run the ticks, "" for nothing
+	scheduler string // the kind of the installed schedule, "" for none
 }
 
-// checks are all there are, in an order in which what is found first explains what is found later.
+// checks lists all checks. A cause comes before the findings that follow from it.
 var checks = []struct {
 	name string
 	run  func(*Exam)
@@ -110,7 +111,7 @@ var checks = []struct {
 	{"events", (*Exam).events},
 }
 
-// Run makes every check, each on its own: what one cannot find out is its finding, and stops no other.
+// Run makes every check. A check that fails adds its error as a finding and stops no other check.
 func (x *Exam) Run() []Finding {
 	for _, c := range checks {
 		x.check = c.name
@@ -134,16 +135,16 @@ func (x *Exam) add(level Level, what, remedy string) {
 
 func (x *Exam) ok(what string) { x.add(OK, what, "") }
 
-// last is the finding that was added last.
+// last returns the finding that was added last.
 func (x *Exam) last() *Finding { return &x.listed[len(x.listed)-1] }
 
-// unknown is what could not be found out.
+// unknown adds the error of a check that could not be made.
 func (x *Exam) unknown(err error) {
 	x.add(Error, err.Error(), "see to that first, and ask again")
 	x.last().err = err
 }
 
-// mend adds a finding that may be mended by itself, and does so where that was asked for.
+// mend adds a finding that doctor can repair, and repairs it where that was asked for.
 func (x *Exam) mend(level Level, what, remedy string, fix func() error) {
 	if !x.Fix {
 		x.add(level, what, remedy)

@@ -11,10 +11,10 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// explain finds, for each finding that follows from another, that other one, and gives it the worse level of the two: who does
-// what it says is rid of both.
+// explain sets the cause of each finding that follows from another one. The cause gets the worse level of the two, since its
+// remedy is the remedy of both.
 func explain(all []Finding) {
-	cause := map[int]int{} // by number
+	cause := map[int]int{} // of each finding that follows from another one, the number of that one
 	first := func(i int) int {
 		for {
 			j, ok := cause[i]
@@ -47,8 +47,8 @@ func explain(all []Finding) {
 
 func (f Finding) bad() bool { return f.Level == Warn || f.Level == Error }
 
-// leadsTo says whether another finding follows from this one. Below a folder that cannot be used, or that failed in some way,
-// all else fails in the same way; it is told by an earlier check.
+// leadsTo reports whether another finding follows from this one. Where a folder cannot be used, later checks fail below it with
+// the same errno.
 func (f Finding) leadsTo(other Finding, earlier bool) bool {
 	if f.explains != nil && (earlier || other.explains == nil) && f.explains(other) {
 		return true
@@ -60,19 +60,19 @@ func (f Finding) leadsTo(other Finding, earlier bool) bool {
 	return within(path, f.at) && (f.err == nil || number(f.err) != 0 && number(f.err) == number(other.err))
 }
 
-// within says whether a path is a folder or lies below it.
+// within reports whether a path is the folder or lies below it.
 func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
-// number is the errno of an error, 0 for none.
+// number returns the errno of an error, 0 for none.
 func number(err error) syscall.Errno {
 	var no syscall.Errno
 	errors.As(err, &no)
 	return no
 }
 
-// place is the file or folder that a finding is about, "" where it does not say.
+// place returns the file or folder of a finding, "" where it is not known.
 func (f Finding) place() string {
 	var state *spool.Error
 	var path *fs.PathError
@@ -87,12 +87,11 @@ func (f Finding) place() string {
 	return ""
 }
 
-// many is how many findings of one check and level are shown. Of more than one beyond that the first are shown, and how many
-// there are.
+// many is how many findings of one check and level are shown before the rest is counted only.
 const many = 3
 
-// Brief is what there is to do: findings that are good are left out, and those that go with their cause; of many alike the
-// first are shown. The answer of a remote that was asked stays. Where all is well, one line says so.
+// Brief returns the findings to act on. It leaves out good findings and those that follow from another one, and counts the rest
+// of many alike. The answer of a remote that was asked stays. Where nothing is wrong, one finding says so.
 func Brief(all []Finding, asked bool) (brief []Finding) {
 	type kind struct {
 		check string

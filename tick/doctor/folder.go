@@ -20,15 +20,15 @@ import (
 )
 
 const (
-	// spaceLow is how many bytes should be free beyond MIN_FREE_DISK: what a worktree and a log take. With less than
-	// spaceOut not even an item can be written for long, whatever is set.
+	// spaceLow is how many bytes should be free beyond MIN_FREE_DISK, for a worktree and a log. With less than spaceOut even the
+	// small files of the queue soon do not fit, whatever MIN_FREE_DISK says.
 	spaceLow = 1 << 30
 	spaceOut = 100 << 20
-	// inodesLow is the share of all inodes, one in so many, that should be free.
+	// inodesLow is the share of inodes that should be free: one in so many.
 	inodesLow = 50
 )
 
-// Home looks at the state folder itself, before anything in it may be believed. It returns false where nothing may be.
+// Home checks the state folder itself, before any file in it is read. It returns false where no file may be believed.
 func Home(dir string, fix bool) ([]Finding, bool) {
 	x := &Exam{Fix: fix, check: "home"}
 	err := spool.CheckRoot(dir, "KUGETSU_DIR")
@@ -52,7 +52,7 @@ func Home(dir string, fix bool) ([]Finding, bool) {
 	return x.listed, x.listed[0].Level == Fixed
 }
 
-// Unreadable is the finding for a config that cannot be read: then not even the place of the queue is known.
+// Unreadable returns the finding for a config that cannot be read. Not even the place of the queue is known then.
 func Unreadable(home string, err error) Finding {
 	f := Finding{Level: Error, Check: "config", What: err.Error(), Remedy: fault.HintOf(err)}
 	if info, statErr := os.Stat(filepath.Join(home, "config")); statErr == nil && owner(info) != os.Geteuid() {
@@ -62,7 +62,7 @@ func Unreadable(home string, err error) Finding {
 	return f
 }
 
-// chown is what gives all of a state folder back to its user, as it must be done after one call with sudo.
+// chown returns the command that gives a folder and all its files to this user, as needed after a call with sudo.
 func chown(home string) string { return fmt.Sprintf("sudo chown -R %d %s", os.Geteuid(), home) }
 
 func owner(info fs.FileInfo) int {
@@ -72,12 +72,12 @@ func owner(info fs.FileInfo) int {
 	return os.Geteuid()
 }
 
-// in is a path in the state folder.
+// in returns a path in the state folder.
 func (x *Exam) in(names ...string) string {
 	return filepath.Join(append([]string{string(x.Tick.Home)}, names...)...)
 }
 
-// ours lists the folders there should be, a parent before its children.
+// ours lists the folders that should exist, a parent before its children.
 func (x *Exam) ours() []string {
 	q := x.Tick.Queue
 	all := append(x.Tick.Home.Folders(), x.in("env"), x.in("prompts"))
@@ -85,7 +85,7 @@ func (x *Exam) ours() []string {
 	return append(all, filepath.Dir(q.Events.New), q.Events.New, q.Events.Seen, q.Events.Owed)
 }
 
-// folders makes sure that all of them are there and are folders.
+// folders checks that all of them exist and are folders.
 func (x *Exam) folders() {
 	for _, dir := range x.ours() {
 		info, err := os.Stat(dir)
@@ -102,7 +102,7 @@ func (x *Exam) folders() {
 	}
 }
 
-// names makes sure that sockets fit below the TMPDIR of a run: the agents' browsers, gpg and tmux make theirs there.
+// names checks that the path of a socket below the TMPDIR of a run is short enough. Browsers, gpg and tmux make sockets there.
 func (x *Exam) names() {
 	const runs = 99 // at once
 	if over := len(x.Tick.Home.TmpLongest(runs)) + slots.SocketBelow - slots.SocketMax; over > 0 {
@@ -111,7 +111,7 @@ func (x *Exam) names() {
 	}
 }
 
-// modes makes sure that nobody else writes here, and nobody else reads what holds tokens.
+// modes checks that no other user can write into the folders or read the files that may hold tokens.
 func (x *Exam) modes() {
 	for _, dir := range x.ours() {
 		if info, err := os.Lstat(dir); err == nil && info.IsDir() && owner(info) == os.Geteuid() {
@@ -139,7 +139,7 @@ func (x *Exam) modes() {
 	}
 	for _, name := range files {
 		path := x.in(name)
-		if to, err := os.Readlink(path); err == nil { // what it leads to is the user's to change
+		if to, err := os.Readlink(path); err == nil { // doctor changes no file that a link leads to
 			if info, err := os.Stat(path); err == nil && owner(info) == os.Geteuid() && info.Mode().Perm()&0o077 != 0 && filepath.Dir(name) == "env" {
 				x.add(Warn, fmt.Sprintf("others may use what %s is a link to (mode %04o)", path, info.Mode().Perm()), "chmod 600 "+to)
 			}
@@ -156,12 +156,12 @@ func (x *Exam) chmod(level Level, path, why string, is, want fs.FileMode) {
 		func() error { return spool.Chmod(path, want) })
 }
 
-// owner finds what belongs to somebody else, as it does after one call with sudo.
+// owner finds files of another user, as a call with sudo leaves them.
 func (x *Exam) owner() {
 	for _, dir := range x.ours() {
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			continue // missing, or found out by another check
+			continue // missing, or unreadable, which writable finds
 		}
 		for _, e := range entries {
 			if info, err := e.Info(); err == nil && owner(info) != os.Geteuid() {
@@ -171,13 +171,13 @@ func (x *Exam) owner() {
 				}
 				x.add(Error, fmt.Sprintf("%s belongs to uid %d, not to uid %d", filepath.Join(dir, e.Name()), owner(info), os.Geteuid()), chown(all))
 				x.last().at, x.last().err = all, unix.EACCES
-				return // one is enough: the remedy is for all
+				return // one is enough: the remedy covers all
 			}
 		}
 	}
 }
 
-// parents finds the folders above ours in which another user could put a folder of his own in the place of one of ours.
+// parents finds the folders above in which another user could replace one of our folders by another one.
 func (x *Exam) parents() {
 	var told []string
 	for _, dir := range []string{x.in(), x.Tick.Settings.QueueDir, x.Tick.Settings.QueueItemsDir} {
@@ -193,7 +193,7 @@ func (x *Exam) parents() {
 	}
 }
 
-// files makes sure of the config and the env files.
+// files checks that the config, the env files and the prompts exist.
 func (x *Exam) files() {
 	for _, f := range Files(x.Shell["PATH"]) {
 		there, err := spool.Exists(x.in(f.Name))
@@ -216,8 +216,8 @@ func (x *Exam) files() {
 	}
 }
 
-// madeByInit says whether kugetsu init mends a finding as well as a missing config: it makes all folders and files, and
-// writes down the PATH of the shell and an agent that is there.
+// madeByInit reports whether kugetsu init, the remedy of a missing config, removes a finding too. It makes all folders and
+// files, and writes the PATH of the shell and an installed agent into the config.
 func (x *Exam) madeByInit(f Finding) bool {
 	switch f.Check {
 	case "folders", "files":
@@ -228,13 +228,13 @@ func (x *Exam) madeByInit(f Finding) bool {
 	return f.lacks != "" && (x.inShell(f.lacks) || f.Check == "agents" && firstAgent(x.Shell["PATH"]) != "")
 }
 
-// reload reads the config again, for what follows.
+// reload reads the config again, for the checks that follow.
 func (x *Exam) reload() (err error) {
 	x.Tick.Settings, x.Tick.Source, err = settings.Load(string(x.Tick.Home), true)
 	return err
 }
 
-// writable makes sure that each folder takes a file, durably, and that flock keeps a second one out there.
+// writable checks that each folder takes a file durably, and that flock refuses a second lock there.
 func (x *Exam) writable() {
 	for _, dir := range x.ours() {
 		err := spool.Probe(dir)
@@ -253,7 +253,7 @@ func (x *Exam) writable() {
 	}
 }
 
-// fileSystem warns of what is known to keep flock's or rename's promises only in part.
+// fileSystem finds file systems on which flock or rename are known to be unreliable.
 func (x *Exam) fileSystem() {
 	for _, dir := range []string{x.in(), x.Tick.Queue.Items} {
 		name, err := remoteFS(dir)
@@ -267,7 +267,7 @@ func (x *Exam) fileSystem() {
 	}
 }
 
-// place makes sure that the queue's folders are on one file system, and nobody else's.
+// place checks that the folders of the queue are on one file system and belong to this state folder.
 func (x *Exam) place() {
 	if err := x.Owned(); err != nil {
 		x.add(Error, err.Error(), fault.HintOf(err))
@@ -291,7 +291,7 @@ func (x *Exam) place() {
 	}
 }
 
-// space looks at what is left of the disk.
+// space checks the free bytes and inodes of the disk.
 func (x *Exam) space() {
 	var st unix.Statfs_t
 	if err := unix.Statfs(x.in(), &st); err != nil {
@@ -313,7 +313,7 @@ func (x *Exam) space() {
 		x.add(Error, what, room)
 	case free < least+spaceLow:
 		x.add(Warn, what, room)
-	case st.Files > 0 && uint64(st.Ffree) < st.Files/inodesLow: // some file systems have no such number
+	case st.Files > 0 && uint64(st.Ffree) < st.Files/inodesLow: // some file systems do not count inodes
 		x.add(Warn, fmt.Sprintf("%d of %d inodes are free in %s", st.Ffree, st.Files, x.in()), room)
 	default:
 		x.ok(what)
@@ -323,13 +323,13 @@ func (x *Exam) space() {
 	}
 }
 
-// sameDisk says whether the file or folder of a finding is on the disk of the state folder. Where it does not say which it
-// was, it is of ours.
+// sameDisk reports whether the file or folder of a finding is on the disk of the state folder. A finding without one counts as
+// being there.
 func (x *Exam) sameDisk(f Finding) bool {
 	for path := f.place(); path != ""; path = filepath.Dir(path) {
 		info, err := os.Stat(path)
 		if err != nil && path != filepath.Dir(path) {
-			continue // to be made, or removed since
+			continue // not made yet, or removed meanwhile
 		}
 		home, homeErr := os.Stat(x.in())
 		return err == nil && homeErr == nil && device(info) == device(home)
@@ -345,11 +345,11 @@ func device(info fs.FileInfo) uint64 {
 	return uint64(stat.Dev)
 }
 
-// memory looks whether all the agents that may run would find room. What runs already has taken its own.
+// memory checks that the available memory is enough for every agent that may still start. Running agents have theirs.
 func (x *Exam) memory() {
 	each := int64(x.Tick.Settings.AgentMemory)
 	if each == 0 {
-		return // not counted
+		return // the check is off
 	}
 	available, err := x.Tick.Machine.Available()
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -376,7 +376,7 @@ func (x *Exam) memory() {
 // Setup is a file that init makes.
 type Setup struct{ Name, Text string }
 
-// Make makes it; that it is there already is no error, and it stays as it is.
+// Make writes the file. An existing file stays as it is, which is no error.
 func (f Setup) Make(home slots.Dir) error {
 	path := filepath.Join(string(home), f.Name)
 	if err := spool.MakeDirs(filepath.Dir(path)); err != nil {

@@ -2,7 +2,7 @@ package doctor
 
 import "testing"
 
-// The numbers are those of the page statfs(2): nobody can be asked to mount all of these for a test.
+// The numbers are those of the page statfs(2). A test cannot mount all of these file systems.
 func TestAFileSystemThatAnotherMachineServesIsKnownByItsNumber(t *testing.T) {
 	for number, want := range map[uint32]string{
 		0x6969: "nfs", 0xff534d42: "cifs", 0xfe534d42: "smb2", 0x01021997: "9p", 0x65735546: "fuse", 0x00c36400: "ceph",

@@ -4,7 +4,7 @@ package doctor
 
 import "golang.org/x/sys/unix"
 
-// remoteFS names the file system of a folder if it is not a local one.
+// remoteFS returns "": the file systems of this system are not known.
 func remoteFS(dir string) (string, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	gitLimit    = 20 * time.Second // of a question that no network is needed for
-	remoteLimit = 30 * time.Second // of one to a remote
+	gitLimit    = 20 * time.Second // of a git command that needs no network
+	remoteLimit = 30 * time.Second // of a question to a remote
 )
 
 func (x *Exam) git() (*worktree.Git, context.Context, context.CancelFunc) {
@@ -28,8 +28,7 @@ func (x *Exam) git() (*worktree.Git, context.Context, context.CancelFunc) {
 	return &worktree.Git{Env: x.env, Own: x.own()}, ctx, cancel
 }
 
-// own is where private git directories are made; empty, which is for questions about no repository, where there is no state
-// folder yet.
+// own returns the folder for private git directories; "", for commands that need no repository, where there is no state folder.
 func (x *Exam) own() string {
 	if _, err := os.Stat(x.in("")); err != nil {
 		return ""
@@ -58,7 +57,7 @@ func (x *Exam) gitProgram() {
 	if err != nil {
 		return
 	}
-	// Git tells of these only once it needs one, in the middle of a run.
+	// Git itself reports a missing one only when it needs it, in the middle of a run.
 	missing, err := g.Missing(ctx)
 	if err != nil {
 		x.unknown(err)
@@ -69,7 +68,7 @@ func (x *Exam) gitProgram() {
 	}
 }
 
-// identity makes sure that an agent can commit. Its own environment counts, not only git's configuration.
+// identity checks that an agent can commit. Both the environment of agents and git's configuration may name the author.
 func (x *Exam) identity() {
 	_, ctx, cancel := x.git()
 	defer cancel()
@@ -79,11 +78,11 @@ func (x *Exam) identity() {
 		return
 	}
 	remedy := `git config --global user.name "…" and user.email "…", or GIT_IDENTITY in ` + x.in("config")
-	set, _ := worktree.ParseIdentity(x.Tick.Settings.Identity) // what is wrong with it was told
+	set, _ := worktree.ParseIdentity(x.Tick.Settings.Identity) // config has the error
 	env := append(slices.Clone(x.agents), named.Missing(x.agents, set)...)
 	who, known := named.Committer(env)
 	switch {
-	case !known: // user.useConfigOnly, and a repository's own configuration may name somebody
+	case !known: // user.useConfigOnly is set; the configuration of a repository may still name an author
 		x.add(Warn, "commits have no author where a repository does not name one", remedy)
 	case set == worktree.Identity{} && len(env) > len(x.agents):
 		x.add(Warn, "git knows no author, so agents commit as "+who.String(), remedy)
@@ -92,8 +91,8 @@ func (x *Exam) identity() {
 	}
 }
 
-// remote asks for the repository of the issue that was named: all that can be known of credentials without spending
-// anything.
+// remote asks the remote of the issue's repository whether it answers and takes a push. More about credentials cannot be found
+// out without a change there.
 func (x *Exam) remote() {
 	if x.Issue.IsZero() {
 		x.ok("not asked: kugetsu doctor owner/repo#12 asks for the repository of an issue")
@@ -107,7 +106,7 @@ func (x *Exam) remote() {
 	ctx, cancel := context.WithTimeout(x.Ctx, remoteLimit)
 	defer cancel()
 	g := &worktree.Git{Env: x.env, Own: x.own()}
-	if lookup(x.env, "SSH_ASKPASS") == "" { // a run has no terminal that ssh could ask on; this may have one
+	if lookup(x.env, "SSH_ASKPASS") == "" { // ssh must not ask on this terminal, since a run has none
 		g.Env = append(slices.Clone(x.env), "SSH_ASKPASS=false", "SSH_ASKPASS_REQUIRE=force")
 	}
 	from := worktree.Source{URL: url, Local: local}
@@ -127,7 +126,7 @@ func (x *Exam) remote() {
 		x.ok(x.Issue.RepoPath() + " answers")
 		return
 	}
-	// It is the agents who push.
+	// Agents push, so their environment counts.
 	g.Env = append(slices.Clone(x.agents), g.Env[len(x.env):]...)
 	if err := g.Pushes(ctx, from, x.Tick.Settings.BaseBranch); err != nil {
 		x.add(Error, fmt.Sprintf("%s answers, but agents cannot push there: %v", x.Issue.RepoPath(), err),
@@ -137,10 +136,10 @@ func (x *Exam) remote() {
 	x.ok(x.Issue.RepoPath() + " answers, and takes pushes")
 }
 
-// helper is the scheme of a URL that a program of its own serves: helper::address, or helper://address.
+// helper matches the scheme of a URL that a remote helper serves: helper::address, or helper://address.
 var helper = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)(::|://)`)
 
-// transport is the program that git reaches a URL with, "" where git itself does.
+// transport returns the program through which git reaches a URL, "" where git needs none.
 func transport(url string) string {
 	m := helper.FindStringSubmatch(url)
 	switch {
@@ -149,10 +148,10 @@ func transport(url string) string {
 	case m == nil || m[2] == "://" && slices.Contains([]string{"file", "git"}, m[1]):
 		return ""
 	}
-	return "git-remote-" + m[1] // git brings the one for https
+	return "git-remote-" + m[1] // git installs that of https itself
 }
 
-// worktrees compares the folders there are with the sessions and with what git knows.
+// worktrees compares the folders in worktrees/ with the sessions and with the worktrees that git has registered.
 func (x *Exam) worktrees() {
 	g := &worktree.Git{Env: x.env, Own: x.own()}
 	known := map[string]bool{}
@@ -167,7 +166,7 @@ func (x *Exam) worktrees() {
 			complete = x.registered(g, src, known) && complete
 		}
 	}
-	locals, _ := x.Tick.Repos() // what is wrong with it was told
+	locals, _ := x.Tick.Repos() // config has the error
 	for _, dir := range locals {
 		if filepath.IsAbs(dir) {
 			if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
@@ -181,7 +180,7 @@ func (x *Exam) worktrees() {
 	}
 	for _, name := range names {
 		if busy, err := slots.Held(x.Tick.Home.SessionLock(name)); err != nil || busy {
-			continue // a run is making it right now
+			continue // a run may be making it now
 		}
 		path := x.in("worktrees", name)
 		there, err := spool.Exists(x.in("sessions", name+".json"))
@@ -196,7 +195,7 @@ func (x *Exam) worktrees() {
 	}
 }
 
-// registered collects the worktrees that a repository knows, and tells of those whose folders are gone.
+// registered adds the registered worktrees of a repository to known, and adds a finding for those whose folders are gone.
 func (x *Exam) registered(g *worktree.Git, src worktree.Source, known map[string]bool) bool {
 	dir := src.Cache
 	if src.Local != "" {
@@ -220,7 +219,7 @@ func (x *Exam) registered(g *worktree.Git, src worktree.Source, known map[string
 	}
 	what := fmt.Sprintf("%s remembers %d worktrees whose folders are gone", dir, gone)
 	remedy := "git -C " + dir + " worktree prune"
-	if src.Local != "" { // its owner may have others there, on a disk that is not mounted
+	if src.Local != "" { // the owner of the checkout may have worktrees on a disk that is not mounted
 		x.add(Warn, what, remedy)
 		return true
 	}
@@ -232,7 +231,7 @@ func (x *Exam) registered(g *worktree.Git, src worktree.Source, known map[string
 	return true
 }
 
-// realPath is a path as git tells it.
+// realPath returns a path as git prints it.
 func realPath(path string) string {
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real

@@ -12,7 +12,7 @@ import (
 	"kugetsu/tick/settings"
 )
 
-// Files are those that init makes. The config gets the PATH of the shell that calls, made fit for cron.
+// Files returns the files that init makes. The config gets the PATH of the calling shell, cleaned by SearchPath.
 func Files(shellPath string) []Setup {
 	return []Setup{
 		{"config", settings.Example(SearchPath(shellPath), firstAgent(shellPath))},
@@ -24,11 +24,11 @@ func Files(shellPath string) []Setup {
 	}
 }
 
-// usual are the folders that a PATH is given where it has none of them.
+// usual lists the folders that every PATH gets.
 var usual = []string{"/usr/local/bin", "/usr/bin", "/bin"}
 
-// SearchPath is a PATH without what is of no use to cron: folders that are relative, vanished or there twice, and what a
-// line of the config cannot hold. The usual folders are at its end.
+// SearchPath returns a PATH without the folders that are of no use to cron: relative ones, missing ones, repeated ones, and those
+// whose name a line of the config cannot hold. The usual folders stand at its end.
 func SearchPath(shellPath string) string {
 	var dirs []string
 	for _, dir := range append(filepath.SplitList(shellPath), usual...) {
@@ -43,7 +43,7 @@ func SearchPath(shellPath string) string {
 	return strings.Join(dirs, string(os.PathListSeparator))
 }
 
-// program is the argv by which a preset tells its version, nil for the one that is whatever the user says.
+// program returns the command that prints the version of an agent, nil for the agent command, which may be any program.
 func program(name string) []string {
 	p, err := agent.Lookup(name)
 	switch {
@@ -58,7 +58,7 @@ func program(name string) []string {
 // Found is an agent's program in a PATH.
 type Found struct{ Name, Path string }
 
-// Agents finds the programs of the agents there are presets for.
+// Agents finds the programs of all agents in a PATH.
 func Agents(path string) []Found {
 	var found []Found
 	for _, name := range agent.Names() {
@@ -71,7 +71,7 @@ func Agents(path string) []Found {
 	return found
 }
 
-// firstAgent is the agent that the config must name: one that was found, where the default one was not. "" otherwise.
+// firstAgent returns the agent that the config must name: one that was found, if the default one was not; else "".
 func firstAgent(path string) string {
 	found := Agents(path)
 	if len(found) == 0 || slices.ContainsFunc(found, func(f Found) bool { return f.Name == settings.DefaultAgent() }) {
@@ -80,7 +80,7 @@ func firstAgent(path string) string {
 	return found[0].Name
 }
 
-// Lacking are the agents that one PATH has and another lacks, and the line of the config that would mend it.
+// Lacking returns the agents that one PATH has and another lacks, and the line of the config that adds them.
 func Lacking(has, lacks string) (missing []Found, line string) {
 	have := Agents(lacks)
 	extra := ""
@@ -93,5 +93,5 @@ func Lacking(has, lacks string) (missing []Found, line string) {
 	return missing, PathLine(SearchPath(lacks + extra))
 }
 
-// PathLine is the line of the config that sets a PATH.
+// PathLine returns the line of the config that sets a PATH.
 func PathLine(path string) string { return "PATH='" + path + "'" }

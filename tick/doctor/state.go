@@ -21,11 +21,11 @@ import (
 )
 
 const (
-	owedOld  = time.Hour // an event that could not be delivered for so long
-	maxNamed = 3         // of many of a kind so many are named
+	owedOld  = time.Hour // an event that is undelivered for longer is a finding
+	maxNamed = 3         // how many names a finding lists
 )
 
-// noClock is before any clock that was ever set: a machine without a battery starts at 1970.
+// noClock is a time that has passed. A clock before it was not set: a machine without a battery starts in 1970.
 var noClock = time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 func (x *Exam) clock() {
@@ -72,8 +72,8 @@ func (x *Exam) schedule() {
 	}
 }
 
-// scheduled runs the program of the schedule as the scheduler would: one that an upgrade removed makes every tick fail, and
-// this one here is not the one that ticks.
+// scheduled runs the program of the schedule as the scheduler does. If an upgrade removed it, every tick fails, although this
+// kugetsu runs.
 func (x *Exam) scheduled(s Installed) bool {
 	_, err := x.ask(s.Program[0], append(slices.Clone(s.Program[1:]), "version"))
 	if err != nil {
@@ -82,8 +82,8 @@ func (x *Exam) scheduled(s Installed) bool {
 	return err == nil
 }
 
-// home compares the home folder of this shell with the one that a scheduler gives. Ticks of a schedule start agents with the
-// latter, where they look for their logins, git for its configuration.
+// home compares HOME in this shell with the home folder of the password file. A scheduler gives agents the latter: they look
+// there for their logins, and git for its configuration.
 func (x *Exam) home() {
 	me, err := user.Current()
 	here := os.Getenv("HOME")
@@ -92,7 +92,7 @@ func (x *Exam) home() {
 	}
 	env, err := slots.WithFiles([]string{"HOME=" + me.HomeDir}, x.Tick.Home.EnvFile("default.env"), x.Tick.Home.EnvFile("dev.env"))
 	if err != nil || lookup(env, "HOME") != me.HomeDir {
-		return // told by config; or the same for all agents, whoever starts them
+		return // an error of config; or an env file sets HOME for all agents
 	}
 	if x.scheduler == "" {
 		x.ok("HOME is " + here + " here, and " + me.HomeDir + " for what a schedule would start")
@@ -138,7 +138,7 @@ func (x *Exam) bad() {
 	}
 }
 
-// some names the first of many.
+// some lists the first names of many.
 func some(names []string) string {
 	if len(names) > maxNamed {
 		return strings.Join(names[:maxNamed], ", ") + ", …"
@@ -146,8 +146,7 @@ func some(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// slots looks at each slot. A pass may be under way: what it is about to mend is a
-// warning at most.
+// slots checks each slot. A pass may be under way, so a state that a pass repairs is a warning at most.
 func (x *Exam) slots() {
 	names, err := x.Tick.Home.Names()
 	if err != nil {
@@ -159,7 +158,7 @@ func (x *Exam) slots() {
 	for _, name := range names {
 		held, heldErr := slots.Held(x.Tick.Home.SlotLock(name))
 		in, err := x.Tick.Home.ReadIntent(name)
-		if in != nil && !held { // it may have been filled between the two
+		if in != nil && !held { // it may have been filled between the two questions
 			held, heldErr = slots.Held(x.Tick.Home.SlotLock(name))
 		}
 		switch {
@@ -191,10 +190,10 @@ func (x *Exam) slots() {
 	}
 }
 
-// items finds those that a runner was given and no slot names, and those that cannot be read.
+// items finds notified items that no slot names, and items that cannot be read.
 func (x *Exam) items() {
 	named := map[string]bool{}
-	names, _ := x.Tick.Home.Names() // told by slots
+	names, _ := x.Tick.Home.Names() // slots has the error
 	for _, name := range names {
 		if in, err := x.Tick.Home.ReadIntent(name); err == nil && in != nil {
 			named[in.Item] = true
@@ -209,7 +208,7 @@ func (x *Exam) items() {
 		for _, e := range entries {
 			it, err := x.Tick.Queue.Load(e)
 			switch {
-			case queue.IsAbsent(err): // filed in between
+			case queue.IsAbsent(err): // filed meanwhile
 			case errors.Is(err, queue.ErrNewer):
 				x.add(Warn, err.Error(), "update kugetsu; it waits until then")
 			case err != nil:
@@ -231,7 +230,7 @@ func (x *Exam) items() {
 	}
 }
 
-// sessions finds those that cannot be read or whose worktree is gone.
+// sessions finds sessions that cannot be read or whose worktree is gone.
 func (x *Exam) sessions() {
 	names, err := x.Tick.Home.Sessions()
 	if err != nil {
@@ -246,14 +245,14 @@ func (x *Exam) sessions() {
 			x.add(Error, err.Error(), "move it away; the worktree and the branch stay, the conversation begins anew")
 			continue
 		}
-		if s == nil || s.LastUsedAt.IsZero() { // gone in between; or not used yet
+		if s == nil || s.LastUsedAt.IsZero() { // gone meanwhile, or not used yet
 			continue
 		}
 		switch busy, err := slots.Held(x.Tick.Home.SessionLock(name)); {
 		case err != nil:
 			x.unknown(err)
 		case busy:
-			continue // a run is at work there
+			continue // a run works there
 		}
 		if _, err := os.Lstat(s.Worktree); errors.Is(err, fs.ErrNotExist) {
 			x.ok("the worktree of " + name + " is gone: the next item on it makes it again, from the branch " + s.Branch)
@@ -263,7 +262,7 @@ func (x *Exam) sessions() {
 	}
 }
 
-// events finds what NOTIFY_COMMAND did not take.
+// events finds events that NOTIFY_COMMAND did not take.
 func (x *Exam) events() {
 	names, err := spool.List(x.Tick.Queue.Events.Owed)
 	if err != nil {

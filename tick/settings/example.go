@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// DefaultAgent is the agent of new items where nobody says otherwise.
+// DefaultAgent returns the agent of new items where no setting names one.
 func DefaultAgent() string {
 	field, _ := reflect.TypeFor[Settings]().FieldByName("Agent")
 	return field.Tag.Get("default")
 }
 
-// Example is a config file that sets the PATH that agents get and, if it is not the default one, the agent, and shows
-// every other setting as a comment.
+// Example returns a config file. It sets the PATH of agents and, if it is not the default one, the agent. Every other setting is
+// in it as a comment.
 func Example(path, agent string) string {
 	var b strings.Builder
 	b.WriteString("# kugetsu: KEY=value. Nothing is expanded here: write paths out. The environment wins over this file.\n\n")

@@ -19,26 +19,26 @@ import (
 	"kugetsu/slots/envfile"
 )
 
-// Source is where settings come from: the environment and the config file. It is a kong resolver.
+// Source reads settings from the environment and the config file. It is a kong resolver.
 //
-// kong would read the environment itself, but asks its resolvers afterwards and lets a file win over it; so no flag of
-// Settings has an env tag, and Source looks into both, in the right order. A value that does not fit is kept as a
-// problem and the default is used: a tick with a bad configuration must still reconcile what died.
+// kong could read the environment itself, but it asks its resolvers afterwards, so a file would win over the environment.
+// Therefore no flag of Settings has an env tag, and Source looks into both in the right order. A value that does not fit is
+// kept as a problem, and the default is used: a tick with a bad configuration must still settle the runs that ended.
 type Source struct {
 	path     string
 	file     map[string]string
-	lines    map[string]int // on which line of the file each key has its value
+	lines    map[string]int // the line of the file that sets each key
 	fatal    error
 	problems []string
 	known    []string
 	flags    map[string]string
 }
 
-// Base is what agents, git and hooks are given from the config file alone: cron's PATH is poor, and these must not
-// depend on who ran the tick.
+// Base lists the variables that agents, git and hooks get from the config file alone. cron's PATH is too short for them, and
+// their values must not depend on who started the tick.
 var Base = []string{"PATH", "LANG", "SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"}
 
-// removed settings of the first kugetsu, and what to do instead.
+// removed lists the settings of the first kugetsu that are gone, with the replacement of each.
 var removed = map[string]string{
 	"QUEUE_DAEMON_BATCH_SIZE":      "a tick starts as many items as there are free slots: set MAX_CONCURRENT_AGENTS",
 	"QUEUE_DAEMON_PID_FILE":        "there is no daemon and no pid file: remove the line",
@@ -57,10 +57,11 @@ var removed = map[string]string{
 	"GITEA_TOKEN":                  "tokens go into env/default.env in KUGETSU_DIR",
 }
 
-// maxProblems bounds the lines of the config file that are told of, each.
+// maxProblems is how many wrong lines of the config file are reported one by one.
 const maxProblems = 10
 
-// Open reads the config file of the state folder, where there is one and it may be believed. It never fails: Err tells.
+// Open reads the config file of the state folder. A missing file is an empty one, and so is one in a folder that is not believed.
+// Open never fails: Err has the error.
 func Open(home string, believed bool) *Source {
 	s := &Source{path: filepath.Join(home, "config"), file: map[string]string{}, lines: map[string]int{}}
 	if !believed {
@@ -71,8 +72,8 @@ func Open(home string, believed bool) *Source {
 		return s
 	}
 	if err != nil {
-		// "Could not read" is never "is not there": defaults might mean another queue.
-		code, hint := fault.Temp, "" // a passing reason, EIO or EMFILE, is not the file's fault
+		// An unreadable file is not a missing one: with the defaults the queue might be another one.
+		code, hint := fault.Temp, "" // EIO or EMFILE may pass; the file itself may be good
 		if errors.Is(err, spool.ErrUnusable) {
 			code, hint = fault.Config, "correct or remove it"
 		}
@@ -96,7 +97,7 @@ func Open(home string, believed bool) *Source {
 	return s
 }
 
-// expands says whether a shell would make something of a value: a command, or a home folder at the beginning of a path.
+// expands reports whether a shell would change a value: run a command, or replace a ~ at the beginning of a path.
 func expands(v envfile.Var) bool {
 	return !v.Literal && (strings.HasPrefix(v.Value, "~") || strings.Contains(v.Value, ":~/") || strings.Contains(v.Value, "`"))
 }
@@ -105,15 +106,15 @@ func (s *Source) problem(format string, args ...any) {
 	s.note(s.path + ": " + fmt.Sprintf(format, args...))
 }
 
-// note keeps a problem, once: kong asks for a flag's value more than once.
+// note keeps a problem once. kong asks for the value of a flag several times.
 func (s *Source) note(problem string) {
 	if !slices.Contains(s.problems, problem) {
 		s.problems = append(s.problems, problem)
 	}
 }
 
-// Load reads the settings as a command without flags would find them in this process's environment. It never fails: Err
-// tells, and what it tells is returned beside the settings.
+// Load reads the settings from this process's environment and the config file, without flags. It always returns settings; the
+// error is that of Err.
 func Load(home string, believed bool) (*Settings, *Source, error) {
 	source := Open(home, believed)
 	var g struct{ Settings }
@@ -127,7 +128,7 @@ func Load(home string, believed bool) (*Settings, *Source, error) {
 	return &g.Settings, source, source.Err(&g.Settings)
 }
 
-// Validate finds the keys of the file that are no settings.
+// Validate finds the keys in the file that are no settings.
 func (s *Source) Validate(app *kong.Application) error {
 	s.known = slices.Clone(Base)
 	for _, group := range app.AllFlags(false) {
@@ -158,10 +159,10 @@ func didYouMean(key string) string {
 	return " (did you mean " + key + "?)"
 }
 
-// where is the place of the file that sets a key.
+// where returns the file and line that set a key.
 func (s *Source) where(key string) string { return fmt.Sprintf("%s: line %d", s.path, s.lines[key]) }
 
-// Resolve gives kong the value of a setting that no flag set.
+// Resolve returns the value of a setting that no flag sets, for kong.
 func (s *Source) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	key := flag.Tag.Get("key")
 	if key == "" {
@@ -173,7 +174,7 @@ func (s *Source) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, e
 		}
 		scratch := reflect.New(flag.Target.Type()).Elem()
 		if err := flag.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: from.value}), scratch); err != nil {
-			why := strings.TrimPrefix(err.Error(), "--"+flag.Name+": ") // nobody used the flag
+			why := strings.TrimPrefix(err.Error(), "--"+flag.Name+": ") // the value does not come from the flag
 			s.note(fmt.Sprintf("%s: %s: %s", from.where, key, why))
 			return nil, nil
 		}
@@ -182,11 +183,11 @@ func (s *Source) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, e
 	return nil, nil
 }
 
-// Unreadable is the error for a config file that is there and cannot be read: then not even the place of the queue is
-// known, and nothing may be done at all.
+// Unreadable returns the error of a config file that exists and cannot be read. No command may go on then: even the place of
+// the queue is not known.
 func (s *Source) Unreadable() error { return s.fatal }
 
-// Err is everything that is wrong with the configuration, as one line. It asks for exit code 78.
+// Err returns all problems of the configuration as one error of one line. It asks for exit code 78.
 func (s *Source) Err(set *Settings) error {
 	if s.fatal != nil {
 		return s.fatal
@@ -204,12 +205,12 @@ func (s *Source) Err(set *Settings) error {
 		"bad configuration: %s", strings.Join(problems, "; "))
 }
 
-// placed puts before a problem, which begins with the key of a setting, the place in which that has its value.
+// placed puts the place of a setting before its problem. The problem begins with the key of the setting.
 func (s *Source) placed(problem string) string {
 	key := problem[:len(problem)-len(strings.TrimLeft(problem, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"))]
 	switch {
 	case s.flags[key] != "":
-		return problem // whoever typed it sees it
+		return problem // the place is the command line itself
 	case os.Getenv(key) != "":
 		return "the environment: " + problem
 	case s.file[key] != "":
@@ -218,11 +219,11 @@ func (s *Source) placed(problem string) string {
 	return problem
 }
 
-// File is the value of a key in the config file alone, "" where it has none.
+// File returns the value of a key in the config file alone, "" for none.
 func (s *Source) File(key string) string { return s.file[key] }
 
-// Flags remembers what was set on the command line: a run goes on under the settings that it was started with, also in
-// the tick that its runner makes.
+// Flags remembers the settings of the command line. A run keeps the settings that it started with, also for the tick that its
+// runner makes.
 func (s *Source) Flags(kctx *kong.Context) {
 	s.flags = map[string]string{}
 	for _, p := range kctx.Path {
@@ -232,7 +233,7 @@ func (s *Source) Flags(kctx *kong.Context) {
 	}
 }
 
-// Environ is the settings that were set by flags or in the environment, as KEY=value, sorted.
+// Environ returns the settings of the command line and the environment as KEY=value, sorted.
 func (s *Source) Environ() []string {
 	var env []string
 	for _, key := range s.known {

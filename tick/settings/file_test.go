@@ -41,7 +41,7 @@ func unset(t *testing.T) {
 	_, source := parse(t, Open(t.TempDir(), true))
 	for _, key := range source.known {
 		if _, there := os.LookupEnv(key); there {
-			t.Setenv(key, os.Getenv(key)) // so that it is put back
+			t.Setenv(key, os.Getenv(key)) // so that the test restores it
 			if err := os.Unsetenv(key); err != nil {
 				t.Fatal(err)
 			}
@@ -148,7 +148,7 @@ func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
 		{"", "", "9", 9, false},
 		{"five", "", "", 3, true},
 		{"5", "seven", "", 3, true},
-		{"five", "7", "", 7, false}, // it is not asked for
+		{"five", "7", "", 7, false}, // the environment wins, so the file's value is not read
 		{"five", "", "9", 9, false},
 		{"1000", "", "", 3, true},
 		{"5", "-1", "", 3, true},
@@ -221,7 +221,7 @@ func TestTheExampleIsAValidFileThatShowsEverySetting(t *testing.T) {
 		t.Errorf("PATH is %q", got)
 	}
 
-	// With every example line put in force it means the same.
+	// With every example line in force, the settings are the same.
 	lines := strings.Split(text, "\n")
 	shown := map[string]bool{}
 	for i, line := range lines {

@@ -27,7 +27,7 @@ func FuzzConfig(f *testing.F) {
 				t.Errorf("%q=%q", key, value)
 			}
 		}
-		// What only a shell would expand is never a setting without a word about it.
+		// A value that only a shell would expand is always reported.
 		if strings.Contains(string(data), "$(") && !strings.ContainsAny(string(data), "'#\\") && len(s.file) > 0 && strings.HasPrefix(string(data), "A=$(") && len(s.problems) == 0 {
 			t.Errorf("%q was taken as %q", data, s.file)
 		}

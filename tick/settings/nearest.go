@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Misspelt is the setting whose name another name is but for a letter or two, "" for none. That of a setting is its own.
+// Misspelt returns the setting whose name differs from the given one in two letters at most, "" for none.
 func Misspelt(name string) string {
 	for _, key := range Keys() {
 		if n := edits(name, key); n == 0 || n <= 2 && len(name) > 8 {
@@ -15,8 +15,8 @@ func Misspelt(name string) string {
 	return ""
 }
 
-// nearest is the key that a name may mean: one that has all its words, else one that differs in a letter of four at most. Where
-// two are as near, it is none.
+// nearest returns the key that a name may mean, "" for none: the key that has all its words, else the one that differs in a
+// quarter of its letters at most. If two keys are equally near, it is none.
 func nearest(name string, keys []string) string {
 	name = strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 	if slices.Contains(keys, name) {
@@ -53,7 +53,7 @@ func nearest(name string, keys []string) string {
 	})
 }
 
-// edits is how many letters must be put in, taken out or changed to make one word of another.
+// edits counts the letters to insert, delete or change to turn one word into another.
 func edits(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

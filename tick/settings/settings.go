@@ -1,4 +1,4 @@
-// Package settings knows every setting: its name, its default, where it may be set and what a good value is.
+// Package settings holds every setting: its name, its default, its sources and its valid values.
 //
 // A setting is a flag, an environment variable or a line KEY=value in the file config of the state folder; the first of
 // these that is set and not empty wins. The same names mean the same in all of them (MAX_CONCURRENT_AGENTS is also
@@ -24,7 +24,8 @@ import (
 	"kugetsu/slots/worktree"
 )
 
-// Settings are kong flags; the key is the name in the environment and in the config file.
+// Settings are kong flags. The key is the name in the environment and in the config file. The help is the only description of a
+// setting: the config that init writes, the manual page and the table in contrib/doc/settings.md are made from it.
 type Settings struct {
 	QueueDir      string `key:"QUEUE_DIR" hidden:"" help:"Folder of the queue, an absolute path (default: queue in the state folder)."`
 	QueueItemsDir string `key:"QUEUE_ITEMS_DIR" hidden:"" help:"Folder of the items that wait or run, on the same file system as QUEUE_DIR (default: items in QUEUE_DIR)."`
@@ -68,14 +69,14 @@ type Settings struct {
 	NotifyCommand string `key:"NOTIFY_COMMAND" hidden:"" help:"Command that runs for every event, with the event as JSON on stdin."`
 }
 
-// Options is what kong needs to read settings and numbers by our rules; every grammar is made with it.
+// Options returns the options with which kong reads settings, numbers and durations by our rules. Every grammar uses them.
 func Options(source *Source) []kong.Option {
 	return []kong.Option{kong.Resolvers(source), kong.KindMapper(reflect.Int, kong.MapperFunc(decimal)),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration))}
 }
 
-// decimal reads a whole number as people write it. kong's own rules are those of a program's text: there 010 is 8, and 08 is
-// none, 0x10 and 1_000 are numbers.
+// decimal reads a whole number in decimal digits. kong itself follows the syntax of a Go program: 010 is 8, 08 is an error, and
+// 0x10 and 1_000 are numbers.
 func decimal(ctx *kong.DecodeContext, target reflect.Value) error {
 	var word string
 	if err := ctx.Scan.PopValueInto("number", &word); err != nil {
@@ -103,7 +104,7 @@ func duration(ctx *kong.DecodeContext, target reflect.Value) error {
 	return nil
 }
 
-// ParseInt reads a whole number in decimal digits. Every number that a person writes is read by it.
+// ParseInt reads a whole number in decimal digits. It reads every number that a person writes.
 func ParseInt(word string) (int, error) {
 	n, err := strconv.Atoi(word)
 	if digits := strings.TrimLeft(word, "+-"); err != nil && digits != "" && strings.Trim(digits, "0123456789") == "" {
@@ -115,10 +116,10 @@ func ParseInt(word string) (int, error) {
 	return n, nil
 }
 
-// Home is the state folder: $KUGETSU_DIR, or ~/.kugetsu. The error asks for exit code 78.
+// Home returns the state folder: $KUGETSU_DIR, or ~/.kugetsu. The error asks for exit code 78.
 //
-// The home of the user is $HOME and not the password file's entry, so that a test or a container with a HOME of its own
-// never writes into the real queue.
+// ~ is $HOME, not the home folder of the password file, so that a test or a container with a HOME of its own never writes into
+// the real queue.
 func Home() (string, error) {
 	dir := os.Getenv("KUGETSU_DIR")
 	if dir == "" {
@@ -138,12 +139,12 @@ func Home() (string, error) {
 	return filepath.Clean(dir), nil
 }
 
-// plainPath says whether a path comes through JSON, through git's files and through a schedule as it is.
+// plainPath reports whether JSON, git's files and a schedule can hold a path unchanged.
 func plainPath(path string) bool {
 	return utf8.ValidString(path) && !strings.ContainsFunc(path, unicode.IsControl)
 }
 
-// Timeout is how long a run may take.
+// Timeout returns the time limit of a run.
 func (s *Settings) Timeout() time.Duration {
 	if s.TaskTimeout > 0 {
 		return s.TaskTimeout
@@ -151,8 +152,8 @@ func (s *Settings) Timeout() time.Duration {
 	return time.Duration(s.TaskHours) * time.Hour
 }
 
-// Args is what is added to a preset's command line: its own, or else AGENT_ARGS, which is meant for the agent that
-// KUGETSU_AGENT names. An item of another agent must not get the arguments of that one.
+// Args returns the arguments added to a preset's command line: its own, or else AGENT_ARGS. AGENT_ARGS is for the agent that
+// KUGETSU_AGENT names; an item of another agent must not get it.
 func (s *Settings) Args(preset string) string {
 	own := map[string]string{"claude": s.ArgsClaude, "codex": s.ArgsCodex, "gemini": s.ArgsGemini, "opencode": s.ArgsOpencode}[preset]
 	if own == "" && preset == s.Agent {
@@ -161,11 +162,11 @@ func (s *Settings) Args(preset string) string {
 	return own
 }
 
-// CleanupAge is how long settled items are kept.
+// CleanupAge returns how long settled items are kept.
 func (s *Settings) CleanupAge() time.Duration { return time.Duration(s.CleanupDays) * 24 * time.Hour }
 
-// check says what is wrong with values that have the right type, and puts the defaults in their place: what died must be
-// reconciled by some rule also while the configuration is bad.
+// check finds values of the right type that are out of bounds, and replaces them by the defaults. A tick with a bad
+// configuration still settles runs, and needs some valid values for that.
 func (s *Settings) check() error {
 	var errs []error
 	number := func(v *int, lo, hi, def int, key string) {

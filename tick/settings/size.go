@@ -16,7 +16,7 @@ const maxSize = 1 << 50
 // UnmarshalText reads a size.
 func (s *Size) UnmarshalText(text []byte) error {
 	n, err := humanize.ParseBytes(string(text))
-	// It leaves out commas: for whoever means 1.5G by 1,5G that would be ten times as much.
+	// ParseBytes drops commas. 1,5G would be read as 15G by it, ten times as much as was meant.
 	if err != nil || n > maxSize || bytes.ContainsRune(text, ',') {
 		return fmt.Errorf("%.40q is not a size: 600M, 2G, 512MiB or plain bytes, 1 PiB at most", text)
 	}
