@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/internal/rig"
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/slots"
@@ -32,7 +33,7 @@ import (
 var full = flag.Bool("full", false, "try every point, not a sample")
 
 // patience bounds every wait; the machine may be busy.
-const patience = 2 * time.Minute
+const patience = rig.Patience
 
 // limit is MAX_CONCURRENT_AGENTS in every world.
 const limit = 3
@@ -41,7 +42,7 @@ const limit = 3
 var bin string
 
 func TestMain(m *testing.M) {
-	flag.Parse()
+	rig.FullOnly("every system call fails once, and storms")
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "kugetsu-faults-*")
 		if err != nil {
@@ -50,7 +51,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		if err := build(dir); err != nil {
+		if err := rig.Install(filepath.Join(dir, "kugetsu")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kugetsu/contrib/internal/rig"
 )
 
 var (
@@ -120,7 +122,7 @@ var properties = map[string]string{
 }
 
 func TestMain(m *testing.M) {
-	flag.Parse()
+	rig.FullOnly("a search through all states")
 	code := m.Run()
 	if err := writeTable(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
