@@ -142,12 +142,9 @@ type world struct {
 	*forge
 }
 
-// kinds are the kinds of forges that are tried: with -short one of the three.
-func kinds() []string {
-	if testing.Short() {
-		return []string{"gitea"}
-	}
-	return []string{"github", "gitlab", "gitea"}
+func TestMain(m *testing.M) {
+	rig.FullOnly("a script that starts hundreds of programs, with three kinds of forges")
+	os.Exit(m.Run())
 }
 
 func newWorld(t *testing.T, kind string, issues ...issue) *world {
@@ -249,7 +246,7 @@ var hostile = []issue{
 const unscheduled = "warning: no schedule, so nothing starts by itself: kugetsu queue-daemon start installs one, kugetsu tick starts what waits now\n"
 
 func TestLabelledIssuesOfEachForgeBecomeItemsByteForByte(t *testing.T) {
-	for _, kind := range kinds() {
+	for _, kind := range []string{"github", "gitlab", "gitea"} {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, kind, hostile...)
 			out, stderr := w.intake(0)
@@ -289,7 +286,7 @@ func TestLabelledIssuesOfEachForgeBecomeItemsByteForByte(t *testing.T) {
 }
 
 func TestAnIssueIsTakenOnceForAsLongAsItCarriesTheLabel(t *testing.T) {
-	for _, kind := range kinds() {
+	for _, kind := range []string{"github", "gitlab", "gitea"} {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, kind, issue{n: 1, title: "one", labels: yes}, issue{n: 2, title: "two", labels: yes}, issue{n: 3, title: "three", labels: yes})
 			w.intake(0)
@@ -325,7 +322,7 @@ func TestAnIssueIsTakenOnceForAsLongAsItCarriesTheLabel(t *testing.T) {
 }
 
 func TestABadAnswerTakesNothingAndForgetsNothing(t *testing.T) {
-	for _, kind := range kinds() {
+	for _, kind := range []string{"github", "gitlab", "gitea"} {
 		w := newWorld(t, kind, issue{n: 1, title: "one", labels: yes}, issue{n: 2, title: "two", labels: yes})
 		w.intake(0)
 		w.set(1, func(is *issue) { is.labels = nil })
