@@ -16,11 +16,11 @@ var codes = []struct {
 }{
 	{0, "Done."},
 	{fault.Failed, "The thing asked for was tried and failed."},
-	{fault.NoSlot, "start, continue: there is no free place for the agent right now."},
-	{fault.Temp, "Work was left undone for a passing reason: a full disk, a lock of another process, a quarantined file."},
-	{fault.Unsafe, "The state folder is not safely yours."},
+	{fault.NoSlot, "start, continue: no slot is free."},
+	{fault.Temp, "Work was left undone for a passing reason: a full disk, a lock of another process, a bad file that was quarantined."},
+	{fault.Unsafe, "The state folder, or the queue, is not safely yours."},
 	{fault.Config, "The configuration is bad."},
-	{fault.Usage, "Wrong usage."},
+	{fault.Usage, "The command line is wrong."},
 }
 
 func manual(g command.Node) string {
@@ -76,9 +76,9 @@ or the URL of an issue or a pull request on GitHub, GitLab, Gitea or Forgejo.
 	}
 	b.WriteString(".SH FLAGS OF ALL COMMANDS\n" + tagged(place{"", g}.flags(g)))
 	b.WriteString(`.SH SETTINGS
-Each is a variable of the environment, or a line KEY=value in the file
+Each is a flag, a variable of the environment, or a line KEY=value in the file
 .I config
-of the state folder, or a flag; the first that is set and not empty, from the last of these on, wins.
+of the state folder. A flag wins over the environment, and the environment over the file. An empty value does not count.
 .TP
 .B KUGETSU_DIR
 The state folder, of the environment alone (default: ~/.kugetsu).
@@ -104,6 +104,9 @@ The state folder: the file
 the env files, the queue, the sessions and their worktrees.
 .B kugetsu init
 makes it, with a config that explains every setting.
+.TP
+.I ~/.kugetsu/repos.json
+Where repositories come from: {"github.com/user/repo": "a URL, or the path of a local checkout"}.
 .SH SEE ALSO
 .BR git\-worktree (1),
 .BR crontab (5),
