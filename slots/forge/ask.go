@@ -10,11 +10,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"kugetsu/slots/proc"
 )
@@ -212,35 +210,22 @@ func (r request) askProgram(ctx context.Context, path string, env []string) ([]b
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, program, "api", "--hostname", strings.TrimPrefix(r.origin, "https://"), path)
-	cmd.Args[0], cmd.Env, cmd.Dir = r.forge.cli, made, "/" // not in a repository, whose remotes they would read
-	cmd.SysProcAttr = proc.Detach()
-	// The whole group: the program may be a script that waits for another one.
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	out := &bounded{}
-	cmd.Stdout = out // stderr is for people, and may hold anything
-	if err := cmd.Run(); err != nil {
-		if out.full {
-			err = errTooLarge
-		} else if ctx.Err() != nil {
-			err = errors.New("it did not answer in time")
-		}
-		return nil, fmt.Errorf("%s: %w", r.forge.cli, err)
+	ask := proc.Child{
+		Path: program, Args: []string{r.forge.cli, "api", "--hostname", strings.TrimPrefix(r.origin, "https://"), path},
+		Env: made, Dir: "/", // not in a repository, whose remotes they would read
+		Most: maxBody,
 	}
-	return out.data, nil
-}
-
-// bounded takes no more bytes than an answer may have.
-type bounded struct {
-	data []byte
-	full bool
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if b.full = b.full || len(b.data)+len(p) > maxBody; b.full {
-		return 0, errTooLarge
+	out, err := ask.Output(ctx)
+	var failure *proc.Failure
+	switch {
+	case err == nil:
+		return []byte(out), nil
+	case errors.Is(err, proc.ErrOutput):
+		err = errTooLarge
+	case ctx.Err() != nil:
+		err = errors.New("it did not answer in time")
+	case errors.As(err, &failure):
+		err = failure.Err // its stderr is for people, and may hold anything
 	}
-	b.data = append(b.data, p...)
-	return len(p), nil
+	return nil, fmt.Errorf("%s: %w", r.forge.cli, err)
 }
