@@ -6,14 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
 
 	"kugetsu/queue/event"
-	"kugetsu/queue/terminal"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/proc"
@@ -80,35 +76,12 @@ func tell(ctx context.Context, argv, env []string, ev event.Event) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, notifyLimit)
+	ctx, cancel := context.WithTimeoutCause(ctx, notifyLimit, fmt.Errorf("it did not end in %s", notifyLimit))
 	defer cancel()
 	path, err := proc.LookPath(argv[0], env, "/")
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Args[0], cmd.Env = argv[0], env
-	cmd.Stdin = bytes.NewReader(append(data, '\n'))
-	var said tail
-	cmd.Stdout, cmd.Stderr = nil, &said
-	cmd.SysProcAttr = proc.Detach()
-	// The whole process group: a script that hangs usually waits for a program that it started.
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		if last := terminal.Clean(strings.TrimSpace(string(said))); last != "" {
-			return fmt.Errorf("%w: %s", err, last)
-		}
-		return err
-	}
-	return nil
-}
-
-// tail keeps the last bytes of what is written to it.
-type tail []byte
-
-func (t *tail) Write(p []byte) (int, error) {
-	all := append(*t, p...)
-	*t = append((*t)[:0], all[max(0, len(all)-300):]...)
-	return len(p), nil
+	_, err = proc.Child{Path: path, Args: argv, Env: env, Stdin: bytes.NewReader(append(data, '\n'))}.Output(ctx)
+	return err
 }

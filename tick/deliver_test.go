@@ -118,18 +118,3 @@ func TestAnEventIsGivenUpForItsAgeOnlyAfterATry(t *testing.T) {
 		t.Errorf("owed: %v %v", left, err)
 	}
 }
-
-func TestTailKeepsTheLastBytes(t *testing.T) {
-	var all string
-	var last tail
-	for n := range 500 {
-		part := strings.Repeat(strconv.Itoa(n), n%7)
-		all += part
-		if wrote, err := last.Write([]byte(part)); err != nil || wrote != len(part) {
-			t.Fatal(wrote, err)
-		}
-		if want := all[max(0, len(all)-300):]; string(last) != want {
-			t.Fatalf("%q is kept, not %q", last, want)
-		}
-	}
-}

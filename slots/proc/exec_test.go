@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,5 +75,20 @@ func TestChildThatLeavesAProcessIsNotWaitedForAndHasNotFailed(t *testing.T) {
 	out, err := shell("echo done; sleep 3 &", 100).Output(t.Context())
 	if out != "done\n" || err != nil {
 		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestChildKeepsTheEndOfStderr(t *testing.T) {
+	var all string
+	var last ending
+	for n := range 500 {
+		part := strings.Repeat(strconv.Itoa(n), n%7)
+		all += part
+		if wrote, err := last.Write([]byte(part)); err != nil || wrote != len(part) {
+			t.Fatal(wrote, err)
+		}
+		if want := all[max(0, len(all)-maxSaid):]; string(last) != want {
+			t.Fatalf("%q is kept, not %q", last, want)
+		}
 	}
 }
