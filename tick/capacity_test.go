@@ -192,7 +192,7 @@ func TestAPlanCountsWhatItWouldStart(t *testing.T) {
 			_, err := tick.Queue.Publish(it, lane, queue.DefaultPriority)
 			must(t, err)
 		}
-		view, err := tick.Look()
+		view, err := tick.Snapshot()
 		must(t, err)
 		plan := view.Plan()
 		if len(plan) != len(c.want) {
@@ -217,7 +217,7 @@ func TestAViewSaysThatMemoryIsUnknown(t *testing.T) {
 	lock, err := slots.TryLock(tick.Home.SlotLock("2"))
 	must(t, err)
 	defer lock.Close()
-	view, err := tick.Look()
+	view, err := tick.Snapshot()
 	must(t, err)
 	if !strings.HasPrefix(view.Why, "the available memory is not known") || !slices.Contains(view.Problem, view.Why) {
 		t.Errorf("%q, %q", view.Why, view.Problem)

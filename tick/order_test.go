@@ -286,7 +286,7 @@ func checkInVain(t *rapid.T, tick *Tick, items []*ordered) {
 
 // checkForeseen makes sure that a snapshot and the dry run say of each item that waits what the next pass does.
 func checkForeseen(t *rapid.T, tick *Tick, want []string) {
-	view, err := tick.Look()
+	view, err := tick.Snapshot()
 	if err != nil {
 		t.Fatal(err)
 	}

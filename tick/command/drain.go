@@ -64,7 +64,7 @@ func (c *Tick) drain(a *App) error {
 			if inRow > 1 { // not a file that was set aside: it will not get better
 				return errors.Join(wrong, a.Tick.Config)
 			}
-			view, err := a.Tick.Look()
+			view, err := a.Tick.Snapshot()
 			if err != nil {
 				return err
 			}
@@ -97,7 +97,7 @@ func (c *Tick) drain(a *App) error {
 
 // somethingEnded says whether a slot names a run that nobody holds any more.
 func (a *App) somethingEnded() bool {
-	view, err := a.Tick.LookSlots()
+	view, err := a.Tick.SnapshotSlots()
 	if err != nil {
 		return true
 	}

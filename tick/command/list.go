@@ -41,7 +41,7 @@ type shown struct {
 }
 
 // add adds what was seen of the worktree.
-func (s *shown) add(seen tick.Seen) {
+func (s *shown) add(seen tick.Inspected) {
 	s.Size = seen.Size
 	h := seen.Holding
 	if h == nil {
@@ -62,7 +62,7 @@ func (c *List) Run(a *App) error {
 	if err != nil {
 		return err
 	}
-	view, err := a.Tick.Look()
+	view, err := a.Tick.Snapshot()
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (c *List) Run(a *App) error {
 			sessions[name] = s
 		}
 	}
-	seen := a.Tick.See(a.Ctx, sessions)
+	seen := a.Tick.Inspect(a.Ctx, sessions)
 	for i := range list {
 		list[i].add(seen[list[i].Name])
 		if err := seen[list[i].Name].Err; err != nil && a.Tick.Config == nil {

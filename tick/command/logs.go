@@ -123,7 +123,7 @@ func (c *Logs) over(a *App, run string) (bool, error) {
 	if err != nil || marker.Phase == slots.Ended {
 		return true, err
 	}
-	view, err := a.Tick.Look()
+	view, err := a.Tick.Snapshot()
 	if err != nil {
 		return true, err
 	}

@@ -157,7 +157,7 @@ func (a *App) tellWhen(id string) error {
 		a.note("warning: it is enqueued, and nothing is started before this is corrected: %s", clean(strings.ReplaceAll(a.Tick.Config.Error(), "\n", "; ")))
 		return nil
 	}
-	view, err := a.Tick.Look()
+	view, err := a.Tick.Snapshot()
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func (a *App) addWhy(items []listed) error {
 	if !slices.ContainsFunc(items, func(l listed) bool { return l.State == queue.Pending }) {
 		return nil
 	}
-	view, err := a.Tick.Look()
+	view, err := a.Tick.Snapshot()
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ func (a *App) tellWaiting() func(it *queue.Item) {
 		looked = time.Now()
 		text := "it runs"
 		if it.State == queue.Pending {
-			view, err := a.Tick.Look()
+			view, err := a.Tick.Snapshot()
 			if err != nil {
 				return // the wait goes on
 			}

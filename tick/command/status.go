@@ -26,7 +26,7 @@ problems.`,
 
 // Run shows it. A bad configuration is shown, and then is the error.
 func (c *Status) Run(a *App) error {
-	view, err := a.Tick.Look()
+	view, err := a.Tick.Snapshot()
 	if err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func runTick(a *App, wait time.Duration) error {
 }
 
 func (c *Tick) dryRun(a *App) error {
-	view, err := a.Tick.Look()
+	view, err := a.Tick.Snapshot()
 	if err != nil {
 		return err
 	}

@@ -359,7 +359,7 @@ func (x *Exam) memory() {
 		x.unknown(err)
 		return
 	}
-	view, err := x.Tick.Look()
+	view, err := x.Tick.Snapshot()
 	if err != nil {
 		x.unknown(err)
 		return

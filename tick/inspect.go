@@ -14,22 +14,22 @@ import (
 	"kugetsu/slots/worktree"
 )
 
-// seeLimit limits the inspection of all worktrees: a list with gaps is better than none.
-const seeLimit = 5 * time.Second
+// inspectLimit limits the inspection of all worktrees: a list with gaps is better than none.
+const inspectLimit = 5 * time.Second
 
-// Seen is the result for one session's worktree; nil for what could not be found out, or not in time.
-type Seen struct {
+// Inspected is the result for one session's worktree; nil for what could not be found out, or not in time.
+type Inspected struct {
 	Holding *worktree.Holding
 	Size    *int64 // bytes on disk, of the worktree alone: the clone is shared
 	Err     error  // why Holding is nil
 }
 
-// See inspects the worktrees of sessions, several at once and without a lock: the result may be outdated when it is shown. With a bad
+// Inspect inspects the worktrees of sessions, several at once and without a lock: the result may be outdated when it is shown. With a bad
 // configuration nothing is found.
-func (t *Tick) See(ctx context.Context, sessions map[string]*slots.Session) map[string]Seen {
-	ctx, cancel := context.WithTimeout(ctx, seeLimit)
+func (t *Tick) Inspect(ctx context.Context, sessions map[string]*slots.Session) map[string]Inspected {
+	ctx, cancel := context.WithTimeout(ctx, inspectLimit)
 	defer cancel()
-	seen := map[string]Seen{}
+	seen := map[string]Inspected{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	places := make(chan struct{}, 2*runtime.NumCPU()) // git waits for the disk half of the time
@@ -37,7 +37,7 @@ func (t *Tick) See(ctx context.Context, sessions map[string]*slots.Session) map[
 		all.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
-			one := t.see(ctx, name, s)
+			one := t.inspect(ctx, name, s)
 			mu.Lock()
 			defer mu.Unlock()
 			seen[name] = one
@@ -47,7 +47,7 @@ func (t *Tick) See(ctx context.Context, sessions map[string]*slots.Session) map[
 	return seen
 }
 
-func (t *Tick) see(ctx context.Context, name string, s *slots.Session) (one Seen) {
+func (t *Tick) inspect(ctx context.Context, name string, s *slots.Session) (one Inspected) {
 	if size, err := diskUse(ctx, s.Worktree); err == nil {
 		one.Size = &size
 	}

@@ -57,19 +57,19 @@ type Waiting struct {
 	reason    Reason
 }
 
-// Look makes a snapshot. It probes every slot with a shared lock, for an instant, and reads the live items. No lock is needed: the
+// Snapshot makes a snapshot. It probes every slot with a shared lock, for an instant, and reads the live items. No lock is needed: the
 // snapshot may be outdated when it is shown.
 //
 // Items are asked about in the order in which fill meets them, by the same rule: an item that would start takes its slot, its
 // memory and its issue from the items behind it.
-func (t *Tick) Look() (*View, error) {
+func (t *Tick) Snapshot() (*View, error) {
 	v := &View{Limit: t.Settings.MaxAgents, occupied: newOccupied(), Slots: []SlotView{}, Waiting: []Waiting{}, Problem: []string{}}
 	names, err := t.Home.Names()
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		v.Slots = append(v.Slots, t.lookSlot(name, v))
+		v.Slots = append(v.Slots, t.inspectSlot(name, v))
 	}
 	v.Running, v.busy = v.occupied.dev, len(v.occupied.slots) > 0
 	el := t.eligibility(v.occupied)
@@ -79,7 +79,7 @@ func (t *Tick) Look() (*View, error) {
 		v.Problem = append(v.Problem, v.blocked.Text)
 	}
 	for _, lane := range queue.Lanes {
-		if err := t.lookLane(lane, el, v); err != nil {
+		if err := t.inspectLane(lane, el, v); err != nil {
 			return nil, err
 		}
 	}
@@ -104,20 +104,20 @@ func (el *eligibility) blocked() Reason {
 	return el.capacity.full()
 }
 
-// LookSlots is a look at the slots alone.
-func (t *Tick) LookSlots() ([]SlotView, error) {
+// SnapshotSlots is a look at the slots alone.
+func (t *Tick) SnapshotSlots() ([]SlotView, error) {
 	v := &View{occupied: newOccupied()}
 	names, err := t.Home.Names()
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		v.Slots = append(v.Slots, t.lookSlot(name, v))
+		v.Slots = append(v.Slots, t.inspectSlot(name, v))
 	}
 	return v.Slots, nil
 }
 
-func (t *Tick) lookSlot(name string, v *View) SlotView {
+func (t *Tick) inspectSlot(name string, v *View) SlotView {
 	s := SlotView{Slot: name}
 	in, err := t.Home.ReadIntent(name)
 	if err != nil {
@@ -133,7 +133,7 @@ func (t *Tick) lookSlot(name string, v *View) SlotView {
 		s.Item, s.Run, s.Session = in.Item, in.Run, in.Session
 		if _, it, err := t.itemIn(in); err == nil {
 			s.IssueRef, s.Agent, s.Since = it.IssueRef, it.Agent, it.NotifiedAt
-			t.lookRunner(&s, it, v)
+			t.inspectRunner(&s, it, v)
 		}
 	}
 	if s.Held {
@@ -147,8 +147,8 @@ func (t *Tick) lookSlot(name string, v *View) SlotView {
 	return s
 }
 
-// lookRunner looks at the runner of a slot's run.
-func (t *Tick) lookRunner(s *SlotView, it *queue.Item, v *View) {
+// inspectRunner inspects the runner of a slot's run.
+func (t *Tick) inspectRunner(s *SlotView, it *queue.Item, v *View) {
 	if it.State != queue.Notified || it.Runs != s.Run {
 		return
 	}
@@ -162,7 +162,7 @@ func (t *Tick) lookRunner(s *SlotView, it *queue.Item, v *View) {
 	}
 }
 
-func (t *Tick) lookLane(lane queue.Lane, el *eligibility, v *View) error {
+func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View) error {
 	entries, err := t.Queue.Live(lane)
 	if err != nil {
 		return err
