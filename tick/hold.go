@@ -103,8 +103,8 @@ func ReadHold(home slots.Dir, held Held) (*Hold, error) {
 	return h, err
 }
 
-// Over says whether the hold has ended. It stops nothing from then on, and the next run is its probe.
-func (h *Hold) Over(now time.Time) bool { return h.over(now) }
+// Ended says whether the hold has ended. It stops nothing from then on, and the next run is its probe.
+func (h *Hold) Ended(now time.Time) bool { return h.ended(now) }
 
 // Remedy is what a person can do about the hold. A hold with an end asks for patience only.
 func (h *Hold) Remedy(held Held) string {

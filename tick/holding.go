@@ -50,7 +50,7 @@ func (p *holds) read() error {
 // inForce are the reasons of the holds that have not ended.
 func (p *holds) inForce() (list []string) {
 	for _, held := range p.list {
-		if h := p.all[held]; h != nil && !h.over(p.t.Now()) {
+		if h := p.all[held]; h != nil && !h.ended(p.t.Now()) {
 			list = append(list, h.Text(held))
 		}
 	}
@@ -74,7 +74,7 @@ func (p *holds) of(it *queue.Item) []Held {
 func (p *holds) why(c *candidate) Reason {
 	for _, held := range p.of(c.it) {
 		switch h := p.all[held]; {
-		case !h.over(p.t.Now()):
+		case !h.ended(p.t.Now()):
 			return Reason{Kind: OnHold, Text: h.Text(held), Hint: h.Remedy(held), Until: h.Until}
 		case p.begun[held]:
 			return Reason{Kind: Behind, Text: "an item before it tries " + held.Name() + " again"}
@@ -113,7 +113,7 @@ func (t *Tick) tries(held Held, run string) (tries, answered bool, err error) {
 func (p *holds) lastToTry(entries []queue.Entry) []queue.Entry {
 	met := map[string]bool{}
 	for _, h := range p.all {
-		if h.Outcome == queue.UsageLimit || !h.over(p.t.Now()) {
+		if h.Outcome == queue.UsageLimit || !h.ended(p.t.Now()) {
 			continue
 		}
 		if item, _, _ := strings.Cut(h.Run, "."); item != "" {

@@ -43,14 +43,14 @@ func ReadPause(home slots.Dir, now time.Time) (*Pause, error) {
 	if errors.Is(err, spool.ErrBad) { // for example `touch paused`
 		return &Pause{}, nil
 	}
-	if p == nil || p.over(now) {
+	if p == nil || p.ended(now) {
 		return nil, err
 	}
 	return p, nil
 }
 
-// over says whether the pause has ended.
-func (p *Pause) over(now time.Time) bool {
+// ended says whether the pause has ended.
+func (p *Pause) ended(now time.Time) bool {
 	return p.Until != nil && (!now.Before(*p.Until) || p.early(now))
 }
 

@@ -118,7 +118,7 @@ func (x *Exam) holds() {
 		return
 	}
 	for _, held := range list {
-		if h := holds[held]; !h.Over(x.Now()) {
+		if h := holds[held]; !h.Ended(x.Now()) {
 			x.add(Warn, held.Name()+" is on hold"+strings.TrimPrefix(h.Pause.String(), "paused"), h.Remedy(held))
 		}
 	}
