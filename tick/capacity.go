@@ -110,5 +110,5 @@ func (p *capacity) why(*candidate) Reason { return p.full() }
 
 func (*capacity) starts(*candidate) {} // its slot counts
 
-// size prints bytes in the form of a setting.
-func size(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
+// size prints bytes.
+func size(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

@@ -32,13 +32,13 @@ func TestAnAgentIsStartedOnlyWhereThereIsRoomForWhatTheOthersMayStillTake(t *tes
 	}{
 		{"none runs and there is nothing", 0, nil, ""},
 		{"one runs, and there is just enough for both", 1200 * mb, []int64{0}, ""},
-		{"a byte less", 1200*mb - 1, []int64{0}, "memory: 1.2 GB available, 600 MB of it reserved for an agent that may still grow, and an agent needs 600 MB"},
+		{"a byte less", 1200*mb - 1, []int64{0}, "memory: 1.1 GiB available, 572 MiB of it reserved for an agent that may still grow, and an agent needs 572 MiB"},
 		{"it has all that it needs", 600 * mb, []int64{600 * mb}, ""},
-		{"it has more, which gives nothing back", 599 * mb, []int64{2000 * mb}, "memory: 599 MB available, and an agent needs 600 MB"},
+		{"it has more, which gives nothing back", 599 * mb, []int64{2000 * mb}, "memory: 571 MiB available, and an agent needs 572 MiB"},
 		{"it has a part", 800 * mb, []int64{400 * mb}, ""},
-		{"two are young", 1500 * mb, []int64{100 * mb, 100 * mb}, "memory: 1.5 GB available, 1.0 GB of it reserved for 2 agents that may still grow, and an agent needs 600 MB"},
+		{"two are young", 1500 * mb, []int64{100 * mb, 100 * mb}, "memory: 1.4 GiB available, 954 MiB of it reserved for 2 agents that may still grow, and an agent needs 572 MiB"},
 		{"one is young, one is grown", 1100 * mb, []int64{100 * mb, 700 * mb}, ""},
-		{"there is less than is spoken for", 100 * mb, []int64{0, 0}, "memory: 100 MB available, 1.2 GB of it reserved for 2 agents that may still grow, and an agent needs 600 MB"},
+		{"there is less than is spoken for", 100 * mb, []int64{0, 0}, "memory: 95 MiB available, 1.1 GiB of it reserved for 2 agents that may still grow, and an agent needs 572 MiB"},
 	} {
 		p := &capacity{occupied: newOccupied(), known: true, need: 600 * mb, available: c.available, used: map[string]int64{}}
 		for n, used := range c.used {
@@ -54,7 +54,7 @@ func TestAnAgentIsStartedOnlyWhereThereIsRoomForWhatTheOthersMayStillTake(t *tes
 
 func TestTooLittleDiskRefusesAlsoTheFirst(t *testing.T) {
 	p := &capacity{occupied: newOccupied(), known: true, minFree: 512 * mb, free: 512*mb - 1}
-	if got := p.full(); got.Kind != NoCapacity || got.Text != "disk: 512 MB free where the state folder is, and MIN_FREE_DISK is 512 MB" {
+	if got := p.full(); got.Kind != NoCapacity || got.Text != "disk: 488 MiB free where the state folder is, and MIN_FREE_DISK is 488 MiB" {
 		t.Errorf("%+v", got)
 	}
 	p.free++
@@ -175,8 +175,8 @@ func TestAPlanCountsWhatItWouldStart(t *testing.T) {
 		want      []string // by item: "start", or the beginning of why not
 	}{
 		{"2000000", settings.Settings{AgentMemory: 600 * mb}, []string{"start", "start", "start",
-			"memory: 2.0 GB available, 1.8 GB of it reserved for 3 agents that may still grow, and an agent needs 600 MB", "memory: "}},
-		{"1", settings.Settings{AgentMemory: 600 * mb}, []string{"start", "memory: 1.0 kB available, 600 MB of it reserved for an agent", "memory", "memory", "memory"}},
+			"memory: 1.9 GiB available, 1.7 GiB of it reserved for 3 agents that may still grow, and an agent needs 572 MiB", "memory: "}},
+		{"1", settings.Settings{AgentMemory: 600 * mb}, []string{"start", "memory: 1.0 KiB available, 572 MiB of it reserved for an agent", "memory", "memory", "memory"}},
 		{"", settings.Settings{AgentMemory: 600 * mb}, []string{"start", "the available memory is not known", "the", "the", "the"}},
 		{"", settings.Settings{}, []string{"start", "start", "start", "start", "start"}},
 		{"9000000", settings.Settings{AgentMemory: 600 * mb, MinFreeDisk: 1 << 50}, []string{"disk: ", "disk: ", "disk: ", "disk: ", "disk: "}},

@@ -12,6 +12,7 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
+	"kugetsu/queue/terminal"
 	"kugetsu/slots"
 	"kugetsu/slots/forge"
 )
@@ -366,8 +367,8 @@ func (t *Tick) Restore(ctx context.Context, ref issueref.Ref, at string) (string
 			return err
 		}
 		if p.Holding.Dirty > 0 {
-			return fault.New(fault.Failed, "commit it, or move it away", "%s has %d uncommitted or untracked files, which would be overwritten",
-				p.Spec.Path, p.Holding.Dirty)
+			return fault.New(fault.Failed, "commit it, or move it away", "restore would overwrite %s in %s",
+				terminal.Count(p.Holding.Dirty, "uncommitted or untracked file"), p.Spec.Path)
 		}
 		at = all[n].Ref
 		return p.Restore(ctx, all[n], t.Settings.Agent, t.Now().UTC())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"kugetsu/queue/terminal"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -121,10 +122,10 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 func (h Holding) Work() []string {
 	var work []string
 	if h.Dirty > 0 {
-		work = append(work, fmt.Sprintf("%d uncommitted or untracked files", h.Dirty))
+		work = append(work, terminal.Count(h.Dirty, "uncommitted or untracked file"))
 	}
 	if h.Unpushed > 0 {
-		work = append(work, fmt.Sprintf("%d commits that were not pushed", h.Unpushed))
+		work = append(work, terminal.Count(h.Unpushed, "unpushed commit"))
 	}
 	return append(work, h.Unkeepable()...)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"kugetsu/queue/terminal"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -74,7 +75,7 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 		return cmp.Or(err, missed)
 	}
 	if st.dirty > 0 {
-		return refuse("restore", "%s has %d uncommitted or untracked files, which would be overwritten", s.Path, st.dirty)
+		return refuse("restore", "it would overwrite %s in %s", terminal.Count(st.dirty, "uncommitted or untracked file"), s.Path)
 	}
 	out, err := p.run(ctx, command{args: []string{"rev-list", "--parents", "--max-count=1", ref}})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
+	"kugetsu/queue/terminal"
 	"kugetsu/slots/proc"
 	"kugetsu/tick"
 )
@@ -69,7 +70,7 @@ func (c *Tick) drain(a *App) error {
 				return err
 			}
 			if !view.Busy() && a.Tick.Config != nil {
-				return fmt.Errorf("%w; %d items wait", a.Tick.Config, live)
+				return fmt.Errorf("%w; waiting: %s", a.Tick.Config, terminal.Count(live, "item"))
 			}
 			r, stuck := view.Rest()
 			if r.Kind != tick.Eligible && (!stuck || wasStuck) { // once may be between two steps of another's pass
@@ -90,7 +91,7 @@ func (c *Tick) drain(a *App) error {
 	case failed > 0:
 		return errors.Join(fault.New(fault.Failed, "kugetsu queue list --state error", "%d of %d ended in an error", failed, len(watched)), wrong)
 	case newer > 0:
-		return errors.Join(fault.New(fault.Temp, "", "%d items are left alone: %w", newer, queue.ErrNewer), wrong)
+		return errors.Join(fault.New(fault.Temp, "", "left alone: %s: %w", terminal.Count(newer, "item"), queue.ErrNewer), wrong)
 	}
 	return wrong
 }
@@ -181,7 +182,7 @@ func (c *Tick) tell(a *App, it *queue.Item, before queue.State) {
 	if n := len(it.History); n > 0 && it.State != queue.Notified {
 		text = lastLine(it.History[n-1].Summary)
 		if it.State == queue.Pending {
-			what = "retry"
+			text = "to be tried again: " + text
 		}
 	} else if it.Error != nil {
 		text = lastLine(*it.Error)

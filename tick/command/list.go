@@ -108,7 +108,7 @@ func (c *List) Run(a *App) error {
 		}
 		size, pr := "?", strings.TrimSpace(s.PR+" "+s.PRURL)
 		if s.Size != nil {
-			size = humanize.Bytes(uint64(*s.Size))
+			size = humanize.IBytes(uint64(*s.Size))
 		}
 		if pr == "" {
 			pr = "-"

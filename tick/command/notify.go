@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"kugetsu/queue/terminal"
 )
 
 // NotifyList shows events.
@@ -27,7 +28,7 @@ func (c *NotifyList) Run(a *App) error {
 		return err
 	}
 	if bad > 0 {
-		fmt.Fprintf(a.Stderr, "%d files in %s are no events\n", bad, a.Queue.Events.New)
+		fmt.Fprintf(a.Stderr, "%s in %s: not an event\n", terminal.Count(bad, "file"), a.Queue.Events.New)
 	}
 	if c.JSON {
 		if events == nil {

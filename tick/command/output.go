@@ -99,14 +99,6 @@ func since(now, t time.Time) string {
 	return duration(now.Sub(t))
 }
 
-// count writes how many there are.
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}
-
 func issueOrPM(ref string) string {
 	if ref == "" {
 		return "(pm)"

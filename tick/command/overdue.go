@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"kugetsu/queue/terminal"
 	"kugetsu/tick"
 	"kugetsu/tick/schedule"
 )
@@ -48,7 +49,7 @@ func minutes(n int) string {
 	if n == 1 {
 		return "minute"
 	}
-	return fmt.Sprintf("%d minutes", n)
+	return terminal.Count(n, "minute")
 }
 
 // noTick says that no tick is to be expected by itself, and what to type, or "". While something runs its end starts one.

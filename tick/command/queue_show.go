@@ -109,7 +109,7 @@ func describe(r queue.Run) string {
 		text += ", took " + duration(r.EndedAt.Sub(*r.StartedAt))
 	}
 	if r.Changes != nil {
-		text += fmt.Sprintf(", %s, %s uncommitted", count(r.Changes.Commits, "commit"), count(r.Changes.Dirty, "file"))
+		text += fmt.Sprintf(", %s, %s uncommitted", terminal.Count(r.Changes.Commits, "commit"), terminal.Count(r.Changes.Dirty, "file"))
 	}
 	if r.Ref != "" {
 		text += " (kept at " + r.Ref + ")"
@@ -125,13 +125,13 @@ func describe(r queue.Run) string {
 
 // brief is what a run changed, for a column.
 func brief(c *event.Changes) string {
-	text := count(c.Commits, "commit")
+	text := terminal.Count(c.Commits, "commit")
 	d := c.Diff
 	switch {
 	case d != nil && d.Files == 0 && c.Commits == 0:
 		return "no changes"
 	case d != nil:
-		text += fmt.Sprintf(", %s +%d -%d", count(d.Files, "file"), d.Insertions, d.Deletions)
+		text += fmt.Sprintf(", %s +%d -%d", terminal.Count(d.Files, "file"), d.Insertions, d.Deletions)
 	}
 	return text
 }
@@ -152,7 +152,7 @@ func showEvidence(line func(name, format string, args ...any), e event.Evidence)
 			line("to", "%s", c.To)
 		}
 		if d := c.Diff; d != nil && d.Files > 0 {
-			line("changed", "%s, +%d -%d", count(d.Files, "file"), d.Insertions, d.Deletions)
+			line("changed", "%s, +%d -%d", terminal.Count(d.Files, "file"), d.Insertions, d.Deletions)
 		}
 		list("commit", c.Subjects, c.Commits)
 		list("uncommitted", c.DirtyFiles, c.Dirty)

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"kugetsu/queue/event"
 	"kugetsu/queue/spool"
+	"kugetsu/queue/terminal"
 )
 
 // Status shows what runs, what waits and why.
@@ -35,7 +38,14 @@ func (c *Status) Run(a *App) error {
 		return err
 	}
 	if len(bad) > 0 {
-		view.Problem = append(view.Problem, fmt.Sprintf("%d files were quarantined in %s", len(bad), a.Queue.Bad))
+		view.Problem = append(view.Problem, fmt.Sprintf("%s quarantined in %s", terminal.Count(len(bad), "file"), a.Queue.Bad))
+	}
+	refused, err := a.undelivered(view.Last)
+	if err != nil {
+		return err
+	}
+	if refused != "" {
+		view.Problem = append(view.Problem, refused)
 	}
 	if late := a.overdue(view.Last); late != "" {
 		view.Problem = append(view.Problem, late)
@@ -110,4 +120,33 @@ func (c *Status) Run(a *App) error {
 func (a *App) notSetUp() bool {
 	there, err := spool.Exists(filepath.Join(string(a.Home), "config"))
 	return err == nil && !there
+}
+
+// undelivered says that NOTIFY_COMMAND did not take an event that the last pass tried to deliver, or "".
+func (a *App) undelivered(last *time.Time) (string, error) {
+	if a.Settings.NotifyCommand == "" || last == nil {
+		return "", nil
+	}
+	names, err := spool.List(a.Queue.Events.Owed)
+	if err != nil {
+		return "", err
+	}
+	n, oldest := 0, *last
+	for _, name := range names {
+		ev, err := spool.File[event.Event]{Path: filepath.Join(a.Queue.Events.Owed, name)}.Read()
+		if !strings.HasSuffix(name, ".json") || ev == nil || err != nil { // delivered meanwhile; the tick reports a bad one
+			continue
+		}
+		if ev.At.Before(*last) {
+			n++
+		}
+		if ev.At.Before(oldest) {
+			oldest = ev.At
+		}
+	}
+	if n == 0 {
+		return "", nil
+	}
+	return fmt.Sprintf("NOTIFY_COMMAND did not take %s, the oldest of %s: kugetsu tick tries again and says why",
+		terminal.Count(n, "event"), ago(a.Now(), oldest)), nil
 }
