@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"kugetsu/queue/event"
-	"kugetsu/queue/issueref"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots/worktree"
 )
@@ -134,20 +133,16 @@ func (r *Runner) keepHead(ctx context.Context, w *ready, snap worktree.Snapshot)
 	if snap.Ref != "" || snap.Head == "" {
 		return nil
 	}
-	host, _, _ := strings.Cut(r.task.IssueRef, "/")
-	issue, err := issueref.Parse(r.task.IssueRef, host)
-	if err == nil {
-		refs := issueRefs(issue)
-		if snap.Head == w.session.Start {
-			refs += "-base"
-		}
-		var at string
-		if at, err = r.git.Keep(ctx, r.spec(w), refs, snap.Head); err == nil && snap.Head != w.session.Start {
-			r.note(at, snap.Head)
-		}
+	refs := issueRefs(r.task.issue())
+	if snap.Head == w.session.Start {
+		refs += "-base"
 	}
-	if err != nil {
+	at, err := r.git.Keep(ctx, r.spec(w), refs, snap.Head)
+	switch {
+	case err != nil:
 		r.log.say("the commit %s could not be kept: %v", snap.Head, err)
+	case snap.Head != w.session.Start:
+		r.note(at, snap.Head)
 	}
 	return err
 }

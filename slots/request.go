@@ -3,9 +3,7 @@ package slots
 import (
 	"context"
 	"errors"
-	"strings"
 
-	"kugetsu/queue/issueref"
 	"kugetsu/slots/forge"
 )
 
@@ -29,9 +27,8 @@ func (s *Session) AskRequest(ctx context.Context, env []string) (forge.Status, e
 // findRequest asks the forge for the request of the session's branch. A request that was over before the session began is not the
 // session's.
 func (s *Session) findRequest(ctx context.Context, env []string) (*forge.Request, error) {
-	host, _, _ := strings.Cut(s.IssueRef, "/")
-	ref, err := issueref.Parse(s.IssueRef, host)
-	if err != nil || s.PRSet || s.Branch == "" {
+	ref := s.issue()
+	if ref.IsZero() || s.PRSet || s.Branch == "" {
 		return nil, forge.ErrUnasked
 	}
 	return forge.Find(ctx, ref.RepoPath(), s.Branch, s.CreatedAt, env)

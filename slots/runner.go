@@ -241,9 +241,8 @@ func (r *Runner) work(ctx context.Context) bool {
 // findPull looks for the session's pull request. The forge knows the one of the session's branch; else the agent's last words say
 // which one was opened. A request that a person set stays.
 func (r *Runner) findPull(ctx context.Context, w *ready, text string) {
-	host, _, _ := strings.Cut(r.task.IssueRef, "/")
-	ref, err := issueref.Parse(r.task.IssueRef, host)
-	if err != nil || w.session.PRSet {
+	ref := r.task.issue()
+	if ref.IsZero() || w.session.PRSet {
 		return // the PM agent's runs are about no issue
 	}
 	found, err := w.session.findRequest(ctx, w.agentEnv)

@@ -71,9 +71,14 @@ func (s *Session) is(name string) bool {
 	if s.IssueRef == "" {
 		return name == PMSession
 	}
+	return s.issue().Session() == name
+}
+
+// issue is the session's issue; the zero Ref for the PM agent's session.
+func (s *Session) issue() issueref.Ref {
 	host, _, _ := strings.Cut(s.IssueRef, "/")
-	ref, err := issueref.Parse(s.IssueRef, host)
-	return err == nil && ref.Session() == name
+	ref, _ := issueref.Parse(s.IssueRef, host) // ReadSession checked it
+	return ref
 }
 
 // WriteSession replaces a session's file. The caller holds the session's lock.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"kugetsu/queue/issueref"
 	"os"
 	"time"
 )
@@ -58,6 +59,12 @@ type Workspace struct {
 type Events struct {
 	New, Seen, Owed string
 	Tell            bool
+}
+
+// issue is the issue of the run; the zero Ref for a run of the PM agent.
+func (t *Task) issue() issueref.Ref {
+	ref, _ := issueref.Canonical(t.IssueRef) // the item was checked when it was read
+	return ref
 }
 
 // Name is the run's name.

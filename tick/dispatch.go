@@ -3,8 +3,6 @@ package tick
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"syscall"
 	"time"
 
@@ -79,22 +77,11 @@ func (t *Tick) isNew(it *queue.Item) error {
 
 // SameIssue returns a function that says whether another reference means the same issue.
 func SameIssue(ref string) func(string) bool {
-	want, err := parseRef(ref)
+	want, err := issueref.Canonical(ref)
 	return func(other string) bool {
-		got, otherErr := parseRef(other)
+		got, otherErr := issueref.Canonical(other)
 		return err == nil && otherErr == nil && got.Session() == want.Session()
 	}
-}
-
-// parseRef reads a reference in the form that items keep. That form names the host. The host may have no dot if it was the default
-// when the item was enqueued.
-func parseRef(ref string) (issueref.Ref, error) {
-	host, _, _ := strings.Cut(ref, "/")
-	r, err := issueref.Parse(ref, host)
-	if err == nil && r.String() != ref {
-		return r, fmt.Errorf("%q does not name its host", ref)
-	}
-	return r, err
 }
 
 func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, el *eligibility, report *Report) error {

@@ -10,6 +10,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
@@ -198,7 +199,7 @@ func sessionOf(it *queue.Item) (string, error) {
 	if it.IssueRef == "" {
 		return slots.PMSession, nil
 	}
-	ref, err := parseRef(it.IssueRef)
+	ref, err := issueref.Canonical(it.IssueRef)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w: %w", it.ID, spool.ErrBad, err)
 	}

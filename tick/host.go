@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kugetsu/queue"
+	"kugetsu/queue/issueref"
 )
 
 // scpURL is a remote as ssh knows it: [user@]host:path.
@@ -32,7 +33,7 @@ func remoteHost(remote string) string {
 // hostFor is the host without which an item cannot begin, "" for none. An item whose worktree exists continues there. A local
 // checkout needs no host either.
 func (t *Tick) hostFor(it *queue.Item, known repos) Held {
-	ref, err := parseRef(it.IssueRef)
+	ref, err := issueref.Canonical(it.IssueRef)
 	if err != nil {
 		return "" // items of the PM agent belong to no issue
 	}

@@ -39,7 +39,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 		task.Prompt = t.Home.PromptFile("pm.md")
 		return task, nil
 	}
-	ref, err := parseRef(it.IssueRef)
+	ref, err := issueref.Canonical(it.IssueRef)
 	if err != nil {
 		return task, err
 	}

@@ -71,6 +71,16 @@ func Parse(s, defaultHost string, below ...string) (Ref, error) {
 	return build(s, parts[0], parts[1:], n, defaultHost, false)
 }
 
+// Canonical reads the form that String writes, which names the host. The host may have no dot: it was the default one once.
+func Canonical(s string) (Ref, error) {
+	host, _, _ := strings.Cut(s, "/")
+	r, err := Parse(s, host)
+	if err == nil && r.String() != s {
+		return Ref{}, fmt.Errorf("%q does not name its host", shorten(s))
+	}
+	return r, err
+}
+
 // parseURL reads rest, which is the URL s without its scheme.
 func parseURL(s, rest, defaultHost string, below []string) (Ref, error) {
 	if authority, _, _ := strings.Cut(rest, "/"); strings.Contains(authority, "@") {

@@ -309,3 +309,16 @@ func TestParseReadsBackWhatStringWrites(t *testing.T) {
 		}
 	})
 }
+
+func TestCanonicalReadsOnlyTheFormThatItemsKeep(t *testing.T) {
+	for s, ok := range map[string]bool{
+		"github.com/you/project#1": true, "gitea/you/project#1": true, "gitea:3000/you/project#1": true, "[::1]:3000/you/project#1": true,
+		"": false, "you/project#1": false, "GitHub.com/you/project#1": false, "https://github.com/you/project/issues/1": false,
+		"github.com:443/you/project#1": false,
+	} {
+		r, err := Canonical(s)
+		if (err == nil) != ok || ok && r.String() != s || !ok && !r.IsZero() {
+			t.Errorf("%q: %v, %v", s, r, err)
+		}
+	}
+}
