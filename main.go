@@ -55,12 +55,12 @@ type grammar struct {
 	} `cmd:"" help:"What happened."`
 
 	QueueDaemon struct {
-		Start   command.DaemonStart   `cmd:"" help:"Let cron, systemd or launchd run kugetsu tick."`
-		Stop    command.DaemonStop    `cmd:"" help:"Remove that."`
-		Restart command.DaemonRestart `cmd:"" help:"Remove it and install it anew."`
-		Status  command.DaemonStatus  `cmd:"" help:"What is installed, when the last tick was; exits 1 when none is to be expected or ticks are overdue."`
-		Logs    command.DaemonLogs    `cmd:"" help:"What the ticks said."`
-	} `cmd:"" help:"There is no daemon: install, remove and show what runs kugetsu tick."`
+		Start   command.DaemonStart   `cmd:"" help:"Install a schedule: cron, systemd or launchd runs kugetsu tick."`
+		Stop    command.DaemonStop    `cmd:"" help:"Remove the schedule."`
+		Restart command.DaemonRestart `cmd:"" help:"Remove the schedule and install it again."`
+		Status  command.DaemonStatus  `cmd:"" help:"Show the schedule and the last tick; exits 1 if no schedule is installed or ticks are overdue."`
+		Logs    command.DaemonLogs    `cmd:"" help:"Show the output of the scheduled ticks."`
+	} `cmd:"" help:"Install, remove and show the schedule that runs kugetsu tick (there is no daemon)."`
 
 	// Alias holds the commands of queue that are typed most, without that word before them.
 	Alias struct {

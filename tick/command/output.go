@@ -86,7 +86,7 @@ func ago(now, t time.Time) string {
 	case t.IsZero():
 		return "never"
 	case tick.ToCome(now, t):
-		return stamp(t) + ", which is still to come"
+		return stamp(t) + ", which is in the future"
 	}
 	return duration(now.Sub(t)) + " ago"
 }
@@ -94,7 +94,7 @@ func ago(now, t time.Time) string {
 // since is how long ago a time is. A clock that was far ahead and put right again leaves times that are still to come.
 func since(now, t time.Time) string {
 	if tick.ToCome(now, t) {
-		return "still to come"
+		return "in the future"
 	}
 	return duration(now.Sub(t))
 }

@@ -32,7 +32,7 @@ func (a *App) late(r schedule.Record, last *time.Time) string {
 	}
 	now := a.Now()
 	if tick.ToCome(now, *last) || last.IsZero() && tick.ToCome(now, r.Since) { // since when is not known, and any tick would change it
-		return fmt.Sprintf("no tick came since the clock was set back: the last one is %s, and %s was to run one every %s; see kugetsu queue-daemon status",
+		return fmt.Sprintf("no tick came since the clock was set back: the last one is of %s, and %s should run one every %s; see kugetsu queue-daemon status",
 			ago(now, *last), r.Kind, minutes(r.Minutes))
 	}
 	if tick.ToCome(now, r.Since) { // the schedule was asked for by the same wrong clock
@@ -42,7 +42,7 @@ func (a *App) late(r schedule.Record, last *time.Time) string {
 	if late == 0 {
 		return ""
 	}
-	return fmt.Sprintf("ticks are overdue: none for %s, and %s was to run one every %s; see kugetsu queue-daemon status", duration(late), r.Kind, minutes(r.Minutes))
+	return fmt.Sprintf("ticks are overdue: none came for %s, and %s should run one every %s; see kugetsu queue-daemon status", duration(late), r.Kind, minutes(r.Minutes))
 }
 
 func minutes(n int) string {

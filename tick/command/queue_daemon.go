@@ -20,7 +20,7 @@ func (a *App) job() (schedule.Job, error) {
 
 // DaemonStart installs the schedule.
 type DaemonStart struct {
-	With schedule.Kind `help:"cron, systemd or launchd (default: what is installed, else what works)." enum:",cron,systemd,launchd" default:"" placeholder:"KIND"`
+	With schedule.Kind `help:"cron, systemd or launchd (default: the installed one, else the first that works)." enum:",cron,systemd,launchd" default:"" placeholder:"KIND"`
 }
 
 // Help is its long help.
@@ -47,7 +47,7 @@ func (c *DaemonStart) Run(a *App) error {
 	if err != nil {
 		return err
 	}
-	a.note("there is no daemon: %s runs kugetsu tick every %s", k, minutes(j.Minutes))
+	a.note("%s now runs kugetsu tick every %s", k, minutes(j.Minutes))
 	if idle := schedule.Idle(k); idle != "" {
 		a.note("warning: %s", idle)
 	}
@@ -58,7 +58,7 @@ func (c *DaemonStart) Run(a *App) error {
 	return a.print("%s\n", k)
 }
 
-const notLingering = "lingering is off: without a login there are no ticks, and logging out ends the agents; loginctl enable-linger turns it on"
+const notLingering = "lingering is off: no tick comes while you are logged out, and a logout ends the agents; loginctl enable-linger turns it on"
 
 // warnUnseen tells of settings that the ticks of a scheduler will not have: it gives them none of this environment.
 func (a *App) warnUnseen() {
@@ -69,7 +69,7 @@ func (a *App) warnUnseen() {
 		}
 	}
 	if len(keys) > 0 {
-		a.note("warning: the ticks go by the file config, where these are not as in this environment: %s", strings.Join(keys, ", "))
+		a.note("warning: scheduled ticks read the file config, where these settings differ from this environment: %s", strings.Join(keys, ", "))
 	}
 }
 
@@ -93,7 +93,7 @@ func (c *DaemonStop) Run(a *App) error {
 	if err := j.Stop(a.Ctx); err != nil {
 		return err
 	}
-	a.note("there is no daemon, and no schedule now: what runs goes on, and each run's end starts a tick")
+	a.note("no schedule is installed now; running agents go on, and the end of each run starts a tick")
 	return nil
 }
 
@@ -170,7 +170,7 @@ func (c *DaemonStatus) Run(a *App) error {
 	case s.Kind != "" && s.Minutes > 0:
 		text = fmt.Sprintf("%s, every %s", s.Kind, minutes(s.Minutes))
 	case s.Kind != "":
-		text = string(s.Kind) + ", at times of its own"
+		text = string(s.Kind) + ", at an interval that was changed by hand"
 	}
 	if s.Kind != "" {
 		a.note("there is no daemon: %s runs kugetsu tick", s.Kind)
@@ -201,7 +201,7 @@ func (a *App) look(j schedule.Job, found []schedule.Found) (s scheduled, wrong e
 		s.Last = &last
 	}
 	if len(found) == 0 {
-		return s, fault.New(fault.Failed, "kugetsu queue-daemon start installs one", "there is no daemon, and nothing that runs kugetsu tick is installed")
+		return s, fault.New(fault.Failed, "kugetsu queue-daemon start installs one", "no schedule is installed, so nothing runs kugetsu tick")
 	}
 	f := found[0]
 	s.Kind, s.Minutes = f.Kind, f.Minutes
@@ -214,11 +214,11 @@ func (a *App) look(j schedule.Job, found []schedule.Found) (s scheduled, wrong e
 			s.Problem = append(s.Problem, fmt.Sprintf("%s: %s", f.Kind, f.Problem))
 		}
 		if !f.Current {
-			s.Problem = append(s.Problem, fmt.Sprintf("%s: it is not what kugetsu queue-daemon start would install now, with these settings and this program", f.Kind))
+			s.Problem = append(s.Problem, fmt.Sprintf("%s: the schedule is not the one of these settings and this program; kugetsu queue-daemon start installs that", f.Kind))
 		}
 	}
 	if len(found) > 1 {
-		s.Problem = append(s.Problem, "two schedules are installed: kugetsu queue-daemon restart leaves one")
+		s.Problem = append(s.Problem, "two schedules are installed; kugetsu queue-daemon restart leaves one")
 	}
 	if f.Kind == schedule.Systemd && !schedule.Lingers(j.User) {
 		s.Problem = append(s.Problem, notLingering)
@@ -229,7 +229,7 @@ func (a *App) look(j schedule.Job, found []schedule.Found) (s scheduled, wrong e
 	}
 	if late != "" {
 		s.Overdue = true
-		wrong = fault.New(fault.Failed, "kugetsu queue-daemon logs shows what the ticks said; is the scheduler itself running?", "%s", late)
+		wrong = fault.New(fault.Failed, "see kugetsu queue-daemon logs, and check that the scheduler itself runs", "%s", late)
 	}
 	return s, wrong
 }

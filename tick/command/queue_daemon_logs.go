@@ -16,8 +16,8 @@ import (
 
 // DaemonLogs shows what the ticks said.
 type DaemonLogs struct {
-	Follow bool `short:"f" help:"Go on with what is added."`
-	Lines  int  `short:"n" default:"100" help:"How many of the newest lines." placeholder:"N"`
+	Follow bool `short:"f" help:"Print new lines as they are added."`
+	Lines  int  `short:"n" default:"100" help:"Number of the newest lines to print." placeholder:"N"`
 }
 
 // Help is its long help.
@@ -59,7 +59,7 @@ func (c *DaemonLogs) Run(a *App) error {
 		_ = older.Close() // only read from
 	}
 	if len(text) == 0 && !c.Follow {
-		a.note("no tick has said anything yet: one that has nothing to do says nothing")
+		a.note("no tick has printed anything yet: a tick with nothing to do prints nothing")
 	}
 	if _, err := out.Write(lastLines(text, c.Lines)); err != nil || !c.Follow {
 		return unprinted(err)

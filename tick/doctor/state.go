@@ -48,7 +48,7 @@ func (x *Exam) schedule() {
 	}
 	ago := "no tick has run yet"
 	if tick.ToCome(x.Now(), last) {
-		ago = "the last tick is of " + last.Format(time.RFC3339) + ", which is still to come"
+		ago = "the last tick is of " + last.Format(time.RFC3339) + ", which is in the future"
 	} else if !last.IsZero() {
 		ago = "the last tick was " + x.Now().Sub(last).Round(time.Second).String() + " ago"
 	}

@@ -62,7 +62,7 @@ func (c cron) locate(text string) (begin, end int, line string, err error) {
 	}
 	if broken || (begin < 0) != (end < 0) {
 		return -1, -1, "", fault.New(fault.Failed, fmt.Sprintf("remove the lines %q… and %q and what kugetsu wrote between them, with crontab -e; nothing was changed", c.beginMark(), c.endMark()),
-			"the block of %s in the crontab is not as it was written", c.Name)
+			"the block of %s in the crontab was edited", c.Name)
 	}
 	return begin, end, line, nil
 }
@@ -127,7 +127,7 @@ func (c cron) read(ctx context.Context) (string, error) {
 	case errors.As(err, &failed) && strings.Contains(failed.Said, "not allowed"):
 		return "", fault.New(fault.Failed, "see cron.allow and cron.deny in /etc", "%w: %s", errDenied, failed.Said)
 	}
-	return "", fault.New(fault.Failed, "crontab -l must work", "the crontab cannot be read: %w", err)
+	return "", fault.New(fault.Failed, "make crontab -l work for this user", "the crontab cannot be read: %w", err)
 }
 
 // write replaces the crontab. An empty one is removed, so that a user who had no crontab has none again.
@@ -169,7 +169,7 @@ func (c cron) edit(ctx context.Context, change func(string) (string, error)) err
 	if after, err := change(text); err != nil || after == text {
 		return err
 	}
-	return fault.New(fault.Temp, "close every crontab -e and try again", "the crontab does not stay as it was written")
+	return fault.New(fault.Temp, "close every crontab -e and try again", "another program changes the crontab at the same time")
 }
 
 func (c cron) works(ctx context.Context) error {

@@ -45,7 +45,7 @@ func (c cron) lineBelow(text string) (string, error) {
 	var names []string
 	if home, ok := set["HOME"]; ok && home != c.Home {
 		if info, err := os.Stat(home); err != nil || !info.IsDir() { // cron changes to HOME before it runs a line
-			return "", move("the crontab sets HOME to %q, which is no folder: cron would run nothing below it", home)
+			return "", move("the crontab sets HOME to %q, which is not a folder: cron would run nothing below that line", home)
 		}
 		names = append(names, "HOME="+quote(c.Home))
 	}
@@ -57,15 +57,15 @@ func (c cron) lineBelow(text string) (string, error) {
 	case !ok || slices.Contains(like, filepath.Base(shell)):
 		command = strings.Join(append(names, command), " ")
 	case !slices.Contains(unlike, filepath.Base(shell)):
-		return "", move("the crontab sets SHELL to %q, which may not run the line", shell)
+		return "", move("the crontab sets SHELL to %q, a shell that kugetsu does not know", shell)
 	case !plain.MatchString(c.Binary) || !plain.MatchString(c.Dir) || !plain.MatchString(c.Home):
-		return "", move("the crontab sets SHELL to %q, which reads a quoted path otherwise than sh", shell)
+		return "", move("the crontab sets SHELL to %q, which reads quotes differently from sh", shell)
 	case len(names) > 0:
 		command = "/usr/bin/env " + strings.Join(append(names, command), " ")
 	}
 	if shell, ok := set["SHELL"]; ok {
 		if info, err := os.Stat(shell); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
-			return "", move("the crontab sets SHELL to %q, which is no program: cron would run nothing below it", shell)
+			return "", move("the crontab sets SHELL to %q, which is not a program: cron would run nothing below that line", shell)
 		}
 	}
 	minute := "*"

@@ -44,7 +44,7 @@ func Gone(program string) string {
 		return ""
 	}
 	if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) {
-		return "the schedule runs " + program + ", which is not there any more: kugetsu queue-daemon start"
+		return "the schedule runs " + program + ", which does not exist any more; kugetsu queue-daemon start installs it again"
 	}
 	return ""
 }

@@ -63,7 +63,7 @@ const MaxMinutes = 59
 func New(dir string, watch []string, minutes int) (Job, error) {
 	me, err := user.Current()
 	if err != nil {
-		return Job{}, fmt.Errorf("who am I: %w", err)
+		return Job{}, fmt.Errorf("the current user cannot be looked up: %w", err)
 	}
 	self, err := proc.Self()
 	if err != nil {
@@ -111,7 +111,7 @@ func (j Job) schedulers(but Kind) (all []scheduler) {
 // check refuses paths that no crontab, unit file or plist can hold.
 func (j Job) check() error {
 	if proc.OfGoRun(j.Binary) {
-		return fault.New(fault.Failed, "go install . and call that, by its name", "%s was built by go run, which removes it: nothing can be scheduled to run it", j.Binary)
+		return fault.New(fault.Failed, "run go install . and call the installed kugetsu", "%s was built by go run, which deletes it: no schedule can run it", j.Binary)
 	}
 	for _, path := range append([]string{j.Binary, j.Dir}, j.Watch...) {
 		control := func(r rune) bool { return r < ' ' || r == 0x7f }
@@ -203,7 +203,7 @@ func (j Job) choose(ctx context.Context, want Kind) (Kind, error) {
 				return want, j.scheduler(want).works(ctx)
 			}
 		}
-		return "", fault.New(fault.Usage, fmt.Sprintf("%v are", kinds()), "%s is not used on this system", want)
+		return "", fault.New(fault.Usage, fmt.Sprintf("use one of %v", kinds()), "%s is not used on this system", want)
 	}
 	if found, err := j.Find(ctx); err == nil && len(found) > 0 && j.scheduler(found[0].Kind).works(ctx) == nil {
 		return found[0].Kind, nil
@@ -216,7 +216,7 @@ func (j Job) choose(ctx context.Context, want Kind) (Kind, error) {
 		}
 		why = append(why, fmt.Errorf("%s: %w", k, err))
 	}
-	return "", fault.New(fault.Failed, "install cron, or let anything else run kugetsu tick every few minutes", "no scheduler can be used here: %w", errors.Join(why...))
+	return "", fault.New(fault.Failed, "install cron, or let another program run kugetsu tick every few minutes", "no scheduler can be used here: %w", errors.Join(why...))
 }
 
 // Stop removes the schedule, of whatever kind. A second Stop changes nothing.
