@@ -58,7 +58,7 @@ func parse(t *testing.T, lines [][]string) []string {
 // placeholders are words of a document that stand for others. The command line must parse with an example in their place.
 var placeholders = strings.NewReplacer("<id>", "q_1", "<agent>", "claude", "<issue-ref>", "owner/repo#12", "…", "words", " [-f]", " -f")
 
-func TestEveryCommandLineOfThePagesParses(t *testing.T) {
+func TestCommandLinesOfThePagesParse(t *testing.T) {
 	var from []string
 	var lines [][]string
 	for name, text := range pages(t) {
@@ -117,7 +117,7 @@ func anchors(text string) []string {
 	return all
 }
 
-func TestEveryLinkAndFileOfThePagesExists(t *testing.T) {
+func TestLinksAndFilesOfThePagesExist(t *testing.T) {
 	texts := pages(t)
 	for name, text := range texts {
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
@@ -161,7 +161,7 @@ var others = []string{
 	"GITEA_TOKEN", "GITEA_URL", "FORGEJO_TOKEN", "FORGEJO_URL", "FORGE_API", "IS_SANDBOX",
 }
 
-func TestEverySettingOfThePagesExists(t *testing.T) {
+func TestSettingsOfThePagesExist(t *testing.T) {
 	known := slices.Concat(settings.Keys(), settings.Base, others)
 	for name, text := range pages(t) {
 		for _, m := range upper.FindAllStringSubmatch(text, -1) {
@@ -219,7 +219,7 @@ func TestPagesSayWho(t *testing.T) {
 	}
 }
 
-func TestEveryCommandHasLongHelpWithExitCodesAndExamples(t *testing.T) {
+func TestCommandsHaveLongHelpWithExitCodesAndExamples(t *testing.T) {
 	g, err := grammar()
 	if err != nil {
 		t.Fatal(err)
@@ -298,7 +298,7 @@ func TestDesignNamesWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestEveryEventAndOutcomeIsExplained(t *testing.T) {
+func TestEventsAndOutcomesAreExplained(t *testing.T) {
 	page := pages(t)["doc/outcomes.md"]
 	constant := regexp.MustCompile(`(?m)^\t[A-Z][A-Za-z]+ +(?:Type|Outcome) = "([a-z_]+)"`)
 	top, err := filepath.Glob("../queue/*.go")

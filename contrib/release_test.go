@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestAReleaseIsStaticBinariesForFourTargets builds what .goreleaser.yaml says, with its flags: goreleaser itself takes
+// TestReleaseIsStaticBinariesForFourTargets builds what .goreleaser.yaml says, with its flags: goreleaser itself takes
 // longer to build than all the rest of this.
-func TestAReleaseIsStaticBinariesForFourTargets(t *testing.T) {
+func TestReleaseIsStaticBinariesForFourTargets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("four builds take a minute")
 	}
