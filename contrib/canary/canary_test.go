@@ -263,7 +263,7 @@ var newer = []string{"every key that is documented", "programs in config", "prog
 var inCheckout = []string{"every key that is documented", "programs in config", "programs in config.worktree", "hooks", "core.worktree",
 	"a promisor remote, and an object that is missing"}
 
-func TestNothingThatAnAgentLeavesRuns(t *testing.T) {
+func TestPlantsOfAnAgentDoNotRun(t *testing.T) {
 	bin := rig.Kugetsu(t)
 	for version, gitDir := range gits(t) {
 		for name, plant := range plants {
@@ -307,7 +307,7 @@ func TestNothingThatAnAgentLeavesRuns(t *testing.T) {
 }
 
 // The traps are live: a plain git walks into them. Without that the test above would show nothing.
-func TestAPlainGitRunsWhatAnAgentLeaves(t *testing.T) {
+func TestPlantsOfAnAgentRunInAPlainGit(t *testing.T) {
 	bin := rig.Kugetsu(t)
 	for _, name := range []string{"programs in config", "programs in config.worktree", "programs in what config includes", "hooks", "a .git of its own",
 		"a .git that leads to a repository of its own", "a record that leads to a repository of its own", "a nested repository and a submodule"} {
