@@ -10,9 +10,9 @@ import (
 	"kugetsu/contrib/internal/rig"
 )
 
-// TestAUsageLimitIsSatOut: real agents meet a limit that is lifted after two hours. It costs no attempt and no slot, other
+// TestUsageLimitIsSatOut: real agents meet a limit that is lifted after two hours. It costs no attempt and no slot, other
 // agents' items go on, and when the time has come the same conversation does.
-func TestAUsageLimitIsSatOut(t *testing.T) {
+func TestUsageLimitIsSatOut(t *testing.T) {
 	for _, c := range clis[:3] {
 		t.Run(c.preset, func(t *testing.T) {
 			program, stub := binary(t, c.preset), newStub(t)

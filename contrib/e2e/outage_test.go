@@ -30,10 +30,10 @@ func (s *stub) down(t *testing.T) (up func()) {
 	}
 }
 
-// TestAModelServerThatIsDownIsSatOut: real agents find nothing that listens. They would try for minutes, codex for ever;
+// TestModelServerThatIsDownIsSatOut: real agents find nothing that listens. They would try for minutes, codex for ever;
 // each is ended as its time is up, which costs no attempt and holds the agent. When the server is back one run tries, and
 // all go on in their conversations.
-func TestAModelServerThatIsDownIsSatOut(t *testing.T) {
+func TestModelServerThatIsDownIsSatOut(t *testing.T) {
 	for _, c := range clis {
 		t.Run(c.preset, func(t *testing.T) {
 			program, stub := binary(t, c.preset), newStub(t)
