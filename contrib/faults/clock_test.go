@@ -532,8 +532,8 @@ func either(one func(w *world, off time.Duration) error) (all []func(*world) err
 	return all
 }
 
-// TestTheClockIsStepped: nothing ends early and nothing waits for ever, whatever the wall clock does.
-func TestTheClockIsStepped(t *testing.T) {
+// TestClockIsStepped: nothing ends early and nothing waits for ever, whatever the wall clock does.
+func TestClockIsStepped(t *testing.T) {
 	needStepped(t)
 	off := func(ends, settles time.Duration) func(*world) error {
 		return func(w *world) error { return settledOff(w, ends, settles) }
@@ -581,8 +581,8 @@ func TestFilesKnowNoTimeZone(t *testing.T) {
 	inWorlds(t, clocks, 5, rows)
 }
 
-// TestTheHarnessNoticesATrustedClock: waits that end by the wall clock alone.
-func TestTheHarnessNoticesATrustedClock(t *testing.T) {
+// TestHarnessNoticesATrustedClock: waits that end by the wall clock alone.
+func TestHarnessNoticesATrustedClock(t *testing.T) {
 	needStepped(t)
 	mustNoticeBuilt(t, buildStepped,
 		wrongWay{"a wait ends when the clock says so, and not before", "queue/transition.go",

@@ -286,8 +286,8 @@ func upTo(enough int, some ...int) []int {
 	return some
 }
 
-// TestAFullDisk: what needs room says so and is left undone, nothing is torn or lost, and all goes on when there is room.
-func TestAFullDisk(t *testing.T) {
+// TestFullDisk: what needs room says so and is left undone, nothing is torn or lost, and all goes on when there is room.
+func TestFullDisk(t *testing.T) {
 	for _, kind := range []struct {
 		format
 		what           string
@@ -447,8 +447,8 @@ exit 0
 	}
 }
 
-// TestAReadOnlyDisk: nothing is done while nothing can be recorded, and all goes on when it can.
-func TestAReadOnlyDisk(t *testing.T) {
+// TestReadOnlyDisk: nothing is done while nothing can be recorded, and all goes on when it can.
+func TestReadOnlyDisk(t *testing.T) {
 	needDisks(t, disks, ext4)
 	try(t, disks, "the disk is read-only as delegate enqueues", 1, func(t *testing.T) {
 		w, d := newDiskWorld(t, ext4)

@@ -590,8 +590,8 @@ func foreignProc(w *world) error {
 	return w.judge(completed)
 }
 
-// TestWhoIsAlive: pids lie, leases do not.
-func TestWhoIsAlive(t *testing.T) {
+// TestLivenessIsKnown: pids lie, leases do not.
+func TestLivenessIsKnown(t *testing.T) {
 	needContainers(t)
 	inWorlds(t, identity, 10, []inWorld{
 		{"PID 1 reaps nothing: runner, agent and both are killed and stay zombies", []func(*world) error{zombies}},
@@ -621,8 +621,8 @@ func restarts() (all []func(*world) error) {
 // inProc says that a process is alive because there is one with its pid.
 const inProc = `func() bool { there, _ := spool.Exists(fmt.Sprintf("/proc/%d", *it.ForkPID)); return there }()`
 
-// TestTheHarnessNoticesATrustedPid: ways to find out who is alive that must not be.
-func TestTheHarnessNoticesATrustedPid(t *testing.T) {
+// TestHarnessNoticesATrustedPid: ways to find out who is alive that must not be.
+func TestHarnessNoticesATrustedPid(t *testing.T) {
 	needContainers(t)
 	byPid := []string{"isRunner(it)()", inProc}
 	mustNotice(t,

@@ -596,9 +596,9 @@ func (k *keeper) step() error {
 	return k.lost()
 }
 
-// TestNothingIsLost: random operations on ten issues in three repositories; after each of them every blob that stood in a
+// TestWorkIsNotLost: random operations on ten issues in three repositories; after each of them every blob that stood in a
 // tracked or an untracked file at the end of a run is in a worktree, or reachable from one or from a ref.
-func TestNothingIsLost(t *testing.T) {
+func TestWorkIsNotLost(t *testing.T) {
 	done := false
 	r := result{group: random, name: "run, kill, commit, push, rewrite, destroy, prune, delete by hand: ten issues in three repositories, no blob is lost"}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -638,8 +638,8 @@ func loses(steps, todo string) func(t *testing.T) error {
 	}
 }
 
-// TestTheRandomOrderNoticesALoss: the random operations, on kugetsus that keep less.
-func TestTheRandomOrderNoticesALoss(t *testing.T) {
+// TestRandomOrderNoticesALoss: the random operations, on kugetsus that keep less.
+func TestRandomOrderNoticesALoss(t *testing.T) {
 	steps := "new, commit one, commit one, push, reset, force-push, clean, die"
 	list := []wrongWay{
 		{"a run does not keep the commit that it ends on", "slots/evidence.go",

@@ -273,8 +273,8 @@ func (m *machine) like(e *expected, in slots.Intent) error {
 	return err
 }
 
-// TestTheQueueDoesWhatItsModelDoes: enqueue, exit, kill, cancel and retry, in random order, with ticks and real runs.
-func TestTheQueueDoesWhatItsModelDoes(t *testing.T) {
+// TestQueueDoesWhatItsModelDoes: enqueue, exit, kill, cancel and retry, in random order, with ticks and real runs.
+func TestQueueDoesWhatItsModelDoes(t *testing.T) {
 	rounds := 4
 	if *full {
 		rounds = 100

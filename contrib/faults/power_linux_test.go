@@ -287,7 +287,7 @@ func cutAfterSettling(t *testing.T, f format, withForeign bool) error {
 	return errors.Join(w.torn(), w.onlyOnce())
 }
 
-func TestThePowerIsCut(t *testing.T) {
+func TestPowerIsCut(t *testing.T) {
 	for _, f := range formats {
 		t.Run(f.name, func(t *testing.T) {
 			needDisks(t, disks, f)
@@ -315,8 +315,8 @@ func TestThePowerIsCut(t *testing.T) {
 	}
 }
 
-// TestThePowerIsCutAtEverySystemCall: what a command had done before it, and only that, is what the next start finds.
-func TestThePowerIsCutAtEverySystemCall(t *testing.T) {
+// TestPowerIsCutAtEverySystemCall: what a command had done before it, and only that, is what the next start finds.
+func TestPowerIsCutAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	needDisks(t, disks, ext4)
 	cut := func(name string, list []point, one func(w *world, d *disk, inject []string) error) {
@@ -355,8 +355,8 @@ func TestThePowerIsCutAtEverySystemCall(t *testing.T) {
 	})
 }
 
-// TestThePowerCutNoticesWhatIsNotOnTheDisk: the cuts, on a kugetsu that does not wait for the disk.
-func TestThePowerCutNoticesWhatIsNotOnTheDisk(t *testing.T) {
+// TestPowerCutNoticesWhatIsNotOnTheDisk: the cuts, on a kugetsu that does not wait for the disk.
+func TestPowerCutNoticesWhatIsNotOnTheDisk(t *testing.T) {
 	needDisks(t, broken, ext4)
 	const ended = "return spool.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))"
 	mustNotice(t,

@@ -558,7 +558,7 @@ func beside(t *testing.T, one func(w *world) error) {
 	})
 }
 
-func TestTheHarnessNoticesARudeEnd(t *testing.T) {
+func TestHarnessNoticesARudeEnd(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		skip(t, leftover, "only on Linux a run's processes can be found")
 	}

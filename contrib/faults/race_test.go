@@ -72,8 +72,8 @@ func endMeanwhile(w *world, hold time.Duration) error {
 	return w.judge(completed)
 }
 
-// TestARunThatEndsWhileATickLooksIsNotRunAgain: the lease is probed before the marker is read.
-func TestARunThatEndsWhileATickLooksIsNotRunAgain(t *testing.T) {
+// TestRunThatEndsWhileATickLooksIsNotRunAgain: the lease is probed before the marker is read.
+func TestRunThatEndsWhileATickLooksIsNotRunAgain(t *testing.T) {
 	needStrace(t)
 	rounds := 2
 	if *full {

@@ -54,8 +54,8 @@ const evil = "evil\x1b[2J\x1b]0;owned\a\u009b31m\u202egnp.exe\u2066\u200b\ufeff\
 var shows = event.Evidence{Ref: evil, PRURL: evil, Refused: []string{evil},
 	Changes: &event.Changes{From: evil, To: evil, Commits: 1, Subjects: []string{evil}, Dirty: 1, DirtyFiles: []string{evil}}}
 
-// TestNothingPrintedControlsATerminal: whoever wrote it, no command prints it raw.
-func TestNothingPrintedControlsATerminal(t *testing.T) {
+// TestOutputControlsNoTerminal: whoever wrote it, no command prints it raw.
+func TestOutputControlsNoTerminal(t *testing.T) {
 	t.Parallel()
 	places := []struct {
 		name string
@@ -181,8 +181,8 @@ func (s *stranger) runsLive() []string {
 	return list
 }
 
-// TestNoLinkLeadsAWriteOutOfTheStateFolder: what a link in the state folder leads to is neither written nor deleted.
-func TestNoLinkLeadsAWriteOutOfTheStateFolder(t *testing.T) {
+// TestLinksLeadNoWriteOutOfTheStateFolder: what a link in the state folder leads to is neither written nor deleted.
+func TestLinksLeadNoWriteOutOfTheStateFolder(t *testing.T) {
 	t.Parallel()
 	try(t, security, "an agent replaces its own run's folder by a link", 1, func(t *testing.T) {
 		s := newStranger(t)
@@ -234,8 +234,8 @@ esac
 	})
 }
 
-// TestNothingAStrangerNamesIsRunByGit: no reference, URL, branch or repository has git start a program.
-func TestNothingAStrangerNamesIsRunByGit(t *testing.T) {
+// TestGitRunsNothingThatAStrangerNames: no reference, URL, branch or repository has git start a program.
+func TestGitRunsNothingThatAStrangerNames(t *testing.T) {
 	t.Parallel()
 	// Git splits no words for a shell in all of these, so each way has its own.
 	touches := func(canary string) []string {

@@ -226,8 +226,8 @@ func TestStorms(t *testing.T) {
 	}
 }
 
-// TestTheStormNoticesOneTooMany: the storm, over a kugetsu that lets in what it must not.
-func TestTheStormNoticesOneTooMany(t *testing.T) {
+// TestStormNoticesOneTooMany: the storm, over a kugetsu that lets in what it must not.
+func TestStormNoticesOneTooMany(t *testing.T) {
 	blow := alone(storm{delegates: 6, ticks: 4, starts: 2}.blow)
 	mustNotice(t,
 		wrongWay{"one agent more than the limit is let in", "tick/tick.go",

@@ -81,8 +81,8 @@ func hanging(w *world) error {
 		w.wantOutcomes(w.ids[1], "ok+"), w.cleanedUp())
 }
 
-// TestTheWatcherIsWatched: neither a lease that is unlocked nor a runner that hangs breaks a promise.
-func TestTheWatcherIsWatched(t *testing.T) {
+// TestWatcherIsWatched: neither a lease that is unlocked nor a runner that hangs breaks a promise.
+func TestWatcherIsWatched(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		skip(t, leftover, "only on Linux a run's processes can be found")
 	}
@@ -95,7 +95,7 @@ func TestTheWatcherIsWatched(t *testing.T) {
 	})
 }
 
-func TestTheHarnessNoticesAnUnwatchedWatcher(t *testing.T) {
+func TestHarnessNoticesAnUnwatchedWatcher(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		skip(t, leftover, "only on Linux a run's processes can be found")
 	}

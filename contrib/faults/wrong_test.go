@@ -141,8 +141,8 @@ func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (
 	},
 }
 
-// TestTheHarnessNoticesAWrongOrder: the sweeps, on a kugetsu whose steps were put into a wrong order.
-func TestTheHarnessNoticesAWrongOrder(t *testing.T) {
+// TestHarnessNoticesAWrongOrder: the sweeps, on a kugetsu whose steps were put into a wrong order.
+func TestHarnessNoticesAWrongOrder(t *testing.T) {
 	needStrace(t)
 	mustNotice(t, wrongs...)
 }
