@@ -22,7 +22,7 @@ esac
 echo "Done, much as in $GITEA_URL/rig/.shop/pulls/40."
 `
 
-func TestASessionLivesAndEndsWithItsRequestOnARealGitea(t *testing.T) {
+func TestSessionLivesAndEndsWithItsRequestOnARealGitea(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	w := newWorld(t, s, agent)
