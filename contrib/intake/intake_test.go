@@ -285,7 +285,7 @@ func TestLabelledIssuesOfEachForgeBecomeItemsByteForByte(t *testing.T) {
 	}
 }
 
-func TestAnIssueIsTakenOnceForAsLongAsItCarriesTheLabel(t *testing.T) {
+func TestIssueIsTakenOnceForAsLongAsItCarriesTheLabel(t *testing.T) {
 	for _, kind := range []string{"github", "gitlab", "gitea"} {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, kind, issue{n: 1, title: "one", labels: yes}, issue{n: 2, title: "two", labels: yes}, issue{n: 3, title: "three", labels: yes})
@@ -321,7 +321,7 @@ func TestAnIssueIsTakenOnceForAsLongAsItCarriesTheLabel(t *testing.T) {
 	}
 }
 
-func TestABadAnswerTakesNothingAndForgetsNothing(t *testing.T) {
+func TestBadAnswerTakesNothingAndForgetsNothing(t *testing.T) {
 	for _, kind := range []string{"github", "gitlab", "gitea"} {
 		w := newWorld(t, kind, issue{n: 1, title: "one", labels: yes}, issue{n: 2, title: "two", labels: yes})
 		w.intake(0)
@@ -356,7 +356,7 @@ func TestABadAnswerTakesNothingAndForgetsNothing(t *testing.T) {
 	}
 }
 
-func TestOneThatCannotBeTakenKeepsNoOtherFromIt(t *testing.T) {
+func TestIssueThatCannotBeTakenStopsNoOther(t *testing.T) {
 	w := newWorld(t, "github", issue{n: 1, title: "huge", body: strings.Repeat("0123456789", 100_000), labels: yes}, issue{n: 2, title: "two", labels: yes})
 	_, stderr := w.intake(1)
 	if !strings.Contains(stderr, "intake: github.com/you/project#1 was not taken\n") || w.refs() != "#2" {
@@ -368,7 +368,7 @@ func TestOneThatCannotBeTakenKeepsNoOtherFromIt(t *testing.T) {
 	}
 }
 
-func TestTheTokenComesFromAFileAndIsNeverAnythingElse(t *testing.T) {
+func TestTokenComesFromAFileAndIsNeverAnythingElse(t *testing.T) {
 	w := newWorld(t, "github", issue{n: 1, title: "one", labels: yes})
 	file := filepath.Join(w.dir, "token")
 	for _, c := range []struct {
@@ -418,7 +418,7 @@ func TestWrongUsageIsSaidAndAsksNobody(t *testing.T) {
 	}
 }
 
-func TestAForgeOnAPortAndOverHTTPIsAskedThereAndNamedSo(t *testing.T) {
+func TestForgeOnAPortAndOverHTTPIsAskedThereAndNamedSo(t *testing.T) {
 	for kind, api := range map[string]string{"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1"} {
 		t.Run(kind, func(t *testing.T) {
 			w := newWorld(t, kind, issue{n: 12, title: "t", body: "b", labels: yes})
@@ -436,7 +436,7 @@ func TestAForgeOnAPortAndOverHTTPIsAskedThereAndNamedSo(t *testing.T) {
 	}
 }
 
-func TestATokenDoesNotGoOverHTTPToAnotherMachine(t *testing.T) {
+func TestTokenDoesNotGoOverHTTPToAnotherMachine(t *testing.T) {
 	w := newWorld(t, "gitea")
 	w.env = slices.DeleteFunc(w.env, func(kv string) bool { return strings.HasPrefix(kv, "INTAKE_API=") })
 	for _, at := range []string{"http://git.example.org/you/project", "http://gitea:3000/you/project", "http://[::2]:3000/you/project", "http://localhost.example.org/you/project"} {
