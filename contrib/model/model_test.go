@@ -131,7 +131,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func TestEveryOrderOfEventsKeepsTheProperties(t *testing.T) {
+func TestPropertiesHoldInEveryOrderOfEvents(t *testing.T) {
 	needsSpin(t)
 	rows = make([]string, len(configs))
 	for n, c := range configs {
@@ -159,7 +159,7 @@ func TestEveryOrderOfEventsKeepsTheProperties(t *testing.T) {
 	}
 }
 
-func TestASeededFaultIsNoticed(t *testing.T) {
+func TestSeededFaultIsNoticed(t *testing.T) {
 	needsSpin(t)
 	faults = make([]string, len(wrongs))
 	for n, w := range wrongs {
@@ -179,7 +179,7 @@ func TestASeededFaultIsNoticed(t *testing.T) {
 	}
 }
 
-func TestEveryFaultOfTheModelIsTried(t *testing.T) {
+func TestFaultsOfTheModelAreTried(t *testing.T) {
 	text, err := os.ReadFile("protocol.pml")
 	if err != nil {
 		t.Fatal(err)
