@@ -87,7 +87,7 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-func TestEachServiceIsTold(t *testing.T) {
+func TestServicesAreTold(t *testing.T) {
 	const title = "kugetsu: github.com/acme/shop#3 completed"
 	const body = "Fixed <b>\"it\"</b> & \\more [31m next @everyone  \n2 commits, +10 −2 in 3 files\nhttps://github.com/acme/shop/pull/4"
 	for _, test := range []struct {
@@ -140,7 +140,7 @@ func TestMailIsSent(t *testing.T) {
 	}
 }
 
-func TestTheDesktopIsTold(t *testing.T) {
+func TestDesktopIsTold(t *testing.T) {
 	said := filepath.Join(t.TempDir(), "said")
 	ours := program(t, "notify-send", `printf '%s\n' "$@" >`+said+"\n")
 	if out, code := notify(t, "TO=desktop\n", completed, "PATH="+ours+":"+os.Getenv("PATH")); code != 0 {
@@ -151,7 +151,7 @@ func TestTheDesktopIsTold(t *testing.T) {
 	}
 }
 
-func TestAServiceThatFailsIsAnError(t *testing.T) {
+func TestServiceThatFailsIsAnError(t *testing.T) {
 	url, _ := serve(t, 500)
 	out, code := notify(t, "TO=slack "+url+"\n", completed)
 	if code == 0 || !strings.Contains(out, "slack could not be told") {
@@ -159,7 +159,7 @@ func TestAServiceThatFailsIsAnError(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatIsWantedIsTold(t *testing.T) {
+func TestEventsThatAreNotWantedAreNotTold(t *testing.T) {
 	for _, test := range []struct {
 		name, config, now string
 		told              bool
@@ -203,7 +203,7 @@ func TestBadInputIsOneLine(t *testing.T) {
 	}
 }
 
-func TestTheExampleNamesEveryService(t *testing.T) {
+func TestExampleNamesEveryService(t *testing.T) {
 	example := read(t, "notify.conf.example")
 	for _, service := range []string{"ntfy", "slack", "discord", "telegram", "matrix", "mail", "desktop"} {
 		if !strings.Contains(example, "#TO="+service) {
