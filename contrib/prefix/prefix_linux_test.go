@@ -281,7 +281,7 @@ func limited(t *testing.T, prefix string) {
 	}
 }
 
-func TestAnAgentRunsBehindEveryPrefixOfTheREADME(t *testing.T) {
+func TestAgentRunsBehindEveryPrefixOfTheREADME(t *testing.T) {
 	for name, prefix := range examples(t) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, usable(t, name, prefix))
