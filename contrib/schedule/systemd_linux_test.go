@@ -14,9 +14,9 @@ import (
 	"kugetsu/contrib/internal/rig"
 )
 
-// TestTheUnitFilesAreGood lets systemd-analyze read the plain files. It exits 0 even for an unknown key, so the test asks for
+// TestUnitFilesAreGood lets systemd-analyze read the plain files. It exits 0 even for an unknown key, so the test asks for
 // an empty output.
-func TestTheUnitFilesAreGood(t *testing.T) {
+func TestUnitFilesAreGood(t *testing.T) {
 	if _, err := lookPath("systemd-analyze"); err != nil {
 		t.Skip("systemd-analyze is not installed")
 	}
