@@ -8,7 +8,7 @@ import (
 )
 
 // An item that is filed between the listings of two folders is in both.
-func TestAnItemThatIsFiledMeanwhileIsFoundOnce(t *testing.T) {
+func TestItemThatIsFiledMeanwhileIsFoundOnce(t *testing.T) {
 	q := newQueue(t, time.Now)
 	var ids []string
 	for n := range 2 {

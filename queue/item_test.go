@@ -55,7 +55,7 @@ func TestIDsOfOneMillisecondSortInTheOrderTheyWereMade(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoIDHasNoTime(t *testing.T) {
+func TestIDThatIsNoneHasNoTime(t *testing.T) {
 	for _, s := range []string{
 		"", "q_", "q_01", someID[2:], strings.ToUpper(someID), someID + "0", "q_81arz3ndektsv4rrffq69g5fav",
 		"q_01arz3ndektsv4rrffq69g5fau", "../" + someID, "q_01arz3ndektsv4rrffq69g5fa\n",
@@ -69,7 +69,7 @@ func TestWhatIsNoIDHasNoTime(t *testing.T) {
 	}
 }
 
-func TestAMessageThatCouldNotArriveByteForByteIsRefused(t *testing.T) {
+func TestMessageThatCouldNotArriveByteForByteIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		name, message string
 		ok            bool
@@ -94,7 +94,7 @@ func TestAMessageThatCouldNotArriveByteForByteIsRefused(t *testing.T) {
 	}
 }
 
-func TestOnlyAnItemIsReadAsOne(t *testing.T) {
+func TestFileThatIsNoItemIsNotReadAsOne(t *testing.T) {
 	item := func(change string) string {
 		return `{"v":1,"id":"` + someID + `","state":"pending","message":"m","runs":1` + change + `}`
 	}
@@ -181,7 +181,7 @@ func FuzzItem(f *testing.F) {
 }
 
 // A history without evidence, of an older version, is read and written as it is.
-func TestAnOlderHistoryIsReadAsItIs(t *testing.T) {
+func TestOlderHistoryIsReadAsItIs(t *testing.T) {
 	old := `{"v":1,"id":"` + someID + `","state":"completed","runs":2,"history":[{"run":1,"summary":"s","changes":{"commits":2,"dirty":1},"ref":"refs/kugetsu/x/1"},{"run":2,"summary":"t"}]}`
 	it, err := decode(someID, []byte(old))
 	if err != nil {
@@ -199,7 +199,7 @@ func TestAnOlderHistoryIsReadAsItIs(t *testing.T) {
 	}
 }
 
-func TestWhatARunHasToShowIsBounded(t *testing.T) {
+func TestEvidenceOfARunIsBounded(t *testing.T) {
 	long, many := strings.Repeat("\xff", 1<<20), slices.Repeat([]string{strings.Repeat("x", 1000)}, 1000)
 	e := bounded(event.Evidence{Refused: many, PRURL: long, Ref: long,
 		Changes: &event.Changes{From: long, To: long, Commits: 1000, Subjects: many, Diff: &event.Diff{Files: 1}, Dirty: 1000, DirtyFiles: many}})
@@ -219,7 +219,7 @@ func TestWhatARunHasToShowIsBounded(t *testing.T) {
 	}
 }
 
-func TestWhatIsSettledIsBounded(t *testing.T) {
+func TestSettledItemsAreBounded(t *testing.T) {
 	q := newQueue(t, time.Now)
 	it := &Item{ID: NewID(time.Now()), IssueRef: "github.com/you/project#1"}
 	e, err := q.Publish(it, Dev, DefaultPriority)
@@ -244,7 +244,7 @@ func TestWhatIsSettledIsBounded(t *testing.T) {
 	}
 }
 
-func TestAClippedTextIsValidAndFits(t *testing.T) {
+func TestClippedTextIsValidAndFits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")) + rapid.String().Draw(t, "text")
 		max := rapid.IntRange(len("…"), 40).Draw(t, "max")

@@ -299,7 +299,7 @@ func (m *machine) checkOrder(t *rapid.T) {
 	}
 }
 
-func TestAQueueHoldsItsStateTable(t *testing.T) {
+func TestQueueHoldsItsStateTable(t *testing.T) {
 	few(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &machine{now: noon, items: map[string]*modelled{}}
@@ -324,7 +324,7 @@ func few(t *testing.T) {
 	})
 }
 
-func TestALargeItemIsSettledHoweverItEnds(t *testing.T) {
+func TestLargeItemIsSettledHoweverItEnds(t *testing.T) {
 	now := noon
 	q := newQueue(t, func() time.Time { return now })
 	// As large as an item may be, and each run says as much as it may, all of it escaped.
@@ -356,7 +356,7 @@ func TestALargeItemIsSettledHoweverItEnds(t *testing.T) {
 	}
 }
 
-func TestAnItemThatIsTooLargeIsRefusedAndLeavesNothing(t *testing.T) {
+func TestItemThatIsTooLargeIsRefusedAndLeavesNothing(t *testing.T) {
 	q := newQueue(t, time.Now)
 	_, err := q.Publish(&Item{ID: NewID(noon), Message: strings.Repeat(`"`, MaxMessage)}, Dev, DefaultPriority)
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(MaxItem)) {
@@ -369,7 +369,7 @@ func TestAnItemThatIsTooLargeIsRefusedAndLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestTheHistoryKeepsTheLastRunsAndThoseInWhichAnAgentBegan(t *testing.T) {
+func TestHistoryKeepsTheLastRunsAndThoseInWhichAnAgentBegan(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		began []int // the first and the last run in which an agent began

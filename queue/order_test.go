@@ -10,7 +10,7 @@ import (
 )
 
 // After a crash between the event and the item, or between the item and the move, the next tick repeats the same event.
-func TestADependencyThatFailsIsToldUnderOneNameHoweverOftenItIsTried(t *testing.T) {
+func TestDependencyThatFailsIsToldUnderOneNameHoweverOftenItIsTried(t *testing.T) {
 	now := noon
 	q := newQueue(t, func() time.Time { now = now.Add(time.Second); return now })
 	it := &Item{ID: NewID(noon), IssueRef: "github.com/you/project#1", Message: "m", PendingSince: noon}
@@ -74,7 +74,7 @@ func told(t *testing.T, q *Queue) []string {
 	return names
 }
 
-func TestAMoveDeletesNoOtherFile(t *testing.T) {
+func TestMoveDeletesNoOtherFile(t *testing.T) {
 	q := newQueue(t, time.Now)
 	it := &Item{ID: NewID(noon), Message: "m"}
 	e, err := q.Publish(it, Dev, 50)
@@ -93,7 +93,7 @@ func TestAMoveDeletesNoOtherFile(t *testing.T) {
 	}
 }
 
-func TestWhatIsLiveIsSeenWhateverVersionWroteIt(t *testing.T) {
+func TestLiveItemIsSeenWhateverVersionWroteIt(t *testing.T) {
 	q := newQueue(t, time.Now)
 	for name, data := range map[string]string{
 		"50-q_01arz3ndektsv4rrffq69g5fav.json": `{"v":99,"id":7,"state":{"x":1},"issue_ref":"github.com/you/project#1","after":["a","b"]}`,

@@ -132,7 +132,7 @@ func rebootedAgain(it *Item, r *Result) {
 	it.History = []Run{{Run: 8, Outcome: Lost}}
 }
 
-func TestAnItemThatBringsTheMachineDownEndsInAnError(t *testing.T) {
+func TestItemThatBringsTheMachineDownEndsInAnError(t *testing.T) {
 	it := &Item{State: Pending}
 	for n := 1; it.State == Pending; n++ {
 		if n > 10 {
@@ -164,7 +164,7 @@ func TestRunsThatStartNoAgentWaitLongerEachTimeAndAreNeverCharged(t *testing.T) 
 	}
 }
 
-func TestAnAgentThatAlwaysGivesUpBeforeItBeginsEndsInAnError(t *testing.T) {
+func TestAgentThatAlwaysGivesUpBeforeItBeginsEndsInAnError(t *testing.T) {
 	it, n := &Item{State: Pending}, 0
 	for n < 100 && it.State == Pending {
 		n++
@@ -226,7 +226,7 @@ func TestReadyWaitsUnlessTheClockWasSetBack(t *testing.T) {
 	}
 }
 
-func TestAWaitIsCountedFromTheEndOfTheRun(t *testing.T) {
+func TestWaitIsCountedFromTheEndOfTheRun(t *testing.T) {
 	for _, outcome := range []Outcome{Failed, Lost, StartFailed, Void} {
 		it := Item{State: Notified, Runs: 1}
 		// The clock was a year ahead when the run was settled, and was put right after that.
@@ -252,7 +252,7 @@ func ExampleBackoff() {
 	// 8m0s
 }
 
-func TestAWaitIsSpreadByAQuarterAtMost(t *testing.T) {
+func TestWaitIsSpreadByAQuarterAtMost(t *testing.T) {
 	for spread, want := range map[float64]time.Duration{0: 4 * time.Minute, 0.5: 4*time.Minute + 30*time.Second, 1: 5 * time.Minute} {
 		if got := (Policy{RetryDelay: time.Minute, Spread: spread}).wait(3); got != want {
 			t.Errorf("%v: %s, not %s", spread, got, want)
@@ -260,7 +260,7 @@ func TestAWaitIsSpreadByAQuarterAtMost(t *testing.T) {
 	}
 }
 
-func TestWhatALimitPutOffIsReadyWhenItsHoldIsLifted(t *testing.T) {
+func TestItemPutOffByALimitIsReadyWhenItsHoldIsLifted(t *testing.T) {
 	later := noon.Add(time.Hour)
 	for _, outcome := range []Outcome{Auth, Outage} {
 		put := &Item{State: Pending, NotBefore: &later, History: []Run{{Run: 1, Outcome: outcome, EndedAt: noon}}}
