@@ -100,7 +100,7 @@ func TestEventsAreListedInTheOrderTheyHappened(t *testing.T) {
 	b.want("listed", b.listed(), "a", "b", "z")
 }
 
-func TestWhatIsNoEventIsCountedAndHidesNone(t *testing.T) {
+func TestFileThatIsNoEventIsCountedAndHidesNone(t *testing.T) {
 	b := newBox(t)
 	b.put("good")
 	must(t, os.WriteFile(filepath.Join(b.New, "junk.json"), []byte("{"), 0o600))
@@ -126,7 +126,7 @@ func TestClearingMarksAsSeenAndOwesNothingLess(t *testing.T) {
 	b.want("owed", b.owed(), "a", "b")
 }
 
-func TestAnEventThatWasToldIsNotToldOnceMore(t *testing.T) {
+func TestEventThatWasToldIsNotToldOnceMore(t *testing.T) {
 	b := newBox(t)
 	ev := Event{Name: "x", Type: TaskStarted}
 	must(t, b.PutOnce(ev))
@@ -143,7 +143,7 @@ func TestAnEventThatWasToldIsNotToldOnceMore(t *testing.T) {
 	b.want("owed", b.owed())
 }
 
-func TestARetractedEventWasNeverTold(t *testing.T) {
+func TestRetractedEventWasNeverTold(t *testing.T) {
 	b := newBox(t)
 	b.put("a")
 	must(t, b.Retract("a"))
@@ -152,7 +152,7 @@ func TestARetractedEventWasNeverTold(t *testing.T) {
 	b.want("owed", b.owed())
 }
 
-func TestWithoutACommandNothingIsOwed(t *testing.T) {
+func TestEventsWithoutACommandAreNotOwed(t *testing.T) {
 	b := newBox(t)
 	b.Tell = false
 	b.put("a")
@@ -160,7 +160,7 @@ func TestWithoutACommandNothingIsOwed(t *testing.T) {
 	b.want("owed", b.owed())
 }
 
-func TestWhatWasRefusedIsToldAfterTheOthers(t *testing.T) {
+func TestRefusedEventIsToldAfterTheOthers(t *testing.T) {
 	b := newBox(t)
 	for _, name := range []string{"a", "b", "c"} {
 		b.put(name)
@@ -178,7 +178,7 @@ func TestWhatWasRefusedIsToldAfterTheOthers(t *testing.T) {
 	b.want("owed", b.owed(), "c", "a", "d")
 }
 
-func TestAFileThatIsNoEventIsSetAsideAndHoldsUpNone(t *testing.T) {
+func TestFileThatIsNoEventIsSetAsideAndHoldsUpNone(t *testing.T) {
 	b := newBox(t)
 	b.put("good")
 	must(t, os.WriteFile(filepath.Join(b.Owed, "junk.json"), []byte("{"), 0o600))
@@ -227,7 +227,7 @@ func TestEventsExpireTheUnseenOnesLast(t *testing.T) {
 	b.want("listed", b.listed(), "old")
 }
 
-func TestTheNameOfABadFileIsFitForAFile(t *testing.T) {
+func TestNameOfABadFileIsFitForAFile(t *testing.T) {
 	b := newBox(t)
 	for _, file := range []string{"x.json", "../../x", "\x1b[31m.json", strings.Repeat("é", 200), "", "..", "a b\nc"} {
 		ev := Bad(file, errors.New("why"))
