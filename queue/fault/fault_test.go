@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestTheExitCodeIsOneOfOurs(t *testing.T) {
+func TestExitCodeIsOneOfOurs(t *testing.T) {
 	other := exec.Command("sh", "-c", "exit 128").Run()
 	for _, test := range []struct {
 		err  error
