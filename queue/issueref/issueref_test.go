@@ -187,7 +187,7 @@ func TestParseSaysWhyItRefuses(t *testing.T) {
 	}
 }
 
-func TestTheDefaultHostNeedsNoDot(t *testing.T) {
+func TestDefaultHostNeedsNoDot(t *testing.T) {
 	for _, in := range []string{"owner/repo#1", "Gitea/owner/repo#1", "http://gitea/owner/repo/issues/1"} {
 		if got, err := Parse(in, "GITEA"); err != nil || got.String() != "gitea/owner/repo#1" {
 			t.Errorf("Parse(%q) = %s, %v", in, got, err)
@@ -195,7 +195,7 @@ func TestTheDefaultHostNeedsNoDot(t *testing.T) {
 	}
 }
 
-func TestABadDefaultHostIsRefusedOnlyWhereItIsUsed(t *testing.T) {
+func TestBadDefaultHostIsRefusedOnlyWhereItIsUsed(t *testing.T) {
 	for host, want := range map[string]string{
 		"":               "no default one",
 		"gitea:0":        "want 1 to 65535",
@@ -213,7 +213,7 @@ func TestABadDefaultHostIsRefusedOnlyWhereItIsUsed(t *testing.T) {
 	}
 }
 
-func TestTheLongestReferenceIsTwoHundredBytes(t *testing.T) {
+func TestLongestReferenceIsTwoHundredBytes(t *testing.T) {
 	repo := strings.Repeat("r", maxLen-len("github.com/owner/#1"))
 	if _, err := Parse("owner/"+repo+"#1", "github.com"); err != nil {
 		t.Error(err)

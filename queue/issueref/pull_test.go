@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestThePullRequestIsTheLastOneOfTheIssuesRepository(t *testing.T) {
+func TestPullRequestIsTheLastOneOfTheIssuesRepository(t *testing.T) {
 	github := Ref{Host: "github.com", Repo: "you/project", Number: 7}
 	gitlab := Ref{Host: "gitlab.example.org", Repo: "group/sub/project", Number: 7}
 	for _, c := range []struct {
@@ -49,7 +49,7 @@ func TestThePullRequestIsTheLastOneOfTheIssuesRepository(t *testing.T) {
 	}
 }
 
-func TestAURLOfAPullRequestIsPlain(t *testing.T) {
+func TestURLOfAPullRequestIsPlain(t *testing.T) {
 	for _, bad := range []string{"", "ftp://host/1", "https://", "https:///x", "https://host/a b", "https://host/\x1b[1m", "https://hóst/1",
 		"https://user:secret@host/1", "javascript:alert(1)", "https://host/" + strings.Repeat("x", maxURL)} {
 		if err := CheckURL(bad); err == nil {
