@@ -9,7 +9,7 @@ import (
 	"kugetsu/queue/fault"
 )
 
-func TestAHomeMustBeSafelyOurs(t *testing.T) {
+func TestHomeMustBeSafelyOurs(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct {
 		name string
@@ -75,7 +75,7 @@ func TestFoldersAreMadeForTheirOwnerAlone(t *testing.T) {
 	}
 }
 
-func TestAParentThatOthersMayWriteToIsTold(t *testing.T) {
+func TestParentThatOthersMayWriteToIsTold(t *testing.T) {
 	top := t.TempDir()
 	at := func(name string) string { return filepath.Join(top, name) }
 	for name, mode := range map[string]os.FileMode{"mine": 0o755, "all": 0o777, "group": 0o775, "sticky": 0o777 | os.ModeSticky} {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestAFolderIsProbedAndLeftAsItWas(t *testing.T) {
+func TestFolderIsProbedAndLeftAsItWas(t *testing.T) {
 	dir := t.TempDir()
 	must(t, Probe(dir))
 	names, err := List(dir)
@@ -21,7 +21,7 @@ func TestAFolderIsProbedAndLeftAsItWas(t *testing.T) {
 	}
 }
 
-func TestTheModeOfWhatALinkLeadsToStays(t *testing.T) {
+func TestModeOfWhatALinkLeadsToStays(t *testing.T) {
 	dir := t.TempDir()
 	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
 	must(t, os.WriteFile(file, nil, 0o600))

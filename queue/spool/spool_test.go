@@ -18,7 +18,7 @@ import (
 	"kugetsu/queue/fault"
 )
 
-func TestOnlyAStateFileIsRead(t *testing.T) {
+func TestFileThatIsNoStateFileIsNotRead(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	write := func(name string, size int) { must(t, os.WriteFile(at(name), bytes.Repeat([]byte("x"), size), 0o600)) }
@@ -66,7 +66,7 @@ func TestOnlyAStateFileIsRead(t *testing.T) {
 	}
 }
 
-func TestADeviceIsNotRead(t *testing.T) {
+func TestDeviceIsNotRead(t *testing.T) {
 	if _, err := Read("/dev/zero"); !errors.Is(err, ErrBad) {
 		t.Error(err)
 	}
@@ -133,7 +133,7 @@ func TestPublishNeverOverwrites(t *testing.T) {
 	only(t, path, 0o600)
 }
 
-func TestOfManyWhoPublishOneNameOneWins(t *testing.T) {
+func TestPublishersOfOneNameHaveOneWinner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "50-q.json")
 	won := make(chan bool)
 	for n := range 20 {
@@ -151,7 +151,7 @@ func TestOfManyWhoPublishOneNameOneWins(t *testing.T) {
 	only(t, path, 0o600)
 }
 
-func TestWhatIsMadeOnceIsRefusedTheSecondTime(t *testing.T) {
+func TestFileMadeOnceIsRefusedTheSecondTime(t *testing.T) {
 	dir := t.TempDir()
 	for name, create := range map[string]func(string) error{"file": Create, "folder": Mkdir} {
 		path := filepath.Join(dir, name)
@@ -251,7 +251,7 @@ func TestSweepKnowsTheNamesOfTempFiles(t *testing.T) {
 	}
 }
 
-func TestAnErrorOfAWriteIsTheErrorOfTheSystem(t *testing.T) {
+func TestErrorOfAWriteIsTheErrorOfTheSystem(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing", "x")
 	folder := filepath.Join(t.TempDir(), "folder")
 	must(t, os.MkdirAll(filepath.Join(folder, "full"), 0o700))
@@ -271,7 +271,7 @@ func TestAnErrorOfAWriteIsTheErrorOfTheSystem(t *testing.T) {
 	}
 }
 
-func TestAnErrorNamesThePathOnce(t *testing.T) {
+func TestErrorNamesThePathOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "missing")
 	_, err := Read(path)
 	if err == nil || strings.Count(err.Error(), path) != 1 || !strings.HasPrefix(err.Error(), "read "+path+": ") {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestAFileOfTheUsersMayBeALinkToOneThatCanBeTrusted(t *testing.T) {
+func TestFileOfTheUsersMayBeALinkToOneThatCanBeTrusted(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	write := func(name string, mode fs.FileMode) string {
@@ -77,7 +77,7 @@ func TestAFileOfTheUsersMayBeALinkToOneThatCanBeTrusted(t *testing.T) {
 	}
 }
 
-func TestTheTextOfAFileOfTheUsersIsToldWithItsLine(t *testing.T) {
+func TestTextOfAFileOfTheUsersIsToldWithItsLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "repos.json")
 	for _, c := range []struct{ text, why string }{
 		{`{"a": "b"}`, ""},
