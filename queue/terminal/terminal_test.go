@@ -98,7 +98,7 @@ func FuzzClean(f *testing.F) {
 	})
 }
 
-func TestALineIsCleanAndFits(t *testing.T) {
+func TestLineIsCleanAndFits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")) + rapid.String().Draw(t, "text")
 		max := rapid.IntRange(len("…"), 40).Draw(t, "max")
