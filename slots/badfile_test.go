@@ -8,7 +8,7 @@ import (
 )
 
 // A file that is changed after the tick had looked at it, and before the run reads it, costs the item nothing.
-func TestARunThatMeetsABadEnvFileIsFreeOfCharge(t *testing.T) {
+func TestRunThatMeetsABadEnvFileIsFreeOfCharge(t *testing.T) {
 	d := newDir(t)
 	must(t, d.ClaimRun(someRun))
 	log, err := openLog(d.LogPath(someRun), LogCap)

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestTheEnvironmentIsMadeAndNotInherited(t *testing.T) {
+func TestEnvironmentIsMadeAndNotInherited(t *testing.T) {
 	t.Setenv("HOME", "/home/you")
 	t.Setenv("PATH", "/poor")
 	t.Setenv("LANG", "tlh")
@@ -60,7 +60,7 @@ func TestTheEnvironmentIsMadeAndNotInherited(t *testing.T) {
 	}
 }
 
-func TestALaterValueWinsAndANameIsThereOnce(t *testing.T) {
+func TestLaterValueWinsAndANameIsThereOnce(t *testing.T) {
 	env := []string{"A=1", "AB=2", "B=3"}
 	for _, c := range []struct {
 		more []string
@@ -84,7 +84,7 @@ func TestALaterValueWinsAndANameIsThereOnce(t *testing.T) {
 	}
 }
 
-func TestAnEnvFileIsLinesAndItsErrorsShowNoValue(t *testing.T) {
+func TestEnvFileIsLinesAndItsErrorsShowNoValue(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "default.env")
 	for _, c := range []struct {

@@ -17,7 +17,7 @@ import (
 )
 
 // Whatever file of git's an agent puts a FIFO in the place of, the run ends and its work is kept.
-func TestAFIFOInThePlaceOfAFileOfGitsHangsNoRun(t *testing.T) {
+func TestFIFOInThePlaceOfAFileOfGitsHangsNoRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out with -short: git is given its time before it is ended")
 	}
@@ -64,7 +64,7 @@ func TestAFIFOInThePlaceOfAFileOfGitsHangsNoRun(t *testing.T) {
 }
 
 // What git does not tell of a run is left out, and said in its log; the run ends all the same, and what it left is kept.
-func TestARunEndsWhateverIsNotKnownOfIt(t *testing.T) {
+func TestRunEndsWhateverIsNotKnownOfIt(t *testing.T) {
 	defer func(d time.Duration) { tellLimit = d }(tellLimit)
 	tellLimit = 2 * time.Second
 	real, err := exec.LookPath("git")

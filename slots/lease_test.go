@@ -20,7 +20,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func TestALockIsHeldOnceAndFreeAfterClose(t *testing.T) {
+func TestLockIsHeldOnceAndFreeAfterClose(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "1.lock")
 	for range 2 {
 		lock, err := TryLock(path)
@@ -40,7 +40,7 @@ func TestALockIsHeldOnceAndFreeAfterClose(t *testing.T) {
 	}
 }
 
-func TestALockThatWasPassedOnIsHeldUntilTheLastHolderIsGone(t *testing.T) {
+func TestLockThatWasPassedOnIsHeldUntilTheLastHolderIsGone(t *testing.T) {
 	for _, c := range []struct {
 		name, script string
 		end          func(*exec.Cmd, io.Closer) error
@@ -105,7 +105,7 @@ func TestOnlookersDoNotFoolEachOther(t *testing.T) {
 	lookers.Wait()
 }
 
-func TestAnOnlookerDoesNotMakeASlotLookTaken(t *testing.T) {
+func TestOnlookerDoesNotMakeASlotLookTaken(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "1.lock")
 	looker, err := try(path, unix.LOCK_SH)
 	must(t, err)
@@ -136,7 +136,7 @@ func TestLookingMakesNoLockFile(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeLockedIsNeitherHeldNorFree(t *testing.T) {
+func TestLockThatCannotBeTriedIsNeitherHeldNorFree(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	must(t, os.WriteFile(file, nil, 0o600))

@@ -14,7 +14,7 @@ import (
 // notes are the lines that say what was dropped.
 var notes = regexp.MustCompile(`(?m)^kugetsu: \d+ bytes of this log were dropped here\n`)
 
-func TestALogStaysUnderItsCapAndKeepsItsEnd(t *testing.T) {
+func TestLogStaysUnderItsCapAndKeepsItsEnd(t *testing.T) {
 	dir := t.TempDir()
 	n := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -65,7 +65,7 @@ func fatalLog(t *rapid.T, err error) {
 	}
 }
 
-func TestALogSaysWhereItWasCut(t *testing.T) {
+func TestLogSaysWhereItWasCut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	l, err := openLog(path, 1000)
 	must(t, err)
@@ -83,7 +83,7 @@ func TestALogSaysWhereItWasCut(t *testing.T) {
 	}
 }
 
-func TestALogThatCannotBeWrittenStopsNobody(t *testing.T) {
+func TestLogThatCannotBeWrittenStopsNobody(t *testing.T) {
 	l, err := openLog(filepath.Join(t.TempDir(), "log"), 1000)
 	must(t, err)
 	must(t, l.Close())

@@ -146,7 +146,7 @@ func TestIntakesAtOnceEnqueueAnIssueOnce(t *testing.T) {
 
 // A tick that ends a chain of items which wait in vain is killed again and again, at any instant: each ends, is filed, and
 // is told of under one name.
-func TestAKilledTickFailsAChainAllTheSame(t *testing.T) {
+func TestKilledTickFailsAChainAllTheSame(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "MAX_ATTEMPTS=1")
 	w.delegate(1, "fail")

@@ -10,7 +10,7 @@ import (
 
 // A git that is asked whose name is on commits is given the slot. Where the start failed meanwhile its answer is of no use, but
 // whoever closes the slot next must not do so while it is handed on: the race detector sees that.
-func TestAFailedStartIsDoneWithItsSlot(t *testing.T) {
+func TestFailedStartIsDoneWithItsSlot(t *testing.T) {
 	d := newDir(t)
 	slot, err := TryLock(filepath.Join(t.TempDir(), "lock"))
 	must(t, err)

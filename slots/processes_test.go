@@ -7,7 +7,7 @@ import (
 )
 
 // A copy of a state folder has the same runs. What is not one, whatever a process says, is nobody's reason to be left alone.
-func TestTheProcessesOfACopiedFolderAreToldFromOurs(t *testing.T) {
+func TestProcessesOfACopiedFolderAreToldFromOurs(t *testing.T) {
 	d, copied, left := newDir(t), newDir(t), newDir(t)
 	must(t, d.ClaimRun(someRun))
 	must(t, copied.ClaimRun(someRun))

@@ -39,7 +39,7 @@ func TestMarkersAreReadBackAsTheyWereWritten(t *testing.T) {
 	}
 }
 
-func TestTheFurthestMarkerCounts(t *testing.T) {
+func TestFurthestMarkerCounts(t *testing.T) {
 	for _, c := range []struct {
 		files []string
 		want  Marker
@@ -65,7 +65,7 @@ func TestTheFurthestMarkerCounts(t *testing.T) {
 	}
 }
 
-func TestARunGoesForwardByRenamesAlone(t *testing.T) {
+func TestRunGoesForwardByRenamesAlone(t *testing.T) {
 	d := newDir(t)
 	if m, err := d.ReadMarker(someRun); err != nil || m.Phase != Missing {
 		t.Errorf("%+v, %v", m, err)
@@ -97,7 +97,7 @@ func TestARunGoesForwardByRenamesAlone(t *testing.T) {
 	must(t, d.DropRun(someRun))
 }
 
-func TestOnlyARunIsDropped(t *testing.T) {
+func TestFolderThatIsNoRunIsNotDropped(t *testing.T) {
 	d := newDir(t)
 	must(t, os.WriteFile(filepath.Join(string(d), "precious"), nil, 0o600))
 	for _, name := range []string{"", ".", "..", "../precious", someItem, someItem + ".0", someItem + ".x", someRun + "/../../sessions", "../" + someRun} {
@@ -128,7 +128,7 @@ func TestRunsAreListedByNumber(t *testing.T) {
 	}
 }
 
-func TestTheNewestRunIsTheOneThatSpokeLast(t *testing.T) {
+func TestNewestRunIsTheOneThatSpokeLast(t *testing.T) {
 	d := newDir(t)
 	if run, err := d.NewestRun(); err != nil || run != "" {
 		t.Errorf("%q, %v", run, err)
@@ -147,7 +147,7 @@ func TestTheNewestRunIsTheOneThatSpokeLast(t *testing.T) {
 	}
 }
 
-func TestACancelMarkIsMadeOnceAndStays(t *testing.T) {
+func TestCancelMarkIsMadeOnceAndStays(t *testing.T) {
 	d := newDir(t)
 	must(t, d.ClaimRun(someRun))
 	for _, want := range []bool{false, true, true} {

@@ -14,7 +14,7 @@ import (
 	"kugetsu/queue/spool"
 )
 
-func TestAnIntentIsNeverOverwritten(t *testing.T) {
+func TestIntentIsNeverOverwritten(t *testing.T) {
 	d := newDir(t)
 	first := Intent{Item: someItem, Run: 3, Session: "github.com+you+project@7", Boot: "b", File: "50-" + someItem + ".json"}
 	must(t, d.WriteIntent("1", first))
@@ -33,7 +33,7 @@ func TestAnIntentIsNeverOverwritten(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoIntentIsBadAndNotEmpty(t *testing.T) {
+func TestFileThatIsNoIntentIsBadAndNotEmpty(t *testing.T) {
 	good := `{"v":1,"item":"` + someItem + `","run":1,"session":"pm-agent"}`
 	for _, data := range []string{
 		"", "null", "{", good + good,
@@ -60,7 +60,7 @@ func TestWhatIsNoIntentIsBadAndNotEmpty(t *testing.T) {
 	}
 }
 
-func TestWhatANewerKugetsuWroteIsNotOursToJudge(t *testing.T) {
+func TestFilesOfANewerKugetsuAreNotJudged(t *testing.T) {
 	d := newDir(t)
 	newer := []byte(`{"v":2,"session":["pm-agent"],"worktree_path":{}}`)
 	must(t, os.WriteFile(d.IntentPath("1"), newer, 0o600))
@@ -73,7 +73,7 @@ func TestWhatANewerKugetsuWroteIsNotOursToJudge(t *testing.T) {
 	}
 }
 
-func TestASessionIsReadUnderItsOwnNameAlone(t *testing.T) {
+func TestSessionIsReadUnderItsOwnNameAlone(t *testing.T) {
 	const name = "github.com+you+project@7"
 	for _, c := range []struct {
 		ref, worktree, name string
@@ -99,7 +99,7 @@ func TestASessionIsReadUnderItsOwnNameAlone(t *testing.T) {
 	}
 }
 
-func TestEverySlotThereIsAFileOfIsNamedOnceInOrder(t *testing.T) {
+func TestSlotsWithAFileAreNamedOnceInOrder(t *testing.T) {
 	d := newDir(t)
 	for _, name := range []string{
 		"10.lock", "10.json", "2.json", "1.lock", "pm.lock", "1.json", "9999.lock", "0.lock", "01.lock", "10000.json",
@@ -113,7 +113,7 @@ func TestEverySlotThereIsAFileOfIsNamedOnceInOrder(t *testing.T) {
 	}
 }
 
-func TestASessionIsReadBackAndAStrangeOneIsBad(t *testing.T) {
+func TestSessionIsReadBackAndAStrangeOneIsBad(t *testing.T) {
 	d := newDir(t)
 	name := "github.com+you+project@7"
 	if s, err := d.ReadSession(name); err != nil || s != nil {

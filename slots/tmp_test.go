@@ -11,7 +11,7 @@ import (
 
 const otherRun = "q_01arz3ndektsv4rrffq69g5fav.2"
 
-func TestTheSocketsOfUsualProgramsFitBelowTmpdir(t *testing.T) {
+func TestSocketsOfUsualProgramsFitBelowTmpdir(t *testing.T) {
 	top, err := os.MkdirTemp("/tmp", "k")
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(top)) })
@@ -48,7 +48,7 @@ func TestTheSocketsOfUsualProgramsFitBelowTmpdir(t *testing.T) {
 	}
 }
 
-func TestEachRunHasATmpdirOfItsOwnThatGoesWithIt(t *testing.T) {
+func TestTmpdirIsOneForEachRunAndGoesWithIt(t *testing.T) {
 	d := newDir(t)
 	must(t, d.ClaimRun(someRun))
 	must(t, d.ClaimRun(otherRun))
@@ -82,7 +82,7 @@ func TestEachRunHasATmpdirOfItsOwnThatGoesWithIt(t *testing.T) {
 	}
 }
 
-func TestWhatAnAgentPutInThePlaceOfItsTmpdirIsNotEmptied(t *testing.T) {
+func TestFolderInThePlaceOfATmpdirIsNotEmptied(t *testing.T) {
 	d := newDir(t)
 	must(t, d.ClaimRun(someRun))
 	mine := filepath.Join(t.TempDir(), "mine")
@@ -116,7 +116,7 @@ func TestWhatAnAgentPutInThePlaceOfItsTmpdirIsNotEmptied(t *testing.T) {
 	}
 }
 
-func TestATmpdirThatNoRunNamesIsSwept(t *testing.T) {
+func TestTmpdirThatNoRunNamesIsSwept(t *testing.T) {
 	d := newDir(t)
 	must(t, d.ClaimRun(someRun))
 	used, err := d.makeTmp(someRun)
