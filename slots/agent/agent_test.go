@@ -29,7 +29,7 @@ func TestPresetsAreFoundByNameAndSorted(t *testing.T) {
 	}
 }
 
-func TestAnUnknownAgentIsToldWhichOnesThereAre(t *testing.T) {
+func TestUnknownAgentIsToldWhichOnesThereAre(t *testing.T) {
 	for _, name := range []string{"", "OpenCode", "opencode ", "emacs"} {
 		_, err := Lookup(name)
 		if err == nil || fault.Code(err) != fault.Config {
@@ -152,7 +152,7 @@ func checkReport(t *testing.T, exit Exit, r Report) {
 	}
 }
 
-func TestALongSummaryKeepsHowItBeginsAndHowItEnds(t *testing.T) {
+func TestLongSummaryKeepsHowItBeginsAndHowItEnds(t *testing.T) {
 	for _, middle := range []int{0, MaxSummary - 40, MaxSummary, 10 * MaxSummary} {
 		long := "permission refused: bash\n" + strings.Repeat("é", middle/2) + "\nhttps://example.org/o/r/pull/7"
 		got := Report{Summary: long}.bounded().Summary

@@ -47,7 +47,7 @@ func TestCommandArgv(t *testing.T) {
 	}
 }
 
-func TestAPathThatLooksLikeAPlaceholderStaysAPath(t *testing.T) {
+func TestPathThatLooksLikeAPlaceholderStaysAPath(t *testing.T) {
 	got, err := command.Argv(Call{Command: "a {worktree}", Worktree: "/w/{session}", Session: "s"})
 	if want := []string{"a", "/w/{session}"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%q, %v, want %q", got, err, want)

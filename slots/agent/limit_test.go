@@ -145,7 +145,7 @@ func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 	}
 }
 
-func TestAConversationThatIsRefusedEveryTimeIsSpent(t *testing.T) {
+func TestConversationThatIsRefusedEveryTimeIsSpent(t *testing.T) {
 	for _, tt := range []struct {
 		status int
 		text   string
@@ -207,7 +207,7 @@ func TestAConversationThatIsRefusedEveryTimeIsSpent(t *testing.T) {
 }
 
 // An agent at work on somebody's limits speaks of them all the time.
-func TestTheModelsOwnWordsAreNoLimit(t *testing.T) {
+func TestModelsOwnWordsAreNoLimit(t *testing.T) {
 	const words = `I fixed it: 429 Too Many Requests, usage limit reached, try again in 2 hours; 401 Unauthorized, please run /login`
 	for preset, stdout := range map[string]string{
 		"claude": `{"type":"assistant","message":{"id":"1","content":[{"type":"text","text":"` + words + `"}]}}` + "\n",

@@ -102,7 +102,7 @@ func TestStrangeLinesChangeNothing(t *testing.T) {
 	}
 }
 
-func TestAFieldOfAnotherTypeHidesNoneOfTheOthers(t *testing.T) {
+func TestFieldOfAnotherTypeHidesNoneOfTheOthers(t *testing.T) {
 	p := opencode.Parser(time.Now)
 	feed(p, said+`{"type":"step_finish","timestamp":"now","sessionID":"ses_1","part":{"cost":"much","tokens":[1],"reason":"stop"}}`, "")
 	if got := p.Report(Exit{}); !reflect.DeepEqual(got, Report{Outcome: OK, Summary: "done", Words: "done"}) {
@@ -110,7 +110,7 @@ func TestAFieldOfAnotherTypeHidesNoneOfTheOthers(t *testing.T) {
 	}
 }
 
-func TestOnlyAnIDThatIsNoOptionIsBelieved(t *testing.T) {
+func TestIDThatIsAnOptionIsNotBelieved(t *testing.T) {
 	for id, want := range map[string]string{
 		`"ses_Ab-9"`:                         "ses_Ab-9",
 		`"` + strings.Repeat("a", 128) + `"`: strings.Repeat("a", 128),

@@ -154,7 +154,7 @@ func TestOpencodeRunsAreJudgedByTheirEvents(t *testing.T) {
 	}
 }
 
-func TestNoStreamMakesABadExitGood(t *testing.T) {
+func TestBadExitStaysBadWhateverTheStream(t *testing.T) {
 	for _, tt := range captured {
 		for _, exit := range []Exit{{Code: 1}, {Code: 130}, {Signal: syscall.SIGTERM}} {
 			p := opencode.Parser(time.Now)
@@ -169,7 +169,7 @@ func TestNoStreamMakesABadExitGood(t *testing.T) {
 	}
 }
 
-func TestAStreamThatBreaksOffIsNoSuccess(t *testing.T) {
+func TestStreamThatBreaksOffIsNoSuccess(t *testing.T) {
 	for _, name := range []string{"good", "continued", "empty_end", "rule_worked"} {
 		out, _ := stream(t, name)
 		lines := slices.Collect(strings.Lines(out))
@@ -186,7 +186,7 @@ func TestAStreamThatBreaksOffIsNoSuccess(t *testing.T) {
 	}
 }
 
-func TestAnOpencodeThatHadBegunIsChargedForALockedDatabase(t *testing.T) {
+func TestOpencodeThatHadBegunIsChargedForALockedDatabase(t *testing.T) {
 	_, locked := stream(t, "locked")
 	out, _ := stream(t, "good")
 	first, _, _ := strings.Cut(out, "\n")
@@ -209,7 +209,7 @@ func TestAnOpencodeThatHadBegunIsChargedForALockedDatabase(t *testing.T) {
 	}
 }
 
-func TestTheConversationIsKnownFromTheFirstLine(t *testing.T) {
+func TestConversationIsKnownFromTheFirstLine(t *testing.T) {
 	out, _ := stream(t, "good")
 	p := opencode.Parser(time.Now)
 	if id := p.Conversation(); id != "" {
@@ -228,7 +228,7 @@ func TestTheConversationIsKnownFromTheFirstLine(t *testing.T) {
 	}
 }
 
-func TestTheCostOfAllStepsIsAddedUp(t *testing.T) {
+func TestCostOfAllStepsIsAddedUp(t *testing.T) {
 	p := opencode.Parser(time.Now)
 	out, _ := stream(t, "good")
 	feed(p, out, "")

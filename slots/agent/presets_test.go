@@ -154,7 +154,7 @@ func TestRunsAreJudgedByTheirEvents(t *testing.T) {
 	}
 }
 
-func TestNoOutputMakesABadEndOfARunGood(t *testing.T) {
+func TestBadEndOfARunStaysBadWhateverTheOutput(t *testing.T) {
 	for _, tt := range runs {
 		for _, exit := range []Exit{{Code: 1}, {Code: 130}, {Signal: syscall.SIGKILL}} {
 			p := parserOf(t, tt.preset, then)
@@ -169,7 +169,7 @@ func TestNoOutputMakesABadEndOfARunGood(t *testing.T) {
 	}
 }
 
-func TestARunThatBreaksOffIsNoSuccess(t *testing.T) {
+func TestRunThatBreaksOffIsNoSuccess(t *testing.T) {
 	for _, tt := range runs {
 		if tt.outcome != OK {
 			continue
@@ -186,7 +186,7 @@ func TestARunThatBreaksOffIsNoSuccess(t *testing.T) {
 	}
 }
 
-func TestTheConversationIsKnownFromTheFirstLineOfAnyPreset(t *testing.T) {
+func TestConversationIsKnownFromTheFirstLineOfAnyPreset(t *testing.T) {
 	for _, preset := range []string{"claude", "codex", "gemini"} {
 		out, _ := printed(t, preset, "good")
 		first, _, _ := strings.Cut(out, "\n")
@@ -206,7 +206,7 @@ func TestTheConversationIsKnownFromTheFirstLineOfAnyPreset(t *testing.T) {
 	}
 }
 
-func TestOnlyWordsAndWorkOfTheModelAreProgress(t *testing.T) {
+func TestProgressIsWordsAndWorkOfTheModel(t *testing.T) {
 	for _, tt := range runs {
 		p := parserOf(t, tt.preset, then)
 		out, errOut := printed(t, tt.preset, tt.stream)
@@ -223,7 +223,7 @@ func TestOnlyWordsAndWorkOfTheModelAreProgress(t *testing.T) {
 	}
 }
 
-func TestTheCostOfARunIsTold(t *testing.T) {
+func TestCostOfARunIsTold(t *testing.T) {
 	for preset, want := range map[string]Cost{
 		"claude": {USD: 0.01602, Input: 3009, Output: 39},
 		"codex":  {},
@@ -303,7 +303,7 @@ const (
 	ocTool = `{"type":"tool_use","sessionID":"ses_1","part":{"tool":"bash","state":{"status":"completed"}}}`
 )
 
-func TestAProgramThatWaitsForALimitIsParked(t *testing.T) {
+func TestProgramThatWaitsForALimitIsParked(t *testing.T) {
 	for _, tt := range []struct {
 		name, preset   string
 		stdout, stderr string
@@ -384,7 +384,7 @@ func TestCodexThatWaitsForALimitIsParkedAfterTenSilentMinutes(t *testing.T) {
 	}
 }
 
-func TestAServerThatStaysDownIsNotWaitedForInTheSlot(t *testing.T) {
+func TestServerThatStaysDownIsNotWaitedForInTheSlot(t *testing.T) {
 	network, _ := printed(t, "codex", "outage_waits")
 	retrying, _ := printed(t, "claude", "retrying")
 	for _, tt := range []struct{ preset, stdout, stderr, outcome string }{
@@ -420,7 +420,7 @@ func TestAServerThatStaysDownIsNotWaitedForInTheSlot(t *testing.T) {
 	}
 }
 
-func TestWhoGoesOnIsParkedNoMore(t *testing.T) {
+func TestAgentThatGoesOnIsParkedNoMore(t *testing.T) {
 	for _, tt := range []struct{ preset, limit, goesOn string }{
 		{"opencode", ocLog + `Usage limit reached. It will reset in 2 hours."`, `{"type":"step_start","sessionID":"ses_1"}`},
 		{"codex", `{"type":"error","message":"Reconnecting... 1/5 (429 Too Many Requests, try again in 2 hours)"}`, `{"type":"item.completed","item":{"type":"agent_message","text":"hi"}}`},

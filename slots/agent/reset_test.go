@@ -84,7 +84,7 @@ func TestResetTimesAreReadAsTheyArePrinted(t *testing.T) {
 	}
 }
 
-func TestAClockWithoutAZoneIsOurs(t *testing.T) {
+func TestClockWithoutAZoneIsOurs(t *testing.T) {
 	zone := time.FixedZone("east", 2*3600)
 	for text, want := range map[string]string{ // it is 9:25 PM there
 		"try again at 9:33 PM": "2026-11-25T19:33:00Z", "try again at 9:13 PM": "2026-11-25T19:13:00Z",
@@ -97,7 +97,7 @@ func TestAClockWithoutAZoneIsOurs(t *testing.T) {
 }
 
 // After midnight the evening's is yesterday's.
-func TestAClockThatPassedBeforeMidnightIsNotTomorrows(t *testing.T) {
+func TestClockThatPassedBeforeMidnightIsNotTomorrows(t *testing.T) {
 	now := at("2026-11-26T00:30:00Z")
 	if got := resetTime("resets 11:50pm", now); !got.Equal(at("2026-11-25T23:50:00Z")) {
 		t.Errorf("%s", got)

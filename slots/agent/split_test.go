@@ -43,7 +43,7 @@ func TestSplitMakesTheWordsOfAShell(t *testing.T) {
 	}
 }
 
-func TestARealShellMakesTheSameWords(t *testing.T) {
+func TestRealShellMakesTheSameWords(t *testing.T) {
 	for _, tt := range splits {
 		if tt.want == nil { // printf prints its format once even without words
 			continue
@@ -87,7 +87,7 @@ func TestSplitRefusesWhatOnlyAShellUnderstands(t *testing.T) {
 	}
 }
 
-func TestAnErrorDoesNotRepeatTheSetting(t *testing.T) {
+func TestErrorDoesNotRepeatTheSetting(t *testing.T) {
 	for _, line := range []string{`--token s3cret 'x`, `--token s3cret | x`, `--token s3cret \`} {
 		if _, err := Split(line); err == nil || strings.Contains(err.Error()+fault.HintOf(err), "s3cret") {
 			t.Errorf("Split(%q): %v", line, err)
