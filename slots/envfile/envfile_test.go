@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// TestAValueIsReadByTheDocumentedRules: those of docker compose, the examples of its documentation among them.
-func TestAValueIsReadByTheDocumentedRules(t *testing.T) {
+// TestValueIsReadByTheDocumentedRules: those of docker compose, the examples of its documentation among them.
+func TestValueIsReadByTheDocumentedRules(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		// The examples of the documentation.
 		{`V=VAL`, `VAL`},
@@ -96,8 +96,8 @@ func TestAValueIsReadByTheDocumentedRules(t *testing.T) {
 	}
 }
 
-// TestAValueThatWouldBeCutIsRefused: and the reason names the line, and never the text.
-func TestAValueThatWouldBeCutIsRefused(t *testing.T) {
+// TestValueThatWouldBeCutIsRefused: and the reason names the line, and never the text.
+func TestValueThatWouldBeCutIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		text, why string
 		line      int
@@ -157,7 +157,7 @@ func TestAValueThatWouldBeCutIsRefused(t *testing.T) {
 	}
 }
 
-func TestOfManyBadLinesSomeAreNamed(t *testing.T) {
+func TestBadLinesAreNamedUpToANumber(t *testing.T) {
 	_, bad := Parse([]byte(strings.Repeat("x\n", 100)))
 	if len(bad) != 100 {
 		t.Fatalf("%d", len(bad))
