@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestAForgeBelowAPathOrWithItsAPIElsewhereIsAskedWhereItIsSaid(t *testing.T) {
+func TestForgeBelowAPathOrWithItsAPIElsewhereIsAskedWhereItIsSaid(t *testing.T) {
 	for name, test := range map[string]struct{ page, api, asked string }{
 		"gitea":  {"/git/you/project/pulls/7", "/git/api/v1", "/git/api/v1/repos/you/project/pulls"},
 		"gitlab": {"/lab/you/deep/project/-/merge_requests/7", "/lab/api/v4/", "/lab/api/v4/projects/you%2Fdeep%2Fproject/merge_requests"},
@@ -36,7 +36,7 @@ func TestAForgeBelowAPathOrWithItsAPIElsewhereIsAskedWhereItIsSaid(t *testing.T)
 	}
 }
 
-func TestARequestBelowAPathHasItInItsURL(t *testing.T) {
+func TestRequestBelowAPathHasItInItsURL(t *testing.T) {
 	env := []string{"FORGE_API=example.com=https://example.com/git/api/v1"}
 	r, err := at("example.com", "Git/you/.github", env)
 	if r.number = 3; err != nil || r.url() != "https://example.com/git/you/.github/pulls/3" {
@@ -49,7 +49,7 @@ func TestARequestBelowAPathHasItInItsURL(t *testing.T) {
 	}
 }
 
-func TestAnAPIThatCannotBeReadIsSaidAndNotRepeated(t *testing.T) {
+func TestAPIThatCannotBeReadIsSaidAndNotRepeated(t *testing.T) {
 	for _, value := range []string{secret, "example.com=" + secret, "example.com=ftp://" + secret + ".example.com/api/v1", "example.com=https://x/../" + secret,
 		"example.com=https://user:" + secret + "@x/", "=https://" + secret, "example.com=https://x/api?" + secret} {
 		got, err := State(t.Context(), "https://example.com/o/r/pulls/1", []string{"FORGE_API=" + value})

@@ -117,7 +117,7 @@ func recorded(t *testing.T, name string) http.HandlerFunc {
 	}
 }
 
-func TestWhatTheForgesDocumentIsUnderstood(t *testing.T) {
+func TestDocumentedAnswersOfForgesAreUnderstood(t *testing.T) {
 	for name, f := range forges {
 		for _, test := range []struct {
 			answer string
@@ -154,7 +154,7 @@ func TestWhatTheForgesDocumentIsUnderstood(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotClearIsUnknown(t *testing.T) {
+func TestUnclearAnswerIsUnknown(t *testing.T) {
 	status := func(code int, header ...string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			for i := 0; i+1 < len(header); i += 2 {
@@ -217,7 +217,7 @@ func hijack(text string) http.HandlerFunc {
 	}
 }
 
-func TestNoAnswerIsWaitedForWithoutEnd(t *testing.T) {
+func TestAnswerIsNotWaitedForWithoutEnd(t *testing.T) {
 	if limit != 10*time.Second {
 		t.Fatal(limit)
 	}
@@ -247,7 +247,7 @@ func TestNoAnswerIsWaitedForWithoutEnd(t *testing.T) {
 	}
 }
 
-func TestARedirectTakesNoTokenToAnotherPlace(t *testing.T) {
+func TestRedirectTakesNoTokenToAnotherPlace(t *testing.T) {
 	other := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(file(t, "github_merged.json")) })
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		for name, to := range map[string]func(here string) string{
@@ -275,7 +275,7 @@ func TestARedirectTakesNoTokenToAnotherPlace(t *testing.T) {
 	}
 }
 
-func TestOnlyTheSameOriginIsTheSamePlace(t *testing.T) {
+func TestPlaceIsTheSameForTheSameOrigin(t *testing.T) {
 	from := &url.URL{Scheme: "https", Host: "forge.example.com:8443", Path: "/a"}
 	for to, want := range map[string]bool{
 		"https://forge.example.com:8443/b?c#d": true, "http://forge.example.com:8443/b": false, "https://forge.example.com/b": false,
@@ -292,7 +292,7 @@ func TestOnlyTheSameOriginIsTheSamePlace(t *testing.T) {
 }
 
 // What it names on the way stays there also where the connection breaks.
-func TestABrokenRedirectRepeatsNothing(t *testing.T) {
+func TestBrokenRedirectRepeatsNothing(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery == "" {
 			http.Redirect(w, r, "/api/v3/"+secret+"?"+secret, http.StatusFound)
@@ -314,7 +314,7 @@ func TestABrokenRedirectRepeatsNothing(t *testing.T) {
 }
 
 // GitHub answers so for a repository that was renamed.
-func TestARedirectWithinTheHostIsFollowed(t *testing.T) {
+func TestRedirectWithinTheHostIsFollowed(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/api/v3/repositories/5/pulls/7" {
 			http.Redirect(w, r, "/api/v3/repositories/5/pulls/7", http.StatusMovedPermanently)
@@ -328,7 +328,7 @@ func TestARedirectWithinTheHostIsFollowed(t *testing.T) {
 	}
 }
 
-func TestATokenGoesToItsOwnHostAlone(t *testing.T) {
+func TestTokenGoesToItsOwnHostAlone(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(file(t, "github_open.json")) })
 	other := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) })
 	for name, f := range forges {
@@ -378,7 +378,7 @@ func TestATokenGoesToItsOwnHostAlone(t *testing.T) {
 	}
 }
 
-func TestAHostThatCannotBeReadIsSaidAndNotRepeated(t *testing.T) {
+func TestHostThatCannotBeReadIsSaidAndNotRepeated(t *testing.T) {
 	for name, f := range forges {
 		variable := map[string]string{"github": "GH_HOST", "gitlab": "GITLAB_HOST", "gitea": "GITEA_URL"}[name]
 		for _, value := range []string{secret + "/path", secret + "@example.com", "ftp://" + secret} {
@@ -403,7 +403,7 @@ func TestAnotherForgesURLIsNoRequest(t *testing.T) {
 	}
 }
 
-func TestALoopbackNameLeadsToLoopbackAlone(t *testing.T) {
+func TestLoopbackNameLeadsToLoopbackAlone(t *testing.T) {
 	control := dialer("http://localhost:3000").Control
 	if err := control("tcp", "192.0.2.1:80", nil); err != errLoopback {
 		t.Error(err)

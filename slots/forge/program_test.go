@@ -18,7 +18,7 @@ func program(t *testing.T, name, script string) (dir string, env []string) {
 	return dir, []string{"HOME=" + dir, "PATH=" + dir + ":/usr/bin:/bin"}
 }
 
-func TestTheForgesProgramAsksWhereThereIsNoToken(t *testing.T) {
+func TestForgesProgramAsksWhereThereIsNoToken(t *testing.T) {
 	for name, test := range map[string]struct{ program, page, file, args string }{
 		"github": {"gh", "/you/project/pull/7", "github_merged.json", "api --hostname localhost repos/you/project/pulls/7"},
 		"gitlab": {"glab", "/you/deep/project/-/merge_requests/7", "gitlab_merged.json", "api --hostname localhost projects/you%2Fdeep%2Fproject/merge_requests/7"},
@@ -52,7 +52,7 @@ func alive(pid string) bool {
 	return err == nil && !strings.HasPrefix(string(state), "Z")
 }
 
-func TestAProgramThatFailsLeavesItToTheForge(t *testing.T) {
+func TestProgramThatFailsLeavesItToTheForge(t *testing.T) {
 	defer func(before time.Duration) { limit = before }(limit)
 	for name, test := range map[string]struct {
 		script, why string
@@ -84,7 +84,7 @@ func TestAProgramThatFailsLeavesItToTheForge(t *testing.T) {
 	}
 }
 
-func TestAProgramIsNotAskedWhereThereIsAToken(t *testing.T) {
+func TestProgramIsNotAskedWhereThereIsAToken(t *testing.T) {
 	dir, env := program(t, "gh", `touch "$HOME/asked"`)
 	env = append(env, "GH_HOST=localhost", "GH_ENTERPRISE_TOKEN="+secret)
 	if got, err := State(t.Context(), "https://localhost/you/project/pull/7", env); got != Unknown || err == nil || strings.Contains(err.Error(), secret) {
