@@ -156,7 +156,7 @@ func realGroup(t *testing.T, limit int) (outer, inner string) {
 	return "", ""
 }
 
-func TestARealGroupLimitsWhatIsAvailable(t *testing.T) {
+func TestRealGroupLimitsWhatIsAvailable(t *testing.T) {
 	outer, inner := realGroup(t, 256*mib)
 	self := plain(t)
 	inside := []string{"sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, inner, self}

@@ -151,7 +151,7 @@ func TestAvailableIsTheLeastOfTheMachineAndOfEveryGroupAboveUs(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReadIsNeverPlenty(t *testing.T) {
+func TestMemoryThatCannotBeReadIsNeverPlenty(t *testing.T) {
 	good := machineOf(self2, mount2, tree{root2 + "/cgroup.procs": "1\n"}, group2(user, "max", "max", "0", "0"),
 		group2(user1000, "max", "max", "0", "0"), group2(scope, "419430400", "max", "104857600", "10485760"))
 	if _, err := good.record(t).Available(); err != nil {
@@ -191,7 +191,7 @@ func TestWhatCannotBeReadIsNeverPlenty(t *testing.T) {
 
 // A file that is there and may not be read is another error than none: as root nothing is forbidden, so a folder stands
 // for it.
-func TestAnUnreadableFileIsNotAMissingOne(t *testing.T) {
+func TestUnreadableFileIsNotAMissingOne(t *testing.T) {
 	for _, path := range []string{"/proc/meminfo", "/proc/self/cgroup", "/proc/self/mountinfo", scope + "/memory.max", scope + "/memory.high"} {
 		files := machineOf(self2, mount2, tree{root2 + "/cgroup.procs": "1\n"}, group2(user, "max", "max", "0", "0"),
 			group2(user1000, "max", "max", "0", "0"), group2(scope, "max", "max", "0", "0"))
@@ -205,7 +205,7 @@ func TestAnUnreadableFileIsNotAMissingOne(t *testing.T) {
 	}
 }
 
-func TestTheFreeDiskOfAFolder(t *testing.T) {
+func TestFreeDiskOfAFolder(t *testing.T) {
 	n, err := FreeDisk(t.TempDir())
 	if err != nil || n <= 0 {
 		t.Errorf("%d, %v", n, err)
