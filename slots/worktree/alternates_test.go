@@ -58,7 +58,7 @@ func TestSnapshotNeedsNoAlternateThatAnAgentAdded(t *testing.T) {
 	}
 }
 
-func TestACommitThatIsKeptNeedsNoAlternateThatAnAgentAdded(t *testing.T) {
+func TestCommitThatIsKeptNeedsNoAlternateThatAnAgentAdded(t *testing.T) {
 	w := newWorld(t)
 	checkout := w.borrowed()
 	s := w.fromLocal(7, "borrowed")
@@ -81,7 +81,7 @@ func TestACommitThatIsKeptNeedsNoAlternateThatAnAgentAdded(t *testing.T) {
 }
 
 // The objects that the owner's checkout borrows stay where they are.
-func TestTheAlternatesOfTheOwnerOfACheckoutAreUsed(t *testing.T) {
+func TestAlternatesOfTheOwnerOfACheckoutAreUsed(t *testing.T) {
 	w := newWorld(t)
 	checkout := w.borrowed()
 	s := w.fromLocal(7, "borrowed")

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-func TestALockThatWillBeSweptIsToldFromOneThatMayStay(t *testing.T) {
+func TestLockThatWillBeSweptIsToldFromOneThatMayStay(t *testing.T) {
 	for stderr, want := range map[string]bool{
 		"fatal: Unable to create '/x/packed-refs.lock': File exists.\n":                                 true,
 		"error: cannot lock ref 'a': Unable to create '/x/refs/heads/a.lock': File exists.\nfatal: x\n": true,
@@ -28,7 +28,7 @@ func TestALockThatWillBeSweptIsToldFromOneThatMayStay(t *testing.T) {
 	}
 }
 
-func TestWhatAMachineWithoutRoomSaysIsToldFromWhatIsWrongWithTheItem(t *testing.T) {
+func TestErrorOfAFullMachineIsToldFromOneOfTheItem(t *testing.T) {
 	said := func(stderr string) error {
 		return fmt.Errorf("prepare: %w", &Error{Op: "git fetch", host: saysHost(stderr), Err: &exec.ExitError{}})
 	}
@@ -54,7 +54,7 @@ func TestWhatAMachineWithoutRoomSaysIsToldFromWhatIsWrongWithTheItem(t *testing.
 	}
 }
 
-func TestAProgramThatIsMissingIsNamed(t *testing.T) {
+func TestProgramThatIsMissingIsNamed(t *testing.T) {
 	for stderr, want := range map[string]string{
 		"git-lfs filter-process: 1: git-lfs: not found\nfatal: the remote end hung up unexpectedly\n":                                                                                                    "git-lfs filter-process: 1: git-lfs: not found; fatal: the remote end hung up unexpectedly",
 		"git: 'credential-nope' is not a git command. See 'git --help'.\n\nThe most similar command is\n\tcredential-store\nfatal: could not read Username for 'https://x': terminal prompts disabled\n": "git: 'credential-nope' is not a git command. See 'git --help'.; fatal: could not read Username for 'https://x': terminal prompts disabled",
@@ -72,7 +72,7 @@ func TestAProgramThatIsMissingIsNamed(t *testing.T) {
 	}
 }
 
-func TestAFilterThatIsMissingIsNamedAndToldBefore(t *testing.T) {
+func TestFilterThatIsMissingIsNamedAndToldBefore(t *testing.T) {
 	w := newWorld(t)
 	w.write("author/.gitattributes", "*.bin filter=lfs\n")
 	w.write("author/a.bin", "x")

@@ -59,7 +59,7 @@ func (w *world) fromServer(n int, s *server) Spec {
 	return spec
 }
 
-func TestAFetchThatFailsForTheNetworkIsTriedAgain(t *testing.T) {
+func TestFetchThatFailsForTheNetworkIsTriedAgain(t *testing.T) {
 	w := newWorld(t)
 	srv := w.serve()
 	lock := w.fromRemote(1).Source.Lock
@@ -96,7 +96,7 @@ func TestAFetchThatFailsForTheNetworkIsTriedAgain(t *testing.T) {
 	w.equal("the repository's lock was free", free, 4)
 }
 
-func TestARemoteThatStaysDownIsAskedAFewTimesAndNoMore(t *testing.T) {
+func TestRemoteThatStaysDownIsAskedAFewTimesAndNoMore(t *testing.T) {
 	w := newWorld(t)
 	srv := w.serve()
 	g, pauses := w.waiting(nil)
@@ -126,7 +126,7 @@ func TestARemoteThatStaysDownIsAskedAFewTimesAndNoMore(t *testing.T) {
 	w.contains(w.log.String(), "not fetched, going on with what is here")
 }
 
-func TestWhatStaysAsItIsIsNotAskedTwice(t *testing.T) {
+func TestAnswerThatCannotChangeIsNotAskedForTwice(t *testing.T) {
 	w := newWorld(t)
 	srv := w.serve()
 	for n, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound} {
@@ -162,7 +162,7 @@ func TestWhatStaysAsItIsIsNotAskedTwice(t *testing.T) {
 	}
 }
 
-func TestAWaitForTheRemoteEndsWithTheContext(t *testing.T) {
+func TestWaitForTheRemoteEndsWithTheContext(t *testing.T) {
 	w := newWorld(t)
 	srv := w.serve()
 	srv.refuse.Store(1000)
@@ -224,7 +224,7 @@ func TestFetchesIntoOneCloneDoNotTripEachOtherUp(t *testing.T) {
 	}
 }
 
-func TestAFetchForThoseWhoJudgeIsGivenUpAndLeavesWhatIsKnown(t *testing.T) {
+func TestFetchForThoseWhoJudgeIsGivenUpAndLeavesWhatIsKnown(t *testing.T) {
 	w := newWorld(t)
 	var at gate
 	url := w.host(&at)
@@ -268,7 +268,7 @@ func TestGitHasNoTerminalToAskOn(t *testing.T) {
 	}
 }
 
-func TestWhatWasPushedStaysKnownAsLongAsTheBranchIsHere(t *testing.T) {
+func TestPushedCommitsStayKnownAsLongAsTheBranchIsHere(t *testing.T) {
 	w := newWorld(t)
 	w.git("author", "push", "-q", "origin", "HEAD:refs/heads/theirs")
 	one := w.fromRemote(1)

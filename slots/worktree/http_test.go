@@ -63,7 +63,7 @@ func (w *world) within(what func(ctx context.Context)) {
 	}
 }
 
-func TestAServerIsClonedFetchedFromAndPushedTo(t *testing.T) {
+func TestServerIsClonedFetchedFromAndPushedTo(t *testing.T) {
 	w := newWorld(t)
 	var at gate
 	url := w.host(&at)
@@ -96,7 +96,7 @@ func (w *world) unpushed(s Spec) int {
 	return h.Unpushed
 }
 
-func TestAServerThatGoesAwayInAFetchLeavesNothingHalf(t *testing.T) {
+func TestServerThatGoesAwayInAFetchLeavesNothingHalf(t *testing.T) {
 	fullOnly(t, "a server that goes away at many instants")
 	for name, packOnly := range map[string]bool{"in the list of branches": false, "in the pack": true} {
 		t.Run(name, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestAServerThatGoesAwayInAFetchLeavesNothingHalf(t *testing.T) {
 	}
 }
 
-func TestAPushThatIsRefusedLeavesTheWorkUnpushed(t *testing.T) {
+func TestPushThatIsRefusedLeavesTheWorkUnpushed(t *testing.T) {
 	w := newWorld(t)
 	var at gate
 	url := w.host(&at)
@@ -200,7 +200,7 @@ func TestAPushThatIsRefusedLeavesTheWorkUnpushed(t *testing.T) {
 	w.equal("unpushed", w.unpushed(s), 0)
 }
 
-func TestAServerThatWantsAPasswordIsAPermanentErrorAndNoPrompt(t *testing.T) {
+func TestServerThatWantsAPasswordIsAPermanentErrorAndNoPrompt(t *testing.T) {
 	w := newWorld(t)
 	var at gate
 	at.set(func(rw http.ResponseWriter, r *http.Request, git http.Handler) {

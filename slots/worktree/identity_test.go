@@ -10,8 +10,8 @@ import (
 	"unicode"
 )
 
-// TestWhatIsMissingIsAllThatGitNeeds: real git is asked what it would put on a commit, before and after.
-func TestWhatIsMissingIsAllThatGitNeeds(t *testing.T) {
+// TestMissingNamesAreAllThatGitNeeds: real git is asked what it would put on a commit, before and after.
+func TestMissingNamesAreAllThatGitNeeds(t *testing.T) {
 	const set, email = "Set <set@localhost>", "<set@localhost>"
 	for _, c := range []struct {
 		name              string
@@ -78,7 +78,7 @@ func lookPath(t *testing.T) string {
 	return strings.TrimSuffix(git, "/git")
 }
 
-func TestWhoTellsGitToRefuseAGuessGetsNoDefault(t *testing.T) {
+func TestUserWhoRefusesGuessesGetsNoDefaultIdentity(t *testing.T) {
 	for value, refuse := range map[string]bool{"": true, "\ntrue": true, "\nYes": true, "\n1": true, "\n2": true, "\n": false, "\nFalse": false, "\noff": false, "\n0": false, "\nno": false} {
 		n := namedIn(parseConfig("user.useconfigonly" + value + "\x00"))
 		if n.ConfigOnly != refuse || (len(n.Missing(nil, Identity{})) == 0) != refuse || len(n.Missing(nil, Identity{"A", "a"})) != 4 {
@@ -91,7 +91,7 @@ func TestWhoTellsGitToRefuseAGuessGetsNoDefault(t *testing.T) {
 	}
 }
 
-func TestAnIdentityIsRead(t *testing.T) {
+func TestIdentityIsRead(t *testing.T) {
 	for text, want := range map[string]Identity{
 		"":                {},
 		"You <you@x>":     {"You", "you@x"},

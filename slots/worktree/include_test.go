@@ -81,7 +81,7 @@ func TestIgnoredFilesOfACheckoutThatAreNamedAreCopied(t *testing.T) {
 	w.equal("beside the worktree", len(left), 1)
 }
 
-func TestWhatIsThereStaysAndWhatWouldBeTakenForWorkIsNotCopied(t *testing.T) {
+func TestIncludeKeepsWhatIsThereAndCopiesNoWork(t *testing.T) {
 	w, s := including(t, ".env\n*.ignored\nlocal\nmore\n")
 	w.write("mine/.env", "of the checkout")
 	w.write("mine/.git/info/exclude", "local\n") // of the repository, so of all its worktrees
@@ -98,7 +98,7 @@ func TestWhatIsThereStaysAndWhatWouldBeTakenForWorkIsNotCopied(t *testing.T) {
 	w.contains(w.log.String(), `".env" is there already, and stays`)
 }
 
-func TestAHostileIncludeFileLeadsNowhere(t *testing.T) {
+func TestHostileIncludeFileLeadsNowhere(t *testing.T) {
 	w := newWorld(t)
 	w.write("outside/secret", "secret")
 	w.write("author/.gitignore", "*.ignored\nway/\nin/\n/pipe\n")
@@ -144,7 +144,7 @@ func TestAHostileIncludeFileLeadsNowhere(t *testing.T) {
 	}
 }
 
-func TestAnIncludeFileThatIsNoneCopiesNothing(t *testing.T) {
+func TestIncludeFileThatIsNoneCopiesNothing(t *testing.T) {
 	for name, make := range map[string]func(w *world){
 		"a link": func(w *world) {
 			w.write("patterns", "*\n")
@@ -176,7 +176,7 @@ func TestAnIncludeFileThatIsNoneCopiesNothing(t *testing.T) {
 	}
 }
 
-func TestFromACloneThereIsNothingToCopyWhichTheLogSays(t *testing.T) {
+func TestIncludeFromACloneCopiesNothingAndSaysSo(t *testing.T) {
 	w, _ := including(t, ".env\n")
 	s := w.fromRemote(8)
 	w.prepare(s)
@@ -185,7 +185,7 @@ func TestFromACloneThereIsNothingToCopyWhichTheLogSays(t *testing.T) {
 	w.contains(w.log.String(), "kugetsu: .worktreeinclude names files of a local checkout (repos.json); from a clone there is nothing to copy\n")
 }
 
-func TestAnIncludeThatIsTooMuchIsAPermanentError(t *testing.T) {
+func TestIncludeThatIsTooMuchIsAPermanentError(t *testing.T) {
 	for name, make := range map[string]func(w *world){
 		"names more than 64 MiB": func(w *world) {
 			w.write("mine/small.ignored", "small")
@@ -226,7 +226,7 @@ func TestAnIncludeThatIsTooMuchIsAPermanentError(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsTooLongIsNotKept(t *testing.T) {
+func TestAnswerThatIsTooLongIsNotKept(t *testing.T) {
 	w := newWorld(t)
 	for most, want := range map[int]error{0: nil, 10000: nil, 9999: errTooLong} {
 		out, err := w.newGit().exec(context.Background(), nil, command{dir: w.author, most: most, args: []string{"cat-file", "blob", "HEAD:dir/b.txt"}})
@@ -236,7 +236,7 @@ func TestAnAnswerThatIsTooLongIsNotKept(t *testing.T) {
 	}
 }
 
-func TestACopyThatWasKilledIsDoneByTheNext(t *testing.T) {
+func TestCopyThatWasKilledIsDoneByTheNext(t *testing.T) {
 	w, s := including(t, "*.ignored\n")
 	w.write("mine/a.ignored", "whole")
 	w.write("mine/b.ignored", "whole")
@@ -253,7 +253,7 @@ func TestACopyThatWasKilledIsDoneByTheNext(t *testing.T) {
 	w.equal("left by Remove", slices.ContainsFunc(left, func(e os.DirEntry) bool { return strings.Contains(e.Name(), "@7") }), false)
 }
 
-func TestARunnerThatIsKilledWhileItCopiesIsHealedByTheNext(t *testing.T) {
+func TestRunnerThatIsKilledWhileItCopiesIsHealedByTheNext(t *testing.T) {
 	fullOnly(t, "kills at many instants")
 	const moments, files = 12, 200
 	w, s := including(t, "/secrets/\n")
@@ -288,7 +288,7 @@ func TestARunnerThatIsKilledWhileItCopiesIsHealedByTheNext(t *testing.T) {
 }
 
 // The branch has a submodule where the checkout, on another branch, ignores a folder: git has no answer for what is in it.
-func TestAFileBelowASubmoduleOfTheBranchFailsNoStart(t *testing.T) {
+func TestFileBelowASubmoduleOfTheBranchFailsNoStart(t *testing.T) {
 	w, s := including(t, "*.ignored\n")
 	w.write("mine/vendor/lib/x.ignored", "x")
 	w.git(s.Path, "update-index", "--add", "--cacheinfo", "160000,"+w.git(s.Path, "rev-parse", "HEAD")+",vendor/lib")
@@ -299,7 +299,7 @@ func TestAFileBelowASubmoduleOfTheBranchFailsNoStart(t *testing.T) {
 	}
 }
 
-func TestABranchWithoutACommitNamesNoFiles(t *testing.T) {
+func TestBranchWithoutACommitNamesNoFiles(t *testing.T) {
 	w, s := including(t, "*.ignored\n")
 	w.git(s.Path, "checkout", "-q", "--orphan", "empty")
 	w.include(s)

@@ -59,7 +59,7 @@ func (w *world) age(dir string) {
 	})
 }
 
-func TestAPrepareThatIsGivenUpIsHealedByTheNext(t *testing.T) {
+func TestPrepareThatIsGivenUpIsHealedByTheNext(t *testing.T) {
 	fullOnly(t, "gives up at many instants")
 	const moments = 15
 	w := newWorld(t)
@@ -118,7 +118,7 @@ func (w *world) kill(s Spec, when <-chan time.Time) (killed bool) {
 	return cmd.Wait() != nil
 }
 
-func TestARunnerThatIsKilledIsHealedByTheNext(t *testing.T) {
+func TestRunnerThatIsKilledIsHealedByTheNext(t *testing.T) {
 	fullOnly(t, "kills at many instants")
 	const moments = 15
 	w := newWorld(t)
@@ -149,7 +149,7 @@ func TestARunnerThatIsKilledIsHealedByTheNext(t *testing.T) {
 	t.Logf("killed %d of %d times, %d while cloning, %d while writing files out", killed, moments, cloning, adding)
 }
 
-func TestNoCommitIsLostWhenTheRemakingIsKilled(t *testing.T) {
+func TestCommitsSurviveAKilledRemaking(t *testing.T) {
 	fullOnly(t, "kills at many instants")
 	const moments = 15
 	w := newWorld(t)
@@ -177,7 +177,7 @@ func TestNoCommitIsLostWhenTheRemakingIsKilled(t *testing.T) {
 	}
 }
 
-func TestWhatAKilledGitLeavesIsRemovedWhenEveryFileIsACopy(t *testing.T) {
+func TestLeftoversOfAKilledGitAreRemovedWhenEveryFileIsACopy(t *testing.T) {
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	tip := w.prepare(s).Head
@@ -215,7 +215,7 @@ func TestWhatAKilledGitLeavesIsRemovedWhenEveryFileIsACopy(t *testing.T) {
 	})
 }
 
-func TestAWorktreeThatAPowerCutEmptiedIsMadeAgainUnlessItHoldsWork(t *testing.T) {
+func TestWorktreeThatAPowerCutEmptiedIsMadeAgainUnlessItHoldsWork(t *testing.T) {
 	w := newWorld(t)
 	w.big()
 	s := w.fromRemote(7)
@@ -237,7 +237,7 @@ func TestAWorktreeThatAPowerCutEmptiedIsMadeAgainUnlessItHoldsWork(t *testing.T)
 	}
 }
 
-func TestARecordThatIsIncompleteStopsNoSession(t *testing.T) {
+func TestRecordThatIsIncompleteStopsNoSession(t *testing.T) {
 	w := newWorld(t)
 	one, other := w.fromRemote(1), w.fromRemote(2)
 	tip := w.prepare(one).Head
@@ -282,7 +282,7 @@ func TestARecordThatIsIncompleteStopsNoSession(t *testing.T) {
 	}
 }
 
-func TestALockIsRemovedOnlyWhenItIsStaleAndInTheWay(t *testing.T) {
+func TestLockIsRemovedOnlyWhenItIsStaleAndInTheWay(t *testing.T) {
 	fullOnly(t, "waits for locks to become stale")
 	w := newWorld(t)
 	w.write("home/.gitconfig", w.read("home/.gitconfig")+"[core]\n\tpackedRefsTimeout = 0\n") // git would wait for it
@@ -315,7 +315,7 @@ func TestALockIsRemovedOnlyWhenItIsStaleAndInTheWay(t *testing.T) {
 
 // The git that a runner starts dies with it; the one that writes the files out is its child, and lives on. It holds
 // the repository's lock, so that nobody removes or makes the folder beneath it.
-func TestWhoeverStillWritesForADeadRunnerHoldsTheLock(t *testing.T) {
+func TestWriterForADeadRunnerHoldsTheLock(t *testing.T) {
 	w := newWorld(t)
 	for _, pipe := range []string{"started", "go"} {
 		if err := unix.Mkfifo(w.path(pipe), 0o600); err != nil {

@@ -32,7 +32,7 @@ func (w *world) move(from, to string) {
 	}
 }
 
-func TestABranchThatWasDeletedUnderItsWorktreeIsMadeAgainWhereItWas(t *testing.T) {
+func TestBranchThatWasDeletedUnderItsWorktreeIsMadeAgainWhereItWas(t *testing.T) {
 	for name, remove := range map[string]func(w *world, s Spec){
 		"in the worktree":   func(w *world, s Spec) { w.git(s.Path, "update-ref", "-d", "refs/heads/"+s.Branch) },
 		"in the repository": func(w *world, s Spec) { w.git(s.Source.Cache, "update-ref", "-d", "refs/heads/"+s.Branch) },
@@ -76,7 +76,7 @@ func TestABranchThatWasDeletedUnderItsWorktreeIsMadeAgainWhereItWas(t *testing.T
 	})
 }
 
-func TestAMovedCheckoutAndItsWorktreesFindEachOther(t *testing.T) {
+func TestMovedCheckoutAndItsWorktreesFindEachOther(t *testing.T) {
 	w := newWorld(t)
 	w.git("", "clone", "-q", w.remote, "mine")
 	s, other := w.fromLocal(7, "mine"), w.fromLocal(71, "mine")
@@ -96,7 +96,7 @@ func TestAMovedCheckoutAndItsWorktreesFindEachOther(t *testing.T) {
 	w.equal("mended", w.git("elsewhere", "worktree", "prune", "--dry-run", "--expire=now"), "")
 }
 
-func TestAMovedStateFolderKeepsItsWorktrees(t *testing.T) {
+func TestMovedStateFolderKeepsItsWorktrees(t *testing.T) {
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	w.prepare(s)
@@ -120,7 +120,7 @@ func TestAMovedStateFolderKeepsItsWorktrees(t *testing.T) {
 	w.equal("work", w.all(moved), before)
 }
 
-func TestACopyOfAStateFolderLeavesTheOriginalsWorktreesAlone(t *testing.T) {
+func TestCopyOfAStateFolderLeavesTheOriginalsWorktreesAlone(t *testing.T) {
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	w.prepare(s)
@@ -147,7 +147,7 @@ func TestACopyOfAStateFolderLeavesTheOriginalsWorktreesAlone(t *testing.T) {
 	w.equal("work", w.all(s), before)
 }
 
-func TestACopyOfACheckoutTakesNoWorktreeOver(t *testing.T) {
+func TestCopyOfACheckoutTakesNoWorktreeOver(t *testing.T) {
 	w := newWorld(t)
 	w.git("", "clone", "-q", w.remote, "mine")
 	s := w.fromLocal(7, "mine")

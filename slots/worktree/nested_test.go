@@ -87,7 +87,7 @@ func TestRecordsOfWorktreesInsideGoAlsoWhereTheirFolderWasDeleted(t *testing.T) 
 	w.equal("kept", w.git(s.Source.Cache, "rev-parse", "refs/kugetsu/detached/"+head), head)
 }
 
-func TestARecordThatDoesNotMatchHidesNothing(t *testing.T) {
+func TestRecordThatDoesNotMatchHidesNothing(t *testing.T) {
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	w.prepare(s)

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-func TestANewBranchStartsFromTheRemotesDefaultBranch(t *testing.T) {
+func TestNewBranchStartsFromTheRemotesDefaultBranch(t *testing.T) {
 	w := newWorld(t)
 	m := w.prepare(w.fromRemote(7))
 	tip := w.git("author", "rev-parse", "trunk")
@@ -32,7 +32,7 @@ func TestANewBranchStartsFromTheRemotesDefaultBranch(t *testing.T) {
 	}
 }
 
-func TestABranchThatTheRemoteHasIsTakenAndTracked(t *testing.T) {
+func TestBranchThatTheRemoteHasIsTakenAndTracked(t *testing.T) {
 	w := newWorld(t)
 	w.git("author", "checkout", "-q", "-b", "x")
 	tip := w.commit("author", "begun elsewhere")
@@ -42,7 +42,7 @@ func TestABranchThatTheRemoteHasIsTakenAndTracked(t *testing.T) {
 	w.equal("upstream", w.git(w.fromRemote(7).Path, "rev-parse", "--abbrev-ref", "@{upstream}"), "origin/fix/issue-7")
 }
 
-func TestTheBaseBranchOfTheSettingsIsUsed(t *testing.T) {
+func TestBaseBranchOfTheSettingsIsUsed(t *testing.T) {
 	w := newWorld(t)
 	w.git("author", "checkout", "-q", "-b", "dev/next")
 	tip := w.commit("author", "next")
@@ -63,7 +63,7 @@ func TestTheBaseBranchOfTheSettingsIsUsed(t *testing.T) {
 	}
 }
 
-func TestAStandingWorktreeIsTakenAsItIsWithoutNetworkOrLock(t *testing.T) {
+func TestStandingWorktreeIsTakenAsItIsWithoutNetworkOrLock(t *testing.T) {
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	w.prepare(s)
@@ -100,7 +100,7 @@ func TestAStandingWorktreeIsTakenAsItIsWithoutNetworkOrLock(t *testing.T) {
 	again()
 }
 
-func TestAFollowUpCostsOneGitProcess(t *testing.T) {
+func TestFollowUpCostsOneGitProcess(t *testing.T) {
 	w := newWorld(t)
 	count := w.count()
 	for n, s := range []Spec{w.fromRemote(0), w.fromLocal(1, "author")} {
@@ -136,7 +136,7 @@ func TestAFollowUpCostsOneGitProcess(t *testing.T) {
 	}
 }
 
-func TestASecondIssueMeetsWhatTheRemoteHasNow(t *testing.T) {
+func TestSecondIssueMeetsWhatTheRemoteHasNow(t *testing.T) {
 	w := newWorld(t)
 	w.prepare(w.fromRemote(1))
 	w.git("author", "push", "-q", "origin", "HEAD:gone")
@@ -158,7 +158,7 @@ func TestASecondIssueMeetsWhatTheRemoteHasNow(t *testing.T) {
 	w.equal("url", w.git(s.Path, "remote", "get-url", "origin"), w.path("moved.git"))
 }
 
-func TestAStaleBaseIsRefusedButExistingWorkGoesOn(t *testing.T) {
+func TestStaleBaseIsRefusedButExistingWorkGoesOn(t *testing.T) {
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	w.prepare(s)
@@ -174,7 +174,7 @@ func TestAStaleBaseIsRefusedButExistingWorkGoesOn(t *testing.T) {
 	w.contains(w.log.String(), "does not appear to be a git repository")
 }
 
-func TestAWorktreeDeletedByHandIsMadeAgainWithItsCommits(t *testing.T) {
+func TestWorktreeDeletedByHandIsMadeAgainWithItsCommits(t *testing.T) {
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	w.prepare(s)
@@ -197,7 +197,7 @@ func TestAWorktreeDeletedByHandIsMadeAgainWithItsCommits(t *testing.T) {
 	w.equal("worktrees", strings.Count(w.git(s.Path, "worktree", "list"), "\n")+1, 3)
 }
 
-func TestSixteenPreparesInOneRepositoryAllSucceed(t *testing.T) {
+func TestPreparesAtOnceInOneRepositoryAllSucceed(t *testing.T) {
 	fullOnly(t, "many sessions at once")
 	w := newWorld(t)
 	var group sync.WaitGroup
@@ -215,7 +215,7 @@ func TestSixteenPreparesInOneRepositoryAllSucceed(t *testing.T) {
 	}
 }
 
-func TestTheRepositorysLockIsWaitedForNoLongerThanTheContext(t *testing.T) {
+func TestRepositorysLockIsWaitedForNoLongerThanTheContext(t *testing.T) {
 	w := newWorld(t)
 	g := w.newGit()
 	lock, err := g.take(context.Background(), w.fromRemote(7).Source.Lock)
@@ -231,7 +231,7 @@ func TestTheRepositorysLockIsWaitedForNoLongerThanTheContext(t *testing.T) {
 	}
 }
 
-func TestALocalCheckoutStaysAsItIs(t *testing.T) {
+func TestLocalCheckoutStaysAsItIs(t *testing.T) {
 	w := newWorld(t)
 	w.git("", "clone", "-q", w.remote, "mine")
 	tip := w.commit("author", "newer")
@@ -272,7 +272,7 @@ func TestALocalCheckoutStaysAsItIs(t *testing.T) {
 	w.equal("branches", strings.ReplaceAll(w.git("mine", "for-each-ref", "refs/heads", "refs/tags"), tip+" commit\trefs/heads/gone\n", ""), branches)
 }
 
-func TestALocalCheckoutNeedsNoRemote(t *testing.T) {
+func TestLocalCheckoutNeedsNoRemote(t *testing.T) {
 	w := newWorld(t)
 	w.git("author", "remote", "remove", "origin")
 	w.git("author", "checkout", "-q", "-b", "mine")
@@ -296,7 +296,7 @@ func TestALocalCheckoutNeedsNoRemote(t *testing.T) {
 	w.contains(w.refused(w.fromLocal(6, "author")).Error(), "KUGETSU_BASE_BRANCH") // new work from what is checked out
 }
 
-func TestARepositoryBehindADaemonIsClonedAndFetched(t *testing.T) {
+func TestRepositoryBehindADaemonIsClonedAndFetched(t *testing.T) {
 	w := newWorld(t)
 	// Not `git daemon`: that is a parent process, and killing it leaves the daemon.
 	bin := w.git("", "--exec-path") + "/git-daemon"

@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestAForeignFolderAtThePathIsRefusedAndKept(t *testing.T) {
+func TestForeignFolderAtThePathIsRefusedAndKept(t *testing.T) {
 	w := newWorld(t)
 	w.prepare(w.fromRemote(1)) // the clone is there
 	w.git(w.fromRemote(1).Path, "branch", "fix/issue-7", "origin/trunk")
@@ -90,7 +90,7 @@ func TestFilesWhoseCloneIsGoneAreRefusedWithoutCloning(t *testing.T) {
 	w.equal("cloned", w.exists(s.Source.Cache), false)
 }
 
-func TestABranchCheckedOutElsewhereIsAPermanentError(t *testing.T) {
+func TestBranchCheckedOutElsewhereIsAPermanentError(t *testing.T) {
 	w := newWorld(t)
 	w.prepare(w.fromRemote(1))
 	w.git(w.fromRemote(1).Path, "checkout", "-q", "-b", "fix/issue-7")
@@ -104,7 +104,7 @@ func TestABranchCheckedOutElsewhereIsAPermanentError(t *testing.T) {
 	w.contains(e.Last, "is checked out at "+w.author)
 }
 
-func TestABranchInTheWayOfABranchIsAPermanentError(t *testing.T) {
+func TestBranchInTheWayOfABranchIsAPermanentError(t *testing.T) {
 	w := newWorld(t)
 	w.git("author", "branch", "fix")
 	e := w.refused(w.fromLocal(7, "author"))
@@ -112,7 +112,7 @@ func TestABranchInTheWayOfABranchIsAPermanentError(t *testing.T) {
 	w.contains(e.Last, "'refs/heads/fix' exists; cannot create")
 }
 
-func TestAnEmptyRepositoryIsAPermanentError(t *testing.T) {
+func TestEmptyRepositoryIsAPermanentError(t *testing.T) {
 	w := newWorld(t)
 	w.git("", "init", "-q", "--bare", "empty.git")
 	w.git("", "init", "-q", "unborn")
@@ -128,7 +128,7 @@ func TestAnEmptyRepositoryIsAPermanentError(t *testing.T) {
 	w.prepare(s) // the cached clone of nothing is no obstacle
 }
 
-func TestARemoteWithoutADefaultBranchSaysWhatToSet(t *testing.T) {
+func TestRemoteWithoutADefaultBranchSaysWhatToSet(t *testing.T) {
 	w := newWorld(t)
 	w.git("remote.git", "symbolic-ref", "HEAD", "refs/heads/nonexistent")
 	w.contains(w.refused(w.fromRemote(1)).Error(), "set KUGETSU_BASE_BRANCH")
@@ -137,7 +137,7 @@ func TestARemoteWithoutADefaultBranchSaysWhatToSet(t *testing.T) {
 	w.prepare(s)
 }
 
-func TestNoSuchRepositoryIsPermanentInGitsOwnWords(t *testing.T) {
+func TestMissingRepositoryIsPermanentInGitsOwnWords(t *testing.T) {
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	s.Source.URL = w.path("nowhere.git")
@@ -150,7 +150,7 @@ func TestNoSuchRepositoryIsPermanentInGitsOwnWords(t *testing.T) {
 	w.equal("permanent", w.refused(w.fromLocal(1, "nowhere")).Permanent, true)
 }
 
-func TestARemoteThatIsDownIsNoPermanentErrorAndNoSecretIsShown(t *testing.T) {
+func TestRemoteThatIsDownIsNoPermanentErrorAndNoSecretIsShown(t *testing.T) {
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	s.Source.URL = "http://user:s3cret@127.0.0.1:1/user/repo.git"
@@ -177,7 +177,7 @@ func TestAnotherUsersCheckoutIsAPermanentError(t *testing.T) {
 	w.contains(e.Last, "dubious ownership")
 }
 
-func TestNoCommandOfTheRepositoryOrTheURLRuns(t *testing.T) {
+func TestCommandsOfTheRepositoryAndTheURLDoNotRun(t *testing.T) {
 	w := newWorld(t)
 	canary := w.path("canary")
 	touch := "touch " + canary
@@ -228,7 +228,7 @@ func TestNoCommandOfTheRepositoryOrTheURLRuns(t *testing.T) {
 	w.equal("canary", w.exists(canary), false)
 }
 
-func TestTheEnvironmentCannotPointGitElsewhere(t *testing.T) {
+func TestEnvironmentCannotPointGitElsewhere(t *testing.T) {
 	w := newWorld(t)
 	w.env = append(w.env, "GIT_DIR=/nonexistent", "GIT_WORK_TREE=/nonexistent", "GIT_INDEX_FILE=/nonexistent", "GIT_CONFIG_PARAMETERS='x'",
 		"GIT_OBJECT_DIRECTORY=/nonexistent", "GIT_ALLOW_PROTOCOL=ext", "LC_ALL=de_DE.UTF-8", "PWD=/nonexistent",
@@ -266,7 +266,7 @@ func TestGitInheritsTheLease(t *testing.T) {
 	w.equal("lease", string(got), "here\n")
 }
 
-func TestAChildThatStaysBehindIsNotWaitedFor(t *testing.T) {
+func TestChildThatStaysBehindIsNotWaitedFor(t *testing.T) {
 	w := newWorld(t)
 	if err := unix.Mkfifo(w.path("end"), 0o600); err != nil {
 		t.Fatal(err)
@@ -277,7 +277,7 @@ func TestAChildThatStaysBehindIsNotWaitedFor(t *testing.T) {
 	w.write("end", "") // opens as long as it lives, and ends it
 }
 
-func TestAGitThatDoesNotMindSIGTERMIsKilled(t *testing.T) {
+func TestGitThatDoesNotMindSIGTERMIsKilled(t *testing.T) {
 	w := newWorld(t)
 	if err := unix.Mkfifo(w.path("ready"), 0o600); err != nil {
 		t.Fatal(err)
@@ -306,7 +306,7 @@ func TestValidRefIsWhatGitAccepts(t *testing.T) {
 	})
 }
 
-func TestTheLineThatIsShownSaysWhatWentWrong(t *testing.T) {
+func TestLineThatIsShownSaysWhatWentWrong(t *testing.T) {
 	for _, c := range []struct {
 		stderr, last string
 		permanent    bool

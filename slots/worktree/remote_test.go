@@ -21,7 +21,7 @@ func renamed(t *testing.T, args ...string) (w *world, tip string) {
 	return w, tip
 }
 
-func TestALocalCheckoutFollowsARenamedDefaultBranch(t *testing.T) {
+func TestLocalCheckoutFollowsARenamedDefaultBranch(t *testing.T) {
 	for name, before := range map[string][]string{
 		"as it was":         nil,
 		"dangling":          {"fetch", "-q", "--prune"},
@@ -45,7 +45,7 @@ func TestALocalCheckoutFollowsARenamedDefaultBranch(t *testing.T) {
 	}
 }
 
-func TestALocalCheckoutMayCallItsRemoteOtherwise(t *testing.T) {
+func TestLocalCheckoutMayCallItsRemoteOtherwise(t *testing.T) {
 	w, tip := renamed(t, "-o", "up.stream/x")
 	s := w.fromLocal(1, "mine")
 	w.equal("made", w.prepare(s), Made{Branch: "fix/issue-1", Base: "main", Head: tip, CreatedWorktree: true, CreatedBranch: true})
@@ -63,7 +63,7 @@ func TestALocalCheckoutMayCallItsRemoteOtherwise(t *testing.T) {
 	}
 }
 
-func TestWhichOfSeveralRemotesIsNotGuessed(t *testing.T) {
+func TestRemoteOfSeveralIsNotGuessed(t *testing.T) {
 	w, tip := renamed(t, "-o", "upstream")
 	w.git("mine", "remote", "add", "fork", w.path("fork.git"))
 	s := w.fromLocal(1, "mine")
@@ -80,7 +80,7 @@ func TestWhichOfSeveralRemotesIsNotGuessed(t *testing.T) {
 	w.equal("head", w.prepare(s).Head, w.git("mine", "rev-parse", "half-done"))
 }
 
-func TestWhatIsCheckedOutIsNoBaseWhereTheRemotesIsNotKnown(t *testing.T) {
+func TestCheckedOutBranchIsNoBaseWhereTheRemotesIsNotKnown(t *testing.T) {
 	w, _ := renamed(t)
 	w.git("mine", "fetch", "-q", "--prune") // origin/HEAD is dangling
 	s := w.fromLocal(1, "mine")
@@ -95,7 +95,7 @@ func TestWhatIsCheckedOutIsNoBaseWhereTheRemotesIsNotKnown(t *testing.T) {
 	w.equal("worktree", w.exists(s.Path), false)
 }
 
-func TestACheckoutWhoseWorktreeIsElsewhereIsRefused(t *testing.T) {
+func TestCheckoutWhoseWorktreeIsElsewhereIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.git("", "clone", "-q", w.remote, "mine")
 	s := w.fromLocal(1, "mine")
@@ -119,7 +119,7 @@ func TestACheckoutWhoseWorktreeIsElsewhereIsRefused(t *testing.T) {
 	w.equal("dirty", snap.Dirty, 1)
 }
 
-func TestACloneLosesWhatLeadsItsWorktreesElsewhere(t *testing.T) {
+func TestCloneLosesWhatLeadsItsWorktreesElsewhere(t *testing.T) {
 	w := newWorld(t)
 	s := w.fromRemote(1)
 	m := w.newGit()

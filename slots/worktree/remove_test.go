@@ -13,7 +13,7 @@ func TestWorkIsNamed(t *testing.T) {
 	}
 }
 
-func TestALockThatAKilledGitLeftKeepsNoCommitFromBeingKept(t *testing.T) {
+func TestLockThatAKilledGitLeftKeepsNoCommitFromBeingKept(t *testing.T) {
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	m := w.prepare(s)

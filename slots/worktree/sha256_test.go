@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestARepositoryWithSHA256IsUsedAsAnyOther(t *testing.T) {
+func TestRepositoryWithSHA256IsUsedAsAnyOther(t *testing.T) {
 	for _, local := range []bool{false, true} {
 		w := newWorld(t)
 		w.write("home/.gitconfig", w.read("home/.gitconfig")+"[init]\n\tdefaultObjectFormat = sha256\n")

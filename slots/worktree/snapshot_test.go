@@ -79,7 +79,7 @@ func prepared(t *testing.T) (*world, string, string) {
 	return w, w.fromRemote(7).Path, m.Head
 }
 
-func TestACleanWorktreeLeavesNoReference(t *testing.T) {
+func TestCleanWorktreeLeavesNoReference(t *testing.T) {
 	w, wt, head := prepared(t)
 	w.write(wt+"/x.ignored", "x")
 	w.looks(wt, Snapshot{Head: head, Branch: "fix/issue-7"})
@@ -88,7 +88,7 @@ func TestACleanWorktreeLeavesNoReference(t *testing.T) {
 	w.equal("references", w.git(wt, "for-each-ref", "refs/kugetsu"), "")
 }
 
-func TestEverythingUncommittedIsKept(t *testing.T) {
+func TestUncommittedWorkIsKept(t *testing.T) {
 	w, wt, head := prepared(t)
 	w.write(wt+"/staged", "staged")
 	w.git(wt, "add", "staged")
@@ -109,7 +109,7 @@ func TestEverythingUncommittedIsKept(t *testing.T) {
 		head+"|kugetsu <kugetsu@localhost>|kugetsu <kugetsu@localhost>|N|kugetsu: q_01/1\n\nwhat was left\n")
 }
 
-func TestWhatWasStagedAndThenChangedIsKeptInBothVersions(t *testing.T) {
+func TestStagedAndThenChangedFileIsKeptInBothVersions(t *testing.T) {
 	w, wt, head := prepared(t)
 	w.write(wt+"/a.txt", "staged\n")
 	w.write(wt+"/gone", "staged only")
@@ -123,7 +123,7 @@ func TestWhatWasStagedAndThenChangedIsKeptInBothVersions(t *testing.T) {
 	w.equal("parents", w.git(wt, "rev-parse", testRef+"^1", testRef+"^2^"), head+"\n"+head)
 }
 
-func TestAChangeOfTheSameLengthInTheSameSecondIsSeen(t *testing.T) {
+func TestChangeOfTheSameLengthInTheSameSecondIsSeen(t *testing.T) {
 	w, wt, _ := prepared(t)
 	for range 5 {
 		w.write(wt+"/racy", "aaaa")
@@ -155,7 +155,7 @@ func TestNamesThatAreHardToWriteAreKept(t *testing.T) {
 	w.equal("link", w.show(wt, "a.txt"), "dir")
 }
 
-func TestABranchWithoutACommitIsKept(t *testing.T) {
+func TestBranchWithoutACommitIsKept(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.git(wt, "checkout", "-q", "--orphan", "fresh")
 	w.looks(wt, Snapshot{Ref: testRef, Branch: "fresh", Dirty: 3, Files: []string{".gitignore", "a.txt", "dir/b.txt"}})
@@ -168,7 +168,7 @@ func TestABranchWithoutACommitIsKept(t *testing.T) {
 	w.kept(empty, 1)
 }
 
-func TestADetachedHeadIsKept(t *testing.T) {
+func TestDetachedHeadIsKept(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.git(wt, "checkout", "-q", "--detach")
 	tip := w.commit(wt, "loose")
@@ -176,7 +176,7 @@ func TestADetachedHeadIsKept(t *testing.T) {
 	w.looks(wt, Snapshot{Ref: testRef, Head: tip, Dirty: 1, Files: []string{"x"}})
 }
 
-func TestAMergeInConflictIsKept(t *testing.T) {
+func TestMergeInConflictIsKept(t *testing.T) {
 	w, wt, head := prepared(t)
 	w.write(wt+"/a.txt", "ours\n")
 	w.commit(wt, "ours")
@@ -195,7 +195,7 @@ func TestAMergeInConflictIsKept(t *testing.T) {
 	w.equal("both", w.show(wt, "both"), "2")
 }
 
-func TestAnIndexThatSomebodyLockedIsNoObstacle(t *testing.T) {
+func TestIndexThatSomebodyLockedIsNoObstacle(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.git(wt, "config", "core.splitIndex", "true")
 	w.write(wt+"/x", "x")
@@ -204,7 +204,7 @@ func TestAnIndexThatSomebodyLockedIsNoObstacle(t *testing.T) {
 	w.equal("x", w.show(wt, "x"), "x")
 }
 
-func TestWhatGitCannotAddIsReportedAndTheRestKept(t *testing.T) {
+func TestFileThatGitCannotAddIsReportedAndTheRestKept(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.write(wt+"/good", "good")
 	w.write(wt+"/git~1", "a name git refuses, since it means .git elsewhere")
@@ -217,7 +217,7 @@ func TestWhatGitCannotAddIsReportedAndTheRestKept(t *testing.T) {
 	}
 }
 
-func TestARepositoryInsideIsReportedAndTheRestKept(t *testing.T) {
+func TestRepositoryInsideIsReportedAndTheRestKept(t *testing.T) {
 	for _, commits := range []bool{false, true} {
 		w, wt, _ := prepared(t)
 		w.write(wt+"/good", "good")
@@ -268,7 +268,7 @@ func TestFilesThatCannotBeReadAreReportedAndTheRestKept(t *testing.T) {
 	w.equal("good", w.show(wt, "good"), "good")
 }
 
-func TestAWorktreeThatIsGoneIsAClearError(t *testing.T) {
+func TestWorktreeThatIsGoneIsAClearError(t *testing.T) {
 	w, wt, _ := prepared(t)
 	_ = os.RemoveAll(wt)
 	check := func(words string) {
@@ -290,7 +290,7 @@ func TestAWorktreeThatIsGoneIsAClearError(t *testing.T) {
 	}
 }
 
-func TestASnapshotNeverReplacesAnother(t *testing.T) {
+func TestSnapshotNeverReplacesAnother(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.write(wt+"/x", "first")
 	w.kept(wt, 1)
@@ -301,7 +301,7 @@ func TestASnapshotNeverReplacesAnother(t *testing.T) {
 	w.equal("x", w.show(wt, "x"), "first")
 }
 
-func TestOnlyReferencesOfOurOwnAreWritten(t *testing.T) {
+func TestReferencesOfOthersAreNotWritten(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.write(wt+"/x", "x")
 	for _, ref := range []string{"refs/heads/main", "refs/kugetsu/", "refs/kugetsu/../heads/x", "kugetsu/x", "-d", "refs/kugetsu/a b", "refs/kugetsu/x.lock", ""} {
@@ -311,7 +311,7 @@ func TestOnlyReferencesOfOurOwnAreWritten(t *testing.T) {
 	}
 }
 
-func TestNoTemporaryFileIsLeft(t *testing.T) {
+func TestTemporaryFilesAreRemoved(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.write(wt+"/x", "x")
 	g := w.newGit()

@@ -18,7 +18,7 @@ func (w *world) touch(names ...string) {
 	}
 }
 
-func TestWhatDiffersAsSoonAsItIsCheckedOutIsNoChange(t *testing.T) {
+func TestFileThatDiffersAsCheckedOutIsNoChange(t *testing.T) {
 	for name, c := range map[string]struct{ attributes, text, config string }{
 		"CRLF in a text":              {"*.txt text\n", "a\r\nb\r\n", ""},
 		"both ends in a CRLF text":    {"*.txt text eol=crlf\n", "a\r\nb\nc\n", ""},
@@ -68,7 +68,7 @@ func TestWhatDiffersAsSoonAsItIsCheckedOutIsNoChange(t *testing.T) {
 }
 
 // An agent's git runs a git-lfs that the repository's configuration names; kugetsu's git does not.
-func TestTheContentThatAPointerOfGitLFSNamesIsNoChange(t *testing.T) {
+func TestContentThatAPointerOfGitLFSNamesIsNoChange(t *testing.T) {
 	w := newWorld(t)
 	w.write("author/big.bin", "version https://git-lfs.github.com/spec/v1\n"+
 		"oid sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\nsize 5\n")

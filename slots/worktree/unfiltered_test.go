@@ -32,7 +32,7 @@ func TestFilesWithoutTheirFilterAreNamedInTheLog(t *testing.T) {
 	w.equal("ran", w.exists("ran"), false)
 }
 
-func TestOfManyFilesWithoutTheirFilterTheLogNamesTheFirst(t *testing.T) {
+func TestLogNamesTheFirstOfManyFilesWithoutTheirFilter(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.write(wt+"/.gitattributes", "*.bin filter=x\n")
 	for n := range maxSaid + 5 {
@@ -44,7 +44,7 @@ func TestOfManyFilesWithoutTheirFilterTheLogNamesTheFirst(t *testing.T) {
 }
 
 // What the user's own git-lfs filters is not among them.
-func TestAFilterThatIsRunIsNotNamedInTheLog(t *testing.T) {
+func TestFilterThatIsRunIsNotNamedInTheLog(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.git("", "config", "--global", "filter.lfs.clean", "cat")
 	w.write(wt+"/.gitattributes", "*.lfs filter=lfs\n")
@@ -53,7 +53,7 @@ func TestAFilterThatIsRunIsNotNamedInTheLog(t *testing.T) {
 	w.equal("named", len(w.said("without the filter")), 0)
 }
 
-func TestANewWorktreeNamesTheFilesWithoutTheirFilterInTheLog(t *testing.T) {
+func TestNewWorktreeNamesTheFilesWithoutTheirFilterInTheLog(t *testing.T) {
 	w := newWorld(t)
 	w.write("author/.gitattributes", "dir/* filter=secret\n")
 	w.commit("author", "attributes")

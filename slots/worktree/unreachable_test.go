@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestAHostThatIsDownIsToldFromWhatIsWrongWithARepository(t *testing.T) {
+func TestHostThatIsDownIsToldFromWhatIsWrongWithARepository(t *testing.T) {
 	for stderr, want := range map[string]bool{
 		"fatal: unable to access 'https://git.example/a/b.git/': Could not resolve host: git.example\n":                                      true,
 		"fatal: unable to access 'https://git.example/a/b.git/': Failed to connect to git.example port 443 after 3 ms: Connection refused\n": true,
@@ -88,7 +88,7 @@ func TestGitSaysThatAHostIsDown(t *testing.T) {
 
 // A remote that accepts and then says nothing is an outage of its host, and the slot is not occupied until the limit of the
 // preparation: git gives up after some minutes, or as soon as the user's own setting says.
-func TestAHostThatSaysNothingIsDown(t *testing.T) {
+func TestHostThatSaysNothingIsDown(t *testing.T) {
 	w := newWorld(t)
 	w.git("", "config", "--global", "http.lowSpeedTime", "1")
 	var at gate

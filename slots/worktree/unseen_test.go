@@ -18,7 +18,7 @@ func (w *world) breakIndex(wt, what string) {
 	w.write(w.git(wt, "rev-parse", "--absolute-git-dir")+"/index", what)
 }
 
-func TestWhatStandsBesideABrokenIndexIsKept(t *testing.T) {
+func TestFilesBesideABrokenIndexAreKept(t *testing.T) {
 	for _, index := range []string{"", "junk, and not an index at all", "DIRC\x00\x00\x00\x02\x00\x00\x00\x09cut off", strings.Repeat("\x00", 4096)} {
 		w, wt, _ := prepared(t)
 		w.write(wt+"/old.ignored", "committed")
@@ -36,7 +36,7 @@ func TestWhatStandsBesideABrokenIndexIsKept(t *testing.T) {
 	}
 }
 
-func TestABrokenIndexOnABranchWithoutACommit(t *testing.T) {
+func TestBrokenIndexOnABranchWithoutACommit(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.git(wt, "checkout", "-q", "--orphan", "fresh")
 	w.breakIndex(wt, "")
@@ -44,7 +44,7 @@ func TestABrokenIndexOnABranchWithoutACommit(t *testing.T) {
 	w.equal("file", w.show(wt, "a.txt"), "one")
 }
 
-func TestABrokenIndexIsNotTakenForNoWork(t *testing.T) {
+func TestBrokenIndexIsNotTakenForNoWork(t *testing.T) {
 	w, wt, head := prepared(t)
 	w.breakIndex(wt, "")
 	w.looks(wt, Snapshot{Head: head, Branch: "fix/issue-7"})
@@ -55,7 +55,7 @@ func TestABrokenIndexIsNotTakenForNoWork(t *testing.T) {
 }
 
 // Where the machine is what fails, the index is as good as ever, and has what was staged: later is better than half.
-func TestAFullDiskIsNotTakenForABrokenIndex(t *testing.T) {
+func TestFullDiskIsNotTakenForABrokenIndex(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.write(wt+"/new", "new")
 	real, err := exec.LookPath("git")
@@ -141,7 +141,7 @@ func TestHiddenFilesOfAnyNumberAreNotHeldInMemory(t *testing.T) {
 	}
 }
 
-func TestWhatLiesOutsideOfASparseCheckoutIsKept(t *testing.T) {
+func TestFilesOutsideOfASparseCheckoutAreKept(t *testing.T) {
 	for _, kind := range []string{"--no-sparse-index", "--sparse-index"} {
 		w := newWorld(t)
 		w.write("author/far/off/c.txt", "far")
@@ -163,7 +163,7 @@ func TestWhatLiesOutsideOfASparseCheckoutIsKept(t *testing.T) {
 	}
 }
 
-func TestAFilterThatFailsKeepsNothingFromBeingKept(t *testing.T) {
+func TestFilterThatFailsKeepsNothingFromBeingKept(t *testing.T) {
 	for _, kind := range []string{"clean", "process"} {
 		w, wt, _ := prepared(t)
 		w.write(wt+"/.gitattributes", "*.bin filter=large.files\n")

@@ -115,7 +115,7 @@ func TestWorkOnABranchWithoutACommit(t *testing.T) {
 	}
 }
 
-func TestAMergeOfTheBaseIsOneCommit(t *testing.T) {
+func TestMergeOfTheBaseIsOneCommit(t *testing.T) {
 	w, wt, head := prepared(t)
 	w.git(wt, "checkout", "-q", "-b", "base", head)
 	w.commit(wt, "theirs")
@@ -128,7 +128,7 @@ func TestAMergeOfTheBaseIsOneCommit(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeToldIsAnErrorAndNoNumber(t *testing.T) {
+func TestUnknownCountIsAnErrorAndNoNumber(t *testing.T) {
 	w, wt, head := prepared(t)
 	w.commit(wt, "one")
 	g := w.newGit()
@@ -158,7 +158,7 @@ func TestWhatCannotBeToldIsAnErrorAndNoNumber(t *testing.T) {
 	}
 }
 
-func TestATreeTellsWhetherAnythingWasChanged(t *testing.T) {
+func TestTreeTellsWhetherAnythingWasChanged(t *testing.T) {
 	w, wt, head := prepared(t)
 	tree := func() string {
 		t.Helper()
@@ -187,7 +187,7 @@ func TestATreeTellsWhetherAnythingWasChanged(t *testing.T) {
 	}
 }
 
-func TestAStatIsRead(t *testing.T) {
+func TestStatIsRead(t *testing.T) {
 	for out, want := range map[string]Stat{
 		"":                                  {},
 		" 1 file changed, 1 insertion(+)\n": {1, 1, 0},
