@@ -28,7 +28,7 @@ func left(t *testing.T, tick *Tick, issue int, state queue.State) string {
 	return id
 }
 
-func TestWhatIsSettledAndNotFiledCounts(t *testing.T) {
+func TestSettledItemThatIsNotFiledCounts(t *testing.T) {
 	tick := newTick(t, time.Now)
 	done, lost := left(t, tick, 1, queue.Completed), left(t, tick, 2, queue.Errored)
 	// Before them in the order: they are met while those lie in the lane.
@@ -52,7 +52,7 @@ func TestWhatIsSettledAndNotFiledCounts(t *testing.T) {
 	}
 }
 
-func TestAnItemThatASlotNamesDoesNotFail(t *testing.T) {
+func TestItemThatASlotNamesDoesNotFail(t *testing.T) {
 	tick := newTick(t, time.Now)
 	lost := left(t, tick, 1, queue.Errored)
 	named, err := tick.publish(2, 50, nil, lost)
@@ -69,7 +69,7 @@ func TestAnItemThatASlotNamesDoesNotFail(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeSeenIsNotMissing(t *testing.T) {
+func TestDependencyThatCannotBeSeenIsNotMissing(t *testing.T) {
 	tick := newTick(t, time.Now)
 	must(t, os.Rename(tick.Queue.Finished, tick.Queue.Finished+".away"))
 	e := queue.Entry{}
@@ -83,7 +83,7 @@ func TestWhatCannotBeSeenIsNotMissing(t *testing.T) {
 	}
 }
 
-func TestWhatWasEnqueuedAfterTheListingIsNotMissing(t *testing.T) {
+func TestDependencyEnqueuedAfterListingIsFound(t *testing.T) {
 	tick := newTick(t, time.Now)
 	p := tick.eligibility(newOccupied()).after
 	if dep := p.dependency("q_01arz3ndektsv4rrffq69g5fav"); !dep.absent {
@@ -96,7 +96,7 @@ func TestWhatWasEnqueuedAfterTheListingIsNotMissing(t *testing.T) {
 	}
 }
 
-func TestWhereNobodyWaitsNothingIsLookedUp(t *testing.T) {
+func TestDependenciesAreNotLookedUpWithoutAnItemThatWaits(t *testing.T) {
 	tick := newTick(t, time.Now)
 	for issue := range 3 {
 		_, err := tick.publish(issue, 50, nil)
@@ -113,7 +113,7 @@ func TestWhereNobodyWaitsNothingIsLookedUp(t *testing.T) {
 	}
 }
 
-func TestAPassEndsABoundedNumberAndTheNextGoesOn(t *testing.T) {
+func TestPassEndsABoundedNumberAndTheNextGoesOn(t *testing.T) {
 	tick := newTick(t, time.Now)
 	before := left(t, tick, 1, queue.Errored)
 	for n := range failMost + 3 { // a chain, and the last is met first

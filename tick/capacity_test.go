@@ -23,7 +23,7 @@ import (
 
 const mb = 1_000_000
 
-func TestAnAgentIsStartedOnlyWhereThereIsRoomForWhatTheOthersMayStillTake(t *testing.T) {
+func TestAgentIsStartedOnlyWhereThereIsRoomForWhatTheOthersMayStillTake(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		available int64
@@ -113,7 +113,7 @@ func TestUnknownMemoryIsAnErrorOnceAndStopsNothingWhereNoneRuns(t *testing.T) {
 }
 
 // A run that has its memory leaves room: what it took is missing in what is available already.
-func TestWhatARunUsesByNowIsNotReservedAgain(t *testing.T) {
+func TestMemoryThatARunUsesIsNotReservedAgain(t *testing.T) {
 	tick := ticker(t, "2000000", settings.Settings{AgentMemory: 600 * mb})
 	in := &slots.Intent{Item: queue.NewID(time.Now()), Run: 1, Session: "s"}
 	cmd := exec.Command("cat")
@@ -149,7 +149,7 @@ func withOccupied(names ...string) *occupied {
 	return k
 }
 
-func TestThePMAgentIsCountedLikeTheOthers(t *testing.T) {
+func TestPMAgentIsCountedLikeTheOthers(t *testing.T) {
 	for _, c := range []struct {
 		held []string
 		want bool
@@ -168,7 +168,7 @@ func TestThePMAgentIsCountedLikeTheOthers(t *testing.T) {
 }
 
 // What is planned is what a pass would do: each start takes room from the next, and both lanes share it.
-func TestAPlanCountsWhatItWouldStart(t *testing.T) {
+func TestPlanCountsWhatItWouldStart(t *testing.T) {
 	for _, c := range []struct {
 		available string
 		settings  settings.Settings
@@ -212,7 +212,7 @@ func TestAPlanCountsWhatItWouldStart(t *testing.T) {
 	}
 }
 
-func TestAViewSaysThatMemoryIsUnknown(t *testing.T) {
+func TestViewSaysThatMemoryIsUnknown(t *testing.T) {
 	tick := ticker(t, "", settings.Settings{AgentMemory: 600 * mb, MaxAgents: 3})
 	lock, err := slots.TryLock(tick.Home.SlotLock("2"))
 	must(t, err)

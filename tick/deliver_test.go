@@ -18,13 +18,13 @@ import (
 	"kugetsu/tick/settings"
 )
 
-func TestATickIsNeverHeldUpForLongByNotifyCommand(t *testing.T) {
+func TestTickIsNeverHeldUpForLongByNotifyCommand(t *testing.T) {
 	if notifyLimit > deliverLimit || deliverLimit > time.Minute {
 		t.Errorf("one command may take %s, all of a pass %s", notifyLimit, deliverLimit)
 	}
 }
 
-func TestAHangingNotifyCommandIsEndedWithAllItStarted(t *testing.T) {
+func TestHangingNotifyCommandIsEndedWithAllItStarted(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "hang.sh")
 	// What hangs is a program that the script started, and it ignores SIGTERM.
@@ -71,7 +71,7 @@ func zombie(pid int) bool {
 	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
-func TestWhatNotifyCommandComplainsOfIsTheEndOfWhatItSaid(t *testing.T) {
+func TestComplaintOfNotifyCommandIsTheEndOfItsOutput(t *testing.T) {
 	for _, c := range []struct{ script, want string }{
 		{"echo no route >&2; exit 1", "exit status 1: no route"},
 		{"exit 3", "exit status 3"},
@@ -86,14 +86,14 @@ func TestWhatNotifyCommandComplainsOfIsTheEndOfWhatItSaid(t *testing.T) {
 	}
 }
 
-func TestANotifyCommandThatDoesNotReadTheEventHasTakenIt(t *testing.T) {
+func TestNotifyCommandThatDoesNotReadTheEventHasTakenIt(t *testing.T) {
 	ev := event.Event{Name: "x", Text: strings.Repeat("long ", 100_000)} // more than a pipe holds
 	if err := tell(t.Context(), []string{"true"}, []string{"PATH=/usr/bin:/bin"}, ev); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestAnEventIsGivenUpForItsAgeOnlyAfterATry(t *testing.T) {
+func TestEventIsGivenUpForItsAgeOnlyAfterATry(t *testing.T) {
 	dir := t.TempDir()
 	told := filepath.Join(dir, "told")
 	box := &event.Box{New: dir + "/new", Seen: dir + "/seen", Owed: dir + "/owed", Tell: true,

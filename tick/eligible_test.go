@@ -27,7 +27,7 @@ func (t *Tick) asked(k *occupied, it *queue.Item) Reason {
 	return el.why(c)
 }
 
-func TestEachReasonHasItsKindAndExitCode(t *testing.T) {
+func TestReasonsHaveTheirKindAndExitCode(t *testing.T) {
 	const ref = "github.com/you/project#1"
 	late := noon.Add(time.Hour)
 	for _, c := range []struct {
@@ -110,7 +110,7 @@ func TestEachReasonHasItsKindAndExitCode(t *testing.T) {
 	}
 }
 
-func TestEveryKindHasARow(t *testing.T) {
+func TestKindsHaveARow(t *testing.T) {
 	for _, kind := range []Kind{Misconfigured, Unusable, Paused, NoSlots, BadItem, DependencyFailed, Dependency, NewerSession, OnHold, Probing,
 		AwaitingReview, NotBefore, SessionBusy, Behind, Unrunnable, NotInstalled, SlotsOccupied, CapacityUnknown, NoCapacity} {
 		if rule, there := kinds[kind]; !there || rule.code == 0 {
@@ -120,7 +120,7 @@ func TestEveryKindHasARow(t *testing.T) {
 }
 
 // What waits is left to itself while one of it will start by itself; else the first that a person can do something about tells.
-func TestADrainEndsWhenNothingStartsByItself(t *testing.T) {
+func TestDrainEndsWhenNothingStartsByItself(t *testing.T) {
 	item := func(kind Kind) Waiting { return Waiting{reason: Reason{Kind: kind, Text: string(kind)}} }
 	for _, c := range []struct {
 		name    string

@@ -15,7 +15,7 @@ import (
 
 // As when tick.lock was deleted while it was held: this pass read the item, and another one settled it before this one
 // had the session's lock.
-func TestAPassThatReadAnItemTooEarlyDoesNotSettleItAgain(t *testing.T) {
+func TestPassThatReadAnItemTooEarlyDoesNotSettleItAgain(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		outcome queue.Outcome

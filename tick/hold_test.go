@@ -102,7 +102,7 @@ func (h *holder) told() int {
 	return len(events) + bad
 }
 
-func TestALimitHoldsItsAgentUntilTheTimeThatWasTold(t *testing.T) {
+func TestLimitHoldsItsAgentUntilTheTimeThatWasTold(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		outcome queue.Outcome
@@ -136,7 +136,7 @@ func TestALimitHoldsItsAgentUntilTheTimeThatWasTold(t *testing.T) {
 	}
 }
 
-func TestAHoldIsTriedByOneRunAndGrowsWhileThatMeetsTheLimit(t *testing.T) {
+func TestHoldIsTriedByOneRunAndGrowsWhileThatMeetsTheLimit(t *testing.T) {
 	h := newHolder(t)
 	want := time.Minute
 	h.ends(1, queue.UsageLimit, 0)
@@ -192,7 +192,7 @@ func TestRunsThatBeganBeforeTheHoldNeitherShortenNorLiftIt(t *testing.T) {
 }
 
 // A pass may be killed when the hold is written and the item is not settled: the next one does it again.
-func TestTheSameEndTwiceHoldsOnce(t *testing.T) {
+func TestSameEndTwiceHoldsOnce(t *testing.T) {
 	h := newHolder(t)
 	h.ends(1, queue.UsageLimit, 0)
 	h.now = h.now.Add(time.Second)
@@ -212,7 +212,7 @@ func TestTheSameEndTwiceHoldsOnce(t *testing.T) {
 	}
 }
 
-func TestOnlyOneRunTriesUntilTheModelAnswersIt(t *testing.T) {
+func TestProbeIsOneRunUntilTheModelAnswers(t *testing.T) {
 	h := newHolder(t)
 	h.ends(1, queue.UsageLimit, time.Hour)
 	look := func() (*holds, string) {
@@ -243,7 +243,7 @@ func TestOnlyOneRunTriesUntilTheModelAnswersIt(t *testing.T) {
 	}
 }
 
-func TestAHoldThatCannotBeUnderstoodHolds(t *testing.T) {
+func TestHoldThatCannotBeUnderstoodHolds(t *testing.T) {
 	h := newHolder(t)
 	for name, put := range map[string]func(path string) error{
 		"empty":       func(path string) error { return os.WriteFile(path, nil, 0o600) },
@@ -277,7 +277,7 @@ func TestCredentialsOfARunThatHadWorkedAreTriedAgain(t *testing.T) {
 
 // A server that stays down is tried at ever longer intervals, HOLD_MAX at most, for ever; it is told once, and whoever looks
 // sees how often.
-func TestAServerThatStaysDownIsTriedEverMoreSeldom(t *testing.T) {
+func TestServerThatStaysDownIsTriedEverMoreSeldom(t *testing.T) {
 	h := newHolder(t)
 	want := time.Minute
 	got := h.met(1, queue.Outage, runnerReport{})
@@ -298,7 +298,7 @@ func TestAServerThatStaysDownIsTriedEverMoreSeldom(t *testing.T) {
 	}
 }
 
-func TestAnItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
+func TestItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
 	h := newHolder(t)
 	other := *h.it
 	other.ID = queue.NewID(noon)
@@ -324,7 +324,7 @@ func TestAnItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
 	}
 }
 
-func TestAHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
+func TestHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 	h := newHolder(t)
 	h.Settings.CloneURL = "https://{host}:3000/{path}.git"
 	if got := h.met(1, queue.Outage, runnerReport{host: "github.com:3000"}); got != time.Minute {
@@ -371,7 +371,7 @@ func TestAHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 	}
 }
 
-func TestTheHostOfARemoteIsReadFromItsURL(t *testing.T) {
+func TestHostOfARemoteIsReadFromItsURL(t *testing.T) {
 	for remote, want := range map[string]string{
 		"https://github.com/o/r.git": "github.com", "https://you:secret@Git.Example:3000/o/r.git": "git.example:3000",
 		"ssh://git@git.example:22/o/r.git": "git.example:22", "git@git.example:o/r.git": "git.example", "gitea:o/r": "gitea",

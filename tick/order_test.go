@@ -158,7 +158,7 @@ func predict(items []*ordered, now time.Time, places int) (first []*ordered) {
 // An item starts when it is the first by priority and age of those that may: with 200 random ones, of which some wait for
 // a time or for others, some fail, some get another priority, and some come late. The runner is a stand-in, all else is
 // real.
-func TestTheOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
+func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue { // each one syncs thousands of files
 		must(t, checks.Value.Set("1"))
 		t.Cleanup(func() { must(t, checks.Value.Set(checks.DefValue)) })

@@ -7,7 +7,7 @@ import (
 	"kugetsu/slots"
 )
 
-func TestAPauseIsNeverMuchLongerThanItsLength(t *testing.T) {
+func TestPauseIsNeverMuchLongerThanItsLength(t *testing.T) {
 	noon := time.Date(2026, 4, 5, 12, 0, 0, 0, time.UTC)
 	later := func(d time.Duration) *time.Time { at := noon.Add(d); return &at }
 	year := 365 * 24 * time.Hour

@@ -75,7 +75,7 @@ func (r *reviewer) whyIn(session string) string {
 	return (&reviews{t: r.Tick}).why(c).Text
 }
 
-func TestWhatIsNotKnownToBeOverWaitsForReview(t *testing.T) {
+func TestRequestThatIsNotKnownToBeOverWaitsForReview(t *testing.T) {
 	r := newReviewer(t, 1)
 	if got := r.why(9); got != "" {
 		t.Errorf("with no request: %s", got)
@@ -122,7 +122,7 @@ func TestWhatIsNotKnownToBeOverWaitsForReview(t *testing.T) {
 	}
 }
 
-func TestNobodyIsAskedOftenerThanNeedBe(t *testing.T) {
+func TestForgeIsNotAskedOftenerThanNeedBe(t *testing.T) {
 	r := newReviewer(t, 1)
 	r.session(2, r.pr(2))
 	for _, step := range []struct {
@@ -140,7 +140,7 @@ func TestNobodyIsAskedOftenerThanNeedBe(t *testing.T) {
 	}
 }
 
-func TestAPassAsksOfAFewThoseThatWaitedLongest(t *testing.T) {
+func TestPassAsksOfAFewThoseThatWaitedLongest(t *testing.T) {
 	r := newReviewer(t, 1)
 	for n := range reviewMost + 5 {
 		r.session(100+n, r.pr(100+n))
@@ -156,7 +156,7 @@ func TestAPassAsksOfAFewThoseThatWaitedLongest(t *testing.T) {
 	}
 }
 
-func TestNobodyIsAskedUnderTheLock(t *testing.T) {
+func TestForgeIsNotAskedUnderTheLock(t *testing.T) {
 	r := newReviewer(t, 1)
 	r.session(2, r.pr(2))
 	var locked error
@@ -179,7 +179,7 @@ func TestNobodyIsAskedUnderTheLock(t *testing.T) {
 	}
 }
 
-func TestWhatIsKnownOfARequestGoesWithItsSession(t *testing.T) {
+func TestRecordOfARequestGoesWithItsSession(t *testing.T) {
 	r := newReviewer(t, 1)
 	r.session(1, r.pr(1))
 	r.session(2, r.pr(2))
@@ -197,7 +197,7 @@ func TestWhatIsKnownOfARequestGoesWithItsSession(t *testing.T) {
 	}
 }
 
-func TestTheTokenIsThatOfTheEnvFiles(t *testing.T) {
+func TestTokenIsThatOfTheEnvFiles(t *testing.T) {
 	t.Setenv("GH_TOKEN", "inherited")
 	r := newReviewer(t, 1)
 	dir := filepath.Join(string(r.Home), "env")
@@ -221,7 +221,7 @@ func TestTheTokenIsThatOfTheEnvFiles(t *testing.T) {
 	}
 }
 
-func TestARequestIsFoundByTheBranchOfItsSession(t *testing.T) {
+func TestRequestIsFoundByTheBranchOfItsSession(t *testing.T) {
 	list := "[]"
 	r := newReviewer(t, 1)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

@@ -8,7 +8,7 @@ import (
 	"kugetsu/queue/issueref"
 )
 
-func TestACloneURLHasTheHostsPortAndScheme(t *testing.T) {
+func TestCloneURLHasTheHostsPortAndScheme(t *testing.T) {
 	for _, c := range []struct{ ref, template, env, want string }{
 		{"https://github.com/a/b/issues/1", "", "", "https://github.com/a/b.git"},
 		{"http://github.com/a/b/issues/1", "", "", "https://github.com/a/b.git"},
@@ -42,7 +42,7 @@ func TestACloneURLHasTheHostsPortAndScheme(t *testing.T) {
 }
 
 // What a URL said once holds for every other spelling, and for a clone that is there it says nothing.
-func TestThatAURLSaysHTTPIsRemembered(t *testing.T) {
+func TestSchemeOfAnHTTPURLIsRemembered(t *testing.T) {
 	x := newTick(t, nil)
 	x.Settings.CloneURL = "{scheme}://{host}/{path}.git"
 	said, err := issueref.Parse("http://git.example.com:3000/a/b/issues/1", "")

@@ -6,7 +6,7 @@ import (
 	"kugetsu/queue"
 )
 
-func TestTheNextRunIsToldOfTheLastInWhichAnAgentBegan(t *testing.T) {
+func TestNextRunIsToldOfTheLastInWhichAnAgentBegan(t *testing.T) {
 	run := func(outcome queue.Outcome) queue.Run { return queue.Run{Outcome: outcome, Summary: "why"} }
 	ran := func(outcome queue.Outcome) queue.Run {
 		return queue.Run{Outcome: outcome, Summary: "why", StartedAt: &noon}
