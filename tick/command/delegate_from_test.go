@@ -60,7 +60,7 @@ func FuzzFrom(f *testing.F) {
 	})
 }
 
-func TestAFileThatCannotBeReadIsNoEmptyFile(t *testing.T) {
+func TestFileThatCannotBeReadIsNoEmptyFile(t *testing.T) {
 	broken := errors.New("the disk is gone")
 	if lines, err := parseLines(iotest.ErrReader(broken)); !errors.Is(err, broken) {
 		t.Errorf("%v, %v", lines, err)

@@ -8,7 +8,7 @@ import (
 	"kugetsu/queue/fault"
 )
 
-func TestAPointOfTimeIsWhatSomebodyWhoLooksAtTheClockMeans(t *testing.T) {
+func TestPointOfTimeIsWhatSomebodyWhoLooksAtTheClockMeans(t *testing.T) {
 	berlin := time.FixedZone("CET", 3600)
 	if loc, err := time.LoadLocation("Europe/Berlin"); err == nil { // for the days that have 23 hours
 		berlin = loc
