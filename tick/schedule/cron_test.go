@@ -46,7 +46,7 @@ func leavesBackslash(command string) string {
 	return command
 }
 
-func TestEveryPathReachesTheCommandThroughCronAndShell(t *testing.T) {
+func TestPathsReachTheCommandThroughCronAndShell(t *testing.T) {
 	for _, path := range hostile {
 		for name, cron := range map[string]func(string) string{"takes": takesBackslash, "leaves": leavesBackslash} {
 			out, err := exec.Command("/bin/sh", "-c", cron(`printf \%s `+quote(path))).Output()
@@ -92,7 +92,7 @@ func unquote(word string) string {
 	return b.String()
 }
 
-func TestALineThatAUserCouldWriteIsWritten(t *testing.T) {
+func TestLineThatAUserCouldWriteIsWritten(t *testing.T) {
 	j := cron{Job{Name: "kugetsu", Binary: "/usr/local/bin/kugetsu", Dir: "/home/you/.kugetsu", Default: true, Minutes: 5}}
 	if got, want := j.plainLine(), "*/5 * * * * /usr/local/bin/kugetsu tick --scheduled"; got != want {
 		t.Errorf("%q, want %q", got, want)
@@ -147,7 +147,7 @@ func check(t *testing.T, j cron, text string) {
 
 var job = cron{Job{Name: "kugetsu", Binary: "/it's/100%/kugetsu", Dir: "/home/you/.kugetsu", Default: true, Minutes: 5}}
 
-func TestEveryOtherByteOfACrontabStays(t *testing.T) {
+func TestOtherBytesOfACrontabStay(t *testing.T) {
 	for _, text := range crontabs {
 		check(t, job, text)
 	}
@@ -171,7 +171,7 @@ func FuzzCrontab(f *testing.F) {
 	})
 }
 
-func TestABlockThatIsNotAsItWasWrittenIsRefused(t *testing.T) {
+func TestBlockThatIsNotAsItWasWrittenIsRefused(t *testing.T) {
 	good := job.plainBlock()
 	begin, rest, _ := strings.Cut(good, "\n")
 	line, end, _ := strings.Cut(rest, "\n")
@@ -195,7 +195,7 @@ func TestABlockThatIsNotAsItWasWrittenIsRefused(t *testing.T) {
 	}
 }
 
-func TestABlockIsFoundWhateverAnEditorDidToItsLineEnds(t *testing.T) {
+func TestBlockIsFoundWhateverAnEditorDidToItsLineEnds(t *testing.T) {
 	for _, text := range []string{
 		strings.ReplaceAll("# mine\n"+job.plainBlock(), "\n", "\r\n"),
 		strings.TrimSuffix("# mine\n"+job.plainBlock(), "\n"),
@@ -226,7 +226,7 @@ func (c cron) plainBlock() string {
 	return block
 }
 
-func TestALineBelowOthersGoesByItsOwnHomeAndFolder(t *testing.T) {
+func TestLineBelowOthersGoesByItsOwnHomeAndFolder(t *testing.T) {
 	there := t.TempDir()
 	fish := filepath.Join(there, "fish")
 	if err := os.WriteFile(fish, nil, 0o755); err != nil {

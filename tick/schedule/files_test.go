@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "write contrib/schedule anew")
 var usual = Job{Name: "kugetsu", Binary: "/usr/local/bin/kugetsu", Dir: "/home/you/.kugetsu", Default: true, Minutes: 5, Home: "/home/you", User: "you",
 	Watch: []string{"/home/you/.kugetsu/queue/items", "/home/you/.kugetsu/queue/pm"}}
 
-func TestThePlainFilesAreWhatStartInstalls(t *testing.T) {
+func TestPlainFilesAreWhatStartInstalls(t *testing.T) {
 	mac := usual
 	mac.Home = "/Users/you"
 	files := append(systemd{usual}.units(), launchd{mac}.plist(), File{"crontab", cron{usual}.plainBlock()})
@@ -38,7 +38,7 @@ func TestThePlainFilesAreWhatStartInstalls(t *testing.T) {
 	}
 }
 
-func TestNoPathBreaksOutOfThePlist(t *testing.T) {
+func TestPathsDoNotBreakOutOfThePlist(t *testing.T) {
 	for _, path := range append(hostile, "/a<b>&amp;]]>", "</string>") {
 		j := usual
 		j.Binary, j.Dir, j.Default = path, path, false
@@ -72,7 +72,7 @@ func TestNoPathBreaksOutOfThePlist(t *testing.T) {
 	}
 }
 
-func TestAPathThatNoScheduleCanHoldIsRefused(t *testing.T) {
+func TestPathThatNoScheduleCanHoldIsRefused(t *testing.T) {
 	for path, ok := range map[string]bool{"/plain": true, "/it's 100% #1": true, "/new\nline": false, "/tab\t": false, "/\x7f": false, "/\xff": false, "/space ": false, `/back\`: false} {
 		for _, j := range []Job{{Binary: path}, {Dir: path}, {Watch: []string{path}}} {
 			err := j.check()
@@ -83,7 +83,7 @@ func TestAPathThatNoScheduleCanHoldIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheNextTickIsDueAtAMinuteOfTheInterval(t *testing.T) {
+func TestNextTickIsDueAtAMinuteOfTheInterval(t *testing.T) {
 	at := func(clock string) time.Time {
 		when, err := time.ParseInLocation("2006-01-02 15:04:05", "2026-11-25 "+clock, time.Local)
 		if err != nil {

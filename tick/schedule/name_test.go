@@ -7,7 +7,7 @@ import (
 )
 
 // A schedule that an older kugetsu named after a link is found and removed as well.
-func TestAFolderOfTwoNamesHasOneSchedule(t *testing.T) {
+func TestFolderOfTwoNamesHasOneSchedule(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
