@@ -49,7 +49,7 @@ func unset(t *testing.T) {
 	}
 }
 
-func TestALineOfTheFileIsOneSetting(t *testing.T) {
+func TestLineOfTheFileIsOneSetting(t *testing.T) {
 	unset(t)
 	for _, c := range []struct {
 		line, want string // AGENT_ARGS afterwards
@@ -119,7 +119,7 @@ func TestALineOfTheFileIsOneSetting(t *testing.T) {
 	}
 }
 
-func TestEveryRemovedSettingSaysWhatToDoInstead(t *testing.T) {
+func TestRemovedSettingsSayWhatToDoInstead(t *testing.T) {
 	unset(t)
 	for key, instead := range removed {
 		set, source := read(t, key+"=1\n")
@@ -133,7 +133,7 @@ func TestEveryRemovedSettingSaysWhatToDoInstead(t *testing.T) {
 	}
 }
 
-func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
+func TestFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
 	unset(t)
 	for _, c := range []struct {
 		file, env, flag string
@@ -165,7 +165,7 @@ func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
 	}
 }
 
-func TestABadValueNamesItsPlaceOnce(t *testing.T) {
+func TestBadValueNamesItsPlaceOnce(t *testing.T) {
 	unset(t)
 	t.Setenv("RETRY_DELAY", "soon")
 	set, source := read(t, "MAX_ATTEMPTS=many\n")
@@ -198,7 +198,7 @@ func TestValueOutOfBoundsNamesItsPlace(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNotBelievedIsNotRead(t *testing.T) {
+func TestFileThatIsNotBelievedIsNotRead(t *testing.T) {
 	unset(t)
 	home := t.TempDir()
 	if err := os.WriteFile(filepath.Join(home, "config"), []byte("MAX_CONCURRENT_AGENTS=5\nWHAT=ever\n"), 0o600); err != nil {
@@ -210,7 +210,7 @@ func TestAFileThatIsNotBelievedIsNotRead(t *testing.T) {
 	}
 }
 
-func TestTheExampleIsAValidFileThatShowsEverySetting(t *testing.T) {
+func TestExampleIsAValidFileThatShowsEverySetting(t *testing.T) {
 	unset(t)
 	text := Example("/usr/bin:/it's/bin", "")
 	set, source := read(t, text)
@@ -243,7 +243,7 @@ func TestTheExampleIsAValidFileThatShowsEverySetting(t *testing.T) {
 	}
 }
 
-func TestOnlySettingsOfTheEnvironmentArePassedOn(t *testing.T) {
+func TestEnvironmentPassesOnSettingsAlone(t *testing.T) {
 	unset(t)
 	t.Setenv("MAX_ATTEMPTS", "5")
 	t.Setenv("AGENT_ARGS", "")

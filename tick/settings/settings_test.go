@@ -11,7 +11,7 @@ import (
 	"kugetsu/queue/fault"
 )
 
-func TestAValueOutOfBoundsIsToldAndTheDefaultTakesItsPlace(t *testing.T) {
+func TestValueOutOfBoundsIsToldAndTheDefaultTakesItsPlace(t *testing.T) {
 	unset(t)
 	for _, c := range []struct {
 		line, problem string
@@ -70,7 +70,7 @@ func defaults(t *testing.T) *Settings {
 	return set
 }
 
-func TestADurationWinsOverWholeHours(t *testing.T) {
+func TestDurationWinsOverWholeHours(t *testing.T) {
 	for _, c := range []struct {
 		set  Settings
 		want time.Duration
@@ -85,7 +85,7 @@ func TestADurationWinsOverWholeHours(t *testing.T) {
 	}
 }
 
-func TestTheStateFolderIsNamedOrInHome(t *testing.T) {
+func TestStateFolderIsNamedOrInHome(t *testing.T) {
 	for _, c := range []struct {
 		dir, home, want string
 	}{
@@ -115,7 +115,7 @@ func TestTheStateFolderIsNamedOrInHome(t *testing.T) {
 	}
 }
 
-func TestAMissingFileIsNoConfiguration(t *testing.T) {
+func TestMissingFileIsNoConfiguration(t *testing.T) {
 	unset(t)
 	_, source := parse(t, Open(filepath.Join(t.TempDir(), "nowhere"), true))
 	if err := source.Unreadable(); err != nil {
@@ -123,7 +123,7 @@ func TestAMissingFileIsNoConfiguration(t *testing.T) {
 	}
 }
 
-func TestTheArgumentsOfOneAgentDoNotReachAnother(t *testing.T) {
+func TestArgumentsOfOneAgentDoNotReachAnother(t *testing.T) {
 	unset(t)
 	for _, c := range []struct{ lines, preset, want string }{
 		{"AGENT_ARGS=-a", "opencode", "-a"},

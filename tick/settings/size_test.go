@@ -9,7 +9,7 @@ import (
 	"kugetsu/queue/fault"
 )
 
-func TestASizeIsBytesWithOrWithoutAUnit(t *testing.T) {
+func TestSizeIsBytesWithOrWithoutAUnit(t *testing.T) {
 	unset(t)
 	for _, c := range []struct {
 		text string
@@ -49,7 +49,7 @@ func TestASizeIsBytesWithOrWithoutAUnit(t *testing.T) {
 }
 
 // A flag reaches the runner's own tick through its environment, in which it must mean the same.
-func TestASizeOnTheCommandLineIsPassedOn(t *testing.T) {
+func TestSizeOnTheCommandLineIsPassedOn(t *testing.T) {
 	unset(t)
 	source := Open(t.TempDir(), true)
 	var g struct{ Settings }
