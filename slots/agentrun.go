@@ -40,7 +40,7 @@ const (
 
 // saysEnding is the reason in the log for ending an agent.
 var saysEnding = map[ending]string{tookTooLong: "it took too long", showedNothing: "it showed no progress",
-	parked: "it waits, and needs no slot for that", interrupted: "asked to"}
+	parked: "it waits for a limit or a server", interrupted: "it was told to end"}
 
 // agentRun is the agent's process and its output.
 type agentRun struct {

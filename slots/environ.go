@@ -23,7 +23,7 @@ func (d Dir) Environ(base map[string]string, settings []string) ([]string, error
 	me, err := user.Current()
 	if err != nil {
 		// os/user hides why the password file could not be read. Mostly the reason passes.
-		return nil, fault.New(fault.Temp, "where this user is not in the password file, set HOME and USER", "who am I: %w", err)
+		return nil, fault.New(fault.Temp, "where this user is not in the password file, set HOME and USER", "the current user cannot be looked up: %w", err)
 	}
 	home := os.Getenv("HOME")
 	if home == "" {

@@ -53,7 +53,7 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	defer cancel()
 	work, err := r.git.Work(ctx, r.spec(w), w.made.Head, w.before, snap)
 	if err != nil {
-		r.log.say("what the run did is not known: %v", err)
+		r.log.say("the run's changes are not known: %v", err)
 	}
 	if work.Commits < 0 {
 		return false
@@ -72,7 +72,7 @@ func (r *Runner) noteSnapshot(snap worktree.Snapshot) {
 	r.note(snap.Ref, snap.Commit)
 	for _, in := range snap.Inside {
 		r.note(in.Ref, in.Commit)
-		r.log.say("what is in a worktree inside the session's is kept at %s", in.Ref)
+		r.log.say("the work in a worktree inside the session's is kept at %s", in.Ref)
 	}
 }
 
@@ -91,7 +91,7 @@ func (r *Runner) note(ref, commit string) {
 func (r *Runner) keepStashes(ctx context.Context, w *ready) {
 	stashes, err := r.git.Stashes(ctx, r.spec(w))
 	if err != nil {
-		r.log.say("what the run stashed is not known: %v", err)
+		r.log.say("the run's stashes are not known: %v", err)
 	}
 	for _, commit := range stashes {
 		if slices.Contains(w.stashes, commit) {
@@ -103,7 +103,7 @@ func (r *Runner) keepStashes(ctx context.Context, w *ready) {
 			continue
 		}
 		r.note(at, commit)
-		r.log.say("what the run stashed is kept at %s", at)
+		r.log.say("a stash of the run is kept at %s", at)
 	}
 }
 
@@ -120,7 +120,7 @@ func (r *Runner) keepEnd(ctx context.Context, w *ready, snap worktree.Snapshot, 
 	defer cancel()
 	head, err := r.git.Head(ctx, r.spec(w))
 	if err != nil {
-		r.log.say("where the run ended is not known: %v", err)
+		r.log.say("the commit at the end of the run is not known: %v", err)
 	}
 	return r.keepHead(ctx, w, worktree.Snapshot{Head: cmp.Or(head, w.made.Head)})
 }

@@ -39,7 +39,7 @@ func (r *Runner) names(ctx context.Context, env []string, spec worktree.Spec, as
 		a = r.named(ctx, env, spec)()
 	}
 	if a.err != nil {
-		r.log.say("whose name is on commits is left to git: %v", a.err)
+		r.log.say("the author of commits is left to git: %v", a.err)
 	}
 	return a.missing
 }

@@ -119,7 +119,7 @@ func TestRunEndsWhateverIsNotKnownOfIt(t *testing.T) {
 		}
 		said, err := os.ReadFile(d.LogPath(someRun))
 		must(t, err)
-		if bytes.Contains(said, []byte("what the run did is not known: ")) != (c.fails != "nothing") {
+		if bytes.Contains(said, []byte("the run's changes are not known: ")) != (c.fails != "nothing") {
 			t.Errorf("%s: %s", c.fails, said)
 		}
 	}

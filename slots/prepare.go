@@ -145,13 +145,13 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	// For a sandbox in AGENT_PREFIX: an agent may have changed git's own answer.
 	w.agentEnv = with(w.agentEnv, "KUGETSU_REPOSITORY="+w.made.Repository, "KUGETSU_WRITABLE="+strings.Join(w.made.Writable(), ":"))
 	if w.stashes, err = r.git.Stashes(ctx, spec); err != nil {
-		r.log.say("what is in the stash is not known: %v", err)
+		r.log.say("the stash is not known: %v", err)
 	}
 	// After the hook: neither its files nor those that an earlier run left are this run's change. A new worktree without a hook
 	// has the files of its commit.
 	if r.task.ExpectChanges || ws.Hook != "" || !w.made.CreatedWorktree {
 		if w.before, err = r.git.Tree(ctx, spec); err != nil {
-			r.log.say("what stood in the worktree before the run is not known: %v", err)
+			r.log.say("the state of the worktree before the run is not known: %v", err)
 		}
 	}
 	return nil
@@ -181,14 +181,14 @@ func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 	snap, err := r.git.Snapshot(ctx, r.spec(w), at, keptMessage("left by "+who+how, r.task.IssueRef))
 	// Where the worktree could not be read at all, any work may be there.
 	if err != nil && snap.Ref == "" && (snap.Dirty > 0 || snap.Head == "" || ctx.Err() != nil) {
-		return fmt.Errorf("what %s left could not be kept: %w", who, err)
+		return fmt.Errorf("the work that %s left could not be kept: %w", who, err)
 	}
 	if err != nil {
-		r.log.say("not all of what %s left could be kept: %v", who, err)
+		r.log.say("some of the work that %s left could not be kept: %v", who, err)
 	}
 	r.noteSnapshot(snap)
 	if snap.Ref != "" {
-		r.log.say("what %s left uncommitted is kept at %s", who, snap.Ref)
+		r.log.say("the uncommitted work that %s left is kept at %s", who, snap.Ref)
 	}
 	return r.keepHead(ctx, w, snap)
 }

@@ -251,7 +251,7 @@ func (r *Runner) findPull(ctx context.Context, w *ready, text string) {
 		w.session.PRURL = found.URL
 		return
 	case err != nil && !errors.Is(err, forge.ErrUnasked):
-		r.log.say("the pull request of %s could not be looked for: %v", w.session.Branch, err)
+		r.log.say("the forge could not be asked for the pull request of %s: %v", w.session.Branch, err)
 	}
 	if url := issueref.FindPull(text, ref); url != "" {
 		w.session.PRURL = url

@@ -113,7 +113,7 @@ func readTask(gate *os.File) (*Task, error) {
 		return nil, errNoTask
 	}
 	if t.V != 1 || !runName.MatchString(t.Name()) || !isSession(t.Session) {
-		return nil, fmt.Errorf("the gate brought a task that is none: version %d, run %q", t.V, t.Name())
+		return nil, fmt.Errorf("the gate brought a bad task: version %d, run %q", t.V, t.Name())
 	}
 	return &t, nil
 }

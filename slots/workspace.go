@@ -82,7 +82,7 @@ func (p *Place) Examine(ctx context.Context) (err error) {
 func (p *Place) Work() []string {
 	work := p.Holding.Work()
 	if s := p.Session; s != nil && s.Unkept != "" && p.Holding.Stands {
-		work = append(work, "the run "+s.Unkept+", of which nothing was kept yet")
+		work = append(work, "the run "+s.Unkept+", whose work was not kept yet")
 	}
 	return work
 }
@@ -97,7 +97,7 @@ func (p *Place) Work() []string {
 func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err error) {
 	h := p.Holding
 	if bad := h.Unkeepable(); len(bad) > 0 {
-		return nil, fmt.Errorf("it holds what cannot be kept: %s", strings.Join(bad, "; "))
+		return nil, fmt.Errorf("some of its work cannot be kept: %s", strings.Join(bad, "; "))
 	}
 	if h.Stands && (h.Dirty > 0 || len(h.Inside) > 0) {
 		ref := p.refs + "/" + now.UTC().Format("20060102T150405.000000000Z")

@@ -29,7 +29,7 @@ func commandArgv(c Call) ([]string, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if len(argv) == 0 || argv[0] == "" {
-		return nil, fault.New(fault.Config, "say what it runs: "+name+"='my-agent --message {message_file}'",
+		return nil, fault.New(fault.Config, "set it: "+name+"='my-agent --message {message_file}'",
 			"%s is not set, so the agent command has nothing to run", name)
 	}
 	fill := strings.NewReplacer(

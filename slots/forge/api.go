@@ -13,7 +13,7 @@ type elsewhere struct {
 }
 
 // errAPI does not repeat the value, as home.at does not.
-var errAPI = errors.New("FORGE_API: want host=https://host/path/of/the/api, more of them behind a space")
+var errAPI = errors.New("FORGE_API: want host=https://host/path/of/the/api, several separated by spaces")
 
 // namedAPI is a word of FORGE_API: host[:port]=URL.
 type namedAPI struct {
@@ -95,7 +95,7 @@ func parseFor(s string, env []string) (request, error) {
 	if e.under != "" {
 		below, ok := strings.CutPrefix("/"+path, e.under+"/")
 		if !ok {
-			return request{}, errors.New("it lies elsewhere than FORGE_API says of its host")
+			return request{}, errors.New("it is not below the path that FORGE_API gives its host")
 		}
 		s = scheme + "://" + authority + "/" + below
 	}

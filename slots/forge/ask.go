@@ -67,7 +67,7 @@ func (r request) ask(ctx context.Context, path string, env []string) ([]byte, er
 func (r request) question(ctx context.Context, path, token string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base()+path, nil)
 	if err != nil {
-		return nil, errors.New("its address cannot be asked")
+		return nil, errors.New("its address is bad")
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "kugetsu")

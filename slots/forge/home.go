@@ -136,7 +136,7 @@ func at(host, repo string, env []string) (request, error) {
 	if e.under != "" {
 		below, ok := strings.CutPrefix("/"+strings.ToLower(repo), strings.ToLower(e.under)+"/")
 		if !ok {
-			return request{}, fmt.Errorf("%w: %q lies elsewhere than FORGE_API says of its host", ErrUnasked, repo)
+			return request{}, fmt.Errorf("%w: %q is not below the path that FORGE_API gives its host", ErrUnasked, repo)
 		}
 		repo = repo[len(repo)-len(below):]
 	}
@@ -179,7 +179,7 @@ func at(host, repo string, env []string) (request, error) {
 			}
 		}
 	}
-	return request{}, errors.Join(append(errs, fmt.Errorf("%w: which forge %s is, is not known: set GH_HOST, GITLAB_HOST, GITEA_URL or FORGEJO_URL in env/default.env", ErrUnasked, host))...)
+	return request{}, errors.Join(append(errs, fmt.Errorf("%w: the kind of forge of %s is not known: set GH_HOST, GITLAB_HOST, GITEA_URL or FORGEJO_URL in env/default.env", ErrUnasked, host))...)
 }
 
 // hostname is the host of an origin, without its port, as an issue reference has it.

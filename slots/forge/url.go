@@ -116,7 +116,7 @@ func originOf(scheme, authority string) (string, error) {
 	if i := strings.LastIndex(host, ":"); i > strings.LastIndex(host, "]") {
 		host, port = host[:i], host[i+1:]
 		if n, err := strconv.Atoi(port); err != nil || !digits.MatchString(port) || n > 65535 {
-			return "", errors.New("its port is none")
+			return "", errors.New("its port is not 1 to 65535")
 		}
 	}
 	addr, isAddr := address(host)

@@ -117,7 +117,7 @@ func (m Machine) ours() (path string, v1 bool, err error) {
 // above refuses a path that leads out of the part that a container can see: the limits there cannot be known.
 func above(path, file string, v1 bool) (string, bool, error) {
 	if strings.HasPrefix(path, "/..") {
-		return "", v1, fmt.Errorf("%s: our control group %s is outside of what is visible here", file, path)
+		return "", v1, fmt.Errorf("%s: the control group %s is not visible here", file, path)
 	}
 	return path, v1, nil
 }
@@ -151,7 +151,7 @@ func (m Machine) mounted(path string, v1 bool) (point, root string, err error) {
 		}
 	}
 	if point == "" {
-		return "", "", fmt.Errorf("%s: our control group %s limits memory, or not: it is mounted nowhere here", file, path)
+		return "", "", fmt.Errorf("%s: it is not known whether the control group %s limits memory: it is not mounted here", file, path)
 	}
 	return point, root, nil
 }

@@ -66,7 +66,7 @@ func (m Machine) number(path string) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		return 0, fmt.Errorf("%s: %.20q is no amount of memory", path, text)
+		return 0, fmt.Errorf("%s: %.20q is not an amount of memory", path, text)
 	}
 	if n >= 1<<60 { // v1 writes the largest number of whole pages for "none"
 		return unlimited, nil
@@ -87,7 +87,7 @@ func (m Machine) field(path, name string) (int64, error) {
 		}
 		n, err := strconv.ParseInt(string(f[1]), 10, 64)
 		if err != nil || n < 0 || n > 1<<50 {
-			return 0, fmt.Errorf("%s: %s %.20q is no amount of memory", path, name, f[1])
+			return 0, fmt.Errorf("%s: %s %.20q is not an amount of memory", path, name, f[1])
 		}
 		return n, nil
 	}
