@@ -19,7 +19,7 @@ type Pause struct {
 // Help is its long help.
 func (*Pause) Help() string {
 	return longHelp(`
-Nothing is started until kugetsu resume. What runs goes on.`,
+Nothing is started until kugetsu resume. Running agents go on.`,
 		codes{0: "paused"},
 		`kugetsu pause --for 8h "no agents at night"`,
 		"kugetsu pause")

@@ -79,7 +79,7 @@ type DaemonStop struct{}
 // Help is its long help.
 func (*DaemonStop) Help() string {
 	return longHelp(`
-The command removes the schedule, of whatever kind. What runs goes on, and each run's end starts a tick.`,
+The command removes the schedule, of whatever kind. Running agents go on, and each run's end starts a tick.`,
 		codes{0: "removed, or none was installed", 1: "it could not be removed", 75: "another kugetsu, or an editor, changes the schedule"},
 		"kugetsu queue-daemon stop")
 }

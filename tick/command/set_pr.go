@@ -14,8 +14,8 @@ type SetPR struct {
 // Help is its long help.
 func (*SetPR) Help() string {
 	return longHelp(`
-Normally the command is not needed: kugetsu finds the pull request whose head is the session's branch. What is set
-here stays.`,
+Normally the command is not needed: kugetsu finds the pull request whose head is the session's branch. A URL that is
+set here stays.`,
 		codes{0: "stored", 1: "the issue has no session", 75: "a lock is busy"},
 		"kugetsu set-pr owner/repo#12 https://github.com/owner/repo/pull/13",
 		"kugetsu set-pr git.example.com/owner/repo#12 https://git.example.com/owner/repo/pulls/13")
