@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"kugetsu/queue"
@@ -26,6 +24,9 @@ import (
 
 // askLimit bounds the wait for a program that is asked for its version. Some programs start slowly on a small machine.
 const askLimit = 30 * time.Second
+
+// maxAnswer bounds the answer, in bytes.
+const maxAnswer = 64 << 10
 
 // config adds the errors of the configuration. While there is one, a tick starts nothing.
 func (x *Exam) config() {
@@ -310,24 +311,16 @@ func (x *Exam) ask(path string, args []string) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	ctx, cancel := context.WithTimeout(x.Ctx, askLimit)
+	ctx, cancel := context.WithTimeoutCause(x.Ctx, askLimit, fmt.Errorf("no answer in %s", askLimit))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir, cmd.Env = tmp, append(slices.Clone(x.agents), "TMPDIR="+tmp, "PWD="+tmp)
-	cmd.SysProcAttr = proc.Detach()
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	out, err := cmd.Output()
-	if ctx.Err() != nil && x.Ctx.Err() == nil {
-		return "", fmt.Errorf("no answer in %s", askLimit)
+	out, err := proc.Child{Path: path, Args: append([]string{path}, args...), Dir: tmp, Most: maxAnswer,
+		Env: append(slices.Clone(x.agents), "TMPDIR="+tmp, "PWD="+tmp)}.Output(ctx)
+	var failure *proc.Failure
+	if errors.As(err, &failure) && failure.Said != "" {
+		lines := strings.Split(failure.Said, "\n")
+		return "", fmt.Errorf("%w: %s", failure.Err, first(lines[len(lines)-1]))
 	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		if said := first(string(exit.Stderr)); said != "" {
-			return "", fmt.Errorf("%w: %s", err, said)
-		}
-	}
-	return string(out), err
+	return out, err
 }
 
 // first returns the first line of an output.
