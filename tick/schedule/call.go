@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,10 +8,15 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"kugetsu/slots/proc"
 )
 
 // callLimit bounds one call of crontab, systemctl or launchctl.
 const callLimit = 20 * time.Second
+
+// maxAnswer bounds the answer of a call, in bytes: a crontab may be long.
+const maxAnswer = 4 << 20
 
 // callError is a call that failed. Said is its stderr, in English.
 type callError struct {
@@ -31,25 +35,26 @@ func (e *callError) Unwrap() error { return e.Err }
 
 // call runs a command of a scheduler and returns its stdout.
 func call(ctx context.Context, stdin string, argv ...string) (string, error) {
+	failed := func(err error, said string) error {
+		return &callError{Call: strings.Join(argv, " "), Said: said, Err: err}
+	}
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return "", failed(err, "")
+	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	// LC_ALL=C: cron.read compares messages. NOHEADER: Debian's crontab -l prints a header, and crontab - would add it again.
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "CRONTAB_NOHEADER=Y", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0")
+	env := append(os.Environ(), "LC_ALL=C", "CRONTAB_NOHEADER=Y", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0")
 	if dir := runtimeDir(); dir != "" {
-		cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR="+dir)
+		env = append(env, "XDG_RUNTIME_DIR="+dir)
 	}
-	cmd.Stdin = strings.NewReader(stdin)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return stdout.String(), &callError{Call: strings.Join(argv, " "), Said: strings.TrimSpace(stderr.String()), Err: err}
+	out, err := proc.Child{Path: path, Args: argv, Env: env, Stdin: strings.NewReader(stdin), Most: maxAnswer}.Output(ctx)
+	var failure *proc.Failure
+	if errors.As(err, &failure) {
+		return out, failed(failure.Err, failure.Said)
 	}
-	return stdout.String(), nil
+	return out, err
 }
 
 // missing reports whether a call failed because its program is not installed.
