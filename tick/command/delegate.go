@@ -67,7 +67,7 @@ func (c *Delegate) one(a *App) (string, error) {
 	case c.From != "":
 		return "", c.from(a)
 	case len(c.Args) == 0:
-		return "", fault.New(fault.Usage, "kugetsu delegate --help", `expected "<message> ..."`)
+		return "", fault.New(fault.Usage, `kugetsu delegate owner/repo#12 "what to do"`, "kugetsu delegate needs a message: what is the agent to do?")
 	}
 	message, err := a.message(c.Args)
 	if err != nil {
@@ -99,7 +99,7 @@ func (a *App) reference(first string, more bool, message string) (issueref.Ref, 
 	case 1:
 		return found[0], message, nil
 	case 0:
-		return issueref.Ref{}, message, a.needPM()
+		return issueref.Ref{}, message, a.needPM(message)
 	}
 	names := make([]string, len(found))
 	for i, ref := range found {

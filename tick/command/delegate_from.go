@@ -149,7 +149,7 @@ func (c *Delegate) plan(a *App) ([]planned, error) {
 	if c.From != "-" {
 		file, err := os.Open(c.From)
 		if err != nil {
-			return nil, fault.New(fault.Failed, "- is stdin", "%w", err)
+			return nil, fault.New(fault.Failed, "kugetsu delegate --from - reads from stdin", "%w", err)
 		}
 		defer file.Close()
 		in = file
@@ -179,7 +179,7 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, e
 	if l.IssueRef != "" {
 		ref, err = a.ref(l.IssueRef)
 	} else {
-		err = a.needPM()
+		err = a.needPM("")
 	}
 	if err != nil {
 		return p, err

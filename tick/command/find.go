@@ -24,6 +24,25 @@ func (a *App) find(word string) (queue.Entry, *queue.Item, error) {
 	return e, it, err
 }
 
+// findOrLast is find, and without a word the item that was enqueued last. It is for commands that change nothing.
+func (a *App) findOrLast(word *string) (queue.Entry, *queue.Item, error) {
+	if word != nil {
+		return a.find(*word)
+	}
+	places, err := a.Queue.Places()
+	if err != nil {
+		return queue.Entry{}, nil, err
+	}
+	last := ""
+	for id := range places { // an id begins with its time
+		last = max(last, id)
+	}
+	if last == "" {
+		return queue.Entry{}, nil, fault.New(fault.Failed, `kugetsu delegate owner/repo#12 "what to do" enqueues one`, "the queue holds no item")
+	}
+	return a.find(last)
+}
+
 // findAll resolves all words before anything is done to one.
 func (a *App) findAll(words []string) ([]queue.Entry, error) {
 	var entries []queue.Entry

@@ -3,6 +3,7 @@ package command
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"kugetsu/queue"
@@ -84,13 +85,6 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 	if err := a.Tick.Remember(ref); err != nil {
 		return nil, err
 	}
-	if err := a.Tick.Installed(name); err != nil && mode == queue.Auto && !a.warned[name] {
-		if a.warned == nil {
-			a.warned = map[string]bool{}
-		}
-		a.warned[name] = true
-		a.note("warning: %s", clean(err.Error()))
-	}
 	now := a.Now().UTC()
 	it := &queue.Item{ID: queue.NewID(now), IssueRef: ref.String(), Agent: name, Message: message, Mode: mode,
 		PendingSince: now, After: []string{}, History: []queue.Run{}, ExpectChanges: c.Changes}
@@ -116,6 +110,13 @@ func (c *New) enqueue(a *App, ref issueref.Ref, message string, wait *Wait) (str
 // enqueue publishes a new item and returns its id; unless one that does the same is live and that was asked about: then
 // the id is that one's.
 func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, error) {
+	if err := a.Tick.Installed(it.Agent); err != nil && !a.warned[it.Agent] {
+		if a.warned == nil {
+			a.warned = map[string]bool{}
+		}
+		a.warned[it.Agent] = true
+		a.note("warning: %s", clean(err.Error()))
+	}
 	lane := queue.Dev
 	if it.IssueRef == "" {
 		lane = queue.PM
@@ -187,12 +188,31 @@ func (a *App) message(words []string) (string, error) {
 	return strings.Join(append(words[:len(words)-1:len(words)-1], string(data)), " "), nil
 }
 
-// needPM refuses what has no reference where there is no PM agent.
-func (a *App) needPM() error {
+// almost are words that were meant to be a reference, and what each lacks. The first that fits counts.
+var almost = []struct {
+	form  *regexp.Regexp
+	lacks string
+}{
+	{regexp.MustCompile(`^#\d+$`), "lacks its repository"},
+	{regexp.MustCompile(`^[^/\s#@:]+#\d+$`), "lacks its owner"},
+	{regexp.MustCompile(`^\S*@\S+:\S+#\d+$`), "is the address of a repository, not of an issue"},
+	{regexp.MustCompile(`^[a-zA-Z0-9.-]+(:\d+)?/\S+/(issues|pulls?|merge_requests)/\d+`), "lacks https:// before it"},
+	{regexp.MustCompile(`^\S+/\S+#\S*$`), "lacks a number behind #"},
+}
+
+// needPM refuses a message that has no reference where there is no PM agent.
+func (a *App) needPM(message string) error {
 	pm, err := a.Home.ReadSession(slots.PMSession)
 	if err != nil || pm != nil {
 		return err
 	}
-	return fault.New(fault.Usage, "name it first: kugetsu delegate owner/repo#12 "+`"what to do"`,
-		"no issue reference, and there is no PM agent to take it")
+	const hint = `name the issue first: kugetsu delegate owner/repo#12 "what to do"`
+	for _, word := range strings.Fields(message) {
+		for _, near := range almost {
+			if near.form.MatchString(strings.TrimRight(word, ".,;:")) {
+				return fault.New(fault.Usage, hint, "no issue reference: %q %s", clip(word), near.lacks)
+			}
+		}
+	}
+	return fault.New(fault.Usage, hint, "no issue reference, and there is no PM agent to take it")
 }

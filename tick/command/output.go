@@ -27,7 +27,7 @@ func unprinted(err error) error {
 	if err == nil {
 		return nil
 	}
-	err = fault.New(fault.Temp, "it was done; only the output is missing", "%w: %w", errUnprinted, err)
+	err = fault.New(fault.Temp, "the command did its work; only its output is missing", "%w: %w", errUnprinted, err)
 	if errors.Is(err, syscall.EPIPE) { // the reader, such as head, has enough
 		return fault.Told(err)
 	}

@@ -30,7 +30,7 @@ anew.`,
 // Run puts items back into the queue, with their worktree and conversation.
 func (c *QueueRetry) Run(a *App) error {
 	if (len(c.IDs) == 0) != c.AllFailed {
-		return fault.New(fault.Usage, "kugetsu queue retry --all-failed puts back whatever failed", "retry what?")
+		return fault.New(fault.Usage, "kugetsu queue retry owner/repo#12, or kugetsu queue retry --all-failed", "kugetsu queue retry needs either ids or --all-failed")
 	}
 	entries, err := a.findAll(c.IDs)
 	if c.AllFailed {

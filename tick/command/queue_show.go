@@ -12,8 +12,8 @@ import (
 
 // QueueShow shows all of an item.
 type QueueShow struct {
-	ID   string `arg:"" help:"An id, a part of one, or an issue reference."`
-	JSON bool   `name:"json" help:"Print JSON."`
+	ID   *string `arg:"" optional:"" help:"An id, a part of one, or an issue reference; the item that was enqueued last without one."`
+	JSON bool    `name:"json" help:"Print JSON."`
 }
 
 // Help is its long help.
@@ -28,7 +28,7 @@ request and the agent's last words.`,
 
 // Run shows an item and its history.
 func (c *QueueShow) Run(a *App) error {
-	e, it, err := a.find(c.ID)
+	e, it, err := a.findOrLast(c.ID)
 	if err != nil {
 		return err
 	}

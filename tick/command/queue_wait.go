@@ -13,7 +13,7 @@ import (
 
 // QueueWait waits for items.
 type QueueWait struct {
-	IDs     []string      `arg:"" optional:"" name:"id" help:"Ids, parts of them, or issue references."`
+	IDs     []string      `arg:"" optional:"" name:"id" help:"Ids, parts of them, or issue references; the item that was enqueued last without one."`
 	All     bool          `help:"All that are live now."`
 	Timeout time.Duration `help:"Give up, with exit code 75, after this long." placeholder:"DURATION"`
 	JSON    bool          `name:"json" help:"Print the items as JSON."`
@@ -30,12 +30,16 @@ The command waits until the items are settled, and says meanwhile what each wait
 
 // Run waits: exit code 0 when all completed, 1 when one is an error.
 func (c *QueueWait) Run(a *App) error {
-	if len(c.IDs) == 0 && !c.All {
-		return fault.New(fault.Usage, "kugetsu queue wait --all waits for everything", "wait for what?")
-	}
 	entries, err := a.findAll(c.IDs)
 	if err != nil {
 		return err
+	}
+	if len(c.IDs) == 0 && !c.All {
+		last, _, err := a.findOrLast(nil)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, last)
 	}
 	if c.All {
 		for _, lane := range queue.Lanes {

@@ -2,7 +2,6 @@ package command
 
 import (
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -39,8 +38,6 @@ var examples = map[string]string{
 	"url": "https://github.com/owner/repo/pull/12", "ref": "refs/kugetsu/...",
 }
 
-var notDuration = regexp.MustCompile(`^(--[a-z-]+): expected duration but got (".*?"): `)
-
 // usage makes an error of exit code 80 of what kong says is wrong with the words of a command line. The hint is what to
 // type next.
 func usage(root *kong.Application, args []string, err error) error {
@@ -61,9 +58,7 @@ func usage(root *kong.Application, args []string, err error) error {
 	word, unexpected := strings.CutPrefix(text, "unexpected argument ")
 	word, _, _ = strings.Cut(word, ", did you mean")
 	_, missing := strings.CutPrefix(text, `expected "`)
-	switch m := notDuration.FindStringSubmatch(text); {
-	case m != nil:
-		return fault.New(fault.Usage, "90m, 2h, 1h30m", "%s: %s is no duration", m[1], m[2])
+	switch {
 	case unexpected && len(at.Children) > 0:
 		if near := nearest(root.Node, at, word); near != "" {
 			help = "did you mean " + near + "?"

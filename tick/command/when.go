@@ -35,7 +35,7 @@ func parseWhen(s string, now time.Time) (time.Time, error) {
 	}
 	// Some year that JSON has no form for would make an item that nobody can write again.
 	if at = at.UTC(); err != nil || at.Year() < 1 || at.Year() > 9999 {
-		return time.Time{}, fault.New(fault.Usage, "08:00, '2026-11-30 08:00', 2026-11-30T08:00:00Z, or 90m from now", "%q is no point of time", clip(s))
+		return time.Time{}, fault.New(fault.Usage, "08:00, '2026-11-30 08:00', 2026-11-30T08:00:00Z, or 90m from now", "%q is no time to start at", clip(s))
 	}
 	return at, nil
 }
@@ -66,7 +66,7 @@ func timeout(it *queue.Item, s string) error {
 	}
 	d, err := queue.ParseTimeout(s)
 	if err != nil {
-		return fault.New(fault.Usage, "90m, 2h, 1h30m", "%q is not how long a run may take", clip(s))
+		return fault.New(fault.Usage, "90m, 2h, 1h30m", "%q is not a duration", clip(s))
 	}
 	it.Timeout = d.String()
 	return nil
