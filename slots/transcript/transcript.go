@@ -62,9 +62,6 @@ var streams = map[string]stream{"claude": claude, "codex": codex, "gemini": gemi
 // agent that prints no events, every line is a Note.
 func New(agent, dir string) *Reader { return &Reader{stream: streams[agent], dir: dir} }
 
-// Renders says whether an agent prints events.
-func Renders(agent string) bool { return streams[agent] != nil }
-
 // Line reads a line, with or without its newline.
 func (r *Reader) Line(line []byte) []Entry {
 	line = bytes.TrimRight(line, "\r\n")
