@@ -15,11 +15,13 @@ import (
 const (
 	// expireMost limits the items that one pass deletes, since tick.lock is locked meanwhile.
 	expireMost = 50
+	// expireEvents limits the events in the same way. Deleting one takes much less time.
+	expireEvents = 5000
 	// sweepEvery is how often a pass looks for temporary files and old events. It must be well below spool.TempAge.
 	sweepEvery = 10 * time.Minute
 )
 
-// cleanUp deletes what is old enough: settled items with their runs, unless a live item waits for them, cleared events, and temporary
+// cleanUp deletes what is old enough: settled items with their runs, unless a live item waits for them, events, and temporary
 // files of crashed writers. It is limited, since it runs under the lock; the next pass continues. due means that this pass
 // should also sweep the rest, after the lock.
 func (t *Tick) cleanUp() (due bool, err error) {
@@ -37,7 +39,7 @@ func (t *Tick) cleanUp() (due bool, err error) {
 		filepath.Join(string(t.Home), "agents"), t.Home.Holds(), t.Home.Reviews()} {
 		errs = append(errs, spool.Sweep(dir, t.Now(), last))
 	}
-	return true, errors.Join(append(errs, t.Queue.Events.Expire(t.Settings.CleanupAge()))...)
+	return true, errors.Join(append(errs, t.Queue.Events.Expire(t.Settings.CleanupAge(), expireEvents))...)
 }
 
 // sweepDue is the time of the last sweep, and whether the next one is due. The time is that of the folder seen/, which only sweeps and

@@ -262,21 +262,25 @@ func (b *Box) Delivered(ev Event) error { return spool.Remove(file(b.Owed, ev.Na
 // Postpone puts an event that NOTIFY_COMMAND refused behind the others: an event that is never taken must not block them.
 func (b *Box) Postpone(ev Event) error { return spool.Touch(file(b.Owed, ev.Name).Path, b.Now()) }
 
-// Expire deletes cleared events older than age, and uncleared ones older than ten times that: events that are never cleared
-// must not fill the disk.
-func (b *Box) Expire(age time.Duration) error {
+// Expire deletes the events that are older than age, cleared or not: events that are never cleared must not fill the disk. It
+// deletes most of them at once at most, since it runs under tick.lock; the next call goes on.
+func (b *Box) Expire(age time.Duration, most int) error {
 	var errs []error
-	for dir, limit := range map[string]time.Duration{b.Seen: age, b.New: 10 * age} {
+	for _, dir := range []string{b.Seen, b.New} {
 		names, err := spool.List(dir)
 		if err != nil {
 			return err
 		}
 		for _, name := range names {
+			if most == 0 {
+				break
+			}
 			info, err := os.Lstat(filepath.Join(dir, name))
-			if err != nil || b.Now().Sub(info.ModTime()) < limit || !strings.HasSuffix(name, ".json") {
+			if err != nil || b.Now().Sub(info.ModTime()) < age || !strings.HasSuffix(name, ".json") {
 				continue
 			}
 			errs = append(errs, spool.Unlink(filepath.Join(dir, name)))
+			most--
 		}
 	}
 	return errors.Join(errs...)

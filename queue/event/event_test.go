@@ -202,7 +202,7 @@ func TestFileThatIsNoEventIsSetAsideAndHoldsUpNone(t *testing.T) {
 	}
 }
 
-func TestEventsExpireTheUnseenOnesLast(t *testing.T) {
+func TestEventsExpireWhetherClearedOrNot(t *testing.T) {
 	b := newBox(t)
 	day := 24 * time.Hour
 	for _, name := range []string{"seen-old", "seen-new"} {
@@ -211,20 +211,26 @@ func TestEventsExpireTheUnseenOnesLast(t *testing.T) {
 	if _, err := b.Clear(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"old", "older"} {
+	for _, name := range []string{"new", "old", "older", "oldest"} {
 		b.put(name)
 	}
 	b.age("seen-old", 8*day)
 	b.age("seen-new", 6*day)
-	b.age("old", 69*day)
-	b.age("older", 71*day)
+	b.age("new", 6*day)
+	b.age("old", 8*day)
+	b.age("older", 9*day)
+	b.age("oldest", 80*day)
 	must(t, os.WriteFile(filepath.Join(b.Seen, "not ours"), nil, 0o600))
 	b.age("not ours", 100*day)
-	must(t, b.Expire(7*day))
+	must(t, b.Expire(7*day, 2))
 	seen, err := spool.List(b.Seen)
 	must(t, err)
 	b.want("seen", seen, "not ours", "seen-new.json")
-	b.want("listed", b.listed(), "old")
+	if left := b.listed(); len(left) != 3 {
+		t.Errorf("two were to be deleted, and these are left: %v", left)
+	}
+	must(t, b.Expire(7*day, 100))
+	b.want("listed", b.listed(), "new")
 }
 
 func TestNameOfABadFileIsFitForAFile(t *testing.T) {

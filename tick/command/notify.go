@@ -59,7 +59,7 @@ type NotifyClear struct {
 // Help is its long help.
 func (*NotifyClear) Help() string {
 	return longHelp(`
-The command marks the events as seen; QUEUE_CLEANUP_AGE_DAYS later they are deleted.`,
+The command marks the events as seen. Every event is deleted QUEUE_CLEANUP_AGE_DAYS after it happened, cleared or not.`,
 		codes{0: "done"},
 		"kugetsu notify clear",
 		"kugetsu notify clear --json")

@@ -29,7 +29,7 @@ import (
 type Settings struct {
 	QueueDir      string `key:"QUEUE_DIR" hidden:"" help:"Folder of the queue, an absolute path (default: queue in the state folder)."`
 	QueueItemsDir string `key:"QUEUE_ITEMS_DIR" hidden:"" help:"Folder of the items that wait or run, on the same file system as QUEUE_DIR (default: items in QUEUE_DIR)."`
-	CleanupDays   int    `key:"QUEUE_CLEANUP_AGE_DAYS" name:"queue-cleanup-age-days" default:"7" hidden:"" help:"Days after which settled items and their runs are deleted."`
+	CleanupDays   int    `key:"QUEUE_CLEANUP_AGE_DAYS" name:"queue-cleanup-age-days" default:"7" hidden:"" help:"Days after which settled items, their runs, and events are deleted."`
 
 	Interval int `key:"QUEUE_DAEMON_INTERVAL_MINUTES" name:"queue-daemon-interval-minutes" default:"5" hidden:"" help:"Minutes between two ticks of the schedule, 1 to 59. The next kugetsu queue-daemon start installs it."`
 
