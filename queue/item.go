@@ -13,6 +13,7 @@ import (
 
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
 )
 
@@ -78,6 +79,24 @@ type Item struct {
 	Runner        *Runner    `json:"runner,omitempty"`         // identifies that process, while notified; nil where that is not known
 	Error         *string    `json:"error"`
 	History       []Run      `json:"history"`
+
+	ref issueref.Ref // of IssueRef: see Ref
+}
+
+// Ref is the item's issue; the zero Ref for an item of the PM agent. It was read when the item was.
+func (it *Item) Ref() issueref.Ref {
+	if it.ref.IsZero() && it.IssueRef != "" { // a new item, made from a Ref
+		it.ref, _ = issueref.Canonical(it.IssueRef)
+	}
+	return it.ref
+}
+
+// Lane is the lane in which the item is live.
+func (it *Item) Lane() Lane {
+	if it.IssueRef == "" {
+		return PM
+	}
+	return Dev
 }
 
 // Runner identifies the process of a fork_pid, and says how long its run may take.
@@ -217,6 +236,12 @@ func decode(id string, data []byte) (*Item, error) {
 	var it Item
 	if err := spool.DecodeVersion(data, Version, &it); err != nil {
 		return nil, fmt.Errorf("%s: %w", id, err)
+	}
+	if it.IssueRef != "" {
+		var err error
+		if it.ref, err = issueref.Canonical(it.IssueRef); err != nil {
+			return nil, fmt.Errorf("%s: %w: %w", id, spool.ErrBad, err)
+		}
 	}
 	if why := it.malformed(id); why != "" {
 		return nil, fmt.Errorf("%s: %w: %s", id, spool.ErrBad, why)

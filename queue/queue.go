@@ -409,11 +409,7 @@ func (q *Queue) File(e Entry) (Entry, error) {
 // files it again, as if the retry had not been asked for. In the other order a pending item would lie in finished/, where
 // no tick looks for one.
 func (q *Queue) Retry(e Entry, it *Item) (Entry, error) {
-	lane := Dev
-	if it.IssueRef == "" {
-		lane = PM
-	}
-	to := Entry{ID: e.ID, Priority: e.Priority, Path: filepath.Join(q.dir(lane), filepath.Base(e.Path))}
+	to := Entry{ID: e.ID, Priority: e.Priority, Path: filepath.Join(q.dir(it.Lane()), filepath.Base(e.Path))}
 	if err := spool.Rename(e.Path, to.Path); err != nil {
 		return e, err
 	}

@@ -47,11 +47,7 @@ func (t *Tick) Dispatch(ctx context.Context, it *queue.Item, priority int) (Repo
 
 // isNew refuses to start an issue that already has a session or a live item.
 func (t *Tick) isNew(it *queue.Item) error {
-	session, err := sessionOf(it)
-	if err != nil {
-		return err
-	}
-	s, err := t.Home.ReadSession(session)
+	s, err := t.Home.ReadSession(sessionOf(it))
 	if err != nil {
 		return err
 	}
@@ -62,13 +58,12 @@ func (t *Tick) isNew(it *queue.Item) error {
 	if err != nil {
 		return err
 	}
-	same := SameIssue(it.IssueRef)
 	for _, e := range live {
 		other, err := t.Queue.Load(e)
 		if err != nil {
 			continue // an unreadable item belongs to no issue; the next pass reports it
 		}
-		if same(other.IssueRef) {
+		if other.Ref().Session() == it.Ref().Session() {
 			return fault.New(fault.Failed, "kugetsu queue wait "+e.ID, "%s is already in the queue, as %s", it.IssueRef, e.ID)
 		}
 	}
@@ -85,10 +80,7 @@ func SameIssue(ref string) func(string) bool {
 }
 
 func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, el *eligibility, report *Report) error {
-	c, err := el.candidate(queue.Dev, it)
-	if err != nil {
-		return err
-	}
+	c := el.candidate(queue.Dev, it)
 	if r := el.why(c); r.Kind != Eligible {
 		return r.refusal()
 	}

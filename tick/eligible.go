@@ -25,7 +25,6 @@ const (
 	Unusable         Kind = "unusable"          // a run could not be started or ended on this machine, or a state file cannot be read
 	Paused           Kind = "paused"            // the queue is paused
 	NoSlots          Kind = "no_slots"          // MAX_CONCURRENT_AGENTS is 0
-	BadItem          Kind = "bad_item"          // the next pass quarantines it
 	DependencyFailed Kind = "dependency_failed" // the next pass makes it an error
 	Dependency       Kind = "dependency"        // an item that it waits for has not completed
 	NewerSession     Kind = "newer_session"     // a newer kugetsu wrote the session of its issue
@@ -74,7 +73,6 @@ var kinds = map[Kind]struct {
 	Unusable:         {turn: true, stops: all, ends: outside, code: fault.Temp, says: "nothing is started: "},
 	Paused:           {turn: true, stops: all, ends: outside, code: fault.Temp, says: "nothing is started: ", hint: "kugetsu resume lifts a pause"},
 	NoSlots:          {turn: true, stops: all, ends: outside, code: fault.Temp, says: "nothing is started: ", hint: "set MAX_CONCURRENT_AGENTS to 1 or more"},
-	BadItem:          {ends: never, code: fault.Failed},
 	DependencyFailed: {ends: itself, code: fault.Failed},
 	Dependency:       {ends: never, code: fault.Temp},
 	NewerSession:     {ends: never, code: fault.Temp},
@@ -188,15 +186,11 @@ func (t *Tick) eligibility(k *occupied) *eligibility {
 	return el
 }
 
-// candidate is an item with what is known of its session. The error wraps spool.ErrBad.
-func (el *eligibility) candidate(lane queue.Lane, it *queue.Item) (*candidate, error) {
-	c := &candidate{it: it, lane: lane}
-	var err error
-	if c.name, err = sessionOf(it); err != nil {
-		return nil, err
-	}
+// candidate is an item with what is known of its session.
+func (el *eligibility) candidate(lane queue.Lane, it *queue.Item) *candidate {
+	c := &candidate{it: it, lane: lane, name: sessionOf(it)}
 	c.session, c.err = el.t.Home.ReadSession(c.name)
-	return c, nil
+	return c
 }
 
 // why is the rule: the reason why an item does not start now, the zero Reason if it does.

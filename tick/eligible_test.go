@@ -15,16 +15,8 @@ import (
 
 // asked is what the rule says of a pending item of an issue.
 func (t *Tick) asked(k *occupied, it *queue.Item) Reason {
-	lane := queue.Dev
-	if it.IssueRef == "" {
-		lane = queue.PM
-	}
 	el := t.eligibility(k)
-	c, err := el.candidate(lane, it)
-	if err != nil {
-		return Reason{Kind: BadItem, Text: err.Error()}
-	}
-	return el.why(c)
+	return el.why(el.candidate(it.Lane(), it))
 }
 
 func TestReasonsHaveTheirKindAndExitCode(t *testing.T) {
@@ -90,7 +82,6 @@ func TestReasonsHaveTheirKindAndExitCode(t *testing.T) {
 			k.occupy(slots.PMSlot, nil)
 		}, SlotsOccupied, fault.NoSlot},
 		{"a full disk", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) { tick.Settings.MinFreeDisk = 1 << 50 }, NoCapacity, fault.Temp},
-		{"a bad reference", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) { it.IssueRef = "nothing" }, BadItem, fault.Failed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tick, k := newTick(t, func() time.Time { return noon }), newOccupied()
@@ -111,7 +102,7 @@ func TestReasonsHaveTheirKindAndExitCode(t *testing.T) {
 }
 
 func TestKindsHaveARow(t *testing.T) {
-	for _, kind := range []Kind{Misconfigured, Unusable, Paused, NoSlots, BadItem, DependencyFailed, Dependency, NewerSession, OnHold, Probing,
+	for _, kind := range []Kind{Misconfigured, Unusable, Paused, NoSlots, DependencyFailed, Dependency, NewerSession, OnHold, Probing,
 		AwaitingReview, NotBefore, SessionBusy, Behind, Unrunnable, NotInstalled, SlotsOccupied, CapacityUnknown, NoCapacity} {
 		if rule, there := kinds[kind]; !there || rule.code == 0 {
 			t.Errorf("%s: %+v", kind, rule)

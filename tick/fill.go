@@ -10,7 +10,6 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
-	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
@@ -73,10 +72,7 @@ func (t *Tick) fillOne(ctx context.Context, lane queue.Lane, e queue.Entry, el *
 	if ended, err := el.after.fail(e, it, report); err != nil || ended {
 		return Reason{}, err
 	}
-	c, err := el.candidate(lane, it)
-	if err != nil {
-		return Reason{}, t.quarantine(e.Path, err)
-	}
+	c := el.candidate(lane, it)
 	r := el.why(c)
 	if r.Kind == Eligible {
 		return r, t.start(ctx, e, c, el, report)
@@ -135,12 +131,8 @@ func (t *Tick) loadAndRepair(ctx context.Context, lane queue.Lane, e queue.Entry
 	}
 	switch it.State {
 	case queue.Pending:
-		session, err := sessionOf(it)
-		if err == nil && (session == slots.PMSession) != (lane == queue.PM) { // it would not be counted in the lane where it runs
-			err = fmt.Errorf("%s: %w: it is in the folder of the other kind of agent", it.ID, spool.ErrBad)
-		}
-		if err != nil { // it would wait for ever
-			return nil, t.quarantine(e.Path, err)
+		if it.Lane() != lane { // it would not be counted in the lane where it runs
+			return nil, t.quarantine(e.Path, fmt.Errorf("%s: %w: it is in the folder of the other kind of agent", it.ID, spool.ErrBad))
 		}
 		return it, nil
 	case queue.Notified:
@@ -154,11 +146,7 @@ func (t *Tick) loadAndRepair(ctx context.Context, lane queue.Lane, e queue.Entry
 // settleUnnamed settles a notified item that no slot names: the slot file was lost. The lock of its session is part of its lease.
 // While the session is locked the run is alive.
 func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item, report *Report) error {
-	session, err := sessionOf(it)
-	if err != nil {
-		return t.quarantine(e.Path, err)
-	}
-	lock, err := slots.TryLockPatiently(t.Home.SessionLock(session))
+	lock, err := slots.TryLockPatiently(t.Home.SessionLock(sessionOf(it)))
 	if errors.Is(err, slots.ErrBusy) && it.ForkPID != nil {
 		if !isRunner(it)() {
 			return t.endMarked(ctx, slots.RunName(it.ID, it.Runs)) // the next pass finds the lock free
@@ -194,25 +182,17 @@ func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item,
 	return err
 }
 
-// sessionOf is the name of the session in which an item works. The error of a bad reference wraps spool.ErrBad.
-func sessionOf(it *queue.Item) (string, error) {
-	if it.IssueRef == "" {
-		return slots.PMSession, nil
+// sessionOf is the name of the session in which an item works.
+func sessionOf(it *queue.Item) string {
+	if it.Lane() == queue.PM {
+		return slots.PMSession
 	}
-	ref, err := issueref.Canonical(it.IssueRef)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w: %w", it.ID, spool.ErrBad, err)
-	}
-	return ref.Session(), nil
+	return it.Ref().Session()
 }
 
 // MayStart refuses an item whose session was written by a newer kugetsu. The run itself reports any other fault of the session.
 func (t *Tick) MayStart(it *queue.Item) error {
-	session, err := sessionOf(it)
-	if err != nil {
-		return err
-	}
-	if _, err := t.Home.ReadSession(session); errors.Is(err, spool.ErrNewer) {
+	if _, err := t.Home.ReadSession(sessionOf(it)); errors.Is(err, spool.ErrNewer) {
 		return err
 	}
 	return nil

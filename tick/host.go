@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"kugetsu/queue"
-	"kugetsu/queue/issueref"
 )
 
 // scpURL is a remote as ssh knows it: [user@]host:path.
@@ -33,8 +32,8 @@ func remoteHost(remote string) string {
 // hostFor is the host without which an item cannot begin, "" for none. An item whose worktree exists continues there. A local
 // checkout needs no host either.
 func (t *Tick) hostFor(it *queue.Item, known repos) Held {
-	ref, err := issueref.Canonical(it.IssueRef)
-	if err != nil {
+	ref := it.Ref()
+	if ref.IsZero() {
 		return "" // items of the PM agent belong to no issue
 	}
 	w := t.workspace(ref, known)

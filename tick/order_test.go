@@ -68,10 +68,7 @@ func (t *Tick) publish(issue, priority int, notBefore *time.Time, after ...strin
 
 // end ends the run of what was started.
 func (t *Tick) end(s Started, outcome queue.Outcome) error {
-	session, err := sessionOf(&queue.Item{IssueRef: s.IssueRef})
-	if err != nil {
-		return err
-	}
+	session := sessionOf(&queue.Item{IssueRef: s.IssueRef})
 	for _, lock := range []string{t.Home.SlotLock(s.Slot), t.Home.SessionLock(session)} { // as the kernel drops them
 		for { // until the stand-in is gone
 			held, err := slots.Held(lock)

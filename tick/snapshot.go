@@ -182,10 +182,9 @@ func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View) error {
 
 // waiting asks about one item.
 func waiting(lane queue.Lane, e queue.Entry, it *queue.Item, el *eligibility) Waiting {
-	var r Reason
-	if c, err := el.candidate(lane, it); err != nil {
-		r = Reason{Kind: BadItem, Text: err.Error()}
-	} else if r = el.why(c); r.Kind == Eligible {
+	c := el.candidate(lane, it)
+	r := el.why(c)
+	if r.Kind == Eligible {
 		el.starts(c)
 	}
 	w := Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Lane: lane, Priority: e.Priority, Since: it.PendingSince,

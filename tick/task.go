@@ -39,11 +39,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 		task.Prompt = t.Home.PromptFile("pm.md")
 		return task, nil
 	}
-	ref, err := issueref.Canonical(it.IssueRef)
-	if err != nil {
-		return task, err
-	}
-	task.Workspace = t.workspace(ref, repos)
+	task.Workspace = t.workspace(it.Ref(), repos)
 	return task, nil
 }
 

@@ -117,12 +117,8 @@ func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, 
 		a.warned[it.Agent] = true
 		a.note("warning: %s", clean(err.Error()))
 	}
-	lane := queue.Dev
-	if it.IssueRef == "" {
-		lane = queue.PM
-	}
 	if !unlessQueued {
-		_, err := a.Queue.Publish(it, lane, priority)
+		_, err := a.Queue.Publish(it, it.Lane(), priority)
 		return it.ID, err
 	}
 	id := ""
@@ -131,7 +127,7 @@ func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, 
 			return err
 		}
 		id = it.ID
-		_, err = a.Queue.Publish(it, lane, priority)
+		_, err = a.Queue.Publish(it, it.Lane(), priority)
 		return err
 	})
 	return id, err
