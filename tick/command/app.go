@@ -1,9 +1,10 @@
-// Package command is the commands: one struct each, with its flags, its help and its Run, driving the packages below.
+// Package command holds the commands. Each is a struct with its flags, its help and its Run, in a file of its name.
 //
-// What every command keeps to: data goes to stdout and everything else to stderr; --json prints the same data with the
-// field names of the files; an error is one line in lower case, without a full stop, and a second line is its hint
-// where there is a remedy. main prints both. What an agent, an issue or a file name brought is never printed without
-// package terminal.
+// The rules of all commands: data goes to stdout and everything else to stderr. --json prints the same data with the field
+// names of the files. An error is one line in lower case, without a full stop; a second line is its hint. Main prints both.
+// Text of an agent, an issue or a file name is printed only through package terminal.
+//
+// fault.Code takes the first code in an error tree. Where errors are joined, the one that decides the exit code stands first.
 package command
 
 import (
@@ -21,12 +22,12 @@ import (
 	"kugetsu/tick/settings"
 )
 
-// App is what the commands work with.
+// App is the context that every command runs in.
 type App struct {
 	Ctx      context.Context
 	Home     slots.Dir
 	Settings *settings.Settings
-	Config   error // what is wrong with the settings; Tick.Config is that and what is wrong with the user's other files
+	Config   error // errors in the settings; Tick.Config holds these and the errors in the user's other files
 	Tick     *tick.Tick
 	Queue    *queue.Queue
 	Stdin    io.Reader
@@ -37,10 +38,10 @@ type App struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 	Version  string
-	warned   map[string]bool // agents whose program is not there
+	warned   map[string]bool // agents of whose missing program the user was warned
 }
 
-// Open makes the folders of the state folder, where they are missing, and what works on them.
+// Open makes missing folders of the state folder, and the queue and the tick that work on them.
 func (a *App) Open(source *settings.Source) error {
 	a.place(source)
 	if err := a.Home.Make(); err != nil {
@@ -55,7 +56,7 @@ func (a *App) Open(source *settings.Source) error {
 	return a.owned(true)
 }
 
-// place knows where all is, and makes nothing.
+// place sets the paths of the queue and the tick. It makes no folder.
 func (a *App) place(source *settings.Source) {
 	s := a.Settings
 	dir := s.QueueDir
@@ -77,5 +78,5 @@ func (a *App) place(source *settings.Source) {
 		Now: a.Now, Log: a.Log}
 }
 
-// LogTo changes where it is told what happens.
+// LogTo changes where log messages go.
 func (a *App) LogTo(log *slog.Logger) { a.Log, a.Tick.Log = log, log }

@@ -10,7 +10,7 @@ import (
 	"kugetsu/tick"
 )
 
-// Delegate enqueues whatever it is given.
+// Delegate enqueues a message, or the lines of a file.
 type Delegate struct {
 	New
 	Wait
@@ -46,20 +46,20 @@ after may name an issue from an earlier line of the file.`,
 		"kugetsu delegate --from tasks.jsonl")
 }
 
-// Run enqueues. It never asks, never waits for a lock, and prints the id only when the item is durable. Only then, and only
-// with --tick, it waits for a pass that is under way.
+// Run enqueues. It asks nothing, waits for no lock, and prints the id only when the item is durable. With --tick it then waits
+// for a pass that is under way.
 func (c *Delegate) Run(a *App) error {
 	id, err := c.one(a)
 	if err != nil && !errors.Is(err, errUnprinted) {
 		return err
 	}
 	if c.Now {
-		err = errors.Join(err, runTick(a, tick.LockWait)) // the pass under way may have been past this item already
+		err = errors.Join(err, runTick(a, tick.LockWait)) // a pass under way may have listed the queue before this item
 	}
 	return errors.Join(err, a.tellWhen(id))
 }
 
-// one enqueues, and returns the id where it is of one item alone.
+// one enqueues, and returns the id if it enqueued a single item.
 func (c *Delegate) one(a *App) (string, error) {
 	switch {
 	case c.From != "" && len(c.Args) > 0:
@@ -109,7 +109,7 @@ func (a *App) reference(first string, more bool, message string) (issueref.Ref, 
 		"the message names %d issues: %s", len(found), strings.Join(names, ", "))
 }
 
-// noMessage refuses a reference alone: the agent would be told nothing but that.
+// noMessage refuses a reference without a message: the agent would get the reference alone.
 func noMessage(ref issueref.Ref) error {
 	return fault.New(fault.Usage, fmt.Sprintf(`kugetsu delegate %s "what to do"; put -- before a message that begins with -`, ref),
 		"there is no message: what is to be done about %s?", ref)

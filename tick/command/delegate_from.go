@@ -17,8 +17,8 @@ import (
 	"kugetsu/queue/issueref"
 )
 
-// Limits of what --from reads: all of it is checked, in memory, before anything is enqueued. A line holds one item, so it
-// must be above queue.MaxItem.
+// Limits of a file for --from. The whole file is checked in memory before a line is enqueued. A line holds one item, so its
+// limit is above queue.MaxItem.
 const (
 	maxFrom      = 16 << 20 // bytes
 	maxFromLine  = 1 << 20  // bytes
@@ -74,10 +74,10 @@ func parseLine(text []byte) (line, error) {
 	switch {
 	case len(text) > maxFromLine:
 		return l, fmt.Errorf("it has more than %d bytes", maxFromLine)
-	case !utf8.Valid(text): // JSON would replace the bytes in silence
+	case !utf8.Valid(text): // package json would replace the bytes without an error
 		return l, errors.New("it is not valid UTF-8")
 	}
-	// The names first: JSON takes MESSAGE for message, and passes over what it does not know.
+	// Check the names first: package json takes MESSAGE for message, and skips unknown names.
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil {
 		return l, plain(err)
@@ -90,7 +90,7 @@ func parseLine(text []byte) (line, error) {
 	return l, plain(json.Unmarshal(text, &l))
 }
 
-// plain says in the words of the file what of it has the wrong type.
+// plain names the field that has the wrong type, in the words of the file.
 func plain(err error) error {
 	var wrong *json.UnmarshalTypeError
 	switch {
@@ -109,15 +109,15 @@ type planned struct {
 	priority int
 }
 
-// from enqueues what a file says: all of it is checked before anything is. What the flags say is for the lines that do
-// not.
+// from enqueues the lines of a file. All lines are checked before the first is enqueued. A flag is the default of the lines
+// that do not set its value.
 func (c *Delegate) from(a *App) error {
 	plan, err := c.plan(a)
 	if err != nil {
 		return err
 	}
-	var silent error              // the first line of output that stdout did not take: what was checked is enqueued all the same
-	became := map[string]string{} // ids of planned items that were not enqueued: the live item in their place
+	var silent error              // the first failed write to stdout: the checked lines are enqueued all the same
+	became := map[string]string{} // by the id of a planned item that was not enqueued: the live item in its place
 	for _, p := range plan {
 		if a.Ctx.Err() != nil {
 			return fault.New(fault.Failed, "", "interrupted before line %d: what was printed is enqueued", p.line)
@@ -170,8 +170,8 @@ func (c *Delegate) plan(a *App) ([]planned, error) {
 	return plan, nil
 }
 
-// planLine checks a line. An issue means, for the lines behind it, the item of the last line that is for it; what no line
-// before it is for must be in the queue.
+// planLine checks a line. In "after", an issue means the item of the last earlier line for that issue; without such a line it
+// means an item that is in the queue.
 func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, error) {
 	p := planned{line: l.number}
 	var ref issueref.Ref

@@ -35,7 +35,7 @@ func (c *Destroy) Run(a *App) error {
 	if c.JSON && err == nil {
 		return a.printJSON(map[string]any{"issue_ref": ref.String(), "kept": append([]string{}, kept...)})
 	}
-	errs := []error{err} // what was kept is told also where it went no further
+	errs := []error{err} // the refs are printed also after an error
 	for _, name := range kept {
 		errs = append(errs, a.print("%s\n", terminal.Clean(name)))
 	}

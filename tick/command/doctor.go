@@ -42,10 +42,10 @@ func (c *Doctor) Run(a *App) error {
 	if believed {
 		var source *settings.Source
 		a.Settings, source, a.Config = settings.Load(string(a.Home), true)
-		if err := source.Unreadable(); err != nil { // not even the place of the queue is known
+		if err := source.Unreadable(); err != nil { // not even the path of the queue is known
 			found = append(found, doctor.Unreadable(string(a.Home), err))
 		} else {
-			a.place(source) // what a reference means is told by files, too
+			a.place(source) // files in the state folder decide how a reference is read
 			var ref issueref.Ref
 			if c.Ref != "" {
 				var err error
@@ -76,9 +76,9 @@ func (c *Doctor) Run(a *App) error {
 	return fault.New(fault.Failed, "", "doctor found %d errors", errs)
 }
 
-// poor replaces the environment by the one that cron gives, for good: everything below is to see what a tick of cron's
-// will. KUGETSU_DIR stays, since a schedule that is not for ~/.kugetsu sets it. It returns what else was set of a
-// meaning to kugetsu.
+// poor replaces the environment of this process by the one that cron gives, so that the checks see what a tick of cron's sees.
+// It cannot be undone. KUGETSU_DIR stays: a schedule that is not for ~/.kugetsu sets it. poor returns PATH and the settings
+// that were in the environment.
 func (a *App) poor() map[string]string {
 	shell := map[string]string{"PATH": os.Getenv("PATH")}
 	for _, key := range settings.Keys() {
@@ -92,7 +92,7 @@ func (a *App) poor() map[string]string {
 		values[i] = os.Getenv(key)
 	}
 	os.Clearenv()
-	_ = os.Setenv("PATH", cronPath) // fails for an impossible name alone
+	_ = os.Setenv("PATH", cronPath) // fails only for an invalid name
 	for i, key := range keep {
 		if values[i] != "" {
 			_ = os.Setenv(key, values[i])

@@ -14,20 +14,20 @@ import (
 	"kugetsu/tick"
 )
 
-// drain makes passes until nothing is left, telling on stderr what happens. It is for CI and for a terminal; the
-// runners' own ticks refill the slots, so it mostly watches.
+// drain makes passes until no item is left to run, and reports on stderr. It is for CI and for a terminal. The runners' own
+// ticks refill the slots, so drain mostly watches.
 func (c *Tick) drain(a *App) error {
 	watched := map[string]queue.State{}
 	failed, newer := 0, 0
 	last := time.Time{}
-	var wrong error // with the first pass that said so; what is good goes on
+	var wrong error // the error of the first pass that had one; the other items go on
 	inRow, wasStuck := 0, false
-	var why []string // of the last pass, that not more was started
+	var why []string // why the last pass started no more items
 	told := false
 	var looked time.Time
 	live, running := 0, 0
 	for {
-		proc.Collect() // it outlives the runners that it starts, and may be the first process of a container
+		proc.Collect() // this process outlives its runners, and may be the first process of a container
 		if time.Since(last) > tickEvery || a.somethingEnded() {
 			last = time.Now()
 			report, err := a.Tick.Run(a.Ctx, 0)
@@ -43,7 +43,7 @@ func (c *Tick) drain(a *App) error {
 				inRow = 0
 			}
 		}
-		// Hundreds of items may wait: they are read when something changed, and now and then.
+		// Hundreds of items may wait. They are read when a folder changed, and every tickEvery.
 		fresh := time.Since(looked) > tickEvery || a.Queue.Changed(looked)
 		if fresh {
 			looked = time.Now()
@@ -96,7 +96,7 @@ func (c *Tick) drain(a *App) error {
 	return wrong
 }
 
-// somethingEnded says whether a slot names a run that nobody holds any more.
+// somethingEnded says whether a slot names a run that has ended.
 func (a *App) somethingEnded() bool {
 	view, err := a.Tick.SnapshotSlots()
 	if err != nil {
@@ -110,8 +110,8 @@ func (a *App) somethingEnded() bool {
 	return false
 }
 
-// progress tells what changed since it was called last, of all items that were ever live meanwhile. It counts those that
-// are live, the running ones among them, and those of a newer kugetsu, which nobody here may run.
+// progress reports the changes since its last call, for every item that was live since drain began. It counts the live items,
+// the running ones among them, and the items of a newer kugetsu, which this version does not run.
 func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (live, running, newer int, err error) {
 	for _, lane := range queue.Lanes {
 		entries, err := a.Queue.Live(lane)
@@ -190,7 +190,7 @@ func (c *Tick) tell(a *App, it *queue.Item, before queue.State) {
 	fmt.Fprintf(a.Stderr, "%s  %-9s  %s  %s\n", a.Now().Local().Format("15:04:05"), what, clean(issueOrPM(it.IssueRef)), clean(text))
 }
 
-// lastLine is where an agent says how it went.
+// lastLine is the last line of a text. There an agent says how its run went.
 func lastLine(s string) string {
 	s = strings.TrimSpace(s)
 	return short(s[strings.LastIndex(s, "\n")+1:], 60)

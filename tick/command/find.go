@@ -16,7 +16,7 @@ func (a *App) find(word string) (queue.Entry, *queue.Item, error) {
 		return e, nil, err
 	}
 	it, err := a.Queue.Load(e)
-	if queue.IsAbsent(err) { // filed between the two
+	if queue.IsAbsent(err) { // a tick moved it between resolve and Load
 		if e, err = a.Queue.Find(e.ID); err == nil {
 			it, err = a.Queue.Load(e)
 		}
@@ -65,8 +65,8 @@ func (a *App) resolve(word string) (queue.Entry, error) {
 	return a.Queue.Resolve(word, isIssue)
 }
 
-// parse reads a reference. One whose host has no dot, which only its URL could name at first, is one where something is
-// known of the issue: what is printed can be typed.
+// parse reads a reference. A host without a dot is accepted if the issue is known already: kugetsu prints such a reference, so
+// a person can type it.
 func (a *App) parse(s string) (issueref.Ref, error) {
 	ref, err := issueref.Parse(s, a.Settings.GitServer, a.Tick.Below()...)
 	if err == nil {

@@ -83,7 +83,7 @@ func node(n *kong.Node) Node {
 		if !f.IsBool() {
 			flag.Value = f.FormatPlaceHolder()
 		}
-		// The tag values is for a flag whose command says itself, and better, what is wrong with another value.
+		// The tag "values" is for a flag whose command itself refuses other values, with a better message.
 		flag.Values = slices.DeleteFunc(append(strings.Split(f.Tag.Get("values"), ","), f.EnumSlice()...),
 			func(v string) bool { return v == "" })
 		out.Flags = append(out.Flags, flag)

@@ -29,7 +29,7 @@ next.`,
 		"kugetsu init --pm")
 }
 
-// Run makes what is missing and touches nothing that is there. It asks nothing: what it cannot know it says.
+// Run makes missing files and changes no existing one. It asks nothing, and prints what the user must set.
 func (c *Init) Run(a *App) error {
 	home, path := string(a.Home), os.Getenv("PATH")
 	for _, file := range doctor.Files(path) {
@@ -77,7 +77,7 @@ func (c *Init) tell(a *App, path string) {
 	case a.Settings.AgentCommand == "":
 		say("no agent found on PATH: install one, or set AGENT_COMMAND and KUGETSU_AGENT=command in %s", config)
 	}
-	// The config may be older than what is installed now, and is not ours to change.
+	// The config may be older than the installed agents. It is the user's: Run does not change it.
 	old := settings.Open(string(a.Home), true).File("PATH")
 	missing, line := doctor.Lacking(path, old)
 	switch {

@@ -32,7 +32,7 @@ type shown struct {
 	Name string `json:"session"`
 	*slots.Session
 	Running  bool   `json:"running"`
-	Ahead    *int   `json:"ahead"` // commits that the base has not; null, as the others, where it could not be found out in time
+	Ahead    *int   `json:"ahead"` // commits that the base lacks; null, like the others, if git did not answer in time
 	Behind   *int   `json:"behind"`
 	Dirty    *int   `json:"dirty"`    // files that are uncommitted or untracked
 	Unpushed *int   `json:"unpushed"` // commits that no remote-tracking branch has
@@ -40,7 +40,7 @@ type shown struct {
 	PR       string `json:"pr_state"` // open, merged, closed or unknown, as it was when it was last asked; "" without one
 }
 
-// add adds what was seen of the worktree.
+// add adds the state of the worktree.
 func (s *shown) add(seen tick.Inspected) {
 	s.Size = seen.Size
 	h := seen.Holding
@@ -119,7 +119,7 @@ func (c *List) Run(a *App) error {
 	return errors.Join(append(errs, a.table(rows))...)
 }
 
-// known is a number, or that it is not known.
+// known prints a number, or ? if it is not known.
 func known(n *int) string {
 	if n == nil {
 		return "?"

@@ -97,7 +97,7 @@ func (c *Logs) which(a *App) (string, error) {
 func (c *Logs) copy(a *App, run string, out io.Writer) error {
 	var offset int64
 	for {
-		over, err := c.over(a, run) // asked before reading: what was written before the end is then shown
+		over, err := c.over(a, run) // asked before the log is read, so that all of the log is shown
 		if err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (c *Logs) copy(a *App, run string, out io.Writer) error {
 	}
 }
 
-// over says whether a run has ended: the item has moved on from it.
+// over says whether a run has ended.
 func (c *Logs) over(a *App, run string) (bool, error) {
 	marker, err := a.Home.ReadMarker(run)
 	if err != nil || marker.Phase == slots.Ended {
@@ -135,8 +135,8 @@ func (c *Logs) over(a *App, run string) (bool, error) {
 	return true, nil
 }
 
-// copyFrom copies a log from an offset and returns where it ended. A file that became shorter was cut to its newest
-// half; it is shown from where it now begins. Of one that is larger than any log of ours the newest part is shown.
+// copyFrom copies a log from an offset and returns the offset of its end. A file that became shorter was cut to its newest half
+// and is copied from its new beginning. Of a file that is larger than a log may be, the newest part is copied.
 func copyFrom(home slots.Dir, run string, offset int64, out io.Writer) (int64, error) {
 	f, err := home.OpenLog(run)
 	if errors.Is(err, fs.ErrNotExist) {

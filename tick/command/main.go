@@ -39,7 +39,7 @@ func Main(grammar any, globals *Globals, args []string) int {
 	return fault.Code(err)
 }
 
-// tell prints an error: one line, whatever it holds, and a second with the hint.
+// tell prints an error on one line, and its hint on a second.
 func tell(w io.Writer, err error) {
 	if err = fault.Untold(err); err == nil {
 		return
@@ -61,10 +61,10 @@ func execute(grammar any, globals *Globals, args []string) error {
 		// A runner, forked by a tick. All that it must know comes through its gate: it reads no settings.
 		return slots.Run(ctx, slots.Dir(home), args[1])
 	}
-	// A reader that goes away ends no command in the middle of its work: the write fails instead. Not ignored, which what
-	// is started here would inherit.
+	// A reader of stdout that goes away must not end a command in the middle of its work: the write fails instead. SIGPIPE is
+	// caught and not ignored, since child processes would inherit that it is ignored.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	source := settings.Open(home, homeErr == nil) // what others may write to is not believed
+	source := settings.Open(home, homeErr == nil) // a config that other users can write to is not used
 
 	parser, err := kong.New(grammar, append(settings.Options(source), kong.Name("kugetsu"),
 		kong.Description("Queue work for AI coding agents and run a bounded number of them. No daemon: cron runs kugetsu tick.\n\n"+
@@ -78,7 +78,7 @@ func execute(grammar any, globals *Globals, args []string) error {
 		return err
 	}
 	for n, arg := range args {
-		if !utf8.ValidString(arg) { // kong passes words through JSON, which would replace the bytes in silence
+		if !utf8.ValidString(arg) { // kong passes words through JSON, which would replace the bytes without an error
 			return fault.New(fault.Usage, "convert it with iconv, or put it into a file and name that", "argument %d is not valid UTF-8", n+1)
 		}
 	}
@@ -95,8 +95,8 @@ func execute(grammar any, globals *Globals, args []string) error {
 		// UTC: files and --json hold no time zone but Z, whatever TZ is.
 		Now: func() time.Time { return time.Now().UTC() }, Log: logger(globals.Verbose, isTick && !pass.Drain && !pass.Scheduled), Version: version(),
 	}
-	kept := io.Discard // what is told there as well
-	// Doctor is to say what is wrong with a folder that no other command goes on with.
+	kept := io.Discard // where the error is written, too
+	// Doctor reports a bad state folder, with which other commands do not go on.
 	switch selected.(type) {
 	case *Version, *Help, *Doctor, *Grammar:
 	default:
@@ -114,7 +114,7 @@ func execute(grammar any, globals *Globals, args []string) error {
 		}
 		if isTick && pass.Scheduled {
 			file, err := app.Home.OpenTickLog()
-			if err != nil { // nobody reads what the pass says, but the slots are filled all the same
+			if err != nil { // the slots are filled all the same
 				app.Log.Warn("tick.log cannot be written", "err", err)
 			} else {
 				defer file.Close()
@@ -128,8 +128,8 @@ func execute(grammar any, globals *Globals, args []string) error {
 	return err
 }
 
-// logger writes to stderr, coloured on a terminal that can. A tick tells what it did, unless it shows that anyway; other
-// commands only tell what is wrong.
+// logger writes to stderr, in colour on a terminal. A tick by hand logs what it did; other commands log only warnings and
+// errors.
 func logger(verbose, tells bool) *slog.Logger {
 	level := slog.LevelWarn
 	if tells {
@@ -146,7 +146,7 @@ func handler(w io.Writer, level slog.Level, colour bool) slog.Handler {
 	return tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.RFC3339, NoColor: !colour})
 }
 
-// version is what the build knows of itself.
+// version is the version that the build recorded.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

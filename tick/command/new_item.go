@@ -14,7 +14,7 @@ import (
 	"kugetsu/tick"
 )
 
-// New is the flags of what enqueues.
+// New holds the flags of the commands that make an item.
 type New struct {
 	Agent    string `help:"Agent for this item (default: KUGETSU_AGENT)." placeholder:"NAME"`
 	Priority int    `help:"00 runs first, 99 last." default:"50" placeholder:"N"`
@@ -23,14 +23,14 @@ type New struct {
 	JSON     bool   `name:"json" help:"Print the item as JSON."`
 }
 
-// Wait is the flags of what is enqueued and starts later.
+// Wait holds the flags that delay or skip a new item.
 type Wait struct {
 	After        []string `help:"Only when these completed: ids, parts of them, or issue references." placeholder:"ID" sep:"none"`
 	NotBefore    string   `help:"Only from then on: 08:00, '2026-11-30 08:00', RFC 3339, or 90m from now." placeholder:"WHEN"`
 	UnlessQueued bool     `help:"Where the issue (without one: the message) is queued or running already, print the id of that and enqueue nothing."`
 }
 
-// into puts what was asked for into a new item, which waits for what is there already.
+// into sets the dependencies and the start time of a new item.
 func (c *Wait) into(a *App, it *queue.Item) error {
 	for _, word := range c.After {
 		e, err := a.resolve(word)
@@ -107,8 +107,8 @@ func (c *New) enqueue(a *App, ref issueref.Ref, message string, wait *Wait) (str
 	return id, a.announce(it, id, c.Priority, c.JSON)
 }
 
-// enqueue publishes a new item and returns its id; unless one that does the same is live and that was asked about: then
-// the id is that one's.
+// enqueue publishes a new item and returns its id. With unlessQueued, and with a live item that does the same, it returns the
+// id of that item and publishes none.
 func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, error) {
 	if err := a.Tick.Installed(it.Agent); err != nil && !a.warned[it.Agent] {
 		if a.warned == nil {
@@ -133,7 +133,7 @@ func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, 
 	return id, err
 }
 
-// announce prints the id of an item; it may be that of one which was there before.
+// announce prints the id of an item, which may be older than this command.
 func (a *App) announce(it *queue.Item, id string, priority int, asJSON bool) error {
 	if !asJSON {
 		return a.print("%s\n", id)
@@ -148,9 +148,9 @@ func (a *App) announce(it *queue.Item, id string, priority int, asJSON bool) err
 	return a.printJSON(listed{Item: it, Priority: priority})
 }
 
-// tellWhen tells a person at a terminal when an item starts, and every caller that nothing will start it.
+// tellWhen prints on a terminal when an item starts, and in any case a warning if no tick will start it.
 func (a *App) tellWhen(id string) error {
-	if a.Tick.Config != nil { // of the user's files: with bad settings nothing is enqueued
+	if a.Tick.Config != nil { // an error in env files or prompts: with bad settings no item is enqueued
 		a.note("warning: it is enqueued, and nothing is started before this is corrected: %s", clean(strings.ReplaceAll(a.Tick.Config.Error(), "\n", "; ")))
 		return nil
 	}
@@ -172,7 +172,7 @@ func (a *App) tellWhen(id string) error {
 	return nil
 }
 
-// message joins the words; a last word - is replaced by what stdin holds, byte for byte.
+// message joins the words. A last word - is replaced by the bytes of stdin.
 func (a *App) message(words []string) (string, error) {
 	if words[len(words)-1] != "-" {
 		return strings.Join(words, " "), nil

@@ -19,10 +19,10 @@ func (a *App) print(format string, args ...any) error {
 	return unprinted(err)
 }
 
-// errUnprinted is wrapped where stdout did not take what was done: the work goes on, whole.
+// errUnprinted is in the error of a failed write to stdout. A command completes its work all the same.
 var errUnprinted = errors.New("stdout")
 
-// unprinted is the error when stdout does not take what was done: it was done all the same.
+// unprinted makes the error of a failed write to stdout.
 func unprinted(err error) error {
 	if err == nil {
 		return nil
@@ -91,7 +91,7 @@ func ago(now, t time.Time) string {
 	return duration(now.Sub(t)) + " ago"
 }
 
-// since is how long ago a time is. A clock that was far ahead and put right again leaves times that are still to come.
+// since is how long ago a time is. A clock that was set back leaves times in the future.
 func since(now, t time.Time) string {
 	if tick.ToCome(now, t) {
 		return "in the future"
@@ -118,7 +118,7 @@ func short(s string, n int) string {
 	return s
 }
 
-// clip is as much of a word as an error repeats.
+// clip cuts a word for an error message.
 func clip(s string) string { return short(s, 60) }
 
 func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }

@@ -9,8 +9,8 @@ import (
 	"kugetsu/tick/schedule"
 )
 
-// overdue says that a schedule was asked for and no tick comes, or "". It reads one small file and starts no process:
-// whether the schedule is still installed is not looked at, since what counts is whether ticks come.
+// overdue says that a schedule was installed and no tick comes, or "". It reads one small file and starts no process. It does
+// not check whether the schedule is still installed: it counts whether ticks come.
 func (a *App) overdue(last *time.Time) string {
 	r, err := schedule.ReadRecord(string(a.Home))
 	if err != nil {
@@ -31,7 +31,7 @@ func (a *App) late(r schedule.Record, last *time.Time) string {
 		last = new(time.Time)
 	}
 	now := a.Now()
-	if tick.ToCome(now, *last) || last.IsZero() && tick.ToCome(now, r.Since) { // since when is not known, and any tick would change it
+	if tick.ToCome(now, *last) || last.IsZero() && tick.ToCome(now, r.Since) { // since when no tick came is not known, and the next tick corrects it
 		return fmt.Sprintf("no tick came since the clock was set back: the last one is of %s, and %s should run one every %s; see kugetsu queue-daemon status",
 			ago(now, *last), r.Kind, minutes(r.Minutes))
 	}
@@ -52,7 +52,7 @@ func minutes(n int) string {
 	return terminal.Count(n, "minute")
 }
 
-// noTick says that no tick is to be expected by itself, and what to type, or "". While something runs its end starts one.
+// noTick says that no tick will come by itself, and what to type, or "". While an agent runs, the end of its run starts a tick.
 // It reads small files and starts no process.
 func (a *App) noTick(view *tick.View) string {
 	if view.Busy() {
@@ -76,7 +76,7 @@ func (a *App) unscheduled() string {
 	return "no schedule, so nothing starts by itself: kugetsu queue-daemon start installs one, kugetsu tick starts what waits now"
 }
 
-// starts says when an item starts that waits for nothing but a tick.
+// starts says when an item starts that waits only for a tick.
 func (a *App) starts(view *tick.View) string {
 	switch {
 	case a.noTick(view) != "":

@@ -10,7 +10,7 @@ import (
 	"kugetsu/tick"
 )
 
-// Pause holds the fill.
+// Pause lets ticks start no item.
 type Pause struct {
 	For    time.Duration `help:"Lift it by itself after this long (90m, 8h)." placeholder:"DURATION"`
 	Reason []string      `arg:"" optional:"" help:"Shown by status."`
@@ -25,7 +25,7 @@ Nothing is started until kugetsu resume. Running agents go on.`,
 		"kugetsu pause")
 }
 
-// Run holds the fill: what runs goes on, nothing is started.
+// Run pauses. Agents that run go on.
 func (c *Pause) Run(a *App) error {
 	if c.For < 0 {
 		return fault.New(fault.Usage, "without --for it holds until kugetsu resume", "--for %s is in the past", c.For)

@@ -2,7 +2,7 @@ package command
 
 import "errors"
 
-// Prune removes what is done with.
+// Prune ends sessions that are done, and deletes leftovers.
 type Prune struct {
 	DryRun bool `help:"Say what it would do, and why, and do nothing."`
 	JSON   bool `name:"json" help:"Print JSON."`

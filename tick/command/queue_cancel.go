@@ -41,8 +41,8 @@ func (c *QueueCancel) Run(a *App) error {
 const (
 	// cancelWait bounds the wait for a cancelled run: the grace its processes get, and then some.
 	cancelWait = 90 * time.Second
-	// A runner that has not come to an end by answerWait does not answer: it is ended. While it keeps what its agent left,
-	// which takes its time in a large worktree, it has keepWait.
+	// A runner that has not ended after answerWait does not answer and is ended. A runner that keeps the agent's work has
+	// keepWait: that takes long in a large worktree.
 	answerWait = 15 * time.Second
 	keepWait   = 75 * time.Second
 )
@@ -67,8 +67,8 @@ func (a *App) cancel(id string) error {
 	return a.print("%s cancelled\n", id)
 }
 
-// endUnanswered looks after a run that was cancelled: it makes passes, since its runner may be gone, and ends that where it
-// does not answer.
+// endUnanswered returns a function to call while a cancelled run ends. It makes passes, since the runner may be gone, and ends a
+// runner that does not answer.
 func (a *App) endUnanswered() func(it *queue.Item) {
 	begun, ticked, ended := time.Now(), time.Now(), false
 	return func(it *queue.Item) {

@@ -36,7 +36,7 @@ macOS. There are never two.`,
 
 // Run installs it.
 func (c *DaemonStart) Run(a *App) error {
-	if a.Config != nil { // the interval might be another
+	if a.Config != nil { // the interval may be wrong
 		return a.Config
 	}
 	j, err := a.job()
@@ -60,7 +60,7 @@ func (c *DaemonStart) Run(a *App) error {
 
 const notLingering = "lingering is off: no tick comes while you are logged out, and a logout ends the agents; loginctl enable-linger turns it on"
 
-// warnUnseen tells of settings that the ticks of a scheduler will not have: it gives them none of this environment.
+// warnUnseen names settings of this environment that the ticks of a scheduler will not have.
 func (a *App) warnUnseen() {
 	var keys []string
 	for _, kv := range a.Tick.Source.Environ() {
@@ -100,7 +100,7 @@ func (c *DaemonStop) Run(a *App) error {
 // DaemonRestart removes the schedule and installs it.
 type DaemonRestart struct{ DaemonStart }
 
-// Run does both, with what was installed unless told otherwise.
+// Run does both, and keeps the kind of schedule without --with.
 func (c *DaemonRestart) Run(a *App) error {
 	if a.Config != nil {
 		return a.Config
@@ -151,7 +151,7 @@ type scheduled struct {
 	Problem []string      `json:"problems"`
 }
 
-// Run shows it. That nothing is installed, or that ticks are overdue, is the error.
+// Run shows it. The error says that no schedule is installed or that ticks are overdue.
 func (c *DaemonStatus) Run(a *App) error {
 	j, err := a.job()
 	if err != nil {
@@ -159,7 +159,7 @@ func (c *DaemonStatus) Run(a *App) error {
 	}
 	found, err := j.Find(a.Ctx)
 	s, wrong := a.look(j, found)
-	if err != nil { // unknown is not absent
+	if err != nil { // a schedule that cannot be read is not absent
 		wrong = err
 	}
 	if c.JSON {
@@ -190,7 +190,7 @@ func (c *DaemonStatus) Run(a *App) error {
 	return errors.Join(append(errs, wrong)...)
 }
 
-// look makes of what was found what is shown, and what is wrong with it.
+// look makes the view of the schedules that were found, and the error to exit with.
 func (a *App) look(j schedule.Job, found []schedule.Found) (s scheduled, wrong error) {
 	s.Problem = []string{}
 	last, err := tick.LastPass(a.Home)

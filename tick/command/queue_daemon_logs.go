@@ -30,10 +30,10 @@ ticks said.`,
 		"kugetsu queue-daemon logs -n 20")
 }
 
-// tailMost bounds what is read of tick.log and of the older one that is kept, each: more than either should have.
+// tailMost limits how much of tick.log and of tick.log.old is read, each. Neither should be larger.
 const tailMost = 2 << 20
 
-// Run shows the newest lines, without control characters: what is wrong may quote anything.
+// Run shows the newest lines, without control characters: an error may quote any text.
 func (c *DaemonLogs) Run(a *App) error {
 	if c.Lines < 0 {
 		return fault.New(fault.Usage, "kugetsu queue-daemon logs -n 20", "--lines must not be negative")
@@ -67,15 +67,14 @@ func (c *DaemonLogs) Run(a *App) error {
 	return c.follow(a, log, out)
 }
 
-// follow shows what is added. A log that grew too large is renamed and a new one begun: of the old one the rest is shown
-// first.
+// follow shows added lines. A log that grew too large is renamed, and a new one begins: the rest of the old one is shown first.
 func (c *DaemonLogs) follow(a *App, log *os.File, out io.Writer) error {
 	for {
 		now, err := a.openTickLog("")
 		if err != nil {
 			return err
 		}
-		if log != nil { // asked for before it is read: what was written before the rename is shown
+		if log != nil { // the new log is opened before the old one is read, so that all of the old one is shown
 			if _, err := io.Copy(out, log); err != nil {
 				return err
 			}

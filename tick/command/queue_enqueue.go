@@ -1,6 +1,6 @@
 package command
 
-// Enqueue is delegate by hand: the reference is not searched for.
+// Enqueue is delegate with the reference as an argument: the message is not searched for one.
 type Enqueue struct {
 	New
 	Wait

@@ -13,7 +13,7 @@ import (
 type listed struct {
 	*queue.Item
 	Priority int    `json:"priority"`
-	Why      string `json:"why,omitempty"` // a pending one does not start now
+	Why      string `json:"why,omitempty"` // why a pending item does not start now
 }
 
 // QueueList shows items.
@@ -86,8 +86,8 @@ func (l listed) text() string {
 	return l.Message
 }
 
-// items reads the live items in run order, dev before PM, and the settled ones behind them. What could not be read is
-// told by the second error and leaves the rest as it is.
+// items reads the live items in run order, dev before PM, and then the settled items. The error skipped names the items that
+// could not be read; the others are returned.
 func (a *App) items(settled bool) (items []listed, skipped, err error) {
 	items = []listed{}
 	lists := []func() ([]queue.Entry, error){
@@ -106,7 +106,7 @@ func (a *App) items(settled bool) (items []listed, skipped, err error) {
 		}
 		for _, e := range entries {
 			it, err := a.Queue.Load(e)
-			if queue.IsAbsent(err) { // moved on while we looked
+			if queue.IsAbsent(err) { // it was moved between listing and Load
 				if e, err = a.Queue.Find(e.ID); err == nil {
 					it, err = a.Queue.Load(e)
 				}

@@ -27,8 +27,8 @@ func (a *App) outside() (dirs []string) {
 // ownerFile tells, in a queue that does not lie in a state folder, to which one it belongs.
 func ownerFile(dir string) string { return filepath.Join(dir, ".kugetsu-dir") }
 
-// ownFile tells, in the state folder, that a queue elsewhere was taken for its own. A path is longer than a file's name may
-// be.
+// ownFile is a note in the state folder that a queue elsewhere belongs to it. Its name is a hash, since a path may be too long
+// for a file name.
 func (a *App) ownFile(dir string) string {
 	sum := sha256.Sum256([]byte(dir))
 	return filepath.Join(a.queues(), hex.EncodeToString(sum[:8]))
@@ -37,8 +37,8 @@ func (a *App) ownFile(dir string) string {
 func (a *App) queues() string { return filepath.Join(string(a.Home), "queues") }
 
 // owned makes sure that a queue which does not lie in the state folder belongs to this one alone. The locks are in the
-// state folder: two that shared a queue would run each item twice, and each end the other's agents. One that is nobody's
-// is taken, if that is asked for.
+// state folder: two state folders with one queue would run each item twice, and end each other's agents. With take,
+// owned claims a queue without an owner.
 func (a *App) owned(take bool) error {
 	if err := errors.Join(a.safe(), a.there()); err != nil {
 		return err
@@ -51,12 +51,12 @@ func (a *App) owned(take bool) error {
 	return nil
 }
 
-// safe makes sure that no other user may write to the folders of the queue, as main has of the state folder: whose item lies
-// there is not asked again.
+// safe makes sure that no other user may write to the folders of the queue. Main checks the state folder. The owner of an item
+// is not checked again.
 func (a *App) safe() error {
 	settings := map[string]string{a.Settings.QueueDir: "QUEUE_DIR", a.Queue.Items: "QUEUE_ITEMS_DIR"}
 	for _, dir := range append(a.outside(), a.Queue.Folders()...) {
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() { // what needs it says so; the rest goes on
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() { // the code that needs the folder reports it
 			continue
 		}
 		if err := spool.CheckRoot(dir, cmp.Or(settings[dir], "QUEUE_DIR")); err != nil {
@@ -66,8 +66,8 @@ func (a *App) safe() error {
 	return nil
 }
 
-// there makes sure that a queue which was ours is in its place. Where a disk is not mounted, its items would seem to have
-// been deleted, and their runs would be ended.
+// there makes sure that a queue with a note in the state folder is at its path. If a disk is not mounted, the items seem to be
+// deleted, and a tick would end their runs.
 func (a *App) there() error {
 	for _, dir := range a.outside() {
 		own := a.ownFile(dir)
@@ -90,7 +90,8 @@ func (a *App) there() error {
 	return nil
 }
 
-// own takes a queue that is nobody's. Its own mark comes first: without it, what we noted would say that the queue is gone.
+// own claims a queue without an owner. The file in the queue is written first, the note in the state folder second: after a
+// crash in between, a note without that file would look like a disk that is not mounted.
 func (a *App) own(dir string, take bool) error {
 	owner, err := spool.Read(ownerFile(dir))
 	if errors.Is(err, fs.ErrNotExist) && !take {
@@ -98,7 +99,7 @@ func (a *App) own(dir string, take bool) error {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = spool.Publish(ownerFile(dir), []byte(string(a.Home)+"\n"))
-		if err == nil || errors.Is(err, fs.ErrExist) { // another may have been faster
+		if err == nil || errors.Is(err, fs.ErrExist) { // another process may have been faster
 			owner, err = spool.Read(ownerFile(dir))
 		}
 	}

@@ -53,8 +53,8 @@ func (c *QueueRetry) Run(a *App) error {
 	return errors.Join(errs...)
 }
 
-// allFailed are the items that ended in an error, but for those that were cancelled, by age: so what others waited for is
-// put back before them.
+// allFailed returns the items that ended in an error and were not cancelled, the oldest first. So an item is put back before
+// the items that wait for it.
 func (a *App) allFailed() ([]queue.Entry, error) {
 	settled, err := a.Queue.Settled()
 	if err != nil {

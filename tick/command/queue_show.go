@@ -96,7 +96,7 @@ func (a *App) stateOf(id string) string {
 	return string(it.State)
 }
 
-// describe says how a run ended, but for its summary.
+// describe says how a run ended, without its summary.
 func describe(r queue.Run) string {
 	text := string(r.Outcome)
 	if r.ExitCode != nil && *r.ExitCode != 0 {
@@ -123,7 +123,7 @@ func describe(r queue.Run) string {
 	return text
 }
 
-// brief is what a run changed, for a column.
+// brief says in a column what a run changed.
 func brief(c *event.Changes) string {
 	text := terminal.Count(c.Commits, "commit")
 	d := c.Diff
@@ -136,7 +136,7 @@ func brief(c *event.Changes) string {
 	return text
 }
 
-// showEvidence shows, a line each, what a run has to show.
+// showEvidence prints the evidence of a run: commits, files, refused permissions, pull request.
 func showEvidence(line func(name, format string, args ...any), e event.Evidence) {
 	list := func(name string, texts []string, all int) {
 		for _, text := range texts {

@@ -63,14 +63,14 @@ func (c *QueueWait) Run(a *App) error {
 		if err != nil && (a.Ctx.Err() != nil || c.Timeout > 0 && time.Since(begin) > c.Timeout) {
 			return err
 		}
-		if err != nil { // one that cannot be read, or was cleared, does not end the wait for the others
+		if err != nil { // an item that cannot be read, or was cleared, does not end the wait for the others
 			unknown = append(unknown, err)
 			continue
 		}
 		items = append(items, listed{Item: it, Priority: e.Priority})
 		if it.State == queue.Errored {
 			failed++
-			why := "error" // all that an item written by hand may say
+			why := "error" // an item written by hand may have no text
 			if it.Error != nil {
 				why = *it.Error
 			}
@@ -88,8 +88,8 @@ func (c *QueueWait) Run(a *App) error {
 	return errors.Join(unknown...)
 }
 
-// await waits until an item is settled, for at most limit from begin (0: for ever). What else is to be done while it is not
-// may be nil.
+// await waits until an item is settled, for at most limit from begin (0: for ever). It calls meanwhile, which may be nil, at each
+// look.
 func (a *App) await(id string, begin time.Time, limit time.Duration, meanwhile func(it *queue.Item)) (*queue.Item, error) {
 	file := "" // where the item was last, so that no folder need be listed
 	for {
@@ -118,17 +118,17 @@ func (a *App) await(id string, begin time.Time, limit time.Duration, meanwhile f
 	}
 }
 
-// pollEvery is how often a waiting command looks. Whatever ends a run starts a tick, so a look is all that is needed;
-// tickEvery is for the case that no one is left to do that.
+// pollEvery is how often a waiting command looks. The end of a run starts a tick, so looking is enough.
+// tickEvery is for a runner that died and starts none.
 const (
 	pollEvery = 100 * time.Millisecond
 	tickEvery = 2 * time.Second
 )
 
-// numbers are what of a reason changes with every look: times, sizes, counts.
+// numbers match the parts of a reason that change all the time: times, sizes, counts.
 var numbers = regexp.MustCompile(`[0-9]+`)
 
-// tellWaiting tells on stderr what an item waits for, now and when that changes.
+// tellWaiting reports on stderr what an item waits for, at first and after a change.
 func (a *App) tellWaiting() func(it *queue.Item) {
 	var looked time.Time
 	told := ""
