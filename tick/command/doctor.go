@@ -13,7 +13,7 @@ import (
 
 // Doctor checks all that a tick depends on.
 type Doctor struct {
-	Fix  bool   `help:"Mend what is safe to mend: modes, missing folders and env files, a missing PATH in the config, what git remembers of worktrees that are gone."`
+	Fix  bool   `help:"Repair modes, missing folders and files, a missing PATH in the config, and git's records of worktrees that are gone."`
 	JSON bool   `name:"json" help:"Print JSON."`
 	Ref  string `arg:"" name:"issue-ref" optional:"" help:"Ask the remote of this issue's repository, too."`
 }

@@ -151,7 +151,7 @@ func (x *Exam) mend(level Level, what, remedy string, fix func() error) {
 		return
 	}
 	if err := fix(); err != nil {
-		x.add(level, what+"; it could not be mended: "+err.Error(), remedy)
+		x.add(level, what+"; the repair failed: "+err.Error(), remedy)
 		x.last().err = err
 		return
 	}

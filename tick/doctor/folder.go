@@ -243,7 +243,7 @@ func (x *Exam) writable() {
 		case errors.Is(err, spool.ErrNoLock):
 			x.add(Error, err.Error(), "put the state folder on a local disk: KUGETSU_DIR")
 		case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-			x.add(Error, err.Error(), "make room: kugetsu queue clear --older-than 1d")
+			x.add(Error, err.Error(), "free disk space: kugetsu queue clear --older-than 1d")
 		case err != nil:
 			x.add(Error, err.Error(), "see that you may write there: ls -ld "+dir)
 		}
@@ -305,7 +305,7 @@ func (x *Exam) space() {
 	}
 	least := int64(x.Tick.Settings.MinFreeDisk)
 	what := fmt.Sprintf("%d MiB are free in %s", free>>20, x.in())
-	const room = "make room: kugetsu queue clear --older-than 1d, or git gc in repos/"
+	const room = "free disk space: kugetsu queue clear --older-than 1d, kugetsu prune, or git gc in repos/"
 	switch {
 	case free < least:
 		x.add(Error, fmt.Sprintf("%s, less than MIN_FREE_DISK, %d MiB: nothing is started", what, least>>20), room)

@@ -169,7 +169,7 @@ func (x *Exam) slots() {
 		case heldErr != nil:
 			x.unknown(heldErr)
 		case in == nil && held:
-			x.add(Warn, "slot "+name+" is held, and names no run", "see who holds it: fuser -v "+x.Tick.Home.SlotLock(name))
+			x.add(Warn, "slot "+name+" is locked, and names no run", "find the process that has it: fuser -v "+x.Tick.Home.SlotLock(name))
 		case in != nil && !held && !x.Tick.Lives(in):
 			x.add(Warn, fmt.Sprintf("slot %s names %s, which ended and is not settled", name, in.RunName()), "kugetsu tick")
 		}
@@ -214,7 +214,7 @@ func (x *Exam) items() {
 			case err != nil:
 				x.add(Warn, err.Error(), "kugetsu tick sets it aside")
 			case it.State == queue.Notified && !named[it.ID]:
-				x.add(Warn, "no slot names "+it.ID+", which a runner was given", "kugetsu tick settles it")
+				x.add(Warn, it.ID+" is notified, but no slot names it", "kugetsu tick settles it")
 			case it.State == queue.Pending && x.Tick.MayStart(it) != nil:
 				err := x.Tick.MayStart(it)
 				x.add(Warn, it.ID+": "+err.Error(), fault.HintOf(err))
