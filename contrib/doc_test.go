@@ -296,6 +296,17 @@ func TestDesignNamesWhatIsThere(t *testing.T) {
 			t.Errorf("contrib/doc/design.md does not name %s", file)
 		}
 	}
+	for _, floor := range []string{"tick", "slots", "queue"} {
+		entries, err := os.ReadDir(filepath.Join("..", floor))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.IsDir() && e.Name() != "testdata" && !strings.Contains(design, "`"+e.Name()+"`") {
+				t.Errorf("contrib/doc/design.md does not name the package %s/%s", floor, e.Name())
+			}
+		}
+	}
 }
 
 func TestEventsAndOutcomesAreExplained(t *testing.T) {
