@@ -62,7 +62,7 @@ func (c *Tick) drain(a *App) error {
 			}
 		}
 		if running == 0 && fresh {
-			if inRow > 1 { // not a file that was set aside: it will not get better
+			if inRow > 1 { // a second pass in a row failed: it is no quarantined file, and does not get better
 				return errors.Join(wrong, a.Tick.Config)
 			}
 			view, err := a.Tick.Snapshot()
@@ -87,7 +87,7 @@ func (c *Tick) drain(a *App) error {
 		case <-time.After(pollEvery):
 		}
 	}
-	switch {
+	switch { // the result of the items decides the exit code, so it stands before an error of a pass
 	case failed > 0:
 		return errors.Join(fault.New(fault.Failed, "kugetsu queue list --state error", "%d of %d ended in an error", failed, len(watched)), wrong)
 	case newer > 0:
@@ -136,7 +136,7 @@ func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (li
 		if !there {
 			e, err = a.Queue.Find(id) // it moves just now, or is gone
 		}
-		if queue.IsAbsent(err) { // set aside, or cleared
+		if queue.IsAbsent(err) { // quarantined, or cleared
 			watched[id] = queue.Errored
 			*failed++
 			continue

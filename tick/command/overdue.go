@@ -31,7 +31,7 @@ func (a *App) late(r schedule.Record, last *time.Time) string {
 		last = new(time.Time)
 	}
 	now := a.Now()
-	if tick.ToCome(now, *last) || last.IsZero() && tick.ToCome(now, r.Since) { // since when no tick came is not known, and the next tick corrects it
+	if tick.ToCome(now, *last) || last.IsZero() && tick.ToCome(now, r.Since) { // how long no tick came is not known
 		return fmt.Sprintf("no tick came since the clock was set back: the last one is of %s, and %s should run one every %s; see kugetsu queue-daemon status",
 			ago(now, *last), r.Kind, minutes(r.Minutes))
 	}

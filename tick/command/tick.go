@@ -84,6 +84,7 @@ func (c *Tick) Run(a *App) error {
 		err = errors.Join(a.printJSON(report), err)
 	}
 	err = errors.Join(err, a.Tick.Config)
+	// The exit code is the one of an error of the pass or of the configuration; a standing condition comes last.
 	if told := (c.Scheduled || c.Wait) && !begins; standing != nil && !told {
 		return errors.Join(err, standing)
 	} else if standing != nil && err == nil { // cron would mail it with every tick
