@@ -14,6 +14,7 @@ import (
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 )
 
@@ -141,15 +142,8 @@ func bounded(e event.Evidence) event.Evidence {
 	return e
 }
 
-// Cost is what a run used, as its agent reported.
-type Cost struct {
-	USD        float64 `json:"usd,omitempty"`
-	Input      int64   `json:"input_tokens,omitempty"`
-	Output     int64   `json:"output_tokens,omitempty"`
-	Reasoning  int64   `json:"reasoning_tokens,omitempty"`
-	CacheRead  int64   `json:"cache_read_tokens,omitempty"`
-	CacheWrite int64   `json:"cache_write_tokens,omitempty"`
-}
+// Cost is what a run used.
+type Cost = outcome.Cost
 
 var idPattern = regexp.MustCompile(`^q_[0-7][0-9a-hjkmnp-tv-z]{25}$`)
 

@@ -365,8 +365,7 @@ func (t *Tick) addReport(r *queue.Result, run string) (of runnerReport) {
 	r.StartedAt, r.EndedAt, r.ExitCode, r.Signal = said.StartedAt, said.EndedAt, said.ExitCode, said.Signal
 	r.Summary, r.Permanent, r.Evidence = said.Summary, said.Permanent, said.Evidence
 	if cost != (agent.Cost{}) {
-		c := queue.Cost(cost)
-		r.Cost = &c
+		r.Cost = &cost
 	}
 	of.worked, of.host = said.Worked, said.Host
 	if said.Reset != nil {

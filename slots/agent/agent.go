@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/outcome"
 )
 
 // presets are all presets, sorted by name.
@@ -160,32 +160,8 @@ type Report struct {
 	Reset time.Time
 }
 
-// Cost is the cost of the run by the agent's own report: US dollars and tokens.
-type Cost struct {
-	USD        float64 `json:"usd,omitempty"`
-	Input      int64   `json:"input_tokens,omitempty"`
-	Output     int64   `json:"output_tokens,omitempty"`
-	Reasoning  int64   `json:"reasoning_tokens,omitempty"`
-	CacheRead  int64   `json:"cache_read_tokens,omitempty"`
-	CacheWrite int64   `json:"cache_write_tokens,omitempty"`
-}
-
-// add adds the values that are sound: the sums must stay finite and never shrink, whatever the agent prints.
-func (c *Cost) add(o Cost) {
-	if sum := c.USD + o.USD; o.USD > 0 && !math.IsInf(sum, 0) {
-		c.USD = sum
-	}
-	add := func(sum *int64, n int64) {
-		if n > 0 && *sum <= math.MaxInt64-n {
-			*sum += n
-		}
-	}
-	add(&c.Input, o.Input)
-	add(&c.Output, o.Output)
-	add(&c.Reasoning, o.Reasoning)
-	add(&c.CacheRead, o.CacheRead)
-	add(&c.CacheWrite, o.CacheWrite)
-}
+// Cost is what a run used.
+type Cost = outcome.Cost
 
 // bounded is the report with a summary that is short enough to be stored. A longer one loses its middle: the fault stands at its
 // beginning, and the agent's last words, with the URL of its pull request, at its end.

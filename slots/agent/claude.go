@@ -163,8 +163,8 @@ var claudeErrors = map[string]string{
 func (p *claudeParser) end(e claudeEvent) {
 	p.ended, p.waiting = true, waiting{}
 	p.denials = append(p.denials, e.Denials...)
-	p.cost.add(Cost{Input: e.Usage.Input, Output: e.Usage.Output, CacheRead: e.Usage.CacheRead, CacheWrite: e.Usage.CacheWrite})
-	p.cost.add(Cost{USD: e.USD - p.cost.USD}) // dollars are those of the whole process, tokens those since the last result
+	p.cost.Add(Cost{Input: e.Usage.Input, Output: e.Usage.Output, CacheRead: e.Usage.CacheRead, CacheWrite: e.Usage.CacheWrite})
+	p.cost.Add(Cost{USD: e.USD - p.cost.USD}) // dollars are those of the whole process, tokens those since the last result
 	words := clean(e.Result)
 	switch {
 	case e.IsError || e.Subtype != "success":

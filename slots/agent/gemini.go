@@ -102,7 +102,7 @@ func (p *geminiParser) Stdout(line []byte) bool {
 
 func (p *geminiParser) end(e geminiEvent) {
 	p.ended = true
-	p.cost.add(Cost{Input: e.Stats.Fresh, Output: e.Stats.Output, CacheRead: e.Stats.Cached})
+	p.cost.Add(Cost{Input: e.Stats.Fresh, Output: e.Stats.Output, CacheRead: e.Stats.Cached})
 	if e.Status == "success" {
 		p.goesOn()
 		return

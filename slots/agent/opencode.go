@@ -164,7 +164,7 @@ func (p *opencodeParser) Stdout(line []byte) bool {
 // addCost adds up the steps.
 func (p *opencodeParser) addCost(part opencodePart) {
 	t := part.Tokens
-	p.cost.add(Cost{USD: part.Cost, Input: t.Input, Output: t.Output, Reasoning: t.Reasoning, CacheRead: t.Cache.Read, CacheWrite: t.Cache.Write})
+	p.cost.Add(Cost{USD: part.Cost, Input: t.Input, Output: t.Output, Reasoning: t.Reasoning, CacheRead: t.Cache.Read, CacheWrite: t.Cache.Write})
 }
 
 func (p *opencodeParser) Stderr(line []byte) bool {
