@@ -26,5 +26,5 @@ func (t *Tick) closed() Reason {
 	case t.Settings.MaxAgents == 0:
 		return Reason{Kind: NoSlots, Text: "MAX_CONCURRENT_AGENTS is 0: runs continue, nothing is started"}
 	}
-	return Reason{}
+	return t.outside(OutsideHours, "RUN_HOURS", t.Settings.RunHours)
 }

@@ -31,6 +31,10 @@ const (
 	OnHold           Kind = "on_hold"           // its agent, or its remote's host, is on hold
 	Probing          Kind = "probing"           // one run tries whether a hold is over
 	AwaitingReview   Kind = "awaiting_review"   // too many pull requests wait for review
+	OutsideHours     Kind = "outside_hours"     // RUN_HOURS is closed
+	AgentHours       Kind = "agent_hours"       // the hours of its agent are closed
+	AgentCap         Kind = "agent_cap"         // as many of its agent run as may
+	RepositoryCap    Kind = "repository_cap"    // as many work on its repository as may
 	NotBefore        Kind = "not_before"        // its time has not come
 	SessionBusy      Kind = "session_busy"      // another run works on its issue
 	Behind           Kind = "behind"            // an item before it takes what it needs
@@ -79,6 +83,10 @@ var kinds = map[Kind]struct {
 	OnHold:           {ends: outside, code: fault.Temp},
 	Probing:          {ends: outside, code: fault.Temp, hint: "wait for the end of that run"},
 	AwaitingReview:   {ends: outside, code: fault.Temp, says: "nothing new is started: ", hint: "review one, or raise MAX_AWAITING_REVIEW"},
+	OutsideHours:     {turn: true, stops: all, ends: outside, code: fault.Temp, says: "nothing is started: ", hint: "--now starts it all the same"},
+	AgentHours:       {ends: outside, code: fault.Temp, hint: "--now starts it all the same"},
+	AgentCap:         {ends: itself, code: fault.NoSlot},
+	RepositoryCap:    {ends: itself, code: fault.NoSlot},
 	NotBefore:        {ends: itself, code: fault.Temp},
 	SessionBusy:      {ends: itself, code: fault.NoSlot},
 	Behind:           {turn: true, ends: itself, code: fault.NoSlot},
@@ -182,6 +190,7 @@ func (t *Tick) eligibility(k *occupied) *eligibility {
 		el.closed = Reason{Kind: Unusable, Text: err.Error(), err: err}
 	}
 	el.policies = []policy{el.after, newerSessions{}, el.holds, &reviews{t: t}, due{t}, &sessions{occupied: k}, &programs{t: t},
+		agentHours{t}, &caps{t: t, slots: k, repos: el.repos},
 		&opening{closed: &el.closed}, el.slots, el.capacity}
 	return el
 }

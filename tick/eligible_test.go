@@ -76,6 +76,42 @@ func TestReasonsHaveTheirKindAndExitCode(t *testing.T) {
 		{"an agent that is not installed", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			tick.Settings.AgentCommand = "no-such-agent"
 		}, NotInstalled, fault.Config},
+		{"closed hours", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			must(t, tick.Settings.RunHours.UnmarshalText(closedAt(noon)))
+		}, OutsideHours, fault.Temp},
+		{"closed hours of its agent", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			must(t, tick.Settings.HoursCommand.UnmarshalText(closedAt(noon)))
+		}, AgentHours, fault.Temp},
+		{"closed hours of another agent", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			must(t, tick.Settings.HoursClaude.UnmarshalText(closedAt(noon)))
+		}, Eligible, 0},
+		{"closed hours, and a person who wants it now", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			must(t, errors.Join(tick.Settings.RunHours.UnmarshalText(closedAt(noon)), tick.Settings.HoursCommand.UnmarshalText(closedAt(noon))))
+			tick.AnyHour = true
+		}, Eligible, 0},
+		{"as many of its agent as may", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			tick.Settings.MaxAgents, tick.Settings.MaxCommand = 3, 1
+			id, err := tick.publish(2, 50, nil)
+			must(t, err)
+			k.occupy("1", &slots.Intent{Item: id, Run: 1, Session: "s"})
+		}, AgentCap, fault.NoSlot},
+		{"a slot that may be of its agent", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			tick.Settings.MaxAgents, tick.Settings.MaxCommand = 3, 1
+			k.occupy("1", nil)
+		}, AgentCap, fault.NoSlot},
+		{"as many of another agent as may", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			tick.Settings.MaxAgents, tick.Settings.MaxClaude = 3, 1
+			id, err := tick.publish(2, 50, nil)
+			must(t, err)
+			k.occupy("1", &slots.Intent{Item: id, Run: 1, Session: "s"})
+		}, Eligible, 0},
+		{"as many on its repository as may", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			tick.Settings.MaxAgents = 3
+			must(t, os.WriteFile(filepath.Join(string(tick.Home), "repos.json"), []byte(`{"GitHub.com/You/Project": {"max": 1}}`), 0o600))
+			id, err := tick.publish(2, 50, nil)
+			must(t, err)
+			k.occupy("1", &slots.Intent{Item: id, Run: 1, Session: "s"})
+		}, RepositoryCap, fault.NoSlot},
 		{"occupied slots", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) { k.occupy("1", nil) }, SlotsOccupied, fault.NoSlot},
 		{"the PM agent at work", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			it.IssueRef = ""
@@ -101,9 +137,14 @@ func TestReasonsHaveTheirKindAndExitCode(t *testing.T) {
 	}
 }
 
+// closedAt are hours that are closed at a time.
+func closedAt(at time.Time) []byte {
+	return []byte(at.Local().Add(time.Hour).Format("15:04") + "-" + at.Local().Add(2*time.Hour).Format("15:04"))
+}
+
 func TestKindsHaveARow(t *testing.T) {
 	for _, kind := range []Kind{Misconfigured, Unusable, Paused, NoSlots, DependencyFailed, Dependency, NewerSession, OnHold, Probing,
-		AwaitingReview, NotBefore, SessionBusy, Behind, Unrunnable, NotInstalled, SlotsOccupied, CapacityUnknown, NoCapacity} {
+		OutsideHours, AgentHours, AgentCap, RepositoryCap, AwaitingReview, NotBefore, SessionBusy, Behind, Unrunnable, NotInstalled, SlotsOccupied, CapacityUnknown, NoCapacity} {
 		if rule, there := kinds[kind]; !there || rule.code == 0 {
 			t.Errorf("%s: %+v", kind, rule)
 		}

@@ -64,7 +64,7 @@ func TestFilesOfAReleasedVersionAreReadAndWrittenByteForByte(t *testing.T) {
 
 func TestReposOfAReleasedVersionAreRead(t *testing.T) {
 	known, err := readRepos(golden)
-	want := repos{"127.0.0.1:8931/you/project": "/home/you/project", "127.0.0.1:8931/you/gone": "/home/you/nowhere"}
+	want := repos{"127.0.0.1:8931/you/project": {URL: "/home/you/project"}, "127.0.0.1:8931/you/gone": {URL: "/home/you/nowhere"}}
 	if err != nil || !reflect.DeepEqual(known, want) {
 		t.Errorf("the repositories are %v: %v", known, err)
 	}

@@ -54,17 +54,23 @@ func newTick(t *testing.T, now func() time.Time) *Tick {
 	return tick
 }
 
-// publish enqueues an item for an issue of a number; 0 is the PM agent's.
+// publish enqueues an item for an issue of a number; 0 is the PM agent's. From 100 on they are of another repository.
 func (t *Tick) publish(issue, priority int, notBefore *time.Time, after ...string) (string, error) {
 	it := &queue.Item{ID: queue.NewID(t.Now()), Agent: "command", Message: "m", Mode: queue.Auto, PendingSince: t.Now(),
 		NotBefore: notBefore, After: after, History: []queue.Run{}}
 	lane := queue.PM
 	if issue > 0 {
 		lane, it.IssueRef = queue.Dev, fmt.Sprintf("github.com/you/project#%d", issue)
+		if issue >= otherRepo {
+			it.IssueRef = fmt.Sprintf("github.com/you/other#%d", issue)
+		}
 	}
 	_, err := t.Queue.Publish(it, lane, priority)
 	return it.ID, err
 }
+
+// otherRepo is the first issue of the other repository.
+const otherRepo = 100
 
 // end ends the run of what was started.
 func (t *Tick) end(s Started, outcome queue.Outcome) error {
@@ -134,9 +140,13 @@ func (o *ordered) spread(t *rapid.T, tick *Tick, now time.Time) {
 	o.notBefore = *it.NotBefore
 }
 
-// predict is which items a pass starts: of those sorted by priority and age the first that are eligible, as long as there
-// is a place.
-func predict(items []*ordered, now time.Time, places int) (first []*ordered) {
+// predict is which items a pass starts within the hours: of those sorted by priority and age the first that are eligible, as long
+// as there is a slot, and as no more run of the agent, or work on the other repository, than may.
+func predict(items []*ordered, now time.Time, s *settings.Settings, other int) (first []*ordered) {
+	if !s.RunHours.Open(now) {
+		return nil
+	}
+	places := s.MaxAgents
 	slices.SortFunc(items, func(a, b *ordered) int {
 		return cmp.Or(min(a.issue, 1)*-1+min(b.issue, 1), a.priority-b.priority, strings.Compare(a.id, b.id)) // the PM agent's last
 	})
@@ -144,8 +154,12 @@ func predict(items []*ordered, now time.Time, places int) (first []*ordered) {
 	for _, o := range items {
 		busy := slices.ContainsFunc(first, func(f *ordered) bool { return f.issue == o.issue })
 		waits := slices.ContainsFunc(o.after, func(d *ordered) bool { return d.state != queue.Completed })
-		if o.state == queue.Pending && !now.Before(o.notBefore) && !busy && !waits && free[o.issue > 0] > 0 {
+		capped := len(first) == s.MaxCommand || o.issue >= otherRepo && other == 0
+		if o.state == queue.Pending && !now.Before(o.notBefore) && !busy && !waits && !capped && free[o.issue > 0] > 0 {
 			first = append(first, o)
+			if o.issue >= otherRepo {
+				other--
+			}
 			free[o.issue > 0]--
 		}
 	}
@@ -166,6 +180,19 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 		begin := now
 		tick := newTick(t, func() time.Time { return now })
 		tick.Settings.MaxAgents = rapid.IntRange(1, 3).Draw(rt, "places")
+		tick.Settings.MaxCommand = rapid.IntRange(1, 4).Draw(rt, "of the agent")
+		other := rapid.IntRange(1, 3).Draw(rt, "of the repository")
+		if err := os.WriteFile(filepath.Join(string(tick.Home), "repos.json"), fmt.Appendf(nil, `{"github.com/you/other": {"max": %d}}`, other), 0o600); err != nil {
+			rt.Fatal(err)
+		}
+		if rapid.Bool().Draw(rt, "hours") {
+			clock := func(minutes int) string {
+				return begin.Add(time.Duration(minutes) * time.Minute).Local().Format("15:04")
+			}
+			if err := tick.Settings.RunHours.UnmarshalText([]byte(clock(0) + "-" + clock(2) + ", " + clock(7) + "-" + clock(60*23))); err != nil {
+				rt.Fatal(err)
+			}
+		}
 		check := func(err error) {
 			rt.Helper()
 			if err != nil {
@@ -211,7 +238,7 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 			for _, o := range running {
 				o.settle(now)
 			}
-			want := predict(items, now, tick.Settings.MaxAgents)
+			want := predict(items, now, tick.Settings, other)
 			if rapid.Bool().Draw(rt, "looked") { // with nothing left to settle: what a pass settles changes what it starts
 				check(tick.Locked(context.Background(), 0, func() error {
 					_, err := tick.reconcile(context.Background(), &Report{})
@@ -248,8 +275,11 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 					next = o.notBefore
 				}
 			}
-			if next.IsZero() {
+			if next.IsZero() && tick.Settings.RunHours.Open(now) {
 				break
+			}
+			if opens := tick.Settings.RunHours.Next(now); !tick.Settings.RunHours.Open(now) && (next.IsZero() || opens.Before(next)) {
+				next = opens
 			}
 			now = next
 		}

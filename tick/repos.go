@@ -1,44 +1,106 @@
 package tick
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
+	"kugetsu/slots/agent"
 )
 
-// repos is repos.json: where repositories come from. Its keys are in lower case.
-type repos map[string]string
+// repos is repos.json: what is known of repositories. Its keys are in lower case.
+type repos map[string]repo
+
+// repo is what repos.json says of a repository: an object, or the URL alone. What it leaves out is as the settings say.
+type repo struct {
+	URL  string  `json:"url"`  // or the path of a local checkout
+	Base string  `json:"base"` // the branch that new ones start from, for KUGETSU_BASE_BRANCH
+	Hook *string `json:"hook"` // for WORKTREE_HOOK; "" for none
+	Max  *int    `json:"max"`  // how many runs may work on it at once; 0 starts none
+}
+
+// UnmarshalJSON reads a string or an object. An unknown key is an error: a misspelt one would be ignored.
+func (r *repo) UnmarshalJSON(data []byte) error {
+	*r = repo{}
+	if json.Unmarshal(data, &r.URL) == nil {
+		return nil
+	}
+	type object repo // without this method
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	var other *json.UnmarshalTypeError
+	switch err := decoder.Decode((*object)(r)); {
+	case errors.As(err, &other):
+		return fmt.Errorf("%s cannot be a %s", cmp.Or(other.Field, "the value"), other.Value)
+	case err != nil:
+		return err
+	}
+	if r.Max != nil && *r.Max < 0 {
+		return fmt.Errorf("max is %d: want 0 or more", *r.Max)
+	}
+	if r.Hook != nil {
+		if _, err := agent.Split(*r.Hook); err != nil {
+			return fmt.Errorf("hook: %w", err)
+		}
+	}
+	return nil
+}
 
 // readRepos reads repos.json. The error has exit code 78.
 func readRepos(home slots.Dir) (repos, error) {
 	path := filepath.Join(string(home), "repos.json")
-	var given map[string]string
+	var given map[string]json.RawMessage
 	err := spool.ReadUserJSON(path, &given)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	known := repos{}
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		var r repo
+		if err = r.UnmarshalJSON(given[key]); err != nil {
+			err = fmt.Errorf("%s: %q: %w: %w", path, key, spool.ErrUnusable, err)
+			break
+		}
+		known[strings.ToLower(key)] = r
+	}
 	if errors.Is(err, spool.ErrUnusable) {
-		return nil, fault.New(fault.Config, `it maps "host/owner/repo" to a url or the path of a local checkout`, "bad configuration: %w", err)
+		return nil, fault.New(fault.Config, `it maps "host/owner/repo" to a url, the path of a local checkout, or {"url": …, "base": …, "hook": …, "max": 1}`, "bad configuration: %w", err)
 	}
 	if err != nil { // it may pass
 		return nil, err
 	}
-	known := repos{}
-	for key, value := range given {
-		known[strings.ToLower(key)] = value
-	}
 	return known, nil
 }
 
-// Repos is repos.json with its keys in lower case. The error has exit code 78.
-func (t *Tick) Repos() (map[string]string, error) { return readRepos(t.Home) }
+// Repos is where the repositories of repos.json come from, by their names in lower case. The error has exit code 78.
+func (t *Tick) Repos() (map[string]string, error) {
+	known, err := readRepos(t.Home)
+	from := map[string]string{}
+	for name, r := range known {
+		from[name] = r.URL
+	}
+	return from, err
+}
+
+// max is how many runs may work on a repository at once; false if nothing is said of that.
+func (r repos) max(repository string) (most int, limited bool) {
+	if m := r[repository].Max; m != nil {
+		return *m, true
+	}
+	return 0, false
+}
 
 // Origin is where the repository of an issue comes from: a URL, or a local checkout.
 func (t *Tick) Origin(ref issueref.Ref) (url, local string, err error) {
@@ -52,7 +114,7 @@ func (t *Tick) Origin(ref issueref.Ref) (url, local string, err error) {
 
 // source is where a repository comes from: a URL to clone, or a local checkout to use in place.
 func (r repos) source(ref issueref.Ref, cloneURL func() string) (url, local string) {
-	place := r[ref.RepoPath()]
+	place := r[ref.RepoPath()].URL
 	if place == "" {
 		return cloneURL(), ""
 	}

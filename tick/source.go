@@ -98,8 +98,10 @@ func (t *Tick) Remember(ref issueref.Ref) error {
 // Knows says whether anything is known of the repository of a reference: an entry in repos.json, a clone or its lock, or the mark
 // of Remember.
 func (t *Tick) Knows(ref issueref.Ref) bool {
-	if known, err := readRepos(t.Home); err == nil && known[ref.RepoPath()] != "" {
-		return true
+	if known, err := readRepos(t.Home); err == nil {
+		if _, named := known[ref.RepoPath()]; named {
+			return true
+		}
 	}
 	for _, ending := range []string{".git", ".http", ".lock"} {
 		if there, err := spool.Exists(filepath.Join(string(t.Home), "repos", ref.RepoName()+ending)); err == nil && there {

@@ -42,6 +42,13 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 func (t *Tick) workspace(ref issueref.Ref, repos repos) slots.Workspace {
 	w := slots.Workspace{Repo: ref.RepoName(), Branch: fmt.Sprintf("fix/issue-%d", ref.Number), Base: t.Settings.BaseBranch, Hook: t.Settings.WorktreeHook,
 		Identity: t.Settings.Identity}
+	own := repos[ref.RepoPath()]
+	if own.Base != "" {
+		w.Base = own.Base
+	}
+	if own.Hook != nil {
+		w.Hook = *own.Hook
+	}
 	if w.URL, w.Local = repos.source(ref, func() string { return t.cloneURL(ref) }); w.Local == "" {
 		host := remoteHost(w.URL)
 		if _, ok := heldHost(host); ok {

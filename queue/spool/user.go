@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"reflect"
 	"syscall"
 	"unicode/utf8"
 
@@ -122,8 +123,21 @@ func ReadUserJSON(path string, v any) error {
 		offset = syntax.Offset
 	case errors.As(err, &other):
 		offset = other.Offset
-		err = fmt.Errorf("want a %s, found: %s", other.Type, other.Value)
+		err = fmt.Errorf("want %s, found: %s", kindOf(other.Type), other.Value)
 	}
 	line := 1 + bytes.Count(data[:min(max(offset-1, 0), int64(len(data)))], []byte("\n"))
 	return refuse(path, "line %d: %w", line, err)
+}
+
+// kindOf names a type as JSON knows it.
+func kindOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Int, reflect.Int64:
+		return "a whole number"
+	}
+	return "a " + t.Kind().String()
 }

@@ -86,7 +86,7 @@ func TestTextOfAFileOfTheUsersIsToldWithItsLine(t *testing.T) {
 		{"{\n  \"a\": \"b\",\n}", "line 3: invalid character"},
 		{"{\n  \"a\": \"b\"\n", "line 2: unexpected end"},
 		{"", "line 1: unexpected end"},
-		{"[]", "line 1: want a map[string]string, found: array"},
+		{"[]", "line 1: want an object, found: array"},
 		{"{\"a\":\n\"\xff\"}", "line 2 is not UTF-8"},
 		{"{}\n\x00", "line 2 holds a NUL byte"},
 	} {

@@ -33,7 +33,20 @@ type Settings struct {
 
 	Interval int `key:"QUEUE_DAEMON_INTERVAL_MINUTES" name:"queue-daemon-interval-minutes" default:"5" hidden:"" help:"Minutes between two ticks of the schedule, 1 to 59. The next kugetsu queue-daemon start installs it."`
 
-	MaxAgents   int           `key:"MAX_CONCURRENT_AGENTS" name:"max-concurrent-agents" default:"3" hidden:"" help:"Number of dev agents that may run at once. With 0 no agent starts, and the running ones go on."`
+	MaxAgents   int `key:"MAX_CONCURRENT_AGENTS" name:"max-concurrent-agents" default:"3" hidden:"" help:"Number of dev agents that may run at once. With 0 no agent starts, and the running ones go on."`
+	MaxClaude   int `key:"MAX_CONCURRENT_AGENTS_CLAUDE" name:"max-concurrent-agents-claude" default:"0" hidden:"" help:"How many of these may be claude; 0 is any number."`
+	MaxCodex    int `key:"MAX_CONCURRENT_AGENTS_CODEX" name:"max-concurrent-agents-codex" default:"0" hidden:"" help:"How many of these may be codex; 0 is any number."`
+	MaxGemini   int `key:"MAX_CONCURRENT_AGENTS_GEMINI" name:"max-concurrent-agents-gemini" default:"0" hidden:"" help:"How many of these may be gemini; 0 is any number."`
+	MaxOpencode int `key:"MAX_CONCURRENT_AGENTS_OPENCODE" name:"max-concurrent-agents-opencode" default:"0" hidden:"" help:"How many of these may be opencode; 0 is any number."`
+	MaxCommand  int `key:"MAX_CONCURRENT_AGENTS_COMMAND" name:"max-concurrent-agents-command" default:"0" hidden:"" help:"How many of these may be the agent 'command'; 0 is any number."`
+
+	RunHours      Hours `key:"RUN_HOURS" hidden:"" help:"When something may start, in local time: Mon-Fri 22:00-07:00, Sat-Sun 00:00-24:00 (default: always)."`
+	HoursClaude   Hours `key:"RUN_HOURS_CLAUDE" name:"run-hours-claude" hidden:"" help:"When claude may start, beside RUN_HOURS."`
+	HoursCodex    Hours `key:"RUN_HOURS_CODEX" name:"run-hours-codex" hidden:"" help:"When codex may start, beside RUN_HOURS."`
+	HoursGemini   Hours `key:"RUN_HOURS_GEMINI" name:"run-hours-gemini" hidden:"" help:"When gemini may start, beside RUN_HOURS."`
+	HoursOpencode Hours `key:"RUN_HOURS_OPENCODE" name:"run-hours-opencode" hidden:"" help:"When opencode may start, beside RUN_HOURS."`
+	HoursCommand  Hours `key:"RUN_HOURS_COMMAND" name:"run-hours-command" hidden:"" help:"When the agent 'command' may start, beside RUN_HOURS."`
+
 	MaxAttempts int           `key:"MAX_ATTEMPTS" default:"3" hidden:"" help:"Number of attempts that may fail before an item is an error."`
 	RetryDelay  time.Duration `key:"RETRY_DELAY" default:"1m" hidden:"" help:"Time before the first retry (30s, 5m). It doubles with each further retry, up to a day."`
 	TaskTimeout time.Duration `key:"TASK_TIMEOUT" hidden:"" help:"Time limit of a run (45m, 2h). It wins over TASK_TIMEOUT_HOURS."`
@@ -162,6 +175,16 @@ func (s *Settings) Args(preset string) string {
 	return own
 }
 
+// MaxOf is how many agents of a preset may run at once; 0 is any number.
+func (s *Settings) MaxOf(preset string) int {
+	return map[string]int{"claude": s.MaxClaude, "codex": s.MaxCodex, "gemini": s.MaxGemini, "opencode": s.MaxOpencode, "command": s.MaxCommand}[preset]
+}
+
+// HoursOf is when agents of a preset may start, beside RUN_HOURS.
+func (s *Settings) HoursOf(preset string) Hours {
+	return map[string]Hours{"claude": s.HoursClaude, "codex": s.HoursCodex, "gemini": s.HoursGemini, "opencode": s.HoursOpencode, "command": s.HoursCommand}[preset]
+}
+
 // CleanupAge returns how long settled items are kept.
 func (s *Settings) CleanupAge() time.Duration { return time.Duration(s.CleanupDays) * 24 * time.Hour }
 
@@ -202,6 +225,9 @@ func (s *Settings) check() error {
 		s.Identity = ""
 	}
 	number(&s.MaxAgents, 0, 999, 3, "MAX_CONCURRENT_AGENTS")
+	for preset, most := range map[string]*int{"CLAUDE": &s.MaxClaude, "CODEX": &s.MaxCodex, "GEMINI": &s.MaxGemini, "OPENCODE": &s.MaxOpencode, "COMMAND": &s.MaxCommand} {
+		number(most, 0, 999, 0, "MAX_CONCURRENT_AGENTS_"+preset)
+	}
 	number(&s.Interval, 1, 59, 5, "QUEUE_DAEMON_INTERVAL_MINUTES") // cron and systemd count within the hour
 	number(&s.MaxAttempts, 1, 1000, 3, "MAX_ATTEMPTS")
 	number(&s.MaxWorktrees, 0, 100000, 0, "MAX_WORKTREES")
