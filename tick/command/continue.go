@@ -5,6 +5,7 @@ import "kugetsu/queue"
 // Continue dispatches a new item now, in the issue's session.
 type Continue struct {
 	New
+	Now     bool     `name:"now" help:"Outside of RUN_HOURS, too."`
 	Ref     string   `arg:"" name:"issue-ref" help:"The issue."`
 	Message []string `arg:"" optional:"" help:"What to do; - reads it from stdin. Without one the agent looks for new comments and finishes."`
 }
@@ -14,7 +15,7 @@ func (*Continue) Help() string {
 	return longHelp(`
 The command goes on with an issue at once, past the queue, in the issue's worktree and conversation, and returns. What
 is missing of those is made. Without a message the agent looks for new comments and finishes.`,
-		codes{0: "started", 2: "no slot is free", 75: "a limit, a hold or a lock is in the way for now"},
+		codes{0: "started", 2: "no slot is free", 75: "a limit, a hold, the hours or a lock is in the way for now"},
 		"kugetsu continue owner/repo#12",
 		`kugetsu continue owner/repo#12 "The test fails on macOS."`)
 }
@@ -27,5 +28,6 @@ func (c *Continue) Run(a *App) error {
 	if len(c.Message) == 0 {
 		c.Message = []string{followUp}
 	}
+	a.Tick.AnyHour = c.Now
 	return c.dispatch(a, c.Ref, c.Message, queue.Continue)
 }

@@ -15,7 +15,8 @@ type Delegate struct {
 	New
 	Wait
 	From string   `help:"Enqueue what the lines of a file say, a JSON object each: issue_ref, message, and if you like agent, priority, after, not_before, timeout. - is stdin." placeholder:"FILE"`
-	Now  bool     `name:"tick" help:"Run a tick afterwards: start it now if a slot is free."`
+	Tick bool     `help:"Run a tick afterwards: start it now if a slot is free."`
+	Now  bool     `name:"now" help:"With --tick: outside of RUN_HOURS, too."`
 	Args []string `arg:"" optional:"" name:"message" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
 }
 
@@ -53,7 +54,8 @@ func (c *Delegate) Run(a *App) error {
 	if err != nil && !errors.Is(err, errUnprinted) {
 		return err
 	}
-	if c.Now {
+	if c.Tick {
+		a.Tick.AnyHour = c.Now
 		err = errors.Join(err, runTick(a, tick.LockWait)) // a pass under way may have listed the queue before this item
 	}
 	return errors.Join(err, a.tellWhen(id))

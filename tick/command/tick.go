@@ -14,6 +14,7 @@ import (
 type Tick struct {
 	DryRun bool `help:"Say what a pass would do and why it would not, and do nothing."`
 	Drain  bool `help:"Stay in the foreground until nothing is left to run. Exits 0 when all completed, 1 when something is an error, 75 when only held work remains."`
+	Now    bool `name:"now" help:"Start outside of RUN_HOURS, too."`
 	JSON   bool `name:"json" help:"Print JSON."`
 	Wait   bool `hidden:"" help:"Wait for the lock: the last act of a runner."`
 
@@ -41,6 +42,7 @@ const waitForLock = 60 * time.Second
 
 // Run does the pass.
 func (c *Tick) Run(a *App) error {
+	a.Tick.AnyHour = c.Now
 	switch {
 	case c.DryRun:
 		return c.dryRun(a)
