@@ -2,7 +2,6 @@ package tick
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"kugetsu/queue/fault"
@@ -42,8 +42,10 @@ func (r *repo) UnmarshalJSON(data []byte) error {
 	decoder.DisallowUnknownFields()
 	var other *json.UnmarshalTypeError
 	switch err := decoder.Decode((*object)(r)); {
+	case errors.As(err, &other) && other.Field == "":
+		return fmt.Errorf("want a text or an object, found: %s", other.Value)
 	case errors.As(err, &other):
-		return fmt.Errorf("%s cannot be a %s", cmp.Or(other.Field, "the value"), other.Value)
+		return fmt.Errorf("%s cannot be a %s", other.Field, other.Value)
 	case err != nil:
 		return err
 	}
@@ -58,6 +60,18 @@ func (r *repo) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+const reposHint = `it maps "host/owner/repo" to a url, the path of a local checkout, or {"url": …, "base": …, "hook": …, "max": 1}`
+
+// lineOf says in which line of repos.json a key stands, "" if that is not found.
+func lineOf(path, key string) string {
+	data, err := spool.ReadUserText(path)
+	at := bytes.Index(data, []byte(strconv.Quote(key)))
+	if err != nil || at < 0 {
+		return ""
+	}
+	return fmt.Sprintf("line %d: ", 1+bytes.Count(data[:at], []byte("\n")))
+}
+
 // readRepos reads repos.json. The error has exit code 78.
 func readRepos(home slots.Dir) (repos, error) {
 	path := filepath.Join(string(home), "repos.json")
@@ -66,20 +80,19 @@ func readRepos(home slots.Dir) (repos, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	if errors.Is(err, spool.ErrUnusable) {
+		return nil, fault.New(fault.Config, reposHint, "bad configuration: %w", err)
+	}
+	if err != nil { // it may pass
+		return nil, err
+	}
 	known := repos{}
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		var r repo
 		if err = r.UnmarshalJSON(given[key]); err != nil {
-			err = fmt.Errorf("%s: %q: %w: %w", path, key, spool.ErrUnusable, err)
-			break
+			return nil, fault.New(fault.Config, reposHint, "bad configuration: %s: %s%q: %w", path, lineOf(path, key), key, err)
 		}
 		known[strings.ToLower(key)] = r
-	}
-	if errors.Is(err, spool.ErrUnusable) {
-		return nil, fault.New(fault.Config, `it maps "host/owner/repo" to a url, the path of a local checkout, or {"url": …, "base": …, "hook": …, "max": 1}`, "bad configuration: %w", err)
-	}
-	if err != nil { // it may pass
-		return nil, err
 	}
 	return known, nil
 }

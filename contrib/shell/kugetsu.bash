@@ -84,10 +84,10 @@ _kugetsu() {
 	'') words='init doctor delegate tick start continue status list logs destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
 	' init') words='--pm --help --verbose' ;;
 	' doctor') words='--fix --json --help --verbose' ;;
-	' delegate') words='--agent --priority --timeout --expect-changes --json --after --not-before --unless-queued --from --tick --help --verbose' ;;
-	' tick') words='--dry-run --drain --json --scheduled --help --verbose' ;;
-	' start') words='--agent --priority --timeout --expect-changes --json --help --verbose' ;;
-	' continue') words='--agent --priority --timeout --expect-changes --json --help --verbose' ;;
+	' delegate') words='--agent --priority --timeout --expect-changes --json --after --not-before --unless-queued --from --tick --now --help --verbose' ;;
+	' tick') words='--dry-run --drain --now --json --scheduled --help --verbose' ;;
+	' start') words='--agent --priority --timeout --expect-changes --json --now --help --verbose' ;;
+	' continue') words='--agent --priority --timeout --expect-changes --json --now --help --verbose' ;;
 	' status') words='--json --help --verbose' ;;
 	' list') words='--json --help --verbose' ;;
 	' logs') words='--follow --run --raw --help --verbose' ;;
