@@ -49,7 +49,7 @@ func TestRequestBelowAPathHasItInItsURL(t *testing.T) {
 	}
 }
 
-func TestAPIThatCannotBeReadIsSaidAndNotRepeated(t *testing.T) {
+func TestPIThatCannotBeReadIsSaidAndNotRepeated(t *testing.T) {
 	for _, value := range []string{secret, "example.com=" + secret, "example.com=ftp://" + secret + ".example.com/api/v1", "example.com=https://x/../" + secret,
 		"example.com=https://user:" + secret + "@x/", "=https://" + secret, "example.com=https://x/api?" + secret} {
 		got, err := State(t.Context(), "https://example.com/o/r/pulls/1", []string{"FORGE_API=" + value})

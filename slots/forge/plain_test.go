@@ -71,7 +71,7 @@ func TestPlainHTTPBeyondLoopbackIsSpokenOnlyWhereAPersonNamedIt(t *testing.T) {
 	}
 }
 
-func TestAPIOverHTTPOnTheHostOfItsForgeIsItsScheme(t *testing.T) {
+func TestPIOverHTTPOnTheHostOfItsForgeIsItsScheme(t *testing.T) {
 	env := []string{"FORGE_API=gitea:3000=http://gitea:3000/api/v1 git.example.com=http://internal:8080/api/v1"}
 	for host, want := range map[string]string{"gitea:3000": "http", "git.example.com": "", "other": ""} {
 		if got := Scheme(host, env); got != want {
