@@ -183,25 +183,9 @@ type beginning struct {
 // start decides what the worktree starts from: made's branch, base and head.
 func (r *repo) start(ctx context.Context, f refs, made *Made) (b beginning, err error) {
 	s := r.spec
-	base, name := f.base, s.Base
-	if name == "" {
-		name = strings.TrimPrefix(f.head.symref, r.made.at.tracking())
-		base = f.head
-	}
-	if base.commit == "" && s.Source.Local != "" {
-		if s.Base != "" {
-			base = f.localBase
-		} else if len(r.made.at.remotes.names) > 0 {
-			// Not what is checked out there: that may be its owner's unfinished work, which would go out with the branch.
-		} else if out, err := r.git(ctx, "rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD"); err == nil {
-			commit, full, _ := strings.Cut(strings.TrimSpace(out), "\n")
-			base.commit = commit
-			if name = strings.TrimPrefix(full, "refs/heads/"); name == "HEAD" {
-				name = commit
-			}
-		} else if exitCode(err) == -1 {
-			return b, err
-		}
+	name, base, err := r.base(ctx, f)
+	if err != nil {
+		return b, err
 	}
 	made.Branch, made.Base = s.Branch, name
 	switch {
@@ -211,8 +195,8 @@ func (r *repo) start(ctx context.Context, f refs, made *Made) (b beginning, err 
 	case f.origin.commit != "":
 		made.Head = f.origin.commit
 		return beginning{make: true, track: true}, nil
-	case base.commit != "":
-		made.Head = base.commit
+	case base != "":
+		made.Head = base
 		return beginning{make: true}, nil
 	case s.Base != "":
 		return b, refuse("prepare", "the repository has no branch %s (KUGETSU_BASE_BRANCH)", s.Base)
@@ -314,16 +298,8 @@ func (p *private) checkedOut(ctx context.Context, s Spec, v view) (view, error) 
 	if err != nil && exitCode(err) == -1 { // that is no verdict of git's
 		return view{}, err
 	}
-	v.made = Made{Base: p.at.base, Repository: common, Record: v.at.gitDir}
-	if v.made.Base == "" {
-		v.made.Base, err = branchIn(filepath.Join(common, p.at.tracking(), "HEAD"), p.at.tracking())
-	} else {
-		err = nil
-	}
-	if err == nil && v.made.Base == "" && s.Source.Local != "" && len(p.at.remotes.names) == 0 { // as in start
-		v.made.Base, err = branchIn(filepath.Join(s.Source.Local, ".git", "HEAD"), "refs/heads/")
-	}
-	if err != nil {
+	v.made = Made{Repository: common, Record: v.at.gitDir}
+	if v.made.Base, err = p.at.baseInFiles(); err != nil {
 		return view{}, err
 	}
 	line := strings.Split(out, "\n")

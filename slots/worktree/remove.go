@@ -147,51 +147,39 @@ func (h Holding) Unkeepable() []string {
 
 // count counts the commits that the base and the remotes lack.
 func (r *repo) count(ctx context.Context, f refs, h *Holding) error {
-	base, name := f.head, strings.TrimPrefix(f.head.symref, r.made.at.tracking())
-	if r.spec.Base != "" {
-		base, name = f.base, r.spec.Base
-	}
-	if base.commit == "" && r.spec.Source.Local != "" { // see start
-		if base, name = f.localBase, r.spec.Base; name == "" && len(r.made.at.remotes.names) == 0 {
-			out, err := r.git(ctx, "rev-parse", "--quiet", "--verify", "HEAD^{commit}")
-			if err != nil && exitCode(err) != 1 { // 1: it has no commit yet
-				return err
-			}
-			base.commit = strings.TrimSpace(out)
-			if name, err = branchIn(filepath.Join(r.common, "HEAD"), "refs/heads/"); err != nil {
-				return err
-			}
-		}
+	name, base, err := r.base(ctx, f)
+	if err != nil {
+		return err
 	}
 	if name == r.spec.Branch { // the owner of the checkout has it out: nothing says that it went anywhere
-		base.commit = ""
+		base = ""
 	}
-	if base.commit != "" {
+	if base != "" && name != base {
 		h.Base = name
 	}
 	var tips []string
-	ahead := base.commit == ""
+	ahead := base == ""
 	for _, tip := range append([]string{h.Head, h.Tip}, h.Inside...) {
 		if tip != "" {
 			tips = append(tips, tip)
-			ahead = ahead || tip != base.commit
+			ahead = ahead || tip != base
 		}
 	}
 	if len(tips) == 0 || !ahead { // the base is a remote-tracking branch, or the checkout's own
 		return nil
 	}
 	args := append(append([]string{"rev-list", "--count"}, tips...), "--not", "--remotes", "--glob="+pushedRefs+"*")
-	if r.spec.Source.Local != "" && base.commit != "" {
-		args = append(args, base.commit)
+	if r.spec.Source.Local != "" && base != "" {
+		args = append(args, base)
 	}
 	out, err := r.git(ctx, args...)
 	if err != nil {
 		return err
 	}
-	if h.Unpushed, err = strconv.Atoi(strings.TrimSpace(out)); err != nil || base.commit == "" {
+	if h.Unpushed, err = strconv.Atoi(strings.TrimSpace(out)); err != nil || base == "" {
 		return err
 	}
-	if out, err = r.git(ctx, "rev-list", "--left-right", "--count", tips[0]+"..."+base.commit); err != nil {
+	if out, err = r.git(ctx, "rev-list", "--left-right", "--count", tips[0]+"..."+base); err != nil {
 		return err
 	}
 	_, err = fmt.Sscan(out, &h.Ahead, &h.Behind)
