@@ -16,6 +16,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"time"
@@ -62,6 +63,9 @@ var streams = map[string]stream{"claude": claude, "codex": codex, "gemini": gemi
 // agent that prints no events, every line is a Note.
 func New(agent, dir string) *Reader { return &Reader{stream: streams[agent], dir: dir} }
 
+// Renders says whether an agent prints events.
+func Renders(agent string) bool { return streams[agent] != nil }
+
 // Line reads a line, with or without its newline.
 func (r *Reader) Line(line []byte) []Entry {
 	line = bytes.TrimRight(line, "\r\n")
@@ -93,16 +97,6 @@ func (r *Reader) End() []Entry {
 		entries = append(entries, Entry{Kind: Cost, Text: text})
 	}
 	return entries
-}
-
-// Last is what the agent is at, in one line: the call under way, else the last line of its words, or the last call. "" if
-// nothing was said or done.
-func (r *Reader) Last() string {
-	if n := len(r.calls); n > 0 {
-		return r.calls[n-1].Text
-	}
-	lines := strings.Split(strings.TrimSpace(r.last.Text), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
 }
 
 // pending is a call that has no answer yet.
@@ -308,8 +302,6 @@ func (e Entry) Lines() []string {
 	switch e.Kind {
 	case Error:
 		return []string{"error: " + e.Text}
-	case Note:
-		return []string{"note: " + e.Text}
 	case Call:
 		mark := "✓"
 		switch {
@@ -328,5 +320,54 @@ func (e Entry) Lines() []string {
 		}
 		return lines
 	}
-	return strings.Split(e.Text, "\n")
+	return strings.Split(e.Text, "\n") // a note says itself whose it is
+}
+
+// Writer renders a log that is written to it, in pieces of any size, line by line into out. Close shows what remains; it does not
+// close out.
+type Writer struct {
+	out    io.Writer
+	reader *Reader
+	line   []byte
+}
+
+// NewWriter makes the writer of a run's log. See New for agent and dir.
+func NewWriter(out io.Writer, agent, dir string) *Writer {
+	return &Writer{out: out, reader: New(agent, dir)}
+}
+
+// maxLine bounds what is kept of a line that has not ended, in bytes: no event is longer. The rest of it is shown as lines.
+const maxLine = 16 << 20
+
+func (w *Writer) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		piece, after, ended := bytes.Cut(rest, []byte("\n"))
+		w.line, rest = append(w.line, piece...), after
+		if !ended && len(w.line) < maxLine {
+			break
+		}
+		if err := w.show(w.reader.Line(w.line)); err != nil {
+			return 0, err
+		}
+		w.line = w.line[:0]
+	}
+	return len(p), nil
+}
+
+// Close shows a last line without an end, calls that were never answered, and what the run used.
+func (w *Writer) Close() error {
+	entries := w.reader.Line(w.line)
+	w.line = nil
+	return w.show(append(entries, w.reader.End()...))
+}
+
+func (w *Writer) show(entries []Entry) error {
+	for _, e := range entries {
+		for _, line := range e.Lines() {
+			if _, err := io.WriteString(w.out, line+"\n"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package transcript_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,7 +38,7 @@ func recorded(t *testing.T, agent, name string) []string {
 func TestRecordedStreamsAreReadable(t *testing.T) {
 	for _, test := range []struct{ agent, stream, want string }{
 		{"claude", "good", "write a.txt +1  ✓\n$ cat a.txt && true  ✓\nI wrote a.txt.\n3009 tokens in, 39 out, $0.02\n"},
-		{"codex", "good", "note: Model metadata for `ok` not found. Defaulting to fallback metadata; this can degrade performance and cause issues.\n" +
+		{"codex", "good", "Model metadata for `ok` not found. Defaulting to fallback metadata; this can degrade performance and cause issues.\n" +
 			"$ cat > 'a.txt' <<'EOF' …  ✓\n$ git add a.txt && git -c user.name=e -c user.email=e@l commit -qm x && echo committed  ✓\nI committed a.txt.\n3006 tokens in, 36 out\n"},
 		{"gemini", "good", "write a.txt +1  ✓ 0.1s\n$ cat a.txt && true  ✓ 0.1s\nI wrote a.txt.\n3006 tokens in, 36 out\n"},
 		{"opencode", "good", "I will write it.\nwrite hello.txt +1  ✓ 0.0s\n$ cat hello.txt  ✓ 0.1s\nI wrote hello.txt.\n3000 tokens in, 30 out, $0.00\n"},
@@ -75,9 +76,9 @@ func TestEventsAreShownInALine(t *testing.T) {
 		{"a tool of another name", "opencode",
 			`{"type":"tool_use","part":{"tool":"task","state":{"status":"error","error":"no\n","input":{"description":"look around"}}}}`, "task look around  ✗\n  │ no\n"},
 		{"a limit of claude's", "claude", `{"type":"result","is_error":true,"result":"Credit balance is too low"}`, "error: Credit balance is too low\n"},
-		{"what is no event is shown as it is", "claude", "npm warn something\n\n{\"half\":", "note: npm warn something\nnote: {\"half\":\n"},
-		{"JSON that is no event is shown as it is", "opencode", `{"level":"warn"}`, "note: {\"level\":\"warn\"}\n"},
-		{"an agent without events", "command", `{"type":"text"}`, "note: {\"type\":\"text\"}\n"},
+		{"what is no event is shown as it is", "claude", "npm warn something\n\n{\"half\":", "npm warn something\n{\"half\":\n"},
+		{"JSON that is no event is shown as it is", "opencode", `{"level":"warn"}`, "{\"level\":\"warn\"}\n"},
+		{"an agent without events", "command", `{"type":"text"}`, "{\"type\":\"text\"}\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := render(test.agent, "/w/x", strings.Split(test.line, "\n")...); got != test.want {
@@ -87,19 +88,23 @@ func TestEventsAreShownInALine(t *testing.T) {
 	}
 }
 
-func TestLastIsTheCallUnderWayThenTheWords(t *testing.T) {
-	r := transcript.New("claude", "")
-	if got := r.Last(); got != "" {
-		t.Errorf("before anything: %q", got)
-	}
-	r.Line([]byte(`{"type":"assistant","message":{"content":[{"type":"text","text":"first\nI run the tests."},{"type":"tool_use","id":"1","name":"Bash","input":{"command":"go test"}}]}}`))
-	if got := r.Last(); got != "$ go test" {
-		t.Errorf("under way: %q", got)
-	}
-	r.Line([]byte(`{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"1","content":"ok"}]}}`))
-	r.Line([]byte(`{"type":"assistant","message":{"content":[{"type":"text","text":"All is well.\nDone."}]}}`))
-	if got := r.Last(); got != "Done." {
-		t.Errorf("after: %q", got)
+func TestWriterTakesPiecesOfAnySize(t *testing.T) {
+	log := strings.Join(recorded(t, "opencode", "good"), "\n") + "\nkugetsu: the last line has no end"
+	for _, size := range []int{1, 7, len(log)} {
+		var b strings.Builder
+		w := transcript.NewWriter(&b, "opencode", "")
+		for piece := range slices.Chunk([]byte(log), size) {
+			if n, err := w.Write(piece); n != len(piece) || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		want := "I will write it.\nwrite hello.txt +1  ✓ 0.0s\n$ cat hello.txt  ✓ 0.1s\nI wrote hello.txt.\nkugetsu: the last line has no end\n3000 tokens in, 30 out, $0.00\n"
+		if b.String() != want {
+			t.Errorf("in pieces of %d:\n%s", size, b.String())
+		}
 	}
 }
 
@@ -128,9 +133,6 @@ func FuzzLine(f *testing.F) {
 				if len(e.Lines()) == 0 {
 					t.Errorf("%q is not shown", line)
 				}
-			}
-			if strings.ContainsRune(r.Last(), '\n') {
-				t.Errorf("the last line is %q", r.Last())
 			}
 		}
 		r.End()

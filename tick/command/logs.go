@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"time"
 
+	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
+	"kugetsu/slots/transcript"
 )
 
 // Logs shows what an agent printed.
@@ -23,8 +26,10 @@ type Logs struct {
 // Help is its long help.
 func (*Logs) Help() string {
 	return longHelp(`
-The command shows the output of a run, without control characters, the newest run if no id is given. -f waits for a
-run that has not started, and ends with it. An id may be any part of an id that fits one item, or an issue.`,
+The command shows the output of a run, the newest run if no id is given. On a terminal the events of claude, codex,
+gemini and opencode are shown for reading: words, a line for each call of a tool, errors, how the run ended. Elsewhere
+the output is as the agent printed it, without control characters. -f waits for a run that has not started, and ends
+with it. An id may be any part of an id that fits one item, or an issue.`,
 		codes{0: "shown", 1: "there is no such item or run, or nothing has run"},
 		"kugetsu logs -f owner/repo#12",
 		"kugetsu logs --run 1 owner/repo#12")
@@ -36,11 +41,44 @@ func (c *Logs) Run(a *App) error {
 	if err != nil {
 		return err
 	}
-	out := io.Writer(a.Stdout)
-	if !c.Raw {
-		out = terminal.Writer(a.Stdout)
+	if c.Raw {
+		return c.copy(a, run, a.Stdout)
 	}
-	return c.copy(a, run, out)
+	if it := a.itemOf(run); a.Terminal && it != nil && transcript.Renders(it.Agent) {
+		return c.render(a, run, it)
+	}
+	return c.copy(a, run, terminal.Writer(a.Stdout))
+}
+
+// render shows the events of an agent as a person reads them, and how the run ended.
+func (c *Logs) render(a *App, run string, it *queue.Item) error {
+	dir := "" // without it, paths are shown whole
+	if ref := it.Ref(); !ref.IsZero() {
+		dir = a.Home.Worktree(ref.Session())
+	}
+	w := transcript.NewWriter(terminal.Writer(a.Stdout), it.Agent, dir)
+	if err := errors.Join(c.copy(a, run, w), w.Close()); err != nil {
+		return err
+	}
+	if it = a.itemOf(run); it == nil {
+		return nil
+	}
+	for _, r := range it.History {
+		if slots.RunName(it.ID, r.Run) == run {
+			return a.print("%s\n", describe(r))
+		}
+	}
+	return nil
+}
+
+// itemOf is the item of a run; nil where it is gone.
+func (a *App) itemOf(run string) *queue.Item {
+	id, _, _ := strings.Cut(run, ".")
+	_, it, err := a.find(id)
+	if err != nil {
+		return nil // it was cleared, or cannot be read, and its log is there all the same
+	}
+	return it
 }
 
 // which finds the run to show, and waits for it with -f.
