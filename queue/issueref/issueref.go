@@ -58,6 +58,11 @@ func Parse(s, defaultHost string, below ...string) (Ref, error) {
 	if prefix := scheme.FindString(s); prefix != "" {
 		return parseURL(s, s[len(prefix):], defaultHost, below)
 	}
+	if _, rest, url := strings.Cut(s, "://"); url {
+		if authority, _, _ := strings.Cut(rest, "/"); strings.Contains(authority, "@") { // of another scheme, as ssh
+			return Ref{}, errCredentials
+		}
+	}
 	path, n, ok := strings.Cut(s, "#")
 	parts := strings.Split(path, "/")
 	switch {

@@ -92,6 +92,10 @@ func (a *App) reference(first string, more bool, message string) (issueref.Ref, 
 			}
 			return ref, message, nil
 		}
+		// A PM agent would take the message for one of no issue, or of another that it names.
+		if err := a.misread(first); err != nil {
+			return issueref.Ref{}, "", err
+		}
 	}
 	if ref, err := a.parse(strings.TrimSpace(message)); err == nil {
 		return ref, "", noMessage(ref)

@@ -82,7 +82,7 @@ func execute(grammar any, globals *Globals, args []string) error {
 			return fault.New(fault.Usage, "convert it with iconv, or put it into a file and name that", "argument %d is not valid UTF-8", n+1)
 		}
 	}
-	kctx, err := parser.Parse(args)
+	kctx, err := parser.Parse(permute(parser.Model.Node, args))
 	if err != nil {
 		return usage(parser.Model, args, err)
 	}

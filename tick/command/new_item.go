@@ -193,8 +193,27 @@ var almost = []struct {
 	{regexp.MustCompile(`^[^/\s#@:]+#\d+$`), "lacks its owner"},
 	{regexp.MustCompile(`^\S*@\S+:\S+#\d+$`), "is the address of a repository, not of an issue"},
 	{regexp.MustCompile(`^[a-zA-Z0-9.-]+(:\d+)?/\S+/(issues|pulls?|merge_requests)/\d+`), "lacks https:// before it"},
-	{regexp.MustCompile(`^\S+/\S+#\S*$`), "lacks a number behind #"},
+	{regexp.MustCompile(`^\S+/\S+#\D*$`), "lacks a number behind #"},
 }
+
+// meant is a word that can only be meant as a reference. What is wrong with it is for the parser to say.
+var meant = regexp.MustCompile(`^([a-z]+://\S+/(issues|work_items|pulls?|merge_requests)/\d|[^\s/]+/\S+#\S*\d)`)
+
+// misread is the error of a word that was meant as a reference and is none, nil for other words.
+func (a *App) misread(word string) error {
+	word = strings.TrimRight(word, ".,;:")
+	for _, near := range almost {
+		if near.form.MatchString(word) {
+			return fault.New(fault.Usage, nameFirst, "no issue reference: %q %s", clip(word), near.lacks)
+		}
+	}
+	if _, err := a.parse(word); err != nil && meant.MatchString(word) {
+		return fault.New(fault.Usage, nameFirst, "%w", err)
+	}
+	return nil
+}
+
+const nameFirst = `name the issue first: kugetsu delegate owner/repo#12 "what to do"`
 
 // needPM refuses a message that has no reference where there is no PM agent.
 func (a *App) needPM(message string) error {
@@ -202,13 +221,10 @@ func (a *App) needPM(message string) error {
 	if err != nil || pm != nil {
 		return err
 	}
-	const hint = `name the issue first: kugetsu delegate owner/repo#12 "what to do"`
 	for _, word := range strings.Fields(message) {
-		for _, near := range almost {
-			if near.form.MatchString(strings.TrimRight(word, ".,;:")) {
-				return fault.New(fault.Usage, hint, "no issue reference: %q %s", clip(word), near.lacks)
-			}
+		if err := a.misread(word); err != nil {
+			return err
 		}
 	}
-	return fault.New(fault.Usage, hint, "no issue reference, and there is no PM agent to take it")
+	return fault.New(fault.Usage, nameFirst, "no issue reference, and there is no PM agent to take it")
 }
