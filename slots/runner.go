@@ -286,7 +286,13 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 		r.log.say("%v", endErr)
 		return false
 	}
-	r.log.say("%v", err)
+	var git *worktree.Error
+	var exit *exec.ExitError
+	if errors.As(err, &git) && errors.As(err, &exit) { // the log has its words already
+		r.log.say("%s failed, so no agent was started", git.Op)
+	} else {
+		r.log.say("%v", err)
+	}
 	if ctx.Err() != nil {
 		r.result.Outcome = cancelled
 		return r.isCancelled()
@@ -299,8 +305,7 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 		r.result.Outcome = void
 		return true
 	}
-	var git *worktree.Error
-	if errors.As(err, &git) {
+	if git != nil {
 		r.result.Permanent = git.Permanent
 		if git.Unreachable && r.task.Workspace.Host != "" { // a network that is down is not the task's fault
 			r.result.Outcome, r.result.Host = outage, r.task.Workspace.Host
