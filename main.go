@@ -52,6 +52,7 @@ type grammar struct {
 	Notify struct {
 		List  command.NotifyList  `cmd:"" help:"The events that were not cleared."`
 		Clear command.NotifyClear `cmd:"" help:"Mark them as seen."`
+		Test  command.NotifyTest  `cmd:"" help:"Try NOTIFY_COMMAND with a test event."`
 	} `cmd:"" help:"What happened."`
 
 	QueueDaemon struct {

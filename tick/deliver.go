@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kugetsu/queue/event"
+	"kugetsu/queue/fault"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/proc"
@@ -69,6 +70,30 @@ func (t *Tick) deliver(ctx context.Context) error {
 		errs = append(errs, t.Queue.Events.Delivered(ev))
 	}
 	return errors.Join(errs...)
+}
+
+// TestNotify gives an event of the type test to NOTIFY_COMMAND, and keeps nothing of it. The error says what the command printed.
+func (t *Tick) TestNotify(ctx context.Context) error {
+	if t.Config != nil {
+		return t.Config
+	}
+	argv, err := agent.Split(t.Settings.NotifyCommand)
+	if err == nil && len(argv) == 0 {
+		err = fault.New(fault.Config, "set it in the file config; contrib/notify has a script for ntfy, Slack, mail and others", "there is no NOTIFY_COMMAND")
+	}
+	if err != nil {
+		return err
+	}
+	env, err := t.Environ()
+	if err != nil {
+		return err
+	}
+	now := t.Now().UTC()
+	ev := event.Event{V: 1, Name: fmt.Sprintf("test.%d", now.Unix()), Type: event.Test, Text: "this is a test: NOTIFY_COMMAND works", At: now}
+	if err := tell(ctx, argv, env, ev); err != nil {
+		return fault.New(fault.Failed, "it gets JSON on stdin, and must exit with 0 within 10 s", "NOTIFY_COMMAND failed: %w", err)
+	}
+	return nil
 }
 
 func tell(ctx context.Context, argv, env []string, ev event.Event) error {

@@ -38,6 +38,7 @@ _kugetsu() {
 		' queue enqueue') at=' queue enqueue' ;;
 		' notify list') at=' notify list' ;;
 		' notify clear') at=' notify clear' ;;
+		' notify test') at=' notify test' ;;
 		' queue-daemon start') at=' queue-daemon start' ;;
 		' queue-daemon stop') at=' queue-daemon stop' ;;
 		' queue-daemon restart') at=' queue-daemon restart' ;;
@@ -99,7 +100,7 @@ _kugetsu() {
 	' queue') words='list stats show logs wait priority cancel retry clear enqueue --help --verbose' ;;
 	' pause') words='--for --help --verbose' ;;
 	' resume') words='--help --verbose' ;;
-	' notify') words='list clear --help --verbose' ;;
+	' notify') words='list clear test --help --verbose' ;;
 	' queue-daemon') words='start stop restart status logs --help --verbose' ;;
 	' version') words='--json --help --verbose' ;;
 	' queue list') words='--state --all --json --help --verbose' ;;
@@ -114,6 +115,7 @@ _kugetsu() {
 	' queue enqueue') words='--agent --priority --timeout --expect-changes --json --after --not-before --unless-queued --help --verbose' ;;
 	' notify list') words='--json --help --verbose' ;;
 	' notify clear') words='--json --help --verbose' ;;
+	' notify test') words='--help --verbose' ;;
 	' queue-daemon start') words='--with --help --verbose' ;;
 	' queue-daemon stop') words='--help --verbose' ;;
 	' queue-daemon restart') words='--with --help --verbose' ;;

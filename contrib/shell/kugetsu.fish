@@ -71,6 +71,8 @@ function __kugetsu_at --description 'whether the words before the cursor lead to
 				set -a at $word
 			case 'notify clear'
 				set -a at $word
+			case 'notify test'
+				set -a at $word
 			case 'queue-daemon start'
 				set -a at $word
 			case 'queue-daemon stop'
@@ -198,6 +200,7 @@ complete -c kugetsu -n '__kugetsu_at resume' -l help -s h -d 'Show context-sensi
 complete -c kugetsu -n '__kugetsu_at resume' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -f -n '__kugetsu_at notify' -a list -d 'The events that were not cleared.'
 complete -c kugetsu -f -n '__kugetsu_at notify' -a clear -d 'Mark them as seen.'
+complete -c kugetsu -f -n '__kugetsu_at notify' -a test -d 'Try NOTIFY_COMMAND with a test event.'
 complete -c kugetsu -n '__kugetsu_at notify' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at notify' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -f -n '__kugetsu_at queue-daemon' -a start -d 'Install a schedule: cron, systemd or launchd runs kugetsu tick.'
@@ -259,6 +262,8 @@ complete -c kugetsu -n '__kugetsu_at notify list' -l verbose -s v -d 'Say more o
 complete -c kugetsu -n '__kugetsu_at notify clear' -l json -d 'Print JSON.'
 complete -c kugetsu -n '__kugetsu_at notify clear' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at notify clear' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -n '__kugetsu_at notify test' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at notify test' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at queue-daemon start' -l with -x -a 'cron systemd launchd' -d 'cron, systemd or launchd (default: the installed one, else the first that works).'
 complete -c kugetsu -n '__kugetsu_at queue-daemon start' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at queue-daemon start' -l verbose -s v -d 'Say more on stderr.'

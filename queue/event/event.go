@@ -31,6 +31,7 @@ const (
 	RoomBack      Type = "room_back"      // there is enough disk and memory again
 	AgentMissing  Type = "agent_missing"  // the program of this agent is not there: none of its items is started
 	AgentBack     Type = "agent_back"     // it is there again
+	Test          Type = "test"           // a person asked for it: kugetsu notify test
 	FileBad       Type = "file_bad"       // a file could not be read as an item: it was quarantined, or left alone
 )
 

@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+
 	"kugetsu/queue/terminal"
 )
 
@@ -72,4 +73,23 @@ func (c *NotifyClear) Run(a *App) error {
 		return errors.Join(err, a.printJSON(map[string]int{"cleared": n}))
 	}
 	return errors.Join(err, a.print("%d cleared\n", n))
+}
+
+// NotifyTest tries NOTIFY_COMMAND.
+type NotifyTest struct{}
+
+// Help is its long help.
+func (*NotifyTest) Help() string {
+	return longHelp(`
+The command gives an event of the type test to NOTIFY_COMMAND, as a tick would, and says how it went.`,
+		codes{0: "NOTIFY_COMMAND took it", 1: "NOTIFY_COMMAND failed", 78: "there is no NOTIFY_COMMAND"},
+		"kugetsu notify test")
+}
+
+// Run gives the event.
+func (c *NotifyTest) Run(a *App) error {
+	if err := a.Tick.TestNotify(a.Ctx); err != nil {
+		return err
+	}
+	return a.print("NOTIFY_COMMAND took a test event\n")
 }
