@@ -6,15 +6,21 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"time"
 )
 
 // maxSaid is how many files without their filter the log names.
 const maxSaid = 20
 
+// sayLimit bounds how long git is asked for these names. Only the log depends on the answer, and the run waits for it.
+const sayLimit = 10 * time.Second
+
 // sayUnfiltered writes into the log which files stand as they are although .gitattributes names a filter for them: kugetsu
 // runs git-lfs alone, and that only where the user's own configuration has it (see ofUser). c asks git for the names, of
 // which there may be any number; how says what became of the files.
 func (p *private) sayUnfiltered(ctx context.Context, c command, lfs bool, how string) {
+	ctx, cancel := context.WithTimeout(ctx, sayLimit)
+	defer cancel()
 	names, err := os.CreateTemp(p.dir, "names-*")
 	if err != nil {
 		p.g.say("which files have no filter is not known: %v", err)
