@@ -85,7 +85,7 @@ func TestReadmeSessionIsRealOutput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	agent := "#!/bin/sh\nuntil [ -e " + n.home + "/begin ]; do sleep 0.02; done\nDEMO_SECONDS=0 exec " + demo + "\n"
+	agent := "#!/bin/sh\nuntil [ -e " + n.home + "/begin ]; do [ -d " + n.home + " ] || exit 1; sleep 0.02; done\nDEMO_SECONDS=0 exec " + demo + "\n"
 	if err := os.WriteFile(filepath.Join(n.home, "bin", "agent"), []byte(agent), 0o700); err != nil {
 		t.Fatal(err)
 	}
