@@ -76,6 +76,9 @@ func TestReasonsHaveTheirKindAndExitCode(t *testing.T) {
 		{"an agent that is not installed", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			tick.Settings.AgentCommand = "no-such-agent"
 		}, NotInstalled, fault.Config},
+		{"an agent whose path leads nowhere", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			tick.Settings.AgentCommand = "/no/such/agent"
+		}, NotInstalled, fault.Config},
 		{"closed hours", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			must(t, tick.Settings.RunHours.UnmarshalText(closedAt(noon)))
 		}, OutsideHours, fault.Temp},

@@ -2,6 +2,7 @@ package tick
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -26,7 +27,15 @@ func (t *Tick) Installed(preset string) error {
 	if err != nil {
 		return nil // told elsewhere
 	}
-	if _, err = proc.LookPath(name, env, "/"); err == nil {
+	if filepath.IsAbs(name) { // LookPath takes it as it is
+		var info os.FileInfo
+		if info, err = os.Stat(name); err == nil && (!info.Mode().IsRegular() || info.Mode()&0o111 == 0) {
+			err = fmt.Errorf("%s is not a program", name)
+		}
+	} else {
+		_, err = proc.LookPath(name, env, "/")
+	}
+	if err == nil {
 		return nil
 	}
 	return fault.New(fault.Config, "install it, or correct PATH in the file config; kugetsu doctor says more", "the agent %s is not installed, so none of its items is started: %w", preset, err)

@@ -89,7 +89,10 @@ func readRepos(home slots.Dir) (repos, error) {
 	known := repos{}
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		var r repo
-		if err = r.UnmarshalJSON(given[key]); err != nil {
+		if err = r.UnmarshalJSON(given[key]); err == nil && strings.Count(key, "/") < 2 {
+			err = errors.New("write host/owner/repo") // it would be the key of nothing
+		}
+		if err != nil {
 			return nil, fault.New(fault.Config, reposHint, "bad configuration: %s: %s%q: %w", path, lineOf(path, key), key, err)
 		}
 		known[strings.ToLower(key)] = r

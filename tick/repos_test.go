@@ -46,6 +46,7 @@ func TestRepositoryThatCannotBeUnderstoodIsAnError(t *testing.T) {
 		`{"a/b/c": {"ulr": "x"}}`:     `unknown field "ulr"`,
 		`{"a/b/c": {"max": -1}}`:      "max is -1",
 		`{"a/b/c": {"max": "two"}}`:   "max cannot be a string",
+		`{"you/project": "x"}`:        "write host/owner/repo",
 		`{"a/b/c": 7}`:                `"a/b/c"`,
 		`{"a/b/c": {"hook": "a 'b"}}`: "hook",
 	} {

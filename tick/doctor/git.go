@@ -166,11 +166,14 @@ func (x *Exam) worktrees() {
 			complete = x.registered(g, src, known) && complete
 		}
 	}
-	locals, _ := x.Tick.Repos() // config has the error
+	locals, err := x.Tick.Repos() // config has the error
+	complete = complete && err == nil
 	for _, dir := range locals {
 		if filepath.IsAbs(dir) {
 			if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
 				complete = x.registered(g, worktree.Source{Local: dir}, known) && complete
+			} else {
+				complete = false // a checkout that is not there may know any worktree
 			}
 		}
 	}
