@@ -69,7 +69,7 @@ func (p *caps) why(c *candidate) Reason {
 // starts counts an item that starts, before its slot names it.
 func (p *caps) starts(c *candidate) {
 	if p.counted == nil || p.counted[c.it.ID] {
-		return // what the slots hold is counted when somebody asks
+		return // count reads what the slots hold when the first item asks
 	}
 	p.counted[c.it.ID] = true
 	p.add(c.it)

@@ -93,6 +93,11 @@ func (r *Reader) claudeMessage(e claudeEvent) (entries []Entry) {
 			entries = append(entries, say(p.Text)...)
 		case p.Type == "tool_use":
 			r.begins(p.ID, r.call(p.Name, p.Input), time.Time{})
+			if p.Name == "Edit" || p.Name == "MultiEdit" {
+				var in input
+				_ = json.Unmarshal(p.Input, &in) // call has read it
+				r.calls[len(r.calls)-1].edits = r.path(string(in.FilePath))
+			}
 		case p.Type == "tool_result":
 			call, known := r.ended(p.Of)
 			if !known {
@@ -100,10 +105,8 @@ func (r *Reader) claudeMessage(e claudeEvent) (entries []Entry) {
 			}
 			if p.IsError {
 				call.Entry = call.failed(plain(p.Content))
-			} else if text, edits := strings.CutPrefix(call.Text, "edit "); edits && len(e.Answer.Patch) > 0 {
-				// The patch tells what changed of the lines that the call names.
-				path, _, _ := strings.Cut(text, " +")
-				path, _, _ = strings.Cut(path, " −")
+			} else if call.edits != "" && len(e.Answer.Patch) > 0 {
+				// The call names whole lines, and the patch tells which of them changed.
 				added, removed := 0, 0
 				for _, hunk := range e.Answer.Patch {
 					for _, line := range hunk.Lines {
@@ -111,7 +114,7 @@ func (r *Reader) claudeMessage(e claudeEvent) (entries []Entry) {
 						removed += count(line, "-")
 					}
 				}
-				call.Text = "edit " + path + changes(added, removed)
+				call.Text = "edit " + call.edits + changes(added, removed)
 			}
 			entries = append(entries, call.Entry)
 		}

@@ -103,6 +103,7 @@ func (r *Reader) End() []Entry {
 type pending struct {
 	Entry
 	id    string
+	edits string // the file that the call edits, "" for another kind of call
 	since time.Time
 }
 
@@ -114,7 +115,7 @@ func (r *Reader) begins(id, text string, since time.Time) {
 	if len(r.calls) == maxCalls {
 		r.calls = r.calls[1:]
 	}
-	r.calls = append(r.calls, pending{Entry{Kind: Call, Text: text}, id, since})
+	r.calls = append(r.calls, pending{Entry: Entry{Kind: Call, Text: text}, id: id, since: since})
 }
 
 // ended takes the call of that id out, if there is one.

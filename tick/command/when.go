@@ -9,7 +9,7 @@ import (
 	"kugetsu/tick/settings"
 )
 
-// parseWhen reads a point of time, as somebody at now would mean it: RFC 3339, a day and time or a time of day where now
+// parseWhen reads a point of time, as a person at now would mean it: RFC 3339, a day and time or a time of day where now
 // is, or how long from now. A time of day is the next such. The error asks for exit code 80.
 func parseWhen(s string, now time.Time) (time.Time, error) {
 	at, err := time.Parse(time.RFC3339, s)
@@ -33,7 +33,7 @@ func parseWhen(s string, now time.Time) (time.Time, error) {
 			at = now.Add(wait)
 		}
 	}
-	// Some year that JSON has no form for would make an item that nobody can write again.
+	// Some year that JSON has no form for would make an item that cannot be written again.
 	if at = at.UTC(); err != nil || at.Year() < 1 || at.Year() > 9999 {
 		return time.Time{}, fault.New(fault.Usage, "08:00, '2026-11-30 08:00', 2026-11-30T08:00:00Z, or 90m from now", "%q is no time to start at", clip(s))
 	}
