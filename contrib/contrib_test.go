@@ -12,9 +12,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"kugetsu/tick/command"
+
+	"kugetsu/contrib/internal/rig"
 )
 
 var grammar = sync.OnceValues(func() (g command.Node, err error) {
@@ -187,12 +188,7 @@ func newNewcomer(t *testing.T) *newcomer {
 	}
 	must(err)
 	t.Cleanup(func() { // the last tick of a run may still be at work there
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-			if err := os.RemoveAll(home); err == nil || time.Now().After(deadline) {
-				must(err)
-				return
-			}
-		}
+		rig.Until(t, "the home can be removed", func() bool { return os.RemoveAll(home) == nil })
 	})
 	goEnv := func(key string) string {
 		out, err := exec.Command("go", "env", key).Output()
