@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -92,6 +91,15 @@ func (it *Item) Ref() issueref.Ref {
 	return it.ref
 }
 
+// maxTitle bounds a title, in bytes.
+const maxTitle = 200
+
+// Title is the first line of the message that is not blank, as it was written: clean it before a terminal gets it.
+func (it *Item) Title() string {
+	line, _, _ := strings.Cut(strings.TrimSpace(it.Message), "\n")
+	return clip(strings.TrimSpace(line), maxTitle)
+}
+
 // Lane is the lane in which the item is live.
 func (it *Item) Lane() Lane {
 	if it.IssueRef == "" {
@@ -145,15 +153,24 @@ func bounded(e event.Evidence) event.Evidence {
 // Cost is what a run used.
 type Cost = outcome.Cost
 
-var idPattern = regexp.MustCompile(`^q_[0-7][0-9a-hjkmnp-tv-z]{25}$`)
-
 // NewID makes an id: it sorts by the time of enqueueing, to the millisecond, also between processes.
 func NewID(now time.Time) string {
 	return "q_" + strings.ToLower(ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String())
 }
 
-// IsID says whether s has the form of an id.
-func IsID(s string) bool { return idPattern.MatchString(s) }
+// IsID says whether s has the form of an id: q_ and a ULID in small letters, which has neither i, l, o nor u.
+func IsID(s string) bool {
+	ulid, ok := strings.CutPrefix(s, "q_")
+	if !ok || len(ulid) != 26 || ulid[0] > '7' {
+		return false
+	}
+	for _, c := range []byte(ulid) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z' || c == 'i' || c == 'l' || c == 'o' || c == 'u') {
+			return false
+		}
+	}
+	return true
+}
 
 // IDTime is when an item with this id was enqueued; the zero time where id is not an id.
 func IDTime(id string) time.Time {

@@ -394,7 +394,7 @@ func TestHistoryKeepsTheLastRunsAndThoseInWhichAnAgentBegan(t *testing.T) {
 		}
 		it, err = q.Load(e)
 		fatal(t, err)
-		if got := []int{it.History[0].Run, it.History[1].Run, it.last().Run}; len(it.History) != keepRuns || !slices.Equal(got, tt.want) {
+		if got := []int{it.History[0].Run, it.History[1].Run, it.Last().Run}; len(it.History) != keepRuns || !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %d runs, %d, not %d", tt.name, len(it.History), got, tt.want)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"kugetsu/queue/event"
@@ -56,6 +57,14 @@ func (it *Item) Cancelled() bool {
 	return it.State == Errored && it.Error != nil && *it.Error == string(Cancelled)
 }
 
+// dependencyFailed precedes the reason in the error of an item that was settled for a dependency.
+const dependencyFailed = "dependency: "
+
+// InVain says whether the item was settled without a run, because an item that it depends on can never complete.
+func (it *Item) InVain() bool {
+	return it.State == Errored && it.Error != nil && strings.HasPrefix(*it.Error, dependencyFailed)
+}
+
 // FailDependency settles a pending item as an error, without a run: an item that it depends on can never complete.
 //
 // The event comes first, as in Publish. Its name holds the time since which the item is pending, too: the event of an
@@ -65,7 +74,7 @@ func (q *Queue) FailDependency(e Entry, it *Item, why string) error {
 	if it.State != Pending {
 		return fmt.Errorf("%s is %s, not pending", it.ID, it.State)
 	}
-	it.finish(Errored, "dependency: "+why, q.Now())
+	it.finish(Errored, dependencyFailed+why, q.Now())
 	ev := about(it, event.TaskError, *it.Error)
 	ev.Name = fmt.Sprintf("%s.%d", ev.Name, it.PendingSince.UnixMilli())
 	if err := q.Events.Put(ev); err != nil {

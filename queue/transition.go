@@ -220,12 +220,12 @@ func (it *Item) Ready(now time.Time) bool {
 	if it.NotBefore == nil || !now.Before(*it.NotBefore) {
 		return true
 	}
-	last := it.last()
+	last := it.Last()
 	return last != nil && (slices.Contains(holding, last.Outcome) || now.Before(last.EndedAt))
 }
 
-// last is the newest run that ended, nil when none has.
-func (it *Item) last() *Run {
+// Last is the newest run that ended, nil when none has.
+func (it *Item) Last() *Run {
 	if len(it.History) == 0 {
 		return nil
 	}

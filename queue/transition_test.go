@@ -171,7 +171,7 @@ func TestAgentThatAlwaysGivesUpBeforeItBeginsEndsInAnError(t *testing.T) {
 		it.notify(n, 7, &Runner{Birth: "b"}, noon)
 		r := Run{Run: n, Outcome: Void, StartedAt: &noon, EndedAt: noon, Summary: "locked"}
 		it.settle(Result{Run: r}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
-		if got := it.last(); got.Outcome != Void || got.Charged != (n%6 == 0) || it.Attempts != n/6 {
+		if got := it.Last(); got.Outcome != Void || got.Charged != (n%6 == 0) || it.Attempts != n/6 {
 			t.Errorf("run %d: %s, charged %t, %d attempts", n, got.Outcome, got.Charged, it.Attempts)
 		}
 	}

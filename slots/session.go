@@ -101,3 +101,15 @@ func (d Dir) Sessions() ([]string, error) {
 	}
 	return names, nil
 }
+
+// NewestSessions lists the n sessions that were written last, the newest first, and says how many there are.
+func (d Dir) NewestSessions(n int) (names []string, all int, err error) {
+	files, all, err := spool.Newest(d.sessions(), n, func(file string) bool {
+		name, ok := strings.CutSuffix(file, ".json")
+		return ok && isSession(name)
+	})
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(f, ".json"))
+	}
+	return names, all, err
+}

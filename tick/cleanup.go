@@ -39,6 +39,7 @@ func (t *Tick) cleanUp() (due bool, err error) {
 		filepath.Join(string(t.Home), "agents"), t.Home.Holds(), t.Home.Reviews()} {
 		errs = append(errs, spool.Sweep(dir, t.Now(), last))
 	}
+	errs = append(errs, t.forgetDismissed(last))
 	return true, errors.Join(append(errs, t.Queue.Events.Expire(t.Settings.CleanupAge(), expireEvents))...)
 }
 

@@ -143,3 +143,42 @@ func (r *Report) Standing() (err error, begins bool) {
 	}
 	return errors.Join(errs...), r.standingNew
 }
+
+// CapacityLowSince is since when too little memory or disk keeps items waiting; nil where it does not.
+func (t *Tick) CapacityLowSince() *time.Time {
+	l, lasts, err := capacityCondition(t.Home).read()
+	if err != nil || !lasts {
+		return nil
+	}
+	return &l.Since
+}
+
+// MissingAgent is an agent whose program is not there, so that items wait.
+type MissingAgent struct {
+	Agent string
+	Since time.Time
+	Why   string
+}
+
+// MissingAgents lists them as the last pass found them.
+func MissingAgents(home slots.Dir) ([]MissingAgent, error) {
+	names, err := spool.List(agentsDir(home))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var list []MissingAgent
+	for _, file := range names {
+		name, ok := strings.CutSuffix(file, missingSuffix)
+		if !ok {
+			continue
+		}
+		l, lasts, err := missingCondition(home, name).read()
+		if err != nil {
+			return nil, err
+		}
+		if lasts {
+			list = append(list, MissingAgent{Agent: name, Since: l.Since, Why: l.Why})
+		}
+	}
+	return list, err
+}

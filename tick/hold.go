@@ -41,7 +41,8 @@ func (h Held) Name() string {
 	return string(h)
 }
 
-func (h Held) isHost() bool { return strings.HasPrefix(string(h), hostPrefix) }
+// IsHost says whether it is the host of a remote, and no agent.
+func (h Held) IsHost() bool { return strings.HasPrefix(string(h), hostPrefix) }
 
 // HeldNamed is the subject that a person means by the name of an agent or of a host. It is false for any other word.
 func HeldNamed(name string) (Held, bool) {
@@ -77,7 +78,7 @@ func Holds(home slots.Dir) (map[Held]*Hold, []Held, error) {
 	for _, file := range names {
 		name, ok := strings.CutSuffix(file, ".json")
 		held := Held(name)
-		if !ok || !held.isHost() && !slices.Contains(agent.Names(), name) {
+		if !ok || !held.IsHost() && !slices.Contains(agent.Names(), name) {
 			continue
 		}
 		h, err := ReadHold(home, held)
@@ -169,7 +170,7 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerRe
 		}
 		// However the run ended, an agent that had an answer was let in. A run that ended before any answer tells nothing: the next
 		// run is the probe.
-		passed = passed || !held.isHost() && slices.Contains([]queue.Outcome{queue.OK, queue.Denied, queue.Failed}, r.Outcome)
+		passed = passed || !held.IsHost() && slices.Contains([]queue.Outcome{queue.OK, queue.Denied, queue.Failed}, r.Outcome)
 		if passed {
 			if _, err := LiftHold(t.Home, held); err != nil {
 				return err

@@ -42,7 +42,7 @@ func (p *holds) read() error {
 				h.Probe = "" // in this snapshot only: another run may try
 			}
 		}
-		p.hosts = p.hosts || held.isHost()
+		p.hosts = p.hosts || held.IsHost()
 	}
 	return nil
 }
@@ -97,7 +97,7 @@ func (p *holds) starts(c *candidate) {
 // tries says whether a run still tries its hold, and whether it had an answer. A run that could continue without the remote's host
 // gives no answer about that host once its agent has begun.
 func (t *Tick) tries(held Held, run string) (tries, answered bool, err error) {
-	if !held.isHost() {
+	if !held.IsHost() {
 		answered, err = t.Home.Answered(run)
 		return !answered, answered, err
 	}
@@ -144,8 +144,8 @@ func (p *holds) probe(it *queue.Item, run string) (ofAgent, ofHost bool, err err
 		if err := p.t.writeHold(held, h); err != nil {
 			return false, false, err
 		}
-		ofHost = ofHost || held.isHost()
-		ofAgent = ofAgent || !held.isHost()
+		ofHost = ofHost || held.IsHost()
+		ofAgent = ofAgent || !held.IsHost()
 	}
 	return ofAgent, ofHost, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"time"
 
 	"kugetsu/queue"
@@ -17,12 +18,14 @@ type View struct {
 	Running  int        `json:"running"`   // slots of dev agents that are occupied
 	Limit    int        `json:"limit"`     // MAX_CONCURRENT_AGENTS
 	Waiting  []Waiting  `json:"waiting"`   // pending items in run order
+	Unread   int        `json:"-"`         // further items that were not read: see Glance
 	Why      string     `json:"why"`       // why nothing starts, "" when something may
 	Last     *time.Time `json:"last_tick"` // when the last pass began
 	Problem  []string   `json:"problems"`  // what a person should look at
 	blocked  Reason     // why nothing starts
 	occupied *occupied
-	busy     bool // an agent runs
+	named    map[string]bool // the items of occupied slots
+	busy     bool            // an agent runs
 }
 
 // SlotView is one slot.
@@ -32,6 +35,7 @@ type SlotView struct {
 	Item     string     `json:"item,omitempty"`
 	IssueRef string     `json:"issue_ref,omitempty"`
 	Agent    string     `json:"agent,omitempty"`
+	Title    string     `json:"title,omitempty"` // the first line of the message
 	Run      int        `json:"run,omitempty"`
 	Session  string     `json:"session,omitempty"`
 	Since    *time.Time `json:"since,omitempty"` // handed to a runner
@@ -44,6 +48,7 @@ type Waiting struct {
 	Item      string     `json:"item"`
 	IssueRef  string     `json:"issue_ref"`
 	Agent     string     `json:"agent"`
+	Title     string     `json:"title"` // the first line of the message
 	Lane      queue.Lane `json:"lane"`
 	Priority  int        `json:"priority"`
 	Since     time.Time  `json:"pending_since"`
@@ -62,7 +67,11 @@ type Waiting struct {
 //
 // Items are asked about in the order in which fill meets them, by the same rule: an item that would start takes its slot, its
 // memory and its issue from the items behind it.
-func (t *Tick) Snapshot() (*View, error) {
+func (t *Tick) Snapshot() (*View, error) { return t.Glance(-1) }
+
+// Glance is a snapshot in which at most so many waiting items of each lane are read, all if most is negative. Of those behind them
+// only the number is known. What it says of the items that it read is the same.
+func (t *Tick) Glance(most int) (*View, error) {
 	v := &View{Limit: t.Settings.MaxAgents, occupied: newOccupied(), Slots: []SlotView{}, Waiting: []Waiting{}, Problem: []string{}}
 	names, err := t.Home.Names()
 	if err != nil {
@@ -78,8 +87,9 @@ func (t *Tick) Snapshot() (*View, error) {
 	if v.blocked.err != nil {
 		v.Problem = append(v.Problem, v.blocked.Text)
 	}
+	v.named = maps.Clone(v.occupied.items) // before items are planned for slots
 	for _, lane := range queue.Lanes {
-		if err := t.inspectLane(lane, el, v); err != nil {
+		if err := t.inspectLane(lane, el, v, most); err != nil {
 			return nil, err
 		}
 	}
@@ -132,7 +142,7 @@ func (t *Tick) inspectSlot(name string, v *View) SlotView {
 	if in != nil {
 		s.Item, s.Run, s.Session = in.Item, in.Run, in.Session
 		if _, it, err := t.itemIn(in); err == nil {
-			s.IssueRef, s.Agent, s.Since = it.IssueRef, it.Agent, it.NotifiedAt
+			s.IssueRef, s.Agent, s.Title, s.Since = it.IssueRef, it.Agent, it.Title(), it.NotifiedAt
 			t.inspectRunner(&s, it, v)
 		}
 	}
@@ -162,19 +172,27 @@ func (t *Tick) inspectRunner(s *SlotView, it *queue.Item, v *View) {
 	}
 }
 
-func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View) error {
+func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View, most int) error {
 	entries, err := t.Queue.Live(lane)
 	if err != nil {
 		return err
 	}
 	for _, e := range el.holds.lastToTry(entries) {
+		if v.named[e.ID] { // it runs
+			continue
+		}
+		if most == 0 {
+			v.Unread++
+			continue
+		}
 		it, err := t.Queue.Load(e)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			v.problem("%v", err)
-		case it.State == queue.Pending && !v.occupied.items[it.ID]:
+		case it.State == queue.Pending:
 			v.Waiting = append(v.Waiting, waiting(lane, e, it, el))
+			most--
 		}
 	}
 	return nil
@@ -187,7 +205,7 @@ func waiting(lane queue.Lane, e queue.Entry, it *queue.Item, el *eligibility) Wa
 	if r.Kind == Eligible {
 		el.starts(c)
 	}
-	w := Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Lane: lane, Priority: e.Priority, Since: it.PendingSince,
+	w := Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Title: it.Title(), Lane: lane, Priority: e.Priority, Since: it.PendingSince,
 		NotBefore: it.NotBefore, After: it.After, Timeout: it.Timeout, Kind: r.Kind, Until: r.Until, reason: r}
 	if rule := kinds[r.Kind]; !rule.turn {
 		w.Why, w.Held = r.Text, rule.ends == outside
@@ -197,6 +215,9 @@ func waiting(lane queue.Lane, e queue.Entry, it *queue.Item, el *eligibility) Wa
 
 // Busy says whether any agent runs, the PM agent too: its end changes what may start.
 func (v *View) Busy() bool { return v.busy }
+
+// Blocked is why nothing starts, whatever waits; the zero Reason if something may.
+func (v *View) Blocked() Reason { return v.blocked }
 
 func (v *View) problem(format string, args ...any) {
 	v.Problem = append(v.Problem, fmt.Sprintf(format, args...))

@@ -257,6 +257,11 @@ func (b *Box) Undelivered(setAside func(path, name string, why error) error) ([]
 	return events, nil
 }
 
+// ReadOwed reads a file of the folder of undelivered events, nil where it is gone.
+func (b *Box) ReadOwed(file string) (*Event, error) {
+	return read(b.Owed, strings.TrimSuffix(file, ".json"))
+}
+
 // Delivered records that NOTIFY_COMMAND took an event. A crash just before makes it be delivered again.
 func (b *Box) Delivered(ev Event) error { return spool.Remove(file(b.Owed, ev.Name).Path) }
 

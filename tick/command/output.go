@@ -62,34 +62,14 @@ func (a *App) table(rows [][]string) error {
 	return unprinted(w.Flush())
 }
 
-// duration prints how long ago or how long a thing is, in at most two units.
-func duration(d time.Duration) string {
-	d = max(d, 0).Round(time.Second)
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", d/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return fmt.Sprintf("%dd", d/(24*time.Hour))
-}
+func duration(d time.Duration) string { return tick.Duration(d) }
 
 // note is a line on stderr.
 func (a *App) note(format string, args ...any) { fmt.Fprintf(a.Stderr, format+"\n", args...) }
 
 func clean(s string) string { return terminal.Clean(s) }
 
-func ago(now, t time.Time) string {
-	switch {
-	case t.IsZero():
-		return "never"
-	case tick.ToCome(now, t):
-		return stamp(t) + ", which is in the future"
-	}
-	return duration(now.Sub(t)) + " ago"
-}
+func ago(now, t time.Time) string { return tick.Ago(now, t) }
 
 // since is how long ago a time is. A clock that was set back leaves times in the future.
 func since(now, t time.Time) string {

@@ -10,6 +10,7 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/tick"
 	"kugetsu/tick/doctor"
+	"kugetsu/tick/overview"
 	"kugetsu/tick/schedule"
 )
 
@@ -47,7 +48,7 @@ func (c *DaemonStart) Run(a *App) error {
 	if err != nil {
 		return err
 	}
-	a.note("%s now runs kugetsu tick every %s", k, minutes(j.Minutes))
+	a.note("%s now runs kugetsu tick every %s", k, overview.Minutes(j.Minutes))
 	if idle := schedule.Idle(k); idle != "" {
 		a.note("warning: %s", idle)
 	}
@@ -168,7 +169,7 @@ func (c *DaemonStatus) Run(a *App) error {
 	text := "none"
 	switch {
 	case s.Kind != "" && s.Minutes > 0:
-		text = fmt.Sprintf("%s, every %s", s.Kind, minutes(s.Minutes))
+		text = fmt.Sprintf("%s, every %s", s.Kind, overview.Minutes(s.Minutes))
 	case s.Kind != "":
 		text = string(s.Kind) + ", at an interval that was changed by hand"
 	}

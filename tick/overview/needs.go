@@ -1,0 +1,339 @@
+package overview
+
+import (
+	"cmp"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/queue/terminal"
+	"kugetsu/slots/machine"
+	"kugetsu/tick"
+)
+
+// Kind is the kind of a need.
+type Kind string
+
+// The kinds of needs.
+const (
+	BadConfig   Kind = "config"       // the configuration is bad: nothing starts
+	DiskLow     Kind = "disk"         // too little disk for an agent, or for the queue itself
+	Problem     Kind = "problem"      // a slot or a state file is not as it should be
+	NoSchedule  Kind = "schedule"     // no tick comes by itself, and something waits for one
+	LogIn       Kind = "login"        // an agent's credentials were refused
+	OnHold      Kind = "hold"         // an agent is on hold until a person lifts that
+	Down        Kind = "down"         // a model's server, or a remote's host, does not answer
+	Missing     Kind = "missing"      // the program of an agent is not there
+	Unrunnable  Kind = "unrunnable"   // a waiting item names an agent that the settings cannot run
+	NotTold     Kind = "notify"       // NOTIFY_COMMAND does not take events
+	Quarantined Kind = "quarantine"   // files in bad/
+	Failed      Kind = "failed"       // an item ended in an error, by the outcome of its newest run
+	StartFailed Kind = "start_failed" // the same: repository gone, hook failed
+	Denied      Kind = "denied"
+	TimedOut    Kind = "timeout"
+	Stalled     Kind = "stalled"
+	Lost        Kind = "lost"
+	LockedOut   Kind = "refused" // credentials, while others got through
+	Unreachable Kind = "outage"  // a server, while others got through
+	InVain      Kind = "dependency"
+	Unpushed    Kind = "unpushed" // commits in a session that no pull request shows
+)
+
+// kinds is all that follows from a kind. Its order is that of urgency, and of the sections that show needs.
+var kinds = []struct {
+	kind    Kind
+	sound   bool   // nothing is broken: the queue is healthy all the same
+	one     string // what happened to an item, behind its reference
+	many    string // behind a number of them, in the sentence
+	command string // behind kugetsu; %s is the item's id, or its reference after a blank
+}{
+	{kind: BadConfig},
+	{kind: DiskLow},
+	{kind: Problem, many: "problems"},
+	{kind: NoSchedule},
+	{kind: LogIn, many: "agents are not logged in"},
+	{kind: OnHold, many: "agents are on hold"},
+	{kind: Down, many: "servers do not answer"},
+	{kind: Missing, many: "agents are not installed"},
+	{kind: Unrunnable, many: "items cannot be run"},
+	{kind: NotTold},
+	{kind: Quarantined},
+	{kind: Failed, one: "failed", many: "tasks failed", command: "show %s"},
+	{kind: StartFailed, one: "could not be started", many: "tasks could not be started", command: "doctor %s"},
+	{kind: Denied, one: "was denied a permission", many: "tasks were denied a permission", command: "show %s"},
+	{kind: TimedOut, one: "timed out", many: "tasks timed out", command: "retry %s"},
+	{kind: Stalled, one: "stalled", many: "tasks stalled", command: "retry %s"},
+	{kind: Lost, one: "was lost", many: "tasks were lost", command: "retry %s"},
+	{kind: LockedOut, one: "was refused its credentials", many: "tasks were refused their credentials", command: "show %s"},
+	{kind: Unreachable, one: "met a server that is down", many: "tasks met a server that is down", command: "retry %s"},
+	{kind: InVain, one: "waited for a task that failed", many: "tasks waited for one that failed", command: "retry %s"},
+	{kind: Unpushed, sound: true, one: "has commits to look at", many: "tasks have commits to look at"},
+}
+
+// finders find the needs; each finds those of one kind or of several.
+var finders = []func(*exam) ([]Need, error){
+	(*exam).badConfig, (*exam).diskLow, (*exam).faults, (*exam).noSchedule, (*exam).onHold, (*exam).missing, (*exam).unrunnable,
+	(*exam).notTold, (*exam).inQuarantine, (*exam).errors, (*exam).unpushed,
+}
+
+// rank is the place of a kind in the table.
+func rank(k Kind) int {
+	for i := range kinds {
+		if kinds[i].kind == k {
+			return i
+		}
+	}
+	return len(kinds)
+}
+
+// ofOutcome is the kind of an item that ended in an error, by its newest run.
+var ofOutcome = map[queue.Outcome]Kind{
+	queue.Failed: Failed, queue.Void: Failed, queue.StartFailed: StartFailed, queue.Denied: Denied, queue.Timeout: TimedOut, queue.Stalled: Stalled,
+	queue.Lost: Lost, queue.Auth: LockedOut, queue.UsageLimit: Unreachable, queue.Outage: Unreachable,
+}
+
+// needs are all needs that were not dismissed, the most urgent kind first.
+func (x *exam) needs() ([]Need, error) {
+	dismissed, err := tick.Dismissed(x.t.Home)
+	if err != nil {
+		return nil, err
+	}
+	all := []Need{}
+	for _, find := range finders {
+		found, err := find(x)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range found {
+			if cause, ok := dismissed[n.ID]; !ok || cause != n.Cause {
+				n.What, n.Why = line(n.What), line(n.Why)
+				all = append(all, n)
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Need) int {
+		return cmp.Or(rank(a.Kind)-rank(b.Kind), since(b).Compare(since(a)))
+	})
+	return all, nil
+}
+
+func since(n Need) time.Time {
+	if n.Since == nil {
+		return time.Time{}
+	}
+	return *n.Since
+}
+
+// endMost is how much of an id stands in that of a need: the end, since ids that were made at the same time begin alike.
+const endMost = 6
+
+func needID(k Kind, subject string) string {
+	if queue.IsID(subject) {
+		subject = subject[len(subject)-endMost:]
+	}
+	if subject == "" {
+		return string(k)
+	}
+	return string(k) + "-" + subject
+}
+
+func (x *exam) badConfig() ([]Need, error) {
+	if x.t.Config == nil {
+		return nil, nil
+	}
+	why := strings.TrimPrefix(x.t.Config.Error(), "bad configuration: ")
+	return []Need{{ID: needID(BadConfig, ""), Kind: BadConfig, What: "the configuration is bad, so nothing is started", Why: why, Cause: why, Command: "kugetsu doctor"}}, nil
+}
+
+// spaceOut is how many bytes must be free for the small files of the queue, whatever MIN_FREE_DISK says.
+const spaceOut = 100 << 20
+
+func (x *exam) diskLow() ([]Need, error) {
+	free, err := machine.FreeDisk(string(x.t.Home))
+	if err != nil {
+		return nil, nil // the snapshot tells where that matters
+	}
+	n := Need{ID: needID(DiskLow, ""), Kind: DiskLow, Command: "kugetsu doctor", Since: x.t.CapacityLowSince()}
+	n.Cause = since(n).String()
+	n.Why = fmt.Sprintf("%d MiB are free in %s", free>>20, x.t.Home)
+	switch least := int64(x.t.Settings.MinFreeDisk); {
+	case free < least:
+		n.What = "too little disk is free, so nothing is started"
+		n.Why += fmt.Sprintf(", and MIN_FREE_DISK is %d MiB", least>>20)
+	case free < spaceOut && least == 0:
+		n.What = "the disk is nearly full"
+	default:
+		return nil, nil
+	}
+	return []Need{n}, nil
+}
+
+// faults are the problems of the snapshot.
+func (x *exam) faults() (list []Need, err error) {
+	for _, text := range x.view.Problem {
+		what := "a slot or a state file needs repair"
+		if blocked := x.view.Blocked(); text == blocked.Text {
+			what = "nothing is started"
+		}
+		list = append(list, Need{ID: needID(Problem, fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(text)))), Kind: Problem, What: what, Why: text, Cause: text, Command: "kugetsu doctor"})
+	}
+	return list, nil
+}
+
+// noSchedule: a schedule that was installed and does not run ticks, or none while something waits for a tick.
+func (x *exam) noSchedule() ([]Need, error) {
+	n := Need{ID: needID(NoSchedule, ""), Kind: NoSchedule, Since: x.view.Last, Command: "kugetsu queue-daemon status"}
+	if late := Overdue(x.t.Home, x.now, x.view.Last); late != "" {
+		n.What, n.Why, n.Cause = "no tick comes, though one was to", late, "overdue"
+	} else if none := Unscheduled(x.t.Home, x.now); none != "" && len(x.view.Waiting) > 0 && !x.view.Busy() {
+		n.What, n.Why, n.Cause, n.Command = "there is no schedule, so what waits does not start by itself", none, "none", "kugetsu queue-daemon start"
+	} else {
+		return nil, nil
+	}
+	x.problems = append(x.problems, n.Why)
+	return []Need{n}, nil
+}
+
+// onHold are the holds that a person can end. A usage limit with a known end asks for patience only.
+func (x *exam) onHold() (list []Need, err error) {
+	for _, held := range x.held {
+		h := x.holds[held]
+		if h.Ended(x.now) {
+			continue
+		}
+		n := Need{Why: h.Reason, Since: h.Since, Command: "kugetsu resume " + held.Name(), Agent: held.Name()}
+		switch {
+		case h.Outcome == queue.Auth && h.Until == nil:
+			n.Kind, n.What = LogIn, held.Name()+" is not logged in: log in, then type"
+		case h.Until == nil:
+			n.Kind, n.What = OnHold, held.Name()+" is on hold until you lift that"
+		case h.Outcome != queue.UsageLimit:
+			n.Kind, n.What = Down, fmt.Sprintf("%s does not answer; it is tried again at %s, or now", what(held, h), h.Until.Local().Format("15:04"))
+		default:
+			continue
+		}
+		n.ID, n.Cause = needID(n.Kind, string(held)), h.Reason
+		list = append(list, n)
+	}
+	return list, nil
+}
+
+// what names what is down: the host of a remote, or the server that an agent talks to.
+func what(held tick.Held, h *tick.Hold) string {
+	if held.IsHost() {
+		return held.Name()
+	}
+	if h.Outcome == queue.Auth {
+		return "the login of " + held.Name()
+	}
+	return "the model's server of " + held.Name()
+}
+
+func (x *exam) missing() (list []Need, err error) {
+	all, err := tick.MissingAgents(x.t.Home)
+	for _, m := range all {
+		list = append(list, Need{ID: needID(Missing, m.Agent), Kind: Missing, What: m.Agent + " is not installed, so none of its tasks is started", Why: m.Why,
+			Since: &m.Since, Cause: m.Since.String(), Command: "kugetsu doctor", Agent: m.Agent})
+	}
+	return list, err
+}
+
+func (x *exam) unrunnable() (list []Need, err error) {
+	for _, w := range x.view.Waiting {
+		if w.Kind == tick.Unrunnable {
+			list = append(list, Need{ID: needID(Unrunnable, w.Item), Kind: Unrunnable, What: name(w.IssueRef) + " cannot be run", Why: w.Why, Cause: w.Why, Since: &w.Since,
+				Command: "kugetsu cancel " + w.Item, Item: w.Item, Ref: w.IssueRef, Agent: w.Agent})
+		}
+	}
+	return list, nil
+}
+
+func (x *exam) notTold() ([]Need, error) {
+	count, oldest, err := x.undelivered()
+	if count == 0 || err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf("NOTIFY_COMMAND did not take %s, the oldest of %s: kugetsu tick tries again and says why", terminal.Count(count, "event"), tick.Ago(x.now, oldest))
+	x.problems = append(x.problems, text)
+	return []Need{{ID: needID(NotTold, ""), Kind: NotTold, What: "you are not told of events", Why: text, Since: &oldest, Cause: x.t.Settings.NotifyCommand,
+		Command: "kugetsu notify test"}}, nil
+}
+
+func (x *exam) inQuarantine() ([]Need, error) {
+	names, err := x.quarantined()
+	if len(names) == 0 || err != nil {
+		return nil, err
+	}
+	text := terminal.Count(len(names), "file") + " quarantined in " + x.t.Queue.Bad
+	x.problems = append(x.problems, text)
+	n := Need{ID: needID(Quarantined, ""), Kind: Quarantined, What: text + ": look at each, and remove it there", Why: strings.Join(names[:min(3, len(names))], ", "),
+		Cause: strings.Join(names, "/"), Command: "ls -l " + x.t.Queue.Bad}
+	if info, err := os.Lstat(x.t.Queue.Bad); err == nil {
+		at := info.ModTime().UTC()
+		n.Since = &at
+	}
+	return []Need{n}, nil
+}
+
+// errors are the items that ended in an error and were neither retried nor cleared; what a person cancelled is none. An item that
+// completed on the same issue since makes up for it.
+func (x *exam) errors() (list []Need, err error) {
+	completed := map[string]bool{}
+	for _, it := range x.settled { // the newest first
+		switch {
+		case it.State == queue.Completed:
+			completed[it.IssueRef] = it.IssueRef != ""
+			continue
+		case it.Cancelled(), completed[it.IssueRef]:
+			continue
+		}
+		list = append(list, needOf(it))
+	}
+	return list, nil
+}
+
+func needOf(it *queue.Item) Need {
+	kind, why := Failed, ""
+	if it.Error != nil {
+		why = *it.Error
+	}
+	if last := it.Last(); it.InVain() {
+		kind = InVain
+	} else if last != nil {
+		if k, known := ofOutcome[last.Outcome]; known {
+			kind = k
+		}
+		why = strings.TrimPrefix(why, string(last.Outcome)+": ")
+	}
+	row := kinds[rank(kind)]
+	arg := it.ID
+	if kind == StartFailed && it.IssueRef != "" {
+		arg = it.IssueRef
+	}
+	return Need{ID: needID(kind, it.ID), Kind: kind, What: name(it.IssueRef) + " " + row.one, Why: why, Since: it.CompletedAt, Command: "kugetsu " + fmt.Sprintf(row.command, arg),
+		Item: it.ID, Ref: it.IssueRef, Agent: it.Agent, Cause: fmt.Sprintf("run %d at %s", it.Runs, it.CompletedAt.Format(time.RFC3339Nano))}
+}
+
+// unpushed are the sessions whose last item completed with commits and for which no pull request is known. Git is not asked: the
+// item's evidence and the session tell.
+func (x *exam) unpushed() (list []Need, err error) {
+	seen := map[string]bool{}
+	for i, it := range x.settled { // the newest first
+		c := x.done[i].Evidence.Changes
+		if it.IssueRef == "" || seen[it.IssueRef] || c == nil || c.Commits == 0 {
+			continue
+		}
+		seen[it.IssueRef] = true
+		s := x.sessions[it.IssueRef]
+		if s == nil || s.PRURL != "" || it.State != queue.Completed {
+			continue
+		}
+		list = append(list, Need{ID: needID(Unpushed, it.ID), Kind: Unpushed, What: fmt.Sprintf("%s has %s, and no pull request is known", it.IssueRef, terminal.Count(c.Commits, "new commit")),
+			Why: strings.Join(c.Subjects, "; "), Since: it.CompletedAt, Command: "kugetsu show " + it.ID, Item: it.ID, Ref: it.IssueRef, Agent: it.Agent, Cause: c.To})
+	}
+	return list, nil
+}

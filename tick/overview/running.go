@@ -1,0 +1,63 @@
+package overview
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+
+	"kugetsu/queue/issueref"
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+	"kugetsu/slots/transcript"
+	"kugetsu/tick"
+)
+
+// tailMost is how much of the end of a log is read for its last line. An event of an agent can be longer, and then more is read.
+var tailMost = []int64{32 << 10, 1 << 20}
+
+func (x *exam) running() []Running {
+	list := []Running{}
+	for _, s := range x.view.Slots {
+		if s.Item == "" && !s.Held {
+			continue
+		}
+		r := Running{SlotView: s}
+		if s.Item != "" {
+			r.Line = x.lastLine(s)
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// lastLine is the last thing that an agent said or did, "" where it said nothing yet, or where its log cannot be read.
+func (x *exam) lastLine(s tick.SlotView) string {
+	log, err := x.t.Home.OpenLog(slots.RunName(s.Item, s.Run))
+	if err != nil { // not begun, or damaged: the slot itself is shown all the same
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, spool.ErrBad) {
+			return line(err.Error())
+		}
+		return ""
+	}
+	defer log.Close()
+	info, err := log.Stat()
+	if err != nil {
+		return ""
+	}
+	dir := "" // without it, paths are shown whole
+	if ref, err := issueref.FromSession(s.Session); err == nil {
+		dir = x.t.Home.Worktree(ref.Session())
+	}
+	for _, most := range tailMost {
+		from := max(0, info.Size()-most)
+		tail := make([]byte, info.Size()-from)
+		n, err := log.ReadAt(tail, from)
+		if err != nil && err != io.EOF {
+			return ""
+		}
+		if text := transcript.Last(s.Agent, dir, tail[:n], from > 0); text != "" || from == 0 {
+			return line(text)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,103 @@
+package overview
+
+import (
+	"fmt"
+	"time"
+
+	"kugetsu/queue/terminal"
+	"kugetsu/slots"
+	"kugetsu/tick"
+	"kugetsu/tick/schedule"
+)
+
+// Overdue says that a schedule was installed and no tick comes, or "". It reads one small file and starts no process. It does
+// not check whether the schedule is still installed: it counts whether ticks come. Last is when the last tick began, nil for never.
+func Overdue(home slots.Dir, now time.Time, last *time.Time) string {
+	r, err := schedule.ReadRecord(string(home))
+	if err != nil {
+		return err.Error()
+	}
+	if r == nil {
+		return ""
+	}
+	if gone := schedule.Gone(r.Program); gone != "" {
+		return gone
+	}
+	return Late(*r, now, last)
+}
+
+// Late says that ticks are overdue by a record, or "".
+func Late(r schedule.Record, now time.Time, last *time.Time) string {
+	if last == nil {
+		last = new(time.Time)
+	}
+	if tick.ToCome(now, *last) || last.IsZero() && tick.ToCome(now, r.Since) { // how long no tick came is not known
+		return fmt.Sprintf("no tick came since the clock was set back: the last one is of %s, and %s should run one every %s; see kugetsu queue-daemon status",
+			tick.Ago(now, *last), r.Kind, Minutes(r.Minutes))
+	}
+	if tick.ToCome(now, r.Since) { // the schedule was asked for by the same wrong clock
+		r.Since = *last
+	}
+	late := r.Overdue(now, *last)
+	if late == 0 {
+		return ""
+	}
+	return fmt.Sprintf("ticks are overdue: none came for %s, and %s should run one every %s; see kugetsu queue-daemon status",
+		tick.Duration(late), r.Kind, Minutes(r.Minutes))
+}
+
+// Minutes writes an interval.
+func Minutes(n int) string {
+	if n == 1 {
+		return "minute"
+	}
+	return terminal.Count(n, "minute")
+}
+
+// NoTick says that no tick will come by itself, and what to type, or "". While an agent runs, the end of its run starts a tick.
+// It reads small files and starts no process.
+func NoTick(home slots.Dir, now time.Time, view *tick.View) string {
+	if view.Busy() {
+		return ""
+	}
+	if text := Unscheduled(home, now); text != "" {
+		return text
+	}
+	if Overdue(home, now, view.Last) != "" {
+		return "no tick comes, though one was to (kugetsu queue-daemon status): kugetsu tick makes one now"
+	}
+	return ""
+}
+
+// Unscheduled says that nothing runs ticks, and what to type, or "".
+func Unscheduled(home slots.Dir, now time.Time) string {
+	r, err := schedule.ReadRecord(string(home))
+	if r != nil || err != nil || tick.Scheduled(home, now) {
+		return ""
+	}
+	return "no schedule, so nothing starts by itself: kugetsu queue-daemon start installs one, kugetsu tick starts what waits now"
+}
+
+// Starts says when an item starts that waits only for a tick.
+func Starts(home slots.Dir, now time.Time, view *tick.View) string {
+	switch {
+	case NoTick(home, now, view) != "":
+		return "no tick comes by itself: kugetsu tick starts it"
+	case Unscheduled(home, now) != "":
+		return "the tick at the end of a run starts it"
+	}
+	return "the next tick starts it"
+}
+
+// next is when the schedule runs the next tick; nil where that is not known, or overdue.
+func next(home slots.Dir, now time.Time, last *time.Time) *time.Time {
+	r, err := schedule.ReadRecord(string(home))
+	if err != nil || r == nil || last == nil {
+		return nil
+	}
+	at := schedule.Found{Kind: r.Kind, Minutes: r.Minutes}.Next(now, *last)
+	if at.Before(now) {
+		return nil
+	}
+	return &at
+}

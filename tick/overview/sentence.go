@@ -1,0 +1,68 @@
+package overview
+
+import (
+	"fmt"
+	"strings"
+
+	"kugetsu/queue/terminal"
+)
+
+// sentence says in one line whether all is well, and what a person has to do.
+func (x *exam) sentence(o *Overview) (healthy bool, text string) {
+	healthy = true
+	var parts []string
+	for _, k := range kinds {
+		var of []Need
+		for _, n := range o.Needs {
+			if n.Kind == k.kind {
+				of = append(of, n)
+			}
+		}
+		if len(of) == 0 {
+			continue
+		}
+		healthy = healthy && k.sound
+		if len(of) == 1 || k.many == "" {
+			parts = append(parts, of[0].What)
+		} else {
+			parts = append(parts, fmt.Sprintf("%d %s", len(of), k.many))
+		}
+	}
+	switch {
+	case len(parts) == 0:
+		return true, "all is well: " + x.activity(o)
+	case healthy:
+		return true, fmt.Sprintf("all is well, and %s: %s", needYou(len(o.Needs)), strings.Join(parts, ", "))
+	}
+	return false, fmt.Sprintf("%s: %s", needYou(len(o.Needs)), strings.Join(parts, ", "))
+}
+
+func needYou(n int) string {
+	if n == 1 {
+		return "1 thing needs you"
+	}
+	return fmt.Sprintf("%d things need you", n)
+}
+
+// activity says what goes on.
+func (x *exam) activity(o *Overview) string {
+	agents := 0
+	for _, r := range o.Running {
+		if r.Held {
+			agents++
+		}
+	}
+	var parts []string
+	switch {
+	case agents > 0:
+		parts = append(parts, terminal.Count(agents, "agent")+" at work")
+	default:
+		parts = append(parts, "nothing runs")
+	}
+	if o.Capacity.Waiting == 0 {
+		parts = append(parts, "nothing waits")
+	} else {
+		parts = append(parts, terminal.Count(o.Capacity.Waiting, "task")+" waiting")
+	}
+	return strings.Join(parts, ", ")
+}
