@@ -21,6 +21,8 @@
 //	                                            not answer: the tick that meets it marks the run as overdue, and then
 //	                                            ends the runner and what it started
 //	notified; lease free; marker end.…          ended, not settled: the next tick settles it by that outcome
+//	the same; the run has a line in usage/      a tick died while settling: the next tick settles the run again. It writes
+//	                                            another line, and the last line of a run counts
 //	notified; lease free; no marker end.…;      running, as if the lease were held: its agent unlocked it. The item says
 //	its runner lives                            which process that is, by pid, boot and start time
 //	notified; lease free; mark overdue;         its runner was ended: the next tick settles it as a timeout

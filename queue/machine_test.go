@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kugetsu/queue/event"
+	"kugetsu/queue/ledger"
 	"kugetsu/queue/spool"
 )
 
@@ -25,9 +26,10 @@ func newQueue(t testing.TB, now func() time.Time) *Queue {
 	q := &Queue{
 		Dirs:   Dirs{Items: at("queue", "items"), PM: at("queue", "pm"), Finished: at("queue", "finished"), Bad: at("queue", "bad")},
 		Events: &event.Box{New: at("notes", "new"), Seen: at("notes", "seen"), Owed: at("notes", "owed"), Tell: true, Now: now},
+		Ledger: &ledger.Ledger{Dir: at("usage"), Now: now},
 		Now:    now,
 	}
-	if err := q.Make(); err != nil {
+	if err := errors.Join(q.Make(), spool.MakeDirs(q.Ledger.Dir)); err != nil {
 		t.Fatal(err)
 	}
 	return q

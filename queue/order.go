@@ -68,8 +68,8 @@ func (it *Item) InVain() bool {
 // FailDependency settles a pending item as an error, without a run: an item that it depends on can never complete.
 //
 // The event comes first, as in Publish. Its name holds the time since which the item is pending, too: the event of an
-// earlier run that failed, before a retry, is another one. A crash between the two writes makes the next tick repeat both
-// under the same name. A crash after the second leaves a settled item in its lane: the next tick files it.
+// earlier run that failed, before a retry, is another one. A crash before the last write makes the next tick repeat the others
+// under the same name. A crash after it leaves a settled item in its lane: the next tick files it.
 func (q *Queue) FailDependency(e Entry, it *Item, why string) error {
 	if it.State != Pending {
 		return fmt.Errorf("%s is %s, not pending", it.ID, it.State)
@@ -78,6 +78,9 @@ func (q *Queue) FailDependency(e Entry, it *Item, why string) error {
 	ev := about(it, event.TaskError, *it.Error)
 	ev.Name = fmt.Sprintf("%s.%d", ev.Name, it.PendingSince.UnixMilli())
 	if err := q.Events.Put(ev); err != nil {
+		return err
+	}
+	if err := q.amend(it); err != nil {
 		return err
 	}
 	return q.save(e, it)

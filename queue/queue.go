@@ -12,6 +12,7 @@ import (
 
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/ledger"
 	"kugetsu/queue/spool"
 )
 
@@ -24,6 +25,7 @@ type Dirs struct {
 type Queue struct {
 	Dirs
 	Events *event.Box
+	Ledger *ledger.Ledger
 	Now    func() time.Time
 }
 
@@ -362,14 +364,17 @@ func (q *Queue) Notify(e Entry, it *Item, run, pid int, r *Runner) error {
 
 // Settle records how a run ended, in one write. The caller holds the slot's and the session's lock.
 //
-// The event comes first, as in Publish. Its name is made of item, run and type: after a crash between the two writes the
-// next tick repeats both under the same name.
+// The event comes first, as in Publish. Its name is made of item, run and type: after a crash before the last write the next
+// tick repeats the others under the same name. So it is with the run's line in the ledger, of which the last counts. If
+// the item came first, a crash could leave a run that is never counted.
 func (q *Queue) Settle(e Entry, it *Item, r Result, p Policy) error {
 	if it.State != Notified || it.Runs != r.Run.Run {
 		return fmt.Errorf("%s: run %d is not there to be settled (%s, run %d)", it.ID, r.Run.Run, it.State, it.Runs)
 	}
 	r.Evidence = bounded(r.Evidence)
+	used := it.ledger(r.Run, it.NotifiedAt)
 	it.settle(r, p, q.Now())
+	used.Slot, used.State = r.Slot, string(it.State)
 	if r.StartedAt != nil {
 		// The runner wrote this event when the agent started, unless it was killed before.
 		if err := q.Events.PutOnce(about(it, event.TaskStarted, "")); err != nil {
@@ -388,6 +393,9 @@ func (q *Queue) Settle(e Entry, it *Item, r Result, p Policy) error {
 	if err := q.Events.Put(ev); err != nil {
 		return err
 	}
+	if err := q.count(used); err != nil {
+		return err
+	}
 	return q.save(e, it)
 }
 
@@ -398,6 +406,9 @@ func (q *Queue) Cancel(e Entry, it *Item) error {
 	}
 	it.finish(Errored, string(Cancelled), q.Now())
 	if err := q.Events.Put(q.byHand(about(it, event.TaskError, *it.Error))); err != nil {
+		return err
+	}
+	if err := q.amend(it); err != nil {
 		return err
 	}
 	return q.save(e, it)

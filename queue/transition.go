@@ -28,8 +28,9 @@ const (
 // Result is what is known of a run that ended.
 type Result struct {
 	Run
-	Permanent bool // of a start_failed: git says that a retry would fail in the same way
-	Rebooted  bool // of a lost: the machine was started again since the run began
+	Permanent bool   // of a start_failed: git says that a retry would fail in the same way
+	Rebooted  bool   // of a lost: the machine was started again since the run began
+	Slot      string // in which the run was; "" where no slot named it any more
 	// HeldUntil is, of a usage_limit, an auth or an outage, when the hold ends; nil where only a person lifts it.
 	HeldUntil *time.Time
 	// Alone says, of an auth or an outage, that no hold was in force: if an earlier run of the item met the same, another run

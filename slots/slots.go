@@ -36,9 +36,12 @@ func (d Dir) Holds() string { return filepath.Join(string(d), "holds") }
 // Reviews is the folder of the states of the sessions' pull requests. Package tick keeps it.
 func (d Dir) Reviews() string { return filepath.Join(string(d), "reviews") }
 
+// Usage is the folder of what the runs of each day used. Package ledger keeps it.
+func (d Dir) Usage() string { return filepath.Join(string(d), "usage") }
+
 // Folders lists the folders, a parent before its children.
 func (d Dir) Folders() []string {
-	return []string{string(d), d.agents(), d.Holds(), d.Reviews(), d.slots(), d.runs(), d.tmps(), d.sessions(), d.worktrees(), d.repos(), d.git(), d.kept()}
+	return []string{string(d), d.agents(), d.Holds(), d.Reviews(), d.Usage(), d.slots(), d.runs(), d.tmps(), d.sessions(), d.worktrees(), d.repos(), d.git(), d.kept()}
 }
 
 // Make makes the folders.

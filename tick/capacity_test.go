@@ -15,6 +15,7 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/ledger"
 	"kugetsu/slots"
 	"kugetsu/slots/machine"
 	"kugetsu/slots/proc"
@@ -75,6 +76,7 @@ func ticker(t *testing.T, available string, s settings.Settings) *Tick {
 	q := &queue.Queue{
 		Dirs:   queue.Dirs{Items: at("items"), PM: at("pm"), Finished: at("finished"), Bad: at("bad")},
 		Events: &event.Box{New: at("new"), Seen: at("seen"), Owed: at("owed"), Now: time.Now},
+		Ledger: &ledger.Ledger{Dir: filepath.Join(dir, "usage"), Now: time.Now},
 		Now:    time.Now,
 	}
 	s.MaxAttempts, s.AgentCommand = 3, "sh"

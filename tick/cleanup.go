@@ -28,15 +28,18 @@ func (t *Tick) cleanUp() (due bool, err error) {
 	if t.Config != nil {
 		return false, nil // the retention times are not known
 	}
-	err = t.expire()
 	last, due, dueErr := t.sweepDue()
+	// Before items are deleted: from them alone a lost ledger can be written anew.
+	if err = t.keepLedger(due); err == nil {
+		err = t.expire()
+	}
 	if dueErr != nil || !due {
 		return false, errors.Join(err, dueErr)
 	}
 	errs := []error{err, t.Home.SweepTmp(t.Now())}
 	for _, dir := range []string{t.Queue.Items, t.Queue.PM, t.Queue.Finished, t.Queue.Events.New, t.Queue.Events.Seen,
 		t.Queue.Events.Owed, string(t.Home), filepath.Join(string(t.Home), "slots"), filepath.Join(string(t.Home), "sessions"),
-		filepath.Join(string(t.Home), "agents"), t.Home.Holds(), t.Home.Reviews()} {
+		filepath.Join(string(t.Home), "agents"), t.Home.Holds(), t.Home.Reviews(), t.Queue.Ledger.Dir} {
 		errs = append(errs, spool.Sweep(dir, t.Now(), last))
 	}
 	errs = append(errs, t.forgetDismissed(last))
@@ -56,6 +59,15 @@ func (t *Tick) sweepDue() (last time.Time, due bool, err error) {
 		return last, false, nil
 	}
 	return last, true, os.Chtimes(t.Queue.Events.Seen, t.Now(), t.Now())
+}
+
+// keepLedger looks whether the ledger is whole, and writes what is missing from the items. A folder that has none yet
+// gets one in the first pass.
+func (t *Tick) keepLedger(due bool) error {
+	if begun, err := t.Queue.Ledger.Begun(); err != nil || begun && !due {
+		return err
+	}
+	return t.Queue.KeepLedger()
 }
 
 func (t *Tick) expire() error {
@@ -125,6 +137,9 @@ func (t *Tick) Forget(e queue.Entry) error {
 // Clear deletes the items that were settled before a time, except those for which a live item waits. It returns their number. The
 // caller has tick.lock.
 func (t *Tick) Clear(limit time.Time) (int, error) {
+	if err := t.keepLedger(true); err != nil { // what is cleared cannot be counted again
+		return 0, err
+	}
 	entries, err := t.Queue.Settled()
 	if err != nil {
 		return 0, err

@@ -9,6 +9,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/event"
+	"kugetsu/queue/ledger"
 	"kugetsu/slots"
 	"kugetsu/tick/settings"
 )
@@ -31,6 +32,7 @@ func TestPassThatReadAnItemTooEarlyDoesNotSettleItAgain(t *testing.T) {
 			q := &queue.Queue{
 				Dirs:   queue.Dirs{Items: at("items"), PM: at("pm"), Finished: at("finished"), Bad: at("bad")},
 				Events: &event.Box{New: at("new"), Seen: at("seen"), Owed: at("owed"), Now: time.Now},
+				Ledger: &ledger.Ledger{Dir: filepath.Join(dir, "usage"), Now: time.Now},
 				Now:    time.Now,
 			}
 			tick := &Tick{Home: slots.Dir(dir), Queue: q, Settings: &settings.Settings{MaxAttempts: 3}, Source: settings.Open(dir, true), Now: time.Now, Log: slog.New(slog.DiscardHandler)}

@@ -19,6 +19,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/event"
+	"kugetsu/queue/ledger"
 	"kugetsu/slots"
 	"kugetsu/tick/settings"
 )
@@ -45,6 +46,7 @@ func newTick(t *testing.T, now func() time.Time) *Tick {
 		Queue: &queue.Queue{
 			Dirs:   queue.Dirs{Items: at("items"), PM: at("pm"), Finished: at("finished"), Bad: at("bad")},
 			Events: &event.Box{New: at("new"), Seen: at("seen"), Owed: at("owed"), Now: now},
+			Ledger: &ledger.Ledger{Dir: filepath.Join(dir, "usage"), Now: now},
 			Now:    now,
 		},
 		Settings: &settings.Settings{MaxAgents: 1, MaxAttempts: 3, RetryDelay: time.Minute, AgentCommand: "sh", CleanupDays: 36500},
@@ -166,14 +168,19 @@ func predict(items []*ordered, now time.Time, s *settings.Settings, other int) (
 	return first
 }
 
+// fewChecks sets the number of checks of a test that syncs thousands of files, unless a number is given.
+func fewChecks(t *testing.T, n string) {
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		must(t, checks.Value.Set(n))
+		t.Cleanup(func() { must(t, checks.Value.Set(checks.DefValue)) })
+	}
+}
+
 // An item starts when it is the first by priority and age of those that may: with 200 random ones, of which some wait for
 // a time or for others, some fail, some get another priority, and some come late. The runner is a stand-in, all else is
 // real.
 func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
-	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue { // each one syncs thousands of files
-		must(t, checks.Value.Set("1"))
-		t.Cleanup(func() { must(t, checks.Value.Set(checks.DefValue)) })
-	}
+	fewChecks(t, "1")
 	rapid.Check(t, func(rt *rapid.T) {
 		const many = 200
 		now := time.Date(2026, 4, 5, 12, 0, 0, 0, time.UTC)

@@ -301,6 +301,7 @@ func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queu
 	if err := t.afterRun(it, run, &r, of); err != nil {
 		return false, fmt.Errorf("%s: %w", run, err)
 	}
+	r.Slot = slot
 	if err := t.Queue.Settle(e, it, r, t.policy()); err != nil {
 		return false, err
 	}

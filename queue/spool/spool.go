@@ -13,6 +13,7 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,13 +80,16 @@ func cause(err error) error {
 
 // Read returns the content of a state file. The error wraps fs.ErrNotExist where there is none, and ErrBad where the path
 // leads to something else.
-func Read(path string) ([]byte, error) {
+func Read(path string) ([]byte, error) { return ReadUpTo(path, MaxFile) }
+
+// ReadUpTo is Read for a file that may have up to so many bytes.
+func ReadUpTo(path string, most int64) ([]byte, error) {
 	f, err := open(path, os.O_RDONLY)
 	if err != nil {
 		return nil, wrap("read", path, err)
 	}
 	defer f.Close()
-	data, err := readAll(f)
+	data, err := readAll(f, most)
 	return data, wrap("read", path, err)
 }
 
@@ -100,6 +104,8 @@ func open(path string, flags int) (*os.File, error) {
 	switch {
 	case errors.Is(err, syscall.ELOOP):
 		return nil, fmt.Errorf("%w: a symbolic link", ErrBad)
+	case errors.Is(err, syscall.EISDIR):
+		return nil, fmt.Errorf("%w: a folder", ErrBad)
 	case errors.Is(err, syscall.ENXIO) && flags&os.O_WRONLY == 0:
 		return nil, fmt.Errorf("%w: a socket", ErrBad)
 	case errors.Is(err, syscall.ENXIO): // or a FIFO without a reader
@@ -117,11 +123,16 @@ func open(path string, flags int) (*os.File, error) {
 	return f, nil
 }
 
-// readAll reads a file up to MaxFile.
-func readAll(f *os.File) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
-	if err == nil && len(data) > MaxFile {
-		return nil, fmt.Errorf("%w: larger than %d bytes", ErrBad, MaxFile)
+// readAll reads a file up to a size.
+func readAll(f *os.File, most int64) ([]byte, error) {
+	var b bytes.Buffer
+	if info, err := f.Stat(); err == nil && info.Size() <= most {
+		b.Grow(int(info.Size()) + bytes.MinRead) // ReadFrom grows it while there is less left
+	}
+	_, err := b.ReadFrom(io.LimitReader(f, most+1))
+	data := b.Bytes()
+	if err == nil && int64(len(data)) > most {
+		return nil, fmt.Errorf("%w: larger than %d bytes", ErrBad, most)
 	}
 	return data, err
 }
@@ -232,6 +243,36 @@ func Create(path string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
+// Append adds a line to the end of a file, durably, and makes the file where it is missing. One process at a time may do so. A crash
+// may leave a part of the line: the next call begins a line of its own, and a reader must leave out a line that is not whole.
+func Append(path string, line []byte) (err error) {
+	f, err := open(path, os.O_RDWR|os.O_APPEND|os.O_CREATE)
+	if err != nil {
+		return wrap("append", path, err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return wrap("append", path, err)
+	}
+	if size := info.Size(); size > 0 {
+		end := []byte{0}
+		if _, err := f.ReadAt(end, size-1); err != nil {
+			return wrap("append", path, err)
+		}
+		if end[0] != '\n' {
+			line = append([]byte{'\n'}, line...)
+		}
+	}
+	if _, err = f.Write(line); err == nil {
+		err = f.Sync()
+	}
+	if err != nil || info.Size() > 0 {
+		return wrap("append", path, err)
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
 // Rename moves a file, durably, and replaces any file of the new name.
 func Rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
@@ -306,6 +347,15 @@ func SyncDir(dir string) error {
 
 // Touch sets the time of a file.
 func Touch(path string, at time.Time) error { return wrap("touch", path, os.Chtimes(path, at, at)) }
+
+// Changed is when a file was changed last.
+func Changed(path string) (time.Time, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return time.Time{}, wrap("stat", path, err)
+	}
+	return info.ModTime(), nil
+}
 
 // Exists says whether the name is in use. Only ENOENT means no; any other error is returned.
 func Exists(path string) (bool, error) {

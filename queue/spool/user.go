@@ -55,7 +55,7 @@ func ReadUser(path string) ([]byte, error) {
 	if err := trusted(info); err != nil {
 		return nil, refuse(path, "%w", err)
 	}
-	data, err := readAll(f)
+	data, err := readAll(f, MaxFile)
 	if errors.Is(err, ErrBad) {
 		return nil, refuse(path, "it is larger than %d bytes", MaxFile)
 	}

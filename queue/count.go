@@ -1,0 +1,122 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"kugetsu/queue/ledger"
+	"kugetsu/queue/spool"
+)
+
+// ledger is what a run of the item was and cost. handed is when it was handed over; nil where that is not known any more.
+func (it *Item) ledger(r Run, handed *time.Time) ledger.Run {
+	u := ledger.Run{Name: fmt.Sprintf("%s.%d", it.ID, r.Run), IssueRef: it.IssueRef, Agent: it.Agent, NotifiedAt: r.EndedAt,
+		EndedAt: r.EndedAt, Outcome: string(r.Outcome), State: string(Pending), Cost: r.Cost}
+	if r.StartedAt != nil {
+		u.NotifiedAt = *r.StartedAt
+		ran := seconds(r.EndedAt.Sub(*r.StartedAt))
+		u.Ran = &ran
+	}
+	if handed != nil && !handed.IsZero() {
+		u.NotifiedAt = *handed
+	}
+	waiting := it.PendingSince
+	for _, before := range it.History {
+		if before.Run < r.Run && before.EndedAt.After(waiting) {
+			waiting = before.EndedAt
+		}
+	}
+	u.Waited = seconds(u.NotifiedAt.Sub(waiting))
+	return u
+}
+
+// seconds is a duration to the millisecond. A clock that was set back makes no time negative.
+func seconds(d time.Duration) float64 { return max(0, d.Round(time.Millisecond).Seconds()) }
+
+// count writes the line of a run into the ledger. What is in the place of the day's file is quarantined: it must not keep the run
+// from being settled.
+func (q *Queue) count(u ledger.Run) error {
+	if u.EndedAt.IsZero() { // the report of a runner is a file that others may change
+		u.EndedAt = q.Now()
+	}
+	if u.NotifiedAt.IsZero() {
+		u.NotifiedAt = u.EndedAt
+	}
+	err := q.Ledger.Add(u)
+	if !errors.Is(err, spool.ErrBad) {
+		return err
+	}
+	if err := q.setAsideLedger(q.Ledger.Path(&u), err); err != nil {
+		return err
+	}
+	return q.Ledger.Add(u)
+}
+
+func (q *Queue) setAsideLedger(path string, why error) error {
+	return q.SetAsideAs(path, "usage."+filepath.Base(path), why)
+}
+
+// KeepLedger makes sure that each run of the items that are there is in the ledger, and that the ledger grows no longer than a bounded
+// time. Only where the ledger may lack runs are the items read. The caller holds tick.lock.
+func (q *Queue) KeepLedger() error {
+	whole, bad, err := q.Ledger.Check()
+	if err != nil {
+		return err
+	}
+	for _, path := range bad {
+		if err := q.setAsideLedger(path, fmt.Errorf("%s: %w", path, spool.ErrBad)); err != nil {
+			return err
+		}
+	}
+	if !whole {
+		runs, err := q.ended()
+		if err != nil {
+			return err
+		}
+		if err := q.Ledger.Rebuild(runs); err != nil {
+			return err
+		}
+	}
+	return q.Ledger.Checked()
+}
+
+// ended lists the runs that are in the histories of all items. An item that cannot be read is left out: a pass quarantines it.
+func (q *Queue) ended() ([]ledger.Run, error) {
+	places, err := q.Places()
+	if err != nil {
+		return nil, err
+	}
+	var all []ledger.Run
+	for _, e := range places {
+		it, err := q.Load(e)
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, spool.ErrBad), errors.Is(err, ErrNewer):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		for i, r := range it.History {
+			if r.EndedAt.IsZero() {
+				continue
+			}
+			u := it.ledger(r, nil)
+			if i == len(it.History)-1 && it.State.Settled() {
+				u.State = string(it.State)
+			}
+			all = append(all, u)
+		}
+	}
+	return all, nil
+}
+
+// amend tells the ledger of an item that ended without another run.
+func (q *Queue) amend(it *Item) error {
+	last := it.last()
+	if last == nil {
+		return nil
+	}
+	return q.Ledger.Amend(it.ledger(*last, nil).Name, last.EndedAt, string(it.State))
+}

@@ -1,0 +1,248 @@
+// Package ledger keeps what each run was and cost: a line of JSON for each run, in a file for each day.
+//
+// The day is that on which the run was handed to its runner, in UTC. The item says when that was until the run is settled, so a
+// settle that is repeated after a crash writes into the same file, whenever it is repeated. The last line of a run counts: a run
+// that is settled twice counts once. A line stays when its item is cleared.
+//
+// A line is appended, in a house where all else changes by an atomic rename, for two reasons. A day may have 10,000 runs, three
+// megabytes: to replace that file for each of them takes twenty times as long as the settle. And a line that a crash tears is
+// never the only record of its run: it is written before the item, so the next tick settles the run, and writes the line, again.
+// A reader leaves out what is no whole line. The file of a day in which there is one, or which is gone, is written anew from the
+// items that are left, by an atomic rename: see Rebuild.
+package ledger
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kugetsu/queue/outcome"
+	"kugetsu/queue/spool"
+)
+
+// Version is the format of a line that this code writes. A line of a higher one is left alone.
+const Version = 1
+
+// Keep is how long a day is kept. A year, and what is needed to compare it with the year before.
+const Keep = 400 * 24 * time.Hour
+
+// Run is a line: a run that ended. Names and meanings of the fields are a public format and stay for ever.
+type Run struct {
+	V          int           `json:"v"`
+	Name       string        `json:"run"` // <item>.<n>, the key
+	IssueRef   string        `json:"issue_ref,omitempty"`
+	Agent      string        `json:"agent"`
+	Slot       string        `json:"slot,omitempty"` // "" where no slot named the run any more
+	NotifiedAt time.Time     `json:"notified_at"`    // handed to a runner
+	EndedAt    time.Time     `json:"ended_at"`
+	Waited     float64       `json:"waited_seconds"`        // from the enqueueing, or the end of the run before, until then
+	Ran        *float64      `json:"ran_seconds,omitempty"` // from the start of the agent to its end; nil where none is known to have begun
+	Outcome    string        `json:"outcome"`               // of the run
+	State      string        `json:"state"`                 // of the item, since the run was settled
+	Cost       *outcome.Cost `json:"cost,omitempty"`        // nil where the agent told none
+}
+
+// Item is the id of its item.
+func (r *Run) Item() string { return ItemOf(r.Name) }
+
+// ItemOf is the item of a run.
+func ItemOf(run string) string {
+	item, _, _ := strings.Cut(run, ".")
+	return item
+}
+
+// sound says whether a decoded line is a record.
+func (r *Run) sound() bool {
+	return len(r.Name) > 29 && r.Name[:2] == "q_" && r.Name[28] == '.' && !r.NotifiedAt.IsZero() && !r.EndedAt.IsZero()
+}
+
+// Ledger is the folder of the days.
+type Ledger struct {
+	Dir string
+	Now func() time.Time
+}
+
+const suffix = ".jsonl"
+
+var dayName = regexp.MustCompile(`^\d{4}-\d\d-\d\d\.jsonl$`)
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) + suffix }
+
+// Path is the file of the day of a record.
+func (l *Ledger) Path(r *Run) string { return filepath.Join(l.Dir, day(r.NotifiedAt)) }
+
+func (r *Run) line() ([]byte, error) {
+	r.V = Version
+	r.NotifiedAt, r.EndedAt = r.NotifiedAt.UTC().Truncate(time.Millisecond), r.EndedAt.UTC().Truncate(time.Millisecond)
+	data, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("the ledger's line of %s: %w", r.Name, err)
+	}
+	return append(data, '\n'), nil
+}
+
+// Add records a run, durably. The caller holds tick.lock. The error wraps spool.ErrBad where something else is in the place of
+// the day's file.
+//
+// A new day is noted before its file is made: the loss of a file that is not noted would not be seen.
+func (l *Ledger) Add(r Run) error {
+	line, err := r.line()
+	if err != nil {
+		return err
+	}
+	there, err := spool.Exists(l.Path(&r))
+	if err != nil {
+		return err
+	}
+	if !there {
+		if err := l.note(day(r.NotifiedAt)); err != nil {
+			return err
+		}
+	}
+	return spool.Append(l.Path(&r), line)
+}
+
+// days lists the files of the folder, the oldest first.
+func (l *Ledger) days() ([]string, error) {
+	names, err := spool.List(l.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return !dayName.MatchString(name) }), err
+}
+
+// Since returns the runs that were handed over, or that ended, at or after a time, each once, in the order in which they were
+// recorded. What cannot be read as a record is left out. No lock is needed.
+//
+// A run is in the file of the day on which it was handed over, and may have ended many days later. But a file to which nothing
+// was added since that time has no such run.
+func (l *Ledger) Since(from time.Time) ([]Run, error) {
+	names, err := l.days()
+	if err != nil {
+		return nil, err
+	}
+	var all []Run
+	for _, name := range names {
+		if name < day(from) {
+			changed, err := spool.Changed(filepath.Join(l.Dir, name))
+			if err != nil || changed.Before(from.Add(-time.Second)) { // the time of the file may be coarse
+				continue
+			}
+		}
+		f, err := l.read(name)
+		switch {
+		case errors.Is(err, spool.ErrBad), errors.Is(err, fs.ErrNotExist): // the tick quarantines it; or it was too old
+		case err != nil:
+			return nil, err
+		default:
+			all = append(all, f.runs...)
+		}
+	}
+	return slices.DeleteFunc(last(all), func(r Run) bool { return r.NotifiedAt.Before(from) && r.EndedAt.Before(from) }), nil
+}
+
+// last keeps the last record of each run, at the place of the first.
+func last(all []Run) []Run {
+	at, kept := make(map[string]int, len(all)), all[:0]
+	for _, r := range all {
+		if i, there := at[r.Name]; there {
+			kept[i] = r
+			continue
+		}
+		at[r.Name] = len(kept)
+		kept = append(kept, r)
+	}
+	return kept
+}
+
+// file is what a day's file holds.
+type file struct {
+	runs    []Run
+	lines   [][]byte // all that are whole, those of a newer kugetsu too
+	damaged bool     // there is something else
+}
+
+// maxDay bounds a day's file: a quarter of a million runs.
+const maxDay = 64 << 20
+
+func (l *Ledger) read(name string) (file, error) {
+	data, err := spool.ReadUpTo(filepath.Join(l.Dir, name), maxDay)
+	if err != nil {
+		return file{}, err
+	}
+	// A day of 10,000 runs is three megabytes. The statistics of weeks are read on all processors.
+	parts := split(data, max(1, min(runtime.NumCPU(), len(data)/(64<<10))))
+	files := make([]file, len(parts))
+	var all sync.WaitGroup
+	for i, part := range parts {
+		all.Go(func() { files[i] = parse(part) })
+	}
+	all.Wait()
+	f := files[0]
+	for _, more := range files[1:] {
+		f.runs, f.lines, f.damaged = append(f.runs, more.runs...), append(f.lines, more.lines...), f.damaged || more.damaged
+	}
+	return f, nil
+}
+
+// split cuts data into n parts of about the same size, each of whole lines.
+func split(data []byte, n int) (parts [][]byte) {
+	for ; n > 1; n-- {
+		cut := bytes.IndexByte(data[len(data)/n:], '\n')
+		if cut < 0 {
+			break
+		}
+		cut += len(data)/n + 1
+		parts, data = append(parts, data[:cut]), data[cut:]
+	}
+	return append(parts, data)
+}
+
+// parse reads lines. Those that are empty are damage, too: no record is missing there, but kugetsu writes none.
+func parse(data []byte) (f file) {
+	for len(data) > 0 {
+		line, rest, whole := bytes.Cut(data, []byte{'\n'})
+		data = rest
+		var r Run
+		err := spool.Decode(line, &r)
+		if err != nil || r.V != Version { // a newer kugetsu may have changed what else is in the line
+			err = spool.DecodeVersion(line, Version, &r)
+		}
+		switch {
+		case !whole:
+			f.damaged = true
+		case errors.Is(err, spool.ErrNewer):
+			f.lines = append(f.lines, line)
+		case err != nil || !r.sound():
+			f.damaged = true
+		default:
+			f.lines, f.runs = append(f.lines, line), append(f.runs, r)
+		}
+	}
+	return f
+}
+
+// Amend changes the state of the item in the line of its last run: the item ended later, without another run. It does nothing
+// where the line is gone. ended is when that run ended.
+func (l *Ledger) Amend(run string, ended time.Time, state string) error {
+	runs, err := l.Since(ended.Add(-time.Second))
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if r.Name == run && r.State != state {
+			r.State = state
+			return l.Add(r)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"kugetsu/queue/spool"
+)
+
+// noted is the file days.json: the days whose files are there. While it is missing, or names a day that has no file, runs may be
+// missing in the ledger.
+type noted struct {
+	Days []string `json:"days"`
+}
+
+func (l *Ledger) notes() spool.File[noted] {
+	return spool.File[noted]{Path: filepath.Join(l.Dir, "days.json"), Layout: spool.Line}
+}
+
+// note adds a day to the notes. Where there are none the ledger is about to be rebuilt.
+func (l *Ledger) note(name string) error {
+	n, err := l.notes().ReadGood()
+	if n == nil || err != nil || slices.Contains(n.Days, name) {
+		return err
+	}
+	n.Days = append(n.Days, name)
+	return l.notes().Write(n)
+}
+
+// Begun says whether the ledger was ever completed: a folder of an older kugetsu, and one that was lost, has no notes.
+func (l *Ledger) Begun() (bool, error) { return spool.Exists(l.notes().Path) }
+
+// Check says whether runs may be missing: a day that was noted is gone, or what changed since the last check is damaged. bad are
+// the paths where something else is in the place of a file. The caller holds tick.lock.
+func (l *Ledger) Check() (whole bool, bad []string, err error) {
+	n, err := l.notes().ReadGood()
+	if err != nil {
+		return false, nil, err
+	}
+	names, err := l.days()
+	if err != nil {
+		return false, nil, err
+	}
+	if n == nil {
+		n = &noted{}
+	} else {
+		whole = true
+	}
+	for _, name := range n.Days {
+		whole = whole && slices.Contains(names, name)
+	}
+	last, err := spool.Changed(l.notes().Path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, nil, err
+	}
+	for _, name := range names {
+		path := filepath.Join(l.Dir, name)
+		changed, err := spool.Changed(path)
+		if err != nil {
+			return false, nil, err
+		}
+		if changed.Before(last.Add(-time.Second)) { // the time of a file may be coarse
+			continue
+		}
+		f, err := l.read(name)
+		switch {
+		case errors.Is(err, spool.ErrBad):
+			whole, bad = false, append(bad, path)
+		case err != nil:
+			return false, nil, err
+		}
+		whole = whole && !f.damaged
+	}
+	return whole, bad, nil
+}
+
+// Checked notes which days there are, for the next Check, and removes those that are older than Keep, a few at most. The caller
+// holds tick.lock, and has rebuilt what Check found missing. A day leaves the notes before its file goes: the other way round a
+// crash would look like a loss.
+func (l *Ledger) Checked() error {
+	names, err := l.days()
+	if err != nil {
+		return err
+	}
+	old := 0
+	for old < min(len(names), expireMost) && names[old] < day(l.Now().Add(-Keep)) {
+		old++
+	}
+	n, err := l.notes().ReadGood()
+	if err != nil {
+		return err
+	}
+	if n != nil && slices.Equal(n.Days, names[old:]) {
+		err = spool.Touch(l.notes().Path, l.Now())
+	} else {
+		err = l.notes().Write(&noted{Days: append([]string{}, names[old:]...)})
+	}
+	errs := []error{err}
+	for _, name := range names[:old] {
+		if err == nil {
+			errs = append(errs, spool.Unlink(filepath.Join(l.Dir, name)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// expireMost bounds how many days one pass removes.
+const expireMost = 10
+
+// Rebuild adds the runs that are missing, of all that the items know, and drops what is no record. It may be repeated, and
+// stopped anywhere: each file is replaced as a whole. The caller holds tick.lock.
+func (l *Ledger) Rebuild(runs []Run) error {
+	runs = slices.DeleteFunc(runs, func(r Run) bool { return l.Now().Sub(r.NotifiedAt) > Keep })
+	names, err := l.days()
+	if err != nil {
+		return err
+	}
+	oldest := l.Now()
+	for _, r := range runs {
+		if r.NotifiedAt.Before(oldest) {
+			oldest = r.NotifiedAt
+		}
+	}
+	// An item does not know when a run of its history was handed over: a while before its agent began, and it may have been the
+	// day before. The files that are older cannot have any of the runs, and need not be read.
+	from := day(oldest.Add(-24 * time.Hour))
+	files, there := map[string]file{}, map[string]bool{}
+	for _, name := range names {
+		if name < from {
+			continue
+		}
+		f, err := l.read(name)
+		if err != nil {
+			return err
+		}
+		files[name] = f
+		for _, r := range f.runs {
+			there[r.Name] = true
+		}
+	}
+	changed := map[string]bool{}
+	for name, f := range files {
+		changed[name] = f.damaged
+	}
+	for _, r := range runs {
+		if there[r.Name] {
+			continue
+		}
+		line, err := r.line()
+		if err != nil {
+			return err
+		}
+		name := day(r.NotifiedAt)
+		f := files[name]
+		f.lines = append(f.lines, bytes.TrimSuffix(line, []byte{'\n'}))
+		files[name], changed[name], there[r.Name] = f, true, true
+	}
+	for name, f := range files {
+		path := filepath.Join(l.Dir, name)
+		switch {
+		case !changed[name]:
+			continue
+		case len(f.lines) == 0:
+			err = spool.Remove(path)
+		default:
+			err = spool.Write(path, append(bytes.Join(f.lines, []byte{'\n'}), '\n'))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
