@@ -114,7 +114,7 @@ func (q *Queue) ended() ([]ledger.Run, error) {
 
 // amend tells the ledger of an item that ended without another run.
 func (q *Queue) amend(it *Item) error {
-	last := it.last()
+	last := it.Last()
 	if last == nil {
 		return nil
 	}
