@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 	"github.com/lmittmann/tint"
@@ -66,25 +65,9 @@ func execute(grammar any, globals *Globals, args []string) error {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	source := settings.Open(home, homeErr == nil) // a config that other users can write to is not used
 
-	parser, err := kong.New(grammar, append(settings.Options(source), kong.Name("kugetsu"),
-		kong.Description("Queue work for AI coding agents and run a bounded number of them. No daemon: cron runs kugetsu tick.\n\n"+
-			"Settings are in the file config of the state folder ($KUGETSU_DIR, ~/.kugetsu); kugetsu init writes one that explains them all.\n\n"+
-			"Data goes to stdout, everything else to stderr. Commands that show something take --json, but for logs. An id may be any "+
-			"part of an id that fits one item, or an issue: host/owner/repo#12, owner/repo#12, or a URL.\n\n"+
-			"Exit codes: 0 done; 1 failed; 2 no free slot (start, continue); 75 left undone for a passing reason; 77 the state folder is "+
-			"not safely yours; 78 bad configuration; 80 wrong command line. kugetsu <command> --help has those of a command, and examples."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Vars{"version": "kugetsu " + version()})...)
+	kctx, err := parse(grammar, source, args)
 	if err != nil {
 		return err
-	}
-	for n, arg := range args {
-		if !utf8.ValidString(arg) { // kong passes words through JSON, which would replace the bytes without an error
-			return fault.New(fault.Usage, "convert it with iconv, or put it into a file and name that", "argument %d is not valid UTF-8", n+1)
-		}
-	}
-	kctx, err := parser.Parse(permute(parser.Model.Node, args))
-	if err != nil {
-		return usage(parser.Model, args, err)
 	}
 	source.Flags(kctx)
 	selected := kctx.Selected().Target.Addr().Interface()

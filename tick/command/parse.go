@@ -1,0 +1,78 @@
+package command
+
+import (
+	"reflect"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/alecthomas/kong"
+
+	"kugetsu/queue/fault"
+	"kugetsu/tick/settings"
+)
+
+// parse finds the command that the arguments name, and sets its fields and those of the settings.
+func parse(grammar any, source *settings.Source, args []string) (*kong.Context, error) {
+	for n, arg := range args {
+		if !utf8.ValidString(arg) { // kong passes words through JSON, which would replace the bytes without an error
+			return nil, fault.New(fault.Usage, "convert it with iconv, or put it into a file and name that", "argument %d is not valid UTF-8", n+1)
+		}
+	}
+	// To build the whole grammar takes longer than most commands do. What is wrong with a command line is said by the whole of it.
+	if only := narrow(grammar, args); only != nil {
+		if parser, err := newParser(grammar, source, only); err == nil {
+			if kctx, err := parser.Parse(permute(parser.Model.Node, args)); err == nil {
+				return kctx, nil
+			}
+		}
+	}
+	parser, err := newParser(grammar, source)
+	if err != nil {
+		return nil, err
+	}
+	kctx, err := parser.Parse(permute(parser.Model.Node, args))
+	if err != nil {
+		return nil, usage(parser.Model, args, err)
+	}
+	return kctx, nil
+}
+
+func newParser(grammar any, source *settings.Source, more ...kong.Option) (*kong.Kong, error) {
+	return kong.New(grammar, append(append(settings.Options(source), kong.Name("kugetsu"),
+		kong.Description("Queue work for AI coding agents and run a bounded number of them. No daemon: cron runs kugetsu tick.\n\n"+
+			"Settings are in the file config of the state folder ($KUGETSU_DIR, ~/.kugetsu); kugetsu init writes one that explains them all.\n\n"+
+			"Data goes to stdout, everything else to stderr. Commands that show something take --json, but for logs. An id may be any "+
+			"part of an id that fits one item, or an issue: host/owner/repo#12, owner/repo#12, or a URL.\n\n"+
+			"Exit codes: 0 done; 1 failed; 2 no free slot (start, continue); 75 left undone for a passing reason; 77 the state folder is "+
+			"not safely yours; 78 bad configuration; 80 wrong command line. kugetsu <command> --help has those of a command, and examples."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Vars{"version": "kugetsu " + version()}), more...)...)
+}
+
+// narrow leaves all commands out of the grammar but that which the first argument names; nil where it names none, or one that shows the
+// grammar. A name is a field's, as kong spells it.
+func narrow(grammar any, args []string) kong.Option {
+	if len(args) == 0 {
+		return nil
+	}
+	var others []string
+	found := false
+	root := reflect.TypeOf(grammar).Elem()
+	for field := range root.Fields() {
+		if _, command := field.Tag.Lookup("cmd"); !command {
+			continue
+		}
+		switch field.Type {
+		case reflect.TypeFor[Help](), reflect.TypeFor[Grammar]():
+		default:
+			if strings.EqualFold(field.Name, strings.ReplaceAll(args[0], "-", "")) {
+				found = true
+				continue
+			}
+		}
+		others = append(others, field.Name)
+	}
+	if !found {
+		return nil
+	}
+	return kong.IgnoreFields("^" + root.Name() + `\.(` + strings.Join(others, "|") + ")$")
+}
