@@ -35,6 +35,8 @@ const (
 	AgentHours       Kind = "agent_hours"       // the hours of its agent are closed
 	AgentCap         Kind = "agent_cap"         // as many of its agent run as may
 	RepositoryCap    Kind = "repository_cap"    // as many work on its repository as may
+	AgentBudget      Kind = "agent_budget"      // its agent has used up what it may within 24 hours
+	DailyBudget      Kind = "daily_budget"      // all that may be used within 24 hours is used up
 	NotBefore        Kind = "not_before"        // its time has not come
 	SessionBusy      Kind = "session_busy"      // another run works on its issue
 	Behind           Kind = "behind"            // an item before it takes what it needs
@@ -85,6 +87,8 @@ var kinds = map[Kind]struct {
 	AwaitingReview:   {ends: outside, code: fault.Temp, says: "nothing new is started: ", hint: "review one, or raise MAX_AWAITING_REVIEW"},
 	OutsideHours:     {turn: true, stops: all, ends: outside, code: fault.Temp, says: "nothing is started: ", hint: "--now starts it all the same"},
 	AgentHours:       {ends: outside, code: fault.Temp, hint: "--now starts it all the same"},
+	AgentBudget:      {ends: outside, code: fault.Temp, hint: "--now starts it all the same"},
+	DailyBudget:      {turn: true, stops: all, ends: outside, code: fault.Temp, says: "nothing is started: ", hint: "--now starts it all the same"},
 	AgentCap:         {ends: itself, code: fault.NoSlot},
 	RepositoryCap:    {ends: itself, code: fault.NoSlot},
 	NotBefore:        {ends: itself, code: fault.Temp},
@@ -169,6 +173,7 @@ type eligibility struct {
 	closed   Reason // why nothing may start at all
 	after    *dependencies
 	holds    *holds
+	budgets  *budgets
 	capacity *capacity
 	slots    *slotLimit
 	policies []policy
@@ -179,7 +184,7 @@ type eligibility struct {
 // policies is that of the reasons shown: first those of the item itself, then those of its turn.
 func (t *Tick) eligibility(k *occupied) *eligibility {
 	el := &eligibility{t: t, occupied: k, met: map[Kind][]Reason{},
-		after: &dependencies{t: t, slots: k, known: map[string]*dependency{}}, capacity: &capacity{t: t, occupied: k}, slots: &slotLimit{t: t, occupied: k}}
+		after: &dependencies{t: t, slots: k, known: map[string]*dependency{}}, budgets: &budgets{t: t, slots: k}, capacity: &capacity{t: t, occupied: k}, slots: &slotLimit{t: t, occupied: k}}
 	el.closed = t.closed()
 	var err error
 	if el.repos, err = readRepos(t.Home); err != nil && el.closed.Kind == Eligible {
@@ -190,8 +195,8 @@ func (t *Tick) eligibility(k *occupied) *eligibility {
 		el.closed = Reason{Kind: Unusable, Text: err.Error(), err: err}
 	}
 	el.policies = []policy{el.after, newerSessions{}, el.holds, &reviews{t: t}, due{t}, &sessions{occupied: k}, &programs{t: t},
-		agentHours{t}, &caps{t: t, slots: k, repos: el.repos},
-		&opening{closed: &el.closed}, el.slots, el.capacity}
+		agentHours{t}, agentBudgets{el.budgets}, &caps{t: t, slots: k, repos: el.repos},
+		&opening{closed: &el.closed}, el.budgets, el.slots, el.capacity}
 	return el
 }
 

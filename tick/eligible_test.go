@@ -108,6 +108,14 @@ func TestReasonsHaveTheirKindAndExitCode(t *testing.T) {
 			must(t, err)
 			k.occupy("1", &slots.Intent{Item: id, Run: 1, Session: "s"})
 		}, Eligible, 0},
+		{"the runs of a day", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			tick.Settings.MaxRuns = 1
+			past(t, tick, "claude", time.Hour, 0, queue.OK)
+		}, DailyBudget, fault.Temp},
+		{"the cost of a day of its agent", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			tick.Settings.MaxCostCommand = 1
+			past(t, tick, "command", time.Hour, 2, queue.OK)
+		}, AgentBudget, fault.Temp},
 		{"as many on its repository as may", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			tick.Settings.MaxAgents = 3
 			must(t, os.WriteFile(filepath.Join(string(tick.Home), "repos.json"), []byte(`{"GitHub.com/You/Project": {"max": 1}}`), 0o600))

@@ -144,10 +144,13 @@ func (o *ordered) spread(t *rapid.T, tick *Tick, now time.Time) {
 
 // predict is which items a pass starts within the hours: of those sorted by priority and age the first that are eligible, as long
 // as there is a slot, and as no more run of the agent, or work on the other repository, than may.
-func predict(items []*ordered, now time.Time, s *settings.Settings, other int) (first []*ordered) {
+//
+// begun are the times of the runs that were started, and left is how many more may be.
+func predict(items []*ordered, now time.Time, s *settings.Settings, other int, begun []time.Time) (first []*ordered) {
 	if !s.RunHours.Open(now) {
 		return nil
 	}
+	left := min(s.MaxRuns, s.MaxRunsCommand) - within(begun, now)
 	places := s.MaxAgents
 	slices.SortFunc(items, func(a, b *ordered) int {
 		return cmp.Or(min(a.issue, 1)*-1+min(b.issue, 1), a.priority-b.priority, strings.Compare(a.id, b.id)) // the PM agent's last
@@ -156,7 +159,7 @@ func predict(items []*ordered, now time.Time, s *settings.Settings, other int) (
 	for _, o := range items {
 		busy := slices.ContainsFunc(first, func(f *ordered) bool { return f.issue == o.issue })
 		waits := slices.ContainsFunc(o.after, func(d *ordered) bool { return d.state != queue.Completed })
-		capped := len(first) == s.MaxCommand || o.issue >= otherRepo && other == 0
+		capped := len(first) >= left || len(first) == s.MaxCommand || o.issue >= otherRepo && other == 0
 		if o.state == queue.Pending && !now.Before(o.notBefore) && !busy && !waits && !capped && free[o.issue > 0] > 0 {
 			first = append(first, o)
 			if o.issue >= otherRepo {
@@ -176,6 +179,16 @@ func fewChecks(t *testing.T, n string) {
 	}
 }
 
+// within is how many runs were begun within the last 24 hours.
+func within(begun []time.Time, now time.Time) (n int) {
+	for _, at := range begun {
+		if now.Sub(at) < 24*time.Hour {
+			n++
+		}
+	}
+	return n
+}
+
 // An item starts when it is the first by priority and age of those that may: with 200 random ones, of which some wait for
 // a time or for others, some fail, some get another priority, and some come late. The runner is a stand-in, all else is
 // real.
@@ -188,6 +201,9 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 		tick := newTick(t, func() time.Time { return now })
 		tick.Settings.MaxAgents = rapid.IntRange(1, 3).Draw(rt, "places")
 		tick.Settings.MaxCommand = rapid.IntRange(1, 4).Draw(rt, "of the agent")
+		tick.Settings.MaxRuns = rapid.IntRange(30, 400).Draw(rt, "runs a day")
+		tick.Settings.MaxRunsCommand = rapid.IntRange(30, 400).Draw(rt, "runs a day of the agent")
+		var begun []time.Time
 		other := rapid.IntRange(1, 3).Draw(rt, "of the repository")
 		if err := os.WriteFile(filepath.Join(string(tick.Home), "repos.json"), fmt.Appendf(nil, `{"github.com/you/other": {"max": %d}}`, other), 0o600); err != nil {
 			rt.Fatal(err)
@@ -245,7 +261,7 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 			for _, o := range running {
 				o.settle(now)
 			}
-			want := predict(items, now, tick.Settings, other)
+			want := predict(items, now, tick.Settings, other, begun)
 			if rapid.Bool().Draw(rt, "looked") { // with nothing left to settle: what a pass settles changes what it starts
 				check(tick.Locked(context.Background(), 0, func() error {
 					_, err := tick.reconcile(context.Background(), &Report{})
@@ -264,10 +280,11 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 				}
 			}
 			for n, o := range want {
+				begun = append(begun, now)
 				o.state = queue.Notified
 				check(tick.end(report.Started[n], o.outcome()))
 			}
-			if len(want) == 0 { // all were met
+			if len(want) == 0 && tick.Settings.RunHours.Open(now) && within(begun, now) < tick.Settings.MaxRuns { // all were met
 				checkInVain(rt, tick, items)
 			}
 			running = want
@@ -281,6 +298,9 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 				if o.state == queue.Pending && now.Before(o.notBefore) && (next.IsZero() || o.notBefore.Before(next)) {
 					next = o.notBefore
 				}
+			}
+			if budget := min(tick.Settings.MaxRuns, tick.Settings.MaxRunsCommand); within(begun, now) >= budget { // the budget lifts first
+				next = begun[len(begun)-budget].Add(24 * time.Hour)
 			}
 			if next.IsZero() && tick.Settings.RunHours.Open(now) {
 				break

@@ -108,6 +108,9 @@ func (el *eligibility) blocked() Reason {
 	if el.closed.Kind != Eligible {
 		return el.closed
 	}
+	if r := el.budgets.full(); r.Kind != Eligible {
+		return r
+	}
 	if r := el.slots.full(queue.Dev); r.Kind != Eligible {
 		return r
 	}

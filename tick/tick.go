@@ -35,7 +35,7 @@ type Tick struct {
 	Config   error           // an error in the configuration: nothing is started then, but dead runs are reconciled
 	Machine  machine.Machine // its free memory and disk limit the number of agents, as the slots do
 	Now      func() time.Time
-	AnyHour  bool // a person wants a start outside of the hours, too
+	AnyHour  bool // a person wants a start outside of the hours and beyond the budgets, too
 	Log      *slog.Logger
 }
 

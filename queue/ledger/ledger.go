@@ -60,6 +60,11 @@ func ItemOf(run string) string {
 	return item
 }
 
+// Began says whether an agent worked in the run. Where its runner could not write a report, the outcome alone says so.
+func (r *Run) Began() bool {
+	return r.Ran != nil || !slices.Contains([]string{"void", "start_failed", "outage", "cancelled"}, r.Outcome)
+}
+
 // sound says whether a decoded line is a record.
 func (r *Run) sound() bool {
 	return len(r.Name) > 29 && r.Name[:2] == "q_" && r.Name[28] == '.' && !r.NotifiedAt.IsZero() && !r.EndedAt.IsZero()

@@ -47,6 +47,19 @@ type Settings struct {
 	HoursOpencode Hours `key:"RUN_HOURS_OPENCODE" name:"run-hours-opencode" hidden:"" help:"When opencode may start, beside RUN_HOURS."`
 	HoursCommand  Hours `key:"RUN_HOURS_COMMAND" name:"run-hours-command" hidden:"" help:"When the agent 'command' may start, beside RUN_HOURS."`
 
+	MaxRuns         int     `key:"MAX_RUNS_PER_DAY" name:"max-runs-per-day" default:"0" hidden:"" help:"How many runs may begin within 24 hours; 0 is any number."`
+	MaxRunsClaude   int     `key:"MAX_RUNS_PER_DAY_CLAUDE" name:"max-runs-per-day-claude" default:"0" hidden:"" help:"How many of these may be of claude; 0 is any number."`
+	MaxRunsCodex    int     `key:"MAX_RUNS_PER_DAY_CODEX" name:"max-runs-per-day-codex" default:"0" hidden:"" help:"How many of these may be of codex; 0 is any number."`
+	MaxRunsGemini   int     `key:"MAX_RUNS_PER_DAY_GEMINI" name:"max-runs-per-day-gemini" default:"0" hidden:"" help:"How many of these may be of gemini; 0 is any number."`
+	MaxRunsOpencode int     `key:"MAX_RUNS_PER_DAY_OPENCODE" name:"max-runs-per-day-opencode" default:"0" hidden:"" help:"How many of these may be of opencode; 0 is any number."`
+	MaxRunsCommand  int     `key:"MAX_RUNS_PER_DAY_COMMAND" name:"max-runs-per-day-command" default:"0" hidden:"" help:"How many of these may be of the agent 'command'; 0 is any number."`
+	MaxCost         Dollars `key:"MAX_COST_PER_DAY" name:"max-cost-per-day" default:"0" hidden:"" help:"US dollars after which nothing starts until less was spent within 24 hours (25, 12.50), of the agents that tell dollars; 0 is any amount."`
+	MaxCostClaude   Dollars `key:"MAX_COST_PER_DAY_CLAUDE" name:"max-cost-per-day-claude" default:"0" hidden:"" help:"The same for claude alone; 0 is any amount."`
+	MaxCostCodex    Dollars `key:"MAX_COST_PER_DAY_CODEX" name:"max-cost-per-day-codex" default:"0" hidden:"" help:"The same for codex alone; 0 is any amount."`
+	MaxCostGemini   Dollars `key:"MAX_COST_PER_DAY_GEMINI" name:"max-cost-per-day-gemini" default:"0" hidden:"" help:"The same for gemini alone; 0 is any amount."`
+	MaxCostOpencode Dollars `key:"MAX_COST_PER_DAY_OPENCODE" name:"max-cost-per-day-opencode" default:"0" hidden:"" help:"The same for opencode alone; 0 is any amount."`
+	MaxCostCommand  Dollars `key:"MAX_COST_PER_DAY_COMMAND" name:"max-cost-per-day-command" default:"0" hidden:"" help:"The same for the agent 'command' alone; 0 is any amount."`
+
 	MaxAttempts int           `key:"MAX_ATTEMPTS" default:"3" hidden:"" help:"Number of attempts that may fail before an item is an error."`
 	RetryDelay  time.Duration `key:"RETRY_DELAY" default:"1m" hidden:"" help:"Time before the first retry (30s, 5m). It doubles with each further retry, up to a day."`
 	TaskTimeout time.Duration `key:"TASK_TIMEOUT" hidden:"" help:"Time limit of a run (45m, 2h). It wins over TASK_TIMEOUT_HOURS."`
@@ -185,6 +198,26 @@ func (s *Settings) HoursOf(preset string) Hours {
 	return map[string]Hours{"claude": s.HoursClaude, "codex": s.HoursCodex, "gemini": s.HoursGemini, "opencode": s.HoursOpencode, "command": s.HoursCommand}[preset]
 }
 
+// BudgetOf is how many runs of a preset may begin, and what they may cost, within 24 hours; 0 is any.
+func (s *Settings) BudgetOf(preset string) (runs int, cost Dollars) {
+	switch preset {
+	case "claude":
+		return s.MaxRunsClaude, s.MaxCostClaude
+	case "codex":
+		return s.MaxRunsCodex, s.MaxCostCodex
+	case "gemini":
+		return s.MaxRunsGemini, s.MaxCostGemini
+	case "opencode":
+		return s.MaxRunsOpencode, s.MaxCostOpencode
+	case "command":
+		return s.MaxRunsCommand, s.MaxCostCommand
+	}
+	return 0, 0
+}
+
+// Suffix ends the name of a setting that is for one preset alone.
+func Suffix(preset string) string { return "_" + strings.ToUpper(preset) }
+
 // CleanupAge returns how long settled items are kept.
 func (s *Settings) CleanupAge() time.Duration { return time.Duration(s.CleanupDays) * 24 * time.Hour }
 
@@ -227,6 +260,10 @@ func (s *Settings) check() error {
 	number(&s.MaxAgents, 0, 999, 3, "MAX_CONCURRENT_AGENTS")
 	for preset, most := range map[string]*int{"CLAUDE": &s.MaxClaude, "CODEX": &s.MaxCodex, "GEMINI": &s.MaxGemini, "OPENCODE": &s.MaxOpencode, "COMMAND": &s.MaxCommand} {
 		number(most, 0, 999, 0, "MAX_CONCURRENT_AGENTS_"+preset)
+	}
+	number(&s.MaxRuns, 0, 1000000, 0, "MAX_RUNS_PER_DAY")
+	for preset, most := range map[string]*int{"CLAUDE": &s.MaxRunsClaude, "CODEX": &s.MaxRunsCodex, "GEMINI": &s.MaxRunsGemini, "OPENCODE": &s.MaxRunsOpencode, "COMMAND": &s.MaxRunsCommand} {
+		number(most, 0, 1000000, 0, "MAX_RUNS_PER_DAY_"+preset)
 	}
 	number(&s.Interval, 1, 59, 5, "QUEUE_DAEMON_INTERVAL_MINUTES") // cron and systemd count within the hour
 	number(&s.MaxAttempts, 1, 1000, 3, "MAX_ATTEMPTS")
