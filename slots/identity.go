@@ -18,7 +18,7 @@ type answer struct {
 // slot.
 func (r *Runner) named(ctx context.Context, env []string, spec worktree.Spec) (wait func() answer) {
 	c := make(chan answer, 1)
-	git := &worktree.Git{Env: env, Own: r.git.Own, Files: r.git.Files}
+	git := &worktree.Git{Runner: git.Runner{Env: env, Own: r.git.Own, Files: r.git.Files}}
 	go func() {
 		known, err := git.Named(ctx, spec)
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 //
 // In a checkout with remotes, the branch that is checked out may be its owner's unfinished work, which would go out with the
 // session's branch.
-func (at location) baseName(remoteHead string, checkedOut func() (string, error)) (string, error) {
+func baseName(at location, remoteHead string, checkedOut func() (string, error)) (string, error) {
 	switch {
 	case at.base != "":
 		return at.base, nil
@@ -31,7 +31,7 @@ func (at location) baseName(remoteHead string, checkedOut func() (string, error)
 // KUGETSU_BASE_BRANCH may also name a branch of its own. A commit that is checked out there without a branch is its own name.
 func (r *repo) base(ctx context.Context, f refs) (name, commit string, err error) {
 	at, here := r.made.at, ""
-	name, err = at.baseName(strings.TrimPrefix(f.head.symref, at.tracking()), func() (string, error) {
+	name, err = baseName(at, strings.TrimPrefix(f.head.symref, at.tracking()), func() (string, error) {
 		out, err := r.git(ctx, "rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD")
 		if exitCode(err) > 0 { // it has no commit yet
 			return "", nil
@@ -57,10 +57,10 @@ func (r *repo) base(ctx context.Context, f refs) (name, commit string, err error
 }
 
 // baseInFiles is baseName without a process, where git keeps its references in files.
-func (at location) baseInFiles() (string, error) {
+func baseInFiles(at location) (string, error) {
 	remoteHead, err := branchIn(filepath.Join(at.common, at.tracking(), "HEAD"), at.tracking())
 	if err != nil {
 		return "", err
 	}
-	return at.baseName(remoteHead, func() (string, error) { return branchIn(filepath.Join(at.common, "HEAD"), "refs/heads/") })
+	return baseName(at, remoteHead, func() (string, error) { return branchIn(filepath.Join(at.common, "HEAD"), "refs/heads/") })
 }

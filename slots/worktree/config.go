@@ -25,6 +25,9 @@ type known struct {
 	repo map[string][]setting
 }
 
+// forget has the configuration read again: the repository is another one now.
+func (g *Runner) forget() { g.known = known{} }
+
 // ofUser are the keys that are taken from the user's own files and environment. A name that ends with a dot stands for all
 // keys below it. Those that name a program (credential helpers, ssh, git-lfs) run it: the user said so, and where git is
 // to reach a remote it may have to.
@@ -94,7 +97,7 @@ func configEnv(all []setting) []string {
 // userConfig is what the user's own files and environment say, of all keys. gitDir is that of the repository, for the
 // conditions of includeIf, empty for none; git looks at its name and its HEAD and, with a private directory in the place of
 // the repository, reads no configuration of it.
-func (g *Git) userConfig(ctx context.Context, gitDir, private string) ([]setting, error) {
+func (g *Runner) userConfig(ctx context.Context, gitDir, private string) ([]setting, error) {
 	g.known.Lock()
 	defer g.known.Unlock()
 	if all, ok := g.known.user[gitDir]; ok {
@@ -124,7 +127,7 @@ func (g *Git) userConfig(ctx context.Context, gitDir, private string) ([]setting
 
 // repoConfig is what the configuration file of a repository says, without the files that it includes. A file that git cannot
 // read says nothing: what an agent made of it must not stop the keeping of its work.
-func (g *Git) repoConfig(ctx context.Context, p *private) ([]setting, error) {
+func (g *Runner) repoConfig(ctx context.Context, p *private) ([]setting, error) {
 	common := p.at.common
 	g.known.Lock()
 	defer g.known.Unlock()
@@ -146,7 +149,7 @@ func (g *Git) repoConfig(ctx context.Context, p *private) ([]setting, error) {
 }
 
 // readConfig is what a file of configuration says now, without those that it includes.
-func (g *Git) readConfig(ctx context.Context, file string, p *private) ([]setting, error) {
+func (g *Runner) readConfig(ctx context.Context, file string, p *private) ([]setting, error) {
 	f, err := openRegular(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -210,7 +210,7 @@ func TestFetchesIntoOneCloneDoNotTripEachOtherUp(t *testing.T) {
 	})
 	errs := make([]error, 8)
 	for n := range errs {
-		g := &Git{Env: w.env, Own: t.TempDir(), pause: w.newGit().pause}
+		g := &Git{Runner: Runner{Env: w.env, Own: t.TempDir()}, pause: w.newGit().pause}
 		group.Go(func() {
 			srv.refuse.Store(1)
 			_, errs[n] = g.Prepare(context.Background(), w.fromServer(n+1, srv))
@@ -257,8 +257,8 @@ func TestFetchForThoseWhoJudgeIsGivenUpAndLeavesWhatIsKnown(t *testing.T) {
 }
 
 func TestGitHasNoTerminalToAskOn(t *testing.T) {
-	w := newWorld(t)
-	out, err := w.newGit().exec(context.Background(), nil, command{dir: w.dir, args: []string{"-c", "alias.say=!ps -o sid= -p $PPID", "say"}})
+	g, dir := bare(t)
+	out, err := g.exec(context.Background(), nil, command{dir: dir, args: []string{"-c", "alias.say=!ps -o sid= -p $PPID", "say"}})
 	mine, sidErr := unix.Getsid(0)
 	if err := errors.Join(err, sidErr); err != nil {
 		t.Fatal(err)

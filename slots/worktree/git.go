@@ -18,8 +18,8 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// Git runs git in a made environment. Several may be used at once.
-type Git struct {
+// Runner runs git in a made environment. Several may be used at once.
+type Runner struct {
 	// Env is the made environment: HOME, PATH (git is looked up in it), tokens. See environ for the GIT_* in it.
 	Env []string
 	// Own is a folder that no agent may write to: the private git directories are made in it. It is made where it is missing.
@@ -30,10 +30,6 @@ type Git struct {
 	// Files are inherited by every git from descriptor 3 on: the lease, so that a git which outlives its runner
 	// keeps the slot taken until it is gone.
 	Files []*os.File
-	// Answered says that a remote did, in a call since this was made: it was fetched from, or refused for good.
-	Answered bool
-	// pause waits in a test; nil is by the clock.
-	pause func(ctx context.Context, d time.Duration) error
 
 	known known // configuration that was read before
 }
@@ -76,7 +72,7 @@ var (
 )
 
 // environ is the environment of a git process. kugetsu's own variables come last, since the last of two equal names wins.
-func (g *Git) environ(dir string, extra []string) []string {
+func (g *Runner) environ(dir string, extra []string) []string {
 	var env []string
 	for _, kv := range g.Env {
 		name, value, _ := strings.Cut(kv, "=")
@@ -126,7 +122,7 @@ func program(env []string, dir string) (string, error) { return proc.LookPath("g
 //
 // Only private.run and the reading of configuration call it: a git that is started in another way would believe the
 // configuration that it finds where it runs.
-func (g *Git) exec(ctx context.Context, read []string, c command) (string, error) {
+func (g *Runner) exec(ctx context.Context, read []string, c command) (string, error) {
 	env := g.environ(c.dir, c.env)
 	bin, err := program(env, c.dir)
 	if err != nil {
@@ -248,7 +244,7 @@ func (t *tee) Write(p []byte) (int, error) {
 func (t *tee) String() string { return string(t.kept) }
 
 // say puts a line of ours into the log.
-func (g *Git) say(format string, args ...any) {
+func (g *Runner) say(format string, args ...any) {
 	if g.Log != nil {
 		_, _ = fmt.Fprintf(g.Log, "kugetsu: "+format+"\n", args...)
 	}

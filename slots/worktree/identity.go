@@ -51,6 +51,11 @@ func (g *Git) Named(ctx context.Context, s Spec) (Named, error) {
 	if err != nil {
 		return Named{}, err
 	}
+	return g.namedAt(ctx, at)
+}
+
+// namedAt tells it of a repository and a worktree; the zero location stands for none.
+func (g *Runner) namedAt(ctx context.Context, at location) (Named, error) {
 	p, err := g.newPrivate(ctx, at)
 	if err != nil {
 		return Named{}, err

@@ -43,7 +43,7 @@ func TestMissingNamesAreAllThatGitNeeds(t *testing.T) {
 		w.env = append([]string{"HOME=" + w.path("home"), "GIT_CONFIG_NOSYSTEM=1"}, c.env...)
 		w.write("home/.gitconfig", c.config+"\n")
 		env := append(slices.Clone(w.env), "PATH="+lookPath(t))
-		named, err := (&Git{Env: env, Own: w.path("own")}).Named(context.Background(), Spec{Source: Source{Local: w.author}})
+		named, err := (&Git{Runner: Runner{Env: env, Own: w.path("own")}}).Named(context.Background(), Spec{Source: Source{Local: w.author}})
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue

@@ -94,12 +94,12 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 		return nil, err
 	}
 	defer p.done()
-	git := func(p *private, stdin string, args ...string) (string, error) {
+	ask := func(p *private, stdin string, args ...string) (string, error) {
 		return p.run(ctx, command{stdin: stdin, most: includeNames, args: args})
 	}
-	out, err := git(p, "", "ls-tree", "--long", "-z", "HEAD", "--", IncludeFile)
+	out, err := ask(p, "", "ls-tree", "--long", "-z", "HEAD", "--", IncludeFile)
 	if exitCode(err) == 128 {
-		if _, none := git(p, "", "rev-parse", "--verify", "--quiet", "HEAD^{commit}"); exitCode(none) == 1 { // no commit yet, so no file
+		if _, none := ask(p, "", "rev-parse", "--verify", "--quiet", "HEAD^{commit}"); exitCode(none) == 1 { // no commit yet, so no file
 			return nil, nil
 		}
 	}
@@ -119,7 +119,7 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 	if size, err := strconv.ParseInt(field[3], 10, 64); err != nil || size > includePatterns {
 		return nil, refuse("include", "%s has %s bytes; %d are allowed", IncludeFile, field[3], includePatterns)
 	}
-	patterns, err := git(p, "", "cat-file", "blob", field[2])
+	patterns, err := ask(p, "", "cat-file", "blob", field[2])
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 		return nil, err
 	}
 	defer from.done()
-	out, err = git(from, "", "ls-files", "-z", "--others", "--ignored", "--exclude-from="+file)
+	out, err = ask(from, "", "ls-files", "-z", "--others", "--ignored", "--exclude-from="+file)
 	if err != nil {
 		return nil, g.tooMany(err)
 	}
@@ -160,7 +160,7 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 		if len(names) == 0 {
 			return nil, nil
 		}
-		out, err = git(p, strings.Join(names, "\x00")+"\x00", "check-ignore", "-z", "--stdin")
+		out, err = ask(p, strings.Join(names, "\x00")+"\x00", "check-ignore", "-z", "--stdin")
 		switch {
 		case exitCode(err) == 1: // none
 			return nil, nil

@@ -227,9 +227,9 @@ func TestIncludeThatIsTooMuchIsAPermanentError(t *testing.T) {
 }
 
 func TestAnswerThatIsTooLongIsNotKept(t *testing.T) {
-	w := newWorld(t)
+	g, dir := bare(t)
 	for most, want := range map[int]error{0: nil, 10000: nil, 9999: errTooLong} {
-		out, err := w.newGit().exec(context.Background(), nil, command{dir: w.author, most: most, args: []string{"cat-file", "blob", "HEAD:dir/b.txt"}})
+		out, err := g.exec(context.Background(), nil, command{dir: dir, most: most, args: []string{"-c", "alias.say=!head -c 10000 /dev/zero", "say"}})
 		if !errors.Is(err, want) || (err == nil) != (len(out) == 10000) {
 			t.Errorf("at most %d: %d bytes, %v", most, len(out), err)
 		}

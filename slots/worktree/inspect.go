@@ -19,13 +19,13 @@ import (
 var gitVersion = regexp.MustCompile(`^git version (\d{1,4})\.(\d{1,4})\S*`)
 
 // Installed says whether there is a git.
-func (g *Git) Installed() bool {
+func (g *Runner) Installed() bool {
 	_, err := program(g.Env, "/")
 	return err == nil
 }
 
 // Version is git's version as it prints it, and whether it is old: below 2.39, which kugetsu is tested with.
-func (g *Git) Version(ctx context.Context) (version string, old bool, err error) {
+func (g *Runner) Version(ctx context.Context) (version string, old bool, err error) {
 	out, err := g.exec(ctx, nil, command{dir: "/", args: []string{"version"}})
 	if err != nil {
 		return "", false, err
@@ -91,7 +91,7 @@ func (g *Git) toRemote(ctx context.Context, s Source, base string, args func(rem
 
 // Missing lists the programs that the user's configuration of git names and that are not installed: credential helpers, the
 // filters of git-lfs, an ssh. Git says so only once it needs one.
-func (g *Git) Missing(ctx context.Context) (programs []string, err error) {
+func (g *Runner) Missing(ctx context.Context) (programs []string, err error) {
 	p, err := g.outside(ctx, "")
 	if err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func (g *Git) Missing(ctx context.Context) (programs []string, err error) {
 }
 
 // Lacks says whether git would not find a program that it needs for a remote. No name is a program that it has.
-func (g *Git) Lacks(ctx context.Context, program string) (bool, error) {
+func (g *Runner) Lacks(ctx context.Context, program string) (bool, error) {
 	if program == "" {
 		return false, nil
 	}
@@ -128,7 +128,7 @@ func (g *Git) Lacks(ctx context.Context, program string) (bool, error) {
 }
 
 // installed says whether git finds a program: in its own folder, which git --exec-path printed, or in the PATH.
-func (g *Git) installed(program, execPath string) bool {
+func (g *Runner) installed(program, execPath string) bool {
 	if _, err := os.Stat(filepath.Join(strings.TrimSpace(execPath), program)); err == nil && !filepath.IsAbs(program) {
 		return true
 	}
@@ -178,7 +178,7 @@ func (g *Git) Registered(dir string) ([]Registered, error) {
 			return nil, err
 		}
 	}
-	records, err := (&repo{g: g, common: common}).records()
+	records, err := records(common)
 	if err != nil {
 		return nil, &Error{Op: "worktrees", Err: err}
 	}

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		if err := json.Unmarshal([]byte(task), &in); err != nil {
 			panic(err)
 		}
-		g := &Git{Env: in.Env, Own: in.Own, Log: os.Stderr}
+		g := &Git{Runner: Runner{Env: in.Env, Own: in.Own, Log: os.Stderr}}
 		_, err := g.Prepare(context.Background(), in.Spec)
 		if err == nil {
 			err = g.Include(context.Background(), in.Spec)
@@ -178,7 +178,7 @@ func (w *world) fromLocal(n int, checkout string) Spec {
 
 // newGit does not wait between two fetches.
 func (w *world) newGit() *Git {
-	return &Git{Env: w.env, Log: &w.log, Own: w.TempDir(), pause: func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }}
+	return &Git{Runner: Runner{Env: w.env, Log: &w.log, Own: w.TempDir()}, pause: func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }}
 }
 
 func (w *world) prepare(s Spec) Made {

@@ -109,7 +109,7 @@ func (r *repo) forget(ctx context.Context, admin string) error {
 // admins finds what git has on record for a worktree at the path: the directories in <common>/worktrees whose file
 // gitdir names it (gitrepository-layout(5)), and those that a killed git made for it before it could write that file.
 func (r *repo) admins() ([]string, error) {
-	records, err := r.records()
+	records, err := records(r.common)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (r *repo) admins() ([]string, error) {
 // commondir and the writing of it: with one such, every git that lists the worktrees dies ("failed to read …/commondir:
 // Success"), for every issue of the repository. A living git may be at that point too: it is about to write the same text.
 func (r *repo) completeRecords() error {
-	records, err := r.records()
+	records, err := records(r.common)
 	if err != nil {
 		return &Error{Op: "prepare", Err: err}
 	}
@@ -240,10 +240,10 @@ func (r *repo) copied(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	defer p.done()
-	git := func(args ...string) (string, error) {
+	ask := func(args ...string) (string, error) {
 		return p.run(ctx, command{lock: r.lock, args: args, index: filepath.Join(p.dir, "index")})
 	}
-	if _, err := git("read-tree", refs.branch.commit); err != nil {
+	if _, err := ask("read-tree", refs.branch.commit); err != nil {
 		return false, err
 	}
 	other := false
@@ -262,7 +262,7 @@ func (r *repo) copied(ctx context.Context) (bool, error) {
 	}
 	for _, e := range changed {
 		{
-			whole, err := git("cat-file", "--filters", refs.branch.commit+":"+e.path)
+			whole, err := ask("cat-file", "--filters", refs.branch.commit+":"+e.path)
 			if err != nil {
 				return false, err
 			}

@@ -16,7 +16,7 @@ import (
 
 // lastHead is the commit that was checked out last in a worktree, as its reflog says (gitrepository-layout(5)); empty where
 // it does not, or where that commit is gone.
-func (p *private) lastHead(ctx context.Context) (string, error) {
+func lastHead(ctx context.Context, p *private) (string, error) {
 	text, err := readRegular(filepath.Join(p.at.gitDir, "logs", "HEAD"))
 	if err != nil && !absent(err) {
 		return "", &Error{Op: "prepare", Err: err}

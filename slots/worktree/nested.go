@@ -24,7 +24,7 @@ type inner struct {
 // inside finds the worktrees inside one. The record of each must lead to it, and the link in it back: else it is whatever git
 // takes it for.
 func inside(outer location) (list []inner, err error) {
-	records, err := (&repo{common: outer.common}).records()
+	records, err := records(outer.common)
 	if err != nil {
 		return nil, &Error{Op: "git", Err: err}
 	}
@@ -88,12 +88,12 @@ var notForRef = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
 
 // keepInside keeps what is in the worktrees inside, uncommitted or committed: what the outer one and the remote have is left
 // out. Each reference is named after the outer's and its worktree.
-func (p *private) keepInside(ctx context.Context, ref, message, head string) (list []Snapshot, err error) {
+func keepInside(ctx context.Context, p *private, ref, message, head string) (list []Snapshot, err error) {
 	subject, rest, _ := strings.Cut(message, "\n")
 	for n, in := range p.inside {
 		slug := notForRef.ReplaceAllString(filepath.Base(in.name), "-")
 		at := fmt.Sprintf("%s-inside%d-%s", ref, n+1, slug[:min(len(slug), 40)])
-		snap, keepErr := p.keepInner(ctx, in, at, subject+", in "+strconv.Quote(clean(in.name))+"\n"+rest, head)
+		snap, keepErr := keepInner(ctx, p, in, at, subject+", in "+strconv.Quote(clean(in.name))+"\n"+rest, head)
 		if keepErr != nil {
 			err = cmp.Or(err, error(&Error{Op: "snapshot", Last: clean(fmt.Sprintf("of the worktree %q inside: %v", in.name, keepErr)), Err: keepErr}))
 		}
@@ -104,7 +104,7 @@ func (p *private) keepInside(ctx context.Context, ref, message, head string) (li
 	return list, err
 }
 
-func (p *private) keepInner(ctx context.Context, in inner, ref, message, head string) (snap Snapshot, err error) {
+func keepInner(ctx context.Context, p *private, in inner, ref, message, head string) (snap Snapshot, err error) {
 	q, err := p.g.newPrivate(ctx, in.at)
 	if err != nil {
 		return snap, err
@@ -126,11 +126,11 @@ func (p *private) keepInner(ctx context.Context, in inner, ref, message, head st
 			return snap, cmp.Or(err, missed)
 		}
 	}
-	return q.kept(ctx, ref, message, st, missed)
+	return describeKept(ctx, q, ref, message, st, missed)
 }
 
 // examineInside adds to a holding what the worktrees inside hold.
-func (p *private) examineInside(ctx context.Context, h *Holding) error {
+func examineInside(ctx context.Context, p *private, h *Holding) error {
 	for _, in := range p.inside {
 		q, err := p.g.newPrivate(ctx, in.at)
 		if err != nil {
@@ -154,7 +154,7 @@ func (p *private) examineInside(ctx context.Context, h *Holding) error {
 
 // forgetBelow forgets the records of worktrees that were inside the session's, which is gone.
 func (r *repo) forgetBelow(ctx context.Context) error {
-	records, err := r.records()
+	records, err := records(r.common)
 	if err != nil {
 		return &Error{Op: "remove", Err: err}
 	}

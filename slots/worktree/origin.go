@@ -132,7 +132,7 @@ func (r *repo) resetConfig(ctx context.Context) error {
 			return err
 		}
 	}
-	if !old && slices.Equal(origin, []setting{{"remote.origin.url", r.spec.Source.URL}, {"remote.origin.fetch", originRefs}}) {
+	if !old && slices.Equal(origin, []setting{{key: "remote.origin.url", value: r.spec.Source.URL}, {key: "remote.origin.fetch", value: originRefs}}) {
 		return nil
 	}
 	if old {

@@ -161,7 +161,7 @@ func (r *repo) occupant(f refs) (string, error) {
 			return r.spec.Source.Local, err
 		}
 	}
-	records, err := r.records()
+	records, err := records(r.common)
 	if err != nil {
 		return "", &Error{Op: "prepare", Err: err}
 	}
@@ -206,8 +206,8 @@ func (r *repo) branchInTable(admin string) (string, error) {
 }
 
 // records lists what git has on record for worktrees. A link in the place of the folder would have us remove another's.
-func (r *repo) records() ([]string, error) {
-	dir := filepath.Join(r.common, "worktrees")
+func records(common string) ([]string, error) {
+	dir := filepath.Join(common, "worktrees")
 	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
 		return nil, fmt.Errorf("%s is not a folder", dir)
 	}
@@ -285,7 +285,7 @@ func (r *repo) makeRecord(made Made) (admin string, err error) {
 		return "", err
 	}
 	path := filepath.Join(parent, filepath.Base(s.Path))
-	if _, err := r.records(); err != nil { // the folder is one
+	if _, err := records(r.common); err != nil { // the folder is one
 		return "", err
 	}
 	dir := filepath.Join(r.common, "worktrees")

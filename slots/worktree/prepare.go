@@ -287,11 +287,11 @@ func (g *Git) look(ctx context.Context, s Spec) (view, error) {
 		return view{}, err
 	}
 	defer p.done()
-	return p.checkedOut(ctx, s, v)
+	return checkedOut(ctx, p, s, v)
 }
 
 // checkedOut completes the view of a worktree that stands.
-func (p *private) checkedOut(ctx context.Context, s Spec, v view) (view, error) {
+func checkedOut(ctx context.Context, p *private, s Spec, v view) (view, error) {
 	common := v.at.common
 	v.at.elsewhere = p.at.elsewhere
 	out, err := p.run(ctx, command{args: []string{"rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD"}})
@@ -299,7 +299,7 @@ func (p *private) checkedOut(ctx context.Context, s Spec, v view) (view, error) 
 		return view{}, err
 	}
 	v.made = Made{Repository: common, Record: v.at.gitDir}
-	if v.made.Base, err = p.at.baseInFiles(); err != nil {
+	if v.made.Base, err = baseInFiles(p.at); err != nil {
 		return view{}, err
 	}
 	line := strings.Split(out, "\n")
@@ -325,7 +325,7 @@ func (p *private) checkedOut(ctx context.Context, s Spec, v view) (view, error) 
 		return view{}, refuse("prepare", "%s: HEAD names no commit that is there; see git reflog and git fsck", s.Path)
 	}
 	if v.made.Branch == s.Branch { // which was made at a commit: so it was deleted
-		if v.lost, err = p.lastHead(ctx); err == nil && v.lost == "" {
+		if v.lost, err = lastHead(ctx, p); err == nil && v.lost == "" {
 			err = refuse("prepare", "%s: branch %s was deleted, and nothing says where it was: git branch %s <commit>", s.Path, s.Branch, s.Branch)
 		}
 	}

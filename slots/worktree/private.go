@@ -32,7 +32,7 @@ import (
 // It lasts for a few calls and is removed. A process that is killed leaves it. The next process to make one removes those
 // that are a minute old and not locked.
 type private struct {
-	g      *Git
+	g      *Runner
 	at     location
 	dir    string
 	gitDir string
@@ -67,7 +67,7 @@ type location struct {
 const privateAge = time.Minute
 
 // newPrivate makes a private git directory. The caller closes it.
-func (g *Git) newPrivate(ctx context.Context, at location) (*private, error) {
+func (g *Runner) newPrivate(ctx context.Context, at location) (*private, error) {
 	p := &private{g: g, at: at}
 	if err := p.make(); err != nil {
 		return nil, errors.Join(&Error{Op: "git", Err: err}, p.close())
@@ -79,7 +79,7 @@ func (g *Git) newPrivate(ctx context.Context, at location) (*private, error) {
 }
 
 // outside is a private git directory that leads to no repository, for a question to a remote or about the user's files.
-func (g *Git) outside(ctx context.Context, url string) (*private, error) {
+func (g *Runner) outside(ctx context.Context, url string) (*private, error) {
 	return g.newPrivate(ctx, location{url: url})
 }
 

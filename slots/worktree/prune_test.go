@@ -58,7 +58,7 @@ func TestSnapshotIsWholeBesideGitPrune(t *testing.T) {
 				cmd = exec.Command("git", "reset", "-q")
 				cmd.Dir, cmd.Env = s.Path, w.env
 				_ = cmd.Run()
-				g := &Git{Env: w.env, Own: w.path("own")}
+				g := &Git{Runner: Runner{Env: w.env, Own: w.path("own")}}
 				ref := fmt.Sprintf("refs/kugetsu/q_%d/%d", n, run+1)
 				snap, err := g.Snapshot(context.Background(), s, ref, "m")
 				if err != nil || snap.Ref != ref {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -228,14 +229,30 @@ func TestCommandsOfTheRepositoryAndTheURLDoNotRun(t *testing.T) {
 	w.equal("canary", w.exists(canary), false)
 }
 
+// bare is a Runner, and a folder that is its home.
+func bare(t *testing.T) (g *Runner, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	return &Runner{Env: []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1"}}, dir
+}
+
 func TestEnvironmentCannotPointGitElsewhere(t *testing.T) {
+	g, dir := bare(t)
+	g.Env = append(g.Env, "GIT_DIR=/nonexistent", "GIT_WORK_TREE=/nonexistent", "GIT_INDEX_FILE=/nonexistent", "GIT_CONFIG_PARAMETERS='x'",
+		"GIT_OBJECT_DIRECTORY=/nonexistent", "GIT_ALLOW_PROTOCOL=ext", "LC_ALL=de_DE.UTF-8", "PWD=/nonexistent",
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=kugetsu.test", "GIT_CONFIG_VALUE_0=kept")
+	out, err := g.exec(context.Background(), nil, command{dir: dir, args: []string{"config", "--get", "kugetsu.test"}})
+	if got := fmt.Sprint(out, err); got != "kept\n<nil>" {
+		t.Errorf("config: %s", got)
+	}
+}
+
+func TestEnvironmentCannotPointPrepareElsewhere(t *testing.T) {
 	w := newWorld(t)
 	w.env = append(w.env, "GIT_DIR=/nonexistent", "GIT_WORK_TREE=/nonexistent", "GIT_INDEX_FILE=/nonexistent", "GIT_CONFIG_PARAMETERS='x'",
 		"GIT_OBJECT_DIRECTORY=/nonexistent", "GIT_ALLOW_PROTOCOL=ext", "LC_ALL=de_DE.UTF-8", "PWD=/nonexistent",
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=kugetsu.test", "GIT_CONFIG_VALUE_0=kept")
 	g := w.newGit()
-	out, err := g.exec(context.Background(), nil, command{dir: w.dir, args: []string{"config", "--get", "kugetsu.test"}})
-	w.equal("config", fmt.Sprint(out, err), "kept\n<nil>")
 	s := w.fromRemote(1)
 	w.env = append(w.env, "GIT_CONFIG_KEY_0=safe.bareRepository", "GIT_CONFIG_VALUE_0=explicit")
 	w.prepare(s)
@@ -247,47 +264,53 @@ func TestEnvironmentCannotPointGitElsewhere(t *testing.T) {
 }
 
 func TestGitInheritsTheLease(t *testing.T) {
-	w := newWorld(t)
 	r, p, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
 	defer p.Close()
-	g := w.newGit()
+	g, dir := bare(t)
 	g.Files = []*os.File{p}
 	// An alias is a child of git's; what it writes to the lease arrives here.
-	_, err = g.exec(context.Background(), nil, command{dir: w.dir, args: []string{"-c", "alias.say=!echo here >&3", "say"}})
+	_, err = g.exec(context.Background(), nil, command{dir: dir, args: []string{"-c", "alias.say=!echo here >&3", "say"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := make([]byte, 5)
 	_, _ = r.Read(got)
-	w.equal("lease", string(got), "here\n")
+	if string(got) != "here\n" {
+		t.Errorf("the lease: %q", got)
+	}
 }
 
 func TestChildThatStaysBehindIsNotWaitedFor(t *testing.T) {
-	w := newWorld(t)
-	if err := unix.Mkfifo(w.path("end"), 0o600); err != nil {
+	g, dir := bare(t)
+	if err := unix.Mkfifo(filepath.Join(dir, "end"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	// As an ssh that keeps its connection for the next one: it holds stdout and stderr.
-	out, err := w.newGit().exec(context.Background(), nil, command{dir: w.dir, args: []string{"-c", "alias.say=!echo here; cat end &", "say"}})
-	w.equal("said", fmt.Sprint(out, err), "here\n<nil>")
-	w.write("end", "") // opens as long as it lives, and ends it
+	out, err := g.exec(context.Background(), nil, command{dir: dir, args: []string{"-c", "alias.say=!echo here; cat end &", "say"}})
+	if got := fmt.Sprint(out, err); got != "here\n<nil>" {
+		t.Errorf("said: %s", got)
+	}
+	// The fifo opens as long as the child lives, and its end ends the child.
+	if err := os.WriteFile(filepath.Join(dir, "end"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestGitThatDoesNotMindSIGTERMIsKilled(t *testing.T) {
-	w := newWorld(t)
-	if err := unix.Mkfifo(w.path("ready"), 0o600); err != nil {
+	g, dir := bare(t)
+	if err := unix.Mkfifo(filepath.Join(dir, "ready"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		_, _ = os.ReadFile(w.path("ready"))
+		_, _ = os.ReadFile(filepath.Join(dir, "ready"))
 		cancel()
 	}()
-	_, err := w.newGit().exec(ctx, nil, command{dir: w.dir, args: []string{"-c", "alias.say=!trap '' TERM; echo > ready; while [ -e ready ]; do sleep 1; done", "say"}})
+	_, err := g.exec(ctx, nil, command{dir: dir, args: []string{"-c", "alias.say=!trap '' TERM; echo > ready; while [ -e ready ]; do sleep 1; done", "say"}})
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

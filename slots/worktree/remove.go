@@ -83,7 +83,7 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 			return h, err
 		}
 		h.Dirty, h.Bad = st.dirty, missed
-		if err := p.examineInside(ctx, &h); err != nil {
+		if err := examineInside(ctx, p, &h); err != nil {
 			return h, err
 		}
 		if st.by.fresh { // files may have been staged, which is not known: that must not count as clean

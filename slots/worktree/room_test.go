@@ -15,8 +15,8 @@ import (
 // Git is looked up in one place, and started in one, Git.exec. That is called where git is given a private git directory, where
 // configuration is read as data, and for git's version. Whatever is added calls private.run.
 func TestGitIsStartedInOneRoom(t *testing.T) {
-	callers := []string{"private.run", "Git.userConfig", "Git.readConfig", "Git.Version"}
-	finders := []string{"Git.exec", "Git.Installed"}
+	callers := []string{"private.run", "Runner.userConfig", "Runner.readConfig", "Runner.Version"}
+	finders := []string{"Runner.exec", "Runner.Installed"}
 	var started, called, found []string
 	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {

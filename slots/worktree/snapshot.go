@@ -61,22 +61,22 @@ func (g *Git) Snapshot(ctx context.Context, s Spec, ref, message string) (Snapsh
 		return snap, err
 	}
 	if snap.Dirty = st.dirty; st.dirty > 0 {
-		snap, err = p.kept(ctx, ref, message, st, missed)
+		snap, err = describeKept(ctx, p, ref, message, st, missed)
 	} else {
 		err = missed
 	}
 	snap.Head, snap.Branch, snap.Dirty = st.head, st.branch, st.dirty
 	var lost error
-	snap.Inside, lost = p.keepInside(ctx, ref, message, st.head)
+	snap.Inside, lost = keepInside(ctx, p, ref, message, st.head)
 	return snap, cmp.Or(err, lost)
 }
 
-// kept keeps the files that differ, and describes the snapshot.
-func (p *private) kept(ctx context.Context, ref, message string, st status, missed error) (snap Snapshot, err error) {
+// describeKept keeps the files that differ, and describes the snapshot.
+func describeKept(ctx context.Context, p *private, ref, message string, st status, missed error) (snap Snapshot, err error) {
 	for _, e := range st.entries[:min(len(st.entries), maxFiles)] {
 		snap.Files = append(snap.Files, e.path)
 	}
-	kept, lost, err := p.keep(ctx, ref, message, st)
+	kept, lost, err := keep(ctx, p, ref, message, st)
 	if err != nil {
 		return snap, err
 	}
@@ -133,12 +133,12 @@ func (g *Git) left(ctx context.Context, s Spec) (p *private, by *how, err error)
 const keepTries = 5
 
 // keep makes the commit. lost names files that are not in it. err says that there is no commit.
-func (p *private) keep(ctx context.Context, ref, message string, st status) (kept kept, lost, err error) {
+func keep(ctx context.Context, p *private, ref, message string, st status) (kept kept, lost, err error) {
 	if err := plainRef(p.at.common, ref); err != nil {
 		return kept, nil, err
 	}
 	for n := 1; ; n++ {
-		kept, lost, err = p.keepOnce(ctx, ref, message, st)
+		kept, lost, err = keepOnce(ctx, p, ref, message, st)
 		if err == nil || n == keepTries || exitCode(err) <= 0 && !absent(err) || ctx.Err() != nil || OfHost(err) {
 			return kept, lost, err
 		}
@@ -149,7 +149,7 @@ func (p *private) keep(ctx context.Context, ref, message string, st status) (kep
 // kept is a snapshot that was made.
 type kept struct{ commit, tree string }
 
-func (p *private) keepOnce(ctx context.Context, ref, message string, st status) (kept kept, lost, err error) {
+func keepOnce(ctx context.Context, p *private, ref, message string, st status) (kept kept, lost, err error) {
 	in, err := p.scratch(ctx, st.by)
 	if err != nil {
 		return kept, nil, err

@@ -15,6 +15,15 @@ import (
 	"kugetsu/queue/spool"
 )
 
+// Git does the git work of sessions. Several may be used at once.
+type Git struct {
+	Runner
+	// Answered says that a remote did, in a call since this was made: it was fetched from, or refused for good.
+	Answered bool
+	// pause waits in a test; nil is by the clock.
+	pause func(ctx context.Context, d time.Duration) error
+}
+
 // Source says where a repository comes from. All paths are absolute.
 type Source struct {
 	URL   string // cloned into Cache; unused when Local is set
@@ -256,7 +265,8 @@ func (r *repo) clone(ctx context.Context) error {
 			return &Error{Op: "clone", Err: err}
 		}
 		r.made.done() // it is of the other kind
-		r.made, r.g.known = nil, known{}
+		r.made = nil
+		r.g.forget()
 		err = r.fetch(ctx)
 	}
 	if err != nil {

@@ -190,7 +190,7 @@ func BenchmarkHidden(b *testing.B) {
 	w.big()
 	s := w.fromRemote(7)
 	w.prepare(s)
-	g := &Git{Env: w.env, Own: b.TempDir()}
+	g := &Git{Runner: Runner{Env: w.env, Own: b.TempDir()}}
 	p, err := g.newPrivate(context.Background(), location{common: s.Source.Cache, gitDir: s.Source.Cache + "/worktrees/" + filepath.Base(s.Path), path: s.Path})
 	if err != nil {
 		b.Fatal(err)
