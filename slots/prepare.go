@@ -13,6 +13,7 @@ import (
 
 	"kugetsu/queue/spool"
 	"kugetsu/slots/agent"
+	"kugetsu/slots/git"
 	"kugetsu/slots/proc"
 	"kugetsu/slots/worktree"
 )

@@ -2,6 +2,7 @@ package worktree
 
 import (
 	"context"
+	"kugetsu/slots/git"
 	"path/filepath"
 	"strings"
 )
@@ -15,13 +16,13 @@ import (
 //
 // In a checkout with remotes, the branch that is checked out may be its owner's unfinished work, which would go out with the
 // session's branch.
-func baseName(at location, remoteHead string, checkedOut func() (string, error)) (string, error) {
+func baseName(at git.Location, remoteHead string, checkedOut func() (string, error)) (string, error) {
 	switch {
-	case at.base != "":
-		return at.base, nil
+	case at.Base != "":
+		return at.Base, nil
 	case remoteHead != "":
 		return remoteHead, nil
-	case at.local != "" && len(at.remotes.names) == 0:
+	case at.Local != "" && len(at.Remotes.Names) == 0:
 		return checkedOut()
 	}
 	return "", nil
@@ -30,10 +31,10 @@ func baseName(at location, remoteHead string, checkedOut func() (string, error))
 // base is that branch and its commit, which is empty where the repository has no such branch. In a local checkout
 // KUGETSU_BASE_BRANCH may also name a branch of its own. A commit that is checked out there without a branch is its own name.
 func (r *repo) base(ctx context.Context, f refs) (name, commit string, err error) {
-	at, here := r.made.at, ""
-	name, err = baseName(at, strings.TrimPrefix(f.head.symref, at.tracking()), func() (string, error) {
+	at, here := r.made.At, ""
+	name, err = baseName(at, strings.TrimPrefix(f.head.symref, at.Tracking()), func() (string, error) {
 		out, err := r.git(ctx, "rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD")
-		if exitCode(err) > 0 { // it has no commit yet
+		if git.ExitCode(err) > 0 { // it has no commit yet
 			return "", nil
 		}
 		commit, full, _ := strings.Cut(strings.TrimSpace(out), "\n")
@@ -44,11 +45,11 @@ func (r *repo) base(ctx context.Context, f refs) (name, commit string, err error
 		return strings.TrimPrefix(full, "refs/heads/"), err
 	})
 	switch {
-	case at.base == "" && f.head.commit == "":
+	case at.Base == "" && f.head.commit == "":
 		commit = here
-	case at.base == "":
+	case at.Base == "":
 		commit = f.head.commit
-	case f.base.commit == "" && at.local != "":
+	case f.base.commit == "" && at.Local != "":
 		commit = f.localBase.commit
 	default:
 		commit = f.base.commit
@@ -57,10 +58,10 @@ func (r *repo) base(ctx context.Context, f refs) (name, commit string, err error
 }
 
 // baseInFiles is baseName without a process, where git keeps its references in files.
-func baseInFiles(at location) (string, error) {
-	remoteHead, err := branchIn(filepath.Join(at.common, at.tracking(), "HEAD"), at.tracking())
+func baseInFiles(at git.Location) (string, error) {
+	remoteHead, err := git.BranchIn(filepath.Join(at.Common, at.Tracking(), "HEAD"), at.Tracking())
 	if err != nil {
 		return "", err
 	}
-	return baseName(at, remoteHead, func() (string, error) { return branchIn(filepath.Join(at.common, "HEAD"), "refs/heads/") })
+	return baseName(at, remoteHead, func() (string, error) { return git.BranchIn(filepath.Join(at.Common, "HEAD"), "refs/heads/") })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"kugetsu/slots/git"
 	"os"
 	"slices"
 	"strings"
@@ -216,23 +217,13 @@ func TestIncludeThatIsTooMuchIsAPermanentError(t *testing.T) {
 			s := w.fromLocal(8, "mine")
 			w.prepare(s)
 			err := w.newGit().Include(context.Background(), s)
-			var e *Error
+			var e *git.Error
 			if !errors.As(err, &e) || !e.Permanent {
 				t.Fatalf("include: %v", err)
 			}
 			w.contains(e.Error(), name)
 			w.equal("left beside the worktree", w.exists(part(s.Path)), false)
 		})
-	}
-}
-
-func TestAnswerThatIsTooLongIsNotKept(t *testing.T) {
-	g, dir := bare(t)
-	for most, want := range map[int]error{0: nil, 10000: nil, 9999: errTooLong} {
-		out, err := g.exec(context.Background(), nil, command{dir: dir, most: most, args: []string{"-c", "alias.say=!head -c 10000 /dev/zero", "say"}})
-		if !errors.Is(err, want) || (err == nil) != (len(out) == 10000) {
-			t.Errorf("at most %d: %d bytes, %v", most, len(out), err)
-		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"kugetsu/slots/git"
 	"maps"
 	"net"
 	"os"
@@ -203,7 +204,7 @@ func TestPreparesAtOnceInOneRepositoryAllSucceed(t *testing.T) {
 	var group sync.WaitGroup
 	errs := make([]error, 16)
 	for n := range errs {
-		g := &Git{Runner: Runner{Env: w.env, Own: t.TempDir()}}
+		g := &Git{Runner: git.Runner{Env: w.env, Own: t.TempDir()}}
 		group.Go(func() { _, errs[n] = g.Prepare(context.Background(), w.fromRemote(n)) })
 	}
 	group.Wait()

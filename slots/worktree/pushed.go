@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"kugetsu/slots/git"
 	"strings"
 )
 
@@ -65,7 +66,7 @@ func (r *repo) updateRefs(ctx context.Context, what string) error {
 	}
 	p, err := r.private(ctx)
 	if err == nil {
-		_, err = p.run(ctx, command{lock: r.lock, stdin: what, args: []string{"update-ref", "--no-deref", "--stdin"}})
+		_, err = p.Run(ctx, git.Command{Lock: r.lock, Stdin: what, Args: []string{"update-ref", "--no-deref", "--stdin"}})
 	}
 	return err
 }

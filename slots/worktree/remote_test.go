@@ -3,6 +3,7 @@ package worktree
 import (
 	"context"
 	"errors"
+	"kugetsu/slots/git"
 	"testing"
 )
 
@@ -69,7 +70,7 @@ func TestRemoteOfSeveralIsNotGuessed(t *testing.T) {
 	s := w.fromLocal(1, "mine")
 	w.contains(w.refused(s).Error(), "set KUGETSU_BASE_BRANCH, as in upstream/main")
 	w.equal("branch", w.git("mine", "branch", "--list", "fix/*"), "")
-	var e *Error
+	var e *git.Error
 	if _, err := w.newGit().Reach(context.Background(), s.Source, ""); !errors.As(err, &e) || !e.Permanent {
 		t.Errorf("Reach = %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"kugetsu/queue/terminal"
+	"kugetsu/slots/git"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -48,12 +49,12 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 	h.There = !free
 	if r == nil {
 		if !free {
-			h.Bad = refuse("examine", "%s holds files, and the repository they may come from is gone", s.Path)
+			h.Bad = git.Refuse("examine", "%s holds files, and the repository they may come from is gone", s.Path)
 		}
 		return h, nil
 	}
 	v, err := g.look(ctx, s)
-	var e *Error
+	var e *git.Error
 	if errors.As(err, &e) && e.Permanent {
 		h.Bad = err
 		return h, nil
@@ -68,25 +69,25 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 	h.Tip, h.Stands = refs.branch.commit, v.stands
 	admins, err := r.admins()
 	if err != nil {
-		return h, &Error{Op: "examine", Err: err}
+		return h, &git.Error{Op: "examine", Err: err}
 	}
 	h.There = h.There || h.Tip != "" || len(admins) > 0
 	if v.stands {
 		h.Branch, h.Head = v.made.Branch, cmp.Or(v.made.Head, v.lost)
-		p, err := g.newPrivate(ctx, v.at)
+		p, err := g.Open(ctx, v.at)
 		if err != nil {
 			return h, err
 		}
-		defer p.done()
-		st, missed, err := p.status(ctx)
+		defer p.Done()
+		st, missed, err := p.Status(ctx)
 		if err != nil {
 			return h, err
 		}
-		h.Dirty, h.Bad = st.dirty, missed
+		h.Dirty, h.Bad = st.Dirty, missed
 		if err := examineInside(ctx, p, &h); err != nil {
 			return h, err
 		}
-		if st.by.fresh { // files may have been staged, which is not known: that must not count as clean
+		if st.By.Fresh { // files may have been staged, which is not known: that must not count as clean
 			h.Dirty = max(h.Dirty, 1)
 		}
 	} else if _, err := r.clearable(ctx, admins, v.why); err != nil {
@@ -95,22 +96,22 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 		}
 		h.Bad = err
 		if admin, err := r.movedAdmin(); err == nil && admin != "" {
-			h.Bad = refuse("examine", "%s leads to where its repository was: kugetsu continue finds it", s.Path)
+			h.Bad = git.Refuse("examine", "%s leads to where its repository was: kugetsu continue finds it", s.Path)
 		}
 	}
 	for _, admin := range admins {
-		reason, err := readSmall(filepath.Join(admin, "locked"), 64<<10)
-		if err == nil && oneLine(reason) != "initializing" {
-			h.Locked = clean("locked: " + oneLine(reason))
+		reason, err := git.ReadSmall(filepath.Join(admin, "locked"), 64<<10)
+		if err == nil && git.OneLine(reason) != "initializing" {
+			h.Locked = git.Clean("locked: " + git.OneLine(reason))
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return h, &Error{Op: "examine", Err: err}
+			return h, &git.Error{Op: "examine", Err: err}
 		}
 		if _, err := os.Lstat(filepath.Join(admin, "modules")); err == nil {
 			h.Submodules = true
 		}
 		if !v.stands && h.Head == "" { // the folder is gone: a detached HEAD hangs by the record alone
-			if head, err := readSmall(filepath.Join(admin, "HEAD"), 1<<10); err == nil && commitID.MatchString(oneLine(head)) {
-				h.Head = oneLine(head)
+			if head, err := git.ReadSmall(filepath.Join(admin, "HEAD"), 1<<10); err == nil && git.CommitID.MatchString(git.OneLine(head)) {
+				h.Head = git.OneLine(head)
 			}
 		}
 	}
@@ -200,9 +201,9 @@ func (g *Git) repository(s Spec) (*repo, Spec, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, s, nil
 	case err != nil:
-		return nil, s, &Error{Op: "examine", Err: err}
+		return nil, s, &git.Error{Op: "examine", Err: err}
 	case !info.IsDir():
-		return nil, s, refuse("examine", "%s is not a folder", r.common)
+		return nil, s, git.Refuse("examine", "%s is not a folder", r.common)
 	}
 	return r, s, nil
 }
@@ -212,19 +213,19 @@ func gone(path string) string { return filepath.Join(filepath.Dir(path), ".gone-
 
 // Keep makes a commit stay reachable at <refs>/<commit>: a name that is the same however often a removal is begun again.
 func (g *Git) Keep(ctx context.Context, s Spec, refs, commit string) (string, error) {
-	if !commitID.MatchString(commit) || !strings.HasPrefix(refs, "refs/kugetsu/") || !validRef(refs) {
-		return "", refuse("keep", "not a commit and a place below refs/kugetsu/: %q %q", commit, refs)
+	if !git.CommitID.MatchString(commit) || !strings.HasPrefix(refs, "refs/kugetsu/") || !git.ValidRef(refs) {
+		return "", git.Refuse("keep", "not a commit and a place below refs/kugetsu/: %q %q", commit, refs)
 	}
 	r, _, err := g.repository(s)
 	if err != nil {
 		return "", err
 	}
 	if r == nil {
-		return "", refuse("keep", "there is no repository")
+		return "", git.Refuse("keep", "there is no repository")
 	}
 	defer r.close()
 	ref := refs + "/" + commit
-	if err := plainRef(r.common, ref); err != nil {
+	if err := git.PlainRef(r.common, ref); err != nil {
 		return "", err
 	}
 	release, err := r.complete(ctx, commit)
@@ -279,7 +280,7 @@ func (g *Git) Remove(ctx context.Context, s Spec, dropTip string) error {
 	}
 	for _, left := range []string{gone(s.Path), part(s.Path)} {
 		if err := removeAll(left); err != nil {
-			return &Error{Op: "remove", Err: err}
+			return &git.Error{Op: "remove", Err: err}
 		}
 	}
 	if r == nil || dropTip == "" {
@@ -293,17 +294,17 @@ func (r *repo) removeWorktree(ctx context.Context) error {
 	path := r.spec.Path
 	admins, err := r.admins()
 	if err != nil {
-		return &Error{Op: "remove", Err: err}
+		return &git.Error{Op: "remove", Err: err}
 	}
 	// Git does not wait for the disk: after a power cut the files would be gone, and what was kept of them too.
 	if err := syncAround(r.common); err != nil {
-		return &Error{Op: "remove", Err: err}
+		return &git.Error{Op: "remove", Err: err}
 	}
 	if err := removeAll(gone(path)); err != nil {
-		return &Error{Op: "remove", Err: err}
+		return &git.Error{Op: "remove", Err: err}
 	}
 	if err := os.Rename(path, gone(path)); err != nil {
-		return &Error{Op: "remove", Err: err}
+		return &git.Error{Op: "remove", Err: err}
 	}
 	for _, admin := range admins {
 		if err := r.forget(ctx, admin); err != nil {
@@ -336,7 +337,7 @@ func (r *repo) deleteBranch(ctx context.Context, tip string) error {
 	}
 	return r.twice(ctx, func() error {
 		err := r.editConfig(ctx, "--remove-section", "branch."+r.spec.Branch)
-		if exitCode(err) == 128 || absent(err) { // it has none
+		if git.ExitCode(err) == 128 || git.Absent(err) { // it has none
 			return nil
 		}
 		return err

@@ -3,6 +3,7 @@ package worktree
 import (
 	"context"
 	"errors"
+	"kugetsu/slots/git"
 	"maps"
 	"os"
 	"os/exec"
@@ -211,7 +212,7 @@ func TestFileThatGitCannotAddIsReportedAndTheRestKept(t *testing.T) {
 	snap, err := w.snapshot(wt)
 	w.equal("ref", snap.Ref, testRef)
 	w.equal("good", w.show(wt, "good"), "good")
-	var e *Error
+	var e *git.Error
 	if !errors.As(err, &e) || !strings.Contains(e.Last, "git~1") {
 		t.Error(err)
 	}

@@ -1,4 +1,4 @@
-package worktree
+package git
 
 import (
 	"io/fs"
@@ -51,7 +51,7 @@ func (g *Runner) freeReaders(folders []string) (stop func()) {
 				_ = syscall.Close(fd)
 				if !said[path] {
 					said[path] = true
-					g.say("%s is a FIFO: git takes it for an empty file", clean(path))
+					g.Say("%s is a FIFO: git takes it for an empty file", Clean(path))
 				}
 			}
 			wait.Reset(fifoEvery)
