@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"kugetsu/queue/spool"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kugetsu/queue/spool"
 )
 
 // Alternates are the folders that a repository names.

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"kugetsu/queue/spool"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kugetsu/queue/spool"
 )
 
 // Reading says how git is made to read a worktree, where git would not see all files by itself.

@@ -2,11 +2,12 @@ package git
 
 import (
 	"context"
-	"kugetsu/slots/proc"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kugetsu/slots/proc"
 )
 
 // Missing lists the programs that the user's configuration of git names and that are not installed: credential helpers, the

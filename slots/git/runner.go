@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"kugetsu/queue/fault"
-	"kugetsu/slots/proc"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +16,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"kugetsu/queue/fault"
+	"kugetsu/slots/proc"
 )
 
 // Runner runs git in a made environment. Several may be used at once.

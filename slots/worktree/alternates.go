@@ -2,11 +2,12 @@ package worktree
 
 import (
 	"context"
-	"kugetsu/queue/spool"
-	"kugetsu/slots/git"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"kugetsu/queue/spool"
+	"kugetsu/slots/git"
 )
 
 // A local checkout may borrow objects of another repository (git clone --shared, or --reference): objects/info/alternates

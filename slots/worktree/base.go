@@ -2,9 +2,10 @@ package worktree
 
 import (
 	"context"
-	"kugetsu/slots/git"
 	"path/filepath"
 	"strings"
+
+	"kugetsu/slots/git"
 )
 
 // baseName is the branch that new work begins from and is merged into; empty where that is not known. The first of these
@@ -64,4 +65,52 @@ func baseInFiles(at git.Location) (string, error) {
 		return "", err
 	}
 	return baseName(at, remoteHead, func() (string, error) { return git.BranchIn(filepath.Join(at.Common, "HEAD"), "refs/heads/") })
+}
+
+// ref is one reference; commit is empty when it does not exist.
+type ref struct{ commit, symref string }
+
+// refs are those that decide where a worktree starts.
+type refs struct{ branch, origin, head, base, localBase ref }
+
+func (r *repo) refs(ctx context.Context) (refs, error) {
+	var f refs
+	p, err := r.private(ctx)
+	if err != nil {
+		return f, err
+	}
+	tracking := p.At.Tracking()
+	want := map[string]*ref{
+		"refs/heads/" + r.spec.Branch: &f.branch,
+		tracking + r.spec.Branch:      &f.origin,
+		tracking + "HEAD":             &f.head,
+	}
+	base, localBase := tracking+r.spec.Base, "refs/heads/"+r.spec.Base
+	args := []string{"for-each-ref", "--format=%(refname)%00%(objectname)%00%(symref)%00"}
+	for name := range want {
+		args = append(args, name)
+	}
+	if r.spec.Base != "" {
+		args = append(args, base, localBase)
+	}
+	out, err := r.git(ctx, args...)
+	if err != nil {
+		return f, err
+	}
+	for line := range strings.SplitSeq(out, "\x00\n") {
+		// A pattern also matches what lies below it, hence the look-up by the whole name.
+		if part := strings.Split(line, "\x00"); len(part) == 3 {
+			got := ref{commit: part[1], symref: part[2]}
+			if p := want[part[0]]; p != nil {
+				*p = got
+			}
+			if part[0] == base {
+				f.base = got
+			}
+			if part[0] == localBase {
+				f.localBase = got
+			}
+		}
+	}
+	return f, nil
 }

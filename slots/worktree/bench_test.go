@@ -2,8 +2,9 @@ package worktree
 
 import (
 	"context"
-	"kugetsu/slots/git"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 func BenchmarkPrepareStanding(b *testing.B) {

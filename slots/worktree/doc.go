@@ -29,6 +29,6 @@
 //
 // An agent can write into its worktree and into the repository, and git believes the files there: filters, hooks, helpers
 // and remotes are commands that a line of configuration names. So kugetsu's git is run by slots/git, through a
-// private git directory. git's records of worktrees are read and made as files (place.go). This holds against an agent whose sandbox opens the worktree and the repository. An agent without a
+// private git directory. git's records of worktrees are read and made as files (record.go). This holds against an agent whose sandbox opens the worktree and the repository. An agent without a
 // sandbox, as the same user, could change any file of kugetsu's directly.
 package worktree

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"kugetsu/slots/git"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 func TestFilterThatIsMissingIsNamedAndToldBefore(t *testing.T) {

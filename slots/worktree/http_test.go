@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"kugetsu/slots/git"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -14,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"kugetsu/slots/git"
 )
 
 // answerer decides what becomes of a request to git's own server.

@@ -2,6 +2,7 @@ package worktree
 
 import (
 	"context"
+
 	"kugetsu/slots/git"
 )
 

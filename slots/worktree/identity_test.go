@@ -2,11 +2,12 @@ package worktree
 
 import (
 	"context"
-	"kugetsu/slots/git"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 // TestMissingNamesAreAllThatGitNeeds: real git is asked what it would put on a commit, before and after.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"kugetsu/slots/git"
 	"os"
 	"slices"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kugetsu/slots/git"
 )
 
 // including is a world whose repository names files to include, and a checkout of it that has some.

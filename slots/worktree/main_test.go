@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"kugetsu/slots/git"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kugetsu/slots/git"
 )
 
 // TestMain lets the test binary be the runner of another process, so that a test can kill a real one.

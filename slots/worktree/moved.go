@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"kugetsu/queue/spool"
-	"kugetsu/slots/git"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"kugetsu/queue/spool"
+	"kugetsu/slots/git"
 )
 
 // The repair of a worktree that stands but is not whole. `git worktree repair` is not used: it repairs all worktrees of the

@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"kugetsu/slots/git"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
+
+	"kugetsu/slots/git"
 )
 
 var notForRef = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
@@ -55,29 +55,6 @@ func keepInner(ctx context.Context, p *git.Private, in git.Inner, ref, message, 
 		}
 	}
 	return describeKept(ctx, q, ref, message, st, missed)
-}
-
-// examineInside adds to a holding what the worktrees inside hold.
-func examineInside(ctx context.Context, p *git.Private, h *Holding) error {
-	for _, in := range p.Inside {
-		q, err := p.Runner.Open(ctx, in.At)
-		if err != nil {
-			return err
-		}
-		st, missed, err := q.Status(ctx)
-		q.Done()
-		if ctx.Err() != nil || git.OfHost(err) {
-			return err
-		}
-		if err = cmp.Or(err, missed); err != nil {
-			h.Bad = cmp.Or(h.Bad, error(git.Refuse("examine", "the worktree %q inside: %v", in.Name, err)))
-		}
-		h.Dirty += st.Dirty
-		if st.Head != "" && !slices.Contains(h.Inside, st.Head) {
-			h.Inside = append(h.Inside, st.Head)
-		}
-	}
-	return nil
 }
 
 // forgetBelow forgets the records of worktrees that were inside the session's, which is gone.

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"kugetsu/queue/spool"
-	"kugetsu/slots/git"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kugetsu/queue/spool"
+	"kugetsu/slots/git"
 )
 
 // editConfig changes the configuration file of a repository, which is data here: git reads and writes that one file.

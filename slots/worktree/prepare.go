@@ -5,10 +5,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"kugetsu/slots/git"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"kugetsu/slots/git"
 )
 
 // Made is what Prepare found or made.
@@ -206,54 +207,6 @@ func (r *repo) start(ctx context.Context, f refs, made *Made) (b beginning, err 
 		return b, r.noHead // the network went away between two requests
 	}
 	return b, git.Refuse("prepare", "the default branch of the remote %s is not known: set KUGETSU_BASE_BRANCH", cmp.Or(r.made.At.Remotes.Name, git.Origin))
-}
-
-// ref is one reference; commit is empty when it does not exist.
-type ref struct{ commit, symref string }
-
-// refs are those that decide where a worktree starts.
-type refs struct{ branch, origin, head, base, localBase ref }
-
-func (r *repo) refs(ctx context.Context) (refs, error) {
-	var f refs
-	p, err := r.private(ctx)
-	if err != nil {
-		return f, err
-	}
-	tracking := p.At.Tracking()
-	want := map[string]*ref{
-		"refs/heads/" + r.spec.Branch: &f.branch,
-		tracking + r.spec.Branch:      &f.origin,
-		tracking + "HEAD":             &f.head,
-	}
-	base, localBase := tracking+r.spec.Base, "refs/heads/"+r.spec.Base
-	args := []string{"for-each-ref", "--format=%(refname)%00%(objectname)%00%(symref)%00"}
-	for name := range want {
-		args = append(args, name)
-	}
-	if r.spec.Base != "" {
-		args = append(args, base, localBase)
-	}
-	out, err := r.git(ctx, args...)
-	if err != nil {
-		return f, err
-	}
-	for line := range strings.SplitSeq(out, "\x00\n") {
-		// A pattern also matches what lies below it, hence the look-up by the whole name.
-		if part := strings.Split(line, "\x00"); len(part) == 3 {
-			got := ref{commit: part[1], symref: part[2]}
-			if p := want[part[0]]; p != nil {
-				*p = got
-			}
-			if part[0] == base {
-				f.base = got
-			}
-			if part[0] == localBase {
-				f.localBase = got
-			}
-		}
-	}
-	return f, nil
 }
 
 // view describes the worktree at Spec.Path.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"kugetsu/slots/git"
 	"maps"
 	"net"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 func TestNewBranchStartsFromTheRemotesDefaultBranch(t *testing.T) {

@@ -3,13 +3,14 @@ package worktree
 import (
 	"context"
 	"fmt"
-	"kugetsu/slots/git"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 // A git prune of another session, again and again, takes nothing of what is said to be kept.

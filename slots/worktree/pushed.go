@@ -4,8 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"kugetsu/slots/git"
 	"strings"
+
+	"kugetsu/slots/git"
 )
 
 // pushedRefs are refs in a clone of kugetsu's: the commits that the remote had of the local branches. Forges delete a branch

@@ -3,8 +3,9 @@ package worktree
 import (
 	"context"
 	"errors"
-	"kugetsu/slots/git"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 // renamed makes a checkout "mine" whose owner is on a branch with unpushed work, and then renames the remote's default branch.

@@ -1,8 +1,9 @@
 package worktree
 
 import (
-	"kugetsu/slots/git"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 func TestWorkIsNamed(t *testing.T) {

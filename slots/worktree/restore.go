@@ -8,41 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"kugetsu/queue/terminal"
-	"kugetsu/slots/git"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"kugetsu/queue/terminal"
+	"kugetsu/slots/git"
 )
-
-// Kept is a ref below refs/kugetsu/.
-type Kept struct {
-	Ref     string `json:"ref"`
-	Commit  string `json:"commit"`
-	Date    string `json:"date"` // RFC 3339
-	Message string `json:"message"`
-}
-
-// AllKept lists what is kept in the repository, the newest first; nothing where there is no repository.
-func (g *Git) AllKept(ctx context.Context, s Spec) ([]Kept, error) {
-	r, _, err := g.repository(s)
-	if err != nil || r == nil {
-		return nil, err
-	}
-	defer r.close()
-	out, err := r.git(ctx, "for-each-ref", "--sort=-creatordate",
-		"--format=%(refname)%00%(objectname)%00%(creatordate:iso-strict)%00%(contents)%00%00", "refs/kugetsu/")
-	var list []Kept
-	for record := range strings.SplitSeq(out, "\x00\x00\n") {
-		if part := strings.Split(record, "\x00"); len(part) == 4 {
-			list = append(list, Kept{part[0], part[1], part[2], strings.TrimSpace(part[3])})
-		}
-	}
-	return list, err
-}
 
 // Restore brings what is kept at a ref back into the session's worktree, which must stand and be clean. The commits under a
 // snapshot come back as well, where the branch can be moved forward to them; where it cannot, the files that the snapshot

@@ -5,9 +5,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"kugetsu/slots/git"
 	"os"
 	"strings"
+
+	"kugetsu/slots/git"
 )
 
 // Snapshot describes the worktree that a run left.

@@ -3,7 +3,6 @@ package worktree
 import (
 	"context"
 	"errors"
-	"kugetsu/slots/git"
 	"maps"
 	"os"
 	"os/exec"
@@ -11,6 +10,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 const testRef = "refs/kugetsu/q_01/1"

@@ -5,14 +5,15 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"kugetsu/queue/spool"
-	"kugetsu/slots/git"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"kugetsu/queue/spool"
+	"kugetsu/slots/git"
 )
 
 // Git does the git work of sessions. Several may be used at once.

@@ -1,9 +1,10 @@
 package worktree
 
 import (
-	"kugetsu/slots/git"
 	"path/filepath"
 	"strings"
+
+	"kugetsu/slots/git"
 )
 
 // repository is the directory of the repository that a session belongs to. It may not be there.

@@ -3,9 +3,10 @@ package worktree
 import (
 	"context"
 	"io"
-	"kugetsu/slots/git"
 	"path/filepath"
 	"strings"
+
+	"kugetsu/slots/git"
 )
 
 // maxStashLog is how much of what git logs of the stash is read, from its end, in bytes.
@@ -76,29 +77,4 @@ func stashLog(file string) (string, error) {
 		}
 	}
 	return log.String(), nil
-}
-
-// Forget deletes a ref below refs/kugetsu/ in the repository; false where it has none of that name. The objects under it stay
-// until git's own collection takes them (git gc --prune=now): something else may need them.
-func (g *Git) Forget(ctx context.Context, spec Spec, ref string) (bool, error) {
-	if !strings.HasPrefix(ref, "refs/kugetsu/") || !git.ValidRef(ref) {
-		return false, git.Refuse("forget", "not a reference below refs/kugetsu/: %q", ref)
-	}
-	r, spec, err := g.repository(spec)
-	if err != nil || r == nil {
-		return false, err
-	}
-	defer r.close()
-	if r.lock, err = g.take(ctx, spec.Source.Lock); err != nil {
-		return false, err
-	}
-	out, err := r.git(ctx, "for-each-ref", "--format=%(refname)", ref)
-	if err != nil || strings.TrimSpace(out) != ref {
-		return false, err
-	}
-	if err := git.PlainRef(r.common, ref); err != nil {
-		return false, err
-	}
-	_, err = r.git(ctx, "update-ref", "--no-deref", "-d", ref)
-	return err == nil, err
 }

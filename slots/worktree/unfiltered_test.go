@@ -2,9 +2,10 @@ package worktree
 
 import (
 	"fmt"
-	"kugetsu/slots/git"
 	"strings"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 // said is what the log says of files without their filter, in lines.

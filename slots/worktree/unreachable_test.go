@@ -3,11 +3,12 @@ package worktree
 import (
 	"context"
 	"errors"
-	"kugetsu/slots/git"
 	"net"
 	"net/http"
 	"testing"
 	"time"
+
+	"kugetsu/slots/git"
 )
 
 func TestHostThatIsDownIsToldFromWhatIsWrongWithARepository(t *testing.T) {

@@ -3,12 +3,13 @@ package worktree
 import (
 	"context"
 	"fmt"
-	"kugetsu/slots/git"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 // What the next agent's reset and clean would throw away is kept also where git itself does not see it.

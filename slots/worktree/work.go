@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"kugetsu/slots/git"
 	"strconv"
 	"strings"
+
+	"kugetsu/slots/git"
 )
 
 // Work is what was done between two looks at a worktree.

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"kugetsu/slots/git"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
+
+	"kugetsu/slots/git"
 )
 
 // clear makes the path free for a worktree, or refuses. It is called where no worktree stands there, under the lock, so a

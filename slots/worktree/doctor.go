@@ -3,10 +3,11 @@ package worktree
 import (
 	"cmp"
 	"context"
-	"kugetsu/slots/git"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"kugetsu/slots/git"
 )
 
 // What doctor asks of git. Nothing here changes a repository, but for Prune.

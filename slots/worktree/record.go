@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"kugetsu/slots/git"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"kugetsu/slots/git"
 )
 
 // What git has on record for a worktree, a folder <repository>/worktrees/<name>, is read and made here as files
