@@ -1,0 +1,80 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/natefinch/atomic"
+)
+
+// Export makes or replaces a file outside of the state folder, which a person named, as Write does it: a reader sees the old file
+// or the new one, whole. Unlike a state file, it is made with the mode of any new file, and one that is there keeps its mode: others
+// may be meant to read it. Of a symbolic link, the file that it leads to is replaced. Anything but a regular file is refused.
+func Export(path string, data []byte) error {
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		path = to
+	}
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return wrap("write", path, err)
+	case !info.Mode().IsRegular():
+		return wrap("write", path, errors.New("it is there and is no regular file"))
+	}
+	tmp, err := exportTemp(path, info, data)
+	if err != nil {
+		return err
+	}
+	if err := atomic.ReplaceFile(tmp, path); err != nil {
+		return errors.Join(wrap("rename", path, err), os.Remove(tmp))
+	}
+	sweepExport(path)
+	return SyncDir(filepath.Dir(path))
+}
+
+// exportTemp writes a temp file beside path, with the mode of the file that is there.
+func exportTemp(path string, there fs.FileInfo, data []byte) (name string, err error) {
+	name = filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.tmp%d", filepath.Base(path), rand.Uint64()))
+	tmp, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return "", wrap("create", path, err)
+	}
+	if there != nil {
+		err = tmp.Chmod(there.Mode().Perm())
+	}
+	if err == nil {
+		_, err = tmp.Write(data)
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if closeErr := tmp.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return "", errors.Join(wrap("write", path, err), os.Remove(name))
+	}
+	return name, nil
+}
+
+// sweepExport removes the temp files of the same file that a crash left. The folder is not ours, so no other is touched; and a
+// failure leaves them for the next time.
+func sweepExport(path string) {
+	names, _ := List(filepath.Dir(path))
+	for _, name := range names {
+		if !IsTemp(name) || !strings.HasPrefix(name, "."+filepath.Base(path)+".tmp") {
+			continue
+		}
+		left := filepath.Join(filepath.Dir(path), name)
+		if info, err := os.Lstat(left); err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > TempAge {
+			_ = os.Remove(left)
+		}
+	}
+}
