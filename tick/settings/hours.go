@@ -2,6 +2,7 @@ package settings
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -139,4 +140,32 @@ func (h Hours) around(now time.Time, first, last int, do func(begin, end time.Ti
 			}
 		}
 	}
+}
+
+// Closed lists the times between two times at which nothing may start, in their order.
+func (h Hours) Closed(from, until time.Time) (closed [][2]time.Time) {
+	if h == "" {
+		return nil
+	}
+	var open [][2]time.Time
+	h.around(until, -1-int(until.Sub(from).Hours()/23), 0, func(begin, end time.Time) { // 23: the shortest day
+		open = append(open, [2]time.Time{begin, end})
+	})
+	slices.SortFunc(open, func(a, b [2]time.Time) int { return a[0].Compare(b[0]) })
+	for _, w := range open {
+		if w[0].After(from) && from.Before(until) {
+			end := w[0]
+			if end.After(until) {
+				end = until
+			}
+			closed = append(closed, [2]time.Time{from, end})
+		}
+		if w[1].After(from) {
+			from = w[1]
+		}
+	}
+	if from.Before(until) {
+		closed = append(closed, [2]time.Time{from, until})
+	}
+	return closed
 }

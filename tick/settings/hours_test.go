@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,4 +124,24 @@ func TestHoursOpenWhenTheySay(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestClosedHoursAreBetweenTheWindows(t *testing.T) {
+	at := func(day, hour int) time.Time { return time.Date(2026, 11, day, hour, 0, 0, 0, time.Local) } // the 23rd is a Monday
+	for _, tt := range []struct {
+		hours       Hours
+		from, until time.Time
+		want        [][2]time.Time
+	}{
+		{"", at(23, 0), at(24, 0), nil},
+		{"00:00-24:00", at(23, 0), at(25, 0), nil},
+		{"Sun 10:00-11:00", at(23, 0), at(24, 0), [][2]time.Time{{at(23, 0), at(24, 0)}}},
+		{"22:00-07:00", at(23, 8), at(24, 8), [][2]time.Time{{at(23, 8), at(23, 22)}, {at(24, 7), at(24, 8)}}},
+		{"22:00-07:00", at(23, 23), at(24, 6), nil},
+		{"09:00-12:00, 11:00-13:00, 18:00-19:00", at(23, 10), at(24, 10), [][2]time.Time{{at(23, 13), at(23, 18)}, {at(23, 19), at(24, 9)}}},
+	} {
+		if got := tt.hours.Closed(tt.from, tt.until); !slices.Equal(got, tt.want) {
+			t.Errorf("%s from %s: %v", tt.hours, tt.from, got)
+		}
+	}
 }
