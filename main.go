@@ -27,6 +27,7 @@ type grammar struct {
 	Status command.Status `cmd:"" default:"withargs" help:"What runs, what waits and why (also without a command)."`
 	List   command.List   `cmd:"" aliases:"ls" help:"The sessions: one per issue."`
 	Logs   command.Logs   `cmd:"" aliases:"log" help:"What an agent printed."`
+	Page   command.Page   `cmd:"" help:"Write one HTML file that shows all of that."`
 
 	Destroy command.Destroy `cmd:"" help:"End an issue's session: worktree, branch, conversation. Refused while it holds work."`
 	Prune   command.Prune   `cmd:"" help:"Remove what is done with; what holds work stays."`

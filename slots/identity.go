@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 
-	"kugetsu/slots/git"
 	"kugetsu/slots/worktree"
 )
 
@@ -19,14 +18,14 @@ type answer struct {
 // slot.
 func (r *Runner) named(ctx context.Context, env []string, spec worktree.Spec) (wait func() answer) {
 	c := make(chan answer, 1)
-	runs := &worktree.Git{Runner: git.Runner{Env: env, Own: r.git.Own, Files: r.git.Files}}
+	git := &worktree.Git{Env: env, Own: r.git.Own, Files: r.git.Files}
 	go func() {
-		known, err := runs.Named(ctx, spec)
+		known, err := git.Named(ctx, spec)
 		if err != nil {
 			c <- answer{err: err}
 			return
 		}
-		set, err := git.ParseIdentity(r.task.Workspace.Identity)
+		set, err := worktree.ParseIdentity(r.task.Workspace.Identity)
 		c <- answer{known.Missing(env, set), err}
 	}()
 	return sync.OnceValue(func() answer { return <-c })

@@ -21,7 +21,6 @@ import (
 	"kugetsu/queue/spool"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/forge"
-	"kugetsu/slots/git"
 	"kugetsu/slots/proc"
 	"kugetsu/slots/worktree"
 )
@@ -287,10 +286,10 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 		r.log.say("%v", endErr)
 		return false
 	}
-	var failed *git.Error
+	var git *worktree.Error
 	var exit *exec.ExitError
-	if errors.As(err, &failed) && errors.As(err, &exit) { // the log has its words already
-		r.log.say("%s failed, so no agent was started", failed.Op)
+	if errors.As(err, &git) && errors.As(err, &exit) { // the log has its words already
+		r.log.say("%s failed, so no agent was started", git.Op)
 	} else {
 		r.log.say("%v", err)
 	}
@@ -302,13 +301,13 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 	r.tellLeft()
 	// A full disk at night must not use up the attempts of all items that wait. Nor must a line of an env file that was changed
 	// after the tick had read it.
-	if git.OfHost(err) || fault.Code(err) == fault.Config {
+	if worktree.OfHost(err) || fault.Code(err) == fault.Config {
 		r.result.Outcome = void
 		return true
 	}
-	if failed != nil {
-		r.result.Permanent = failed.Permanent
-		if failed.Unreachable && r.task.Workspace.Host != "" { // a network that is down is not the task's fault
+	if git != nil {
+		r.result.Permanent = git.Permanent
+		if git.Unreachable && r.task.Workspace.Host != "" { // a network that is down is not the task's fault
 			r.result.Outcome, r.result.Host = outage, r.task.Workspace.Host
 		}
 	}

@@ -35,7 +35,8 @@ type Tick struct {
 	Config   error           // an error in the configuration: nothing is started then, but dead runs are reconciled
 	Machine  machine.Machine // its free memory and disk limit the number of agents, as the slots do
 	Now      func() time.Time
-	AnyHour  bool // a person wants a start outside of the hours and beyond the budgets, too
+	AnyHour  bool         // a person wants a start outside of the hours and beyond the budgets, too
+	Page     func() error // writes STATUS_PAGE where that is due; nil: there is no page. Package page builds on this one, so it is called through here
 	Log      *slog.Logger
 }
 
@@ -99,6 +100,12 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 	}
 	if sweep {
 		err = errors.Join(err, t.boundWorktrees(ctx)) // this uses the forges' answers
+	}
+	// Last, so that it shows what the pass learned of forges and events. The pass did its work, whether the page is written or not.
+	if t.Page != nil {
+		if err := t.Page(); err != nil {
+			t.Log.Warn("the page was not written", "err", err)
+		}
 	}
 	return report, err
 }

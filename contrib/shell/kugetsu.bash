@@ -15,6 +15,7 @@ _kugetsu() {
 		' status') at=' status' ;;
 		' list') at=' list' ;;
 		' logs') at=' logs' ;;
+		' page') at=' page' ;;
 		' destroy') at=' destroy' ;;
 		' prune') at=' prune' ;;
 		' set-pr') at=' set-pr' ;;
@@ -82,7 +83,7 @@ _kugetsu() {
 	' queue-daemon logs --lines') return ;;
 	esac
 	case "$at" in
-	'') words='init doctor delegate tick start continue status list logs destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
+	'') words='init doctor delegate tick start continue status list logs page destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
 	' init') words='--pm --help --verbose' ;;
 	' doctor') words='--fix --json --help --verbose' ;;
 	' delegate') words='--agent --priority --timeout --expect-changes --json --after --not-before --unless-queued --from --tick --now --help --verbose' ;;
@@ -92,6 +93,7 @@ _kugetsu() {
 	' status') words='--json --help --verbose' ;;
 	' list') words='--json --help --verbose' ;;
 	' logs') words='--follow --run --raw --help --verbose' ;;
+	' page') words='--help --verbose' ;;
 	' destroy') words='--force --json --help --verbose' ;;
 	' prune') words='--dry-run --json --help --verbose' ;;
 	' set-pr') words='--help --verbose' ;;

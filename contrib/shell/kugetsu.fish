@@ -25,6 +25,8 @@ function __kugetsu_at --description 'whether the words before the cursor lead to
 				set -a at $word
 			case ' logs'
 				set -a at $word
+			case ' page'
+				set -a at $word
 			case ' destroy'
 				set -a at $word
 			case ' prune'
@@ -97,6 +99,7 @@ complete -c kugetsu -f -n '__kugetsu_at ' -a continue -d 'Go on with an issue no
 complete -c kugetsu -f -n '__kugetsu_at ' -a status -d 'What runs, what waits and why (also without a command).'
 complete -c kugetsu -f -n '__kugetsu_at ' -a list -d 'The sessions: one per issue.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a logs -d 'What an agent printed.'
+complete -c kugetsu -f -n '__kugetsu_at ' -a page -d 'Write one HTML file that shows all of that.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a destroy -d 'End an issue\'s session: worktree, branch, conversation. Refused while it holds work.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a prune -d 'Remove what is done with; what holds work stays.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a set-pr -d 'Say which pull request is an issue\'s.'
@@ -164,6 +167,8 @@ complete -c kugetsu -n '__kugetsu_at logs' -l run -r -d 'An earlier run than the
 complete -c kugetsu -n '__kugetsu_at logs' -l raw -d 'Byte for byte, control characters and all.'
 complete -c kugetsu -n '__kugetsu_at logs' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at logs' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -n '__kugetsu_at page' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at page' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at destroy' -l force -d 'Keep what was not pushed at refs below refs/kugetsu/, and destroy the rest.'
 complete -c kugetsu -n '__kugetsu_at destroy' -l json -d 'Print JSON.'
 complete -c kugetsu -n '__kugetsu_at destroy' -l help -s h -d 'Show context-sensitive help.'

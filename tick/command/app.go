@@ -20,6 +20,7 @@ import (
 	"kugetsu/queue/ledger"
 	"kugetsu/slots"
 	"kugetsu/tick"
+	"kugetsu/tick/page"
 	"kugetsu/tick/settings"
 )
 
@@ -78,6 +79,7 @@ func (a *App) place(source *settings.Source) {
 	}
 	a.Tick = &tick.Tick{Home: a.Home, Queue: a.Queue, Settings: s, Source: source, Config: errors.Join(a.Config, tick.CheckFiles(a.Home)),
 		Now: a.Now, Log: a.Log}
+	a.Tick.Page = func() error { return page.Refresh(a.Tick) }
 }
 
 // LogTo changes where log messages go.

@@ -21,7 +21,7 @@ import (
 
 	"kugetsu/queue/fault"
 	"kugetsu/slots/agent"
-	"kugetsu/slots/git"
+	"kugetsu/slots/worktree"
 )
 
 // Settings are kong flags. The key is the name in the environment and in the config file. The help is the only description of a
@@ -93,6 +93,7 @@ type Settings struct {
 	WorktreeDays int `key:"MAX_WORKTREE_AGE_DAYS" name:"max-worktree-age-days" default:"0" hidden:"" help:"Days without use after which a worktree that holds no work is removed. 0 keeps it for any time."`
 
 	NotifyCommand string `key:"NOTIFY_COMMAND" hidden:"" help:"Command that runs for every event, with the event as JSON on stdin."`
+	StatusPage    string `key:"STATUS_PAGE" name:"status-page" hidden:"" help:"File, an absolute path, to which ticks write the page that kugetsu page shows, once a minute at most."`
 }
 
 // Options returns the options with which kong reads settings, numbers and durations by our rules. Every grammar uses them.
@@ -253,7 +254,7 @@ func (s *Settings) check() error {
 			*v = ""
 		}
 	}
-	if _, err := git.ParseIdentity(s.Identity); err != nil {
+	if _, err := worktree.ParseIdentity(s.Identity); err != nil {
 		errs = append(errs, fmt.Errorf("GIT_IDENTITY: %w", err))
 		s.Identity = ""
 	}
@@ -278,6 +279,7 @@ func (s *Settings) check() error {
 	duration(&s.HoldMax, 6*time.Hour, "HOLD_MAX")
 	folder(&s.QueueDir, "QUEUE_DIR")
 	folder(&s.QueueItemsDir, "QUEUE_ITEMS_DIR")
+	folder(&s.StatusPage, "STATUS_PAGE")
 	words(&s.AgentArgs, "AGENT_ARGS")
 	words(&s.ArgsClaude, "AGENT_ARGS_CLAUDE")
 	words(&s.ArgsCodex, "AGENT_ARGS_CODEX")

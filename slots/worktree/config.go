@@ -1,0 +1,182 @@
+package worktree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// What git's configuration says is read here, once, and handed on to a private git directory key by key. A key that is not
+// listed below does not reach any git of ours.
+
+// setting is a key of git's configuration and its value.
+type setting struct{ key, value string }
+
+// known is what was read before: the configuration of the user, and that of each repository. It is read again by the next
+// Git, not after a run, whose agent may have changed it.
+type known struct {
+	sync.Mutex
+	user map[string][]setting // by the repository, since the user's file may ask which one it is (includeIf)
+	repo map[string][]setting
+}
+
+// ofUser are the keys that are taken from the user's own files and environment. A name that ends with a dot stands for all
+// keys below it. Those that name a program (credential helpers, ssh, git-lfs) run it: the user said so, and where git is
+// to reach a remote it may have to.
+//
+// Other filters than git-lfs are not in the list, although the user may have set them: many run what they find in the
+// worktree (formatters with plugins, scripts by a relative path), where the agent has put it.
+var ofUser = []string{
+	"credential.", "http.", "https.", "url.", "ssh.", "protocol.", "transfer.", "pack.", "lfs.", "filter.lfs.",
+	"user.name", "user.email", "user.useconfigonly", "author.", "committer.", "safe.directory",
+	"core.sshcommand", "core.gitproxy", "core.askpass", "core.excludesfile", "core.attributesfile",
+	"core.fsync", "core.fsyncmethod", "core.packedgitwindowsize", "core.packedgitlimit", "core.deltabasecachelimit",
+	"checkout.workers", "index.threads",
+}
+
+// ofRepository are the keys that are taken from the repository's own configuration as well: those that say how bytes in git
+// become files, and a name. No value of them names a program or a file.
+var ofRepository = []string{
+	"core.filemode", "core.symlinks", "core.ignorecase", "core.precomposeunicode", "core.autocrlf", "core.eol", "core.safecrlf",
+	"core.trustctime", "core.checkstat", "core.compression", "core.loosecompression", "core.bigfilethreshold",
+	"core.sharedrepository",
+	"user.name", "user.email", "user.useconfigonly", "author.name", "author.email", "committer.name", "committer.email",
+}
+
+// conversions are those that the user's own files may say as well, for the agents' git heeds them there.
+var conversions = []string{"core.autocrlf", "core.eol"}
+
+// only are the settings whose keys are in a list.
+func only(all []setting, keys []string) (some []setting) {
+	for _, s := range all {
+		if slices.ContainsFunc(keys, func(k string) bool {
+			return s.key == k || strings.HasSuffix(k, ".") && strings.HasPrefix(s.key, k)
+		}) {
+			some = append(some, s)
+		}
+	}
+	return some
+}
+
+// parseConfig reads what `git config --list -z` prints: a key and, after a newline, the value, each ended by NUL. A key
+// without a value is a boolean that is true.
+func parseConfig(out string) (all []setting) {
+	for entry := range strings.SplitSeq(out, "\x00") {
+		key, value, valued := strings.Cut(entry, "\n")
+		if key == "" {
+			continue
+		}
+		if !valued {
+			value = "true"
+		}
+		all = append(all, setting{key, value})
+	}
+	return all
+}
+
+// configEnv hands settings to git: by the environment, since arguments are visible in ps and may hold a token.
+func configEnv(all []setting) []string {
+	env := []string{
+		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
+		fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(all)),
+	}
+	for n, s := range all {
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, s.key), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, s.value))
+	}
+	return env
+}
+
+// userConfig is what the user's own files and environment say, of all keys. gitDir is that of the repository, for the
+// conditions of includeIf, empty for none; git looks at its name and its HEAD and, with a private directory in the place of
+// the repository, reads no configuration of it.
+func (g *Git) userConfig(ctx context.Context, gitDir, private string) ([]setting, error) {
+	g.known.Lock()
+	defer g.known.Unlock()
+	if all, ok := g.known.user[gitDir]; ok {
+		return all, nil
+	}
+	env := []string{"GIT_DIR=" + private}
+	if gitDir != "" {
+		env = []string{"GIT_DIR=" + gitDir, "GIT_COMMON_DIR=" + private}
+	}
+	out, err := g.exec(ctx, nil, command{dir: private, env: env, args: []string{"config", "--list", "-z", "--show-scope"}})
+	if err != nil {
+		return nil, err
+	}
+	var all []setting
+	fields := strings.Split(out, "\x00") // scope, key and value, in turns
+	for n := 0; n+1 < len(fields); n += 2 {
+		if scope := fields[n]; scope == "system" || scope == "global" || scope == "command" {
+			all = append(all, parseConfig(fields[n+1])...)
+		}
+	}
+	if g.known.user == nil {
+		g.known.user = map[string][]setting{}
+	}
+	g.known.user[gitDir] = all
+	return all, nil
+}
+
+// repoConfig is what the configuration file of a repository says, without the files that it includes. A file that git cannot
+// read says nothing: what an agent made of it must not stop the keeping of its work.
+func (g *Git) repoConfig(ctx context.Context, p *private) ([]setting, error) {
+	common := p.at.common
+	g.known.Lock()
+	defer g.known.Unlock()
+	if all, ok := g.known.repo[common]; ok {
+		return all, nil
+	}
+	all, err := g.readConfig(ctx, filepath.Join(common, "config"), p)
+	if err != nil && (ctx.Err() != nil || OfHost(err)) {
+		return nil, err
+	}
+	if err != nil {
+		g.say("the repository's configuration is not used: %v", err)
+	}
+	if g.known.repo == nil {
+		g.known.repo = map[string][]setting{}
+	}
+	g.known.repo[common] = all
+	return all, nil
+}
+
+// readConfig is what a file of configuration says now, without those that it includes.
+func (g *Git) readConfig(ctx context.Context, file string, p *private) ([]setting, error) {
+	f, err := openRegular(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unread("config", err)
+	}
+	_ = f.Close()
+	out, err := g.exec(ctx, nil, command{dir: p.dir, env: []string{"GIT_DIR=" + p.dir},
+		args: []string{"config", "--file", file, "--no-includes", "--list", "-z"}})
+	return parseConfig(out), err
+}
+
+// editConfig changes the configuration file of a repository, which is data here: git reads and writes that one file.
+func (r *repo) editConfig(ctx context.Context, args ...string) error {
+	f, err := openRegular(filepath.Join(r.common, "config"))
+	if err != nil {
+		return unread("config", err)
+	}
+	_ = f.Close()
+	_, err = r.git(ctx, append([]string{"config", "--file", filepath.Join(r.common, "config")}, args...)...)
+	return err
+}
+
+// value is the last value of a key.
+func value(all []setting, key string) (string, bool) {
+	for _, s := range slices.Backward(all) {
+		if s.key == key {
+			return s.value, true
+		}
+	}
+	return "", false
+}

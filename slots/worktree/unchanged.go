@@ -1,0 +1,137 @@
+package worktree
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Some files differ as soon as they are checked out: a blob with CRLF that .gitattributes calls text, a mixed one that is
+// checked out with CRLF, a filter whose two ways do not fit. Git calls them modified, at one time or another: it depends on
+// the second in which they were written. No agent changed them, so a file that is what a checkout of its blob would write is
+// not changed here.
+
+const (
+	maxMaybe     = 100_000  // how many files are looked at so; more are taken for changed
+	maxMaybeRead = 1 << 30  // how many bytes of them are read
+	maxWritten   = 64 << 20 // how many bytes of them git is asked to write out once more
+)
+
+// unchanged names the entries of a status whose files are as a checkout would write them: which of them is read here, and git
+// is asked, in one process, about the rest.
+func (p *private) unchanged(ctx context.Context, maybe []entry, c command) (map[string]bool, error) {
+	same := map[string]bool{}
+	var ask []string
+	read, written := int64(maxMaybeRead), int64(maxWritten)
+	for _, e := range maybe {
+		size, raw, err := rawOrPointer(filepath.Join(p.at.path, e.path), e.blob, read)
+		if err != nil {
+			continue // git will say what is wrong
+		}
+		read -= size
+		if raw {
+			same[e.path] = true
+		} else if size <= written {
+			written -= size
+			ask = append(ask, e.path)
+		}
+	}
+	if len(ask) == 0 {
+		return same, nil
+	}
+	tmp, err := os.MkdirTemp(p.dir, "checkout-*")
+	if err != nil {
+		return nil, &Error{Op: "snapshot", Err: err}
+	}
+	defer os.RemoveAll(tmp)
+	c.stdin, c.args = strings.Join(ask, "\x00")+"\x00", []string{"checkout-index", "--quiet", "--prefix=" + tmp + "/", "-z", "--stdin"}
+	c.stdout, c.stderr, c.env = nil, nil, []string{"GIT_LFS_SKIP_SMUDGE=1"} // what LFS would fetch was compared above
+	if _, err := p.run(ctx, c); err != nil && (exitCode(err) == -1 || OfHost(err)) {
+		return nil, err // a filter that fails is no reason: what it did not write is changed
+	}
+	for _, name := range ask {
+		if ok, err := equalFiles(filepath.Join(p.at.path, name), filepath.Join(tmp, name)); err == nil && ok {
+			same[name] = true
+		}
+	}
+	return same, nil
+}
+
+// rawOrPointer says whether a file has the bytes of a blob, or those to which a blob of git-lfs points: then a git-lfs that
+// only the repository's configuration names has put them there.
+func rawOrPointer(path, blob string, most int64) (size int64, is bool, err error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return 0, false, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, false, err
+	}
+	if size = info.Size(); size > most {
+		return 0, false, errTooLong
+	}
+	id, content := blobHash(blob, size), sha256.New()
+	if _, err := io.Copy(io.MultiWriter(id, content), f); err != nil {
+		return 0, false, err
+	}
+	if hex.EncodeToString(id.Sum(nil)) == blob {
+		return size, true, nil
+	}
+	pointer := fmt.Sprintf("version https://git-lfs.github.com/spec/v1\noid sha256:%x\nsize %d\n", content.Sum(nil), size)
+	id = blobHash(blob, int64(len(pointer)))
+	_, _ = io.WriteString(id, pointer)
+	return size, hex.EncodeToString(id.Sum(nil)) == blob, nil
+}
+
+// blobHash begins the id of a blob, of the kind that like is.
+func blobHash(like string, size int64) hash.Hash {
+	h := sha1.New()
+	if len(like) == 2*sha256.Size {
+		h = sha256.New()
+	}
+	_, _ = fmt.Fprintf(h, "blob %d\x00", size)
+	return h
+}
+
+func equalFiles(a, b string) (bool, error) {
+	x, errX := openRegular(a)
+	y, errY := openRegular(b)
+	if err := errors.Join(errX, errY); err != nil {
+		return false, err
+	}
+	defer x.Close()
+	defer y.Close()
+	hx, hy := sha256.New(), sha256.New()
+	_, errX = io.Copy(hx, x)
+	_, errY = io.Copy(hy, y)
+	return bytes.Equal(hx.Sum(nil), hy.Sum(nil)), errors.Join(errX, errY)
+}
+
+// settle counts the entries that may be unchanged, as they turned out to be.
+func (st *status) settle(maybe []entry, same map[string]bool) {
+	for _, e := range maybe {
+		if same[e.path] {
+			st.by.same = append(st.by.same, e.path)
+			if e.worktree = '.'; e.staged == '.' {
+				continue
+			}
+		}
+		st.dirty++
+		st.entries = append(st.entries, e)
+	}
+	slices.SortFunc(st.entries, func(a, b entry) int { return cmp.Compare(a.nth, b.nth) })
+	st.entries = st.entries[:min(len(st.entries), maxFiles)]
+}

@@ -1,0 +1,87 @@
+package page
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"kugetsu/queue/spool"
+	"kugetsu/tick"
+	"kugetsu/tick/overview"
+)
+
+// Read makes the page of a state folder. It takes no lock.
+func Read(t *tick.Tick) (*Page, error) {
+	o, err := overview.Read(t, cardsMost)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := t.Queue.Ledger.Since(t.Now().AddDate(0, 0, -Days))
+	if err != nil {
+		return nil, err
+	}
+	shades, err := shades(t)
+	if err != nil {
+		return nil, err
+	}
+	return &Page{Overview: o, Runs: runs, Shades: shades, Server: t.Settings.GitServer, Interval: time.Duration(t.Settings.Interval) * time.Minute}, nil
+}
+
+// shades are the times of the last day in which RUN_HOURS was closed, and those of the pause and the holds that are in force. Of a
+// hold that ended no file is left.
+func shades(t *tick.Tick) (list []Shade, err error) {
+	now := t.Now()
+	for _, w := range t.Settings.RunHours.Closed(now.Add(-stripLong), now) {
+		list = append(list, Shade{From: w[0], Until: w[1], Says: "outside of RUN_HOURS"})
+	}
+	stands := func(p tick.Pause, says string) {
+		one := Shade{From: now, Until: now, Says: says}
+		if p.Since != nil && p.Since.Before(now) {
+			one.From = *p.Since
+		}
+		list = append(list, one)
+	}
+	pause, err := tick.ReadPause(t.Home, now)
+	if err != nil {
+		return nil, err
+	}
+	if pause != nil {
+		stands(*pause, pause.String())
+	}
+	holds, held, err := tick.Holds(t.Home)
+	for _, name := range held {
+		if h := holds[name]; !h.Ended(now) {
+			stands(h.Pause, h.Text(name))
+		}
+	}
+	return list, err
+}
+
+// Refresh writes the page to STATUS_PAGE, unless that was done within the last minute. A tick calls it when it gave the lock back.
+func Refresh(t *tick.Tick) error {
+	path := t.Settings.StatusPage
+	if path == "" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("STATUS_PAGE: %w", err)
+	}
+	if err == nil {
+		if age := t.Now().Sub(info.ModTime()); age >= 0 && age < time.Minute { // a time in the future: the clock was set back
+			return nil
+		}
+	}
+	p, err := Read(t)
+	if err != nil {
+		return err
+	}
+	p.Refreshed = true
+	html, err := p.HTML()
+	if err != nil {
+		return err
+	}
+	return spool.Export(path, html)
+}
