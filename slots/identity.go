@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"kugetsu/slots/git"
 	"kugetsu/slots/worktree"
 )
 
@@ -18,14 +19,14 @@ type answer struct {
 // slot.
 func (r *Runner) named(ctx context.Context, env []string, spec worktree.Spec) (wait func() answer) {
 	c := make(chan answer, 1)
-	git := &worktree.Git{Env: env, Own: r.git.Own, Files: r.git.Files}
+	runs := &worktree.Git{Runner: git.Runner{Env: env, Own: r.git.Own, Files: r.git.Files}}
 	go func() {
-		known, err := git.Named(ctx, spec)
+		known, err := runs.Named(ctx, spec)
 		if err != nil {
 			c <- answer{err: err}
 			return
 		}
-		set, err := worktree.ParseIdentity(r.task.Workspace.Identity)
+		set, err := git.ParseIdentity(r.task.Workspace.Identity)
 		c <- answer{known.Missing(env, set), err}
 	}()
 	return sync.OnceValue(func() answer { return <-c })

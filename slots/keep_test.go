@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kugetsu/queue/event"
+	"kugetsu/slots/git"
 	"kugetsu/slots/worktree"
 )
 
@@ -42,7 +43,7 @@ func TestFIFOInThePlaceOfAFileOfGitsHangsNoRun(t *testing.T) {
 		log, err := openLog(d.LogPath(someRun), LogCap)
 		must(t, err)
 		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: Workspace{Repo: "r", Local: local, Branch: "fix/issue-1"}},
-			git: &worktree.Git{Env: os.Environ(), Log: log, Own: t.TempDir()}}
+			git: &worktree.Git{Runner: git.Runner{Env: os.Environ(), Log: log, Own: t.TempDir()}}}
 		w := &ready{session: &Session{Worktree: dir, Unkept: someRun}}
 		done := make(chan bool)
 		go func() { r.keepWork(w); close(done) }()
@@ -82,28 +83,28 @@ func TestRunEndsWhateverIsNotKnownOfIt(t *testing.T) {
 		d := newDir(t)
 		dir, bin := t.TempDir(), t.TempDir()
 		must(t, os.WriteFile(filepath.Join(bin, "git"), []byte("#!/bin/sh\nfor word do test \"$word\" = "+c.fails+" && "+c.how+"; done\nexec "+real+` "$@"`+"\n"), 0o755))
-		git := func(args ...string) string {
+		user := func(args ...string) string {
 			cmd := exec.Command("git", append([]string{"-c", "user.name=x", "-c", "user.email=x@x"}, args...)...)
 			cmd.Dir = dir
 			out, err := cmd.Output()
 			must(t, err)
 			return strings.TrimSpace(string(out))
 		}
-		git("init", "-q")
-		git("commit", "-q", "--allow-empty", "-m", "first")
-		from, local := git("rev-parse", "HEAD"), dir
+		user("init", "-q")
+		user("commit", "-q", "--allow-empty", "-m", "first")
+		from, local := user("rev-parse", "HEAD"), dir
 		wt := filepath.Join(t.TempDir(), "wt")
-		git("worktree", "add", "-q", "-b", "fix/issue-1", wt)
+		user("worktree", "add", "-q", "-b", "fix/issue-1", wt)
 		dir = wt
 		must(t, os.WriteFile(filepath.Join(dir, "x"), nil, 0o600))
-		git("add", "x")
-		git("commit", "-q", "-m", "one\x1b")
+		user("add", "x")
+		user("commit", "-q", "-m", "one\x1b")
 		must(t, os.WriteFile(filepath.Join(dir, "a\nb"), []byte("half done\n"), 0o600))
 		must(t, d.ClaimRun(someRun))
 		log, err := openLog(d.LogPath(someRun), LogCap)
 		must(t, err)
 		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: Workspace{Repo: "r", Local: local, Branch: "fix/issue-1"}},
-			git: &worktree.Git{Env: append(slices.Clone(os.Environ()), "PATH="+bin+":"+os.Getenv("PATH")), Log: log, Own: t.TempDir()}}
+			git: &worktree.Git{Runner: git.Runner{Env: append(slices.Clone(os.Environ()), "PATH="+bin+":"+os.Getenv("PATH")), Log: log, Own: t.TempDir()}}}
 		w := &ready{session: &Session{Worktree: dir, Unkept: someRun}, made: worktree.Made{Head: from}}
 		if r.keepWork(w) {
 			t.Errorf("%s: taken for idle", c.fails)
@@ -112,7 +113,7 @@ func TestRunEndsWhateverIsNotKnownOfIt(t *testing.T) {
 			t.Errorf("%s: nothing was kept: %+v", c.fails, r.result)
 		}
 		if c.want != nil {
-			c.want.From, c.want.To = from, git("rev-parse", "HEAD")
+			c.want.From, c.want.To = from, user("rev-parse", "HEAD")
 		}
 		if !reflect.DeepEqual(r.result.Changes, c.want) {
 			t.Errorf("%s: %+v", c.fails, r.result.Changes)

@@ -13,6 +13,7 @@ import (
 
 	"kugetsu/queue/spool"
 	"kugetsu/slots/agent"
+	"kugetsu/slots/git"
 	"kugetsu/slots/proc"
 	"kugetsu/slots/worktree"
 )
@@ -240,7 +241,7 @@ func (r *Runner) environment() error {
 		return err
 	}
 	r.env = r.marked(with(os.Environ(), vars...))
-	r.git = &worktree.Git{Env: r.env, Log: r.log, Files: []*os.File{r.slot, r.session}, Own: r.home.git()}
+	r.git = &worktree.Git{Runner: git.Runner{Env: r.env, Log: r.log, Files: []*os.File{r.slot, r.session}, Own: r.home.git()}}
 	return nil
 }
 

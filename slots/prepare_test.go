@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"kugetsu/slots/git"
 	"kugetsu/slots/worktree"
 )
 
@@ -17,7 +18,7 @@ func TestFailedStartIsDoneWithItsSlot(t *testing.T) {
 	must(t, d.ClaimRun(someRun))
 	log, err := openLog(d.LogPath(someRun), LogCap)
 	must(t, err)
-	r := &Runner{home: d, name: someRun, log: log, git: &worktree.Git{Env: os.Environ(), Log: log, Files: []*os.File{slot.File()}, Own: t.TempDir()},
+	r := &Runner{home: d, name: someRun, log: log, git: &worktree.Git{Runner: git.Runner{Env: os.Environ(), Log: log, Files: []*os.File{slot.File()}, Own: t.TempDir()}},
 		task: &Task{Session: "github.com+you+project@7", Workspace: Workspace{Repo: "github.com+you+project", Branch: "fix/issue-7", Local: t.TempDir()}}}
 	w := &ready{session: &Session{Worktree: d.Worktree(r.task.Session)}, agentEnv: os.Environ()}
 	must(t, os.Mkdir(w.session.Worktree, 0o700))

@@ -21,6 +21,7 @@ import (
 	"kugetsu/queue/spool"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/forge"
+	"kugetsu/slots/git"
 	"kugetsu/slots/proc"
 	"kugetsu/slots/worktree"
 )
@@ -286,10 +287,10 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 		r.log.say("%v", endErr)
 		return false
 	}
-	var git *worktree.Error
+	var failed *git.Error
 	var exit *exec.ExitError
-	if errors.As(err, &git) && errors.As(err, &exit) { // the log has its words already
-		r.log.say("%s failed, so no agent was started", git.Op)
+	if errors.As(err, &failed) && errors.As(err, &exit) { // the log has its words already
+		r.log.say("%s failed, so no agent was started", failed.Op)
 	} else {
 		r.log.say("%v", err)
 	}
@@ -301,13 +302,13 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 	r.tellLeft()
 	// A full disk at night must not use up the attempts of all items that wait. Nor must a line of an env file that was changed
 	// after the tick had read it.
-	if worktree.OfHost(err) || fault.Code(err) == fault.Config {
+	if git.OfHost(err) || fault.Code(err) == fault.Config {
 		r.result.Outcome = void
 		return true
 	}
-	if git != nil {
-		r.result.Permanent = git.Permanent
-		if git.Unreachable && r.task.Workspace.Host != "" { // a network that is down is not the task's fault
+	if failed != nil {
+		r.result.Permanent = failed.Permanent
+		if failed.Unreachable && r.task.Workspace.Host != "" { // a network that is down is not the task's fault
 			r.result.Outcome, r.result.Host = outage, r.task.Workspace.Host
 		}
 	}

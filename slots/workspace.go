@@ -11,6 +11,7 @@ import (
 
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
+	"kugetsu/slots/git"
 	"kugetsu/slots/worktree"
 )
 
@@ -35,7 +36,7 @@ func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*P
 		return nil, err
 	}
 	p := &Place{Name: name, home: d, refs: issueRefs(ref),
-		Git: &worktree.Git{Env: with(env, vars...), Own: d.git()}}
+		Git: &worktree.Git{Runner: git.Runner{Env: with(env, vars...), Own: d.git()}}}
 	if lock != nil { // a git that outlives this process keeps the session locked
 		p.Git.Files = []*os.File{lock.File()}
 	}

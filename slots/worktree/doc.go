@@ -28,8 +28,7 @@
 // The one invariant: nothing is deleted unless it was proved to be a copy of something git keeps.
 //
 // An agent can write into its worktree and into the repository, and git believes the files there: filters, hooks, helpers
-// and remotes are commands that a line of configuration names. So kugetsu's git reads the repository through a private git
-// directory (private.go), with the configuration that config.go lets through. git's records of worktrees are read and made
-// as files (place.go). This holds against an agent whose sandbox opens the worktree and the repository. An agent without a
+// and remotes are commands that a line of configuration names. So kugetsu's git is run by slots/git, through a
+// private git directory. git's records of worktrees are read and made as files (record.go). This holds against an agent whose sandbox opens the worktree and the repository. An agent without a
 // sandbox, as the same user, could change any file of kugetsu's directly.
 package worktree

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kugetsu/slots/git"
 )
 
 // server is git's own, behind one that first answers some requests otherwise.
@@ -111,7 +113,7 @@ func TestRemoteThatStaysDownIsAskedAFewTimesAndNoMore(t *testing.T) {
 	srv.refuse.Store(1000)
 	srv.asked.Store(0)
 	_, err := g.Prepare(context.Background(), w.fromServer(2, srv))
-	var e *Error
+	var e *git.Error
 	if !errors.As(err, &e) || e.Permanent {
 		t.Errorf("a remote that is down: %v", err)
 	}
@@ -135,7 +137,7 @@ func TestAnswerThatCannotChangeIsNotAskedForTwice(t *testing.T) {
 		srv.asked.Store(0)
 		g, pauses := w.waiting(nil)
 		_, err := g.Prepare(context.Background(), w.fromServer(n, srv))
-		var e *Error
+		var e *git.Error
 		if !errors.As(err, &e) || !e.Permanent || len(*pauses) > 0 {
 			t.Errorf("%d: %v, and %v", status, err, *pauses)
 		}
@@ -210,7 +212,7 @@ func TestFetchesIntoOneCloneDoNotTripEachOtherUp(t *testing.T) {
 	})
 	errs := make([]error, 8)
 	for n := range errs {
-		g := &Git{Env: w.env, Own: t.TempDir(), pause: w.newGit().pause}
+		g := &Git{Runner: git.Runner{Env: w.env, Own: t.TempDir()}, pause: w.newGit().pause}
 		group.Go(func() {
 			srv.refuse.Store(1)
 			_, errs[n] = g.Prepare(context.Background(), w.fromServer(n+1, srv))
@@ -253,18 +255,6 @@ func TestFetchForThoseWhoJudgeIsGivenUpAndLeavesWhatIsKnown(t *testing.T) {
 	other.Source.Cache = w.path("state/repos/none.git")
 	if err := w.newGit().Fetch(context.Background(), other); err != nil || w.exists(other.Source.Cache) {
 		t.Error(err)
-	}
-}
-
-func TestGitHasNoTerminalToAskOn(t *testing.T) {
-	w := newWorld(t)
-	out, err := w.newGit().exec(context.Background(), nil, command{dir: w.dir, args: []string{"-c", "alias.say=!ps -o sid= -p $PPID", "say"}})
-	mine, sidErr := unix.Getsid(0)
-	if err := errors.Join(err, sidErr); err != nil {
-		t.Fatal(err)
-	}
-	if sid := strings.TrimSpace(out); sid == "" || sid == fmt.Sprint(mine) {
-		t.Errorf("git is in the session %q, as is who has a terminal: %d", sid, mine)
 	}
 }
 

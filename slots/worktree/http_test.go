@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"kugetsu/slots/git"
 )
 
 // answerer decides what becomes of a request to git's own server.
@@ -22,7 +24,8 @@ type answerer func(rw http.ResponseWriter, r *http.Request, git http.Handler)
 type gate struct{ now atomic.Pointer[answerer] }
 
 func (g *gate) set(a answerer) { g.now.Store(&a) }
-func (g *gate) open()          { g.now.Store(nil) }
+
+func (g *gate) open() { g.now.Store(nil) }
 
 // host serves the world's folder on loopback with git's own server, behind a gate that may be changed, and allows pushes.
 // It returns the URL of the remote.
@@ -221,7 +224,7 @@ func TestServerThatWantsAPasswordIsAPermanentErrorAndNoPrompt(t *testing.T) {
 		w.within(func(ctx context.Context) {
 			s := w.fromHost(1, c.url)
 			_, err := w.newGit().Prepare(ctx, s)
-			e, ok := err.(*Error)
+			e, ok := err.(*git.Error)
 			if !ok {
 				t.Fatalf("%s: %v", c.says, err)
 			}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"kugetsu/slots/git"
 )
 
 // IncludeFile is the file at the root of a repository that says, in the syntax of gitignore(5), which of the ignored files
@@ -45,37 +47,37 @@ func (g *Git) Include(ctx context.Context, s Spec) error {
 	}
 	from, err := os.OpenRoot(s.Source.Local)
 	if err != nil {
-		return &Error{Op: "include", Err: err}
+		return &git.Error{Op: "include", Err: err}
 	}
 	defer from.Close()
 	to, err := os.OpenRoot(s.Path)
 	if err != nil {
-		return &Error{Op: "include", Err: err}
+		return &git.Error{Op: "include", Err: err}
 	}
 	defer to.Close()
 	left, copied := int64(includeBytes), 0
 	for _, name := range names {
 		if ctx.Err() != nil {
-			return &Error{Op: "include", Err: context.Cause(ctx)}
+			return &git.Error{Op: "include", Err: context.Cause(ctx)}
 		}
 		n, err := g.copy(from, to, name, s.Path, left)
-		var e *Error
+		var e *git.Error
 		if errors.As(err, &e) {
 			return err
 		}
 		if err != nil {
-			return &Error{Op: "include", Err: err}
+			return &git.Error{Op: "include", Err: err}
 		}
 		if n >= 0 {
 			left, copied = left-n, copied+1
 		}
 	}
 	if copied > 0 {
-		g.say("%s: copied %d files, %d bytes in all, from %s", IncludeFile, copied, includeBytes-left, s.Source.Local)
+		g.Say("%s: copied %d files, %d bytes in all, from %s", IncludeFile, copied, includeBytes-left, s.Source.Local)
 	}
 	// As in add: the session is written next, and says that all is there.
 	if err := syncAround(s.Path); err != nil {
-		return &Error{Op: "include", Err: err}
+		return &git.Error{Op: "include", Err: err}
 	}
 	return nil
 }
@@ -87,19 +89,19 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 		return nil, err
 	}
 	if !v.stands {
-		return nil, refuse("include", "%s is no worktree of the session (%s)", s.Path, v.why)
+		return nil, git.Refuse("include", "%s is no worktree of the session (%s)", s.Path, v.why)
 	}
-	p, err := g.newPrivate(ctx, v.at)
+	p, err := g.Open(ctx, v.at)
 	if err != nil {
 		return nil, err
 	}
-	defer p.done()
-	git := func(p *private, stdin string, args ...string) (string, error) {
-		return p.run(ctx, command{stdin: stdin, most: includeNames, args: args})
+	defer p.Done()
+	ask := func(p *git.Private, stdin string, args ...string) (string, error) {
+		return p.Run(ctx, git.Command{Stdin: stdin, Most: includeNames, Args: args})
 	}
-	out, err := git(p, "", "ls-tree", "--long", "-z", "HEAD", "--", IncludeFile)
-	if exitCode(err) == 128 {
-		if _, none := git(p, "", "rev-parse", "--verify", "--quiet", "HEAD^{commit}"); exitCode(none) == 1 { // no commit yet, so no file
+	out, err := ask(p, "", "ls-tree", "--long", "-z", "HEAD", "--", IncludeFile)
+	if git.ExitCode(err) == 128 {
+		if _, none := ask(p, "", "rev-parse", "--verify", "--quiet", "HEAD^{commit}"); git.ExitCode(none) == 1 { // no commit yet, so no file
 			return nil, nil
 		}
 	}
@@ -109,35 +111,35 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 	meta, _, _ := strings.Cut(out, "\t") // mode, type, name of the object, size
 	field := strings.Fields(meta)
 	if len(field) != 4 || !strings.HasPrefix(field[0], "100") {
-		g.say("%s is not a file: nothing is copied", IncludeFile)
+		g.Say("%s is not a file: nothing is copied", IncludeFile)
 		return nil, nil
 	}
 	if s.Source.Local == "" {
-		g.say("%s names files of a local checkout (repos.json); from a clone there is nothing to copy", IncludeFile)
+		g.Say("%s names files of a local checkout (repos.json); from a clone there is nothing to copy", IncludeFile)
 		return nil, nil
 	}
 	if size, err := strconv.ParseInt(field[3], 10, 64); err != nil || size > includePatterns {
-		return nil, refuse("include", "%s has %s bytes; %d are allowed", IncludeFile, field[3], includePatterns)
+		return nil, git.Refuse("include", "%s has %s bytes; %d are allowed", IncludeFile, field[3], includePatterns)
 	}
-	patterns, err := git(p, "", "cat-file", "blob", field[2])
+	patterns, err := ask(p, "", "cat-file", "blob", field[2])
 	if err != nil {
 		return nil, err
 	}
-	if err := p.write("patterns", patterns); err != nil {
+	if err := p.Write("patterns", patterns); err != nil {
 		return nil, err
 	}
-	file := filepath.Join(p.dir, "patterns")
+	file := filepath.Join(p.Dir, "patterns")
 	local := v.at
-	local.path = s.Source.Local
-	if local.gitDir, err = gitDirOf(s.Source.Local); err != nil {
-		return nil, &Error{Op: "include", Err: err}
+	local.Path = s.Source.Local
+	if local.GitDir, err = git.GitDirOf(s.Source.Local); err != nil {
+		return nil, &git.Error{Op: "include", Err: err}
 	}
-	from, err := g.newPrivate(ctx, local)
+	from, err := g.Open(ctx, local)
 	if err != nil {
 		return nil, err
 	}
-	defer from.done()
-	out, err = git(from, "", "ls-files", "-z", "--others", "--ignored", "--exclude-from="+file)
+	defer from.Done()
+	out, err = ask(from, "", "ls-files", "-z", "--others", "--ignored", "--exclude-from="+file)
 	if err != nil {
 		return nil, g.tooMany(err)
 	}
@@ -147,25 +149,25 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 		if name == "" || strings.HasSuffix(name, "/") || !ownPath(name) { // a folder is a repository of its own
 			continue
 		}
-		switch ok, err := plainWay(s.Path, name); {
+		switch ok, err := git.PlainWay(s.Path, name); {
 		case err != nil:
-			return nil, &Error{Op: "include", Err: err}
+			return nil, &git.Error{Op: "include", Err: err}
 		case !ok:
-			g.say("%s: %q is not copied: the way to it leads over a link or a file", IncludeFile, name)
+			g.Say("%s: %q is not copied: the way to it leads over a link or a file", IncludeFile, name)
 		default:
 			names = append(names, name)
 		}
 	}
-	for _, p := range []*private{from, p} {
+	for _, p := range []*git.Private{from, p} {
 		if len(names) == 0 {
 			return nil, nil
 		}
-		out, err = git(p, strings.Join(names, "\x00")+"\x00", "check-ignore", "-z", "--stdin")
+		out, err = ask(p, strings.Join(names, "\x00")+"\x00", "check-ignore", "-z", "--stdin")
 		switch {
-		case exitCode(err) == 1: // none
+		case git.ExitCode(err) == 1: // none
 			return nil, nil
-		case exitCode(err) == 128: // git gives up at a name that lies in a submodule, and says so; the hook can copy instead
-			g.say("%s: nothing is copied: %v", IncludeFile, err)
+		case git.ExitCode(err) == 128: // git gives up at a name that lies in a submodule, and says so; the hook can copy instead
+			g.Say("%s: nothing is copied: %v", IncludeFile, err)
 			return nil, nil
 		case err != nil:
 			return nil, g.tooMany(err)
@@ -173,15 +175,15 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 		names = strings.Split(strings.TrimSuffix(out, "\x00"), "\x00")
 	}
 	if len(names) > includeFiles {
-		return nil, g.tooMany(errTooLong)
+		return nil, g.tooMany(git.ErrTooLong)
 	}
 	return names, nil
 }
 
 // tooMany says of an answer that was too long what that means.
 func (g *Git) tooMany(err error) error {
-	if errors.Is(err, errTooLong) {
-		return refuse("include", "%s names too many files: %d are allowed; WORKTREE_HOOK can copy more", IncludeFile, includeFiles)
+	if errors.Is(err, git.ErrTooLong) {
+		return git.Refuse("include", "%s names too many files: %d are allowed; WORKTREE_HOOK can copy more", IncludeFile, includeFiles)
 	}
 	return err
 }
@@ -199,40 +201,23 @@ func ownPath(name string) bool {
 	return true
 }
 
-// plainWay says whether the folders above a file are folders, as far as they are there.
-func plainWay(dir, name string) (bool, error) {
-	for n, b := range []byte(name) {
-		if b != '/' {
-			continue
-		}
-		info, err := os.Lstat(filepath.Join(dir, name[:n]))
-		if absent(err) {
-			return true, nil
-		}
-		if err != nil || !info.IsDir() {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
 // copy copies one file, of at most left bytes, and returns how many it had; -1 for one that is not to be copied.
 func (g *Git) copy(from, to *os.Root, name, path string, left int64) (int64, error) {
 	if _, err := to.Lstat(name); err == nil {
-		g.say("%s: %q is there already, and stays", IncludeFile, name)
+		g.Say("%s: %q is there already, and stays", IncludeFile, name)
 		return -1, nil
-	} else if !absent(err) {
+	} else if !git.Absent(err) {
 		return -1, err
 	}
 	info, err := from.Lstat(name)
-	if absent(err) { // since git listed it
+	if git.Absent(err) { // since git listed it
 		return -1, nil
 	}
 	if err != nil {
 		return -1, err
 	}
 	if !info.Mode().IsRegular() {
-		g.say("%s: %q is not copied: it is not a regular file", IncludeFile, name)
+		g.Say("%s: %q is not copied: it is not a regular file", IncludeFile, name)
 		return -1, nil
 	}
 	in, err := from.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -258,7 +243,7 @@ func (g *Git) copy(from, to *os.Root, name, path string, left int64) (int64, err
 		return -1, err
 	}
 	if n > left {
-		return -1, refuse("include", "%s names more than %d MiB; WORKTREE_HOOK can copy more", IncludeFile, includeBytes>>20)
+		return -1, git.Refuse("include", "%s names more than %d MiB; WORKTREE_HOOK can copy more", IncludeFile, includeBytes>>20)
 	}
 	dir := filepath.Dir(name)
 	if err := makeWay(from, to, dir); err != nil {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kugetsu/slots/git"
 )
 
 // including is a world whose repository names files to include, and a checkout of it that has some.
@@ -216,23 +218,13 @@ func TestIncludeThatIsTooMuchIsAPermanentError(t *testing.T) {
 			s := w.fromLocal(8, "mine")
 			w.prepare(s)
 			err := w.newGit().Include(context.Background(), s)
-			var e *Error
+			var e *git.Error
 			if !errors.As(err, &e) || !e.Permanent {
 				t.Fatalf("include: %v", err)
 			}
 			w.contains(e.Error(), name)
 			w.equal("left beside the worktree", w.exists(part(s.Path)), false)
 		})
-	}
-}
-
-func TestAnswerThatIsTooLongIsNotKept(t *testing.T) {
-	w := newWorld(t)
-	for most, want := range map[int]error{0: nil, 10000: nil, 9999: errTooLong} {
-		out, err := w.newGit().exec(context.Background(), nil, command{dir: w.author, most: most, args: []string{"cat-file", "blob", "HEAD:dir/b.txt"}})
-		if !errors.Is(err, want) || (err == nil) != (len(out) == 10000) {
-			t.Errorf("at most %d: %d bytes, %v", most, len(out), err)
-		}
 	}
 }
 

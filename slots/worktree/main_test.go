@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kugetsu/slots/git"
 )
 
 // TestMain lets the test binary be the runner of another process, so that a test can kill a real one.
@@ -28,7 +30,7 @@ func TestMain(m *testing.M) {
 		if err := json.Unmarshal([]byte(task), &in); err != nil {
 			panic(err)
 		}
-		g := &Git{Env: in.Env, Own: in.Own, Log: os.Stderr}
+		g := &Git{Runner: git.Runner{Env: in.Env, Own: in.Own, Log: os.Stderr}}
 		_, err := g.Prepare(context.Background(), in.Spec)
 		if err == nil {
 			err = g.Include(context.Background(), in.Spec)
@@ -178,7 +180,7 @@ func (w *world) fromLocal(n int, checkout string) Spec {
 
 // newGit does not wait between two fetches.
 func (w *world) newGit() *Git {
-	return &Git{Env: w.env, Log: &w.log, Own: w.TempDir(), pause: func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }}
+	return &Git{Runner: git.Runner{Env: w.env, Log: &w.log, Own: w.TempDir()}, pause: func(ctx context.Context, _ time.Duration) error { return context.Cause(ctx) }}
 }
 
 func (w *world) prepare(s Spec) Made {
@@ -195,10 +197,10 @@ func (w *world) prepare(s Spec) Made {
 }
 
 // refused demands an error of Prepare and returns it.
-func (w *world) refused(s Spec) *Error {
+func (w *world) refused(s Spec) *git.Error {
 	w.Helper()
 	m, err := w.newGit().Prepare(context.Background(), s)
-	var e *Error
+	var e *git.Error
 	if !errors.As(err, &e) {
 		w.Fatalf("Prepare = %+v, %v; want an *Error", m, err)
 	}
@@ -266,7 +268,7 @@ func (w *world) spec(path string) Spec {
 	w.Helper()
 	s := w.fromRemote(7)
 	s.Path = w.path(path)
-	if common, err := commonDir(s.Path); err == nil && common != s.Source.Cache {
+	if common, err := git.CommonDir(s.Path); err == nil && common != s.Source.Cache {
 		if real, err := filepath.EvalSymlinks(common); err == nil && real != s.Source.Cache {
 			s.Source = Source{Local: strings.TrimSuffix(real, "/.git"), Lock: s.Source.Lock}
 		}

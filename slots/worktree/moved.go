@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"kugetsu/queue/spool"
+	"kugetsu/slots/git"
 )
 
 // The repair of a worktree that stands but is not whole. `git worktree repair` is not used: it repairs all worktrees of the
@@ -16,10 +17,10 @@ import (
 
 // lastHead is the commit that was checked out last in a worktree, as its reflog says (gitrepository-layout(5)); empty where
 // it does not, or where that commit is gone.
-func (p *private) lastHead(ctx context.Context) (string, error) {
-	text, err := readRegular(filepath.Join(p.at.gitDir, "logs", "HEAD"))
-	if err != nil && !absent(err) {
-		return "", &Error{Op: "prepare", Err: err}
+func lastHead(ctx context.Context, p *git.Private) (string, error) {
+	text, err := git.ReadRegular(filepath.Join(p.At.GitDir, "logs", "HEAD"))
+	if err != nil && !git.Absent(err) {
+		return "", &git.Error{Op: "prepare", Err: err}
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	ids := strings.Fields(lines[len(lines)-1]) // the old one, the new one, who
@@ -30,11 +31,11 @@ func (p *private) lastHead(ctx context.Context) (string, error) {
 	if strings.Trim(id, "0") == "" { // git has logged that the branch was deleted
 		id = ids[0]
 	}
-	if !commitID.MatchString(id) {
+	if !git.CommitID.MatchString(id) {
 		return "", nil
 	}
-	_, err = p.run(ctx, command{args: []string{"cat-file", "-e", id + "^{commit}"}})
-	if exitCode(err) > 0 {
+	_, err = p.Run(ctx, git.Command{Args: []string{"cat-file", "-e", id + "^{commit}"}})
+	if git.ExitCode(err) > 0 {
 		return "", nil
 	}
 	return id, err
@@ -43,16 +44,16 @@ func (p *private) lastHead(ctx context.Context) (string, error) {
 // revive makes the branch of a worktree again that was deleted under it. Else what is committed next would be a root commit
 // with all files in it, and nothing but the reflog would keep what was committed before.
 func (g *Git) revive(ctx context.Context, s Spec, v *view) error {
-	p, err := g.newPrivate(ctx, v.at)
+	p, err := g.Open(ctx, v.at)
 	if err != nil {
 		return err
 	}
-	defer p.done()
+	defer p.Done()
 	at := v.lost
-	_, err = p.run(ctx, command{args: []string{"update-ref", "--no-deref", "refs/heads/" + s.Branch, at, strings.Repeat("0", len(at))}})
+	_, err = p.Run(ctx, git.Command{Args: []string{"update-ref", "--no-deref", "refs/heads/" + s.Branch, at, strings.Repeat("0", len(at))}})
 	if err == nil {
 		v.made.Head = at
-		g.say("branch %s was deleted: it is made again at %s, which was checked out here", s.Branch, at)
+		g.Say("branch %s was deleted: it is made again at %s, which was checked out here", s.Branch, at)
 	}
 	return err
 }
@@ -64,37 +65,37 @@ func (g *Git) revive(ctx context.Context, s Spec, v *view) error {
 func (r *repo) movedAdmin() (string, error) {
 	path := r.spec.Path
 	file := filepath.Join(path, ".git")
-	if info, err := os.Lstat(file); absent(err) || err == nil && !info.Mode().IsRegular() {
+	if info, err := os.Lstat(file); git.Absent(err) || err == nil && !info.Mode().IsRegular() {
 		return "", nil // a folder: a repository
 	}
-	text, err := readRegular(file)
+	text, err := git.ReadRegular(file)
 	if err != nil {
-		return "", &Error{Op: "prepare", Err: err}
+		return "", &git.Error{Op: "prepare", Err: err}
 	}
-	old, ok := strings.CutPrefix(oneLine(text), "gitdir: ")
-	if old = rel(path, old); !ok || filepath.Base(filepath.Dir(old)) != "worktrees" {
+	old, ok := strings.CutPrefix(git.OneLine(text), "gitdir: ")
+	if old = git.Rel(path, old); !ok || filepath.Base(filepath.Dir(old)) != "worktrees" {
 		return "", nil
 	}
-	if _, err := os.Lstat(old); !absent(err) {
+	if _, err := os.Lstat(old); !git.Absent(err) {
 		return "", nil // it leads somewhere, or that is not known
 	}
 	admin := filepath.Join(r.common, "worktrees", filepath.Base(old))
 	if half, err := halfMade(admin); err != nil || half {
 		return "", err
 	}
-	text, err = readRegular(filepath.Join(admin, "gitdir"))
+	text, err = git.ReadRegular(filepath.Join(admin, "gitdir"))
 	if err != nil {
-		return "", &Error{Op: "prepare", Err: err}
+		return "", &git.Error{Op: "prepare", Err: err}
 	}
-	named := filepath.Dir(rel(admin, oneLine(text)))
+	named := filepath.Dir(git.Rel(admin, git.OneLine(text)))
 	here, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return "", &Error{Op: "prepare", Err: err}
+		return "", &git.Error{Op: "prepare", Err: err}
 	}
 	if named == here {
 		return admin, nil
 	}
-	if _, err := os.Lstat(named); filepath.Base(named) == filepath.Base(here) && absent(err) {
+	if _, err := os.Lstat(named); filepath.Base(named) == filepath.Base(here) && git.Absent(err) {
 		return admin, nil
 	}
 	return "", nil
@@ -117,16 +118,16 @@ func (g *Git) relink(ctx context.Context, s Spec) (mended bool, err error) {
 	}
 	here, err := filepath.EvalSymlinks(s.Path)
 	if err != nil {
-		return false, &Error{Op: "prepare", Err: err}
+		return false, &git.Error{Op: "prepare", Err: err}
 	}
 	if err := spool.Write(filepath.Join(admin, "gitdir"), []byte(filepath.Join(here, ".git")+"\n")); err != nil {
-		return false, &Error{Op: "prepare", Err: err}
+		return false, &git.Error{Op: "prepare", Err: err}
 	}
 	// Not spool.Write: when it is killed, it would leave a temporary file in the worktree.
 	if err := replaceLink(s.Path, "gitdir: "+admin+"\n"); err != nil {
-		return false, &Error{Op: "prepare", Err: err}
+		return false, &git.Error{Op: "prepare", Err: err}
 	}
-	g.say("%s is joined to its repository again, which was moved to %s", s.Path, r.common)
+	g.Say("%s is joined to its repository again, which was moved to %s", s.Path, r.common)
 	return true, nil
 }
 

@@ -4,12 +4,25 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"kugetsu/queue/spool"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kugetsu/queue/spool"
+	"kugetsu/slots/git"
 )
+
+// editConfig changes the configuration file of a repository, which is data here: git reads and writes that one file.
+func (r *repo) editConfig(ctx context.Context, args ...string) error {
+	f, err := git.OpenRegular(filepath.Join(r.common, "config"))
+	if err != nil {
+		return git.Unread("config", err)
+	}
+	_ = f.Close()
+	_, err = r.git(ctx, append([]string{"config", "--file", filepath.Join(r.common, "config")}, args...)...)
+	return err
+}
 
 // initClone makes an empty repository.
 //
@@ -30,9 +43,9 @@ func (r *repo) initClone(kind string) error {
 	for _, f := range [][2]string{
 		{"config", "[core]\n\trepositoryformatversion = " + version + "\n\tfilemode = true\n" + extensions + r.originSection()},
 		{"config.worktree", "[core]\n\tbare = true\n"},
-		{"HEAD", "ref: " + noBranch + "\n"},
+		{"HEAD", "ref: " + git.NoBranch + "\n"},
 	} {
-		if err := writeWhole(filepath.Join(r.common, f[0]), f[1]); err != nil {
+		if err := git.WriteWhole(filepath.Join(r.common, f[0]), f[1]); err != nil {
 			return err
 		}
 	}
@@ -51,18 +64,15 @@ func (r *repo) originFile() string {
 	return strings.TrimSuffix(r.spec.Source.Cache, ".git") + ".origin"
 }
 
-// withoutSecret is a URL without the name and the password in it: a token may change every day.
-func withoutSecret(url string) string { return userinfo.ReplaceAllString(url, "://") }
-
 // writeOrigin makes the clone's own configuration say where it comes from, for the agents' git: kugetsu's is told in each
 // call. An agent may change it as in any clone; the next session begins with the remote that the settings name.
 func (r *repo) writeOrigin(ctx context.Context) error {
-	want := withoutSecret(r.spec.Source.URL)
+	want := git.WithoutSecret(r.spec.Source.URL)
 	have, err := spool.Read(r.originFile())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &Error{Op: "prepare", Err: err}
+		return &git.Error{Op: "prepare", Err: err}
 	}
-	if was := oneLine(have); was != want {
+	if was := git.OneLine(have); was != want {
 		if was == "" { // a clone from before there was this file
 			was = r.oldOrigin()
 		}
@@ -73,7 +83,7 @@ func (r *repo) writeOrigin(ctx context.Context) error {
 			}
 		}
 		if err := spool.Write(r.originFile(), []byte(want+"\n")); err != nil {
-			return &Error{Op: "prepare", Err: err}
+			return &git.Error{Op: "prepare", Err: err}
 		}
 	}
 	return r.resetConfig(ctx)
@@ -84,13 +94,13 @@ const oldOriginFile = "origin.config"
 
 // oldOrigin is the URL that such a clone had, without what admits to it.
 func (r *repo) oldOrigin() string {
-	text, err := readSmall(filepath.Join(r.common, oldOriginFile), 64<<10)
+	text, err := git.ReadSmall(filepath.Join(r.common, oldOriginFile), 64<<10)
 	if err != nil {
 		return ""
 	}
 	_, rest, _ := strings.Cut(string(text), "url = \"")
 	url, _, _ := strings.Cut(rest, "\"\n")
-	return withoutSecret(strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(url))
+	return git.WithoutSecret(strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(url))
 }
 
 // resetConfig brings the clone's configuration back to what a session begins with, where it says something else.
@@ -99,26 +109,26 @@ func (r *repo) resetConfig(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := r.g.readConfig(ctx, filepath.Join(r.common, "config"), p)
-	if err != nil && exitCode(err) > 0 {
-		r.g.say("the clone's configuration cannot be read, and stays as it is: %v", err)
+	all, err := r.g.ReadConfig(ctx, filepath.Join(r.common, "config"), p)
+	if err != nil && git.ExitCode(err) > 0 {
+		r.g.Say("the clone's configuration cannot be read, and stays as it is: %v", err)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	r.sayUnknown(all)
-	var origin []setting
+	var origin []git.Setting
 	var old, bare, worktree bool
 	for _, s := range all {
 		switch {
-		case strings.HasPrefix(s.key, "remote.origin."):
+		case strings.HasPrefix(s.Key, "remote.origin."):
 			origin = append(origin, s)
-		case s.key == "include.path" && s.value == oldOriginFile:
+		case s.Key == "include.path" && s.Value == oldOriginFile:
 			old = true
-		case s.key == "core.bare":
+		case s.Key == "core.bare":
 			bare = true
-		case s.key == "core.worktree":
+		case s.Key == "core.worktree":
 			worktree = true
 		}
 	}
@@ -132,7 +142,7 @@ func (r *repo) resetConfig(ctx context.Context) error {
 			return err
 		}
 	}
-	if !old && slices.Equal(origin, []setting{{"remote.origin.url", r.spec.Source.URL}, {"remote.origin.fetch", originRefs}}) {
+	if !old && slices.Equal(origin, []git.Setting{{Key: "remote.origin.url", Value: r.spec.Source.URL}, {Key: "remote.origin.fetch", Value: originRefs}}) {
 		return nil
 	}
 	if old {
@@ -151,13 +161,13 @@ func (r *repo) resetConfig(ctx context.Context) error {
 // moveBare moves core.bare to where worktrees do not inherit it: see initClone. First the HEAD, since without the key git
 // takes its branch for checked out.
 func (r *repo) moveBare(ctx context.Context) error {
-	if err := writeWhole(filepath.Join(r.common, "HEAD"), "ref: "+noBranch+"\n"); err != nil {
-		return &Error{Op: "prepare", Err: err}
+	if err := git.WriteWhole(filepath.Join(r.common, "HEAD"), "ref: "+git.NoBranch+"\n"); err != nil {
+		return &git.Error{Op: "prepare", Err: err}
 	}
 	own := filepath.Join(r.common, "config.worktree")
-	if _, err := os.Lstat(own); absent(err) {
-		if err := writeWhole(own, "[core]\n\tbare = true\n"); err != nil {
-			return &Error{Op: "prepare", Err: err}
+	if _, err := os.Lstat(own); git.Absent(err) {
+		if err := git.WriteWhole(own, "[core]\n\tbare = true\n"); err != nil {
+			return &git.Error{Op: "prepare", Err: err}
 		}
 	}
 	return r.editConfig(ctx, "--unset-all", "core.bare")
@@ -167,13 +177,13 @@ func (r *repo) moveBare(ctx context.Context) error {
 // be visible in the arguments of `git config`.
 func (r *repo) appendConfig(text string) error {
 	file := filepath.Join(r.common, "config")
-	have, err := readSmall(file, 16<<20)
+	have, err := git.ReadSmall(file, 16<<20)
 	if err != nil {
-		return unread("prepare", err)
+		return git.Unread("prepare", err)
 	}
 	lock, err := os.OpenFile(file+".lock", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
-		return &Error{Op: "prepare", Err: err} // sweep removes a stale one
+		return &git.Error{Op: "prepare", Err: err} // sweep removes a stale one
 	}
 	if len(have) > 0 && have[len(have)-1] != '\n' {
 		have = append(have, '\n')
@@ -183,7 +193,7 @@ func (r *repo) appendConfig(text string) error {
 		err = os.Rename(file+".lock", file)
 	}
 	if err != nil {
-		return &Error{Op: "prepare", Err: errors.Join(err, os.Remove(file+".lock"))}
+		return &git.Error{Op: "prepare", Err: errors.Join(err, os.Remove(file+".lock"))}
 	}
 	return nil
 }
@@ -193,11 +203,11 @@ func (r *repo) appendConfig(text string) error {
 var extensions = []string{"noop", "noop-v1", "objectformat", "partialclone", "preciousobjects", "worktreeconfig"}
 
 // sayUnknown names the extensions that the git of an agent may refuse.
-func (r *repo) sayUnknown(all []setting) {
+func (r *repo) sayUnknown(all []git.Setting) {
 	for _, s := range all {
-		name, ok := strings.CutPrefix(s.key, "extensions.")
+		name, ok := strings.CutPrefix(s.Key, "extensions.")
 		if ok && !slices.Contains(extensions, name) {
-			r.g.say("the configuration of %s has extensions.%s: a git that does not know it refuses to work there", r.common, clean(name))
+			r.g.Say("the configuration of %s has extensions.%s: a git that does not know it refuses to work there", r.common, git.Clean(name))
 		}
 	}
 }

@@ -7,17 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
-)
 
-// Spec is what a session needs.
-type Spec struct {
-	Source Source
-	Path   string // worktrees/<session>, absolute
-	Branch string // fix/issue-7
-	Base   string // KUGETSU_BASE_BRANCH, "main" or "<remote>/main"; empty for the remote's default branch
-}
+	"kugetsu/slots/git"
+)
 
 // Made is what Prepare found or made.
 type Made struct {
@@ -42,7 +35,7 @@ func (m Made) Writable() (folders []string) {
 	}
 	_ = os.Mkdir(filepath.Join(m.Repository, "logs"), 0o777) // git makes it when it is needed; in a sandbox it cannot
 	for _, name := range []string{"objects", "refs", "logs", "reftable", "lfs"} {
-		if dir := filepath.Join(m.Repository, name); isDir(dir) {
+		if dir := filepath.Join(m.Repository, name); git.IsDir(dir) {
 			folders = append(folders, dir)
 		}
 	}
@@ -76,8 +69,8 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 	if err == nil && v.lost != "" {
 		err = g.revive(ctx, s, &v)
 	}
-	if err == nil && v.stands && v.at.elsewhere != nil {
-		err = g.lead(ctx, s, v.at.elsewhere)
+	if err == nil && v.stands && v.at.Elsewhere != nil {
+		err = g.lead(ctx, s, v.at.Elsewhere)
 	}
 	if err != nil || v.stands {
 		return v.made, err
@@ -97,7 +90,7 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 		}
 		// Work goes on with what is here: a branch that exists is not made from the base, and a local checkout is its
 		// owner's to keep fresh.
-		g.say("not fetched, going on with what is here: %v", stale)
+		g.Say("not fetched, going on with what is here: %v", stale)
 	}
 	return r.add(ctx)
 }
@@ -118,7 +111,7 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 	var made Made
 	s := r.spec
 	if err := os.MkdirAll(filepath.Dir(s.Path), 0o700); err != nil {
-		return made, &Error{Op: "prepare", Err: err}
+		return made, &git.Error{Op: "prepare", Err: err}
 	}
 	// The second try looks at everything anew: the first may have got as far as making the branch.
 	err := r.twice(ctx, func() error {
@@ -139,14 +132,14 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 			return err
 		}
 		if at != "" {
-			return refuse("prepare", "branch %s is checked out at %s (if that folder is gone: git worktree prune)", s.Branch, at)
+			return git.Refuse("prepare", "branch %s is checked out at %s (if that folder is gone: git worktree prune)", s.Branch, at)
 		}
 		before := made
 		begin, err := r.start(ctx, refs, &made)
 		if err != nil {
 			return err
 		}
-		if err := r.made.at.elsewhere; err != nil && s.Source.Local != "" {
+		if err := r.made.At.Elsewhere; err != nil && s.Source.Local != "" {
 			return err
 		}
 		made.CreatedWorktree = true
@@ -158,7 +151,7 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 	}
 	v, err := r.g.look(ctx, s)
 	if err == nil && !v.stands {
-		err = &Error{Op: "prepare", Last: clean("a worktree was made that does not stand: " + v.why)}
+		err = &git.Error{Op: "prepare", Last: git.Clean("a worktree was made that does not stand: " + v.why)}
 	}
 	// Git does not wait for the disk: after a power cut the files would be there without content, the link to the
 	// repository too, and an agent would take the empty files for work.
@@ -167,7 +160,7 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 			break
 		}
 		if syncErr := syncAround(dir); syncErr != nil {
-			err = &Error{Op: "prepare", Err: syncErr}
+			err = &git.Error{Op: "prepare", Err: syncErr}
 		}
 	}
 	made.Repository, made.Record = v.made.Repository, v.made.Record
@@ -199,81 +192,31 @@ func (r *repo) start(ctx context.Context, f refs, made *Made) (b beginning, err 
 		made.Head = base
 		return beginning{make: true}, nil
 	case s.Base != "":
-		return b, refuse("prepare", "the repository has no branch %s (KUGETSU_BASE_BRANCH)", s.Base)
+		return b, git.Refuse("prepare", "the repository has no branch %s (KUGETSU_BASE_BRANCH)", s.Base)
 	}
-	if out, err := r.git(ctx, "for-each-ref", "--count=1", r.made.at.tracking(), "refs/heads/"); err != nil {
+	if out, err := r.git(ctx, "for-each-ref", "--count=1", r.made.At.Tracking(), "refs/heads/"); err != nil {
 		return b, err
 	} else if out == "" {
-		return b, refuse("prepare", "the repository has no commit yet")
+		return b, git.Refuse("prepare", "the repository has no commit yet")
 	}
-	if at := r.made.at; at.remotes.name == "" && len(at.remotes.names) > 0 {
-		return b, at.remotes.several(s.Source.Local)
+	if at := r.made.At; at.Remotes.Name == "" && len(at.Remotes.Names) > 0 {
+		return b, at.Remotes.Several(s.Source.Local)
 	}
-	var e *Error
+	var e *git.Error
 	if errors.As(r.noHead, &e) && !e.Permanent {
 		return b, r.noHead // the network went away between two requests
 	}
-	return b, refuse("prepare", "the default branch of the remote %s is not known: set KUGETSU_BASE_BRANCH", cmp.Or(r.made.at.remotes.name, cloneRemote))
-}
-
-// ref is one reference; commit is empty when it does not exist.
-type ref struct{ commit, symref string }
-
-// refs are those that decide where a worktree starts.
-type refs struct{ branch, origin, head, base, localBase ref }
-
-func (r *repo) refs(ctx context.Context) (refs, error) {
-	var f refs
-	p, err := r.private(ctx)
-	if err != nil {
-		return f, err
-	}
-	tracking := p.at.tracking()
-	want := map[string]*ref{
-		"refs/heads/" + r.spec.Branch: &f.branch,
-		tracking + r.spec.Branch:      &f.origin,
-		tracking + "HEAD":             &f.head,
-	}
-	base, localBase := tracking+r.spec.Base, "refs/heads/"+r.spec.Base
-	args := []string{"for-each-ref", "--format=%(refname)%00%(objectname)%00%(symref)%00"}
-	for name := range want {
-		args = append(args, name)
-	}
-	if r.spec.Base != "" {
-		args = append(args, base, localBase)
-	}
-	out, err := r.git(ctx, args...)
-	if err != nil {
-		return f, err
-	}
-	for line := range strings.SplitSeq(out, "\x00\n") {
-		// A pattern also matches what lies below it, hence the look-up by the whole name.
-		if part := strings.Split(line, "\x00"); len(part) == 3 {
-			got := ref{commit: part[1], symref: part[2]}
-			if p := want[part[0]]; p != nil {
-				*p = got
-			}
-			if part[0] == base {
-				f.base = got
-			}
-			if part[0] == localBase {
-				f.localBase = got
-			}
-		}
-	}
-	return f, nil
+	return b, git.Refuse("prepare", "the default branch of the remote %s is not known: set KUGETSU_BASE_BRANCH", cmp.Or(r.made.At.Remotes.Name, git.Origin))
 }
 
 // view describes the worktree at Spec.Path.
 type view struct {
 	stands bool
 	made   Made
-	at     location
+	at     git.Location
 	why    string // it does not: git's own words, if it has any
 	lost   string // it does, but its branch was deleted: the commit that was checked out last
 }
-
-var commitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // look is the hot path: a few files say whether a worktree of this repository stands at the path, and one git process what
 // is checked out there. It is an error if one of another repository does, since it would be in the way for ever.
@@ -282,28 +225,28 @@ func (g *Git) look(ctx context.Context, s Spec) (view, error) {
 	if err != nil || !v.stands {
 		return v, err
 	}
-	p, err := g.newPrivate(ctx, v.at)
+	p, err := g.Open(ctx, v.at)
 	if err != nil {
 		return view{}, err
 	}
-	defer p.done()
-	return p.checkedOut(ctx, s, v)
+	defer p.Done()
+	return checkedOut(ctx, p, s, v)
 }
 
 // checkedOut completes the view of a worktree that stands.
-func (p *private) checkedOut(ctx context.Context, s Spec, v view) (view, error) {
-	common := v.at.common
-	v.at.elsewhere = p.at.elsewhere
-	out, err := p.run(ctx, command{args: []string{"rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD"}})
-	if err != nil && exitCode(err) == -1 { // that is no verdict of git's
+func checkedOut(ctx context.Context, p *git.Private, s Spec, v view) (view, error) {
+	common := v.at.Common
+	v.at.Elsewhere = p.At.Elsewhere
+	out, err := p.Run(ctx, git.Command{Args: []string{"rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD"}})
+	if err != nil && git.ExitCode(err) == -1 { // that is no verdict of git's
 		return view{}, err
 	}
-	v.made = Made{Repository: common, Record: v.at.gitDir}
-	if v.made.Base, err = p.at.baseInFiles(); err != nil {
+	v.made = Made{Repository: common, Record: v.at.GitDir}
+	if v.made.Base, err = baseInFiles(p.At); err != nil {
 		return view{}, err
 	}
 	line := strings.Split(out, "\n")
-	if len(line) > 1 && commitID.MatchString(line[0]) {
+	if len(line) > 1 && git.CommitID.MatchString(line[0]) {
 		v.made.Head = line[0]
 		v.made.Branch, _ = strings.CutPrefix(line[1], "refs/heads/")
 		if v.made.Branch == "HEAD" {
@@ -314,32 +257,20 @@ func (p *private) checkedOut(ctx context.Context, s Spec, v view) (view, error) 
 	// HEAD names no commit. On a branch that is yet to get its first one that is fine (an agent may have begun an
 	// orphan branch). A reference that is there but names nothing readable (a power cut leaves empty files) is not ours
 	// to mend, and an agent that is let in would take it for an empty repository.
-	if v.made.Branch, err = branchIn(filepath.Join(v.at.gitDir, "HEAD"), "refs/heads/"); err != nil {
+	if v.made.Branch, err = git.BranchIn(filepath.Join(v.at.GitDir, "HEAD"), "refs/heads/"); err != nil {
 		return view{}, err
 	}
-	_, unborn := p.run(ctx, command{args: []string{"rev-parse", "--quiet", "--verify", "HEAD"}})
-	if unborn != nil && exitCode(unborn) != 1 {
+	_, unborn := p.Run(ctx, git.Command{Args: []string{"rev-parse", "--quiet", "--verify", "HEAD"}})
+	if unborn != nil && git.ExitCode(unborn) != 1 {
 		return view{}, unborn
 	}
 	if _, err := os.Lstat(filepath.Join(common, "refs", "heads", v.made.Branch)); unborn == nil || !errors.Is(err, fs.ErrNotExist) {
-		return view{}, refuse("prepare", "%s: HEAD names no commit that is there; see git reflog and git fsck", s.Path)
+		return view{}, git.Refuse("prepare", "%s: HEAD names no commit that is there; see git reflog and git fsck", s.Path)
 	}
 	if v.made.Branch == s.Branch { // which was made at a commit: so it was deleted
-		if v.lost, err = p.lastHead(ctx); err == nil && v.lost == "" {
-			err = refuse("prepare", "%s: branch %s was deleted, and nothing says where it was: git branch %s <commit>", s.Path, s.Branch, s.Branch)
+		if v.lost, err = lastHead(ctx, p); err == nil && v.lost == "" {
+			err = git.Refuse("prepare", "%s: branch %s was deleted, and nothing says where it was: git branch %s <commit>", s.Path, s.Branch, s.Branch)
 		}
 	}
 	return v, err
-}
-
-// same says whether two paths name one directory. What is not there is not the same.
-func same(a, b string) (bool, error) {
-	x, errA := os.Stat(a)
-	y, errB := os.Stat(b)
-	for _, err := range []error{errA, errB} {
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, &Error{Op: "prepare", Err: err}
-		}
-	}
-	return errA == nil && errB == nil && os.SameFile(x, y), nil
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 func TestNewBranchStartsFromTheRemotesDefaultBranch(t *testing.T) {
@@ -203,7 +205,7 @@ func TestPreparesAtOnceInOneRepositoryAllSucceed(t *testing.T) {
 	var group sync.WaitGroup
 	errs := make([]error, 16)
 	for n := range errs {
-		g := &Git{Env: w.env, Own: t.TempDir()}
+		g := &Git{Runner: git.Runner{Env: w.env, Own: t.TempDir()}}
 		group.Go(func() { _, errs[n] = g.Prepare(context.Background(), w.fromRemote(n)) })
 	}
 	group.Wait()

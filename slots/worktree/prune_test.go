@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 // A git prune of another session, again and again, takes nothing of what is said to be kept.
@@ -58,7 +60,7 @@ func TestSnapshotIsWholeBesideGitPrune(t *testing.T) {
 				cmd = exec.Command("git", "reset", "-q")
 				cmd.Dir, cmd.Env = s.Path, w.env
 				_ = cmd.Run()
-				g := &Git{Env: w.env, Own: w.path("own")}
+				g := &Git{Runner: git.Runner{Env: w.env, Own: w.path("own")}}
 				ref := fmt.Sprintf("refs/kugetsu/q_%d/%d", n, run+1)
 				snap, err := g.Snapshot(context.Background(), s, ref, "m")
 				if err != nil || snap.Ref != ref {
@@ -81,7 +83,7 @@ func TestSnapshotIsWholeBesideGitPrune(t *testing.T) {
 	}
 	left, _ := filepath.Glob(cache + "/objects/pack/*.keep")
 	w.equal("packs that no git may collect", len(left), 0)
-	left, _ = filepath.Glob(cache + "/objects/pack/" + packTemp + "*")
+	left, _ = filepath.Glob(cache + "/objects/pack/" + git.PackTemp + "*")
 	w.equal("parts of packs", len(left), 0)
 	left, _ = filepath.Glob(w.path("own") + "/*")
 	w.equal("private git directories", len(left), 0)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"kugetsu/slots/git"
 )
 
 // pushedRefs are refs in a clone of kugetsu's: the commits that the remote had of the local branches. Forges delete a branch
@@ -65,7 +67,7 @@ func (r *repo) updateRefs(ctx context.Context, what string) error {
 	}
 	p, err := r.private(ctx)
 	if err == nil {
-		_, err = p.run(ctx, command{lock: r.lock, stdin: what, args: []string{"update-ref", "--no-deref", "--stdin"}})
+		_, err = p.Run(ctx, git.Command{Lock: r.lock, Stdin: what, Args: []string{"update-ref", "--no-deref", "--stdin"}})
 	}
 	return err
 }

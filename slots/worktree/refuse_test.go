@@ -2,15 +2,10 @@ package worktree
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
-	"pgregory.net/rapid"
 )
 
 func TestForeignFolderAtThePathIsRefusedAndKept(t *testing.T) {
@@ -228,14 +223,12 @@ func TestCommandsOfTheRepositoryAndTheURLDoNotRun(t *testing.T) {
 	w.equal("canary", w.exists(canary), false)
 }
 
-func TestEnvironmentCannotPointGitElsewhere(t *testing.T) {
+func TestEnvironmentCannotPointPrepareElsewhere(t *testing.T) {
 	w := newWorld(t)
 	w.env = append(w.env, "GIT_DIR=/nonexistent", "GIT_WORK_TREE=/nonexistent", "GIT_INDEX_FILE=/nonexistent", "GIT_CONFIG_PARAMETERS='x'",
 		"GIT_OBJECT_DIRECTORY=/nonexistent", "GIT_ALLOW_PROTOCOL=ext", "LC_ALL=de_DE.UTF-8", "PWD=/nonexistent",
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=kugetsu.test", "GIT_CONFIG_VALUE_0=kept")
 	g := w.newGit()
-	out, err := g.exec(context.Background(), nil, command{dir: w.dir, args: []string{"config", "--get", "kugetsu.test"}})
-	w.equal("config", fmt.Sprint(out, err), "kept\n<nil>")
 	s := w.fromRemote(1)
 	w.env = append(w.env, "GIT_CONFIG_KEY_0=safe.bareRepository", "GIT_CONFIG_VALUE_0=explicit")
 	w.prepare(s)
@@ -243,94 +236,5 @@ func TestEnvironmentCannotPointGitElsewhere(t *testing.T) {
 	g.Env = []string{"PATH=/nonexistent:."}
 	if _, err := g.Prepare(context.Background(), w.fromRemote(2)); !strings.Contains(fmt.Sprint(err), "git is not in the PATH") {
 		t.Error(err)
-	}
-}
-
-func TestGitInheritsTheLease(t *testing.T) {
-	w := newWorld(t)
-	r, p, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer p.Close()
-	g := w.newGit()
-	g.Files = []*os.File{p}
-	// An alias is a child of git's; what it writes to the lease arrives here.
-	_, err = g.exec(context.Background(), nil, command{dir: w.dir, args: []string{"-c", "alias.say=!echo here >&3", "say"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := make([]byte, 5)
-	_, _ = r.Read(got)
-	w.equal("lease", string(got), "here\n")
-}
-
-func TestChildThatStaysBehindIsNotWaitedFor(t *testing.T) {
-	w := newWorld(t)
-	if err := unix.Mkfifo(w.path("end"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	// As an ssh that keeps its connection for the next one: it holds stdout and stderr.
-	out, err := w.newGit().exec(context.Background(), nil, command{dir: w.dir, args: []string{"-c", "alias.say=!echo here; cat end &", "say"}})
-	w.equal("said", fmt.Sprint(out, err), "here\n<nil>")
-	w.write("end", "") // opens as long as it lives, and ends it
-}
-
-func TestGitThatDoesNotMindSIGTERMIsKilled(t *testing.T) {
-	w := newWorld(t)
-	if err := unix.Mkfifo(w.path("ready"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		_, _ = os.ReadFile(w.path("ready"))
-		cancel()
-	}()
-	_, err := w.newGit().exec(ctx, nil, command{dir: w.dir, args: []string{"-c", "alias.say=!trap '' TERM; echo > ready; while [ -e ready ]; do sleep 1; done", "say"}})
-	if !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-}
-
-func TestValidRefIsWhatGitAccepts(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		name := rapid.StringOfN(rapid.SampledFrom([]rune("ab/.-@{~^:?*[\\ \x7f\tlockéHEAD")), 1, 9, -1).Draw(t, "name")
-		if rapid.Bool().Draw(t, "lock") {
-			name += ".lock"
-		}
-		err := exec.Command("git", "check-ref-format", name).Run()
-		if got := validRef(name); got != (err == nil) {
-			t.Errorf("validRef(%q) = %v, git: %v", name, got, err)
-		}
-	})
-}
-
-func TestLineThatIsShownSaysWhatWentWrong(t *testing.T) {
-	for _, c := range []struct {
-		stderr, last string
-		permanent    bool
-	}{
-		{"ERROR: Repository not found.\r\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n", "ERROR: Repository not found.", true},
-		{"git@github.com: Permission denied (publickey).\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\nand the repository exists.\n", "git@github.com: Permission denied (publickey).", true},
-		{"Host key verification failed.\nfatal: Could not read from remote repository.\n", "Host key verification failed.", true},
-		{"remote: Repository not found.\nfatal: repository 'https://github.com/a/b.git/' not found\n", "remote: Repository not found.", true},
-		{"fatal: could not read Username for 'https://github.com': terminal prompts disabled\n", "fatal: could not read Username for 'https://github.com': terminal prompts disabled", true},
-		{"remote: HTTP Basic: Access denied\nfatal: Authentication failed for 'https://u:p@gitlab.com/a/b/'\n", "remote: HTTP Basic: Access denied", true},
-		{"fatal: unable to access 'https://u:p@h/a/': The requested URL returned error: 403\n", "fatal: unable to access 'https://h/a/': The requested URL returned error: 403", true},
-		{"ssh: Could not resolve hostname github.com: Temporary failure in name resolution\nfatal: Could not read from remote repository.\n", "ssh: Could not resolve hostname github.com: Temporary failure in name resolution", false},
-		{"fatal: unable to access 'https://h/a/': The requested URL returned error: 503\n", "fatal: unable to access 'https://h/a/': The requested URL returned error: 503", false},
-		{"error: unable to create file a: Permission denied\nfatal: \x1b[31mred\x07\u202e\n", "fatal: [31mred", false},
-		{"Preparing worktree\nfatal: cannot lock ref 'x': Unable to create 'x.lock': File exists.\n\nAnother git process seems to be running in this repository, e.g.\nremove the file manually to continue.\n", "fatal: cannot lock ref 'x': Unable to create 'x.lock': File exists.", false},
-		{"fatal: Could not read from remote repository.\n", "fatal: Could not read from remote repository.", false},
-		{"", "", false},
-	} {
-		last, permanent := diagnose(c.stderr)
-		if last != c.last || permanent != c.permanent {
-			t.Errorf("diagnose(%q) = %q, %v", c.stderr, last, permanent)
-		}
-	}
-	if e := (&Error{Op: "lock", Err: errors.New("a\nb")}); e.Error() != "lock: a b" {
-		t.Error(e)
 	}
 }

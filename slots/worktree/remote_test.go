@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 // renamed makes a checkout "mine" whose owner is on a branch with unpushed work, and then renames the remote's default branch.
@@ -69,7 +71,7 @@ func TestRemoteOfSeveralIsNotGuessed(t *testing.T) {
 	s := w.fromLocal(1, "mine")
 	w.contains(w.refused(s).Error(), "set KUGETSU_BASE_BRANCH, as in upstream/main")
 	w.equal("branch", w.git("mine", "branch", "--list", "fix/*"), "")
-	var e *Error
+	var e *git.Error
 	if _, err := w.newGit().Reach(context.Background(), s.Source, ""); !errors.As(err, &e) || !e.Permanent {
 		t.Errorf("Reach = %v", err)
 	}

@@ -1,12 +1,16 @@
 package worktree
 
-import "testing"
+import (
+	"testing"
+
+	"kugetsu/slots/git"
+)
 
 func TestWorkIsNamed(t *testing.T) {
 	if work := (Holding{There: true, Stands: true}).Work(); work != nil {
 		t.Errorf("a clean worktree has %q", work)
 	}
-	for _, h := range []Holding{{Dirty: 1}, {Unpushed: 1}, {Locked: "locked: "}, {Submodules: true}, {Bad: refuse("examine", "damaged")}} {
+	for _, h := range []Holding{{Dirty: 1}, {Unpushed: 1}, {Locked: "locked: "}, {Submodules: true}, {Bad: git.Refuse("examine", "damaged")}} {
 		if len(h.Work()) != 1 {
 			t.Errorf("%+v has %q", h, h.Work())
 		}

@@ -8,40 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"kugetsu/queue/terminal"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"kugetsu/queue/terminal"
+	"kugetsu/slots/git"
 )
-
-// Kept is a ref below refs/kugetsu/.
-type Kept struct {
-	Ref     string `json:"ref"`
-	Commit  string `json:"commit"`
-	Date    string `json:"date"` // RFC 3339
-	Message string `json:"message"`
-}
-
-// AllKept lists what is kept in the repository, the newest first; nothing where there is no repository.
-func (g *Git) AllKept(ctx context.Context, s Spec) ([]Kept, error) {
-	r, _, err := g.repository(s)
-	if err != nil || r == nil {
-		return nil, err
-	}
-	defer r.close()
-	out, err := r.git(ctx, "for-each-ref", "--sort=-creatordate",
-		"--format=%(refname)%00%(objectname)%00%(creatordate:iso-strict)%00%(contents)%00%00", "refs/kugetsu/")
-	var list []Kept
-	for record := range strings.SplitSeq(out, "\x00\x00\n") {
-		if part := strings.Split(record, "\x00"); len(part) == 4 {
-			list = append(list, Kept{part[0], part[1], part[2], strings.TrimSpace(part[3])})
-		}
-	}
-	return list, err
-}
 
 // Restore brings what is kept at a ref back into the session's worktree, which must stand and be clean. The commits under a
 // snapshot come back as well, where the branch can be moved forward to them; where it cannot, the files that the snapshot
@@ -55,49 +31,49 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 	if err != nil {
 		return err
 	}
-	if !strings.HasPrefix(ref, "refs/kugetsu/") || !validRef(ref) {
-		return refuse("restore", "not a reference below refs/kugetsu/: %q", ref)
+	if !strings.HasPrefix(ref, "refs/kugetsu/") || !git.ValidRef(ref) {
+		return git.Refuse("restore", "not a reference below refs/kugetsu/: %q", ref)
 	}
 	v, err := g.look(ctx, s)
 	if err != nil {
 		return err
 	}
 	if !v.stands {
-		return refuse("restore", "%s is no worktree of the session (%s)", s.Path, v.why)
+		return git.Refuse("restore", "%s is no worktree of the session (%s)", s.Path, v.why)
 	}
-	p, err := g.newPrivate(ctx, v.at)
+	p, err := g.Open(ctx, v.at)
 	if err != nil {
 		return err
 	}
-	defer p.done()
-	st, missed, err := p.status(ctx)
+	defer p.Done()
+	st, missed, err := p.Status(ctx)
 	if err != nil || missed != nil {
 		return cmp.Or(err, missed)
 	}
-	if st.dirty > 0 {
-		return refuse("restore", "it would overwrite %s in %s", terminal.Count(st.dirty, "uncommitted or untracked file"), s.Path)
+	if st.Dirty > 0 {
+		return git.Refuse("restore", "it would overwrite %s in %s", terminal.Count(st.Dirty, "uncommitted or untracked file"), s.Path)
 	}
-	out, err := p.run(ctx, command{args: []string{"rev-list", "--parents", "--max-count=1", ref}})
+	out, err := p.Run(ctx, git.Command{Args: []string{"rev-list", "--parents", "--max-count=1", ref}})
 	if err != nil {
 		return err
 	}
 	line := strings.Fields(out) // the commit, then its parents
 	if len(line) == 0 {
-		return refuse("restore", "%s names no commit", ref)
+		return git.Refuse("restore", "%s names no commit", ref)
 	}
 	under := line[0]
 	if snapshot {
 		if len(line) < 2 {
-			return refuse("restore", "%s was made where there was no commit: git show it", ref)
+			return git.Refuse("restore", "%s was made where there was no commit: git show it", ref)
 		}
 		under = line[1]
 	}
-	st.by.same = nil // this index becomes the worktree's own
-	in, err := p.scratch(ctx, st.by)
+	st.By.Same = nil // this index becomes the worktree's own
+	in, err := p.Scratch(ctx, st.By)
 	if err != nil {
 		return err
 	}
-	defer in.remove()
+	defer in.Remove()
 	to := restoring{in: in, v: v}
 	if err := to.forward(ctx, under); err != nil && (!snapshot || !errors.Is(err, errNotForward)) {
 		return err // the branch went another way: kugetsu does not join the two
@@ -117,36 +93,36 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 
 // restoring brings something back into a worktree. Git writes the index in private.
 type restoring struct {
-	in scratch
+	in git.Scratch
 	v  view
 }
 
 var errNotForward = errors.New("the branch has gone another way")
 
 func (to restoring) git(ctx context.Context, stdin string, args ...string) (string, error) {
-	return to.in.p.run(ctx, command{stdin: stdin, index: to.in.index(), env: []string{"GIT_LITERAL_PATHSPECS=1"}, args: args})
+	return to.in.Private.Run(ctx, git.Command{Stdin: stdin, Index: to.in.Index(), Env: []string{"GIT_LITERAL_PATHSPECS=1"}, Args: args})
 }
 
 // forward moves the branch that is checked out, and the files, forward to a commit. First the files, then the index, then the
 // branch, as git does: a crash leaves files that are changed, and are what the commit has.
 func (to restoring) forward(ctx context.Context, commit string) error {
-	p, head, branch := to.in.p, to.v.made.Head, to.v.made.Branch
+	p, head, branch := to.in.Private, to.v.made.Head, to.v.made.Branch
 	if head == commit {
 		return nil
 	}
 	if head != "" {
 		if _, err := to.git(ctx, "", "merge-base", "--is-ancestor", commit, head); err == nil {
 			return nil // it has them
-		} else if exitCode(err) != 1 {
+		} else if git.ExitCode(err) != 1 {
 			return err
 		}
-		if _, err := to.git(ctx, "", "merge-base", "--is-ancestor", head, commit); exitCode(err) == 1 {
-			return &Error{Op: "restore", Permanent: true, Last: "it cannot be moved forward to " + commit, Err: errNotForward}
+		if _, err := to.git(ctx, "", "merge-base", "--is-ancestor", head, commit); git.ExitCode(err) == 1 {
+			return &git.Error{Op: "restore", Permanent: true, Last: "it cannot be moved forward to " + commit, Err: errNotForward}
 		} else if err != nil {
 			return err
 		}
 	}
-	from := cmp.Or(head, emptyTree(commit))
+	from := cmp.Or(head, git.EmptyTree(commit))
 	if err := to.free(ctx, from, commit); err != nil {
 		return err
 	}
@@ -160,11 +136,11 @@ func (to restoring) forward(ctx context.Context, commit string) error {
 	if branch != "" {
 		name = "refs/heads/" + branch
 	}
-	if name == "HEAD" && p.gitDir == p.dir { // detached, in a file
-		if err := writeWhole(filepath.Join(p.at.gitDir, "HEAD"), commit+"\n"); err != nil {
-			return &Error{Op: "restore", Err: err}
+	if name == "HEAD" && p.GitDir == p.Dir { // detached, in a file
+		if err := git.WriteWhole(filepath.Join(p.At.GitDir, "HEAD"), commit+"\n"); err != nil {
+			return &git.Error{Op: "restore", Err: err}
 		}
-	} else if _, err := p.run(ctx, command{args: []string{"update-ref", "--no-deref", name, commit, cmp.Or(head, strings.Repeat("0", len(commit)))}}); err != nil {
+	} else if _, err := p.Run(ctx, git.Command{Args: []string{"update-ref", "--no-deref", name, commit, cmp.Or(head, strings.Repeat("0", len(commit)))}}); err != nil {
 		return err
 	}
 	return to.log(head, commit)
@@ -172,26 +148,26 @@ func (to restoring) forward(ctx context.Context, commit string) error {
 
 // log adds to what git logs of the worktree's HEAD, from which a branch that is deleted is made again.
 func (to restoring) log(from, commit string) error {
-	file := filepath.Join(to.v.at.gitDir, "logs", "HEAD")
+	file := filepath.Join(to.v.at.GitDir, "logs", "HEAD")
 	info, err := os.Lstat(file)
 	if err != nil || !info.Mode().IsRegular() {
 		return nil // git logs nothing there
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return &Error{Op: "restore", Err: err}
+		return &git.Error{Op: "restore", Err: err}
 	}
 	_, err = fmt.Fprintf(f, "%s %s kugetsu <kugetsu@localhost> %d +0000\tkugetsu: restored\n",
 		cmp.Or(from, strings.Repeat("0", len(commit))), commit, time.Now().Unix())
 	if err = errors.Join(err, f.Close()); err != nil {
-		return &Error{Op: "restore", Err: err}
+		return &git.Error{Op: "restore", Err: err}
 	}
 	return nil
 }
 
 func (to restoring) installIndex() error {
-	if err := installIndex(to.in.index(), to.v.at.gitDir); err != nil {
-		return &Error{Op: "restore", Err: err}
+	if err := installIndex(to.in.Index(), to.v.at.GitDir); err != nil {
+		return &git.Error{Op: "restore", Err: err}
 	}
 	return nil
 }
@@ -206,7 +182,7 @@ func (to restoring) free(ctx context.Context, from, commit string) error {
 	if err != nil {
 		return err
 	}
-	path := to.v.at.path
+	path := to.v.at.Path
 	var lost []string
 	for _, name := range names {
 		if tracked[name] {
@@ -222,10 +198,10 @@ func (to restoring) free(ctx context.Context, from, commit string) error {
 	}
 	if len(lost) > 0 {
 		more := ""
-		if len(lost) > maxFiles {
-			lost, more = lost[:maxFiles], ", …"
+		if len(lost) > git.MaxFiles {
+			lost, more = lost[:git.MaxFiles], ", …"
 		}
-		return refuse("restore", "%s has files that git ignores or does not track, which would be overwritten: %s%s; move them away",
+		return git.Refuse("restore", "%s has files that git ignores or does not track, which would be overwritten: %s%s; move them away",
 			path, strings.Join(lost, ", "), more)
 	}
 	return nil
@@ -233,34 +209,34 @@ func (to restoring) free(ctx context.Context, from, commit string) error {
 
 // overwrites says whether something other than the file of a commit is in its place, or in the place of a folder above it.
 func (to restoring) overwrites(ctx context.Context, commit, name string) (bool, error) {
-	path := to.v.at.path
-	plain, err := plainWay(path, name)
+	path := to.v.at.Path
+	plain, err := git.PlainWay(path, name)
 	if err != nil {
-		return false, &Error{Op: "restore", Err: err}
+		return false, &git.Error{Op: "restore", Err: err}
 	}
 	if !plain {
 		return true, nil
 	}
 	info, err := os.Lstat(filepath.Join(path, name))
-	if absent(err) {
+	if git.Absent(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, &Error{Op: "restore", Err: err}
+		return false, &git.Error{Op: "restore", Err: err}
 	}
 	if !info.Mode().IsRegular() {
 		return true, nil
 	}
-	f, err := openRegular(filepath.Join(path, name))
+	f, err := git.OpenRegular(filepath.Join(path, name))
 	if err != nil {
-		return false, &Error{Op: "restore", Err: err}
+		return false, &git.Error{Op: "restore", Err: err}
 	}
 	there, kept := sha256.New(), sha256.New() // files of any size
 	_, err = io.Copy(there, f)
 	if err = errors.Join(err, f.Close()); err != nil {
-		return false, &Error{Op: "restore", Err: err}
+		return false, &git.Error{Op: "restore", Err: err}
 	}
-	if _, err := to.in.p.run(ctx, command{stdout: kept, index: to.in.index(), args: []string{"cat-file", "--filters", commit + ":" + name}}); err != nil {
+	if _, err := to.in.Private.Run(ctx, git.Command{Stdout: kept, Index: to.in.Index(), Args: []string{"cat-file", "--filters", commit + ":" + name}}); err != nil {
 		return false, err
 	}
 	return !bytes.Equal(there.Sum(nil), kept.Sum(nil)), nil
@@ -312,9 +288,9 @@ func (to restoring) bring(ctx context.Context, from, commit, where string) error
 		}
 		if where == "--staged" {
 			_, err = to.git(ctx, "", "rm", "--quiet", "--cached", "--", name)
-		} else if ok, wayErr := plainWay(to.v.at.path, name); wayErr != nil || !ok {
+		} else if ok, wayErr := git.PlainWay(to.v.at.Path, name); wayErr != nil || !ok {
 			err = wayErr // a link above it leads out of the worktree
-		} else if err = os.Remove(filepath.Join(to.v.at.path, name)); absent(err) {
+		} else if err = os.Remove(filepath.Join(to.v.at.Path, name)); git.Absent(err) {
 			err = nil
 		}
 		if err != nil {

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 const testRef = "refs/kugetsu/q_01/1"
@@ -211,7 +213,7 @@ func TestFileThatGitCannotAddIsReportedAndTheRestKept(t *testing.T) {
 	snap, err := w.snapshot(wt)
 	w.equal("ref", snap.Ref, testRef)
 	w.equal("good", w.show(wt, "good"), "good")
-	var e *Error
+	var e *git.Error
 	if !errors.As(err, &e) || !strings.Contains(e.Last, "git~1") {
 		t.Error(err)
 	}

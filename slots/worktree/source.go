@@ -13,14 +13,16 @@ import (
 	"time"
 
 	"kugetsu/queue/spool"
+	"kugetsu/slots/git"
 )
 
-// Source says where a repository comes from. All paths are absolute.
-type Source struct {
-	URL   string // cloned into Cache; unused when Local is set
-	Local string // a non-bare checkout used in place: its repository gets the worktree, itself stays as it is
-	Cache string // repos/<repo>.git, the bare clone
-	Lock  string // repos/<repo>.lock, held for git work in the repository; made when missing, never deleted
+// Git does the git work of sessions. Several may be used at once.
+type Git struct {
+	git.Runner
+	// Answered says that a remote did, in a call since this was made: it was fetched from, or refused for good.
+	Answered bool
+	// pause waits in a test; nil is by the clock.
+	pause func(ctx context.Context, d time.Duration) error
 }
 
 // repo is one repository, under its lock where something is changed.
@@ -28,23 +30,23 @@ type repo struct {
 	g      *Git
 	spec   Spec
 	lock   *os.File
-	common string   // the repository directory
-	made   *private // made when it is needed first
-	noHead error    // why the remote's default branch could not be asked for
+	common string       // the repository directory
+	made   *git.Private // made when it is needed first
+	noHead error        // why the remote's default branch could not be asked for
 }
 
 // private is the private git directory that leads to the repository.
-func (r *repo) private(ctx context.Context) (*private, error) {
+func (r *repo) private(ctx context.Context) (*git.Private, error) {
 	if r.made == nil {
 		at := r.spec.at(r.common)
-		if at.local != "" { // what is checked out there may be the base
-			at.gitDir = r.common
+		if at.Local != "" { // what is checked out there may be the base
+			at.GitDir = r.common
 		}
-		p, err := r.g.newPrivate(ctx, at)
+		p, err := r.g.Open(ctx, at)
 		if err != nil {
 			return nil, err
 		}
-		r.made, r.spec.Base = p, p.at.base // without the name of the remote
+		r.made, r.spec.Base = p, p.At.Base // without the name of the remote
 	}
 	return r.made, nil
 }
@@ -56,7 +58,7 @@ func (r *repo) close() {
 		return
 	}
 	if r.made != nil {
-		r.made.done()
+		r.made.Done()
 		r.made = nil
 	}
 	if r.lock != nil {
@@ -73,7 +75,7 @@ func (r *repo) git(ctx context.Context, args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return p.run(ctx, command{lock: r.lock, args: args})
+	return p.Run(ctx, git.Command{Lock: r.lock, Args: args})
 }
 
 // remote runs a command that talks to the remote. It does not pass the lock on: a credential helper may stay behind
@@ -83,10 +85,10 @@ func (r *repo) remote(ctx context.Context, args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := p.run(ctx, command{args: args})
-	var e *Error
-	if errors.As(err, &e) && exitCode(err) > 0 {
-		e.passing = !e.Permanent && !e.host && !e.silent // after minutes of silence the slot is better given up
+	out, err := p.Run(ctx, git.Command{Args: args})
+	var e *git.Error
+	if errors.As(err, &e) && git.ExitCode(err) > 0 {
+		e.Passing = !e.Permanent && !e.Host && !e.Silent // after minutes of silence the slot is better given up
 	}
 	r.g.Answered = r.g.Answered || err == nil || e != nil && e.Permanent
 	return out, err
@@ -95,16 +97,16 @@ func (r *repo) remote(ctx context.Context, args ...string) (string, error) {
 // take waits for the repository's lock until ctx ends. See repo.close for how it is released.
 func (g *Git) take(ctx context.Context, path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, &Error{Op: "lock", Err: err}
+		return nil, &git.Error{Op: "lock", Err: err}
 	}
-	lock, err := spool.Lock(ctx, path, func() { g.say("waiting for another run's git in the same repository") })
+	lock, err := spool.Lock(ctx, path, func() { g.Say("waiting for another run's git in the same repository") })
 	switch {
 	case err == nil:
 		return lock, nil
 	case ctx.Err() != nil:
-		return nil, &Error{Op: "lock", Last: "another run's git is at work in the same repository", Err: context.Cause(ctx)}
+		return nil, &git.Error{Op: "lock", Last: "another run's git is at work in the same repository", Err: context.Cause(ctx)}
 	}
-	return nil, &Error{Op: "lock", Err: err}
+	return nil, &git.Error{Op: "lock", Err: err}
 }
 
 // open locks the repository and makes the clone if there is none. fresh says that it was cloned just now.
@@ -132,17 +134,17 @@ func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error)
 	}
 	switch info, err := os.Lstat(r.common); {
 	case err == nil && !info.IsDir(): // through a link kugetsu would write into another repository
-		return nil, false, refuse("prepare", "%s is not a folder", r.common)
+		return nil, false, git.Refuse("prepare", "%s is not a folder", r.common)
 	case err == nil:
 		return r, false, cmp.Or(r.writeOrigin(ctx), r.completeRecords())
 	case !errors.Is(err, fs.ErrNotExist): // an error is never "is not there"
-		return nil, false, &Error{Op: "prepare", Err: err}
+		return nil, false, &git.Error{Op: "prepare", Err: err}
 	}
 	switch free, err := empty(s.Path); {
 	case err != nil:
 		return nil, false, err
 	case !free: // no clone could say what these files are
-		return nil, false, refuse("prepare", "%s is in the way: it holds files, and the repository they may come from (%s) is gone", s.Path, r.common)
+		return nil, false, git.Refuse("prepare", "%s is in the way: it holds files, and the repository they may come from (%s) is gone", s.Path, r.common)
 	}
 	return r, true, r.clone(ctx)
 }
@@ -157,15 +159,15 @@ var fetchPauses = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Seco
 func (g *Git) fresh(ctx context.Context, s Spec, why string) (r *repo, stale, err error) {
 	for n := 0; ; n++ {
 		r, stale, err = g.freshOnce(ctx, s, why)
-		var e *Error
+		var e *git.Error
 		failed := cmp.Or(err, stale)
-		if n == len(fetchPauses) || s.Source.Local != "" || !errors.As(failed, &e) || !e.passing || ctx.Err() != nil {
+		if n == len(fetchPauses) || s.Source.Local != "" || !errors.As(failed, &e) || !e.Passing || ctx.Err() != nil {
 			return r, stale, err
 		}
-		g.say("%v; tried again in %s", failed, fetchPauses[n])
+		g.Say("%v; tried again in %s", failed, fetchPauses[n])
 		r.close()
 		if err := g.wait(ctx, fetchPauses[n]); err != nil {
-			return nil, nil, &Error{Op: e.Op, Last: e.Last, Unreachable: e.Unreachable, Err: err}
+			return nil, nil, &git.Error{Op: e.Op, Last: e.Last, Unreachable: e.Unreachable, Err: err}
 		}
 	}
 }
@@ -196,18 +198,6 @@ func (g *Git) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// localDir is the repository directory of a local checkout.
-func localDir(checkout string) (string, error) {
-	dir, err := commonDir(checkout)
-	if absent(err) {
-		return "", refuse("prepare", "%s is not a git checkout: %v", checkout, err)
-	}
-	if err != nil {
-		return "", &Error{Op: "prepare", Err: err}
-	}
-	return dir, nil
-}
-
 var killedClone = regexp.MustCompile(`\.git\.tmp-\d+$`)
 
 // IsKilledClone says whether a name in the folder of the clones is of one that is being made, or was killed. A repository may
@@ -221,7 +211,7 @@ func (r *repo) removeKilled() error {
 	dir, base := filepath.Split(r.spec.Source.Cache)
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &Error{Op: "clone", Err: err}
+		return &git.Error{Op: "clone", Err: err}
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), base+".tmp-") && IsKilledClone(e.Name()) {
@@ -238,44 +228,45 @@ func (r *repo) clone(ctx context.Context) error {
 	cache := r.spec.Source.Cache
 	dir, base := filepath.Split(cache)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return &Error{Op: "clone", Err: err}
+		return &git.Error{Op: "clone", Err: err}
 	}
 	tmp, err := os.MkdirTemp(dir, base+".tmp-*")
 	if err != nil {
-		return &Error{Op: "clone", Err: err}
+		return &git.Error{Op: "clone", Err: err}
 	}
 	defer os.RemoveAll(tmp)
 	r.common = tmp
 	defer func() { r.common = cache }()
 	if err := r.initClone(""); err != nil {
-		return &Error{Op: "clone", Err: err}
+		return &git.Error{Op: "clone", Err: err}
 	}
 	err = r.fetch(ctx)
 	if otherFormat(err) {
 		if err := r.initClone("sha256"); err != nil {
-			return &Error{Op: "clone", Err: err}
+			return &git.Error{Op: "clone", Err: err}
 		}
-		r.made.done() // it is of the other kind
-		r.made, r.g.known = nil, known{}
+		r.made.Done() // it is of the other kind
+		r.made = nil
+		r.g.ForgetConfig()
 		err = r.fetch(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	r.made.done() // it leads to where the clone is not any more
+	r.made.Done() // it leads to where the clone is not any more
 	r.made = nil
-	if err := spool.Write(r.originFile(), []byte(withoutSecret(r.spec.Source.URL)+"\n")); err != nil {
-		return &Error{Op: "clone", Err: err}
+	if err := spool.Write(r.originFile(), []byte(git.WithoutSecret(r.spec.Source.URL)+"\n")); err != nil {
+		return &git.Error{Op: "clone", Err: err}
 	}
 	if err := os.Rename(tmp, cache); err != nil {
-		return &Error{Op: "clone", Err: err}
+		return &git.Error{Op: "clone", Err: err}
 	}
 	return nil
 }
 
 // otherFormat says whether a fetch failed since the remote has ids of another kind.
 func otherFormat(err error) bool {
-	var e *Error
+	var e *git.Error
 	return errors.As(err, &e) && strings.Contains(e.Last, "mismatched algorithms: client sha1; server sha256")
 }
 
@@ -305,16 +296,16 @@ func (g *Git) Fetch(ctx context.Context, s Spec) error {
 // fetch brings the remote's branches up to date. In a local checkout it changes nothing but refs/remotes/<remote>/: its
 // own refspecs are not used (a mirror's would overwrite branches), and nothing is pruned.
 func (r *repo) fetch(ctx context.Context) error {
-	args, remote, branches := slices.Clone(fetchArgs), cloneRemote, originRefs
+	args, remote, branches := slices.Clone(fetchArgs), git.Origin, originRefs
 	if r.spec.Source.Local != "" {
 		p, err := r.private(ctx)
 		if err != nil {
 			return err
 		}
-		if p.at.url == "" {
+		if p.At.URL == "" {
 			return nil // a repository without a remote, or it is not known which
 		}
-		args, remote, branches = append(args, "--no-prune", "--no-tags"), p.at.remotes.name, p.at.branches()
+		args, remote, branches = append(args, "--no-prune", "--no-tags"), p.At.Remotes.Name, p.At.Branches()
 	} else {
 		args = append(args, "--prune")
 	}
@@ -327,7 +318,7 @@ func (r *repo) fetch(ctx context.Context) error {
 		err = r.twice(ctx, try)
 	} else {
 		if err := r.twice(ctx, func() error { return r.remember(ctx) }); err != nil { // then too much counts as work
-			r.g.say("what was pushed is not remembered: %v", err)
+			r.g.Say("what was pushed is not remembered: %v", err)
 		}
 		if err = try(); err != nil { // tried again by fresh
 			r.sweep(time.Now())
@@ -355,8 +346,8 @@ func (r *repo) fetch(ctx context.Context) error {
 // kugetsu's. The locks of a git that was killed are removed in between.
 func (r *repo) twice(ctx context.Context, try func() error) error {
 	err := try()
-	var e *Error
-	if err == nil || ctx.Err() != nil || (errors.As(err, &e) && (e.Permanent || e.silent)) {
+	var e *git.Error
+	if err == nil || ctx.Err() != nil || (errors.As(err, &e) && (e.Permanent || e.Silent)) {
 		return err
 	}
 	r.sweep(time.Now())
@@ -389,7 +380,7 @@ func (r *repo) sweep(now time.Time) {
 	for _, path := range locks {
 		info, err := os.Lstat(path)
 		if err == nil && (path == own || now.Sub(info.ModTime()) > staleAfter) && os.Remove(path) == nil {
-			r.g.say("removed a lock that a killed git left: %s", path)
+			r.g.Say("removed a lock that a killed git left: %s", path)
 		}
 	}
 }

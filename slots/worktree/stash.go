@@ -5,6 +5,8 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+
+	"kugetsu/slots/git"
 )
 
 // maxStashLog is how much of what git logs of the stash is read, from its end, in bytes.
@@ -19,9 +21,9 @@ func (g *Git) Stashes(ctx context.Context, s Spec) ([]string, error) {
 	}
 	defer r.close()
 	var log string
-	if isDir(filepath.Join(r.common, "reftable")) {
+	if git.IsDir(filepath.Join(r.common, "reftable")) {
 		log, err = r.git(ctx, "log", "--walk-reflogs", "--format=%H%x09%gs", "--ignore-missing", "refs/stash", "--")
-		if exitCode(err) > 0 { // there is none
+		if git.ExitCode(err) > 0 { // there is none
 			return nil, nil
 		}
 	} else {
@@ -33,7 +35,7 @@ func (g *Git) Stashes(ctx context.Context, s Spec) ([]string, error) {
 	var commits []string
 	for line := range strings.Lines(log) {
 		id, what, ok := strings.Cut(strings.TrimSpace(line), "\t")
-		if ok && commitID.MatchString(id) && !onAnother(what, s.Branch) {
+		if ok && git.CommitID.MatchString(id) && !onAnother(what, s.Branch) {
 			commits = append(commits, id)
 		}
 	}
@@ -52,12 +54,12 @@ func onAnother(message, branch string) bool {
 
 // stashLog is the log of the stash in a file: a line each of the commit and the message.
 func stashLog(file string) (string, error) {
-	f, err := openRegular(file)
-	if absent(err) {
+	f, err := git.OpenRegular(file)
+	if git.Absent(err) {
 		return "", nil
 	}
 	if err != nil {
-		return "", &Error{Op: "stash", Err: err}
+		return "", &git.Error{Op: "stash", Err: err}
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.Size() > maxStashLog {
@@ -65,7 +67,7 @@ func stashLog(file string) (string, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxStashLog))
 	if err != nil {
-		return "", &Error{Op: "stash", Err: err}
+		return "", &git.Error{Op: "stash", Err: err}
 	}
 	var log strings.Builder
 	for line := range strings.Lines(string(text)) { // old, new, by whom and when, a tab, the message
@@ -75,29 +77,4 @@ func stashLog(file string) (string, error) {
 		}
 	}
 	return log.String(), nil
-}
-
-// Forget deletes a ref below refs/kugetsu/ in the repository; false where it has none of that name. The objects under it stay
-// until git's own collection takes them (git gc --prune=now): something else may need them.
-func (g *Git) Forget(ctx context.Context, spec Spec, ref string) (bool, error) {
-	if !strings.HasPrefix(ref, "refs/kugetsu/") || !validRef(ref) {
-		return false, refuse("forget", "not a reference below refs/kugetsu/: %q", ref)
-	}
-	r, spec, err := g.repository(spec)
-	if err != nil || r == nil {
-		return false, err
-	}
-	defer r.close()
-	if r.lock, err = g.take(ctx, spec.Source.Lock); err != nil {
-		return false, err
-	}
-	out, err := r.git(ctx, "for-each-ref", "--format=%(refname)", ref)
-	if err != nil || strings.TrimSpace(out) != ref {
-		return false, err
-	}
-	if err := plainRef(r.common, ref); err != nil {
-		return false, err
-	}
-	_, err = r.git(ctx, "update-ref", "--no-deref", "-d", ref)
-	return err == nil, err
 }

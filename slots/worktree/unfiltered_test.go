@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 // said is what the log says of files without their filter, in lines.
@@ -35,11 +37,11 @@ func TestFilesWithoutTheirFilterAreNamedInTheLog(t *testing.T) {
 func TestLogNamesTheFirstOfManyFilesWithoutTheirFilter(t *testing.T) {
 	w, wt, _ := prepared(t)
 	w.write(wt+"/.gitattributes", "*.bin filter=x\n")
-	for n := range maxSaid + 5 {
+	for n := range git.MaxSaid + 5 {
 		w.write(fmt.Sprintf("%s/%02d.bin", wt, n), "x")
 	}
-	w.kept(wt, maxSaid+5+1)
-	w.equal("named", len(w.said("without the filter x: ")), maxSaid)
+	w.kept(wt, git.MaxSaid+5+1)
+	w.equal("named", len(w.said("without the filter x: ")), git.MaxSaid)
 	w.equal("and", strings.Join(w.said("more"), ""), "kugetsu: and 5 more")
 }
 

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"kugetsu/slots/git"
 )
 
 func TestHostThatIsDownIsToldFromWhatIsWrongWithARepository(t *testing.T) {
@@ -31,7 +33,7 @@ func TestHostThatIsDownIsToldFromWhatIsWrongWithARepository(t *testing.T) {
 		"fatal: couldn't find remote ref trunk\n":                                                              false,
 		"error: unable to write file a.txt: No space left on device\nfatal: unable to checkout working tree\n": false,
 	} {
-		if got := saysUnreachable(stderr); got != want {
+		if got := git.SaysUnreachable(stderr); got != want {
 			t.Errorf("%t: %q", got, stderr)
 		}
 	}
@@ -73,7 +75,7 @@ func TestGitSaysThatAHostIsDown(t *testing.T) {
 			}
 			g, _ := w.waiting(func(time.Duration) error { return nil })
 			_, err := g.Prepare(context.Background(), s)
-			var e *Error
+			var e *git.Error
 			if !errors.As(err, &e) || e.Unreachable != c.want || g.Answered == c.want {
 				t.Errorf("unreachable %t, answered %t: %v", e != nil && e.Unreachable, g.Answered, err)
 			}
@@ -97,7 +99,7 @@ func TestHostThatSaysNothingIsDown(t *testing.T) {
 	g, pauses := w.waiting(func(time.Duration) error { return nil })
 	w.within(func(ctx context.Context) {
 		_, err := g.Prepare(ctx, s)
-		var e *Error
+		var e *git.Error
 		if !errors.As(err, &e) || !e.Unreachable || e.Permanent || g.Answered || len(*pauses) > 0 {
 			t.Errorf("answered %t, tried again %d times: %+v", g.Answered, len(*pauses), err)
 		}

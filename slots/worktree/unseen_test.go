@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kugetsu/slots/git"
 )
 
 // What the next agent's reset and clean would throw away is kept also where git itself does not see it.
@@ -68,7 +70,7 @@ func TestFullDiskIsNotTakenForABrokenIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.env = append(w.env, "PATH="+w.path("bin")+":"+os.Getenv("PATH"))
-	if snap, err := w.newGit().Snapshot(t.Context(), w.spec(wt), testRef, "m"); !OfHost(err) || snap.Ref != "" {
+	if snap, err := w.newGit().Snapshot(t.Context(), w.spec(wt), testRef, "m"); !git.OfHost(err) || snap.Ref != "" {
 		t.Errorf("%+v %v", snap, err)
 	}
 }
@@ -131,8 +133,8 @@ func TestHiddenFilesOfAnyNumberAreNotHeldInMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.done()
-	list, err := p.hidden(t.Context())
+	defer p.Done()
+	list, err := p.Hidden(t.Context())
 	if err != nil || w.read(list) != names.String() {
 		t.Errorf("%q %v", list, err)
 	}
@@ -190,14 +192,14 @@ func BenchmarkHidden(b *testing.B) {
 	w.big()
 	s := w.fromRemote(7)
 	w.prepare(s)
-	g := &Git{Env: w.env, Own: b.TempDir()}
-	p, err := g.newPrivate(context.Background(), location{common: s.Source.Cache, gitDir: s.Source.Cache + "/worktrees/" + filepath.Base(s.Path), path: s.Path})
+	g := &Git{Runner: git.Runner{Env: w.env, Own: b.TempDir()}}
+	p, err := g.Open(context.Background(), git.Location{Common: s.Source.Cache, GitDir: s.Source.Cache + "/worktrees/" + filepath.Base(s.Path), Path: s.Path})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer p.done()
+	defer p.Done()
 	for b.Loop() {
-		if names, err := p.hidden(context.Background()); err != nil || names != "" {
+		if names, err := p.Hidden(context.Background()); err != nil || names != "" {
 			b.Fatal(names, err)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"strconv"
 	"strings"
+
+	"kugetsu/slots/git"
 )
 
 // Work is what was done between two looks at a worktree.
@@ -33,8 +35,8 @@ const (
 // worktree but .gitattributes, and runs nothing that a configuration names. Commits is also valid beside an error, unless it is
 // negative.
 func (g *Git) Work(ctx context.Context, s Spec, since, before string, snap Snapshot) (w Work, err error) {
-	if since != "" && !commitID.MatchString(since) {
-		return Work{Commits: -1}, refuse("git rev-list", "not a commit: %q", since)
+	if since != "" && !git.CommitID.MatchString(since) {
+		return Work{Commits: -1}, git.Refuse("git rev-list", "not a commit: %q", since)
 	}
 	before = cmp.Or(before, since)
 	end := cmp.Or(snap.Tree, snap.Head)
@@ -44,7 +46,7 @@ func (g *Git) Work(ctx context.Context, s Spec, since, before string, snap Snaps
 	}
 	r, _, err := g.repository(s)
 	if err == nil && r == nil {
-		err = refuse("git rev-list", "there is no repository")
+		err = git.Refuse("git rev-list", "there is no repository")
 	}
 	if err != nil {
 		return Work{Commits: -1}, err
@@ -60,7 +62,7 @@ func (g *Git) Work(ctx context.Context, s Spec, since, before string, snap Snaps
 			args = append(args, "^"+since)
 		}
 		var out lines
-		if _, err := p.run(ctx, command{args: args, stdout: &out}); err != nil {
+		if _, err := p.Run(ctx, git.Command{Args: args, Stdout: &out}); err != nil {
 			return Work{Commits: -1}, err
 		}
 		w.Commits = out.n
@@ -68,21 +70,13 @@ func (g *Git) Work(ctx context.Context, s Spec, since, before string, snap Snaps
 			w.Subjects = append(w.Subjects, strings.TrimPrefix(line, ":"))
 		}
 	}
-	out, err := p.run(ctx, command{config: []string{"-c", "core.bigFileThreshold=" + largeFile}, args: []string{
-		"diff-tree", "--shortstat", "--no-ext-diff", "--no-textconv", "--no-renames", cmp.Or(before, emptyTree(end)), end}})
+	out, err := p.Run(ctx, git.Command{Config: []string{"-c", "core.bigFileThreshold=" + largeFile}, Args: []string{
+		"diff-tree", "--shortstat", "--no-ext-diff", "--no-textconv", "--no-renames", cmp.Or(before, git.EmptyTree(end)), end}})
 	if err != nil {
 		return w, err
 	}
 	w.Stat = parseStat(out)
 	return w, nil
-}
-
-// emptyTree is the tree without any file, which every repository has: its id depends on the kind of ids only.
-func emptyTree(like string) string {
-	if len(like) == 64 {
-		return "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321"
-	}
-	return "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 }
 
 // parseStat reads what git prints with --shortstat: nothing where nothing differs, and a part that is 0 not always.

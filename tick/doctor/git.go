@@ -15,6 +15,7 @@ import (
 	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
+	"kugetsu/slots/git"
 	"kugetsu/slots/worktree"
 )
 
@@ -25,7 +26,7 @@ const (
 
 func (x *Exam) git() (*worktree.Git, context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(x.Ctx, gitLimit)
-	return &worktree.Git{Env: x.env, Own: x.own()}, ctx, cancel
+	return &worktree.Git{Runner: git.Runner{Env: x.env, Own: x.own()}}, ctx, cancel
 }
 
 // own returns the folder for private git directories; "", for commands that need no repository, where there is no state folder.
@@ -72,19 +73,19 @@ func (x *Exam) gitProgram() {
 func (x *Exam) identity() {
 	_, ctx, cancel := x.git()
 	defer cancel()
-	named, err := (&worktree.Git{Env: x.agents, Own: x.own()}).Named(ctx, worktree.Spec{})
+	named, err := (&worktree.Git{Runner: git.Runner{Env: x.agents, Own: x.own()}}).Named(ctx, worktree.Spec{})
 	if err != nil {
 		x.unknown(err)
 		return
 	}
 	remedy := `git config --global user.name "…" and user.email "…", or GIT_IDENTITY in ` + x.in("config")
-	set, _ := worktree.ParseIdentity(x.Tick.Settings.Identity) // config has the error
+	set, _ := git.ParseIdentity(x.Tick.Settings.Identity) // config has the error
 	env := append(slices.Clone(x.agents), named.Missing(x.agents, set)...)
 	who, known := named.Committer(env)
 	switch {
 	case !known: // user.useConfigOnly is set; the configuration of a repository may still name an author
 		x.add(Warn, "commits have no author where a repository does not name one", remedy)
-	case set == worktree.Identity{} && len(env) > len(x.agents):
+	case set == git.Identity{} && len(env) > len(x.agents):
 		x.add(Warn, "git knows no author, so agents commit as "+who.String(), remedy)
 	default:
 		x.ok(who.String())
@@ -105,7 +106,7 @@ func (x *Exam) remote() {
 	}
 	ctx, cancel := context.WithTimeout(x.Ctx, remoteLimit)
 	defer cancel()
-	g := &worktree.Git{Env: x.env, Own: x.own()}
+	g := &worktree.Git{Runner: git.Runner{Env: x.env, Own: x.own()}}
 	if lookup(x.env, "SSH_ASKPASS") == "" { // ssh must not ask on this terminal, since a run has none
 		g.Env = append(slices.Clone(x.env), "SSH_ASKPASS=false", "SSH_ASKPASS_REQUIRE=force")
 	}
@@ -153,7 +154,7 @@ func transport(url string) string {
 
 // worktrees compares the folders in worktrees/ with the sessions and with the worktrees that git has registered.
 func (x *Exam) worktrees() {
-	g := &worktree.Git{Env: x.env, Own: x.own()}
+	g := &worktree.Git{Runner: git.Runner{Env: x.env, Own: x.own()}}
 	known := map[string]bool{}
 	repos, err := spool.List(x.in("repos"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

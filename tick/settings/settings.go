@@ -21,7 +21,7 @@ import (
 
 	"kugetsu/queue/fault"
 	"kugetsu/slots/agent"
-	"kugetsu/slots/worktree"
+	"kugetsu/slots/git"
 )
 
 // Settings are kong flags. The key is the name in the environment and in the config file. The help is the only description of a
@@ -254,7 +254,7 @@ func (s *Settings) check() error {
 			*v = ""
 		}
 	}
-	if _, err := worktree.ParseIdentity(s.Identity); err != nil {
+	if _, err := git.ParseIdentity(s.Identity); err != nil {
 		errs = append(errs, fmt.Errorf("GIT_IDENTITY: %w", err))
 		s.Identity = ""
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"kugetsu/slots/git"
 )
 
 // clear makes the path free for a worktree, or refuses. It is called where no worktree stands there, under the lock, so a
@@ -17,18 +19,18 @@ func (r *repo) clear(ctx context.Context, why string) error {
 	path := r.spec.Path
 	admins, err := r.admins()
 	if err != nil {
-		return &Error{Op: "prepare", Err: err}
+		return &git.Error{Op: "prepare", Err: err}
 	}
 	files, err := r.clearable(ctx, admins, why)
 	if err != nil {
 		return err
 	}
 	if files {
-		r.g.say("removing the half-made worktree %s", path)
+		r.g.Say("removing the half-made worktree %s", path)
 	}
 	// First the folder, then the record of it: killed in between, the record says how to go on.
 	if err := removeAll(path); err != nil {
-		return &Error{Op: "prepare", Err: err}
+		return &git.Error{Op: "prepare", Err: err}
 	}
 	for _, admin := range admins {
 		if err := r.forget(ctx, admin); err != nil {
@@ -51,12 +53,12 @@ func (r *repo) clearable(ctx context.Context, admins []string, why string) (file
 			continue
 		}
 		whole = true
-		reason, err := readSmall(filepath.Join(admin, "locked"), 64<<10)
+		reason, err := git.ReadSmall(filepath.Join(admin, "locked"), 64<<10)
 		if err == nil {
-			return false, refuse("prepare", "the worktree %s does not stand, but is locked (%s): git worktree unlock", path, oneLine(reason))
+			return false, git.Refuse("prepare", "the worktree %s does not stand, but is locked (%s): git worktree unlock", path, git.OneLine(reason))
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return false, &Error{Op: "prepare", Err: err}
+			return false, &git.Error{Op: "prepare", Err: err}
 		}
 	}
 	free, err := empty(path)
@@ -67,14 +69,14 @@ func (r *repo) clearable(ctx context.Context, admins []string, why string) (file
 		why = "git knows nothing of it"
 	}
 	if whole && !unwritten(path) { // the folder of a worktree that an agent or a user damaged: its files may be work
-		return false, refuse("prepare", "%s is a damaged worktree (%s): mend it (git worktree repair), or move it away", path, why)
+		return false, git.Refuse("prepare", "%s is a damaged worktree (%s): mend it (git worktree repair), or move it away", path, why)
 	}
 	ok, err := r.copied(ctx)
 	if err != nil {
 		return false, err
 	}
 	if !ok {
-		return false, refuse("prepare", "%s is in the way (%s) and holds files that are not in branch %s: move it away", path, why, r.spec.Branch)
+		return false, git.Refuse("prepare", "%s is in the way (%s) and holds files that are not in branch %s: move it away", path, why, r.spec.Branch)
 	}
 	return true, nil
 }
@@ -88,20 +90,20 @@ func (r *repo) forget(ctx context.Context, admin string) error {
 	}
 	if !half {
 		// Commits on a detached HEAD (an interrupted rebase) hang by this record alone.
-		head, err := readSmall(filepath.Join(admin, "HEAD"), 64<<10)
+		head, err := git.ReadSmall(filepath.Join(admin, "HEAD"), 64<<10)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return &Error{Op: "prepare", Err: err}
+			return &git.Error{Op: "prepare", Err: err}
 		}
-		if commitID.MatchString(oneLine(head)) {
-			kept := "refs/kugetsu/detached/" + oneLine(head)
-			if _, err := r.git(ctx, "update-ref", kept, oneLine(head)); err != nil {
+		if git.CommitID.MatchString(git.OneLine(head)) {
+			kept := "refs/kugetsu/detached/" + git.OneLine(head)
+			if _, err := r.git(ctx, "update-ref", kept, git.OneLine(head)); err != nil {
 				return err
 			}
-			r.g.say("the detached HEAD of the worktree that is gone is kept as %s", kept)
+			r.g.Say("the detached HEAD of the worktree that is gone is kept as %s", kept)
 		}
 	}
 	if err := removeAll(admin); err != nil {
-		return &Error{Op: "prepare", Err: err}
+		return &git.Error{Op: "prepare", Err: err}
 	}
 	return nil
 }
@@ -109,7 +111,7 @@ func (r *repo) forget(ctx context.Context, admin string) error {
 // admins finds what git has on record for a worktree at the path: the directories in <common>/worktrees whose file
 // gitdir names it (gitrepository-layout(5)), and those that a killed git made for it before it could write that file.
 func (r *repo) admins() ([]string, error) {
-	records, err := r.records()
+	records, err := git.Records(r.common)
 	if err != nil {
 		return nil, err
 	}
@@ -124,12 +126,12 @@ func (r *repo) admins() ([]string, error) {
 	link := filepath.Join(parent, base, ".git")
 	var found []string
 	for _, admin := range records {
-		text, err := readSmall(filepath.Join(admin, "gitdir"), 64<<10)
+		text, err := git.ReadSmall(filepath.Join(admin, "gitdir"), 64<<10)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		if len(text) > 0 {
-			if rel(admin, oneLine(text)) == link {
+			if git.Rel(admin, git.OneLine(text)) == link {
 				found = append(found, admin)
 			}
 			continue
@@ -155,9 +157,9 @@ func (r *repo) admins() ([]string, error) {
 // commondir and the writing of it: with one such, every git that lists the worktrees dies ("failed to read …/commondir:
 // Success"), for every issue of the repository. A living git may be at that point too: it is about to write the same text.
 func (r *repo) completeRecords() error {
-	records, err := r.records()
+	records, err := git.Records(r.common)
 	if err != nil {
-		return &Error{Op: "prepare", Err: err}
+		return &git.Error{Op: "prepare", Err: err}
 	}
 	for _, admin := range records {
 		file := filepath.Join(admin, "commondir")
@@ -171,8 +173,8 @@ func (r *repo) completeRecords() error {
 		if !half {
 			continue
 		}
-		if err := writeWhole(file, "../..\n"); err != nil {
-			return &Error{Op: "prepare", Err: err}
+		if err := git.WriteWhole(file, "../..\n"); err != nil {
+			return &git.Error{Op: "prepare", Err: err}
 		}
 	}
 	return nil
@@ -187,13 +189,13 @@ func halfMade(admin string) (bool, error) {
 		return true, nil
 	}
 	if err != nil {
-		return false, &Error{Op: "prepare", Err: err}
+		return false, &git.Error{Op: "prepare", Err: err}
 	}
-	reason, err := readSmall(filepath.Join(admin, "locked"), 64<<10)
+	reason, err := git.ReadSmall(filepath.Join(admin, "locked"), 64<<10)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, &Error{Op: "prepare", Err: err}
+		return false, &git.Error{Op: "prepare", Err: err}
 	}
-	return oneLine(reason) == "initializing", nil
+	return git.OneLine(reason) == "initializing", nil
 }
 
 // unwritten says whether a power cut took the content of the link to the repository. The link is on the disk before an agent
@@ -212,7 +214,7 @@ func empty(path string) (bool, error) {
 	case errors.Is(err, syscall.ENOTDIR): // a file
 		return false, nil
 	case err != nil:
-		return false, &Error{Op: "prepare", Err: err}
+		return false, &git.Error{Op: "prepare", Err: err}
 	}
 	return len(entries) == 0, nil
 }
@@ -224,7 +226,7 @@ func (r *repo) copied(ctx context.Context) (bool, error) {
 	path := r.spec.Path
 	info, err := os.Lstat(path)
 	if err != nil {
-		return false, &Error{Op: "prepare", Err: err}
+		return false, &git.Error{Op: "prepare", Err: err}
 	}
 	if !info.IsDir() {
 		return false, nil // a link or a file is no checkout's leftover
@@ -234,44 +236,44 @@ func (r *repo) copied(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	at := r.spec.at(r.common)
-	at.path = path
-	p, err := r.g.newPrivate(ctx, at)
+	at.Path = path
+	p, err := r.g.Open(ctx, at)
 	if err != nil {
 		return false, err
 	}
-	defer p.done()
-	git := func(args ...string) (string, error) {
-		return p.run(ctx, command{lock: r.lock, args: args, index: filepath.Join(p.dir, "index")})
+	defer p.Done()
+	ask := func(args ...string) (string, error) {
+		return p.Run(ctx, git.Command{Lock: r.lock, Args: args, Index: filepath.Join(p.Dir, "index")})
 	}
-	if _, err := git("read-tree", refs.branch.commit); err != nil {
+	if _, err := ask("read-tree", refs.branch.commit); err != nil {
 		return false, err
 	}
 	other := false
-	var changed []entry
-	read := statusReader{each: func(e entry) {
+	var changed []git.Entry
+	read := git.StatusReader{Each: func(e git.Entry) {
 		switch {
-		case e.worktree == 'M' && len(changed) < maxChanged:
+		case e.Worktree == 'M' && len(changed) < maxChanged:
 			changed = append(changed, e)
-		case e.worktree != '.' && e.worktree != 'D': // those are copies, or not written yet
+		case e.Worktree != '.' && e.Worktree != 'D': // those are copies, or not written yet
 			other = true
 		}
 	}}
-	if _, err := p.run(ctx, command{lock: r.lock, args: slices.Concat(statusArgs, []string{"--ignored=traditional"}),
-		index: filepath.Join(p.dir, "index"), stdout: &read}); err != nil || other {
+	if _, err := p.Run(ctx, git.Command{Lock: r.lock, Args: slices.Concat(git.StatusArgs, []string{"--ignored=traditional"}),
+		Index: filepath.Join(p.Dir, "index"), Stdout: &read}); err != nil || other {
 		return false, err
 	}
 	for _, e := range changed {
 		{
-			whole, err := git("cat-file", "--filters", refs.branch.commit+":"+e.path)
+			whole, err := ask("cat-file", "--filters", refs.branch.commit+":"+e.Path)
 			if err != nil {
 				return false, err
 			}
-			part, err := readRegular(filepath.Join(path, e.path))
+			part, err := git.ReadRegular(filepath.Join(path, e.Path))
 			if errors.Is(err, syscall.ELOOP) { // a link in its place
 				return false, nil
 			}
 			if err != nil {
-				return false, &Error{Op: "prepare", Err: err}
+				return false, &git.Error{Op: "prepare", Err: err}
 			}
 			if !strings.HasPrefix(whole, string(part)) {
 				return false, nil
@@ -306,14 +308,14 @@ func (g *Git) Undo(ctx context.Context, s Spec, m Made) error {
 		return err
 	}
 	if v.stands && (v.made.Head != m.Head || v.made.Branch != m.Branch) {
-		return refuse("undo", "%s has moved on from %s: it stays", s.Path, m.Head)
+		return git.Refuse("undo", "%s has moved on from %s: it stays", s.Path, m.Head)
 	}
 	if m.CreatedWorktree && v.stands {
 		if err := r.removeWorktree(ctx); err != nil {
 			return err
 		}
 		if err := removeAll(gone(s.Path)); err != nil {
-			return &Error{Op: "undo", Err: err}
+			return &git.Error{Op: "undo", Err: err}
 		}
 	} else if m.CreatedWorktree {
 		if err := r.clear(ctx, v.why); err != nil {
@@ -332,7 +334,7 @@ func (g *Git) Undo(ctx context.Context, s Spec, m Made) error {
 		return err
 	}
 	if refs.branch.commit != m.Head || at != "" {
-		return refuse("undo", "branch %s has moved on from %s: it stays", m.Branch, m.Head)
+		return git.Refuse("undo", "branch %s has moved on from %s: it stays", m.Branch, m.Head)
 	}
 	return r.deleteBranch(ctx, m.Head)
 }

@@ -1,4 +1,4 @@
-package worktree
+package git
 
 import (
 	"io/fs"
@@ -10,7 +10,7 @@ import (
 )
 
 // format writes the config, which says of what kind the repository is.
-func (p *private) format(tables bool, objects string) error {
+func (p *Private) format(tables bool, objects string) error {
 	text := "[core]\n\trepositoryformatversion = 1\n\tbare = true\n\tlogAllRefUpdates = false\n" +
 		// What is derived from the objects is not believed either: a commit graph may say that something was pushed.
 		"\tcommitGraph = false\n\tmultiPackIndex = false\n[extensions]\n"
@@ -20,16 +20,16 @@ func (p *private) format(tables bool, objects string) error {
 	if objects != "" {
 		text += "\tobjectformat = " + objects + "\n"
 	}
-	if p.at.lazy {
-		text += "\tpartialclone = " + p.at.remotes.name + "\n"
+	if p.At.Lazy {
+		text += "\tpartialclone = " + p.At.Remotes.Name + "\n"
 	}
-	return p.write("config", text)
+	return p.Write("config", text)
 }
 
 // owned refuses a repository that another user owns, as git does where it finds one by itself, unless the user's own
 // configuration says that it is safe.
-func (p *private) owned(user []setting) error {
-	for _, path := range []string{p.at.common, p.at.local, p.at.path} {
+func (p *Private) owned(user []Setting) error {
+	for _, path := range []string{p.At.Common, p.At.Local, p.At.Path} {
 		info, err := os.Stat(path)
 		if path == "" || err != nil { // a worktree that is yet to be made
 			continue
@@ -38,22 +38,22 @@ func (p *private) owned(user []setting) error {
 		if !ok || int(st.Uid) == os.Geteuid() {
 			continue
 		}
-		if !safe(user, p.at.common, p.at.local, p.at.path) {
-			return refuse("git", "dubious ownership: %s belongs to another user (git config --global --add safe.directory %s)", path, path)
+		if !safe(user, p.At.Common, p.At.Local, p.At.Path) {
+			return Refuse("git", "dubious ownership: %s belongs to another user (git config --global --add safe.directory %s)", path, path)
 		}
 	}
 	return nil
 }
 
 // safe says whether safe.directory names one of some folders; an empty value forgets those before it.
-func safe(user []setting, dirs ...string) (ok bool) {
+func safe(user []Setting, dirs ...string) (ok bool) {
 	for _, s := range user {
-		if s.key != "safe.directory" {
+		if s.Key != "safe.directory" {
 			continue
 		}
-		below, all := strings.CutSuffix(s.value, "/*")
-		ok = s.value != "" && (ok || s.value == "*" || slices.ContainsFunc(dirs, func(d string) bool {
-			return d != "" && (filepath.Clean(s.value) == d || all && strings.HasPrefix(d, below+"/"))
+		below, all := strings.CutSuffix(s.Value, "/*")
+		ok = s.Value != "" && (ok || s.Value == "*" || slices.ContainsFunc(dirs, func(d string) bool {
+			return d != "" && (filepath.Clean(s.Value) == d || all && strings.HasPrefix(d, below+"/"))
 		}))
 	}
 	return ok
@@ -61,7 +61,7 @@ func safe(user []setting, dirs ...string) (ok bool) {
 
 // objectFormat is the kind of ids that a repository has, empty for sha1: as its references show it, and where there are none
 // as its configuration says.
-func objectFormat(common string, config []setting) (string, error) {
+func objectFormat(common string, config []Setting) (string, error) {
 	id, err := anyID(common)
 	if err != nil {
 		return "", &Error{Op: "git", Err: err}
@@ -79,7 +79,7 @@ func objectFormat(common string, config []setting) (string, error) {
 func anyID(common string) (string, error) {
 	if b, err := readStart(filepath.Join(common, "packed-refs"), 4<<10); err == nil {
 		for line := range strings.Lines(string(b)) {
-			if id, _, ok := strings.Cut(line, " "); ok && commitID.MatchString(id) {
+			if id, _, ok := strings.Cut(line, " "); ok && CommitID.MatchString(id) {
 				return id, nil
 			}
 		}
@@ -92,19 +92,14 @@ func anyID(common string) (string, error) {
 		if !d.Type().IsRegular() {
 			return nil
 		}
-		if b, err := readStart(path, 100); err == nil && commitID.MatchString(oneLine(b)) {
-			found = oneLine(b)
+		if b, err := readStart(path, 100); err == nil && CommitID.MatchString(OneLine(b)) {
+			found = OneLine(b)
 			return fs.SkipAll
 		}
 		return nil
 	})
-	if absent(err) { // a reference went while we looked
+	if Absent(err) { // a reference went while we looked
 		err = nil
 	}
 	return found, err
-}
-
-func isDir(path string) bool {
-	info, err := os.Lstat(path)
-	return err == nil && info.IsDir()
 }

@@ -1,4 +1,4 @@
-package worktree
+package git
 
 import (
 	"io/fs"
@@ -22,7 +22,7 @@ const (
 // takes long, each FIFO in the folders that git reads gets a writer that goes at once: git reads an empty file.
 //
 // The FIFOs stay: they are the agent's. A FIFO without a reader is not touched (ENXIO).
-func (g *Git) freeReaders(folders []string) (stop func()) {
+func (g *Runner) freeReaders(folders []string) (stop func()) {
 	if len(folders) == 0 {
 		return func() {}
 	}
@@ -51,7 +51,7 @@ func (g *Git) freeReaders(folders []string) (stop func()) {
 				_ = syscall.Close(fd)
 				if !said[path] {
 					said[path] = true
-					g.say("%s is a FIFO: git takes it for an empty file", clean(path))
+					g.Say("%s is a FIFO: git takes it for an empty file", Clean(path))
 				}
 			}
 			wait.Reset(fifoEvery)

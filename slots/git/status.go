@@ -1,4 +1,4 @@
-package worktree
+package git
 
 import (
 	"bytes"
@@ -7,9 +7,12 @@ import (
 	"strings"
 )
 
-// statusArgs asks for everything Snapshot needs in one process: HEAD, its branch, and every file that differs.
+// MaxFiles is how many of the files that differ a Snapshot names.
+const MaxFiles = 5
+
+// StatusArgs asks for everything Snapshot needs in one process: HEAD, its branch, and every file that differs.
 // What the user's configuration might change about the answer is said explicitly.
-var statusArgs = []string{
+var StatusArgs = []string{
 	"status", "--porcelain=v2", "-z", "--branch", "--no-ahead-behind", "--no-renames",
 	"--untracked-files=all", "--ignore-submodules=dirty",
 }
@@ -17,46 +20,46 @@ var statusArgs = []string{
 // sparse makes git read the files outside of a sparse checkout that are there all the same. The index says which those are.
 var sparse = []string{"-c", "core.sparseCheckout=true"}
 
-// status is what git-status(1) says in its porcelain format 2.
-type status struct {
-	head        string   // empty on a branch without any commit
-	branch      string   // empty when HEAD is detached
-	stagedTwice bool     // something is staged and changed again, and the index can be written as a tree
-	dirty       int      // how many paths differ
-	entries     []entry  // the first of them
-	nested      []string // the first of the repositories inside the worktree
-	by          how      // git was made to tell it
+// Status is what git-status(1) says in its porcelain format 2.
+type Status struct {
+	Head        string   // empty on a branch without any commit
+	Branch      string   // empty when HEAD is detached
+	StagedTwice bool     // something is staged and changed again, and the index can be written as a tree
+	Dirty       int      // how many paths differ
+	Entries     []Entry  // the first of them
+	Nested      []string // the first of the repositories inside the worktree
+	By          Reading  // git was made to tell it
 }
 
-// entry is one path that differs. Untracked is '?', ignored '!', in conflict 'U' in both columns.
-type entry struct {
-	staged, worktree byte
-	path             string
+// Entry is one path that differs. Untracked is '?', ignored '!', in conflict 'U' in both columns.
+type Entry struct {
+	staged, Worktree byte
+	Path             string
 	nth              int    // in git's order
 	blob             string // what is in the index, where nothing but the bytes of a regular file may differ from it
 }
 
-// statusOf is statusBy where left said how, and status where it did not.
-func (p *private) statusOf(ctx context.Context, by *how) (st status, missed, err error) {
+// StatusOf is statusBy where left said how, and status where it did not.
+func (p *Private) StatusOf(ctx context.Context, by *Reading) (st Status, missed, err error) {
 	if by != nil {
 		return p.statusBy(ctx, *by)
 	}
-	return p.status(ctx)
+	return p.Status(ctx)
 }
 
-// status asks git for all files that differ in a worktree. missed names a folder that git could not read. Files that an
+// Status asks git for all files that differ in a worktree. missed names a folder that git could not read. Files that an
 // agent's own git does not show are found as well: those that git was told not to look at, and all of them where the index
 // was cut off by a crash, or where a filter fails.
-func (p *private) status(ctx context.Context) (st status, missed, err error) {
-	hidden, err := p.hidden(ctx)
+func (p *Private) Status(ctx context.Context) (st Status, missed, err error) {
+	hidden, err := p.Hidden(ctx)
 	if err == nil {
-		st, missed, err = p.statusBy(ctx, how{hidden: hidden})
+		st, missed, err = p.statusBy(ctx, Reading{hidden: hidden})
 	}
-	for _, other := range []how{{hidden: hidden, raw: true}, {fresh: true}, {fresh: true, raw: true}} {
+	for _, other := range []Reading{{hidden: hidden, raw: true}, {Fresh: true}, {Fresh: true, raw: true}} {
 		if err == nil || ctx.Err() != nil || OfHost(err) { // with a full disk, say, the index is as good as ever
 			break
 		}
-		p.g.say("looked at again, in another way: %v", err)
+		p.Runner.Say("looked at again, in another way: %v", err)
 		if again, m, anew := p.statusBy(ctx, other); anew == nil {
 			return again, m, nil
 		}
@@ -64,11 +67,11 @@ func (p *private) status(ctx context.Context) (st status, missed, err error) {
 	return st, missed, err
 }
 
-func (p *private) statusBy(ctx context.Context, by how) (st status, missed, err error) {
+func (p *Private) statusBy(ctx context.Context, by Reading) (st Status, missed, err error) {
 	var warned tee
-	var maybe []entry
+	var maybe []Entry
 	n := 0
-	read := statusReader{each: func(e entry) {
+	read := StatusReader{Each: func(e Entry) {
 		e.nth, n = n, n+1
 		if e.blob != "" && len(maybe) < maxMaybe {
 			maybe = append(maybe, e)
@@ -76,27 +79,27 @@ func (p *private) statusBy(ctx context.Context, by how) (st status, missed, err 
 			st.add(e)
 		}
 	}}
-	c := command{args: statusArgs, config: sparse, stdout: &read, stderr: &warned}
-	if by.fresh || by.raw || by.hidden != "" {
-		in, err := p.scratch(ctx, by)
+	c := Command{Args: StatusArgs, Config: sparse, Stdout: &read, stderr: &warned}
+	if by.Fresh || by.raw || by.hidden != "" {
+		in, err := p.Scratch(ctx, by)
 		if err != nil {
 			return st, nil, err
 		}
-		defer in.remove()
-		c.config, c.index = slices.Concat(sparse, in.config), in.index()
+		defer in.Remove()
+		c.Config, c.Index = slices.Concat(sparse, in.config), in.Index()
 	}
-	if _, err := p.run(ctx, c); err != nil {
-		return status{}, nil, err
+	if _, err := p.Run(ctx, c); err != nil {
+		return Status{}, nil, err
 	}
 	if text := warned.String(); strings.Contains(text, "could not open directory") { // it is a warning to git, exit 0
 		last, _ := diagnose(text)
 		missed = &Error{Op: "snapshot", Last: last}
 	}
-	st.head, st.branch, st.stagedTwice, st.by = read.head, read.branch, read.twice && !read.conflict, by
+	st.Head, st.Branch, st.StagedTwice, st.By = read.head, read.branch, read.twice && !read.conflict, by
 	if len(maybe) > 0 {
 		same, err := p.unchanged(ctx, maybe, c)
 		if err != nil {
-			return status{}, nil, err
+			return Status{}, nil, err
 		}
 		st.settle(maybe, same)
 	}
@@ -107,26 +110,26 @@ func (p *private) statusBy(ctx context.Context, by how) (st status, missed, err 
 const maxNested = 100
 
 // add counts an entry and keeps the first ones: there may be any number of them, each with a name of 4 KiB.
-func (st *status) add(e entry) {
-	st.dirty++
-	if len(st.entries) < maxFiles {
-		st.entries = append(st.entries, e)
+func (st *Status) add(e Entry) {
+	st.Dirty++
+	if len(st.Entries) < MaxFiles {
+		st.Entries = append(st.Entries, e)
 	}
-	if e.staged == '?' && strings.HasSuffix(e.path, "/") && len(st.nested) < maxNested {
-		st.nested = append(st.nested, e.path)
+	if e.staged == '?' && strings.HasSuffix(e.Path, "/") && len(st.Nested) < maxNested {
+		st.Nested = append(st.Nested, e.Path)
 	}
 }
 
-// statusReader reads what git-status(1) prints, as it comes, and keeps none of it.
-type statusReader struct {
-	each         func(entry)
+// StatusReader reads what git-status(1) prints, as it comes, and keeps none of it.
+type StatusReader struct {
+	Each         func(Entry)
 	head, branch string
 	twice        bool // something is staged and changed again
 	conflict     bool
 	in           fields
 }
 
-func (r *statusReader) Write(p []byte) (int, error) {
+func (r *StatusReader) Write(p []byte) (int, error) {
 	r.in.each = r.line
 	return r.in.Write(p)
 }
@@ -146,7 +149,7 @@ func (f *fields) Write(p []byte) (int, error) {
 		line, after, ended := bytes.Cut(p, []byte{0})
 		if !ended {
 			if f.rest = append(f.rest, p...); len(f.rest) > maxLine {
-				return 0, errTooLong
+				return 0, ErrTooLong
 			}
 			return n, nil
 		}
@@ -158,7 +161,7 @@ func (f *fields) Write(p []byte) (int, error) {
 	}
 }
 
-func (r *statusReader) line(line string) {
+func (r *StatusReader) line(line string) {
 	kind, rest, _ := strings.Cut(line, " ")
 	switch kind {
 	case "#":
@@ -170,21 +173,21 @@ func (r *statusReader) line(line string) {
 		}
 	case "1": // XY sub mH mI mW hH hI path
 		if part := strings.SplitN(rest, " ", 8); len(part) == 8 && len(part[0]) == 2 {
-			e := entry{staged: part[0][0], worktree: part[0][1], path: part[7]}
-			if e.worktree == 'M' && part[3] == part[4] && strings.HasPrefix(part[3], "100") {
+			e := Entry{staged: part[0][0], Worktree: part[0][1], Path: part[7]}
+			if e.Worktree == 'M' && part[3] == part[4] && strings.HasPrefix(part[3], "100") {
 				e.blob = part[6]
 			}
-			r.each(e)
-			r.twice = r.twice || (e.staged != '.' && e.worktree != '.')
+			r.Each(e)
+			r.twice = r.twice || (e.staged != '.' && e.Worktree != '.')
 		}
 	case "u": // XY sub m1 m2 m3 mW h1 h2 h3 path
 		if part := strings.SplitN(rest, " ", 10); len(part) == 10 {
-			r.each(entry{staged: 'U', worktree: 'U', path: part[9]})
+			r.Each(Entry{staged: 'U', Worktree: 'U', Path: part[9]})
 			r.conflict = true
 		}
 	case "?":
-		r.each(entry{staged: '?', worktree: '?', path: rest})
+		r.Each(Entry{staged: '?', Worktree: '?', Path: rest})
 	case "!":
-		r.each(entry{staged: '!', worktree: '!', path: rest})
+		r.Each(Entry{staged: '!', Worktree: '!', Path: rest})
 	}
 }

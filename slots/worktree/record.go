@@ -11,32 +11,11 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"kugetsu/slots/git"
 )
 
 // What git has on record for a worktree, a folder <repository>/worktrees/<name>, is read and made here as files
 // (gitrepository-layout(5)). `git worktree` would read the repository's configuration.
-
-// repository is the directory of the repository that a session belongs to. It may not be there.
-func (s Spec) repository() (string, error) {
-	if s.Source.Local != "" {
-		dir, err := localDir(s.Source.Local)
-		if err != nil {
-			return "", err
-		}
-		if dir, err = filepath.EvalSymlinks(dir); err != nil {
-			return "", &Error{Op: "prepare", Err: err}
-		}
-		return dir, nil
-	}
-	return s.Source.Cache, nil
-}
-
-// at is where a private git directory for the session's repository leads to.
-func (s Spec) at(common string) location {
-	return location{common: common, clone: s.Source.Local == "", url: s.Source.URL, local: s.Source.Local, base: s.Base,
-		noted: s.noted()}
-}
 
 // standing says, without a process, whether a worktree of the session's repository stands at its path: the link in it leads to a
 // record in this repository, and the record leads back. Everything else that may stand there is an error that names it, or
@@ -44,40 +23,40 @@ func (s Spec) at(common string) location {
 func (g *Git) standing(s Spec) (view, error) {
 	if info, err := os.Lstat(s.Path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 		// It may lead to the worktree of another session, whose lock we do not hold.
-		return view{}, refuse("prepare", "%s is a symbolic link, not a worktree", s.Path)
-	} else if err != nil && !absent(err) {
-		return view{}, &Error{Op: "prepare", Err: err}
+		return view{}, git.Refuse("prepare", "%s is a symbolic link, not a worktree", s.Path)
+	} else if err != nil && !git.Absent(err) {
+		return view{}, &git.Error{Op: "prepare", Err: err}
 	}
 	link := filepath.Join(s.Path, ".git")
 	info, err := os.Lstat(link)
 	switch {
-	case absent(err):
+	case git.Absent(err):
 		return view{}, nil // clear finds out what is there instead
 	case err != nil: // an error is never "is not there"
-		return view{}, &Error{Op: "prepare", Err: err}
+		return view{}, &git.Error{Op: "prepare", Err: err}
 	case info.IsDir():
-		return view{}, refuse("prepare", "%s is a repository, not a worktree of one: its .git was replaced", s.Path)
+		return view{}, git.Refuse("prepare", "%s is a repository, not a worktree of one: its .git was replaced", s.Path)
 	case !info.Mode().IsRegular():
-		return view{}, refuse("prepare", "%s is not a file: it was replaced", link)
+		return view{}, git.Refuse("prepare", "%s is not a file: it was replaced", link)
 	}
-	text, err := readSmall(link, 64<<10)
+	text, err := git.ReadSmall(link, 64<<10)
 	if err != nil {
-		return view{}, unread("prepare", err)
+		return view{}, git.Unread("prepare", err)
 	}
-	target, ok := strings.CutPrefix(oneLine(text), "gitdir: ")
+	target, ok := strings.CutPrefix(git.OneLine(text), "gitdir: ")
 	if !ok || target == "" {
 		return view{why: fmt.Sprintf("%s is not a link to a repository", link)}, nil
 	}
-	admin := rel(s.Path, target)
+	admin := git.Rel(s.Path, target)
 	want, err := s.repository()
 	if err != nil {
 		return view{}, err
 	}
-	ours, err := same(filepath.Dir(admin), filepath.Join(want, "worktrees"))
+	ours, err := git.Same(filepath.Dir(admin), filepath.Join(want, "worktrees"))
 	if err != nil {
 		return view{}, err
 	}
-	if ours && isDir(admin) {
+	if ours && git.IsDir(admin) {
 		half, err := halfMade(admin)
 		if err != nil {
 			return view{}, err
@@ -86,60 +65,41 @@ func (g *Git) standing(s Spec) (view, error) {
 			return view{why: "left half-made by a git that was killed"}, nil
 		}
 	}
-	common, err := repositoryOf(admin)
-	if absent(err) {
+	common, err := git.RepositoryOf(admin)
+	if git.Absent(err) {
 		return view{why: "not a git repository: " + admin}, nil
 	}
 	if err != nil {
-		return view{}, unread("prepare", err)
+		return view{}, git.Unread("prepare", err)
 	}
-	switch its, err := same(common, want); {
+	switch its, err := git.Same(common, want); {
 	case err != nil:
 		return view{}, err
 	case !its && ours:
 		return view{why: "its record " + admin + " does not lead to the repository"}, nil
 	case !its:
-		return view{}, refuse("prepare", "%s belongs to the repository %s, not to %s", s.Path, common, want)
+		return view{}, git.Refuse("prepare", "%s belongs to the repository %s, not to %s", s.Path, common, want)
 	case !ours:
-		return view{}, refuse("prepare", "%s leads to %s, which is no record of a worktree of %s", link, admin, want)
+		return view{}, git.Refuse("prepare", "%s leads to %s, which is no record of a worktree of %s", link, admin, want)
 	}
 	if err := leadsBack(admin, link); err != nil {
 		return view{}, err
 	}
 	at := s.at(want)
-	at.gitDir, at.path = admin, s.Path
+	at.GitDir, at.Path = admin, s.Path
 	return view{stands: true, at: at}, nil
-}
-
-// repositoryOf is the repository that a git directory belongs to: itself, unless its file commondir leads elsewhere.
-func repositoryOf(gitDir string) (string, error) {
-	info, err := os.Lstat(gitDir)
-	if err != nil {
-		return "", err
-	}
-	if !info.IsDir() {
-		return "", fmt.Errorf("%s is not a folder", gitDir)
-	}
-	text, err := readSmall(filepath.Join(gitDir, "commondir"), 64<<10)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return gitDir, nil
-	case err != nil:
-		return "", err
-	}
-	return rel(gitDir, oneLine(text)), nil
 }
 
 // leadsBack demands that a record is of the worktree with this link, or of one of its name that is gone: a person has moved
 // the folder above it.
 func leadsBack(admin, link string) error {
-	text, err := readSmall(filepath.Join(admin, "gitdir"), 64<<10)
+	text, err := git.ReadSmall(filepath.Join(admin, "gitdir"), 64<<10)
 	if err != nil {
-		return unread("prepare", err)
+		return git.Unread("prepare", err)
 	}
-	named := rel(admin, oneLine(text))
+	named := git.Rel(admin, git.OneLine(text))
 	x, err := os.Stat(named)
-	if absent(err) && filepath.Base(filepath.Dir(named)) == filepath.Base(filepath.Dir(link)) {
+	if git.Absent(err) && filepath.Base(filepath.Dir(named)) == filepath.Base(filepath.Dir(link)) {
 		return nil
 	}
 	y, errLink := os.Stat(link)
@@ -147,30 +107,30 @@ func leadsBack(admin, link string) error {
 		return nil
 	}
 	for _, err := range []error{err, errLink} {
-		if err != nil && !absent(err) { // "could not look" is never "leads elsewhere"
-			return &Error{Op: "prepare", Err: err}
+		if err != nil && !git.Absent(err) { // "could not look" is never "leads elsewhere"
+			return &git.Error{Op: "prepare", Err: err}
 		}
 	}
-	return refuse("prepare", "%s leads to %s, which is the record of %s", link, admin, filepath.Dir(named))
+	return git.Refuse("prepare", "%s leads to %s, which is the record of %s", link, admin, filepath.Dir(named))
 }
 
 // occupant is where the session's branch is checked out, empty for nowhere.
 func (r *repo) occupant(f refs) (string, error) {
 	if r.spec.Source.Local != "" {
-		if branch, err := branchIn(filepath.Join(r.common, "HEAD"), "refs/heads/"); err != nil || branch == r.spec.Branch {
+		if branch, err := git.BranchIn(filepath.Join(r.common, "HEAD"), "refs/heads/"); err != nil || branch == r.spec.Branch {
 			return r.spec.Source.Local, err
 		}
 	}
-	records, err := r.records()
+	records, err := git.Records(r.common)
 	if err != nil {
-		return "", &Error{Op: "prepare", Err: err}
+		return "", &git.Error{Op: "prepare", Err: err}
 	}
 	for _, admin := range records {
-		branch, err := branchIn(filepath.Join(admin, "HEAD"), "refs/heads/")
+		branch, err := git.BranchIn(filepath.Join(admin, "HEAD"), "refs/heads/")
 		if err != nil {
 			return "", err
 		}
-		if branch == "" && isDir(filepath.Join(admin, "reftable")) {
+		if branch == "" && git.IsDir(filepath.Join(admin, "reftable")) {
 			branch, err = r.branchInTable(admin)
 			if err != nil {
 				return "", err
@@ -179,11 +139,11 @@ func (r *repo) occupant(f refs) (string, error) {
 		if branch != r.spec.Branch {
 			continue
 		}
-		text, err := readSmall(filepath.Join(admin, "gitdir"), 64<<10)
-		if err != nil && !absent(err) {
-			return "", unread("prepare", err)
+		text, err := git.ReadSmall(filepath.Join(admin, "gitdir"), 64<<10)
+		if err != nil && !git.Absent(err) {
+			return "", git.Unread("prepare", err)
 		}
-		return filepath.Dir(rel(admin, oneLine(text))), nil
+		return filepath.Dir(git.Rel(admin, git.OneLine(text))), nil
 	}
 	return "", nil
 }
@@ -191,37 +151,18 @@ func (r *repo) occupant(f refs) (string, error) {
 // branchInTable is the branch that a worktree's HEAD names in a repository with a reftable.
 func (r *repo) branchInTable(admin string) (string, error) {
 	at := r.spec.at(r.common)
-	at.gitDir = admin
-	p, err := r.g.newPrivate(context.Background(), at)
+	at.GitDir = admin
+	p, err := r.g.Open(context.Background(), at)
 	if err != nil {
 		return "", err
 	}
-	defer p.done()
-	out, err := p.run(context.Background(), command{args: []string{"symbolic-ref", "--quiet", "HEAD"}})
-	if exitCode(err) == 1 { // detached
+	defer p.Done()
+	out, err := p.Run(context.Background(), git.Command{Args: []string{"symbolic-ref", "--quiet", "HEAD"}})
+	if git.ExitCode(err) == 1 { // detached
 		return "", nil
 	}
 	branch, _ := strings.CutPrefix(strings.TrimSpace(out), "refs/heads/")
 	return branch, err
-}
-
-// records lists what git has on record for worktrees. A link in the place of the folder would have us remove another's.
-func (r *repo) records() ([]string, error) {
-	dir := filepath.Join(r.common, "worktrees")
-	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
-		return nil, fmt.Errorf("%s is not a folder", dir)
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	var records []string
-	for _, e := range entries {
-		if e.IsDir() {
-			records = append(records, filepath.Join(dir, e.Name()))
-		}
-	}
-	return records, nil
 }
 
 // makeWorktree makes what `git worktree add` makes, in its order, so that a crash leaves what a killed git leaves:
@@ -240,7 +181,7 @@ func (r *repo) makeWorktree(ctx context.Context, made Made, b beginning) error {
 		}
 	}
 	if b.track {
-		for _, kv := range [][2]string{{"remote", cmp.Or(r.made.at.remotes.name, cloneRemote)}, {"merge", "refs/heads/" + s.Branch}} {
+		for _, kv := range [][2]string{{"remote", cmp.Or(r.made.At.Remotes.Name, git.Origin)}, {"merge", "refs/heads/" + s.Branch}} {
 			if err := r.editConfig(ctx, "branch."+s.Branch+"."+kv[0], kv[1]); err != nil {
 				return err
 			}
@@ -248,31 +189,31 @@ func (r *repo) makeWorktree(ctx context.Context, made Made, b beginning) error {
 	}
 	admin, err := r.makeRecord(made)
 	if err != nil {
-		return &Error{Op: "prepare", Err: err}
+		return &git.Error{Op: "prepare", Err: err}
 	}
 	at := s.at(r.common)
-	at.gitDir, at.path, at.lazy = admin, s.Path, at.local != ""
-	p, err := r.g.newPrivate(ctx, at)
+	at.GitDir, at.Path, at.Lazy = admin, s.Path, at.Local != ""
+	p, err := r.g.Open(ctx, at)
 	if err != nil {
 		return err
 	}
-	defer p.done()
-	if p.gitDir != p.dir { // the HEAD of the record is in its table
-		if _, err := p.run(ctx, command{lock: r.lock, args: []string{"symbolic-ref", "HEAD", "refs/heads/" + s.Branch}}); err != nil {
+	defer p.Done()
+	if p.GitDir != p.Dir { // the HEAD of the record is in its table
+		if _, err := p.Run(ctx, git.Command{Lock: r.lock, Args: []string{"symbolic-ref", "HEAD", "refs/heads/" + s.Branch}}); err != nil {
 			return err
 		}
 	}
-	index := filepath.Join(p.dir, "index")
+	index := filepath.Join(p.Dir, "index")
 	// With the lock: when a runner is killed, the git that writes out the files may go on for an instant.
-	if _, err := p.run(ctx, command{lock: r.lock, index: index, args: []string{"read-tree", "--reset", "-u", made.Head}}); err != nil {
+	if _, err := p.Run(ctx, git.Command{Lock: r.lock, Index: index, Args: []string{"read-tree", "--reset", "-u", made.Head}}); err != nil {
 		return err
 	}
 	if err := installIndex(index, admin); err != nil {
-		return &Error{Op: "prepare", Err: err}
+		return &git.Error{Op: "prepare", Err: err}
 	}
-	p.sayMadeRaw(ctx, filepath.Join(admin, "index"))
+	p.SayMadeRaw(ctx, filepath.Join(admin, "index"))
 	if err := os.Remove(filepath.Join(admin, "locked")); err != nil {
-		return &Error{Op: "prepare", Err: err}
+		return &git.Error{Op: "prepare", Err: err}
 	}
 	return nil
 }
@@ -285,7 +226,7 @@ func (r *repo) makeRecord(made Made) (admin string, err error) {
 		return "", err
 	}
 	path := filepath.Join(parent, filepath.Base(s.Path))
-	if _, err := r.records(); err != nil { // the folder is one
+	if _, err := git.Records(r.common); err != nil { // the folder is one
 		return "", err
 	}
 	dir := filepath.Join(r.common, "worktrees")
@@ -305,10 +246,10 @@ func (r *repo) makeRecord(made Made) (admin string, err error) {
 	if err != nil {
 		return "", err
 	}
-	head, tables := "ref: refs/heads/"+s.Branch+"\n", isDir(filepath.Join(r.common, "reftable"))
+	head, tables := "ref: refs/heads/"+s.Branch+"\n", git.IsDir(filepath.Join(r.common, "reftable"))
 	files := [][2]string{{"locked", "initializing\n"}, {"gitdir", filepath.Join(path, ".git") + "\n"}, {"commondir", "../..\n"}}
 	if tables {
-		head = "ref: " + invalidBranch + "\n"
+		head = "ref: " + git.InvalidBranch + "\n"
 		files = append(files, [2]string{"reftable/tables.list", ""}, [2]string{"refs/heads", "this repository uses the reftable format\n"})
 	} else { // what git logs, and where the branch was is looked for if it is deleted
 		line := fmt.Sprintf("%s %s kugetsu <kugetsu@localhost> %d +0000\n", strings.Repeat("0", len(made.Head)), made.Head, time.Now().Unix())
@@ -319,7 +260,7 @@ func (r *repo) makeRecord(made Made) (admin string, err error) {
 		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 			return "", err
 		}
-		if err := writeWhole(file, f[1]); err != nil {
+		if err := git.WriteWhole(file, f[1]); err != nil {
 			return "", err
 		}
 	}
@@ -329,27 +270,13 @@ func (r *repo) makeRecord(made Made) (admin string, err error) {
 	return admin, replaceLink(path, "gitdir: "+admin+"\n")
 }
 
-// writeWhole writes a small file so that it is there whole or not at all, whenever the process is killed. It does not wait
-// for the disk.
-func writeWhole(file, text string) error {
-	f, err := os.OpenFile(file+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
-}
-
 // installIndex makes an index that was written in private the one of a record. It keeps its time: see copyIndex.
 func installIndex(from, admin string) error {
 	to := filepath.Join(admin, "index")
-	if err := os.Remove(to + ".new"); err != nil && !absent(err) {
+	if err := os.Remove(to + ".new"); err != nil && !git.Absent(err) {
 		return err
 	}
-	if err := copyIndex(from, to+".new"); err != nil {
+	if err := git.CopyIndex(from, to+".new"); err != nil {
 		return err
 	}
 	return os.Rename(to+".new", to)

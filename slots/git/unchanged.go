@@ -1,4 +1,4 @@
-package worktree
+package git
 
 import (
 	"bytes"
@@ -30,38 +30,38 @@ const (
 
 // unchanged names the entries of a status whose files are as a checkout would write them: which of them is read here, and git
 // is asked, in one process, about the rest.
-func (p *private) unchanged(ctx context.Context, maybe []entry, c command) (map[string]bool, error) {
+func (p *Private) unchanged(ctx context.Context, maybe []Entry, c Command) (map[string]bool, error) {
 	same := map[string]bool{}
 	var ask []string
 	read, written := int64(maxMaybeRead), int64(maxWritten)
 	for _, e := range maybe {
-		size, raw, err := rawOrPointer(filepath.Join(p.at.path, e.path), e.blob, read)
+		size, raw, err := rawOrPointer(filepath.Join(p.At.Path, e.Path), e.blob, read)
 		if err != nil {
 			continue // git will say what is wrong
 		}
 		read -= size
 		if raw {
-			same[e.path] = true
+			same[e.Path] = true
 		} else if size <= written {
 			written -= size
-			ask = append(ask, e.path)
+			ask = append(ask, e.Path)
 		}
 	}
 	if len(ask) == 0 {
 		return same, nil
 	}
-	tmp, err := os.MkdirTemp(p.dir, "checkout-*")
+	tmp, err := os.MkdirTemp(p.Dir, "checkout-*")
 	if err != nil {
 		return nil, &Error{Op: "snapshot", Err: err}
 	}
 	defer os.RemoveAll(tmp)
-	c.stdin, c.args = strings.Join(ask, "\x00")+"\x00", []string{"checkout-index", "--quiet", "--prefix=" + tmp + "/", "-z", "--stdin"}
-	c.stdout, c.stderr, c.env = nil, nil, []string{"GIT_LFS_SKIP_SMUDGE=1"} // what LFS would fetch was compared above
-	if _, err := p.run(ctx, c); err != nil && (exitCode(err) == -1 || OfHost(err)) {
+	c.Stdin, c.Args = strings.Join(ask, "\x00")+"\x00", []string{"checkout-index", "--quiet", "--prefix=" + tmp + "/", "-z", "--stdin"}
+	c.Stdout, c.stderr, c.Env = nil, nil, []string{"GIT_LFS_SKIP_SMUDGE=1"} // what LFS would fetch was compared above
+	if _, err := p.Run(ctx, c); err != nil && (ExitCode(err) == -1 || OfHost(err)) {
 		return nil, err // a filter that fails is no reason: what it did not write is changed
 	}
 	for _, name := range ask {
-		if ok, err := equalFiles(filepath.Join(p.at.path, name), filepath.Join(tmp, name)); err == nil && ok {
+		if ok, err := equalFiles(filepath.Join(p.At.Path, name), filepath.Join(tmp, name)); err == nil && ok {
 			same[name] = true
 		}
 	}
@@ -71,7 +71,7 @@ func (p *private) unchanged(ctx context.Context, maybe []entry, c command) (map[
 // rawOrPointer says whether a file has the bytes of a blob, or those to which a blob of git-lfs points: then a git-lfs that
 // only the repository's configuration names has put them there.
 func rawOrPointer(path, blob string, most int64) (size int64, is bool, err error) {
-	f, err := openRegular(path)
+	f, err := OpenRegular(path)
 	if err != nil {
 		return 0, false, err
 	}
@@ -81,7 +81,7 @@ func rawOrPointer(path, blob string, most int64) (size int64, is bool, err error
 		return 0, false, err
 	}
 	if size = info.Size(); size > most {
-		return 0, false, errTooLong
+		return 0, false, ErrTooLong
 	}
 	id, content := blobHash(blob, size), sha256.New()
 	if _, err := io.Copy(io.MultiWriter(id, content), f); err != nil {
@@ -107,8 +107,8 @@ func blobHash(like string, size int64) hash.Hash {
 }
 
 func equalFiles(a, b string) (bool, error) {
-	x, errX := openRegular(a)
-	y, errY := openRegular(b)
+	x, errX := OpenRegular(a)
+	y, errY := OpenRegular(b)
 	if err := errors.Join(errX, errY); err != nil {
 		return false, err
 	}
@@ -121,17 +121,17 @@ func equalFiles(a, b string) (bool, error) {
 }
 
 // settle counts the entries that may be unchanged, as they turned out to be.
-func (st *status) settle(maybe []entry, same map[string]bool) {
+func (st *Status) settle(maybe []Entry, same map[string]bool) {
 	for _, e := range maybe {
-		if same[e.path] {
-			st.by.same = append(st.by.same, e.path)
-			if e.worktree = '.'; e.staged == '.' {
+		if same[e.Path] {
+			st.By.Same = append(st.By.Same, e.Path)
+			if e.Worktree = '.'; e.staged == '.' {
 				continue
 			}
 		}
-		st.dirty++
-		st.entries = append(st.entries, e)
+		st.Dirty++
+		st.Entries = append(st.Entries, e)
 	}
-	slices.SortFunc(st.entries, func(a, b entry) int { return cmp.Compare(a.nth, b.nth) })
-	st.entries = st.entries[:min(len(st.entries), maxFiles)]
+	slices.SortFunc(st.Entries, func(a, b Entry) int { return cmp.Compare(a.nth, b.nth) })
+	st.Entries = st.Entries[:min(len(st.Entries), MaxFiles)]
 }

@@ -1,4 +1,4 @@
-package worktree
+package git
 
 import (
 	"bufio"
@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// hidden lists the files of a worktree that git was told not to look at (update-index --skip-worktree, or
+// Hidden lists the files of a worktree that git was told not to look at (update-index --skip-worktree, or
 // --assume-unchanged) and that are there all the same: status and add say nothing of a change to them. In a sparse checkout
 // most are not there.
 //
 // The list is a file, a name after the other, each ended by NUL: an agent may give the flag to any number of files. It is
 // empty where there are none.
-func (p *private) hidden(ctx context.Context) (list string, err error) {
-	if _, err := os.Lstat(p.index()); absent(err) {
+func (p *Private) Hidden(ctx context.Context) (list string, err error) {
+	if _, err := os.Lstat(p.index()); Absent(err) {
 		return "", nil // nothing was ever added
 	}
-	file, err := os.CreateTemp(p.dir, "hidden-*")
+	file, err := os.CreateTemp(p.Dir, "hidden-*")
 	if err != nil {
 		return "", &Error{Op: "snapshot", Err: err}
 	}
@@ -30,13 +30,13 @@ func (p *private) hidden(ctx context.Context) (list string, err error) {
 			return
 		}
 		// A folder that a sparse index has as one entry ends with a slash; git itself looks into it where it is there.
-		if _, err := os.Lstat(filepath.Join(p.at.path, name)); absent(err) || strings.HasSuffix(name, "/") {
+		if _, err := os.Lstat(filepath.Join(p.At.Path, name)); Absent(err) || strings.HasSuffix(name, "/") {
 			return
 		}
 		found = true
 		_, _ = names.WriteString(name + "\x00") // Flush tells
 	}}
-	_, err = p.run(ctx, command{args: []string{"ls-files", "-v", "-z", "--sparse"}, stdout: &read})
+	_, err = p.Run(ctx, Command{Args: []string{"ls-files", "-v", "-z", "--sparse"}, Stdout: &read})
 	writeErr := errors.Join(names.Flush(), file.Close())
 	if err == nil && writeErr != nil {
 		err = &Error{Op: "snapshot", Err: writeErr}
@@ -48,4 +48,4 @@ func (p *private) hidden(ctx context.Context) (list string, err error) {
 }
 
 // index is the path of the worktree's index.
-func (p *private) index() string { return filepath.Join(p.at.gitDir, "index") }
+func (p *Private) index() string { return filepath.Join(p.At.GitDir, "index") }

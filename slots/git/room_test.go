@@ -1,4 +1,4 @@
-package worktree
+package git
 
 import (
 	"go/ast"
@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// Git is looked up in one place, and started in one, Git.exec. That is called where git is given a private git directory, where
-// configuration is read as data, and for git's version. Whatever is added calls private.run.
+// Git is looked up in one place, and started in one, Runner.exec. That is called where git is given a private git directory, where
+// configuration is read as data, and for git's version. Whatever is added calls Private.Run.
 func TestGitIsStartedInOneRoom(t *testing.T) {
-	callers := []string{"private.run", "Git.userConfig", "Git.readConfig", "Git.Version"}
-	finders := []string{"Git.exec", "Git.Installed"}
+	callers := []string{"Private.Run", "Runner.userConfig", "Runner.ReadConfig", "Runner.Version"}
+	finders := []string{"Runner.exec", "Runner.Installed"}
 	var started, called, found []string
 	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -43,7 +43,7 @@ func TestGitIsStartedInOneRoom(t *testing.T) {
 				if !ok {
 					return true
 				}
-				here := filepath.Base(filepath.Dir(path)) == "worktree"
+				here := filepath.Base(filepath.Dir(path)) == "git"
 				if id, ok := call.Fun.(*ast.Ident); ok && here && id.Name == "program" {
 					found = append(found, name(f))
 				}
@@ -83,11 +83,11 @@ func TestGitIsStartedInOneRoom(t *testing.T) {
 	}
 	for _, c := range called {
 		if !slices.Contains(callers, c) {
-			t.Errorf("%s calls Git.exec: private.run is for that", c)
+			t.Errorf("%s calls Runner.exec: Private.Run is for that", c)
 		}
 	}
 	if len(called) < len(callers) {
-		t.Errorf("calls of Git.exec: %q", called)
+		t.Errorf("calls of Runner.exec: %q", called)
 	}
 }
 

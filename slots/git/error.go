@@ -1,10 +1,9 @@
-package worktree
+package git
 
 import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -23,12 +22,12 @@ type Error struct {
 	Last string
 	// Permanent says that a retry would meet the same: no access, no such repository, a folder in the way.
 	Permanent bool
-	// host says that git printed one of hostErrors: see OfHost.
-	host bool
-	// silent says that git gave up on a remote that said nothing for minutes.
-	silent bool
-	// passing says that the remote could not be talked to, for a reason that may be gone in a moment.
-	passing bool
+	// Host says that git printed one of hostErrors: see OfHost.
+	Host bool
+	// Silent says that git gave up on a remote that said nothing for minutes.
+	Silent bool
+	// Passing says that the remote could not be talked to, for a reason that may be gone in a moment.
+	Passing bool
 	// Unreachable says that the remote's host or the way to it is down: its name does not resolve, it does not answer, or
 	// answers that it cannot. No task is to blame.
 	Unreachable bool
@@ -41,23 +40,19 @@ func (e *Error) Error() string {
 	text := e.Op + ": "
 	switch {
 	case e.Last == "":
-		return text + clean(e.Err.Error())
+		return text + Clean(e.Err.Error())
 	case e.Err == nil || errors.As(e.Err, &exit):
 		return text + e.Last
 	}
-	return text + clean(e.Err.Error()) + ": " + e.Last
+	return text + Clean(e.Err.Error()) + ": " + e.Last
 }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// refuse is an error of ours that a retry would meet again.
-func refuse(op, format string, args ...any) *Error {
-	return &Error{Op: op, Last: clean(fmt.Sprintf(format, args...)), Permanent: true}
+// Refuse is an error of ours that a retry would meet again.
+func Refuse(op, format string, args ...any) *Error {
+	return &Error{Op: op, Last: Clean(fmt.Sprintf(format, args...)), Permanent: true}
 }
-
-// absent says that a file is not there. Any other error says only that the file could not be inspected, and never counts as
-// absent: a file that cannot be inspected may be work.
-func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
 
 // hostErrors are the errors of a machine that is short of memory, disk or files, or whose disk fails. The item is not to
 // blame. Git prints the same words for them.
@@ -67,7 +62,7 @@ var hostErrors = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, 
 // OfHost says whether an error is the machine's, whatever the call was for.
 func OfHost(err error) bool {
 	var e *Error
-	if errors.As(err, &e) && e.host {
+	if errors.As(err, &e) && e.Host {
 		return true
 	}
 	return slices.ContainsFunc(hostErrors, func(n syscall.Errno) bool { return errors.Is(err, n) })
@@ -99,8 +94,8 @@ func saysLocked(stderr string) bool {
 	return false
 }
 
-// exitCode is git's exit status, or -1 where there is no status: git was not started, was killed, or was given up.
-func exitCode(err error) int {
+// ExitCode is git's exit status, or -1 where there is no status: git was not started, was killed, or was given up.
+func ExitCode(err error) int {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return exit.ExitCode()
@@ -108,9 +103,9 @@ func exitCode(err error) int {
 	return -1
 }
 
-// unread is the error for a file of git's that could not be read. An error of the system may pass, so a retry looks again.
+// Unread is the error for a file of git's that could not be read. An error of the system may pass, so a retry looks again.
 // A file that is of another kind, or too large, stays so.
-func unread(op string, err error) *Error {
+func Unread(op string, err error) *Error {
 	var errno syscall.Errno
 	passing := errors.As(err, &errno) && !slices.Contains([]syscall.Errno{syscall.ELOOP, syscall.ENXIO, syscall.ENOTDIR}, errno)
 	return &Error{Op: op, Permanent: !passing, Err: err}
@@ -159,9 +154,9 @@ const tooSlow = "operation too slow"
 // serverError is what git says of a server that answers with 500 and above.
 var serverError = regexp.MustCompile(`returned error: 5\d\d`)
 
-// saysUnreachable says whether git could not talk to the remote's host. A line that the remote itself printed proves the
+// SaysUnreachable says whether git could not talk to the remote's host. A line that the remote itself printed proves the
 // opposite.
-func saysUnreachable(stderr string) bool {
+func SaysUnreachable(stderr string) bool {
 	for line := range strings.Lines(strings.ToLower(stderr)) {
 		if !strings.HasPrefix(line, "remote:") && (serverError.MatchString(line) ||
 			slices.ContainsFunc(unreachableTexts, func(text string) bool { return strings.Contains(line, text) })) {
@@ -192,14 +187,14 @@ var notThere = regexp.MustCompile(`: \d+: .+: not found$|: command not found$|^e
 func diagnose(stderr string) (last string, permanent bool) {
 	last, permanent = lastSaid(stderr)
 	for line := range strings.Lines(stderr) {
-		line = clean(line)
+		line = Clean(line)
 		if !notThere.MatchString(line) || strings.HasPrefix(line, "remote:") {
 			continue
 		}
 		if line != last {
-			last = clean(line + "; " + last)
+			last = Clean(line + "; " + last)
 		}
-		return last, permanent || !saysUnreachable(stderr)
+		return last, permanent || !SaysUnreachable(stderr)
 	}
 	return last, permanent
 }
@@ -211,7 +206,7 @@ func lastSaid(stderr string) (last string, permanent bool) {
 	}
 	var any, said, failed string // each the last of its kind, and the better the later
 	for _, line := range strings.FieldsFunc(stderr, func(r rune) bool { return r == '\n' || r == '\r' }) {
-		line = clean(line)
+		line = Clean(line)
 		switch {
 		case line == "":
 			continue
@@ -230,9 +225,9 @@ func lastSaid(stderr string) (last string, permanent bool) {
 
 var userinfo = regexp.MustCompile(`://[^/@\s']+@`)
 
-// clean makes text fit for one line of a terminal or a log: no control and no formatting characters (escape
+// Clean makes text fit for one line of a terminal or a log: no control and no formatting characters (escape
 // sequences, text direction), no invalid UTF-8, no credentials in URLs, at most 500 bytes or so.
-func clean(text string) string {
+func Clean(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t' || r == '\r':
@@ -248,3 +243,6 @@ func clean(text string) string {
 	}
 	return text
 }
+
+// WithoutSecret is a URL without the name and the password in it: a token may change every day.
+func WithoutSecret(url string) string { return userinfo.ReplaceAllString(url, "://") }

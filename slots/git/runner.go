@@ -1,4 +1,4 @@
-package worktree
+package git
 
 import (
 	"bytes"
@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -18,8 +21,8 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// Git runs git in a made environment. Several may be used at once.
-type Git struct {
+// Runner runs git in a made environment. Several may be used at once.
+type Runner struct {
 	// Env is the made environment: HOME, PATH (git is looked up in it), tokens. See environ for the GIT_* in it.
 	Env []string
 	// Own is a folder that no agent may write to: the private git directories are made in it. It is made where it is missing.
@@ -30,10 +33,6 @@ type Git struct {
 	// Files are inherited by every git from descriptor 3 on: the lease, so that a git which outlives its runner
 	// keeps the slot taken until it is gone.
 	Files []*os.File
-	// Answered says that a remote did, in a call since this was made: it was fetched from, or refused for good.
-	Answered bool
-	// pause waits in a test; nil is by the clock.
-	pause func(ctx context.Context, d time.Duration) error
 
 	known known // configuration that was read before
 }
@@ -76,7 +75,7 @@ var (
 )
 
 // environ is the environment of a git process. kugetsu's own variables come last, since the last of two equal names wins.
-func (g *Git) environ(dir string, extra []string) []string {
+func (g *Runner) environ(dir string, extra []string) []string {
 	var env []string
 	for _, kv := range g.Env {
 		name, value, _ := strings.Cut(kv, "=")
@@ -102,20 +101,20 @@ func (g *Git) environ(dir string, extra []string) []string {
 	return append(env, extra...)
 }
 
-// command is one git call.
-type command struct {
+// Command is one git call.
+type Command struct {
 	dir   string // where it runs, in place of the worktree
-	index string // an index in place of the worktree's own
-	stdin string
+	Index string // an index in place of the worktree's own
+	Stdin string
 	input *os.File // in place of stdin, where it may be of any length
-	most  int      // of stdout, in bytes, where what git is asked for is said by the repository; 0: any
-	// stdout gets what git prints there, in place of the caller of run: what is counted and not kept may be of any length.
-	stdout io.Writer
+	Most  int      // of stdout, in bytes, where what git is asked for is said by the repository; 0: any
+	// Stdout gets what git prints there, in place of the caller of run: what is counted and not kept may be of any length.
+	Stdout io.Writer
 	stderr io.Writer // gets what git prints there, besides the log
-	lock   *os.File  // the repository's lock, where git may leave children behind that write: see repo.git
-	env    []string  // on top of the environment
-	config []string  // -c and what comes with it, of this call alone
-	args   []string  // the subcommand and its arguments
+	Lock   *os.File  // the repository's lock, where git may leave children behind that write: see repo.git
+	Env    []string  // on top of the environment
+	Config []string  // -c and what comes with it, of this call alone
+	Args   []string  // the subcommand and its arguments
 }
 
 // program is where git is.
@@ -124,34 +123,34 @@ func program(env []string, dir string) (string, error) { return proc.LookPath("g
 // exec runs git to its end and returns its stdout, also beside an error, which is always an *Error. read are the folders
 // that git reads and an agent may have filled.
 //
-// Only private.run and the reading of configuration call it: a git that is started in another way would believe the
+// Only Private.Run and the reading of configuration call it: a git that is started in another way would believe the
 // configuration that it finds where it runs.
-func (g *Git) exec(ctx context.Context, read []string, c command) (string, error) {
-	env := g.environ(c.dir, c.env)
+func (g *Runner) exec(ctx context.Context, read []string, c Command) (string, error) {
+	env := g.environ(c.dir, c.Env)
 	bin, err := program(env, c.dir)
 	if err != nil {
-		return "", &Error{Op: "git " + c.args[0], Err: err}
+		return "", &Error{Op: "git " + c.Args[0], Err: err}
 	}
-	cmd := exec.Command(bin, slices.Concat(safety, c.config, c.args)...)
+	cmd := exec.Command(bin, slices.Concat(safety, c.Config, c.Args)...)
 	cmd.Dir, cmd.Env = c.dir, env
-	if c.stdin != "" { // otherwise /dev/null
-		cmd.Stdin = strings.NewReader(c.stdin)
+	if c.Stdin != "" { // otherwise /dev/null
+		cmd.Stdin = strings.NewReader(c.Stdin)
 	}
 	if c.input != nil {
 		cmd.Stdin = c.input
 	}
-	stdout := &answer{most: c.most}
+	stdout := &answer{most: c.Most}
 	stderr := &tee{log: g.Log}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	if c.stdout != nil {
-		cmd.Stdout = c.stdout
+	if c.Stdout != nil {
+		cmd.Stdout = c.Stdout
 	}
 	if c.stderr != nil {
 		cmd.Stderr = io.MultiWriter(stderr, c.stderr)
 	}
 	cmd.ExtraFiles = slices.Clone(g.Files)
-	if c.lock != nil {
-		cmd.ExtraFiles = append(cmd.ExtraFiles, c.lock)
+	if c.Lock != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, c.Lock)
 	}
 	cmd.SysProcAttr = sysProcAttr()
 	cmd.WaitDelay = outputGrace
@@ -159,7 +158,7 @@ func (g *Git) exec(ctx context.Context, read []string, c command) (string, error
 	err = runUntil(ctx, cmd)
 	free()
 	if stdout.over {
-		return "", &Error{Op: "git " + c.args[0], Err: errTooLong}
+		return "", &Error{Op: "git " + c.Args[0], Err: ErrTooLong}
 	}
 	if err != nil {
 		last, permanent := diagnose(stderr.String())
@@ -169,9 +168,9 @@ func (g *Git) exec(ctx context.Context, read []string, c command) (string, error
 		} else if saysLocked(stderr.String()) {
 			err = fault.New(fault.Temp, "a git is at work there, or was killed: try again in a minute", "%w", err)
 		}
-		return stdout.text.String(), &Error{Op: "git " + c.args[0], Last: last, Permanent: permanent && ctx.Err() == nil, host: host,
-			silent:      strings.Contains(strings.ToLower(stderr.String()), tooSlow),
-			Unreachable: !permanent && !host && saysUnreachable(stderr.String()), Err: err}
+		return stdout.text.String(), &Error{Op: "git " + c.Args[0], Last: last, Permanent: permanent && ctx.Err() == nil, Host: host,
+			Silent:      strings.Contains(strings.ToLower(stderr.String()), tooSlow),
+			Unreachable: !permanent && !host && SaysUnreachable(stderr.String()), Err: err}
 	}
 	return stdout.text.String(), nil
 }
@@ -215,12 +214,12 @@ type answer struct {
 	over bool
 }
 
-var errTooLong = errors.New("the answer is too long")
+var ErrTooLong = errors.New("the answer is too long")
 
 func (a *answer) Write(p []byte) (int, error) {
 	if a.most > 0 && a.text.Len()+len(p) > a.most {
 		a.over = true
-		return 0, errTooLong
+		return 0, ErrTooLong
 	}
 	return a.text.Write(p)
 }
@@ -247,9 +246,32 @@ func (t *tee) Write(p []byte) (int, error) {
 
 func (t *tee) String() string { return string(t.kept) }
 
-// say puts a line of ours into the log.
-func (g *Git) say(format string, args ...any) {
+// Say puts a line of ours into the log.
+func (g *Runner) Say(format string, args ...any) {
 	if g.Log != nil {
 		_, _ = fmt.Fprintf(g.Log, "kugetsu: "+format+"\n", args...)
 	}
+}
+
+var gitVersion = regexp.MustCompile(`^git version (\d{1,4})\.(\d{1,4})\S*`)
+
+// Installed says whether there is a git.
+func (g *Runner) Installed() bool {
+	_, err := program(g.Env, "/")
+	return err == nil
+}
+
+// Version is git's version as it prints it, and whether it is old: below 2.39, which kugetsu is tested with.
+func (g *Runner) Version(ctx context.Context) (version string, old bool, err error) {
+	out, err := g.exec(ctx, nil, Command{dir: "/", Args: []string{"version"}})
+	if err != nil {
+		return "", false, err
+	}
+	m := gitVersion.FindStringSubmatch(out)
+	if m == nil {
+		return "", false, &Error{Op: "git version", Last: Clean(out), Err: fs.ErrInvalid}
+	}
+	major, _ := strconv.Atoi(m[1]) // four digits at most
+	minor, _ := strconv.Atoi(m[2])
+	return strings.TrimPrefix(m[0], "git version "), major < 2 || major == 2 && minor < 39, nil
 }

@@ -1,4 +1,4 @@
-package worktree
+package git
 
 import (
 	"context"
@@ -14,16 +14,19 @@ import (
 // What git's configuration says is read here, once, and handed on to a private git directory key by key. A key that is not
 // listed below does not reach any git of ours.
 
-// setting is a key of git's configuration and its value.
-type setting struct{ key, value string }
+// Setting is a key of git's configuration and its value.
+type Setting struct{ Key, Value string }
 
 // known is what was read before: the configuration of the user, and that of each repository. It is read again by the next
 // Git, not after a run, whose agent may have changed it.
 type known struct {
 	sync.Mutex
-	user map[string][]setting // by the repository, since the user's file may ask which one it is (includeIf)
-	repo map[string][]setting
+	user map[string][]Setting // by the repository, since the user's file may ask which one it is (includeIf)
+	repo map[string][]Setting
 }
+
+// ForgetConfig has the configuration read again: the repository is another one now.
+func (g *Runner) ForgetConfig() { g.known = known{} }
 
 // ofUser are the keys that are taken from the user's own files and environment. A name that ends with a dot stands for all
 // keys below it. Those that name a program (credential helpers, ssh, git-lfs) run it: the user said so, and where git is
@@ -52,10 +55,10 @@ var ofRepository = []string{
 var conversions = []string{"core.autocrlf", "core.eol"}
 
 // only are the settings whose keys are in a list.
-func only(all []setting, keys []string) (some []setting) {
+func only(all []Setting, keys []string) (some []Setting) {
 	for _, s := range all {
 		if slices.ContainsFunc(keys, func(k string) bool {
-			return s.key == k || strings.HasSuffix(k, ".") && strings.HasPrefix(s.key, k)
+			return s.Key == k || strings.HasSuffix(k, ".") && strings.HasPrefix(s.Key, k)
 		}) {
 			some = append(some, s)
 		}
@@ -65,7 +68,7 @@ func only(all []setting, keys []string) (some []setting) {
 
 // parseConfig reads what `git config --list -z` prints: a key and, after a newline, the value, each ended by NUL. A key
 // without a value is a boolean that is true.
-func parseConfig(out string) (all []setting) {
+func parseConfig(out string) (all []Setting) {
 	for entry := range strings.SplitSeq(out, "\x00") {
 		key, value, valued := strings.Cut(entry, "\n")
 		if key == "" {
@@ -74,19 +77,19 @@ func parseConfig(out string) (all []setting) {
 		if !valued {
 			value = "true"
 		}
-		all = append(all, setting{key, value})
+		all = append(all, Setting{key, value})
 	}
 	return all
 }
 
 // configEnv hands settings to git: by the environment, since arguments are visible in ps and may hold a token.
-func configEnv(all []setting) []string {
+func configEnv(all []Setting) []string {
 	env := []string{
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
 		fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(all)),
 	}
 	for n, s := range all {
-		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, s.key), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, s.value))
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, s.Key), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, s.Value))
 	}
 	return env
 }
@@ -94,7 +97,7 @@ func configEnv(all []setting) []string {
 // userConfig is what the user's own files and environment say, of all keys. gitDir is that of the repository, for the
 // conditions of includeIf, empty for none; git looks at its name and its HEAD and, with a private directory in the place of
 // the repository, reads no configuration of it.
-func (g *Git) userConfig(ctx context.Context, gitDir, private string) ([]setting, error) {
+func (g *Runner) userConfig(ctx context.Context, gitDir, private string) ([]Setting, error) {
 	g.known.Lock()
 	defer g.known.Unlock()
 	if all, ok := g.known.user[gitDir]; ok {
@@ -104,11 +107,11 @@ func (g *Git) userConfig(ctx context.Context, gitDir, private string) ([]setting
 	if gitDir != "" {
 		env = []string{"GIT_DIR=" + gitDir, "GIT_COMMON_DIR=" + private}
 	}
-	out, err := g.exec(ctx, nil, command{dir: private, env: env, args: []string{"config", "--list", "-z", "--show-scope"}})
+	out, err := g.exec(ctx, nil, Command{dir: private, Env: env, Args: []string{"config", "--list", "-z", "--show-scope"}})
 	if err != nil {
 		return nil, err
 	}
-	var all []setting
+	var all []Setting
 	fields := strings.Split(out, "\x00") // scope, key and value, in turns
 	for n := 0; n+1 < len(fields); n += 2 {
 		if scope := fields[n]; scope == "system" || scope == "global" || scope == "command" {
@@ -116,7 +119,7 @@ func (g *Git) userConfig(ctx context.Context, gitDir, private string) ([]setting
 		}
 	}
 	if g.known.user == nil {
-		g.known.user = map[string][]setting{}
+		g.known.user = map[string][]Setting{}
 	}
 	g.known.user[gitDir] = all
 	return all, nil
@@ -124,58 +127,47 @@ func (g *Git) userConfig(ctx context.Context, gitDir, private string) ([]setting
 
 // repoConfig is what the configuration file of a repository says, without the files that it includes. A file that git cannot
 // read says nothing: what an agent made of it must not stop the keeping of its work.
-func (g *Git) repoConfig(ctx context.Context, p *private) ([]setting, error) {
-	common := p.at.common
+func (g *Runner) repoConfig(ctx context.Context, p *Private) ([]Setting, error) {
+	common := p.At.Common
 	g.known.Lock()
 	defer g.known.Unlock()
 	if all, ok := g.known.repo[common]; ok {
 		return all, nil
 	}
-	all, err := g.readConfig(ctx, filepath.Join(common, "config"), p)
+	all, err := g.ReadConfig(ctx, filepath.Join(common, "config"), p)
 	if err != nil && (ctx.Err() != nil || OfHost(err)) {
 		return nil, err
 	}
 	if err != nil {
-		g.say("the repository's configuration is not used: %v", err)
+		g.Say("the repository's configuration is not used: %v", err)
 	}
 	if g.known.repo == nil {
-		g.known.repo = map[string][]setting{}
+		g.known.repo = map[string][]Setting{}
 	}
 	g.known.repo[common] = all
 	return all, nil
 }
 
-// readConfig is what a file of configuration says now, without those that it includes.
-func (g *Git) readConfig(ctx context.Context, file string, p *private) ([]setting, error) {
-	f, err := openRegular(file)
+// ReadConfig is what a file of configuration says now, without those that it includes.
+func (g *Runner) ReadConfig(ctx context.Context, file string, p *Private) ([]Setting, error) {
+	f, err := OpenRegular(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, unread("config", err)
+		return nil, Unread("config", err)
 	}
 	_ = f.Close()
-	out, err := g.exec(ctx, nil, command{dir: p.dir, env: []string{"GIT_DIR=" + p.dir},
-		args: []string{"config", "--file", file, "--no-includes", "--list", "-z"}})
+	out, err := g.exec(ctx, nil, Command{dir: p.Dir, Env: []string{"GIT_DIR=" + p.Dir},
+		Args: []string{"config", "--file", file, "--no-includes", "--list", "-z"}})
 	return parseConfig(out), err
 }
 
-// editConfig changes the configuration file of a repository, which is data here: git reads and writes that one file.
-func (r *repo) editConfig(ctx context.Context, args ...string) error {
-	f, err := openRegular(filepath.Join(r.common, "config"))
-	if err != nil {
-		return unread("config", err)
-	}
-	_ = f.Close()
-	_, err = r.git(ctx, append([]string{"config", "--file", filepath.Join(r.common, "config")}, args...)...)
-	return err
-}
-
 // value is the last value of a key.
-func value(all []setting, key string) (string, bool) {
+func value(all []Setting, key string) (string, bool) {
 	for _, s := range slices.Backward(all) {
-		if s.key == key {
-			return s.value, true
+		if s.Key == key {
+			return s.Value, true
 		}
 	}
 	return "", false

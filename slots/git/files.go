@@ -1,0 +1,121 @@
+package git
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Absent says that a file is not there. Any other error says only that the file could not be inspected, and never counts as
+// absent: a file that cannot be inspected may be work.
+func Absent(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }
+
+func IsDir(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
+}
+
+// PlainWay says whether the folders above a file are folders, as far as they are there.
+func PlainWay(dir, name string) (bool, error) {
+	for n, b := range []byte(name) {
+		if b != '/' {
+			continue
+		}
+		info, err := os.Lstat(filepath.Join(dir, name[:n]))
+		if Absent(err) {
+			return true, nil
+		}
+		if err != nil || !info.IsDir() {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// WriteWhole writes a small file so that it is there whole or not at all, whenever the process is killed. It does not wait
+// for the disk.
+func WriteWhole(file, text string) error {
+	f, err := os.OpenFile(file+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// Same says whether two paths name one directory. What is not there is not the same.
+func Same(a, b string) (bool, error) {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	for _, err := range []error{errA, errB} {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, &Error{Op: "prepare", Err: err}
+		}
+	}
+	return errA == nil && errB == nil && os.SameFile(x, y), nil
+}
+
+// Rel is path as seen from dir.
+func Rel(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}
+
+func OneLine(b []byte) string { return strings.TrimRight(string(b), "\r\n") }
+
+// OpenRegular opens a file of git's that an agent may have replaced: a FIFO must not hang us, and no link is followed.
+func OpenRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// ReadRegular is os.ReadFile for such a file.
+func ReadRegular(path string) ([]byte, error) {
+	f, err := OpenRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+// readStart reads the first bytes of such a file.
+func readStart(path string, most int64) ([]byte, error) {
+	f, err := OpenRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
+// ReadSmall reads such a file, of which more than so many bytes are an error.
+func ReadSmall(path string, most int64) ([]byte, error) {
+	b, err := readStart(path, most+1)
+	if err == nil && int64(len(b)) > most {
+		err = fmt.Errorf("%s has more than %d bytes", path, most)
+	}
+	return b, err
+}

@@ -1,0 +1,75 @@
+package git
+
+import (
+	"regexp"
+	"strings"
+)
+
+var CommitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// ValidRef says whether git would accept name as a full reference name: the rules of git-check-ref-format(1), here
+// because a process for each check would double the price of a follow-up.
+func ValidRef(name string) bool {
+	if strings.HasPrefix(name, "-") { // git would take it for an option
+		return false
+	}
+	if strings.Contains(name, "..") || strings.Contains(name, "@{") || strings.HasSuffix(name, ".") {
+		return false
+	}
+	for _, b := range []byte(name) {
+		if b <= ' ' || b == 0x7f || strings.IndexByte(`~^:?*[\`, b) >= 0 {
+			return false
+		}
+	}
+	parts := strings.Split(name, "/")
+	for _, part := range parts {
+		if part == "" || strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock") {
+			return false
+		}
+	}
+	return len(parts) > 1
+}
+
+// ValidBranch is validRef for a branch name. Git itself refuses a branch that looks like an option, and "HEAD".
+func ValidBranch(name string) bool {
+	return name != "HEAD" && !strings.HasPrefix(name, "-") && ValidRef("refs/heads/"+name)
+}
+
+// helperURL is git's syntax for a URL that names its own transport program: `ext::sh -c …`. The same syntax with an
+// IPv6 address has a bracket before the colons.
+var helperURL = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+.-]*::`)
+
+// BadURL says whether a URL is none that git may see: an option, a program, or a text of several lines.
+func BadURL(url string) bool {
+	return url == "" || strings.HasPrefix(url, "-") || helperURL.MatchString(url) ||
+		strings.ContainsFunc(url, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
+// PlainRef refuses a reference whose way leads over something else than folders: a link there would have git write elsewhere.
+func PlainRef(common, ref string) error {
+	ok, err := PlainWay(common, ref)
+	if err != nil {
+		return &Error{Op: "git", Err: err}
+	}
+	if !ok {
+		return Refuse("git", "the way to %s in %s leads over a link or a file", ref, common)
+	}
+	return nil
+}
+
+// BranchIn reads a symbolic reference as git keeps it in a file: the branch below prefix, or the empty string for
+// anything else, also where git keeps its references in another format.
+func BranchIn(file, prefix string) (string, error) {
+	text, err := ReadSmall(file, 64<<10)
+	if Absent(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", &Error{Op: "prepare", Err: err}
+	}
+	target, ok := strings.CutPrefix(OneLine(text), "ref: "+prefix)
+	if !ok || target == ".invalid" { // what a reftable repository has in HEAD
+		return "", nil
+	}
+	return target, nil
+}
