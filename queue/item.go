@@ -15,6 +15,7 @@ import (
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
+	"kugetsu/queue/terminal"
 )
 
 // Version is the format of item files that this code writes. A file with a higher one is left alone.
@@ -97,7 +98,7 @@ const maxTitle = 200
 // Title is the first line of the message that is not blank, as it was written: clean it before a terminal gets it.
 func (it *Item) Title() string {
 	line, _, _ := strings.Cut(strings.TrimSpace(it.Message), "\n")
-	return clip(strings.TrimSpace(line), maxTitle)
+	return terminal.Clip(strings.TrimSpace(line), maxTitle)
 }
 
 // Lane is the lane in which the item is live.
@@ -137,14 +138,14 @@ func bounded(e event.Evidence) event.Evidence {
 	list := func(texts []string) []string {
 		var kept []string
 		for _, text := range texts[:min(len(texts), maxList)] {
-			kept = append(kept, clip(text, maxText/maxList))
+			kept = append(kept, terminal.Clip(text, maxText/maxList))
 		}
 		return kept
 	}
-	e.Refused, e.PRURL, e.Ref = list(e.Refused), clip(e.PRURL, maxText), clip(e.Ref, maxText)
+	e.Refused, e.PRURL, e.Ref = list(e.Refused), terminal.Clip(e.PRURL, maxText), terminal.Clip(e.Ref, maxText)
 	if e.Changes != nil {
 		c := *e.Changes
-		c.From, c.To, c.Subjects, c.DirtyFiles = clip(c.From, maxText/maxList), clip(c.To, maxText/maxList), list(c.Subjects), list(c.DirtyFiles)
+		c.From, c.To, c.Subjects, c.DirtyFiles = terminal.Clip(c.From, maxText/maxList), terminal.Clip(c.To, maxText/maxList), list(c.Subjects), list(c.DirtyFiles)
 		e.Changes = &c
 	}
 	return e
@@ -267,7 +268,7 @@ func decode(id string, data []byte) (*Item, error) {
 func (it *Item) malformed(id string) string {
 	switch {
 	case it.ID != id:
-		return fmt.Sprintf("its id is %q", clip(it.ID, 60))
+		return fmt.Sprintf("its id is %q", terminal.Clip(it.ID, 60))
 	case it.Runs < 0 || it.Attempts < 0 || it.Attempts > it.Runs:
 		return fmt.Sprintf("%d runs, %d attempts", it.Runs, it.Attempts)
 	case it.State == Notified && it.Runs == 0:
@@ -281,18 +282,5 @@ func (it *Item) malformed(id string) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("state %q", clip(string(it.State), 60))
-}
-
-// clip shortens a text to at most max bytes of valid UTF-8.
-func clip(s string, max int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= max {
-		return s
-	}
-	cut := max - len("…")
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + "…"
+	return fmt.Sprintf("state %q", terminal.Clip(string(it.State), 60))
 }

@@ -243,17 +243,3 @@ func TestSettledItemsAreBounded(t *testing.T) {
 		t.Errorf("%+v, %v", last, err)
 	}
 }
-
-func TestClippedTextIsValidAndFits(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes")) + rapid.String().Draw(t, "text")
-		max := rapid.IntRange(len("…"), 40).Draw(t, "max")
-		got := clip(s, max)
-		if len(got) > max || strings.ToValidUTF8(got, "") != got {
-			t.Fatalf("%q", got)
-		}
-		if valid := strings.ToValidUTF8(s, "\uFFFD"); len(valid) <= max && got != valid {
-			t.Fatalf("%q was cut to %q", s, got)
-		}
-	})
-}

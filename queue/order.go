@@ -11,13 +11,14 @@ import (
 
 	"kugetsu/queue/event"
 	"kugetsu/queue/spool"
+	"kugetsu/queue/terminal"
 )
 
 // ParseTimeout reads how long the runs of an item may take: 90m, 1h30m.
 func ParseTimeout(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err == nil && d <= 0 {
-		err = fmt.Errorf("%q is no time at all", clip(s, 60))
+		err = fmt.Errorf("%q is no time at all", terminal.Clip(s, 60))
 	}
 	return d, err
 }
@@ -39,14 +40,14 @@ func (it *Item) misordered() string {
 	for _, id := range it.After {
 		switch {
 		case !IsID(id):
-			return fmt.Sprintf("it waits for %q", clip(id, 60))
+			return fmt.Sprintf("it waits for %q", terminal.Clip(id, 60))
 		case id == it.ID: // it would wait for ever
 			return "it waits for itself"
 		}
 	}
 	if it.Timeout != "" {
 		if _, err := ParseTimeout(it.Timeout); err != nil {
-			return fmt.Sprintf("timeout %q", clip(it.Timeout, 60))
+			return fmt.Sprintf("timeout %q", terminal.Clip(it.Timeout, 60))
 		}
 	}
 	return ""

@@ -14,6 +14,7 @@ import (
 	"kugetsu/queue/fault"
 	"kugetsu/queue/ledger"
 	"kugetsu/queue/spool"
+	"kugetsu/queue/terminal"
 )
 
 // Dirs are the folders of a queue. All must lie on one file system: files are renamed between them.
@@ -289,7 +290,7 @@ func (q *Queue) resolve(word string, isIssue func(ref string) bool) (e Entry, su
 	}
 	switch len(found) {
 	case 0:
-		return Entry{}, false, fault.New(fault.Failed, "kugetsu queue list --all shows every id", "no item %q", clip(word, 80))
+		return Entry{}, false, fault.New(fault.Failed, "kugetsu queue list --all shows every id", "no item %q", terminal.Clip(word, 80))
 	case 1:
 		return found[0], isIssue != nil || found[0].ID == word, nil
 	}
@@ -301,7 +302,7 @@ func (q *Queue) resolve(word string, isIssue func(ref string) bool) (e Entry, su
 		}
 		ids = append(ids, e.ID)
 	}
-	return Entry{}, true, fault.New(fault.Failed, "give more of the id: "+strings.Join(ids, " "), "%q fits %d items", clip(word, 80), len(found))
+	return Entry{}, true, fault.New(fault.Failed, "give more of the id: "+strings.Join(ids, " "), "%q fits %d items", terminal.Clip(word, 80), len(found))
 }
 
 // Publish puts a new item into its lane: pending, durable, visible as a whole or not at all. It needs no lock, since it

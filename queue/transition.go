@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"kugetsu/queue/terminal"
 )
 
 // Outcome is how a run ended: the runner classifies, the tick settles.
@@ -82,7 +84,7 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 		it.Attempts++
 	}
 	r.Charged = charged
-	r.Summary = clip(r.Summary, maxText)
+	r.Summary = terminal.Clip(r.Summary, maxText)
 	it.History = append(it.History, r.Run)
 	it.ForkPID, it.Runner = nil, nil
 
@@ -173,7 +175,7 @@ func (it *Item) shutOut() int {
 func (it *Item) finish(s State, why string, now time.Time) {
 	it.State, it.CompletedAt, it.NotBefore, it.Error = s, &now, nil, nil
 	if s == Errored {
-		why = clip(why, maxText)
+		why = terminal.Clip(why, maxText)
 		it.Error = &why
 	}
 }

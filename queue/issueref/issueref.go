@@ -11,12 +11,12 @@ package issueref
 import (
 	"errors"
 	"fmt"
+	"kugetsu/queue/terminal"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // maxLen bounds the canonical form, in bytes. A name that is made from it stays below the 255 bytes
@@ -81,7 +81,7 @@ func Canonical(s string) (Ref, error) {
 	host, _, _ := strings.Cut(s, "/")
 	r, err := Parse(s, host)
 	if err == nil && r.String() != s {
-		return Ref{}, fmt.Errorf("%q does not name its host", shorten(s))
+		return Ref{}, fmt.Errorf("%q does not name its host", terminal.Clip(s, maxQuoted))
 	}
 	return r, err
 }
@@ -152,21 +152,21 @@ func hostAndPort(s string) (host string, sure bool, err error) {
 		inner, closed := strings.CutSuffix(inner, "]")
 		addr, err := netip.ParseAddr(inner)
 		if !closed || err != nil || !addr.Is6() || addr.Zone() != "" || addr.Is4In6() {
-			return "", false, fmt.Errorf("%q is no host name", shorten(s))
+			return "", false, fmt.Errorf("%q is no host name", terminal.Clip(s, maxQuoted))
 		}
 		name, sure = "["+addr.String()+"]", true
 	} else if !segment.MatchString(name) {
-		return "", false, fmt.Errorf("%q is no host name", shorten(s))
+		return "", false, fmt.Errorf("%q is no host name", terminal.Clip(s, maxQuoted))
 	}
 	if !found {
 		return strings.ToLower(name), sure, nil
 	}
 	n, err := strconv.Atoi(port)
 	if port == "" || strings.Trim(port, "0123456789") != "" {
-		return "", false, fmt.Errorf("%q is no host name", shorten(s))
+		return "", false, fmt.Errorf("%q is no host name", terminal.Clip(s, maxQuoted))
 	}
 	if err != nil || n < 1 || n > 65535 || strconv.Itoa(n) != port {
-		return "", false, fmt.Errorf("the port of %q is none: want 1 to 65535", shorten(s))
+		return "", false, fmt.Errorf("the port of %q is none: want 1 to 65535", terminal.Clip(s, maxQuoted))
 	}
 	if n != 80 && n != 443 {
 		name += ":" + port
@@ -185,20 +185,20 @@ func build(s, host string, repo []string, n, defaultHost string, isURL bool) (Re
 		return Ref{}, refuse(s, err.Error())
 	// A group of the default server would be taken for a host.
 	case !sure && !isURL && !strings.Contains(name, ".") && name != "localhost" && !strings.EqualFold(host, defaultHost):
-		return Ref{}, refuse(s, fmt.Sprintf("%q is no host: it has no dot and no port, and is not the default one", shorten(host)))
+		return Ref{}, refuse(s, fmt.Sprintf("%q is no host: it has no dot and no port, and is not the default one", terminal.Clip(host, maxQuoted)))
 	case len(repo) < 2:
 		return Ref{}, refuse(s, "a repository is owner/repo")
 	case !number.MatchString(n):
-		return Ref{}, refuse(s, fmt.Sprintf("%q is no issue number", shorten(n)))
+		return Ref{}, refuse(s, fmt.Sprintf("%q is no issue number", terminal.Clip(n, maxQuoted)))
 	}
 	for i, part := range repo {
 		if last := i == len(repo)-1; !segment.MatchString(part) && !(last && isProject(part)) {
-			return Ref{}, refuse(s, fmt.Sprintf("%q is no owner, group or repository", shorten(part)))
+			return Ref{}, refuse(s, fmt.Sprintf("%q is no owner, group or repository", terminal.Clip(part, maxQuoted)))
 		}
 	}
 	num, err := strconv.Atoi(n)
 	if err != nil {
-		return Ref{}, refuse(s, fmt.Sprintf("%q is no issue number", shorten(n)))
+		return Ref{}, refuse(s, fmt.Sprintf("%q is no issue number", terminal.Clip(n, maxQuoted)))
 	}
 	r := Ref{Host: name, Repo: strings.Join(repo, "/"), Number: num}
 	if max(len(r.String()), len(r.Session())) > maxLen {
@@ -214,19 +214,7 @@ func isProject(name string) bool {
 }
 
 func refuse(s, why string) error {
-	return fmt.Errorf("%q is no issue reference: %s", shorten(s), why)
-}
-
-// shorten cuts s, between two characters, for an error that quotes it.
-func shorten(s string) string {
-	if len(s) <= maxQuoted {
-		return s
-	}
-	end := maxQuoted
-	for end > maxQuoted-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "..."
+	return fmt.Errorf("%q is no issue reference: %s", terminal.Clip(s, maxQuoted), why)
 }
 
 // String is the canonical form, host/owner/repo#n. Parse reads it back to the same Ref. It is empty

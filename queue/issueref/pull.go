@@ -2,6 +2,7 @@ package issueref
 
 import (
 	"fmt"
+	"kugetsu/queue/terminal"
 	"regexp"
 	"strings"
 )
@@ -19,11 +20,11 @@ func CheckURL(s string) error {
 	host, _, _ := strings.Cut(s[len(prefix):], "/")
 	switch {
 	case prefix == "" || host == "":
-		return fmt.Errorf("%q is no http or https URL", shorten(s))
+		return fmt.Errorf("%q is no http or https URL", terminal.Clip(s, maxQuoted))
 	case len(s) > maxURL:
-		return fmt.Errorf("%q is longer than %d bytes", shorten(s), maxURL)
+		return fmt.Errorf("%q is longer than %d bytes", terminal.Clip(s, maxQuoted), maxURL)
 	case !urlText.MatchString(s):
-		return fmt.Errorf("%q: a URL holds no white space, control or non-ASCII characters", shorten(s))
+		return fmt.Errorf("%q: a URL holds no white space, control or non-ASCII characters", terminal.Clip(s, maxQuoted))
 	case strings.Contains(host, "@"): // not quoted: it may hold a token
 		return fmt.Errorf("the URL holds credentials")
 	}

@@ -47,11 +47,7 @@ func Line(s string, max int) string {
 	if len(s) <= max && len(shown) <= max {
 		return shown
 	}
-	cut := min(len(shown)-1, max-len("…"))
-	for cut > 0 && !utf8.RuneStart(shown[cut]) {
-		cut--
-	}
-	return shown[:cut] + "…"
+	return start(shown, min(len(shown)-1, max-len("…"))) + "…"
 }
 
 // appendShown appends r, whose encoding is raw, or its escape where r is hidden.

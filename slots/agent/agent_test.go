@@ -106,22 +106,6 @@ func TestTextIsCutBetweenCharacters(t *testing.T) {
 	}
 }
 
-func TestCleanLeavesReadableText(t *testing.T) {
-	for _, tt := range []struct{ s, want string }{
-		{" plain\ttext \r\n\r\nnext ", "plain\ttext \n\nnext"},
-		{"\x1b[93m\x1b[1m! \x1b[0mcareful", "! careful"},
-		{"\x1b]0;a title\x07shown \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "shown link"},
-		{"10%\r50%\rdone", "10%\n50%\ndone"},
-		{"a\x00b\x07c\u009bd\x7f", "abcd"},
-		{"cut \xe6\x9c", "cut \ufffd"},
-		{"月掴 👍🏽", "月掴 👍🏽"},
-	} {
-		if got := clean(tt.s); got != tt.want {
-			t.Errorf("clean(%q) = %q, want %q", tt.s, got, tt.want)
-		}
-	}
-}
-
 // checkReport fails where a report breaks what every report promises.
 func checkReport(t *testing.T, exit Exit, r Report) {
 	t.Helper()

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"kugetsu/queue/terminal"
 	"strings"
 	"time"
 )
@@ -165,10 +166,10 @@ func (p *claudeParser) end(e claudeEvent) {
 	p.denials = append(p.denials, e.Denials...)
 	p.cost.Add(Cost{Input: e.Usage.Input, Output: e.Usage.Output, CacheRead: e.Usage.CacheRead, CacheWrite: e.Usage.CacheWrite})
 	p.cost.Add(Cost{USD: e.USD - p.cost.USD}) // dollars are those of the whole process, tokens those since the last result
-	words := clean(e.Result)
+	words := terminal.Plain(e.Result)
 	switch {
 	case e.IsError || e.Subtype != "success":
-		p.fails(cmp.Or(words, clean(strings.Join(e.Errors, "\n")), clean(e.Subtype)), e.Status)
+		p.fails(cmp.Or(words, terminal.Plain(strings.Join(e.Errors, "\n")), terminal.Plain(e.Subtype)), e.Status)
 	case words != "":
 		p.goesOn()
 		p.says(words)

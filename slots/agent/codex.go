@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"kugetsu/queue/terminal"
 	"strings"
 	"time"
 )
@@ -92,9 +93,9 @@ func (p *codexParser) Stdout(line []byte) bool {
 	case e.Type == "thread.started":
 		p.tells(e.ThreadID)
 	case e.Type == "error":
-		p.error(clean(e.Message))
+		p.error(terminal.Plain(e.Message))
 	case e.Type == "turn.failed":
-		p.fails(cmp.Or(clean(e.Error.Message), p.failure), 0)
+		p.fails(cmp.Or(terminal.Plain(e.Error.Message), p.failure), 0)
 	case e.Type == "turn.completed":
 		p.completed = true
 		p.goesOn()

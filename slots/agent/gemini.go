@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"kugetsu/queue/terminal"
 	"strings"
 	"time"
 )
@@ -92,7 +93,7 @@ func (p *geminiParser) Stdout(line []byte) bool {
 		return true
 	case "error":
 		if e.Severity != "warning" {
-			p.fails(clean(e.Message), 0)
+			p.fails(terminal.Plain(e.Message), 0)
 		}
 	case "result":
 		p.end(e)
@@ -107,7 +108,7 @@ func (p *geminiParser) end(e geminiEvent) {
 		p.goesOn()
 		return
 	}
-	p.fails(cmp.Or(clean(e.Error.Message), p.failure), 0)
+	p.fails(cmp.Or(terminal.Plain(e.Error.Message), p.failure), 0)
 }
 
 type geminiCall struct {

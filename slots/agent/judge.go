@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"kugetsu/queue/terminal"
 	"strings"
 	"time"
 )
@@ -82,7 +83,7 @@ func (a *account) Waiting() (Report, bool) {
 //	no words at all, or a call of a tool as its end     denied; it ended without an answer
 //	otherwise                                           ok, and its last words are the answer
 func (a *account) judge(exit Exit) Report {
-	words := clean(a.words)
+	words := terminal.Plain(a.words)
 	r := Report{Outcome: Failed, Refused: a.refusals.named, Cost: a.cost, Words: ends(words, MaxSummary)}
 	switch {
 	case a.Parked():

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"kugetsu/queue/terminal"
 	"strconv"
 	"strings"
 	"time"
@@ -106,7 +107,7 @@ type opencodeError struct {
 
 // String is never empty: a failure without words is a failure, too.
 func (e opencodeError) String() string {
-	message := cmp.Or(clean(e.Data.Message), clean(e.Message), clean(e.Name), "the agent reported an error")
+	message := cmp.Or(terminal.Plain(e.Data.Message), terminal.Plain(e.Message), terminal.Plain(e.Name), "the agent reported an error")
 	if e.Data.StatusCode > 0 {
 		message = fmt.Sprintf("%s (status %d)", message, e.Data.StatusCode)
 	}
@@ -151,7 +152,7 @@ func (p *opencodeParser) Stdout(line []byte) bool {
 		p.addCost(e.Part)
 	case "error":
 		p.fails(e.Error.String(), e.Error.Data.StatusCode)
-		p.kind, p.error = clean(e.Error.Name), e.Error
+		p.kind, p.error = terminal.Plain(e.Error.Name), e.Error
 		return false
 	case "step_start":
 	default:
@@ -173,7 +174,7 @@ func (p *opencodeParser) Stderr(line []byte) bool {
 		return false
 	}
 	p.account.Stderr(line)
-	if lockedOut(clean(string(line[:min(len(line), MaxSummary)]))) {
+	if lockedOut(terminal.Plain(string(line[:min(len(line), MaxSummary)]))) {
 		p.locked.add(line)
 	}
 	p.rejecting(line)

@@ -3,6 +3,7 @@ package transcript
 import (
 	"encoding/json"
 	"fmt"
+	"kugetsu/queue/terminal"
 	"strings"
 	"time"
 )
@@ -194,7 +195,7 @@ func codex(r *Reader, line []byte) ([]Entry, bool) {
 		case "agent_message":
 			return say(e.Item.Text), true
 		case "error":
-			return []Entry{{Kind: Note, Text: oneLine(e.Item.Message)}}, true
+			return []Entry{{Kind: Note, Text: terminal.Title(e.Item.Message)}}, true
 		}
 		call, known := r.ended(e.Item.ID)
 		if !known {
@@ -220,7 +221,7 @@ func (r *Reader) codexCall(e codexEvent) string {
 	i := e.Item
 	switch i.Type {
 	case "command_execution":
-		return "$ " + oneLine(unshell(i.Command))
+		return "$ " + terminal.Title(unshell(i.Command))
 	case "file_change":
 		var paths []string
 		for _, c := range i.Changes {

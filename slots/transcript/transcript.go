@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"kugetsu/queue/terminal"
 	"path/filepath"
 	"strings"
 	"time"
@@ -139,7 +140,7 @@ func say(text string) []Entry {
 
 // fails is the entry for an error, in one line.
 func fails(text string) []Entry {
-	if text = oneLine(text); text == "" {
+	if text = terminal.Title(text); text == "" {
 		text = "the agent reported an error"
 	}
 	return []Entry{{Kind: Error, Text: text}}
@@ -158,15 +159,6 @@ func (e Entry) failed(output string) Entry {
 		}
 	}
 	return e
-}
-
-// oneLine is the first line of a text that is not blank, with a mark where more follow.
-func oneLine(text string) string {
-	text = strings.TrimSpace(text)
-	if first, _, more := strings.Cut(text, "\n"); more {
-		return strings.TrimSpace(first) + " …"
-	}
-	return text
 }
 
 // input is what agents give to their tools. The same thing has another name in each.
@@ -223,7 +215,7 @@ func (r *Reader) describe(tool string, raw json.RawMessage) string {
 	path := r.path(first(in.FilePath, in.FileName, in.Notebook))
 	switch strings.ToLower(tool) {
 	case "bash", "shell", "run_shell_command":
-		return "$ " + oneLine(string(in.Command))
+		return "$ " + terminal.Title(string(in.Command))
 	case "write", "write_file":
 		return "write " + path + changes(lines(string(in.Content)), 0)
 	case "edit", "replace", "multiedit", "notebookedit":
@@ -243,7 +235,7 @@ func (r *Reader) describe(tool string, raw json.RawMessage) string {
 func join(words ...string) string {
 	kept := words[:0]
 	for _, w := range words {
-		if w = oneLine(w); w != "" {
+		if w = terminal.Title(w); w != "" {
 			kept = append(kept, w)
 		}
 	}
@@ -257,7 +249,7 @@ func (r *Reader) path(path string) string {
 			return inside
 		}
 	}
-	return oneLine(path)
+	return terminal.Title(path)
 }
 
 // lines counts those of a text.

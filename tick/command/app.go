@@ -36,6 +36,7 @@ type App struct {
 	Stdout   io.Writer
 	Stderr   io.Writer
 	Terminal bool // stdout is a terminal
+	Width    int  // columns of that terminal; 0 where that is not known
 	Verbose  bool
 	Now      func() time.Time
 	Log      *slog.Logger

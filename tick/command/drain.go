@@ -178,7 +178,7 @@ func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (li
 
 func (c *Tick) tell(a *App, it *queue.Item, before queue.State) {
 	what := map[queue.State]string{queue.Pending: "waiting", queue.Notified: "running", queue.Completed: "completed", queue.Errored: "error"}[it.State]
-	text := short(it.Message, 60)
+	text := terminal.Short(it.Message, 60)
 	if n := len(it.History); n > 0 && it.State != queue.Notified {
 		text = lastLine(it.History[n-1].Summary)
 		if it.State == queue.Pending {
@@ -193,5 +193,5 @@ func (c *Tick) tell(a *App, it *queue.Item, before queue.State) {
 // lastLine is the last line of a text. There an agent says how its run went.
 func lastLine(s string) string {
 	s = strings.TrimSpace(s)
-	return short(s[strings.LastIndex(s, "\n")+1:], 60)
+	return terminal.Short(s[strings.LastIndex(s, "\n")+1:], 60)
 }

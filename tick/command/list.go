@@ -7,6 +7,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"kugetsu/queue/terminal"
 	"kugetsu/slots"
 	"kugetsu/tick"
 )
@@ -100,7 +101,7 @@ func (c *List) Run(a *App) error {
 	if c.JSON {
 		return errors.Join(append(errs, a.printJSON(list))...)
 	}
-	rows := [][]string{{"ISSUE", "STATE", "BRANCH", "AHEAD", "BEHIND", "DIRTY", "UNPUSHED", "SIZE", "AGENT", "USED", "PR", "WORKTREE"}}
+	var rows [][]string
 	for _, s := range list {
 		state := "idle"
 		if s.Running {
@@ -116,7 +117,12 @@ func (c *List) Run(a *App) error {
 		rows = append(rows, []string{issueOrPM(s.IssueRef), state, s.Branch, known(s.Ahead), known(s.Behind), known(s.Dirty), known(s.Unpushed),
 			size, s.Agent, ago(a.Now(), s.LastUsedAt), pr, s.Worktree})
 	}
-	return errors.Join(append(errs, a.table(rows))...)
+	return errors.Join(append(errs, a.table(a.sessionColumns(), rows))...)
+}
+
+func (a *App) sessionColumns() []terminal.Column {
+	return []terminal.Column{a.issueColumn(), {Name: "STATE"}, {Name: "BRANCH", Gives: 3}, {Name: "AHEAD", Drops: true}, {Name: "BEHIND", Drops: true},
+		{Name: "DIRTY"}, {Name: "UNPUSHED"}, {Name: "SIZE", Drops: true}, {Name: "AGENT", Drops: true}, {Name: "USED"}, {Name: "PR", Gives: 2}, {Name: "WORKTREE", Gives: 1, Drops: true}}
 }
 
 // known prints a number, or ? if it is not known.

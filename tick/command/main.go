@@ -74,7 +74,7 @@ func execute(grammar any, globals *Globals, args []string) error {
 	pass, isTick := selected.(*Tick)
 	app := &App{
 		Ctx: ctx, Home: slots.Dir(home), Settings: &globals.Settings, Config: source.Err(&globals.Settings),
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()), Verbose: globals.Verbose,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()), Width: terminal.Columns(os.Stdout), Verbose: globals.Verbose,
 		// UTC: files and --json hold no time zone but Z, whatever TZ is.
 		Now: func() time.Time { return time.Now().UTC() }, Log: logger(globals.Verbose, isTick && !pass.Drain && !pass.Scheduled), Version: version(),
 	}

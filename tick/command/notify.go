@@ -37,19 +37,19 @@ func (c *NotifyList) Run(a *App) error {
 		}
 		return a.printJSON(events)
 	}
-	rows := [][]string{{"TIME", "EVENT", "ISSUE", "ITEM", "CHANGES", "TEXT"}}
+	var rows [][]string
 	for _, ev := range events {
 		did := ""
 		if ev.Changes != nil {
 			did = brief(ev.Changes)
 		}
-		text := short(ev.Text, 70)
+		text := terminal.Short(ev.Text, 70)
 		if ev.PRURL != "" {
 			text = ev.PRURL + " " + text
 		}
 		rows = append(rows, []string{ev.At.Local().Format("01-02 15:04:05"), string(ev.Type), ev.IssueRef, ev.Item, did, text})
 	}
-	return a.table(rows)
+	return a.table([]terminal.Column{{Name: "TIME"}, {Name: "EVENT"}, a.issueColumn(), {Name: "ITEM"}, {Name: "CHANGES", Gives: 2, Drops: true}, {Name: "TEXT", Gives: 1}}, rows)
 }
 
 // NotifyClear marks events as seen.

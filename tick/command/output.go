@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"kugetsu/queue/fault"
@@ -44,22 +43,14 @@ func (a *App) printJSON(v any) error {
 	return unprinted(err)
 }
 
-// table prints rows in columns, the first being the heading; nothing when there are no others.
-func (a *App) table(rows [][]string) error {
-	if len(rows) < 2 {
-		return nil
-	}
-	w := tabwriter.NewWriter(a.Stdout, 0, 8, 2, ' ', 0)
-	for _, row := range rows {
-		for i, cell := range row {
-			if i > 0 {
-				fmt.Fprint(w, "\t")
-			}
-			fmt.Fprint(w, terminal.Clean(cell))
-		}
-		fmt.Fprintln(w)
-	}
-	return unprinted(w.Flush())
+// table prints rows in columns, as the terminal has room for them; nothing when there are no rows.
+func (a *App) table(columns []terminal.Column, rows [][]string) error {
+	return unprinted(terminal.Table{Columns: columns, Rows: rows}.Write(a.Stdout, a.Width))
+}
+
+// issueColumn is the column of a reference, which gives way by its host where a reference without one means that host.
+func (a *App) issueColumn() terminal.Column {
+	return terminal.Column{Name: "ISSUE", Short: func(ref string) string { return strings.TrimPrefix(ref, a.Settings.GitServer+"/") }}
 }
 
 func duration(d time.Duration) string { return tick.Duration(d) }
@@ -86,19 +77,7 @@ func issueOrPM(ref string) string {
 	return ref
 }
 
-// short is the first line of a text, cut.
-func short(s string, n int) string {
-	s, _, more := strings.Cut(strings.TrimSpace(s), "\n")
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	if more {
-		return s + " …"
-	}
-	return s
-}
-
 // clip cuts a word for an error message.
-func clip(s string) string { return short(s, 60) }
+func clip(s string) string { return terminal.Short(s, 60) }
 
 func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") }

@@ -7,6 +7,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/terminal"
 )
 
 // listed is an item as --json shows it: with the priority, which stands in its file's name.
@@ -51,12 +52,13 @@ func (c *QueueList) Run(a *App) error {
 	if c.JSON {
 		return errors.Join(a.printJSON(items), skipped)
 	}
-	rows := [][]string{{"ID", "PRI", "STATE", "RUNS", "AGE", "ISSUE", "WHY", "MESSAGE"}}
+	var rows [][]string
 	for _, l := range items {
 		rows = append(rows, []string{l.ID, fmt.Sprintf("%02d", l.Priority), string(l.State), fmt.Sprint(l.Runs),
-			since(a.Now(), queue.IDTime(l.ID)), issueOrPM(l.IssueRef), l.Why, short(l.text(), 60)})
+			since(a.Now(), queue.IDTime(l.ID)), issueOrPM(l.IssueRef), l.Why, terminal.Short(l.text(), 60)})
 	}
-	return errors.Join(a.table(rows), skipped)
+	return errors.Join(a.table([]terminal.Column{{Name: "ID"}, {Name: "PRI", Drops: true}, {Name: "STATE"}, {Name: "RUNS", Drops: true}, {Name: "AGE"}, a.issueColumn(),
+		{Name: "WHY", Gives: 2}, {Name: "MESSAGE", Gives: 1}}, rows), skipped)
 }
 
 // addWhy adds why the pending ones of some items do not start now.

@@ -9,6 +9,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/terminal"
 )
 
 // QueueWait waits for items.
@@ -74,7 +75,7 @@ func (c *QueueWait) Run(a *App) error {
 			if it.Error != nil {
 				why = *it.Error
 			}
-			fmt.Fprintf(a.Stderr, "%s %s\n", it.ID, short(clean(why), 120))
+			fmt.Fprintf(a.Stderr, "%s %s\n", it.ID, terminal.Short(clean(why), 120))
 		}
 	}
 	if c.JSON {

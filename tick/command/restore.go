@@ -53,7 +53,7 @@ func (c *Restore) Run(a *App) error {
 	if c.JSON {
 		return a.printJSON(append([]slots.Kept{}, list...))
 	}
-	rows := [][]string{{"DATE", "REF", "WHAT"}} // a run's ref is named after its item and its number
+	var rows [][]string // a run's ref is named after its item and its number
 	for _, k := range list {
 		what, _, _ := strings.Cut(k.Message, "\n")
 		switch {
@@ -62,7 +62,7 @@ func (c *Restore) Run(a *App) error {
 		case !k.Recorded:
 			what = "(not on record) " + what
 		}
-		rows = append(rows, []string{k.Date, k.Ref, short(what, 100)})
+		rows = append(rows, []string{k.Date, k.Ref, terminal.Short(what, 100)})
 	}
-	return a.table(rows)
+	return a.table([]terminal.Column{{Name: "DATE"}, {Name: "REF"}, {Name: "WHAT", Gives: 1}}, rows)
 }

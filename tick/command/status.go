@@ -60,7 +60,7 @@ func (c *Status) Run(a *App) error {
 	if err := a.print("%d of %d slots taken, %d waiting\n", view.Running, view.Limit, len(view.Waiting)); err != nil {
 		return err
 	}
-	rows := [][]string{{"SLOT", "FOR", "AGENT", "ISSUE", "ITEM", "RUN"}}
+	var rows [][]string
 	var waits []string
 	for _, s := range view.Slots {
 		if s.Item == "" && !s.Held {
@@ -78,14 +78,15 @@ func (c *Status) Run(a *App) error {
 			waits = append(waits, fmt.Sprintf("slot %s waits, %s: %s\n", s.Slot, s.Agent, clean(s.Waits)))
 		}
 	}
-	errs := []error{a.table(rows)}
+	errs := []error{a.table([]terminal.Column{{Name: "SLOT"}, {Name: "FOR"}, {Name: "AGENT"}, a.issueColumn(), {Name: "ITEM"}, {Name: "RUN"}}, rows)}
 	for _, line := range waits {
 		errs = append(errs, a.print("%s", line))
 	}
-	rows = [][]string{{"WAITING", "PRI", "SINCE", "ISSUE", "WHY"}}
+	rows = nil
+	waiting := []terminal.Column{{Name: "WAITING"}, {Name: "PRI", Drops: true}, {Name: "SINCE"}, a.issueColumn(), {Name: "WHY", Gives: 1}}
 	for _, w := range view.Waiting {
-		if len(rows) > 10 {
-			errs = append(errs, a.table(rows), a.print("and %d more: kugetsu queue list\n", len(view.Waiting)-10))
+		if len(rows) == 10 {
+			errs = append(errs, a.table(waiting, rows), a.print("and %d more: kugetsu queue list\n", len(view.Waiting)-10))
 			rows = nil
 			break
 		}
@@ -95,7 +96,7 @@ func (c *Status) Run(a *App) error {
 		}
 		rows = append(rows, []string{w.Item, fmt.Sprintf("%02d", w.Priority), since(a.Now(), w.Since), issueOrPM(w.IssueRef), why})
 	}
-	errs = append(errs, a.table(rows))
+	errs = append(errs, a.table(waiting, rows))
 	if view.Why != "" {
 		errs = append(errs, a.print("nothing more starts: %s\n", clean(view.Why)))
 	}

@@ -1,0 +1,91 @@
+package terminal
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
+)
+
+// These cut and tidy text. Lengths of what is kept in files are in bytes, lengths of what is shown in columns. None of them
+// makes text safe to show: Clean and Line do.
+
+// sequence is one ANSI escape sequence: agents colour their stderr even where it is no terminal.
+var sequence = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])`)
+
+// Plain makes the text of a program readable, for a file: UTF-8 without escape sequences and without control characters other
+// than newline and tab, trimmed. A lone carriage return, as progress bars use it, ends a line.
+func Plain(s string) string {
+	s = sequence.ReplaceAllString(strings.ToValidUTF8(s, "\ufffd"), "")
+	s = strings.ReplaceAll(s, "\r\n", "\n")
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\r':
+			return '\n'
+		case unicode.IsControl(r) && r != '\n' && r != '\t':
+			return -1
+		}
+		return r
+	}, s)
+	return strings.TrimSpace(s)
+}
+
+// Joined is Plain with each white space as one space: a line that holds all of a text.
+func Joined(s string) string { return strings.Join(strings.Fields(Plain(s)), " ") }
+
+// Clip cuts a text to at most max bytes of valid UTF-8.
+func Clip(s string, max int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= max {
+		return s
+	}
+	return start(s, max-len("…")) + "…"
+}
+
+// start is the first n bytes of valid UTF-8, less the character that would be cut.
+func start(s string, n int) string {
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// Title is the first line of a text that is not blank, with a mark where more follow.
+func Title(s string) string {
+	s = strings.TrimSpace(s)
+	if first, _, more := strings.Cut(s, "\n"); more {
+		return strings.TrimSpace(first) + " …"
+	}
+	return s
+}
+
+// Short is the title of a text in at most n columns.
+func Short(s string, n int) string { return Fit(Title(s), n) }
+
+// Width is how many columns of a terminal a line takes: one for most characters, two for those of East Asia and for emoji.
+func Width(s string) int {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return uniseg.StringWidth(s)
+		}
+	}
+	return len(s)
+}
+
+// Fit cuts a line to at most n columns, between two characters as a reader sees them.
+func Fit(s string, n int) string {
+	if Width(s) <= n {
+		return s
+	}
+	kept, state := 0, -1
+	for rest, used := s, 1; ; { // a column is for the mark
+		cluster, after, width, next := uniseg.FirstGraphemeClusterInString(rest, state)
+		if used += width; used > n {
+			break
+		}
+		kept, rest, state = kept+len(cluster), after, next
+	}
+	return strings.TrimRight(s[:kept], " ") + "…"
+}
