@@ -243,8 +243,8 @@ func TestErrorsAreShortAndHoldNoControlCharacters(t *testing.T) {
 			t.Errorf("a control character at %d of %q", i, err)
 		}
 	}
-	_, err := Parse(strings.Repeat("a", 79)+"月", "github.com")
-	if want := `"` + strings.Repeat("a", 79) + `..." is no issue reference`; err == nil || !strings.HasPrefix(err.Error(), want) {
+	_, err := Parse(strings.Repeat("a", 76)+"月月", "github.com")
+	if want := `"` + strings.Repeat("a", 76) + `…" is no issue reference`; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("a character was cut in two: %v", err)
 	}
 }

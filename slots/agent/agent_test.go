@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/terminal"
 )
 
 func TestPresetsAreFoundByNameAndSorted(t *testing.T) {
@@ -91,9 +92,9 @@ func TestTextIsCutBetweenCharacters(t *testing.T) {
 		limit int
 		want  string
 	}{
-		{head, "short", 5, "short"},
-		{head, "longer", 5, "lo…"},
-		{head, "月月月", 8, "月…"},
+		{terminal.Clip, "short", 5, "short"},
+		{terminal.Clip, "longer", 5, "lo…"},
+		{terminal.Clip, "月月月", 8, "月…"},
 		{tail, "short", 5, "short"},
 		{tail, "longer", 5, "…er"},
 		{tail, "月月月", 8, "…月"},
