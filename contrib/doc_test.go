@@ -3,6 +3,7 @@ package contrib
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"kugetsu/queue/event"
 	"kugetsu/slots/agent"
 	"kugetsu/tick/command"
 	"kugetsu/tick/settings"
@@ -169,6 +171,42 @@ func TestSettingsOfThePagesExist(t *testing.T) {
 				t.Errorf("%s: there is no setting %s", name, m[1])
 			}
 		}
+	}
+}
+
+// eventRow is a row of the table of events: types, and whether they are told by default.
+var eventRow = regexp.MustCompile("(?m)^\\| ((?:`[a-z_]+`(?:, )?)+) \\| (yes)? ?\\|")
+
+func TestPageOfEventsIsTrue(t *testing.T) {
+	page := pages(t)["doc/events.md"]
+	var rows []event.Type
+	for _, m := range eventRow.FindAllStringSubmatch(page, -1) {
+		for name := range strings.SplitSeq(strings.ReplaceAll(m[1], "`", ""), ", ") {
+			kind := event.Type(name)
+			if kind == event.Test {
+				continue
+			}
+			rows = append(rows, kind)
+			if told := event.Choice("").Has(kind); told != (m[2] == "yes") {
+				t.Errorf("%s is told by default: %t", kind, told)
+			}
+		}
+	}
+	if !slices.Equal(rows, event.All()) {
+		t.Errorf("the table has\n%s\nand there are\n%s", rows, event.All())
+	}
+	_, rest, _ := strings.Cut(page, "```\n{")
+	example, _, _ := strings.Cut(rest, "```")
+	var ev event.Event
+	dec := json.NewDecoder(strings.NewReader("{" + example))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&ev); err != nil {
+		t.Fatal(err)
+	}
+	want, err := json.Marshal(ev)
+	var got bytes.Buffer
+	if err = errors.Join(err, json.Compact(&got, []byte("{"+example))); err != nil || got.String() != string(want) {
+		t.Errorf("the example is\n%s\nand would be\n%s\n%v", got.String(), want, err)
 	}
 }
 

@@ -25,7 +25,7 @@ func newQueue(t testing.TB, now func() time.Time) *Queue {
 	at := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
 	q := &Queue{
 		Dirs:   Dirs{Items: at("queue", "items"), PM: at("queue", "pm"), Finished: at("queue", "finished"), Bad: at("queue", "bad")},
-		Events: &event.Box{New: at("notes", "new"), Seen: at("notes", "seen"), Owed: at("notes", "owed"), Tell: true, Now: now},
+		Events: &event.Box{New: at("notes", "new"), Seen: at("notes", "seen"), Owed: at("notes", "owed"), Wanted: func(event.Type) bool { return true }, Now: now},
 		Ledger: &ledger.Ledger{Dir: at("usage"), Now: now},
 		Now:    now,
 	}
@@ -181,13 +181,34 @@ func (m *machine) Move(t *rapid.T) {
 }
 
 func (m *machine) File(t *rapid.T) {
-	_, want, e, _ := m.any(t, func(w *modelled) bool { return w.state.Settled() && !w.filed && !w.set })
+	id, want, e, it := m.any(t, func(w *modelled) bool { return w.state.Settled() && !w.filed && !w.set })
+	last := !slices.ContainsFunc(m.order, func(o string) bool { return o != id && !m.items[o].filed && !m.items[o].set })
+	empty := m.empties(t, id)
 	filed, err := m.q.File(e)
 	fatal(t, err)
+	if last && (it.Error == nil || *it.Error != "cancelled") {
+		empty++
+		want.events++
+	}
+	if got := m.empties(t, id); got != empty {
+		t.Fatalf("that the queue is empty was told %d times, not %d", got, empty)
+	}
 	if filepath.Base(filed.Path) != filepath.Base(e.Path) {
 		t.Fatalf("%s became %s", e.Path, filed.Path)
 	}
 	want.filed = true
+}
+
+// empties is how often it was told that the queue is empty since an item is settled.
+func (m *machine) empties(t *rapid.T, id string) (n int) {
+	events, _, err := m.q.Events.List()
+	fatal(t, err)
+	for _, ev := range events {
+		if ev.Item == id && ev.Type == event.QueueEmpty {
+			n++
+		}
+	}
+	return n
 }
 
 func (m *machine) Retry(t *rapid.T) {

@@ -387,7 +387,7 @@ func (q *Queue) Settle(e Entry, it *Item, r Result, p Policy) error {
 	case Pending:
 		kind = event.TaskRetry
 	case Errored:
-		kind, text = event.TaskError, *it.Error
+		kind, text = it.errored(), *it.Error
 	}
 	ev := about(it, kind, text)
 	ev.Evidence = r.Evidence
@@ -406,7 +406,7 @@ func (q *Queue) Cancel(e Entry, it *Item) error {
 		return fmt.Errorf("%s is %s, not pending", it.ID, it.State)
 	}
 	it.finish(Errored, string(Cancelled), q.Now())
-	if err := q.Events.Put(q.byHand(about(it, event.TaskError, *it.Error))); err != nil {
+	if err := q.Events.Put(q.byHand(about(it, it.errored(), *it.Error))); err != nil {
 		return err
 	}
 	if err := q.amend(it); err != nil {
@@ -417,13 +417,36 @@ func (q *Queue) Cancel(e Entry, it *Item) error {
 
 // File moves a settled item to finished/ and keeps its name. A crash before the rename leaves a settled item in its lane: the
 // next tick files it. A crash after it leaves nothing to do.
+//
+// Where no other item waits or runs, the event that the queue is empty comes first: a crash between the two writes makes the
+// next tick repeat both under the same name.
 func (q *Queue) File(e Entry) (Entry, error) {
+	if err := q.tellEmpty(e); err != nil {
+		return e, err
+	}
 	to := filepath.Join(q.Finished, filepath.Base(e.Path))
 	if err := spool.Rename(e.Path, to); err != nil {
 		return e, err
 	}
 	e.Path = to
 	return e, nil
+}
+
+// tellEmpty tells that the queue is empty, if the entry is the last one in its lanes. A person who cancels the last item knows it.
+func (q *Queue) tellEmpty(e Entry) error {
+	for _, lane := range Lanes {
+		entries, err := q.Live(lane)
+		if err != nil || slices.ContainsFunc(entries, func(o Entry) bool { return o.ID != e.ID }) {
+			return err
+		}
+	}
+	it, err := q.Load(e)
+	if err != nil || it.Cancelled() {
+		return err
+	}
+	ev := about(it, event.QueueEmpty, "nothing waits or runs")
+	ev.Name = fmt.Sprintf("%s.%d", ev.Name, it.PendingSince.UnixMilli()) // a retry empties it again
+	return q.Events.PutOnce(ev)
 }
 
 // Retry puts a settled item back into its lane.
@@ -503,6 +526,14 @@ func (q *Queue) Strays(lane Lane) ([]string, error) {
 
 // IsAbsent says whether an error of Load or Find means that the item is not there. Any other error means: not known.
 func IsAbsent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// errored is the type of the event that an item became an error.
+func (it *Item) errored() event.Type {
+	if it.Cancelled() {
+		return event.TaskCancelled
+	}
+	return event.TaskError
+}
 
 // about makes an event of an item's newest run.
 func about(it *Item, kind event.Type, text string) event.Event {

@@ -58,7 +58,7 @@ type Workspace struct {
 // Events are the folders of the event that the agent started.
 type Events struct {
 	New, Seen, Owed string
-	Tell            bool
+	Tell            bool // NOTIFY_COMMAND is told of it
 }
 
 // issue is the issue of the run; the zero Ref for a run of the PM agent.

@@ -55,6 +55,10 @@ func (t *Tick) deliver(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break // the next pass delivers the rest
 		}
+		if !t.Queue.Events.Wants(ev.Type) { // NOTIFY_EVENTS was another when it was written
+			errs = append(errs, t.Queue.Events.Delivered(ev))
+			continue
+		}
 		if err := tell(ctx, argv, env, ev); err != nil {
 			// Only after an attempt: after a clock was set forward every event looks old.
 			if t.Now().Sub(ev.At) > t.Settings.CleanupAge() {

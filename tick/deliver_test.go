@@ -96,7 +96,7 @@ func TestNotifyCommandThatDoesNotReadTheEventHasTakenIt(t *testing.T) {
 func TestEventIsGivenUpForItsAgeOnlyAfterATry(t *testing.T) {
 	dir := t.TempDir()
 	told := filepath.Join(dir, "told")
-	box := &event.Box{New: dir + "/new", Seen: dir + "/seen", Owed: dir + "/owed", Tell: true,
+	box := &event.Box{New: dir + "/new", Seen: dir + "/seen", Owed: dir + "/owed", Wanted: func(event.Type) bool { return true },
 		Now: func() time.Time { return time.Now().AddDate(-1, 0, 0) }}
 	if err := box.Make(); err != nil {
 		t.Fatal(err)

@@ -172,7 +172,7 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerRe
 		// run is the probe.
 		passed = passed || !held.IsHost() && slices.Contains([]queue.Outcome{queue.OK, queue.Denied, queue.Failed}, r.Outcome)
 		if passed {
-			if _, err := LiftHold(t.Home, held); err != nil {
+			if err := t.lift(it, held, holds[held]); err != nil {
 				return err
 			}
 		}
@@ -182,6 +182,21 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerRe
 	}
 	r.Alone = holds[met] == nil
 	r.HeldUntil, err = t.hold(it, run, met, holds[met], r, of)
+	return err
+}
+
+// lift removes a hold that the newest run of an item got past. The event comes first, as with every transition.
+func (t *Tick) lift(it *queue.Item, held Held, h *Hold) error {
+	text := held.Name() + " is on hold no longer"
+	if h.Reason != "" {
+		text += "; it was: " + h.Reason
+	}
+	ev := event.Event{Name: event.Name(it.ID, it.Runs, event.AgentLifted) + "." + event.SafeName(string(held)), Type: event.AgentLifted, Item: it.ID,
+		IssueRef: it.IssueRef, Agent: it.Agent, Run: it.Runs, Text: text}
+	if err := t.Queue.Events.Put(ev); err != nil {
+		return err
+	}
+	_, err := LiftHold(t.Home, held)
 	return err
 }
 

@@ -90,16 +90,24 @@ func (h *holder) tries(n int) {
 	}
 }
 
-func (h *holder) told() int {
+// told is how often it was told that a hold began, lifted that one ended.
+func (h *holder) told() int   { return h.events(event.AgentHeld) }
+func (h *holder) lifted() int { return h.events(event.AgentLifted) }
+
+func (h *holder) events(kind event.Type) (n int) {
 	h.t.Helper()
 	events, bad, err := h.Queue.Events.List()
 	must(h.t, err)
 	for _, ev := range events {
-		if ev.Type != event.AgentHeld {
+		switch ev.Type {
+		case kind:
+			n++
+		case event.AgentHeld, event.AgentLifted:
+		default:
 			h.t.Errorf("told of %s", ev.Name)
 		}
 	}
-	return len(events) + bad
+	return n + bad
 }
 
 func TestLimitHoldsItsAgentUntilTheTimeThatWasTold(t *testing.T) {
@@ -159,8 +167,8 @@ func TestHoldIsTriedByOneRunAndGrowsWhileThatMeetsTheLimit(t *testing.T) {
 	if got := h.ends(11, queue.OK, 0); got != 0 {
 		t.Errorf("held for %s after a success", got)
 	}
-	if told := h.told(); told != 1 {
-		t.Errorf("told %d times", told)
+	if told, lifted := h.told(), h.lifted(); told != 1 || lifted != 1 {
+		t.Errorf("told %d times that it is on hold, %d times that it is not", told, lifted)
 	}
 	if got := h.ends(12, queue.UsageLimit, 0); got != time.Minute {
 		t.Errorf("a new hold is for %s", got)
@@ -209,6 +217,40 @@ func TestSameEndTwiceHoldsOnce(t *testing.T) {
 	h.ends(3, queue.OK, 0)
 	if got := h.ends(3, queue.OK, 0); got != 0 {
 		t.Errorf("held for %s", got)
+	}
+}
+
+// A pass may be killed when it has told that a hold is over, and the hold is there still.
+func TestEndOfAHoldIsToldUnderOneName(t *testing.T) {
+	h := newHolder(t)
+	for _, host := range []string{"", strings.Repeat("a", 200)} { // a host of any length
+		of := runnerReport{host: host}
+		held := Held("opencode")
+		if host != "" {
+			held, _ = heldHost(host)
+		}
+		h.it.Runs++
+		h.met(h.it.Runs, queue.Outage, of)
+		h.now = h.now.Add(time.Hour)
+		h.it.Runs++
+		run := slots.RunName(h.it.ID, h.it.Runs)
+		hold, err := ReadHold(h.Home, held)
+		must(t, err)
+		hold.Probe = run
+		must(t, h.writeHold(held, hold))
+		before := h.lifted()
+		for range 2 {
+			must(t, h.lift(h.it, held, hold))
+			if got := h.lifted(); got != before+1 {
+				t.Errorf("%.20s: told %d times, not %d", held, got, before+1)
+			}
+			if left, err := ReadHold(h.Home, held); err != nil || left != nil {
+				t.Errorf("%.20s is on hold still: %v", held, err)
+			}
+			must(t, h.writeHold(held, hold))
+		}
+		_, err = LiftHold(h.Home, held)
+		must(t, err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"kugetsu/queue"
+	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
 	"kugetsu/slots"
@@ -26,7 +27,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 		Prompt:   t.Home.PromptFile("dev.md"),
 		Agent: slots.AgentTask{Preset: it.Agent, Prefix: s.AgentPrefix, Args: s.Args(it.Agent),
 			Command: s.AgentCommand, ContinueCommand: s.ContinueCommand},
-		Events: slots.Events{New: t.Queue.Events.New, Seen: t.Queue.Events.Seen, Owed: t.Queue.Events.Owed, Tell: t.Queue.Events.Tell},
+		Events: slots.Events{New: t.Queue.Events.New, Seen: t.Queue.Events.Seen, Owed: t.Queue.Events.Owed, Tell: t.Queue.Events.Wants(event.TaskStarted)},
 	}
 	task.Previous, task.Said = previous(it)
 	if session == slots.PMSession {

@@ -399,7 +399,7 @@ func keptOff(w *world, off time.Duration) error {
 func toldOff(w *world, off time.Duration) error {
 	script := filepath.Join(w.dir, "told.sh")
 	w.must(os.WriteFile(script, []byte("test -e "+w.record()+".open || exit 1\ncat >>"+w.record()+".told\n"), 0o600))
-	w.env = append(w.env, "NOTIFY_COMMAND=sh "+script)
+	w.env = append(w.env, "NOTIFY_COMMAND=sh "+script, "NOTIFY_EVENTS=all")
 	w.behave("")
 	if err := w.delegate(1); err != nil {
 		return err

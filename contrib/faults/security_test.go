@@ -130,7 +130,7 @@ func TestOutputControlsNoTerminal(t *testing.T) {
 	for _, place := range places {
 		try(t, security, "control characters in "+place.name, 1, func(t *testing.T) {
 			s := newStranger(t, "NOTIFY_COMMAND=sh -c 'cat >&2; exit 1'")
-			s.env = append(s.env, "MAX_ATTEMPTS=1")
+			s.env = append(s.env, "MAX_ATTEMPTS=1", "NOTIFY_EVENTS=all")
 			s.item(1)
 			if place.put != nil {
 				place.put(s)

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kugetsu/queue/event"
 )
 
 const secret = "s3cr3t-t0ken"
@@ -182,6 +184,25 @@ func TestEventsThatAreNotWantedAreNotTold(t *testing.T) {
 				t.Errorf("exit %d, told %d times: %s", code, len(asked), out)
 			}
 		})
+	}
+}
+
+func TestTestIsToldAlsoInQuietHours(t *testing.T) {
+	url, asked := serve(t, 200)
+	test := `{"v":1,"name":"test.1","type":"test","run":0,"text":"this is a test: NOTIFY_COMMAND works","at":"2026-11-29T00:00:00Z"}`
+	out, code := notify(t, "EVENTS=task_error\nQUIET=00:00-23:59\nTO=slack "+url, test, "NOTIFY_NOW=12:00")
+	if code != 0 || len(asked) != 1 {
+		t.Errorf("exit %d, told %d times: %s", code, len(asked), out)
+	}
+}
+
+// Every event has words of its own for a title.
+func TestTitleNamesEveryEvent(t *testing.T) {
+	script := read(t, "notify")
+	for _, kind := range event.All() {
+		if !strings.Contains(script, `"`+string(kind)+`":"`) {
+			t.Errorf("%s has no words", kind)
+		}
 	}
 }
 

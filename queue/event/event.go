@@ -23,17 +23,30 @@ const (
 	TaskQueued    Type = "task_queued"    // enqueued, or put back by hand
 	TaskDequeued  Type = "task_dequeued"  // handed to a runner
 	TaskStarted   Type = "task_started"   // its agent runs
+	TaskRetry     Type = "task_retry"     // the run failed, the item is pending again
 	TaskCompleted Type = "task_completed" // settled as completed
 	TaskError     Type = "task_error"     // settled as an error
-	TaskRetry     Type = "task_retry"     // the run failed, the item is pending again
+	TaskCancelled Type = "task_cancelled" // settled as an error, since a person asked for it
+	QueueEmpty    Type = "queue_empty"    // the last item that waited or ran is settled
 	AgentHeld     Type = "agent_held"     // this agent, or this host, is on hold: a usage limit, refused credentials, a server that is down
+	AgentLifted   Type = "agent_lifted"   // a run got through: this agent, or this host, is on hold no longer
 	RoomLow       Type = "room_low"       // nothing more is started: too little disk or memory
 	RoomBack      Type = "room_back"      // there is enough disk and memory again
 	AgentMissing  Type = "agent_missing"  // the program of this agent is not there: none of its items is started
 	AgentBack     Type = "agent_back"     // it is there again
-	Test          Type = "test"           // a person asked for it: kugetsu notify test
 	FileBad       Type = "file_bad"       // a file could not be read as an item: it was quarantined, or left alone
+	Test          Type = "test"           // a person asked for it: kugetsu notify test
 )
+
+// types are the types that may be chosen. By default NOTIFY_COMMAND is told of what a person acts on or waits for.
+var types = []struct {
+	Type
+	told bool
+}{
+	{TaskQueued, false}, {TaskDequeued, false}, {TaskStarted, false}, {TaskRetry, false},
+	{TaskCompleted, true}, {TaskError, true}, {TaskCancelled, false}, {QueueEmpty, true},
+	{AgentHeld, true}, {AgentLifted, true}, {RoomLow, true}, {RoomBack, true}, {AgentMissing, true}, {AgentBack, true}, {FileBad, true},
+}
 
 // Event is one file in notifications/. Its name is made of the item, the run and the type. A repeat after a crash has the same
 // name: each event is delivered at least once, and a receiver recognises a repeat.
@@ -80,8 +93,8 @@ type Diff struct {
 
 // Box is the folders of events.
 type Box struct {
-	New, Seen, Owed string // not yet cleared; cleared; not yet taken by NOTIFY_COMMAND
-	Tell            bool   // there is a NOTIFY_COMMAND: new events are undelivered at first
+	New, Seen, Owed string          // not yet cleared; cleared; not yet taken by NOTIFY_COMMAND
+	Wanted          func(Type) bool // by NOTIFY_COMMAND: new events of this type are undelivered at first; nil without one
 	Now             func() time.Time
 }
 
@@ -90,21 +103,24 @@ func (b *Box) Make() error {
 	return spool.MakeDirs(filepath.Dir(b.New), b.New, b.Seen, b.Owed)
 }
 
+// Wants says whether NOTIFY_COMMAND is told of events of a type.
+func (b *Box) Wants(kind Type) bool { return b.Wanted != nil && b.Wanted(kind) }
+
 // Name is the name of a run's event: the same every time.
 func Name(item string, run int, kind Type) string { return fmt.Sprintf("%s.%d.%s", item, run, kind) }
 
 // Bad makes the event that a file was quarantined.
 func Bad(file string, why error) Event {
-	return Event{Name: string(FileBad) + "." + safeName(file), Type: FileBad, Text: fmt.Sprintf("%s was quarantined in bad/: %v", file, why)}
+	return Event{Name: string(FileBad) + "." + SafeName(file), Type: FileBad, Text: fmt.Sprintf("%s was quarantined in bad/: %v", file, why)}
 }
 
 // LeftAlone makes the event that a file was written by a newer version and stays where it is.
 func LeftAlone(file string, why error) Event {
-	return Event{Name: string(FileBad) + "." + safeName(file), Type: FileBad, Text: fmt.Sprintf("%s was left alone: %v", file, why)}
+	return Event{Name: string(FileBad) + "." + SafeName(file), Type: FileBad, Text: fmt.Sprintf("%s was left alone: %v", file, why)}
 }
 
-// safeName makes a plain file name of any file name, which another program may have chosen. Different names stay different.
-func safeName(s string) string {
+// SafeName makes a plain file name of any file name, which another program may have chosen. Different names stay different.
+func SafeName(s string) string {
 	safe := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
@@ -122,7 +138,7 @@ func safeName(s string) string {
 // event that is shown but never delivered.
 func (b *Box) Put(ev Event) error {
 	ev.V, ev.At = 1, b.Now().UTC()
-	if b.Tell {
+	if b.Wants(ev.Type) {
 		if err := file(b.Owed, ev.Name).Write(&ev); err != nil {
 			return err
 		}
@@ -235,7 +251,7 @@ func (b *Box) Undelivered(setAside func(path, name string, why error) error) ([]
 		ev, err := read(b.Owed, name)
 		switch {
 		case errors.Is(err, spool.ErrBad):
-			if err := setAside(path, "event."+safeName(base), err); err != nil {
+			if err := setAside(path, "event."+SafeName(base), err); err != nil {
 				return nil, err
 			}
 		case errors.Is(err, spool.ErrNewer):

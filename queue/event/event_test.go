@@ -27,7 +27,7 @@ func newBox(t *testing.T) *box {
 	b := &box{t: t, now: time.Now()}
 	b.Box = &Box{
 		New: filepath.Join(dir, "notes", "new"), Seen: filepath.Join(dir, "notes", "seen"), Owed: filepath.Join(dir, "notes", "owed"),
-		Tell: true, Now: func() time.Time { return b.now },
+		Wanted: func(Type) bool { return true }, Now: func() time.Time { return b.now },
 	}
 	must(t, b.Make())
 	return b
@@ -154,7 +154,7 @@ func TestRetractedEventWasNeverTold(t *testing.T) {
 
 func TestEventsWithoutACommandAreNotOwed(t *testing.T) {
 	b := newBox(t)
-	b.Tell = false
+	b.Wanted = nil
 	b.put("a")
 	b.want("listed", b.listed(), "a")
 	b.want("owed", b.owed())

@@ -74,9 +74,12 @@ func (a *App) place(source *settings.Source) {
 	a.Queue = &queue.Queue{
 		Dirs: queue.Dirs{Items: items, PM: filepath.Join(dir, "pm"), Finished: filepath.Join(dir, "finished"), Bad: filepath.Join(dir, "bad")},
 		Events: &event.Box{New: filepath.Join(notes, "new"), Seen: filepath.Join(notes, "seen"), Owed: filepath.Join(notes, "owed"),
-			Tell: s.NotifyCommand != "", Now: a.Now},
+			Now: a.Now},
 		Ledger: &ledger.Ledger{Dir: a.Home.Usage(), Now: a.Now},
 		Now:    a.Now,
+	}
+	if s.NotifyCommand != "" {
+		a.Queue.Events.Wanted = s.NotifyEvents.Has
 	}
 	a.Tick = &tick.Tick{Home: a.Home, Queue: a.Queue, Settings: s, Source: source, Config: errors.Join(a.Config, tick.CheckFiles(a.Home)),
 		Now: a.Now, Log: a.Log}

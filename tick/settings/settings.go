@@ -19,6 +19,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/git"
@@ -92,8 +93,9 @@ type Settings struct {
 	MaxWorktrees int `key:"MAX_WORKTREES" name:"max-worktrees" default:"0" hidden:"" help:"Number of worktrees to keep. Beyond it the oldest ones that hold no work are removed. 0 keeps any number."`
 	WorktreeDays int `key:"MAX_WORKTREE_AGE_DAYS" name:"max-worktree-age-days" default:"0" hidden:"" help:"Days without use after which a worktree that holds no work is removed. 0 keeps it for any time."`
 
-	NotifyCommand string `key:"NOTIFY_COMMAND" hidden:"" help:"Command that runs for every event, with the event as JSON on stdin."`
-	StatusPage    string `key:"STATUS_PAGE" name:"status-page" hidden:"" help:"File, an absolute path, to which ticks write the page that kugetsu page shows, once a minute at most."`
+	NotifyCommand string       `key:"NOTIFY_COMMAND" hidden:"" help:"Command that runs for each event of NOTIFY_EVENTS, with the event as JSON on stdin."`
+	NotifyEvents  event.Choice `key:"NOTIFY_EVENTS" name:"notify-events" hidden:"" help:"Events given to NOTIFY_COMMAND: names of events, all, or default (what a person acts on or waits for); -NAME leaves one out (default task_retry -queue_empty)."`
+	StatusPage    string       `key:"STATUS_PAGE" name:"status-page" hidden:"" help:"File, an absolute path, to which ticks write the page that kugetsu page shows, once a minute at most."`
 }
 
 // Options returns the options with which kong reads settings, numbers and durations by our rules. Every grammar uses them.
