@@ -20,6 +20,8 @@ require golang.org/x/net v0.62.0
 
 require github.com/rivo/uniseg v0.4.7
 
+require golang.org/x/term v0.47.0
+
 require (
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/sirupsen/logrus v1.10.1 // indirect

@@ -15,10 +15,10 @@ import (
 var update = flag.Bool("update", false, "write the terminal session into README")
 
 // session finds the terminal session in README: the first block of code, which begins with a prompt.
-var session = regexp.MustCompile(`(?m)^    \$ (?:.*\n    )*.*\n`)
+var session = regexp.MustCompile(`(?m)^    \$ .*\n(?:\n*    .*\n)*`)
 
 // vary are the parts of an output that differ from one session to the next.
-var vary = regexp.MustCompile(`q_[0-9a-z]{26}|\b\d+s\b|\b[0-9a-f]{7,40}\b| +`)
+var vary = regexp.MustCompile(`q_[0-9a-z]{26}|\b(?:\d+m)?\d+s\b|\b[0-9a-f]{7,40}\b| +`)
 
 func sameButForTimes(text string) string {
 	return vary.ReplaceAllString(text, "~")

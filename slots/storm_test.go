@@ -323,7 +323,7 @@ func (w *world) nothingLeft() {
 	}
 	w.await("no slot is taken", func() bool { // the last runner's tick may be looking
 		_, out, _ := w.kugetsu("status")
-		return strings.HasPrefix(out, "0 of ") && strings.Contains(out, " slots taken, 0 waiting\n")
+		return strings.Contains(out, "\n0 of ") && strings.Contains(out, " slots taken, 0 waiting\n")
 	})
 	for _, log := range append(w.glob("runs/*/log"), w.glob("tick.log")...) {
 		if data, err := os.ReadFile(log); err != nil || bytes.Contains(data, []byte("panic:")) {

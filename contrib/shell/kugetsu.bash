@@ -16,6 +16,7 @@ _kugetsu() {
 		' list') at=' list' ;;
 		' logs') at=' logs' ;;
 		' page') at=' page' ;;
+		' dismiss') at=' dismiss' ;;
 		' destroy') at=' destroy' ;;
 		' prune') at=' prune' ;;
 		' set-pr') at=' set-pr' ;;
@@ -83,17 +84,18 @@ _kugetsu() {
 	' queue-daemon logs --lines') return ;;
 	esac
 	case "$at" in
-	'') words='init doctor delegate tick start continue status list logs page destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
+	'') words='init doctor delegate tick start continue status list logs page dismiss destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
 	' init') words='--pm --help --verbose' ;;
 	' doctor') words='--fix --json --help --verbose' ;;
 	' delegate') words='--agent --priority --timeout --expect-changes --json --after --not-before --unless-queued --from --tick --now --help --verbose' ;;
 	' tick') words='--dry-run --drain --now --json --scheduled --help --verbose' ;;
 	' start') words='--agent --priority --timeout --expect-changes --json --now --help --verbose' ;;
 	' continue') words='--agent --priority --timeout --expect-changes --json --now --help --verbose' ;;
-	' status') words='--json --help --verbose' ;;
+	' status') words='--json --watch --help --verbose' ;;
 	' list') words='--json --help --verbose' ;;
 	' logs') words='--follow --run --raw --help --verbose' ;;
 	' page') words='--help --verbose' ;;
+	' dismiss') words='--all --help --verbose' ;;
 	' destroy') words='--force --json --help --verbose' ;;
 	' prune') words='--dry-run --json --help --verbose' ;;
 	' set-pr') words='--help --verbose' ;;

@@ -27,6 +27,8 @@ function __kugetsu_at --description 'whether the words before the cursor lead to
 				set -a at $word
 			case ' page'
 				set -a at $word
+			case ' dismiss'
+				set -a at $word
 			case ' destroy'
 				set -a at $word
 			case ' prune'
@@ -100,6 +102,7 @@ complete -c kugetsu -f -n '__kugetsu_at ' -a status -d 'What runs, what waits an
 complete -c kugetsu -f -n '__kugetsu_at ' -a list -d 'The sessions: one per issue.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a logs -d 'What an agent printed.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a page -d 'Write one HTML file that shows all of that.'
+complete -c kugetsu -f -n '__kugetsu_at ' -a dismiss -d 'Take an entry out of what needs you.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a destroy -d 'End an issue\'s session: worktree, branch, conversation. Refused while it holds work.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a prune -d 'Remove what is done with; what holds work stays.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a set-pr -d 'Say which pull request is an issue\'s.'
@@ -157,6 +160,7 @@ complete -c kugetsu -n '__kugetsu_at continue' -l now -d 'Outside of RUN_HOURS a
 complete -c kugetsu -n '__kugetsu_at continue' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at continue' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at status' -l json -d 'Print JSON.'
+complete -c kugetsu -n '__kugetsu_at status' -l watch -s w -d 'Show it until q is pressed, and what changes within a second.'
 complete -c kugetsu -n '__kugetsu_at status' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at status' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at list' -l json -d 'Print JSON.'
@@ -169,6 +173,9 @@ complete -c kugetsu -n '__kugetsu_at logs' -l help -s h -d 'Show context-sensiti
 complete -c kugetsu -n '__kugetsu_at logs' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at page' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at page' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -n '__kugetsu_at dismiss' -l all -d 'All entries.'
+complete -c kugetsu -n '__kugetsu_at dismiss' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at dismiss' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at destroy' -l force -d 'Keep what was not pushed at refs below refs/kugetsu/, and destroy the rest.'
 complete -c kugetsu -n '__kugetsu_at destroy' -l json -d 'Print JSON.'
 complete -c kugetsu -n '__kugetsu_at destroy' -l help -s h -d 'Show context-sensitive help.'

@@ -19,5 +19,3 @@ func (a *App) late(r schedule.Record, last *time.Time) string {
 func (a *App) noTick(view *tick.View) string { return overview.NoTick(a.Home, a.Now(), view) }
 
 func (a *App) starts(view *tick.View) string { return overview.Starts(a.Home, a.Now(), view) }
-
-func (a *App) unscheduled() string { return overview.Unscheduled(a.Home, a.Now()) }

@@ -2,152 +2,93 @@ package command
 
 import (
 	"errors"
-	"fmt"
+	"io"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"kugetsu/queue/event"
+	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
-	"kugetsu/queue/terminal"
+	"kugetsu/tick"
+	"kugetsu/tick/overview"
 )
 
-// Status shows what runs, what waits and why.
+// Status shows what needs a person, what runs, what waits and why, and what was done.
 type Status struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON  bool `name:"json" help:"Print JSON."`
+	Watch bool `short:"w" help:"Show it until q is pressed, and what changes within a second."`
 }
 
 // Help is its long help.
 func (*Status) Help() string {
 	return longHelp(`
-The command shows the slots, the first items that wait and why each does, why nothing more starts, the last tick, and
-problems.`,
+The first line says whether all is well, and what a person has to do. Below it stand: what needs you, and the command to type
+for each; what runs, with the last line of each agent; what waits, in run order, and why; pull requests in review; the tasks
+that ended last; slots, memory, disk, holds and ticks. Sections without an entry are left out. Tasks that failed are sought
+among the 200 that ended last. kugetsu dismiss takes an entry of the first section away.`,
 		codes{0: "shown, problems too", 78: "shown, and the configuration is bad"},
 		"kugetsu",
+		"kugetsu status --watch",
 		"kugetsu status --json")
+}
+
+// statusJSON is what --json prints: the sections, and the slots and the last tick as they stood there before there were sections.
+type statusJSON struct {
+	*overview.Overview
+	Slots   []tick.SlotView `json:"slots"`
+	Running int             `json:"running"` // slots of dev agents that are occupied
+	Limit   int             `json:"limit"`
+	Why     string          `json:"why"`
+	Last    *time.Time      `json:"last_tick"`
 }
 
 // Run shows it. A bad configuration is shown, and then is the error.
 func (c *Status) Run(a *App) error {
-	view, err := a.Tick.Snapshot()
+	switch {
+	case c.JSON && c.Watch:
+		return fault.New(fault.Usage, "kugetsu status --json prints it once", "--watch and --json exclude each other")
+	case c.Watch:
+		return a.watch()
+	case c.JSON:
+		o, err := overview.Read(a.Tick, -1)
+		if err != nil {
+			return err
+		}
+		v := o.View
+		return errors.Join(a.printJSON(statusJSON{o, v.Slots, v.Running, v.Limit, v.Why, v.Last}), a.Tick.Config)
+	}
+	o, err := a.overview()
 	if err != nil {
 		return err
 	}
-	bad, err := spool.List(a.Queue.Bad)
+	width, colour := 0, false
+	if a.Terminal {
+		width, colour = a.Width, paints()
+	}
+	s := screen{Overview: o, now: a.Now(), width: width, refs: a.issueColumn(), colour: colour}
+	_, err = io.WriteString(a.Stdout, s.String())
+	return errors.Join(unprinted(err), a.Tick.Config)
+}
+
+// overview reads what the screen shows. Free memory and disk are shown where they are limits.
+func (a *App) overview() (*overview.Overview, error) {
+	o, err := overview.Read(a.Tick, mostWaiting)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(bad) > 0 {
-		view.Problem = append(view.Problem, fmt.Sprintf("%s quarantined in %s", terminal.Count(len(bad), "file"), a.Queue.Bad))
+	if a.Settings.AgentMemory == 0 {
+		o.Capacity.Memory = nil
 	}
-	refused, err := a.undelivered(view.Last)
-	if err != nil {
-		return err
+	if a.Settings.MinFreeDisk == 0 {
+		o.Capacity.Disk = nil
 	}
-	if refused != "" {
-		view.Problem = append(view.Problem, refused)
+	if o.Capacity.LastTick == nil && o.Capacity.Waiting == 0 && a.notSetUp() {
+		o.Capacity.Unplanned = "nothing is set up yet: kugetsu init makes the config and says what comes next"
 	}
-	if late := a.overdue(view.Last); late != "" {
-		view.Problem = append(view.Problem, late)
-	}
-	unscheduled := a.unscheduled()
-	if unscheduled != "" && len(view.Waiting) > 0 && !view.Busy() {
-		view.Problem, unscheduled = append(view.Problem, unscheduled), ""
-	}
-	if c.JSON {
-		return errors.Join(a.printJSON(view), a.Tick.Config)
-	}
-	if err := a.print("%d of %d slots taken, %d waiting\n", view.Running, view.Limit, len(view.Waiting)); err != nil {
-		return err
-	}
-	var rows [][]string
-	var waits []string
-	for _, s := range view.Slots {
-		if s.Item == "" && !s.Held {
-			continue
-		}
-		held := ""
-		if s.Since != nil {
-			held = since(a.Now(), *s.Since)
-		}
-		if !s.Held {
-			held = "ended"
-		}
-		rows = append(rows, []string{s.Slot, held, s.Agent, issueOrPM(s.IssueRef), s.Item, fmt.Sprint(s.Run)})
-		if s.Waits != "" {
-			waits = append(waits, fmt.Sprintf("slot %s waits, %s: %s\n", s.Slot, s.Agent, clean(s.Waits)))
-		}
-	}
-	errs := []error{a.table([]terminal.Column{{Name: "SLOT"}, {Name: "FOR"}, {Name: "AGENT"}, a.issueColumn(), {Name: "ITEM"}, {Name: "RUN"}}, rows)}
-	for _, line := range waits {
-		errs = append(errs, a.print("%s", line))
-	}
-	rows = nil
-	waiting := []terminal.Column{{Name: "WAITING"}, {Name: "PRI", Drops: true}, {Name: "SINCE"}, a.issueColumn(), {Name: "WHY", Gives: 1}}
-	for _, w := range view.Waiting {
-		if len(rows) == 10 {
-			errs = append(errs, a.table(waiting, rows), a.print("and %d more: kugetsu queue list\n", len(view.Waiting)-10))
-			rows = nil
-			break
-		}
-		why := view.WhyNot(w)
-		if why == "" {
-			why = a.starts(view)
-		}
-		rows = append(rows, []string{w.Item, fmt.Sprintf("%02d", w.Priority), since(a.Now(), w.Since), issueOrPM(w.IssueRef), why})
-	}
-	errs = append(errs, a.table(waiting, rows))
-	if view.Why != "" {
-		errs = append(errs, a.print("nothing more starts: %s\n", clean(view.Why)))
-	}
-	var last time.Time
-	if view.Last != nil {
-		last = *view.Last
-	}
-	errs = append(errs, a.print("last tick: %s\n", ago(a.Now(), last)))
-	if last.IsZero() && len(view.Waiting) == 0 && a.notSetUp() {
-		unscheduled = "nothing is set up yet: kugetsu init makes the config and says what comes next"
-	}
-	if unscheduled != "" {
-		errs = append(errs, a.print("%s\n", unscheduled))
-	}
-	for _, p := range view.Problem {
-		errs = append(errs, a.print("problem: %s\n", clean(p)))
-	}
-	return errors.Join(append(errs, a.Tick.Config)...)
+	return o, nil
 }
 
 // notSetUp says that kugetsu init was not run: there is no config.
 func (a *App) notSetUp() bool {
 	there, err := spool.Exists(filepath.Join(string(a.Home), "config"))
 	return err == nil && !there
-}
-
-// undelivered says that NOTIFY_COMMAND did not take an event that the last pass tried to deliver, or "".
-func (a *App) undelivered(last *time.Time) (string, error) {
-	if a.Settings.NotifyCommand == "" || last == nil {
-		return "", nil
-	}
-	names, err := spool.List(a.Queue.Events.Owed)
-	if err != nil {
-		return "", err
-	}
-	n, oldest := 0, *last
-	for _, name := range names {
-		ev, err := spool.File[event.Event]{Path: filepath.Join(a.Queue.Events.Owed, name)}.Read()
-		if !strings.HasSuffix(name, ".json") || ev == nil || err != nil { // delivered meanwhile; the tick reports a bad one
-			continue
-		}
-		if ev.At.Before(*last) {
-			n++
-		}
-		if ev.At.Before(oldest) {
-			oldest = ev.At
-		}
-	}
-	if n == 0 {
-		return "", nil
-	}
-	return fmt.Sprintf("NOTIFY_COMMAND did not take %s, the oldest of %s: kugetsu tick tries again and says why",
-		terminal.Count(n, "event"), ago(a.Now(), oldest)), nil
 }

@@ -189,12 +189,13 @@ func (x *exam) noSchedule() ([]Need, error) {
 	n := Need{ID: needID(NoSchedule, ""), Kind: NoSchedule, Since: x.view.Last, Command: "kugetsu queue-daemon status"}
 	if late := Overdue(x.t.Home, x.now, x.view.Last); late != "" {
 		n.What, n.Why, n.Cause = "no tick comes, though one was to", late, "overdue"
+		x.problems = append(x.problems, late)
 	} else if none := Unscheduled(x.t.Home, x.now); none != "" && len(x.view.Waiting) > 0 && !x.view.Busy() {
-		n.What, n.Why, n.Cause, n.Command = "there is no schedule, so what waits does not start by itself", none, "none", "kugetsu queue-daemon start"
+		n.What, n.Why, n.Cause, n.Command = "no schedule, so nothing starts by itself", "kugetsu tick starts what waits now", "none", "kugetsu queue-daemon start"
+		x.problems = append(x.problems, none)
 	} else {
 		return nil, nil
 	}
-	x.problems = append(x.problems, n.Why)
 	return []Need{n}, nil
 }
 
@@ -233,11 +234,17 @@ func what(held tick.Held, h *tick.Hold) string {
 	return "the model's server of " + held.Name()
 }
 
+// missing are the agents that the last pass missed, and those that items wait for since.
 func (x *exam) missing() (list []Need, err error) {
 	all, err := tick.MissingAgents(x.t.Home)
+	for _, w := range x.view.Waiting {
+		if w.Kind == tick.NotInstalled && !slices.ContainsFunc(all, func(m tick.MissingAgent) bool { return m.Agent == w.Agent }) {
+			all = append(all, tick.MissingAgent{Agent: w.Agent, Since: w.Since, Why: w.Why})
+		}
+	}
 	for _, m := range all {
 		list = append(list, Need{ID: needID(Missing, m.Agent), Kind: Missing, What: m.Agent + " is not installed, so none of its tasks is started", Why: m.Why,
-			Since: &m.Since, Cause: m.Since.String(), Command: "kugetsu doctor", Agent: m.Agent})
+			Since: &m.Since, Cause: m.Why, Command: "kugetsu doctor", Agent: m.Agent})
 	}
 	return list, err
 }

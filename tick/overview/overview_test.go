@@ -246,7 +246,7 @@ func TestNeedsOfTheFolder(t *testing.T) {
 			f.must(os.WriteFile(filepath.Join(string(f.Home), "agents", "gemini.missing.json"), []byte(`{"v":1,"since":"2026-01-01T00:00:00Z","why":"not found"}`), 0o600))
 		}, "missing | gemini is not installed, so none of its tasks is started | not found | kugetsu doctor"},
 		{"no schedule", func(f *folder) { f.enqueue(1, "x") },
-			"schedule | there is no schedule, so what waits does not start by itself | no schedule, so nothing starts by itself: kugetsu queue-daemon start installs one, kugetsu tick starts what waits now | kugetsu queue-daemon start"},
+			"schedule | no schedule, so nothing starts by itself | kugetsu tick starts what waits now | kugetsu queue-daemon start"},
 		{"disk", func(f *folder) { f.Settings.MinFreeDisk = 1 << 61 },
 			"disk | too little disk is free, so nothing is started | N MiB are free in HOME, and MIN_FREE_DISK is N MiB | kugetsu doctor"},
 	} {

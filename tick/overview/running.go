@@ -30,6 +30,16 @@ func (x *exam) running() []Running {
 	return list
 }
 
+// Listen reads the last lines of the agents again: they change more often than all else.
+func Listen(t *tick.Tick, o *Overview) {
+	x := &exam{t: t}
+	for i, r := range o.Running {
+		if r.Item != "" {
+			o.Running[i].Line = x.lastLine(r.SlotView)
+		}
+	}
+}
+
 // lastLine is the last thing that an agent said or did, "" where it said nothing yet, or where its log cannot be read.
 func (x *exam) lastLine(s tick.SlotView) string {
 	log, err := x.t.Home.OpenLog(slots.RunName(s.Item, s.Run))

@@ -92,7 +92,7 @@ func Starts(home slots.Dir, now time.Time, view *tick.View) string {
 // next is when the schedule runs the next tick; nil where that is not known, or overdue.
 func next(home slots.Dir, now time.Time, last *time.Time) *time.Time {
 	r, err := schedule.ReadRecord(string(home))
-	if err != nil || r == nil || last == nil {
+	if err != nil || r == nil || last == nil || Late(*r, now, last) != "" {
 		return nil
 	}
 	at := schedule.Found{Kind: r.Kind, Minutes: r.Minutes}.Next(now, *last)
