@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +20,7 @@ import (
 // Logs shows what an agent printed.
 type Logs struct {
 	ID     string `arg:"" optional:"" help:"An id, a part of one, or an issue reference; the newest run without one."`
-	Follow bool   `short:"f" help:"Wait for a run that has not started, and end with it."`
+	Follow bool   `short:"f" help:"Wait for a run that has not started, go on through retries, and end with the item."`
 	Number int    `name:"run" help:"An earlier run than the newest." placeholder:"N"`
 	Raw    bool   `help:"Byte for byte, control characters and all."`
 }
@@ -28,9 +30,10 @@ func (*Logs) Help() string {
 	return longHelp(`
 The command shows the output of a run, the newest run if no id is given. On a terminal the events of claude, codex,
 gemini and opencode are shown for reading: words, a line for each call of a tool, errors, how the run ended. Elsewhere
-the output is as the agent printed it, without control characters. -f waits for a run that has not started, and ends
-with it. An id may be any part of an id that fits one item, or an issue.`,
-		codes{0: "shown", 1: "there is no such item or run, or nothing has run"},
+the output is as the agent printed it, without control characters. -f waits for a run that has not started, goes on
+through retries, and ends with the item, whose end is the exit code. With --run, -f ends with that run. An id may be any
+part of an id that fits one item, or an issue.`,
+		codes{0: "shown; with -f: and the item completed", 1: "there is no such item or run, or nothing has run; with -f: the item ended in an error"},
 		"kugetsu logs -f owner/repo#12",
 		"kugetsu logs --run 1 owner/repo#12")
 }
@@ -41,6 +44,14 @@ func (c *Logs) Run(a *App) error {
 	if err != nil {
 		return err
 	}
+	if err := c.show(a, run); err != nil || !c.Follow || c.Number > 0 {
+		return err
+	}
+	return c.goOn(a, run)
+}
+
+// show shows the log of a run, with -f until the run has ended.
+func (c *Logs) show(a *App, run string) error {
 	if c.Raw {
 		return c.copy(a, run, a.Stdout)
 	}
@@ -69,6 +80,71 @@ func (c *Logs) render(a *App, run string, it *queue.Item) error {
 		}
 	}
 	return nil
+}
+
+// goOn shows the runs that follow a run, until the item is settled. The error says how it ended, unless it completed.
+func (c *Logs) goOn(a *App, run string) error {
+	for {
+		next, it, err := a.nextRun(run)
+		switch {
+		case err != nil:
+			return err
+		case next != "":
+			a.note("run %s begins", next)
+			if err := c.show(a, next); err != nil {
+				return err
+			}
+			run = next
+			continue
+		case it == nil: // it was cleared
+			return nil
+		case it.State == queue.Completed:
+			a.note("%s %s: completed", it.ID, clean(issueOrPM(it.IssueRef)))
+			return nil
+		}
+		why := "error" // an item written by hand may have no text
+		if it.Error != nil {
+			why = *it.Error
+		}
+		return fault.New(fault.Failed, "kugetsu show "+it.ID, "%s %s: %s", it.ID, issueOrPM(it.IssueRef), terminal.Short(clean(why), 200))
+	}
+}
+
+// nextRun waits for the run after a run of an item, and says meanwhile why the item waits. It returns "" and the item where that
+// is settled without another run; nil where the item is gone.
+func (a *App) nextRun(run string) (next string, it *queue.Item, err error) {
+	id, number, _ := strings.Cut(run, ".")
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return "", nil, fmt.Errorf("%s is no run: %w", run, err)
+	}
+	tell, file := a.tellWaiting(), ""
+	for {
+		e, err := a.Queue.FindHinted(id, file)
+		if err == nil {
+			file = filepath.Base(e.Path)
+			it, err = a.Queue.Load(e)
+		}
+		switch {
+		case queue.IsAbsent(err) && file == "":
+			return "", nil, nil
+		case err != nil && !queue.IsAbsent(err):
+			return "", nil, err
+		case err != nil: // it was moved meanwhile
+			file = ""
+		case it.Runs > n: // also where the item is settled by now: each run is shown
+			return slots.RunName(id, n+1), it, nil
+		case it.State.Settled():
+			return "", it, nil
+		case it.State == queue.Pending:
+			tell(it)
+		}
+		select {
+		case <-a.Ctx.Done():
+			return "", it, fault.New(fault.Failed, "", "interrupted; %s goes on", id)
+		case <-time.After(pollEvery):
+		}
+	}
 }
 
 // itemOf is the item of a run; nil where it is gone.
