@@ -30,6 +30,7 @@ type grammar struct {
 	Page   command.Page   `cmd:"" help:"Write one HTML file that shows all of that."`
 
 	Dismiss command.Dismiss `cmd:"" help:"Take an entry out of what needs you."`
+	Path    command.Path    `cmd:"" help:"Print where an issue's worktree is."`
 	Destroy command.Destroy `cmd:"" help:"End an issue's session: worktree, branch, conversation. Refused while it holds work."`
 	Prune   command.Prune   `cmd:"" help:"Remove what is done with; what holds work stays."`
 	SetPR   command.SetPR   `cmd:"" name:"set-pr" help:"Say which pull request is an issue's."`

@@ -48,6 +48,14 @@ var States = []State{Pending, Notified, Completed, Errored}
 // Settled says whether an item in this state stays as it is until a person acts.
 func (s State) Settled() bool { return s == Completed || s == Errored }
 
+// Word is the state in words for people: a notified item runs.
+func (s State) Word() string {
+	if s == Notified {
+		return "running"
+	}
+	return string(s)
+}
+
 // Mode says whether a run begins or goes on with the session.
 type Mode string
 

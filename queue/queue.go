@@ -290,6 +290,9 @@ func (q *Queue) resolve(word string, isIssue func(ref string) bool) (e Entry, su
 			found = slices.Delete(found, n-1, n)
 		}
 	}
+	if isIssue == nil {
+		found = endsIn(strings.ToLower(word), found)
+	}
 	switch len(found) {
 	case 0:
 		return Entry{}, false, fault.New(fault.Failed, "kugetsu queue list --all shows every id", "no item %q", terminal.Clip(word, 80))

@@ -79,7 +79,7 @@ func (p *dependencies) why(c *candidate) Reason {
 		case dep.err != nil:
 			r = Reason{Kind: Dependency, Text: fmt.Sprintf("waits for %s, whose state is not known: %v", id, dep.err)}
 		default:
-			r = Reason{Kind: Dependency, Text: fmt.Sprintf("waits for %s (%s)", id, dep.state)}
+			r = Reason{Kind: Dependency, Text: fmt.Sprintf("waits for %s (%s)", id, dep.state.Word())}
 		}
 	}
 	return r

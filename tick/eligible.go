@@ -2,11 +2,13 @@ package tick
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
+	"kugetsu/queue/terminal"
 	"kugetsu/slots"
 )
 
@@ -249,7 +251,23 @@ func (p due) why(c *candidate) Reason {
 	if c.it.Ready(p.t.Now()) {
 		return Reason{}
 	}
-	return Reason{Kind: NotBefore, Text: "not before " + c.it.NotBefore.Local().Format("2006-01-02 15:04:05"), Until: c.it.NotBefore}
+	return Reason{Kind: NotBefore, Text: p.text(c.it), Until: c.it.NotBefore}
+}
+
+// text says until when an item waits: of a retry how long, and why it is one.
+func (p due) text(it *queue.Item) string {
+	if len(it.History) == 0 {
+		return "not before " + it.NotBefore.Local().Format("2006-01-02 15:04:05")
+	}
+	last, again := it.History[len(it.History)-1], "tried again"
+	if last.Charged {
+		again = fmt.Sprintf("retry %d of %d", it.Attempts+1, p.t.Settings.MaxAttempts)
+	}
+	why := terminal.Line(terminal.Title(last.Summary), 200)
+	if why == "" {
+		why = string(last.Outcome)
+	}
+	return fmt.Sprintf("%s in %s: %s", again, Duration(it.NotBefore.Sub(p.t.Now())), why)
 }
 
 func (due) starts(*candidate) {}

@@ -41,7 +41,8 @@ type App struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 	Version  string
-	warned   map[string]bool // agents of whose missing program the user was warned
+	shown    map[string]string // ids as they are shown on a terminal: see short
+	warned   map[string]bool   // agents of whose missing program the user was warned
 }
 
 // Open makes missing folders of the state folder, and the queue and the tick that work on them.

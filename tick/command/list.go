@@ -1,8 +1,10 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -91,6 +93,7 @@ func (c *List) Run(a *App) error {
 			sessions[name] = s
 		}
 	}
+	slices.SortStableFunc(list, func(x, y shown) int { return compareRefs(x.IssueRef, y.IssueRef) })
 	seen := a.Tick.Inspect(a.Ctx, sessions)
 	for i := range list {
 		list[i].add(seen[list[i].Name])
@@ -123,6 +126,13 @@ func (c *List) Run(a *App) error {
 func (a *App) sessionColumns() []terminal.Column {
 	return []terminal.Column{a.issueColumn(), {Name: "STATE"}, {Name: "BRANCH", Gives: 3}, {Name: "AHEAD", Drops: true}, {Name: "BEHIND", Drops: true},
 		{Name: "DIRTY"}, {Name: "UNPUSHED"}, {Name: "SIZE", Drops: true}, {Name: "AGENT", Drops: true}, {Name: "USED"}, {Name: "PR", Gives: 2}, {Name: "WORKTREE", Gives: 1, Drops: true}}
+}
+
+// compareRefs orders references by repository and then by number: #9 before #10.
+func compareRefs(x, y string) int {
+	repoX, nX, _ := strings.Cut(x, "#")
+	repoY, nY, _ := strings.Cut(y, "#")
+	return cmp.Or(strings.Compare(repoX, repoY), cmp.Compare(len(nX), len(nY)), strings.Compare(nX, nY))
 }
 
 // known prints a number, or ? if it is not known.

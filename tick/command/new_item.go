@@ -136,7 +136,7 @@ func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, 
 // announce prints the id of an item, which may be older than this command.
 func (a *App) announce(it *queue.Item, id string, priority int, asJSON bool) error {
 	if !asJSON {
-		return a.print("%s\n", id)
+		return a.print("%s\n", a.short(id))
 	}
 	if id != it.ID {
 		e, there, err := a.find(id)

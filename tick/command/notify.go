@@ -47,7 +47,7 @@ func (c *NotifyList) Run(a *App) error {
 		if ev.PRURL != "" {
 			text = ev.PRURL + " " + text
 		}
-		rows = append(rows, []string{ev.At.Local().Format("01-02 15:04:05"), string(ev.Type), ev.IssueRef, ev.Item, did, text})
+		rows = append(rows, []string{ev.At.Local().Format("01-02 15:04:05"), string(ev.Type), ev.IssueRef, a.short(ev.Item), did, text})
 	}
 	return a.table([]terminal.Column{{Name: "TIME"}, {Name: "EVENT"}, a.issueColumn(), {Name: "ITEM"}, {Name: "CHANGES", Gives: 2, Drops: true}, {Name: "TEXT", Gives: 1}}, rows)
 }

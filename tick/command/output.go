@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/terminal"
 	"kugetsu/tick"
@@ -75,6 +78,24 @@ func issueOrPM(ref string) string {
 		return "(pm)"
 	}
 	return ref
+}
+
+// short is an id as it is shown: on a terminal its shortest unique end, whole elsewhere.
+func (a *App) short(id string) string {
+	if !a.Terminal {
+		return id
+	}
+	if a.shown[id] == "" { // at first, or an id that is new
+		places, err := a.Queue.Places()
+		if err != nil {
+			return id
+		}
+		a.shown = queue.Shorten(slices.Collect(maps.Keys(places)))
+		if a.shown[id] == "" { // it was cleared
+			a.shown[id] = id
+		}
+	}
+	return a.shown[id]
 }
 
 // clip cuts a word for an error message.

@@ -50,7 +50,7 @@ const (
 func (a *App) cancel(id string) error {
 	running, err := a.Tick.Cancel(a.Ctx, id)
 	if errors.Is(err, tick.ErrOver) {
-		return a.print("%s is error already\n", id)
+		return a.print("%s is error already\n", a.short(id))
 	}
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (a *App) cancel(id string) error {
 			return fault.New(fault.Failed, "kugetsu queue show "+id, "%s completed before it could be cancelled", id)
 		}
 	}
-	return a.print("%s cancelled\n", id)
+	return a.print("%s cancelled\n", a.short(id))
 }
 
 // endUnanswered returns a function to call while a cancelled run ends. It makes passes, since the runner may be gone, and ends a

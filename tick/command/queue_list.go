@@ -19,7 +19,7 @@ type listed struct {
 
 // QueueList shows items.
 type QueueList struct {
-	State string `help:"Only this state: pending, notified, completed or error." placeholder:"STATE" values:"pending,notified,completed,error"`
+	State string `help:"Only this state: pending, running (notified in files), completed or error." placeholder:"STATE" values:"pending,running,notified,completed,error"`
 	All   bool   `help:"Settled items too."`
 	JSON  bool   `name:"json" help:"Print JSON."`
 }
@@ -36,8 +36,11 @@ by priority, then by age; the first that may start does.`,
 
 // Run lists the items, live ones in run order.
 func (c *QueueList) Run(a *App) error {
+	if c.State == queue.Notified.Word() {
+		c.State = string(queue.Notified)
+	}
 	if c.State != "" && !slices.Contains(queue.States, queue.State(c.State)) {
-		return fault.New(fault.Usage, "the states are pending, notified, completed and error", "there is no state %q", c.State)
+		return fault.New(fault.Usage, "the states are pending, running (or notified), completed and error", "there is no state %q", c.State)
 	}
 	items, skipped, err := a.items(c.All || queue.State(c.State).Settled())
 	if err != nil {
@@ -54,8 +57,8 @@ func (c *QueueList) Run(a *App) error {
 	}
 	var rows [][]string
 	for _, l := range items {
-		rows = append(rows, []string{l.ID, fmt.Sprintf("%02d", l.Priority), string(l.State), fmt.Sprint(l.Runs),
-			since(a.Now(), queue.IDTime(l.ID)), issueOrPM(l.IssueRef), l.Why, terminal.Short(l.text(), 60)})
+		rows = append(rows, []string{a.short(l.ID), fmt.Sprintf("%02d", l.Priority), l.State.Word(), fmt.Sprint(l.Runs),
+			since(a.Now(), queue.IDTime(l.ID)), issueOrPM(l.IssueRef), terminal.Short(l.why(), 100), terminal.Short(l.Message, 60)})
 	}
 	return errors.Join(a.table([]terminal.Column{{Name: "ID"}, {Name: "PRI", Drops: true}, {Name: "STATE"}, {Name: "RUNS", Drops: true}, {Name: "AGE"}, a.issueColumn(),
 		{Name: "WHY", Gives: 2}, {Name: "MESSAGE", Gives: 1}}, rows), skipped)
@@ -80,12 +83,12 @@ func (a *App) addWhy(items []listed) error {
 	return nil
 }
 
-// text is the error of an item that has one, else its message.
-func (l listed) text() string {
+// why is the error of an item that has one, else why it waits.
+func (l listed) why() string {
 	if l.Error != nil {
 		return *l.Error
 	}
-	return l.Message
+	return l.Why
 }
 
 // items reads the live items in run order, dev before PM, and then the settled items. The error skipped names the items that

@@ -43,7 +43,7 @@ func (c *QueueRetry) Run(a *App) error {
 	for _, e := range entries {
 		err := a.Tick.Retry(a.Ctx, e.ID)
 		if err == nil {
-			err = a.print("%s\n", e.ID)
+			err = a.print("%s\n", a.short(e.ID))
 		}
 		errs = append(errs, err)
 	}

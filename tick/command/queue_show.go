@@ -43,10 +43,10 @@ func (c *QueueShow) Run(a *App) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, terminal.Clean(fmt.Sprintf(format, args...)))
 	}
-	line("id", "%s", it.ID)
+	line("id", "%s", it.ID) // whole: this is the place where it is copied from
 	line("issue", "%s", issueOrPM(it.IssueRef))
 	line("agent", "%s", it.Agent)
-	line("state", "%s", it.State)
+	line("state", "%s", it.State.Word())
 	if it.Error != nil {
 		line("error", "%s", *it.Error)
 	}
@@ -57,7 +57,7 @@ func (c *QueueShow) Run(a *App) error {
 		line("not before", "%s", stamp(*it.NotBefore))
 	}
 	for _, id := range it.After {
-		line("after", "%s (%s)", id, a.stateOf(id))
+		line("after", "%s (%s)", a.short(id), a.stateOf(id))
 	}
 	if it.ExpectChanges {
 		line("expects", "changes")
@@ -78,6 +78,9 @@ func (c *QueueShow) Run(a *App) error {
 	if it.CompletedAt != nil {
 		line("settled", "%s", stamp(*it.CompletedAt))
 	}
+	if err := a.showWork(it, line); err != nil {
+		return err
+	}
 	for _, r := range it.History {
 		fmt.Fprintf(w, "\nrun %d: %s\n", r.Run, terminal.Clean(describe(r)))
 		showEvidence(line, r.Evidence)
@@ -93,7 +96,7 @@ func (a *App) stateOf(id string) string {
 	if err != nil {
 		return err.Error()
 	}
-	return string(it.State)
+	return it.State.Word()
 }
 
 // describe says how a run ended, without its summary.

@@ -1,0 +1,108 @@
+package command
+
+import (
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+)
+
+// Path prints where an issue's worktree is.
+type Path struct {
+	ID *string `arg:"" optional:"" help:"An issue reference, an id or a part of one; the item that was enqueued last without one."`
+}
+
+// Help is its long help.
+func (*Path) Help() string {
+	return longHelp(`
+The command prints the worktree of an issue, for a shell to go there.`,
+		codes{0: "printed", 1: "there is no worktree"},
+		`cd "$(kugetsu path owner/repo#12)"`,
+		`git -C "$(kugetsu path)" log -p`)
+}
+
+// Run prints it, byte for byte: a shell takes it as it is.
+func (c *Path) Run(a *App) error {
+	name, ref := "", ""
+	if c.ID != nil {
+		if issue, err := a.parse(*c.ID); err == nil { // a session may outlive its items
+			name, ref = issue.Session(), issue.String()
+		}
+	}
+	if name == "" {
+		_, it, err := a.findOrLast(c.ID)
+		if err != nil {
+			return err
+		}
+		if it.Lane() == queue.PM {
+			return fault.New(fault.Failed, "kugetsu list shows the sessions", "%s is for the PM agent, which has no worktree", a.short(it.ID))
+		}
+		name, ref = it.Ref().Session(), it.IssueRef
+	}
+	s, err := a.Home.ReadSession(name)
+	switch {
+	case err != nil:
+		return err
+	case s == nil || s.Worktree == "":
+		return fault.New(fault.Failed, "kugetsu list shows the sessions; a worktree is made when a run begins", "%s has no worktree", ref)
+	}
+	there, err := spool.Exists(s.Worktree)
+	if err == nil && !there {
+		err = fault.New(fault.Failed, "kugetsu continue "+ref+" makes it anew", "the worktree of %s is gone: %s", ref, s.Worktree)
+	}
+	if err != nil {
+		return err
+	}
+	return a.print("%s\n", s.Worktree)
+}
+
+// showWork says where the work on an item is, and what to do next.
+func (a *App) showWork(it *queue.Item, line func(name, format string, args ...any)) error {
+	var s *slots.Session
+	if it.Lane() == queue.Dev {
+		var err error
+		if s, err = a.Home.ReadSession(it.Ref().Session()); err != nil {
+			return err
+		}
+	}
+	if s != nil && s.Worktree != "" {
+		line("branch", "%s", s.Branch)
+		line("worktree", "%s", s.Worktree)
+		if from := begun(it, s); from != "" {
+			line("diff", "git -C \"$(kugetsu path %s)\" diff %.12s", it.IssueRef, from)
+		}
+	}
+	line("next", "%s", a.next(it, s))
+	return nil
+}
+
+// begun is the commit at which the work of an issue began; "" where that is not known.
+func begun(it *queue.Item, s *slots.Session) string {
+	if s.Start != "" {
+		return s.Start
+	}
+	for _, r := range it.History {
+		if r.Changes != nil && r.Changes.From != "" {
+			return r.Changes.From
+		}
+	}
+	return ""
+}
+
+// next is what a person types next about an item.
+func (a *App) next(it *queue.Item, s *slots.Session) string {
+	id := a.short(it.ID)
+	switch {
+	case it.State == queue.Pending:
+		return "kugetsu queue wait " + id
+	case it.State == queue.Notified:
+		return "kugetsu logs -f " + id
+	case it.State == queue.Errored:
+		return "kugetsu logs " + id + " shows what happened; kugetsu queue retry " + id + " goes on with it"
+	case s == nil:
+		return "nothing: its session was ended"
+	case s.PRURL != "":
+		return "review " + s.PRURL
+	}
+	return "review the branch; kugetsu continue " + it.IssueRef + " \"...\" goes on with it"
+}
