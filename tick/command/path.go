@@ -15,10 +15,11 @@ type Path struct {
 // Help is its long help.
 func (*Path) Help() string {
 	return longHelp(`
-The command prints the worktree of an issue, for a shell to go there.`,
+The command prints the worktree of an issue, for a shell to go there:
+cd "$(kugetsu path owner/repo#12)".`,
 		codes{0: "printed", 1: "there is no worktree"},
-		`cd "$(kugetsu path owner/repo#12)"`,
-		`git -C "$(kugetsu path)" log -p`)
+		"kugetsu path owner/repo#12",
+		"kugetsu path")
 }
 
 // Run prints it, byte for byte: a shell takes it as it is.
