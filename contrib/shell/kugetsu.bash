@@ -17,6 +17,7 @@ _kugetsu() {
 		' logs') at=' logs' ;;
 		' page') at=' page' ;;
 		' dismiss') at=' dismiss' ;;
+		' path') at=' path' ;;
 		' destroy') at=' destroy' ;;
 		' prune') at=' prune' ;;
 		' set-pr') at=' set-pr' ;;
@@ -65,7 +66,7 @@ _kugetsu() {
 	' forget --issue') return ;;
 	' pause --for') return ;;
 	' queue list --state')
-		COMPREPLY=($(compgen -W 'pending notified completed error' -- "$cur"))
+		COMPREPLY=($(compgen -W 'pending running notified completed error' -- "$cur"))
 		return ;;
 	' queue logs --run') return ;;
 	' queue wait --timeout') return ;;
@@ -84,7 +85,7 @@ _kugetsu() {
 	' queue-daemon logs --lines') return ;;
 	esac
 	case "$at" in
-	'') words='init doctor delegate tick start continue status list logs page dismiss destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
+	'') words='init doctor delegate tick start continue status list logs page dismiss path destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
 	' init') words='--pm --help --verbose' ;;
 	' doctor') words='--fix --json --help --verbose' ;;
 	' delegate') words='--agent --priority --timeout --expect-changes --json --after --not-before --unless-queued --from --tick --now --help --verbose' ;;
@@ -96,6 +97,7 @@ _kugetsu() {
 	' logs') words='--follow --run --raw --help --verbose' ;;
 	' page') words='--help --verbose' ;;
 	' dismiss') words='--all --help --verbose' ;;
+	' path') words='--help --verbose' ;;
 	' destroy') words='--force --json --help --verbose' ;;
 	' prune') words='--dry-run --json --help --verbose' ;;
 	' set-pr') words='--help --verbose' ;;

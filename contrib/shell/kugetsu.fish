@@ -29,6 +29,8 @@ function __kugetsu_at --description 'whether the words before the cursor lead to
 				set -a at $word
 			case ' dismiss'
 				set -a at $word
+			case ' path'
+				set -a at $word
 			case ' destroy'
 				set -a at $word
 			case ' prune'
@@ -103,6 +105,7 @@ complete -c kugetsu -f -n '__kugetsu_at ' -a list -d 'The sessions: one per issu
 complete -c kugetsu -f -n '__kugetsu_at ' -a logs -d 'What an agent printed.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a page -d 'Write one HTML file that shows all of that.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a dismiss -d 'Take an entry out of what needs you.'
+complete -c kugetsu -f -n '__kugetsu_at ' -a path -d 'Print where an issue\'s worktree is.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a destroy -d 'End an issue\'s session: worktree, branch, conversation. Refused while it holds work.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a prune -d 'Remove what is done with; what holds work stays.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a set-pr -d 'Say which pull request is an issue\'s.'
@@ -176,6 +179,8 @@ complete -c kugetsu -n '__kugetsu_at page' -l verbose -s v -d 'Say more on stder
 complete -c kugetsu -n '__kugetsu_at dismiss' -l all -d 'All entries.'
 complete -c kugetsu -n '__kugetsu_at dismiss' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at dismiss' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -n '__kugetsu_at path' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at path' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at destroy' -l force -d 'Keep what was not pushed at refs below refs/kugetsu/, and destroy the rest.'
 complete -c kugetsu -n '__kugetsu_at destroy' -l json -d 'Print JSON.'
 complete -c kugetsu -n '__kugetsu_at destroy' -l help -s h -d 'Show context-sensitive help.'
@@ -225,7 +230,7 @@ complete -c kugetsu -n '__kugetsu_at queue-daemon' -l verbose -s v -d 'Say more 
 complete -c kugetsu -n '__kugetsu_at version' -l json -d 'Print JSON.'
 complete -c kugetsu -n '__kugetsu_at version' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at version' -l verbose -s v -d 'Say more on stderr.'
-complete -c kugetsu -n '__kugetsu_at queue list' -l state -x -a 'pending notified completed error' -d 'Only this state: pending, notified, completed or error.'
+complete -c kugetsu -n '__kugetsu_at queue list' -l state -x -a 'pending running notified completed error' -d 'Only this state: pending, running (notified in files), completed or error.'
 complete -c kugetsu -n '__kugetsu_at queue list' -l all -d 'Settled items too.'
 complete -c kugetsu -n '__kugetsu_at queue list' -l json -d 'Print JSON.'
 complete -c kugetsu -n '__kugetsu_at queue list' -l help -s h -d 'Show context-sensitive help.'
