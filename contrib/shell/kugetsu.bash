@@ -68,6 +68,7 @@ _kugetsu() {
 	' queue list --state')
 		COMPREPLY=($(compgen -W 'pending running notified completed error' -- "$cur"))
 		return ;;
+	' queue stats --since') return ;;
 	' queue logs --run') return ;;
 	' queue wait --timeout') return ;;
 	' queue clear --older-than') return ;;
@@ -110,7 +111,7 @@ _kugetsu() {
 	' queue-daemon') words='start stop restart status logs --help --verbose' ;;
 	' version') words='--json --help --verbose' ;;
 	' queue list') words='--state --all --json --help --verbose' ;;
-	' queue stats') words='--json --help --verbose' ;;
+	' queue stats') words='--since --json --help --verbose' ;;
 	' queue show') words='--json --help --verbose' ;;
 	' queue logs') words='--follow --run --raw --help --verbose' ;;
 	' queue wait') words='--all --timeout --json --help --verbose' ;;

@@ -1,0 +1,140 @@
+package ledger
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"kugetsu/queue/outcome"
+)
+
+// Sum is what runs come to.
+type Sum struct {
+	Runs    int          `json:"runs"`
+	OK      int          `json:"ok"`
+	Judged  int          `json:"judged"` // runs that ended well or badly for their task: not those that were cancelled, or met a limit
+	Waited  *Spread      `json:"waited"` // nil without runs
+	Ran     *Spread      `json:"ran"`    // nil where no agent is known to have begun
+	Cost    outcome.Cost `json:"cost"`   // of the runs that told it
+	Untold  int          `json:"untold"` // runs in which an agent worked and told no dollars: the sum is incomplete
+	seconds []float64    // that each agent ran
+	waits   []float64
+}
+
+// Spread is how durations lie, in seconds.
+type Spread struct {
+	Median float64 `json:"median_seconds"`
+	P90    float64 `json:"p90_seconds"` // nine of ten are not longer
+}
+
+// judged are the outcomes that say something about the task or its agent.
+var judged = []string{"ok", "failed", "denied", "start_failed", "timeout", "stalled", "lost"}
+
+func (s *Sum) add(r *Run) {
+	s.Runs++
+	if r.Outcome == "ok" {
+		s.OK++
+	}
+	if slices.Contains(judged, r.Outcome) {
+		s.Judged++
+	}
+	s.waits = append(s.waits, r.Waited)
+	if r.Ran != nil {
+		s.seconds = append(s.seconds, *r.Ran)
+	}
+	if r.Cost != nil {
+		s.Cost.Add(*r.Cost)
+	}
+	if r.Began() && (r.Cost == nil || r.Cost.USD <= 0) {
+		s.Untold++
+	}
+}
+
+// Success is the share of the judged runs that succeeded; false where there is none.
+func (s *Sum) Success() (float64, bool) {
+	return float64(s.OK) / float64(max(1, s.Judged)), s.Judged > 0
+}
+
+func spread(values []float64) *Spread {
+	if len(values) == 0 {
+		return nil
+	}
+	slices.Sort(values)
+	at := func(share float64) float64 { return values[int(math.Ceil(share*float64(len(values))))-1] }
+	return &Spread{Median: at(0.5), P90: at(0.9)}
+}
+
+// Sums is what the runs of a time come to.
+type Sums struct {
+	Total        Sum             `json:"total"`
+	Agents       map[string]*Sum `json:"agents"`
+	Repositories map[string]*Sum `json:"repositories"` // of an issue: host/owner/repo; "" for the PM agent's runs
+	Outcomes     map[string]int  `json:"outcomes"`
+	SlotUse      *float64        `json:"slot_use"` // the share of the slots' time in which a run had them; nil where that is not known
+}
+
+// SumUp sums up the runs that ended from one time to another. slots is how many there are, under how long each run that is under way
+// has had its slot.
+func SumUp(runs []Run, from, to time.Time, slots int, under []time.Duration) Sums {
+	s := Sums{Agents: map[string]*Sum{}, Repositories: map[string]*Sum{}, Outcomes: map[string]int{}}
+	occupied, first := time.Duration(0), to
+	for i := range runs {
+		r := &runs[i]
+		if r.EndedAt.Before(from) {
+			continue
+		}
+		repo, _, _ := strings.Cut(r.IssueRef, "#")
+		for _, sum := range []*Sum{&s.Total, of(s.Agents, r.Agent), of(s.Repositories, repo)} {
+			sum.add(r)
+		}
+		s.Outcomes[r.Outcome]++
+		begin := r.NotifiedAt
+		if begin.Before(from) {
+			begin = from
+		}
+		if begin.Before(first) {
+			first = begin
+		}
+		if r.IssueRef != "" { // the PM agent takes no slot
+			occupied += max(0, r.EndedAt.Sub(begin))
+		}
+	}
+	for _, d := range under {
+		d = min(max(0, d), to.Sub(from))
+		occupied += d
+		if begin := to.Add(-d); begin.Before(first) {
+			first = begin
+		}
+	}
+	// Before the first run there may have been no kugetsu.
+	if whole := to.Sub(first) * time.Duration(slots); whole > 0 {
+		use := min(1, float64(occupied)/float64(whole))
+		s.SlotUse = &use
+	}
+	for _, sums := range []map[string]*Sum{{"": &s.Total}, s.Agents, s.Repositories} {
+		for _, sum := range sums {
+			sum.Waited, sum.Ran = spread(sum.waits), spread(sum.seconds)
+		}
+	}
+	return s
+}
+
+func of(sums map[string]*Sum, name string) *Sum {
+	if sums[name] == nil {
+		sums[name] = &Sum{}
+	}
+	return sums[name]
+}
+
+// States is the state of each item after its last run among these.
+func States(runs []Run) map[string]string {
+	last, states := make(map[string]string, len(runs)), make(map[string]string, len(runs))
+	for _, r := range runs {
+		item, n, _ := strings.Cut(r.Name, ".")
+		if before := last[item]; len(n) > len(before) || len(n) == len(before) && n > before {
+			last[item], states[item] = n, r.State
+		}
+	}
+	return states
+}
