@@ -190,7 +190,11 @@ func (a *App) outcomeTable(s *queueStats) error {
 	names := slices.SortedFunc(maps.Keys(s.Outcomes), func(x, y string) int {
 		return cmp.Or(s.Outcomes[y]-s.Outcomes[x], strings.Compare(x, y))
 	})
-	rows := [][]string{{"OUTCOME", "RUNS"}}
+	columns := []terminal.Column{{Name: "OUTCOME"}, {Name: "RUNS"}}
+	if a.Terminal {
+		columns = append(columns, terminal.Column{})
+	}
+	var rows [][]string
 	for _, name := range names {
 		row := []string{name, fmt.Sprint(s.Outcomes[name])}
 		if a.Terminal {
@@ -198,7 +202,7 @@ func (a *App) outcomeTable(s *queueStats) error {
 		}
 		rows = append(rows, row)
 	}
-	return a.table(rows)
+	return a.table(columns, rows)
 }
 
 // sumTable shows sums by name, those with most runs first.
@@ -206,7 +210,11 @@ func (a *App) sumTable(heading string, sums map[string]*ledger.Sum) error {
 	names := slices.SortedFunc(maps.Keys(sums), func(x, y string) int {
 		return cmp.Or(sums[y].Runs-sums[x].Runs, strings.Compare(x, y))
 	})
-	rows := [][]string{{heading, "RUNS", "OK", "WAITED", "90%", "RAN", "90%", "COST", "IN", "OUT"}}
+	columns := []terminal.Column{{Name: heading}}
+	for _, name := range []string{"RUNS", "OK", "WAITED", "90%", "RAN", "90%", "COST", "IN", "OUT"} {
+		columns = append(columns, terminal.Column{Name: name})
+	}
+	var rows [][]string
 	for _, name := range names {
 		s := sums[name]
 		cost := "-"
@@ -223,7 +231,7 @@ func (a *App) sumTable(heading string, sums map[string]*ledger.Sum) error {
 		}
 		rows = append(rows, append(row, cost, tokens(s.Cost.Input+s.Cost.CacheRead+s.Cost.CacheWrite), tokens(s.Cost.Output+s.Cost.Reasoning)))
 	}
-	return a.table(rows)
+	return a.table(columns, rows)
 }
 
 func seconds(s float64) string { return duration(time.Duration(s * float64(time.Second))) }
