@@ -8,7 +8,6 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
-	"kugetsu/queue/issueref"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
 )
@@ -68,15 +67,6 @@ func (t *Tick) isNew(it *queue.Item) error {
 		}
 	}
 	return nil
-}
-
-// SameIssue returns a function that says whether another reference means the same issue.
-func SameIssue(ref string) func(string) bool {
-	want, err := issueref.Canonical(ref)
-	return func(other string) bool {
-		got, otherErr := issueref.Canonical(other)
-		return err == nil && otherErr == nil && got.Session() == want.Session()
-	}
 }
 
 func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, el *eligibility, report *Report) error {

@@ -7,6 +7,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
 )
 
 // Intake does something under intake.lock: whoever looks whether something is queued, and else enqueues it, does both
@@ -25,7 +26,7 @@ func (t *Tick) Intake(ctx context.Context, do func() error) error {
 func (t *Tick) Queued(it *queue.Item) (string, error) {
 	same := func(p queue.Public) bool { return p.IssueRef == "" && p.Message == it.Message }
 	if it.IssueRef != "" {
-		issue := SameIssue(it.IssueRef)
+		issue := issueref.Same(it.IssueRef)
 		same = func(p queue.Public) bool { return issue(p.IssueRef) }
 	}
 	found := ""

@@ -100,7 +100,7 @@ func (t *Tick) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.Pla
 
 // live lists the live items of an issue.
 func (t *Tick) live(ref issueref.Ref) ([]string, error) {
-	same := SameIssue(ref.String())
+	same := issueref.Same(ref.String())
 	var ids []string
 	err := t.Queue.LivePublic(func(id string, p queue.Public) {
 		if !p.State.Settled() && same(p.IssueRef) {
@@ -413,7 +413,7 @@ func (t *Tick) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, er
 
 // keptByItems are the refs in the histories of an issue's items.
 func (t *Tick) keptByItems(ref issueref.Ref) (map[string]bool, error) {
-	same, told := SameIssue(ref.String()), map[string]bool{}
+	same, told := issueref.Same(ref.String()), map[string]bool{}
 	settled, err := t.Queue.Settled()
 	if err != nil {
 		return nil, err

@@ -86,6 +86,15 @@ func Canonical(s string) (Ref, error) {
 	return r, err
 }
 
+// Same returns a function that says whether another reference means the same issue.
+func Same(ref string) func(string) bool {
+	want, err := Canonical(ref)
+	return func(other string) bool {
+		got, otherErr := Canonical(other)
+		return err == nil && otherErr == nil && got.Session() == want.Session()
+	}
+}
+
 // parseURL reads rest, which is the URL s without its scheme.
 func parseURL(s, rest, defaultHost string, below []string) (Ref, error) {
 	if authority, _, _ := strings.Cut(rest, "/"); strings.Contains(authority, "@") {

@@ -6,7 +6,6 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
-	"kugetsu/tick"
 )
 
 // find resolves a word, and reads the item.
@@ -60,7 +59,7 @@ func (a *App) findAll(words []string) ([]queue.Entry, error) {
 func (a *App) resolve(word string) (queue.Entry, error) {
 	var isIssue func(string) bool
 	if ref, err := a.parse(word); err == nil {
-		isIssue = tick.SameIssue(ref.String())
+		isIssue = issueref.Same(ref.String())
 	}
 	return a.Queue.Resolve(word, isIssue)
 }
