@@ -1,15 +1,18 @@
 package tick
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"kugetsu/queue"
 	"kugetsu/queue/spool"
+	"kugetsu/tick/session"
 )
 
 const (
@@ -164,4 +167,59 @@ func (t *Tick) Clear(limit time.Time) (int, error) {
 		errs = append(errs, err)
 	}
 	return n, errors.Join(errs...)
+}
+
+// PruneRuns removes old run folders that no item names, under tick.lock, so that no run is handed out meanwhile. The folders are
+// listed before the items, since an item exists before its first run.
+func (t *Tick) PruneRuns(ctx context.Context, dry bool) (list []session.Pruned, err error) {
+	err = t.Locked(ctx, LockWait, func() error {
+		runs, err := t.Home.AllRuns()
+		if err != nil {
+			return err
+		}
+		places, err := t.Queue.Places()
+		if err != nil {
+			return err
+		}
+		named, err := t.namedRuns()
+		if err != nil {
+			return err
+		}
+		for _, run := range runs {
+			item, _, _ := strings.Cut(run, ".")
+			if _, there := places[item]; there || named[run] || t.Now().Sub(queue.IDTime(item)) < t.Settings.CleanupAge() {
+				continue
+			}
+			if !dry {
+				if err := t.Home.DropRun(run); err != nil {
+					return err
+				}
+			}
+			list = append(list, session.Pruned{Run: run, Removed: true, Why: "a run that no item names"})
+		}
+		return nil
+	})
+	if errors.Is(err, ErrLocked) {
+		return list, Busy()
+	}
+	return list, err
+}
+
+// namedRuns are the runs that the slots name. A run may still be going on after its item was deleted.
+func (t *Tick) namedRuns() (map[string]bool, error) {
+	names, err := t.Home.Names()
+	if err != nil {
+		return nil, err
+	}
+	runs := map[string]bool{}
+	for _, slot := range names {
+		in, err := t.Home.ReadIntent(slot)
+		if err != nil {
+			return nil, err // it may name any of them
+		}
+		if in != nil {
+			runs[in.RunName()] = true
+		}
+	}
+	return runs, nil
 }

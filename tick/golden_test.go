@@ -38,19 +38,7 @@ func TestFilesOfAReleasedVersionAreReadAndWrittenByteForByte(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	session := "127.0.0.1@8931+you+project@1"
-	s, err := golden.ReadSession(session)
-	if err != nil {
-		t.Fatal(err)
-	}
-	review, err := ReadReview(golden, session, s.PRURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := reviewFile(tick.Home, session).Write(&review); err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{"paused", "holds/claude.json", "holds/opencode.json", "reviews/" + session + ".json"} {
+	for _, path := range []string{"paused", "holds/claude.json", "holds/opencode.json"} {
 		want, errWant := os.ReadFile(filepath.Join(string(golden), path))
 		got, errGot := os.ReadFile(filepath.Join(string(tick.Home), path))
 		if errWant != nil || errGot != nil {

@@ -39,6 +39,12 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 	return task, nil
 }
 
+// workspaces reads repos.json, and returns the settings of the worktree of an issue.
+func (t *Tick) workspaces() (func(ref issueref.Ref) slots.Workspace, error) {
+	repos, err := readRepos(t.Home)
+	return func(ref issueref.Ref) slots.Workspace { return t.workspace(ref, repos) }, err
+}
+
 // workspace is the settings of the worktree of an issue.
 func (t *Tick) workspace(ref issueref.Ref, repos repos) slots.Workspace {
 	w := slots.Workspace{Repo: ref.RepoName(), Branch: fmt.Sprintf("fix/issue-%d", ref.Number), Base: t.Settings.BaseBranch, Hook: t.Settings.WorktreeHook,

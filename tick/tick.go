@@ -23,6 +23,7 @@ import (
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/machine"
+	"kugetsu/tick/session"
 	"kugetsu/tick/settings"
 )
 
@@ -94,12 +95,12 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 		return report, err
 	}
 	// After the lock: a NOTIFY_COMMAND, a forge or a git that hangs must not keep a slot empty.
-	err = errors.Join(err, t.deliver(ctx), t.askReviews(ctx))
+	err = errors.Join(err, t.deliver(ctx), t.Sessions().AskReviews(ctx))
 	if err := t.Home.Sweep(ctx); err != nil {
 		t.Log.Warn("the files of ended runs are left", "err", err)
 	}
 	if sweep {
-		err = errors.Join(err, t.boundWorktrees(ctx)) // this uses the forges' answers
+		err = errors.Join(err, t.Sessions().Bound(ctx)) // this uses the forges' answers
 	}
 	// Last, so that it shows what the pass learned of forges and events. The pass did its work, whether the page is written or not.
 	if t.Page != nil {
@@ -108,6 +109,12 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 		}
 	}
 	return report, err
+}
+
+// Sessions looks after the sessions.
+func (t *Tick) Sessions() *session.Keeper {
+	return &session.Keeper{Home: t.Home, Queue: t.Queue, Settings: t.Settings, Config: t.Config, Now: t.Now, Log: t.Log,
+		Environ: t.Environ, Workspaces: t.workspaces, InUse: t.sessionInUse}
 }
 
 func (t *Tick) lockPath() string { return filepath.Join(string(t.Home), "tick.lock") }

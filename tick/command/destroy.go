@@ -31,7 +31,7 @@ func (c *Destroy) Run(a *App) error {
 	if err != nil {
 		return err
 	}
-	kept, err := a.Tick.Destroy(a.Ctx, ref, c.Force)
+	kept, err := a.Tick.Sessions().Destroy(a.Ctx, ref, c.Force)
 	if c.JSON && err == nil {
 		return a.printJSON(map[string]any{"issue_ref": ref.String(), "kept": append([]string{}, kept...)})
 	}

@@ -19,11 +19,11 @@ collection: git gc --prune=now in the repository, while no agent works there.`,
 // Run deletes it.
 func (c *Forget) Run(a *App) error {
 	if c.Issue == "" {
-		return a.Tick.ForgetKept(a.Ctx, c.At, nil)
+		return a.Tick.Sessions().ForgetKept(a.Ctx, c.At, nil)
 	}
 	ref, err := a.ref(c.Issue)
 	if err != nil {
 		return err
 	}
-	return a.Tick.ForgetKept(a.Ctx, c.At, &ref)
+	return a.Tick.Sessions().ForgetKept(a.Ctx, c.At, &ref)
 }

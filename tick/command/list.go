@@ -11,7 +11,7 @@ import (
 
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
-	"kugetsu/tick"
+	"kugetsu/tick/session"
 )
 
 // List shows the sessions.
@@ -44,7 +44,7 @@ type shown struct {
 }
 
 // add adds the state of the worktree.
-func (s *shown) add(seen tick.Inspected) {
+func (s *shown) add(seen session.Inspected) {
 	s.Size = seen.Size
 	h := seen.Holding
 	if h == nil {
@@ -85,7 +85,7 @@ func (c *List) Run(a *App) error {
 		if s != nil {
 			one := shown{Name: name, Session: s, Running: running[name]}
 			if s.PRURL != "" {
-				review, err := tick.ReadReview(a.Home, name, s.PRURL)
+				review, err := session.ReadReview(a.Home, name, s.PRURL)
 				errs = append(errs, err)
 				one.PR = string(review.State)
 			}
@@ -94,7 +94,7 @@ func (c *List) Run(a *App) error {
 		}
 	}
 	slices.SortStableFunc(list, func(x, y shown) int { return compareRefs(x.IssueRef, y.IssueRef) })
-	seen := a.Tick.Inspect(a.Ctx, sessions)
+	seen := a.Tick.Sessions().Inspect(a.Ctx, sessions)
 	for i := range list {
 		list[i].add(seen[list[i].Name])
 		if err := seen[list[i].Name].Err; err != nil && a.Tick.Config == nil {

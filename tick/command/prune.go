@@ -25,7 +25,11 @@ checkouts, whose remote-tracking branches are their owner's.`,
 
 // Run prunes, and names what it keeps.
 func (c *Prune) Run(a *App) error {
-	list, err := a.Tick.Prune(a.Ctx, c.DryRun)
+	list, err := a.Tick.Sessions().Prune(a.Ctx, c.DryRun)
+	if list != nil && a.Ctx.Err() == nil {
+		runs, runsErr := a.Tick.PruneRuns(a.Ctx, c.DryRun)
+		list, err = append(list, runs...), errors.Join(err, runsErr)
+	}
 	if c.JSON {
 		return errors.Join(err, a.printJSON(list))
 	}

@@ -37,7 +37,7 @@ func (c *Restore) Run(a *App) error {
 		return err
 	}
 	if !c.List {
-		at, err := a.Tick.Restore(a.Ctx, ref, c.At)
+		at, err := a.Tick.Sessions().Restore(a.Ctx, ref, c.At)
 		if err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func (c *Restore) Run(a *App) error {
 		}
 		return a.print("%s\n", terminal.Clean(at))
 	}
-	list, err := a.Tick.Kept(a.Ctx, ref)
+	list, err := a.Tick.Sessions().Kept(a.Ctx, ref)
 	if err != nil {
 		return err
 	}

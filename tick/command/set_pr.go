@@ -30,5 +30,5 @@ func (c *SetPR) Run(a *App) error {
 	if err := issueref.CheckURL(c.URL); err != nil {
 		return fault.New(fault.Usage, "https://github.com/owner/repo/pull/12", "%w", err)
 	}
-	return a.Tick.SetPR(ref, c.URL)
+	return a.Tick.Sessions().SetPR(ref, c.URL)
 }

@@ -15,6 +15,7 @@ import (
 	"kugetsu/slots/forge"
 	"kugetsu/slots/machine"
 	"kugetsu/tick"
+	"kugetsu/tick/session"
 )
 
 // exam is one look at the files.
@@ -107,7 +108,7 @@ func (x *exam) readSessions() error {
 		if s.PRURL == "" {
 			continue
 		}
-		r, err := tick.ReadReview(x.t.Home, name, s.PRURL)
+		r, err := session.ReadReview(x.t.Home, name, s.PRURL)
 		if err != nil {
 			return err
 		}

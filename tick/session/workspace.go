@@ -1,4 +1,4 @@
-package tick
+package session
 
 import (
 	"cmp"
@@ -19,21 +19,21 @@ import (
 
 // pr asks for the state of a session's pull request, under the session's lock. If it is not known, the workspace is kept. A request
 // found by the session's branch is recorded.
-func (t *Tick) pr(ctx context.Context, s *slots.Session) forge.Status {
+func (k *Keeper) pr(ctx context.Context, s *slots.Session) forge.Status {
 	if s == nil {
 		return forge.Unknown
 	}
-	env, err := t.AgentEnv()
+	env, err := k.AgentEnv()
 	state, before := forge.Unknown, s.PRURL
 	if err == nil {
 		state, err = s.AskRequest(ctx, env)
 	}
 	if err != nil {
-		t.Log.Warn("the state of a pull request is not known", "issue", s.IssueRef, "err", err)
+		k.Log.Warn("the state of a pull request is not known", "issue", s.IssueRef, "err", err)
 	}
-	if ref, err := issueref.Parse(s.IssueRef, t.Settings.GitServer); s.PRURL != before && err == nil {
-		if err := t.Home.WriteSession(ref.Session(), s); err != nil { // the next question finds it again
-			t.Log.Warn("a pull request was found and could not be recorded", "issue", s.IssueRef, "err", err)
+	if ref, err := issueref.Parse(s.IssueRef, k.Settings.GitServer); s.PRURL != before && err == nil {
+		if err := k.Home.WriteSession(ref.Session(), s); err != nil { // the next question finds it again
+			k.Log.Warn("a pull request was found and could not be recorded", "issue", s.IssueRef, "err", err)
 		}
 	}
 	return state
@@ -51,19 +51,19 @@ const readerWait = time.Second
 // and begins a new one.
 
 // at is the workspace of an issue, inspected; under the session's lock if there is one.
-func (t *Tick) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slots.Place, error) {
-	if t.Config != nil { // the place of the repository is not known
-		return nil, t.Config
+func (k *Keeper) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slots.Place, error) {
+	if k.Config != nil { // the place of the repository is not known
+		return nil, k.Config
 	}
-	repos, err := readRepos(t.Home)
+	workspace, err := k.Workspaces()
 	if err != nil {
 		return nil, err
 	}
-	env, err := t.Environ()
+	env, err := k.Environ()
 	if err != nil {
 		return nil, err
 	}
-	p, err := t.Home.Place(ref, t.workspace(ref, repos), env, lock)
+	p, err := k.Home.Place(ref, workspace(ref), env, lock)
 	if err != nil {
 		return nil, err
 	}
@@ -73,9 +73,9 @@ func (t *Tick) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slo
 var errInUse = errors.New("is in use by a run")
 
 // lockSession takes a session's lock. If a run works there the error is errInUse, with exit code 75.
-func (t *Tick) lockSession(ref issueref.Ref) (*slots.Lock, error) {
-	lock, err := slots.TryLockFor(t.Home.SessionLock(ref.Session()), readerWait)
-	if err == nil && t.sessionInUse(ref.Session()) { // the lease of a live run was unlocked
+func (k *Keeper) lockSession(ref issueref.Ref) (*slots.Lock, error) {
+	lock, err := slots.TryLockFor(k.Home.SessionLock(ref.Session()), readerWait)
+	if err == nil && k.InUse(ref.Session()) { // the lease of a live run was unlocked
 		lock, err = nil, errors.Join(slots.ErrBusy, lock.Close())
 	}
 	if errors.Is(err, slots.ErrBusy) {
@@ -85,13 +85,13 @@ func (t *Tick) lockSession(ref issueref.Ref) (*slots.Lock, error) {
 }
 
 // Alone calls do with a workspace, under the session's lock.
-func (t *Tick) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.Place) error) (err error) {
-	lock, err := t.lockSession(ref)
+func (k *Keeper) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.Place) error) (err error) {
+	lock, err := k.lockSession(ref)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	p, err := t.at(ctx, ref, lock)
+	p, err := k.at(ctx, ref, lock)
 	if err != nil {
 		return err
 	}
@@ -99,10 +99,10 @@ func (t *Tick) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.Pla
 }
 
 // live lists the live items of an issue.
-func (t *Tick) live(ref issueref.Ref) ([]string, error) {
+func (k *Keeper) live(ref issueref.Ref) ([]string, error) {
 	same := issueref.Same(ref.String())
 	var ids []string
-	err := t.Queue.LivePublic(func(id string, p queue.Public) {
+	err := k.Queue.LivePublic(func(id string, p queue.Public) {
 		if !p.State.Settled() && same(p.IssueRef) {
 			ids = append(ids, "the live item "+id)
 		}
@@ -113,12 +113,12 @@ func (t *Tick) live(ref issueref.Ref) ([]string, error) {
 // Destroy removes an issue's workspace. It refuses while the workspace has unsaved work, an item of the issue is live, or its pull
 // request is open. With force only a live item stops it, which would make the workspace again at once. Unsaved work is kept at refs
 // first, which are returned.
-func (t *Tick) Destroy(ctx context.Context, ref issueref.Ref, force bool) (kept []string, err error) {
-	err = t.Alone(ctx, ref, func(p *slots.Place) error {
+func (k *Keeper) Destroy(ctx context.Context, ref issueref.Ref, force bool) (kept []string, err error) {
+	err = k.Alone(ctx, ref, func(p *slots.Place) error {
 		if p.Session == nil && !p.Holding.There {
 			return fault.New(fault.Failed, "kugetsu list shows them", "%s has no session", ref)
 		}
-		live, err := t.live(ref)
+		live, err := k.live(ref)
 		if err != nil {
 			return err
 		}
@@ -126,14 +126,14 @@ func (t *Tick) Destroy(ctx context.Context, ref issueref.Ref, force bool) (kept 
 			return fault.New(fault.Failed, "kugetsu queue cancel "+ref.String()+" ends it", "%s is not destroyed: it has %s", ref, strings.Join(live, ", "))
 		}
 		why := p.Work()
-		if t.pr(ctx, p.Session) == forge.Open {
+		if k.pr(ctx, p.Session) == forge.Open {
 			why = append(why, "an open pull request, "+p.Session.PRURL)
 		}
 		if len(why) > 0 && !force {
 			return fault.New(fault.Failed, "push or commit it; with --force it is kept at refs, and kugetsu restore brings it back",
 				"%s is not destroyed: it has %s", ref, strings.Join(why, ", "))
 		}
-		kept, err = p.End(ctx, t.Now())
+		kept, err = p.End(ctx, k.Now())
 		return err
 	})
 	return kept, err
@@ -152,30 +152,28 @@ type Pruned struct {
 }
 
 // Prune removes what is done: workspaces whose pull request is merged or closed, or whose branch is in its base; workspaces without a
-// worktree or without a session; and old run folders that no item names. Of workspaces without unsaved work it also removes those
-// older than MAX_WORKTREE_AGE_DAYS and the oldest beyond MAX_WORKTREES. Unsaved work always stays. A dry run reports the same
-// and removes nothing; it does fetch, since that only renews a cache.
-func (t *Tick) Prune(ctx context.Context, dry bool) ([]Pruned, error) {
-	names, err := t.Home.Workspaces()
+// worktree or without a session. Of workspaces without unsaved work it also removes those older than MAX_WORKTREE_AGE_DAYS and the
+// oldest beyond MAX_WORKTREES. Unsaved work always stays. A dry run reports the same and removes nothing; it does fetch, since that
+// only renews a cache. The list is nil if the workspaces cannot be listed.
+func (k *Keeper) Prune(ctx context.Context, dry bool) ([]Pruned, error) {
+	names, err := k.Home.Workspaces()
 	if err != nil {
 		return nil, err
 	}
-	t.fetchRemotes(ctx, names)
+	k.fetchRemotes(ctx, names)
 	list := []Pruned{}
 	var errs []error
 	for _, name := range names {
 		if ctx.Err() != nil {
 			return list, context.Cause(ctx)
 		}
-		p, err := t.prune(ctx, name, "", dry)
+		p, err := k.prune(ctx, name, "", dry)
 		errs = append(errs, err)
 		if err == nil {
 			list = append(list, p)
 		}
 	}
-	errs = append(errs, t.bound(ctx, list, dry))
-	runs, err := t.pruneRuns(ctx, dry)
-	return append(list, runs...), errors.Join(append(errs, err)...)
+	return list, errors.Join(append(errs, k.bound(ctx, list, dry))...)
 }
 
 // fetchLimit limits one fetch. After it, the last known state counts.
@@ -183,10 +181,10 @@ const fetchLimit = time.Minute
 
 // fetchRemotes fetches the remotes of these sessions, each repository once. "Pushed" and "merged" mean the last known state of the remote.
 // If a remote does not answer, that state stays. No session is locked meanwhile.
-func (t *Tick) fetchRemotes(ctx context.Context, names []string) {
-	repos, err := readRepos(t.Home)
-	env, envErr := t.Environ()
-	if t.Config != nil || err != nil || envErr != nil {
+func (k *Keeper) fetchRemotes(ctx context.Context, names []string) {
+	workspace, err := k.Workspaces()
+	env, envErr := k.Environ()
+	if k.Config != nil || err != nil || envErr != nil {
 		return // each workspace reports the error
 	}
 	asked := map[string]bool{}
@@ -195,14 +193,14 @@ func (t *Tick) fetchRemotes(ctx context.Context, names []string) {
 		if err != nil || asked[ref.RepoName()] {
 			continue
 		}
-		p, err := t.Home.Place(ref, t.workspace(ref, repos), env, nil)
+		p, err := k.Home.Place(ref, workspace(ref), env, nil)
 		if err != nil {
 			continue // as above; another session of the repository may be well
 		}
 		asked[ref.RepoName()] = true
 		ctx, cancel := context.WithTimeoutCause(ctx, fetchLimit, fmt.Errorf("no answer in %s", fetchLimit))
 		if err := p.Git.Fetch(ctx, p.Spec); err != nil {
-			t.Log.Warn("the remote could not be fetched; its last known state counts", "repository", ref.RepoPath(), "err", err)
+			k.Log.Warn("the remote could not be fetched; its last known state counts", "repository", ref.RepoPath(), "err", err)
 		}
 		cancel()
 	}
@@ -210,18 +208,18 @@ func (t *Tick) fetchRemotes(ctx context.Context, names []string) {
 
 // prune handles one workspace; it is inspected and removed under one lock. surplus is the limit that it exceeds if it has no unsaved
 // work and nothing shows that it is done, or "".
-func (t *Tick) prune(ctx context.Context, name, surplus string, dry bool) (Pruned, error) {
+func (k *Keeper) prune(ctx context.Context, name, surplus string, dry bool) (Pruned, error) {
 	r := Pruned{Session: name}
 	ref, err := issueref.FromSession(name)
 	if err != nil {
 		return r, err
 	}
 	r.IssueRef = ref.String()
-	err = t.Alone(ctx, ref, func(p *slots.Place) error {
+	err = k.Alone(ctx, ref, func(p *slots.Place) error {
 		if p.Session != nil {
 			r.IssueRef, r.used = p.Session.IssueRef, p.Session.LastUsedAt
 		}
-		live, err := t.live(ref)
+		live, err := k.live(ref)
 		if err != nil {
 			return err
 		}
@@ -229,11 +227,11 @@ func (t *Tick) prune(ctx context.Context, name, surplus string, dry bool) (Prune
 			r.Why = "it has " + strings.Join(why, ", ")
 			return nil
 		}
-		if r.Removed, r.safe, r.Why = t.done(ctx, p); !r.Removed && surplus != "" && r.safe {
+		if r.Removed, r.safe, r.Why = k.done(ctx, p); !r.Removed && surplus != "" && r.safe {
 			r.Removed, r.Why = true, fmt.Sprintf("%s, last used %s", surplus, r.used.Format(time.DateTime))
 		}
 		if r.Removed && !dry {
-			_, err = p.End(ctx, t.Now())
+			_, err = p.End(ctx, k.Now())
 		}
 		return err
 	})
@@ -247,12 +245,12 @@ func (t *Tick) prune(ctx context.Context, name, surplus string, dry bool) (Prune
 }
 
 // done says whether a workspace without unsaved work is done, or else whether it is safe to remove, and why.
-func (t *Tick) done(ctx context.Context, p *slots.Place) (done, safe bool, why string) {
+func (k *Keeper) done(ctx context.Context, p *slots.Place) (done, safe bool, why string) {
 	s, h := p.Session, p.Holding
 	if s == nil {
 		return true, true, "a worktree without a session"
 	}
-	state := t.pr(ctx, s)
+	state := k.pr(ctx, s)
 	switch {
 	case state == forge.Open:
 		return false, false, "its pull request is open"
@@ -269,7 +267,7 @@ func (t *Tick) done(ctx context.Context, p *slots.Place) (done, safe bool, why s
 }
 
 // bound removes the worktrees that exceed the limits.
-func (t *Tick) bound(ctx context.Context, list []Pruned, dry bool) error {
+func (k *Keeper) bound(ctx context.Context, list []Pruned, dry bool) error {
 	left := 0
 	var safe []*Pruned
 	for i := range list {
@@ -283,11 +281,11 @@ func (t *Tick) bound(ctx context.Context, list []Pruned, dry bool) error {
 	slices.SortFunc(safe, func(a, b *Pruned) int { return cmp.Or(a.used.Compare(b.used), strings.Compare(a.Session, b.Session)) })
 	var errs []error
 	for _, one := range safe {
-		why := t.overLimit(left, one.used)
+		why := k.overLimit(left, one.used)
 		if why == "" { // a younger one exceeds no limit either
 			break
 		}
-		now, err := t.prune(ctx, one.Session, why, dry) // it may have been used since
+		now, err := k.prune(ctx, one.Session, why, dry) // it may have been used since
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -299,70 +297,15 @@ func (t *Tick) bound(ctx context.Context, list []Pruned, dry bool) error {
 	return errors.Join(errs...)
 }
 
-// pruneRuns removes old run folders that no item names, under tick.lock, so that no run is handed out meanwhile. The folders are
-// listed before the items, since an item exists before its first run.
-func (t *Tick) pruneRuns(ctx context.Context, dry bool) (list []Pruned, err error) {
-	err = t.Locked(ctx, LockWait, func() error {
-		runs, err := t.Home.AllRuns()
-		if err != nil {
-			return err
-		}
-		places, err := t.Queue.Places()
-		if err != nil {
-			return err
-		}
-		named, err := t.namedRuns()
-		if err != nil {
-			return err
-		}
-		for _, run := range runs {
-			item, _, _ := strings.Cut(run, ".")
-			if _, there := places[item]; there || named[run] || t.Now().Sub(queue.IDTime(item)) < t.Settings.CleanupAge() {
-				continue
-			}
-			if !dry {
-				if err := t.Home.DropRun(run); err != nil {
-					return err
-				}
-			}
-			list = append(list, Pruned{Run: run, Removed: true, Why: "a run that no item names"})
-		}
-		return nil
-	})
-	if errors.Is(err, ErrLocked) {
-		return list, Busy()
-	}
-	return list, err
-}
-
-// namedRuns are the runs that the slots name. A run may still be going on after its item was deleted.
-func (t *Tick) namedRuns() (map[string]bool, error) {
-	names, err := t.Home.Names()
-	if err != nil {
-		return nil, err
-	}
-	runs := map[string]bool{}
-	for _, slot := range names {
-		in, err := t.Home.ReadIntent(slot)
-		if err != nil {
-			return nil, err // it may name any of them
-		}
-		if in != nil {
-			runs[in.RunName()] = true
-		}
-	}
-	return runs, nil
-}
-
 // Restore brings the content of a ref back into the worktree of an issue: by default that of its newest snapshot. It returns the
 // ref.
-func (t *Tick) Restore(ctx context.Context, ref issueref.Ref, at string) (string, error) {
-	err := t.Alone(ctx, ref, func(p *slots.Place) error {
+func (k *Keeper) Restore(ctx context.Context, ref issueref.Ref, at string) (string, error) {
+	err := k.Alone(ctx, ref, func(p *slots.Place) error {
 		all, err := p.Kept(ctx)
 		if err != nil {
 			return err
 		}
-		n, err := t.toRestore(ref, all, at)
+		n, err := k.toRestore(ref, all, at)
 		if err != nil {
 			return err
 		}
@@ -371,14 +314,14 @@ func (t *Tick) Restore(ctx context.Context, ref issueref.Ref, at string) (string
 				terminal.Count(p.Holding.Dirty, "uncommitted or untracked file"), p.Spec.Path)
 		}
 		at = all[n].Ref
-		return p.Restore(ctx, all[n], t.Settings.Agent, t.Now().UTC())
+		return p.Restore(ctx, all[n], k.Settings.Agent, k.Now().UTC())
 	})
 	return at, err
 }
 
 // toRestore is the ref to restore: the one that is named, or the newest snapshot that kugetsu itself recorded, or the newest commits.
 // An agent whose sandbox opens the repository can make refs that look newer, or move one of ours to a commit of its own.
-func (t *Tick) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, error) {
+func (k *Keeper) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, error) {
 	list := "kugetsu restore --list " + ref.String()
 	if at != "" {
 		n := slices.IndexFunc(all, func(k slots.Kept) bool { return k.Ref == at })
@@ -393,7 +336,7 @@ func (t *Tick) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, er
 	snapshot := slots.IsSnapshot
 	n := slices.IndexFunc(all, func(k slots.Kept) bool { return k.Recorded && snapshot(k) })
 	if n < 0 { // an older kugetsu kept no record but the histories of items
-		told, err := t.keptByItems(ref)
+		told, err := k.keptByItems(ref)
 		if err != nil {
 			return 0, err
 		}
@@ -412,18 +355,18 @@ func (t *Tick) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, er
 }
 
 // keptByItems are the refs in the histories of an issue's items.
-func (t *Tick) keptByItems(ref issueref.Ref) (map[string]bool, error) {
+func (k *Keeper) keptByItems(ref issueref.Ref) (map[string]bool, error) {
 	same, told := issueref.Same(ref.String()), map[string]bool{}
-	settled, err := t.Queue.Settled()
+	settled, err := k.Queue.Settled()
 	if err != nil {
 		return nil, err
 	}
-	live, err := t.Queue.Live(queue.Dev)
+	live, err := k.Queue.Live(queue.Dev)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range slices.Concat(settled, live) {
-		it, err := t.Queue.Load(e)
+		it, err := k.Queue.Load(e)
 		if err != nil {
 			continue // it is reported elsewhere
 		}
@@ -438,9 +381,9 @@ func (t *Tick) keptByItems(ref issueref.Ref) (map[string]bool, error) {
 }
 
 // ForgetKept deletes a ref below refs/kugetsu/. Without an issue it takes the issue that has the ref on record.
-func (t *Tick) ForgetKept(ctx context.Context, at string, issue *issueref.Ref) error {
+func (k *Keeper) ForgetKept(ctx context.Context, at string, issue *issueref.Ref) error {
 	if issue == nil {
-		session, err := t.Home.KeptBy(at)
+		session, err := k.Home.KeptBy(at)
 		if err != nil {
 			return err
 		}
@@ -454,7 +397,7 @@ func (t *Tick) ForgetKept(ctx context.Context, at string, issue *issueref.Ref) e
 		}
 		issue = &ref
 	}
-	return t.Alone(ctx, *issue, func(p *slots.Place) error {
+	return k.Alone(ctx, *issue, func(p *slots.Place) error {
 		found, err := p.Forget(ctx, at)
 		if err == nil && !found {
 			err = fault.New(fault.Failed, "kugetsu restore --list "+issue.String(), "no work of %s is kept at %s", *issue, at)
@@ -464,8 +407,8 @@ func (t *Tick) ForgetKept(ctx context.Context, at string, issue *issueref.Ref) e
 }
 
 // Kept lists the refs at which work of an issue is kept, the newest first. It takes no lock.
-func (t *Tick) Kept(ctx context.Context, ref issueref.Ref) ([]slots.Kept, error) {
-	p, err := t.at(ctx, ref, nil)
+func (k *Keeper) Kept(ctx context.Context, ref issueref.Ref) ([]slots.Kept, error) {
+	p, err := k.at(ctx, ref, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -473,13 +416,13 @@ func (t *Tick) Kept(ctx context.Context, ref issueref.Ref) ([]slots.Kept, error)
 }
 
 // SetPR records the URL of a session's pull request.
-func (t *Tick) SetPR(ref issueref.Ref, url string) (err error) {
-	lock, err := t.lockSession(ref)
+func (k *Keeper) SetPR(ref issueref.Ref, url string) (err error) {
+	lock, err := k.lockSession(ref)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-	s, err := t.Home.ReadSession(ref.Session())
+	s, err := k.Home.ReadSession(ref.Session())
 	if err == nil && s == nil {
 		err = fault.New(fault.Failed, "kugetsu list shows them", "%s has no session", ref)
 	}
@@ -487,5 +430,5 @@ func (t *Tick) SetPR(ref issueref.Ref, url string) (err error) {
 		return err
 	}
 	s.PRURL, s.PRSet = url, true
-	return t.Home.WriteSession(ref.Session(), s)
+	return k.Home.WriteSession(ref.Session(), s)
 }

@@ -1,4 +1,4 @@
-package tick
+package session
 
 import (
 	"context"
@@ -26,7 +26,7 @@ type Inspected struct {
 
 // Inspect inspects the worktrees of sessions, several at once and without a lock: the result may be outdated when it is shown. With a bad
 // configuration nothing is found.
-func (t *Tick) Inspect(ctx context.Context, sessions map[string]*slots.Session) map[string]Inspected {
+func (k *Keeper) Inspect(ctx context.Context, sessions map[string]*slots.Session) map[string]Inspected {
 	ctx, cancel := context.WithTimeout(ctx, inspectLimit)
 	defer cancel()
 	seen := map[string]Inspected{}
@@ -37,7 +37,7 @@ func (t *Tick) Inspect(ctx context.Context, sessions map[string]*slots.Session) 
 		all.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()
-			one := t.inspect(ctx, name, s)
+			one := k.inspect(ctx, name, s)
 			mu.Lock()
 			defer mu.Unlock()
 			seen[name] = one
@@ -47,7 +47,7 @@ func (t *Tick) Inspect(ctx context.Context, sessions map[string]*slots.Session) 
 	return seen
 }
 
-func (t *Tick) inspect(ctx context.Context, name string, s *slots.Session) (one Inspected) {
+func (k *Keeper) inspect(ctx context.Context, name string, s *slots.Session) (one Inspected) {
 	if size, err := diskUse(ctx, s.Worktree); err == nil {
 		one.Size = &size
 	}
@@ -55,7 +55,7 @@ func (t *Tick) inspect(ctx context.Context, name string, s *slots.Session) (one 
 	if err != nil {
 		return one // the PM agent's is a plain folder
 	}
-	p, err := t.at(ctx, ref, nil)
+	p, err := k.at(ctx, ref, nil)
 	switch {
 	case err != nil:
 		one.Err = err
