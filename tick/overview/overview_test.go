@@ -15,6 +15,7 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/ledger"
 	"kugetsu/slots"
 	"kugetsu/tick"
 	"kugetsu/tick/settings"
@@ -40,7 +41,8 @@ func newFolder(t *testing.T) *folder {
 	clock := func() time.Time { return f.now }
 	in := func(names ...string) string { return filepath.Join(append([]string{home}, names...)...) }
 	q := &queue.Queue{Dirs: queue.Dirs{Items: in("queue", "items"), PM: in("queue", "pm"), Finished: in("queue", "finished"), Bad: in("queue", "bad")},
-		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Owed: in("notifications", "owed"), Now: clock}, Now: clock}
+		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Owed: in("notifications", "owed"), Now: clock},
+		Ledger: &ledger.Ledger{Dir: slots.Dir(home).Usage(), Now: clock}, Now: clock}
 	f.Tick = &tick.Tick{Home: slots.Dir(home), Queue: q, Settings: s, Source: source, Now: clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	f.must(f.Home.Make())
 	f.must(q.Make())
