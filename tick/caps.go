@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"kugetsu/queue"
+	"kugetsu/queue/terminal"
 )
 
 // caps is the policy that no more runs of one agent, and none more in one repository, are under way than the settings allow. An
@@ -61,7 +62,7 @@ func (p *caps) why(c *candidate) Reason {
 		return Reason{Kind: AgentCap, Text: fmt.Sprintf("%d of %s run, the most that may", n, c.it.Agent)}
 	}
 	if n := p.works[repo] + p.nameless(); limited && n >= few {
-		return Reason{Kind: RepositoryCap, Text: fmt.Sprintf("%d runs work on %s, the most that may", n, repo)}
+		return Reason{Kind: RepositoryCap, Text: fmt.Sprintf("%s at work on %s, the most that may", terminal.Count(n, "run"), repo)}
 	}
 	return Reason{}
 }
