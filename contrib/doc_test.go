@@ -348,7 +348,7 @@ func TestDesignNamesWhatIsThere(t *testing.T) {
 }
 
 func TestEventsAndOutcomesAreExplained(t *testing.T) {
-	page := pages(t)["doc/outcomes.md"]
+	page := pages(t)["doc/outcomes.md"] + pages(t)["doc/events.md"]
 	constant := regexp.MustCompile(`(?m)^\t[A-Z][A-Za-z]+ +(?:Type|Outcome) = "([a-z_]+)"`)
 	top, err := filepath.Glob("../queue/*.go")
 	below, err2 := filepath.Glob("../queue/*/*.go")
@@ -363,7 +363,7 @@ func TestEventsAndOutcomesAreExplained(t *testing.T) {
 		}
 		for _, m := range constant.FindAllStringSubmatch(string(source), -1) {
 			if found++; !strings.Contains(page, "`"+m[1]+"`") {
-				t.Errorf("contrib/doc/outcomes.md does not explain %s", m[1])
+				t.Errorf("neither outcomes.md nor events.md explains %s", m[1])
 			}
 		}
 	}

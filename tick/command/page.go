@@ -23,8 +23,8 @@ type. The file is replaced as a whole, keeps its mode, and may be a link.
 
 With STATUS_PAGE=/path/to/file in the config, ticks write it anew, once a minute at most.`,
 		codes{0: "written", 75: "the file could not be written", 78: "written, and the configuration is bad"},
-		"kugetsu page ~/kugetsu.html",
-		"kugetsu page | ssh host 'cat >status.html'")
+		"kugetsu page /var/www/kugetsu.html",
+		"kugetsu page -")
 }
 
 // Run writes it. A bad configuration is shown, and then is the error.
