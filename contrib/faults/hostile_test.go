@@ -689,7 +689,7 @@ func TestHostileRuns(t *testing.T) {
 		}
 		s.keep()
 		for n, k := range kinds {
-			for _, args := range [][]string{{"logs", s.ids[n]}, {"logs", "-f", "--raw", s.ids[n]}} {
+			for _, args := range [][]string{{"logs", s.ids[n]}, {"logs", "-f", "--raw", "--run", "1", s.ids[n]}} {
 				r := s.run(args...)
 				if k.node && (r.code == 0 || r.out != "") {
 					t.Errorf("%s was shown as a log: exit code %d: %.100s", k.name, r.code, r.out)
