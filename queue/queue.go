@@ -438,10 +438,14 @@ func (q *Queue) File(e Entry) (Entry, error) {
 }
 
 // tellEmpty tells that the queue is empty, if the entry is the last one in its lanes. A person who cancels the last item knows it.
+// The lanes are read no further than the first other item: this is asked for each item that ends, whatever waits.
 func (q *Queue) tellEmpty(e Entry) error {
 	for _, lane := range Lanes {
-		entries, err := q.Live(lane)
-		if err != nil || slices.ContainsFunc(entries, func(o Entry) bool { return o.ID != e.ID }) {
+		more, err := spool.Any(q.dir(lane), func(name string) bool {
+			other, ok := parseName(name)
+			return ok && other.ID != e.ID
+		})
+		if err != nil || more {
 			return err
 		}
 	}

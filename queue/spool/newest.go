@@ -3,6 +3,7 @@ package spool
 import (
 	"cmp"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -53,4 +54,25 @@ func Newest(dir string, n int, keep func(name string) bool) (newest []string, al
 		newest = append(newest, f.name)
 	}
 	return newest, len(files), nil
+}
+
+// Any says whether a folder has a name that want accepts. It reads no further than the first of them.
+func Any(dir string, want func(name string) bool) (bool, error) {
+	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return false, wrap("list", dir, err)
+	}
+	defer d.Close()
+	for {
+		names, err := d.Readdirnames(64)
+		if slices.ContainsFunc(names, want) {
+			return true, nil
+		}
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, wrap("list", dir, err)
+		}
+	}
 }
