@@ -1003,7 +1003,7 @@ func TestHostileFolders(t *testing.T) {
 	t.Parallel()
 	// Every pass needs the first of these.
 	folders := []string{"queue/items", "queue/pm", "queue/finished", "slots", "queue/bad", "runs", "sessions", "notifications/new",
-		"notifications/seen", "notifications/owed"}
+		"notifications/seen", "notifications/owed", "usage"}
 	const needed = 4
 	nodes := slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool {
 		return k.name == "a folder" || k.name == "a link to a folder" || !k.node && k.name != "empty"

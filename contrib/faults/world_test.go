@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -141,6 +142,7 @@ func newWorldOn(t testing.TB, mount func(state string) (unmount func())) *world 
 	}
 	w.must(w.home.Make())
 	w.must(w.q.Make())
+	w.must(w.q.KeepLedger()) // as of a folder that was used before: what a settle leaves out is not made up for by the first pass
 	repo := filepath.Join(dir, "repo")
 	for _, args := range [][]string{{"init", "-q", "-b", "main", repo}, {"-C", repo, "commit", "-q", "--allow-empty", "-m", "first"}} {
 		cmd := exec.Command("git", args...)
@@ -417,9 +419,33 @@ func (w *world) judge(mayEnd map[queue.State]bool) error {
 		} else if started := w.paid[i] + bytes.Count(data, []byte("begin "+id+".")); it.Attempts > started+w.unseen || it.Attempts < started-w.unpaid {
 			history, _ := json.Marshal(it.History)
 			complain("item %d was charged %d attempts, but its agent started %d times: %s", i+1, it.Attempts, started, history)
+		} else if err := w.judgeLedger(it); err != nil {
+			complain("item %d: %w", i+1, err)
 		}
 	}
 	return errors.Join(append(errs, w.judgeRecord())...)
+}
+
+// judgeLedger looks whether each run of an item that came to rest is in the ledger, as the item has it, and no other run is.
+func (w *world) judgeLedger(it *queue.Item) error {
+	lines, err := w.q.Ledger.Since(time.Time{})
+	if err != nil {
+		return err
+	}
+	counted := map[string]string{}
+	for _, r := range lines {
+		if r.Item() == it.ID {
+			counted[r.Name] = r.Outcome
+		}
+	}
+	ended := map[string]string{}
+	for _, r := range it.History {
+		ended[slots.RunName(it.ID, r.Run)] = string(r.Outcome)
+	}
+	if !maps.Equal(counted, ended) {
+		return fmt.Errorf("the ledger has the runs %v, and the item has %v", counted, ended)
+	}
+	return nil
 }
 
 // judgeRecord looks at what the agents noted: no run twice, never more of them than the limit, never two in a worktree.

@@ -139,6 +139,24 @@ func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (
 			return err
 		},
 	},
+	{
+		name: "a run is counted after its item is settled",
+		file: "queue/queue.go",
+		changes: []string{`if err := q.count(used); err != nil {
+		return err
+	}
+	return q.save(e, it)`, `if err := q.save(e, it); err != nil {
+		return err
+	}
+	return q.count(used)`},
+		notice: "the ledger has the runs",
+		one: atAny(func(t *testing.T) []point {
+			w := newWorld(t)
+			defer w.close()
+			w.orphaned()
+			return only(points(t, w, "tick"), "fsync")
+		}, killTick),
+	},
 }
 
 // TestHarnessNoticesAWrongOrder: the sweeps, on a kugetsu whose steps were put into a wrong order.
