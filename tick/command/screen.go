@@ -34,7 +34,8 @@ type screen struct {
 	now    time.Time
 	width  int // columns of the terminal; 0: lines are as long as they are
 	refs   terminal.Column
-	colour bool // for a terminal that shows colours
+	short  func(id string) string // its end, by which a person can name the item: the beginnings are alike
+	colour bool                   // for a terminal that shows colours
 	out    bytes.Buffer
 }
 
@@ -145,7 +146,7 @@ func (s *screen) issue(name string, gives int) terminal.Column {
 }
 
 func (s *screen) running() {
-	t := terminal.Table{Columns: []terminal.Column{{Name: "SLOT"}, {Name: "FOR"}, {Name: "AGENT", Drops: true}, s.issue("ISSUE", 1), {Name: "ITEM", Drops: true}, {Name: "RUN", Drops: true}}}
+	t := terminal.Table{Columns: []terminal.Column{{Name: "SLOT"}, {Name: "FOR"}, {Name: "AGENT", Drops: true}, s.issue("ISSUE", 1), {Name: "ITEM", Short: s.short, Drops: true}, {Name: "RUN", Drops: true}}}
 	var below, waits []string
 	for _, r := range s.Running {
 		held := ""
@@ -168,7 +169,7 @@ func (s *screen) running() {
 }
 
 func (s *screen) waiting() {
-	t := terminal.Table{Columns: []terminal.Column{{Name: "WAITING", Gives: 3}, {Name: "PRI", Drops: true}, {Name: "SINCE"}, s.issue("ISSUE", 2), {Name: "WHY", Gives: 1}}}
+	t := terminal.Table{Columns: []terminal.Column{{Name: "WAITING", Gives: 3, Short: s.short}, {Name: "PRI", Drops: true}, {Name: "SINCE"}, s.issue("ISSUE", 2), {Name: "WHY", Gives: 1}}}
 	titles := s.width >= wide
 	if titles {
 		t.Columns = append(t.Columns, terminal.Column{Name: "TITLE", Gives: 1})

@@ -64,7 +64,7 @@ func (c *Status) Run(a *App) error {
 	if a.Terminal {
 		width, colour = a.Width, paints()
 	}
-	s := screen{Overview: o, now: a.Now(), width: width, refs: a.issueColumn(), colour: colour}
+	s := screen{Overview: o, now: a.Now(), width: width, refs: a.issueColumn(), short: a.short, colour: colour}
 	_, err = io.WriteString(a.Stdout, s.String())
 	return errors.Join(unprinted(err), a.Tick.Config)
 }

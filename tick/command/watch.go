@@ -1,11 +1,11 @@
 package command
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/terminal"
 	"kugetsu/slots"
 	"kugetsu/tick/overview"
 )
@@ -36,6 +37,9 @@ const (
 	eraseRight  = "\x1b[K"
 	eraseBelow  = "\x1b[J"
 )
+
+// colours are the sequences that screen.painted writes. A cleaned text holds none.
+var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
 // watch shows the screen until q, ctrl-c or a signal. It leaves the terminal as it was, also while it is stopped by ctrl-z.
 func (a *App) watch() error {
@@ -167,8 +171,8 @@ func (w *watcher) refresh() error {
 	if err != nil || width <= 0 || height <= 0 {
 		width, height = 80, 24
 	}
-	s := screen{Overview: w.overview, now: now, width: width, refs: w.app.issueColumn(), colour: paints()}
-	text := filled(s.String(), height)
+	s := screen{Overview: w.overview, now: now, width: width, refs: w.app.issueColumn(), short: w.app.short, colour: paints()}
+	text := filled(s.String(), width, height)
 	if text == w.shown {
 		return nil
 	}
@@ -177,17 +181,30 @@ func (w *watcher) refresh() error {
 	return unprinted(err)
 }
 
-// filled fits the screen into so many rows, and says what is missing and how to leave. Each line erases what stood there before, so
-// that no row is ever blank in between.
-func filled(text string, height int) string {
+// filled fits the screen into so many columns and rows, and says what is missing and how to leave. Each line erases what stood there
+// before, so that no row is ever blank in between.
+func filled(text string, width, height int) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	last := "q quits"
-	if most := max(1, height-1); len(lines) > most {
-		last = fmt.Sprintf("%d lines more: kugetsu | less; q quits", len(lines)-most)
-		lines = lines[:most]
+	var b strings.Builder
+	kept, room := 0, height-1 // the last row says how to leave
+	for _, line := range lines {
+		used := terminal.Width(colours.ReplaceAllString(line, ""))
+		if room -= max(1, (used+width-1)/width); room < 0 { // a row more would scroll the first one away
+			break
+		}
+		kept++
+		b.WriteString(line)
+		if used == 0 || used%width != 0 { // behind the last column many terminals would erase that column
+			b.WriteString(eraseRight)
+		}
+		b.WriteString("\r\n")
 	}
-	lines = append(lines, last)
-	return strings.Join(lines, eraseRight+"\r\n") + eraseRight
+	last := "q quits"
+	if more := len(lines) - kept; more > 0 {
+		last = terminal.Count(more, "more line") + ": kugetsu | less; q quits"
+	}
+	b.WriteString(terminal.Fit(last, width-1) + eraseRight)
+	return b.String()
 }
 
 // changed says whether the time of a folder or a file changed in which all that is shown is kept.
