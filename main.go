@@ -27,6 +27,7 @@ type grammar struct {
 	Status command.Status `cmd:"" default:"withargs" help:"What runs, what waits and why (also without a command)."`
 	List   command.List   `cmd:"" aliases:"ls" help:"The sessions: one per issue."`
 	Logs   command.Logs   `cmd:"" aliases:"log" help:"What an agent printed."`
+	Digest command.Digest `cmd:"" help:"What was done in the last hours, and what needs you."`
 	Page   command.Page   `cmd:"" help:"Write one HTML file that shows all of that."`
 
 	Dismiss command.Dismiss `cmd:"" help:"Take an entry out of what needs you."`

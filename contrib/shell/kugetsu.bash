@@ -15,6 +15,7 @@ _kugetsu() {
 		' status') at=' status' ;;
 		' list') at=' list' ;;
 		' logs') at=' logs' ;;
+		' digest') at=' digest' ;;
 		' page') at=' page' ;;
 		' dismiss') at=' dismiss' ;;
 		' path') at=' path' ;;
@@ -63,6 +64,7 @@ _kugetsu() {
 	' continue --priority') return ;;
 	' continue --timeout') return ;;
 	' logs --run') return ;;
+	' digest --since') return ;;
 	' forget --issue') return ;;
 	' pause --for') return ;;
 	' queue list --state')
@@ -86,7 +88,7 @@ _kugetsu() {
 	' queue-daemon logs --lines') return ;;
 	esac
 	case "$at" in
-	'') words='init doctor delegate tick start continue status list logs page dismiss path destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
+	'') words='init doctor delegate tick start continue status list logs digest page dismiss path destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
 	' init') words='--pm --help --verbose' ;;
 	' doctor') words='--fix --json --help --verbose' ;;
 	' delegate') words='--agent --priority --timeout --expect-changes --json --after --not-before --unless-queued --from --tick --now --help --verbose' ;;
@@ -96,6 +98,7 @@ _kugetsu() {
 	' status') words='--json --watch --help --verbose' ;;
 	' list') words='--json --help --verbose' ;;
 	' logs') words='--follow --run --raw --help --verbose' ;;
+	' digest') words='--since --json --markdown --help --verbose' ;;
 	' page') words='--help --verbose' ;;
 	' dismiss') words='--all --help --verbose' ;;
 	' path') words='--help --verbose' ;;

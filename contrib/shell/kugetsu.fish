@@ -25,6 +25,8 @@ function __kugetsu_at --description 'whether the words before the cursor lead to
 				set -a at $word
 			case ' logs'
 				set -a at $word
+			case ' digest'
+				set -a at $word
 			case ' page'
 				set -a at $word
 			case ' dismiss'
@@ -103,6 +105,7 @@ complete -c kugetsu -f -n '__kugetsu_at ' -a continue -d 'Go on with an issue no
 complete -c kugetsu -f -n '__kugetsu_at ' -a status -d 'What runs, what waits and why (also without a command).'
 complete -c kugetsu -f -n '__kugetsu_at ' -a list -d 'The sessions: one per issue.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a logs -d 'What an agent printed.'
+complete -c kugetsu -f -n '__kugetsu_at ' -a digest -d 'What was done in the last hours, and what needs you.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a page -d 'Write one HTML file that shows all of that.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a dismiss -d 'Take an entry out of what needs you.'
 complete -c kugetsu -f -n '__kugetsu_at ' -a path -d 'Print where an issue\'s worktree is.'
@@ -174,6 +177,11 @@ complete -c kugetsu -n '__kugetsu_at logs' -l run -r -d 'An earlier run than the
 complete -c kugetsu -n '__kugetsu_at logs' -l raw -d 'Byte for byte, control characters and all.'
 complete -c kugetsu -n '__kugetsu_at logs' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at logs' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -n '__kugetsu_at digest' -l since -r -d 'What ended since then: 12h, 7d; last is since the last digest with that word.'
+complete -c kugetsu -n '__kugetsu_at digest' -l json -d 'Print JSON.'
+complete -c kugetsu -n '__kugetsu_at digest' -l markdown -d 'Print Markdown, for a forge or a chat.'
+complete -c kugetsu -n '__kugetsu_at digest' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at digest' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at page' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at page' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at dismiss' -l all -d 'All entries.'

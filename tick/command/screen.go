@@ -11,7 +11,6 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"kugetsu/queue/event"
 	"kugetsu/queue/terminal"
 	"kugetsu/tick/overview"
 )
@@ -221,7 +220,7 @@ func (s *screen) done() {
 		if d.Cost != nil && d.Cost.USD > 0 {
 			cost = fmt.Sprintf("$%.2f", d.Cost.USD)
 		}
-		t.Rows = append(t.Rows, []string{issueOrPM(d.Ref), ago(s.now, d.At), took, outcome, evidence(d.Evidence), cost, terminal.Short(d.Message, 100)})
+		t.Rows = append(t.Rows, []string{issueOrPM(d.Ref), ago(s.now, d.At), took, outcome, overview.Work(d.Evidence), cost, terminal.Short(d.Message, 100)})
 	}
 	if len(t.Rows) > 0 && !slices.ContainsFunc(t.Rows, func(row []string) bool { return row[5] != "-" }) { // no agent told what it cost
 		t.Columns = slices.Delete(t.Columns, 5, 6)
@@ -230,28 +229,6 @@ func (s *screen) done() {
 		}
 	}
 	s.table(t, nil)
-}
-
-// evidence is what a run left, in a few words.
-func evidence(e event.Evidence) string {
-	c := e.Changes
-	if c == nil {
-		return "-"
-	}
-	var parts []string
-	if c.Commits > 0 {
-		parts = append(parts, terminal.Count(c.Commits, "commit"))
-	}
-	if d := c.Diff; d != nil && d.Files > 0 {
-		parts = append(parts, fmt.Sprintf("+%d −%d", d.Insertions, d.Deletions), terminal.Count(d.Files, "file"))
-	}
-	if c.Dirty > 0 {
-		parts = append(parts, fmt.Sprintf("%d uncommitted", c.Dirty))
-	}
-	if len(parts) == 0 {
-		return "no changes"
-	}
-	return strings.Join(parts, ", ")
 }
 
 func (s *screen) capacity() {

@@ -88,6 +88,14 @@ func doneOf(it *queue.Item) Done {
 			d.Took = max(0, last.EndedAt.Sub(*last.StartedAt))
 		}
 	}
+	switch {
+	case it.Cancelled():
+		d.Ended = string(queue.Cancelled)
+	case it.InVain():
+		d.Ended = "dependency failed"
+	default:
+		d.Ended = cmp.Or(string(d.Outcome), string(d.State))
+	}
 	return d
 }
 

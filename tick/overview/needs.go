@@ -46,20 +46,21 @@ const (
 // kinds is all that follows from a kind. Its order is that of urgency, and of the sections that show needs.
 var kinds = []struct {
 	kind    Kind
+	stops   bool   // tasks do not start because of it, all or those of one agent or host
 	sound   bool   // nothing is broken: the queue is healthy all the same
 	one     string // what happened to an item, behind its reference
 	many    string // behind a number of them, in the sentence
 	command string // behind kugetsu; %s is the item's id, or its reference after a blank
 }{
-	{kind: BadConfig},
-	{kind: DiskLow},
-	{kind: Problem, many: "problems"},
-	{kind: NoSchedule},
-	{kind: LogIn, many: "agents are not logged in"},
-	{kind: OnHold, many: "agents are on hold"},
-	{kind: Down, many: "servers do not answer"},
-	{kind: Missing, many: "agents are not installed"},
-	{kind: Unrunnable, many: "items cannot be run"},
+	{kind: BadConfig, stops: true},
+	{kind: DiskLow, stops: true},
+	{kind: Problem, stops: true, many: "problems"},
+	{kind: NoSchedule, stops: true},
+	{kind: LogIn, stops: true, many: "agents are not logged in"},
+	{kind: OnHold, stops: true, many: "agents are on hold"},
+	{kind: Down, stops: true, many: "servers do not answer"},
+	{kind: Missing, stops: true, many: "agents are not installed"},
+	{kind: Unrunnable, stops: true, many: "items cannot be run"},
 	{kind: NotTold},
 	{kind: Quarantined},
 	{kind: Failed, one: "failed", many: "tasks failed", command: "show %s"},
@@ -94,6 +95,12 @@ func rank(k Kind) int {
 var ofOutcome = map[queue.Outcome]Kind{
 	queue.Failed: Failed, queue.Void: Failed, queue.StartFailed: StartFailed, queue.Denied: Denied, queue.Timeout: TimedOut, queue.Stalled: Stalled,
 	queue.Lost: Lost, queue.Auth: LockedOut, queue.UsageLimit: Unreachable, queue.Outage: Unreachable,
+}
+
+// Stops says whether tasks do not start because of a need of this kind.
+func (k Kind) Stops() bool {
+	i := rank(k)
+	return i < len(kinds) && kinds[i].stops
 }
 
 // needs are all needs that were not dismissed, the most urgent kind first.

@@ -85,6 +85,7 @@ type Done struct {
 	Agent    string         `json:"agent"`
 	State    queue.State    `json:"state"`
 	Outcome  queue.Outcome  `json:"outcome,omitempty"` // "" without a run
+	Ended    string         `json:"ended"`             // how, in a word or two: the outcome, unless the item did not end by its run
 	At       time.Time      `json:"at"`                // when it was settled
 	Took     time.Duration  `json:"took"`              // of the newest run, in nanoseconds; 0 where no agent started
 	Runs     int            `json:"runs"`

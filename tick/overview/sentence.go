@@ -32,13 +32,17 @@ func (x *exam) sentence(o *Overview) (healthy bool, text string) {
 	case len(parts) == 0:
 		return true, "all is well: " + x.activity(o)
 	case healthy:
-		return true, fmt.Sprintf("all is well, and %s: %s", needYou(len(o.Needs)), strings.Join(parts, ", "))
+		return true, fmt.Sprintf("all is well, and %s: %s", NeedYou(len(o.Needs)), strings.Join(parts, ", "))
 	}
-	return false, fmt.Sprintf("%s: %s", needYou(len(o.Needs)), strings.Join(parts, ", "))
+	return false, fmt.Sprintf("%s: %s", NeedYou(len(o.Needs)), strings.Join(parts, ", "))
 }
 
-func needYou(n int) string {
-	if n == 1 {
+// NeedYou says how many things need a person.
+func NeedYou(n int) string {
+	switch n {
+	case 0:
+		return "nothing needs you"
+	case 1:
 		return "1 thing needs you"
 	}
 	return fmt.Sprintf("%d things need you", n)
