@@ -27,9 +27,9 @@ func id(n int) string { return queue.NewID(morning.Add(-time.Duration(n) * time.
 func night() *page.Page {
 	memory, disk := int64(5<<30+300<<20), int64(61<<30)
 	o := &overview.Overview{
-		At: morning, Sentence: "3 things need you: claude is not logged in: log in, then type, github.com/you/shop#27 timed out, github.com/you/lamp#4 has 2 new commits, and no pull request is known",
+		At: morning, Sentence: "3 things need you: claude is not logged in: log in, then lift the hold, github.com/you/shop#27 timed out, github.com/you/lamp#4 has 2 new commits, and no pull request is known",
 		Needs: []overview.Need{
-			{ID: "login-claude", Kind: overview.LogIn, What: "claude is not logged in: log in, then type", Why: "API Error: 401 invalid x-api-key", Since: before(7*time.Hour + 12*time.Minute),
+			{ID: "login-claude", Kind: overview.LogIn, What: "claude is not logged in: log in, then lift the hold", Why: "API Error: 401 invalid x-api-key", Since: before(7*time.Hour + 12*time.Minute),
 				Command: "kugetsu resume claude", Agent: "claude"},
 			{ID: "timeout-cde65e", Kind: overview.TimedOut, What: "github.com/you/shop#27 timed out", Why: "the agent did not end within 1h0m0s", Since: before(4 * time.Hour),
 				Command: "kugetsu retry q_01m8jp9ytvnq3t3s2spcvde65e", Agent: "opencode"},

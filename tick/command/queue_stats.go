@@ -26,7 +26,7 @@ type QueueStats struct {
 // Help is its long help.
 func (*QueueStats) Help() string {
 	return longHelp(`
-The command counts the items that there are in each state: pending, notified (handed to a runner), completed, error.
+The command counts the items that there are in each state: pending, running ("notified" in --json), completed, error.
 Then it sums up the runs that ended since a time, also those whose items were cleared: per outcome, agent and
 repository how many there were, how many of those that ended well or badly succeeded, how long they waited and ran
 (median, and what nine of ten stay below), and what they cost. An agent that tells no dollars makes that sum
@@ -145,7 +145,7 @@ func (a *App) printStats(s *queueStats, since string) error {
 	rows := []struct {
 		name string
 		n    int
-	}{{"pending", s.Pending}, {"notified", s.Notified}, {"completed", s.Completed}, {"error", s.Errored}}
+	}{{"pending", s.Pending}, {queue.Notified.Word(), s.Notified}, {"completed", s.Completed}, {"error", s.Errored}}
 	var errs []error
 	for _, row := range rows {
 		errs = append(errs, a.print("%-9s  %d\n", row.name, row.n))

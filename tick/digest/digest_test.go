@@ -59,7 +59,7 @@ func night() *overview.Overview {
 		Running: []overview.Running{{SlotView: tick.SlotView{Slot: "1", IssueRef: "github.com/you/shop#8", Agent: "codex", Since: at(time.Hour)}, Line: hostile}},
 		Waiting: []overview.Waiting{{Waiting: tick.Waiting{IssueRef: "github.com/you/shop#9", Since: *at(3 * time.Hour)}, Says: hostile}},
 		Needs: []overview.Need{
-			{ID: "login-claude", Kind: overview.LogIn, What: "claude is not logged in: log in, then type", Why: hostile, Since: at(2 * time.Hour), Command: "kugetsu resume claude"},
+			{ID: "login-claude", Kind: overview.LogIn, What: "claude is not logged in: log in, then lift the hold", Why: hostile, Since: at(2 * time.Hour), Command: "kugetsu resume claude"},
 			{ID: "failed-aaaaad", Kind: overview.Failed, What: "github.com/you/shop#3 failed", Command: "kugetsu show q_1"}},
 		Capacity: overview.Capacity{Waiting: 4, Why: hostile},
 		Bound:    overview.Bound{Settled: 7, SettledRead: 7, Sessions: 250, SessionsRead: 200}}

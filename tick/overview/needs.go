@@ -216,7 +216,7 @@ func (x *exam) onHold() (list []Need, err error) {
 		n := Need{Why: h.Reason, Since: h.Since, Command: "kugetsu resume " + held.Name(), Agent: held.Name()}
 		switch {
 		case h.Outcome == queue.Auth && h.Until == nil:
-			n.Kind, n.What = LogIn, held.Name()+" is not logged in: log in, then type"
+			n.Kind, n.What = LogIn, held.Name()+" is not logged in: log in, then lift the hold"
 		case h.Until == nil:
 			n.Kind, n.What = OnHold, held.Name()+" is on hold until you lift that"
 		case h.Outcome != queue.UsageLimit:

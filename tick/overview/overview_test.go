@@ -233,7 +233,7 @@ func TestNeedsOfTheFolder(t *testing.T) {
 		{"not logged in", func(f *folder) {
 			f.hold("claude", `{"until":null,"since":null,"reason":"Please run /login","outcome":"auth","count":1,"run":"r","probe":""}`)
 		},
-			"login | claude is not logged in: log in, then type | Please run /login | kugetsu resume claude"},
+			"login | claude is not logged in: log in, then lift the hold | Please run /login | kugetsu resume claude"},
 		{"a limit is waited for", func(f *folder) {
 			f.hold("claude", `{"until":"2999-01-01T00:00:00Z","since":null,"reason":"limit","outcome":"usage_limit","count":1,"run":"r","probe":""}`)
 		}, ""},
