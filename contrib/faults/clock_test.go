@@ -493,7 +493,7 @@ func zoned(w *world, zone string, change time.Time) error {
 		_, here := w.kugetsu(args...)
 		there := &world{t: w.t, env: utc}
 		_, utc := there.kugetsu(args...)
-		here, utc = cutWhy(here), cutWhy(utc) // words, which tell until when nothing is started
+		here, utc = cutMoment(here), cutMoment(utc)
 		if here != utc || offset.MatchString(here) || !strings.Contains(here, `Z"`) {
 			errs = append(errs, fmt.Errorf("%v in %s:\n%s\nin UTC:\n%s", args, zone, here, utc))
 		}
@@ -520,9 +520,11 @@ func zoned(w *world, zone string, change time.Time) error {
 	return errors.Join(errs...)
 }
 
-var why = regexp.MustCompile(`"why": "[^"]*"`)
+// moment is what differs between two looks: words, which tell until when nothing is started, the time of the look itself, and what
+// was free then.
+var moment = regexp.MustCompile(`(?m)"(why|says)": "[^"]*"|^  "at": .*|^ +"(memory|disk)": .*`)
 
-func cutWhy(text string) string { return why.ReplaceAllString(text, "") }
+func cutMoment(text string) string { return moment.ReplaceAllString(text, "") }
 
 // either makes a fault of each way in which the clock can be stepped.
 func either(one func(w *world, off time.Duration) error) (all []func(*world) error) {
