@@ -156,6 +156,12 @@ func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (li
 		if err != nil {
 			return 0, 0, 0, err
 		}
+		// A settled item is rewritten where it is, and then moved. Until then commands that count the files of a folder count
+		// the item as running, and after drain nothing may run.
+		if _, unmoved := a.Queue.Lane(e); unmoved && it.State.Settled() {
+			live++
+			continue
+		}
 		if it.State != before {
 			c.tell(a, it, before)
 			watched[id] = it.State
