@@ -205,6 +205,7 @@ func (r *Runner) work(ctx context.Context) bool {
 	if !report.Reset.IsZero() {
 		r.result.Reset = &report.Reset
 	}
+	r.result.Unpaid = report.Unpaid
 	r.result.Worked = run.worked.Load()
 	switch {
 	case end == parked:

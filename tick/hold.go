@@ -25,6 +25,7 @@ type Hold struct {
 	Count   int           `json:"count"`             // how often in a row it was met: without a known end the wait doubles
 	Run     string        `json:"run"`               // the run that met it last
 	Probe   string        `json:"probe"`             // the run that tries, or tried; "" before the first
+	Unpaid  bool          `json:"unpaid,omitempty"`  // a spend cap or missing credits: a person can lift it at once, and no time is known that does
 }
 
 // Held is the subject of a hold: an agent by its name, or the host of a remote. It is the name of the file, too.
@@ -110,6 +111,8 @@ func (h *Hold) Ended(now time.Time) bool { return h.ended(now) }
 // Remedy is what a person can do about the hold. A hold with an end asks for patience only.
 func (h *Hold) Remedy(held Held) string {
 	switch {
+	case h.Until != nil && h.Unpaid:
+		return "add credits or raise the cap, then kugetsu resume " + held.Name() + "; else one run tries again by itself"
 	case h.Until != nil:
 		return "wait: one run then tries again by itself"
 	case h.Outcome == queue.Auth:
@@ -124,7 +127,7 @@ func (h *Hold) Text(held Held) string {
 	if h.Count > 1 {
 		text += fmt.Sprintf(" (%d times in a row)", h.Count)
 	}
-	if h.Until == nil && h.Outcome == queue.Auth {
+	if h.Unpaid || h.Until == nil && h.Outcome == queue.Auth {
 		text += "; " + h.Remedy(held)
 	}
 	return text
@@ -138,6 +141,7 @@ func LiftHold(home slots.Dir, held Held) (bool, error) { return holdFile(home, h
 // runnerReport is what a runner reported beside the run's result.
 type runnerReport struct {
 	reset  time.Time // when a usage limit is lifted; the zero time if that is not known
+	unpaid bool      // of a usage limit: money or a higher cap lifts it, and no time is known that does
 	worked bool      // the model answered in the run
 	host   string    // of an outage: the remote's host that is down; "" for the model's server
 }
@@ -237,7 +241,7 @@ func (t *Tick) hold(it *queue.Item, run string, held Held, h *Hold, r *queue.Res
 	if h.Run != "" && h.Probe != run && (h.Until == nil || until != nil && h.Until.After(*until)) {
 		until = h.Until // runs that ended at about the same time reported different times: the latest counts
 	} else {
-		h.Outcome, h.Reason = r.Outcome, r.Summary
+		h.Outcome, h.Reason, h.Unpaid = r.Outcome, r.Summary, of.unpaid
 	}
 	begins := h.Run == ""
 	h.Until, h.Since, h.Run = until, &now, run

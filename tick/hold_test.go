@@ -434,3 +434,24 @@ func TestHostOfARemoteIsReadFromItsURL(t *testing.T) {
 		}
 	}
 }
+
+func TestSpendCapIsAHoldThatSaysHowAPersonLiftsIt(t *testing.T) {
+	h := newHolder(t)
+	if got := h.met(1, queue.UsageLimit, runnerReport{unpaid: true}); got != time.Minute {
+		t.Errorf("held for %s", got)
+	}
+	hold, err := ReadHold(h.Home, "opencode")
+	must(t, err)
+	const remedy = "add credits or raise the cap, then kugetsu resume opencode; else one run tries again by itself"
+	if got := hold.Text("opencode"); !strings.HasSuffix(got, ": says the provider; "+remedy) || hold.Remedy("opencode") != remedy {
+		t.Errorf("%q, %q", got, hold.Remedy("opencode"))
+	}
+	h.now = h.now.Add(2 * time.Minute)
+	h.tries(2)
+	h.met(2, queue.UsageLimit, runnerReport{reset: h.now.Add(time.Hour)}) // another limit, which passes
+	hold, err = ReadHold(h.Home, "opencode")
+	must(t, err)
+	if strings.Contains(hold.Text("opencode"), "credits") {
+		t.Errorf("%q", hold.Text("opencode"))
+	}
+}

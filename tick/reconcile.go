@@ -368,7 +368,7 @@ func (t *Tick) addReport(r *queue.Result, run string) (of runnerReport) {
 	if cost != (agent.Cost{}) {
 		r.Cost = &cost
 	}
-	of.worked, of.host = said.Worked, said.Host
+	of.worked, of.host, of.unpaid = said.Worked, said.Host, said.Unpaid
 	if said.Reset != nil {
 		of.reset = *said.Reset
 	}

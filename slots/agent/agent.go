@@ -158,6 +158,9 @@ type Report struct {
 	// Reset is when a usage limit is lifted; the zero time where that is not known. It is the provider's own claim: it may be
 	// long past, or a thousand years ahead.
 	Reset time.Time
+	// Unpaid says that a person can lift a usage limit by paying or by raising a cap, and that no time is known at which it is
+	// lifted by itself.
+	Unpaid bool
 }
 
 // Cost is what a run used.

@@ -84,9 +84,12 @@ type claudeEvent struct {
 	} `json:"rate_limit_info"`
 
 	// Of the result.
-	IsError bool           `json:"is_error"`
-	Status  int            `json:"api_error_status"`
-	Result  string         `json:"result"`
+	IsError bool   `json:"is_error"`
+	Status  int    `json:"api_error_status"`
+	Result  string `json:"result"`
+	// Terminal is why the loop ended: "completed", "api_error", "blocking_limit".
+	Terminal string `json:"terminal_reason"`
+
 	Errors  []string       `json:"errors"`
 	Denials []claudeDenial `json:"permission_denials"`
 	USD     float64        `json:"total_cost_usd"`
@@ -126,10 +129,9 @@ func (p *claudeParser) Stdout(line []byte) bool {
 	p.tells(e.SessionID)
 	switch {
 	case e.Type == "assistant" && e.Error != "":
-		p.named = claudeErrors[e.Error]
+		p.kind = e.Error
 	case e.Type == "assistant":
 		p.goesOn()
-		p.named = ""
 		p.assistant(e)
 		return true
 	case e.Type == "user":
@@ -146,18 +148,11 @@ func (p *claudeParser) Stdout(line []byte) bool {
 			why = "no answer"
 		}
 		why = oneLine("waits for the model: "+why, MaxSummary)
-		p.retries(e.ErrorStatus, why, later(p.now(), e.RetryDelayMS/1000))
+		p.retries(complaint{status: e.ErrorStatus, name: e.Error, text: why}, later(p.now(), e.RetryDelayMS/1000))
 	case e.Type == "result":
 		p.end(e)
 	}
 	return false
-}
-
-// claudeErrors are the kinds of errors that the program names. Older versions give only words.
-var claudeErrors = map[string]string{
-	"rate_limit": UsageLimit, "billing_error": UsageLimit,
-	"authentication_failed": Auth, "oauth_org_not_allowed": Auth,
-	"overloaded": Outage, "server_error": Outage,
 }
 
 // end reads a result.
@@ -170,6 +165,10 @@ func (p *claudeParser) end(e claudeEvent) {
 	switch {
 	case e.IsError || e.Subtype != "success":
 		p.fails(cmp.Or(words, terminal.Plain(strings.Join(e.Errors, "\n")), terminal.Plain(e.Subtype)), e.Status)
+		p.hearsay = words == "" // errors are all that the process met, its tools' too
+		if e.Terminal == "blocking_limit" {
+			p.kind = e.Terminal // a conversation that is too long, though the words are of a limit
+		}
 	case words != "":
 		p.goesOn()
 		p.says(words)

@@ -111,7 +111,7 @@ func (p *codexParser) Stdout(line []byte) bool {
 // error reads an error outside of items. After "Reconnecting... 2/5 (why)" codex goes on, for ever where the network is down.
 func (p *codexParser) error(message string) {
 	if why, ok := strings.CutPrefix(message, "Reconnecting..."); ok {
-		p.retries(0, strings.TrimSpace(why), resetTime(why, p.now()))
+		p.retries(complaint{text: strings.TrimSpace(why)}, resetTime(why, p.now()))
 		return
 	}
 	p.fails(message, 0)

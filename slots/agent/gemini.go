@@ -2,9 +2,11 @@ package agent
 
 import (
 	"cmp"
-	"kugetsu/queue/terminal"
+	"net/http"
 	"strings"
 	"time"
+
+	"kugetsu/queue/terminal"
 )
 
 // gemini is Gemini CLI, https://geminicli.com, as measured with 0.61.0.
@@ -76,14 +78,14 @@ func (p *geminiParser) Stdout(line []byte) bool {
 		if e.Role != "assistant" {
 			return false
 		}
-		p.waiting = waiting{}
+		p.served()
 		if p.pieces.Len() < MaxLine {
 			p.pieces.WriteString(e.Content)
 		}
 		p.says(p.pieces.String())
 		return true
 	case "tool_use":
-		p.waiting = waiting{}
+		p.served()
 		p.pieces.Reset()
 		p.step++
 		p.calls[e.ToolID] = geminiCall{e.ToolName, p.step}
@@ -101,6 +103,9 @@ func (p *geminiParser) Stdout(line []byte) bool {
 	return false
 }
 
+// served notes that the model answers: a limit that was met before that is over.
+func (p *geminiParser) served() { p.waiting, p.reset = waiting{}, time.Time{} }
+
 func (p *geminiParser) end(e geminiEvent) {
 	p.ended = true
 	p.cost.Add(Cost{Input: e.Stats.Fresh, Output: e.Stats.Output, CacheRead: e.Stats.Cached})
@@ -109,6 +114,7 @@ func (p *geminiParser) end(e geminiEvent) {
 		return
 	}
 	p.fails(cmp.Or(terminal.Plain(e.Error.Message), p.failure), 0)
+	p.kind = terminal.Plain(e.Error.Type)
 }
 
 type geminiCall struct {
@@ -147,7 +153,7 @@ func (p *geminiParser) Stderr(line []byte) bool {
 		p.reset = at
 	}
 	if geminiRetry().MatchString(text) {
-		p.retries(0, oneLine(text, MaxSummary), at)
+		p.retries(complaint{text: oneLine(text, MaxSummary)}, at)
 		return false
 	}
 	if !strings.HasPrefix(text, " ") && !strings.HasPrefix(text, "}") { // a stack, not words
@@ -166,7 +172,7 @@ func geminiStatus(code int) int {
 	switch {
 	case code == geminiAuth:
 		return 401
-	case code > 400-256 && code <= 255: // 400 itself can be anything, a bad key too
+	case http.StatusText(code+256) != "" && code > 400-256 && code < 255: // 400 itself can be anything, a bad key too; 255 is any failure
 		return code + 256
 	}
 	return 0

@@ -18,7 +18,7 @@ type account struct {
 	failure      string    // the program's last message of its own failure; "" where the run went on after that
 	kind         string    // the program's name for the failure, beside its words
 	status       int       // the HTTP status of the failure; 0: not known
-	named        string    // the outcome of the failure by the program's own name for it; "" where there are only its words
+	hearsay      bool      // the failure's words may be those of another program
 	reset        time.Time // when a limit is lifted, where the program gave that apart from the failure's words
 	unfinished   string    // why the output is not that of a whole run; "" where it is
 	unanswered   bool      // it ended with the call of a tool: the words before that are no answer
@@ -44,16 +44,16 @@ func (a *account) says(text string) {
 
 // fails notes the program's message of its own failure.
 func (a *account) fails(text string, status int) {
-	a.failure, a.status, a.waiting = cmp.Or(text, "the agent reported an error"), status, waiting{}
+	a.failure, a.status, a.hearsay, a.waiting = cmp.Or(text, "the agent reported an error"), status, false, waiting{}
 }
 
 // goesOn notes that the run went on after a failure.
-func (a *account) goesOn() { a.failure, a.status, a.waiting = "", 0, waiting{} }
+func (a *account) goesOn() {
+	a.failure, a.kind, a.status, a.hearsay, a.waiting = "", "", 0, false, waiting{}
+}
 
 // retries notes that the program will try again, why, and when, as far as it gave them.
-func (a *account) retries(status int, why string, at time.Time) {
-	a.waiting.begin(status, why, at, a.now())
-}
+func (a *account) retries(why complaint, at time.Time) { a.waiting.begin(why, at, a.now()) }
 
 // Conversation is the agent's id for this conversation.
 func (a *account) Conversation() string { return a.conversation }
@@ -91,15 +91,15 @@ func (a *account) judge(exit Exit) Report {
 		r.Outcome, r.Summary, r.Reset = w.Outcome, w.Summary, w.Reset
 	case a.failure != "" && exit.Signal == 0:
 		r.Summary = a.failure // the message says more than the exit status
-		a.blame(&r)
+		a.blame(&r, complaint{a.status, a.kind, a.failure, a.hearsay})
 	case !exit.ok():
 		r.Summary = exit.because(cmp.Or(a.failure, string(a.stderr)))
 		switch {
 		case exit.Signal != 0:
 		case a.unbegun != "":
 			r.Outcome, r.Summary = Void, exit.because(a.unbegun)
-		default:
-			a.blame(&r)
+		default: // stderr is the program's, and of all that it starts
+			a.blame(&r, complaint{a.status, a.kind, string(a.stderr), true})
 		}
 	case a.refusals.standing() != "":
 		r.Outcome, r.Summary = Denied, "permission refused: "+a.refusals.standing()+"\n"+words
@@ -113,17 +113,18 @@ func (a *account) judge(exit Exit) Report {
 	return r.bounded()
 }
 
-// blame gives a failed run the outcome that follows from its summary.
-func (a *account) blame(r *Report) {
-	text := strings.TrimSpace(a.kind + " " + r.Summary)
-	r.Gone, r.Spent = goneWords().MatchString(text), isSpent(a.status, text)
-	if r.Outcome = verdict(a.status, text); r.Outcome == Failed && !r.Gone && !r.Spent {
-		r.Outcome = cmp.Or(a.named, Failed)
-	}
+// blame gives a failed run the outcome that follows from its failure.
+func (a *account) blame(r *Report, c complaint) {
+	r.Outcome, r.Spent, r.Gone = verdict(c), c.isSpent(), goneWords().MatchString(r.Summary)
 	if r.Outcome != UsageLimit {
 		return
 	}
-	if r.Reset = a.reset; r.Reset.IsZero() {
-		r.Reset = resetTime(r.Summary, a.now())
+	// The time that was given apart from the words is the more precise one. But it may be that of an earlier try.
+	now := a.now()
+	if r.Reset = a.reset; !r.Reset.After(now) {
+		if at := resetTime(r.Summary, now); !at.IsZero() {
+			r.Reset = at
+		}
 	}
+	r.Unpaid = !r.Reset.After(now) && c.isPaidFor()
 }

@@ -1,25 +1,81 @@
 package agent
 
-import "strconv"
+import (
+	"net/http"
+	"strconv"
+	"strings"
+)
 
-// The meaning of errors. Only a program's messages of its own failure are judged here, never the model's words: the task of an
-// agent may well be about a 429. Providers word the same thing in many ways. So a limit is known by its grammar, an amount that is
-// used up, and not by a list of the amounts' names.
+// The meaning of errors, for all presets. It is read in this order: the HTTP status, which an exit status may give, and the name
+// that a program or a provider has for the error; then the words. Only the messages of a program's own failure are read, never the
+// model's words: the task of an agent may well be about a 429.
+//
+// Providers word the same limit in many ways, and none of them keeps to its words. So a limit is known by its grammar: an amount
+// that is used up, of an account or for a time. A limit of neither is the program's own, such as that of its heap. It does not pass.
+
+// complaint is a program's message of its own failure.
+type complaint struct {
+	status  int    // the HTTP status; 0: not known
+	name    string // the program's or the provider's name for the error; "" where there are only words
+	text    string
+	hearsay bool // the words may be those of another program, such as a hook or a tool that shares stderr
+}
+
+// names are the names of errors that say what they mean, of the programs and of the providers' answers.
+var names = map[string]string{
+	// Claude Code, Anthropic
+	"rate_limit": UsageLimit, "rate_limit_error": UsageLimit, "billing_error": UsageLimit, "out_of_credits": UsageLimit,
+	"credits_required": Auth, "org_level_disabled": Auth, "oauth_org_not_allowed": Auth,
+	"authentication_failed": Auth, "authentication_error": Auth, "permission_error": Auth,
+	"overloaded": Outage, "overloaded_error": Outage, "server_error": Outage, "api_error": Outage, "timeout_error": Outage,
+	// Codex, OpenAI
+	"usage_limit_reached": UsageLimit, "rate_limit_exceeded": UsageLimit, "insufficient_quota": UsageLimit, "billing_hard_limit_reached": UsageLimit,
+	"workspace_owner_credits_depleted": UsageLimit, "workspace_member_credits_depleted": UsageLimit,
+	"workspace_owner_usage_limit_reached": UsageLimit, "workspace_member_usage_limit_reached": UsageLimit,
+	"usage_not_included": Auth, "invalid_api_key": Auth, "account_deactivated": Auth, "billing_not_active": Auth,
+	"server_is_overloaded": Outage, "slow_down": Outage,
+	// Gemini CLI, Google
+	"RESOURCE_EXHAUSTED": UsageLimit, "QUOTA_EXHAUSTED": UsageLimit, "RATE_LIMIT_EXCEEDED": UsageLimit, "INSUFFICIENT_G1_CREDITS_BALANCE": UsageLimit,
+	"UNAUTHENTICATED": Auth, "PERMISSION_DENIED": Auth, "API_KEY_INVALID": Auth, "FatalAuthenticationError": Auth,
+	"MODEL_CAPACITY_EXHAUSTED": Outage, "UNAVAILABLE": Outage, "INTERNAL": Outage, "DEADLINE_EXCEEDED": Outage,
+	// opencode and its own provider
+	"CreditsError": UsageLimit, "MonthlyLimitError": UsageLimit, "UserLimitError": UsageLimit, "FreeUsageLimitError": UsageLimit,
+	"GoUsageLimitError": UsageLimit, "SubscriptionUsageLimitError": UsageLimit, "ProviderAuthError": Auth, "AuthError": Auth,
+}
+
+const (
+	// amount is what can be used up, possessed the words that it is the account's, and a gap what may stand between two words.
+	amount = `\b(?:limits?|caps?|quotas?|budgets?|allowances?|allotments?|credits?|balance|funds|usage|capacity|(?:premium|included|free|fast) (?:requests?|messages?))\b`
+	gap    = `(?:[^.;\n]|\.[^ \n]){0,80}?`
+)
+
 var (
-	// amount is a word for a thing that can be used up, and spent a word for its being used up.
-	limitWords = lazy(`(?i)` +
-		`\b(?:hit|reach(?:ed|es|ing)?|exceed(?:s|ed|ing)?|exhaust(?:s|ed|ing)?|over (?:the|your|its)?|used (?:up )?all|used up|consumed)\b[^.\n]{0,80}?\b(?:limits?|caps?|quotas?|budgets?|allowances?|allotments?|credits?|usage|capacity)\b` +
-		`|\b(?:limits?|caps?|quotas?|budgets?|allowances?|allotments?|credits?|balance|usage|funds)\b[^.\n]{0,40}?\b(?:reached|exceeded|exhausted|depleted|used up|hit|spent|too low|insufficient|ran out|run out)\b` +
-		`|\b(?:out of|run out of|ran out of|no (?:more|remaining)|insufficient|not enough|can only afford)\b[^.\n]{0,40}?\b(?:usage|credits?|quotas?|budgets?|balance|funds|[0-9]+)\b` +
-		`|(?:rate|usage|session|weekly|daily|hourly|monthly|hour|spend|spending|credit)[ _-]?limit|limit (?:has been )?(?:reached|exceeded|exhausted)` +
-		`|too[ _-]?many[ _-]?(?:requests|tokens (?:per|a) )|\bquota|resource[ _-]?(?:has[ _]been[ _])?exhausted|over[ _-]?budget|exceeded[ _-]?budget|budget[ _-]?exceeded` +
-		`|more credits|insufficient_(?:quota|funds|balance)|payment required|throttl(?:ed|ing)`)
-	// ownLimits are limits that no provider lifts after a while: of one answer, of one conversation, of the program itself. They do
-	// not pass.
-	ownLimits = lazy(`(?i)\b(?:output|context|input|prompt|tokens?|turns?|steps?|iterations?|retry|retries|time|size|length|memory|depth|recursion|file|line|image|page|character|tool[ -]calls?|window|context window|rollout token|disk)[ _-](?:(?:count|window|length|size|token)[ _-])?(?:limits?|caps?|budgets?|quotas?)\b` +
-		`|maximum (?:context|number of|output|input)[^.\n]*|max[_ ](?:turns|tokens|steps)(?: limit)?|context[ _](?:length|window)[^.\n]*`)
+	// notWords are parts of a message that say nothing by their letters: addresses, paths, names of files, options.
+	notWords = lazy(`https?://[^\s"'<>)\]]+|(?:^|[\s'"(=\x60])\.{0,2}(?:/[\w.@~-]+)+|\b\w+(?:/[\w.@~-]+)*/[\w@~-]*\.\w+|(?:^|[\s'"(=\x60])-{1,2}[a-z][\w-]*|\b[\w-]*[a-z0-9_-]\.[a-z]{1,4}\b`)
+	// ownLimits are limits that no provider lifts after a while: of one answer, of one conversation, of the program, of the machine.
+	ownLimits = lazy(`(?i)\b(?:output|context|input|prompt|tokens?|turns?|steps?|iterations?|retry|retries|time|size|length|memory|heap|stack|cpu|threads?|process(?:es)?|descriptors?|watch(?:er)?s?|pool|body|payload|nesting|depth|recursion|files?|lines?|images?|pages?|characters?|tool[ -]calls?|window|context window|thinking|reasoning|rollout token|disk|agents?|subagents?)[ _.-](?:(?:count|window|length|size|token|depth)[ _-])?(?:limits?|caps?|budgets?|quotas?)\b` +
+		`|max(?:imum)?[ _](?:context|number of|output|input|budget|cost)[^.\n]*|max[_ ](?:turns|tokens|steps)(?: limit)?|context[ _](?:length|window)[^.\n]*` +
+		`|\bapi rate limit exceeded for (?:user|installation|[0-9a-f.:]+)[^.\n]*`) // the last one is a forge's
+	// timed are amounts for a time, whatever is counted: they are no program's own.
+	timed = lazy(`(?i)\b((?:hour|dai|week|month)ly|[0-9]+[ -]?h(?:ours?)?|per[ -](?:minute|hour|day|week|month)) (?:tokens?|requests?|messages?|output|input|time)\b`)
+	// usedUp says that an amount is used up, before the amount or after it.
+	usedUp = lazy(`(?i)\b(?:hit|reach(?:ed|es|ing)?|exceed(?:s|ed|ing)?|exhaust(?:s|ed|ing)?|consumed|used (?:up|all)|out of|r[ua]n out of|no (?:more|remaining)|insufficient|not enough|(?:do|does)(?: not|n['’]t) have (?:enough|any)|can only afford|(?:requires?|needs?) more)\b` + gap + amount +
+		`|\bused [0-9]+ ?%` + gap + amount +
+		`|\bover (?:(?:the|your|its) )?(?:\w+ )?` + amount +
+		`|` + amount + `(?:[^.;\n]|\.[^ \n]){0,40}?\b(?:reached|exceed(?:ed|s)|exhausted|depleted|used up|hit|spent|too low|insufficient|not enough|r[au]n out|left|gone)\b`)
+	// ofAccount says that an amount is an account's, or for a time: by its name, its owner, its period, or its end.
+	ofAccount = lazy(`(?i)\byou(?:r|['’](?:ve|re))?\b|\b(?:accounts?|org(?:ani[sz]ation)?s?|workspaces?|teams?|projects?|plan|subscription|members?|tier|tpm|tpd|rpm|rpd|api key|key)\b` +
+		`|\b(?:usage|quotas?|credits?|balance|funds|spend(?:ing)?|billing|allowance|allotment|budget|premium|free)\b` +
+		`|\b(?:(?:hour|dai|week|month)ly|session|per (?:minute|hour|day)|(?:minute|hour|day|week|month)s?|[0-9]+h)\b|\bresets?\b|\btry again|\bretry after`)
+	// limited are words that mean an account's limit in any sentence.
+	limited = lazy(`(?i)\brate[ _-]?limit(?:s|ed|ing|_error|_exceeded)?\b|RateLimitReached|\b(?:usage|session|weekly|daily|hourly|monthly|spend|spending|credit)[ _-]?limit\b|\btoo[ _-]?many[ _-]?(?:requests|tokens (?:per|a) )` +
+		`|\bresource[ _-]?(?:has[ _]been[ _])?exhausted\b|\bover[ _-]?budget\b|\bexceeded[ _-]?budget\b|\binsufficient_\w+|\bpayment required\b|\bthrottl(?:ed|ing)|\bcurrent quota\b|\bquota will reset\b` +
+		`|使用上限|(?:余额|额度)不足|(?:限额|额度|配额)[^。\n]{0,12}(?:用尽|耗尽|用完)`)
+	// money are the words of limits that a person can lift by paying, or by raising a cap.
+	money = lazy(`(?i)\b(?:credits?|balance|funds|payment|prepa(?:id|yment)|CreditsError|out_of_credits|\w+_credits_depleted|insufficient_(?:funds|balance|quota)|INSUFFICIENT_G1_CREDITS_BALANCE|billing_\w+)\b|\b(?:spend(?:ing)?|budget|billing|cost)\b|余额`)
+
 	// throttled are the words of servers that are busy, whatever the status.
-	throttled = lazy(`(?i)not your usage limit|(?:temporarily|currently) (?:limiting|overloaded|unavailable|at capacity)|(?:at|no|over) capacity|capacity[_ ](?:exhausted|exceeded)|capacity constraints|high demand|overloaded|server is busy|engine is currently`)
+	throttled = lazy(`(?i)not your usage limit|(?:temporarily|currently) (?:limiting|overloaded|unavailable|at capacity|rate[ -]limited)|(?:at|no|over) capacity|exceeded our capacity|capacity[_ ](?:exhausted|exceeded)|capacity constraints|high demand|overloaded|server is busy|engine is currently|rate[ -]limited (?:by )?upstream`)
 	// outageWords are the words of programs where a model's server, or the way to it, is down.
 	outageWords = lazy(`(?i)connection (?:was )?(?:refused|reset|closed|failed|error|lost|aborted|timed? ?out)|connection ?refused|\bE(?:CONN[A-Z]+|NOTFOUND|AI_AGAIN|TIMEDOUT|HOSTUNREACH|NETUNREACH)\b` +
 		`|socket hang ?up|socket connection was closed|fetch failed|(?:unable|failed|cannot|can't|can not|could not|couldn't|not able)(?: to)? (?:connect|reach|resolve)|error (?:sending request|trying to connect)` +
@@ -32,66 +88,134 @@ var (
 		`|unauthorized|unauthenticated|unauthorised|authentication[ _](?:failed|error|required)|failed to authenticate|invalid credentials` +
 		`|set an auth method|providerautherror|missing environment variable`)
 	// personWords are limits that neither time nor a login lifts: a person must change a plan, a seat or an account.
-	personWords = lazy(`(?i)(?:usage )?credits (?:are |is )?required|extra usage (?:is )?required|(?:usage|allocation|access|account|organization|workspace|api key|subscription)[a-z' ]{0,30} (?:has been |have been |is |was |are )?(?:disabled|suspended|deactivated|terminated|banned|cancel+ed|inactive|expired)` +
-		`|(?:disabled|blocked) by (?:your|an|the) (?:admin|administrator|organization|owner)|seat[a-z ]{0,20} (?:doesn['’]t|does not) include|(?:plan|subscription|seat|license)[a-z ]{0,20} (?:doesn['’]t|does not) (?:include|allow|support)|upgrade to [a-z]+ to use|not (?:included|available) (?:in|on|with|for) your (?:plan|subscription|seat)|requires? (?:a|an) (?:paid|active|pro|plus|max|team|enterprise)[a-z ]{0,20}(?:plan|subscription|account)`)
-	// goneWords are the words of programs for a conversation that they do not know.
+	personWords = lazy(`(?i)(?:usage )?credits (?:are |is )?required|extra usage (?:is )?required|(?:usage|allocation|access|account|organization|workspace|api key|subscription)[a-z' ]{0,30} (?:has been |have been |is |was |are )?(?:disabled|suspended|deactivated|terminated|banned|cancel+ed|inactive|not active|expired)` +
+		`|(?:disabled|blocked) by (?:your|an|the) (?:admin|administrator|organization|owner)|seat[a-z ]{0,20} (?:doesn['’]t|does not) include|(?:plan|subscription|seat|license)[a-z ]{0,20} (?:doesn['’]t|does not) (?:include|allow|support)|upgrade to [a-z]+(?: plan)? to (?:use|continue)|to use [a-z ]+ with your [a-z ]+ plan|not (?:included|available) (?:in|on|with|for) your (?:plan|subscription|seat)|requires? (?:a|an) (?:paid|active|pro|plus|max|team|enterprise)[a-z ]{0,20}(?:plan|subscription|account)` +
+		`|\btrial (?:period )?(?:has |is |was )?(?:expired|ended|over)\b|(?:no|add a) payment method`)
 	goneWords = lazy(`No conversation found with session ID|no rollout found for thread id|Error resuming session|Session not found`)
 	// spentWords are the words for a conversation that the model refuses every time: it is too long, or broken where an agent was
 	// killed between a tool's call and its result.
 	spentWords = lazy(`(?i)(?:prompt|input|conversation|context|request|message)s? (?:is|are|was|has become|would be)? ?too (?:long|large|big)|(?:context|prompt)[ _]?(?:length|window|size)?[ _](?:limit )?(?:is |was |has been |would be )?(?:exceeded|overflow|too long|full)|contextoverflow|context_length|maximum context|context window|maximum number of (?:input )?tokens|exceeds? (?:the )?(?:maximum|model)[a-z' ]* (?:context|tokens|input|length)|ran out of room|request_too_large|prompt_too_long|too many (?:input |total )?tokens in` +
 		`|tool_use[\x60' ]*(?:ids?|blocks?)[^\n]*tool_result|tool_result[\x60' ]*(?:blocks?)?[^\n]*tool_use|tool_calls?[\x60'" ]*(?:must be|_ids? did)[^\n]*|tool_call_ids? (?:did not|without)|no tool (?:output|call) found|function response parts|function call turn|tool (?:result|output|response)s?[a-z ]* (?:missing|not found|without)|(?:missing|no|without)[a-z ]* tool (?:result|output|response)s?` +
 		`|(?:thinking|redacted_thinking)[\x60' a-z]*(?:blocks?)?[^\n]* (?:cannot be modified|must (?:be|start|remain))|signature[\x60' a-z]* (?:in )?[\x60']?thinking|expected [\x60']?(?:redacted_)?thinking|encrypted (?:content|reasoning)[a-z ]* (?:could not|cannot)|invalid_encrypted_content|provided without its required|roles must alternate|(?:content|text)[a-z ]*(?:blocks?)?[a-z ]* must be non-empty|must have non-empty content|could not process (?:the )?image|image (?:dimensions )?exceeds?`)
+	// tooLargeForAMinute is a request that no minute has room for: it comes as a 429, and no waiting helps.
+	tooLargeForAMinute = lazy(`(?i)request too large[^\n]*tokens per min`)
 
-	statusWords = lazy(`(?i)(?:status|code|api error|rejected)["':=\s(]*([45][0-9]{2})\b`)
+	statusWords = lazy(`(?i)(?:status|code|api error|http|rejected)["':=\s(]*([45][0-9]{2})\b`)
+	leadingName = lazy(`^[A-Za-z0-9_]+`)
+	nameWords   = lazy(`"(?:type|code|status|reason|errorCode)"\s*:\s*"([A-Za-z0-9_]+)"`)
+	// prefixes are what programs put before their own message.
+	prefixes = lazy(`^(?:(?:\[[^\]:]{0,40}\]|\[?(?:[A-Za-z_]*(?:Error|ERROR|Exception)|(?i:error|fatal|claude|codex|gemini|opencode|http|api error))(?: [45][0-9]{2})?(?: \[[^\]]*\])?:)\s*)+`)
 )
 
-// statusOf is the HTTP status of an error: the one that is given, or else the one in its words; 0 where there is none.
-func statusOf(status int, text string) int {
-	if status != 0 {
+// own is the part of the words that is the program's own statement. Where the words may be those of another program, that is their
+// beginning: a program that failed says why, and others are quoted behind a colon.
+func (c complaint) own() string {
+	if !c.hearsay {
+		return c.text
+	}
+	text := strings.TrimSpace(c.text)
+	text = text[len(prefixes().FindString(text)):]
+	text, _, _ = strings.Cut(text, ": ")
+	return text
+}
+
+// httpStatus is the HTTP status of the error: the one that is given, or else the one in its words; 0 where there is none.
+func (c complaint) httpStatus() int {
+	if c.status != 0 {
+		return c.status
+	}
+	if m := statusWords().FindStringSubmatch(c.text); m != nil && !c.hearsay {
+		status, _ := strconv.Atoi(m[1]) // three digits
 		return status
 	}
-	if m := statusWords().FindStringSubmatch(text); m != nil {
-		status, _ = strconv.Atoi(m[1]) // three digits
+	return 0
+}
+
+// named is the outcome by the name of the error, "" where no name tells: the name that is given, or else one in a provider's answer.
+func (c complaint) named() string {
+	if outcome := names[c.name]; outcome != "" || c.hearsay {
+		return outcome
 	}
-	return status
+	if outcome := names[leadingName().FindString(c.text)]; outcome != "" {
+		return outcome
+	}
+	return names[nameIn(c.text)]
+}
+
+// nameIn is the last of the known names in a provider's answer, "" for none: the reason in the details says more than the status
+// before it.
+func nameIn(answer string) (name string) {
+	for _, m := range nameWords().FindAllStringSubmatch(answer, -1) {
+		if names[m[1]] != "" || spentNames[m[1]] {
+			name = m[1]
+		}
+	}
+	return name
 }
 
 // isSpent says whether an error is the conversation's, which would meet it again at every try. With the status of another fault it
 // is not: a server that is down may print anything.
-func isSpent(status int, text string) bool {
-	switch statusOf(status, text) {
+func (c complaint) isSpent() bool {
+	switch c.httpStatus() {
 	case 0, 400, 413, 422:
-		return spentWords().MatchString(text)
+		return spentNames[c.name] || spentWords().MatchString(c.own())
+	case 429:
+		return tooLargeForAMinute().MatchString(c.own())
 	}
 	return false
 }
 
-// isLimit says whether words are of a provider's limit.
+// spentNames are the names of errors of a conversation that is too long.
+var spentNames = map[string]bool{"blocking_limit": true, "ContextOverflowError": true, "context_length_exceeded": true}
+
+// isLimit says whether words are of a limit of an account.
 func isLimit(text string) bool {
-	return limitWords().MatchString(ownLimits().ReplaceAllString(text, ""))
+	text = notWords().ReplaceAllString(text, " ")
+	text = timed().ReplaceAllString(text, "$1")
+	text = ownLimits().ReplaceAllString(text, " ")
+	return limited().MatchString(text) || usedUp().MatchString(text) && ofAccount().MatchString(text)
 }
 
-// verdict is the outcome of an error: UsageLimit, Auth, Outage or Failed. The HTTP status decides where it is known (else it is
-// 0), with two exceptions: a server that is busy has set no limit, and a conversation that is refused is no limit of the account.
-func verdict(status int, text string) string {
-	status = statusOf(status, text)
+// isPaidFor says whether a person can lift a limit by paying or by raising a cap. It is asked of limits without a known end alone:
+// where a limit passes by itself, programs offer more for money, too.
+func (c complaint) isPaidFor() bool {
+	return money().MatchString(c.name) || c.httpStatus() == http.StatusPaymentRequired || money().MatchString(firstSentence(c.own()))
+}
+
+// firstSentence is a message without what it advises.
+func firstSentence(text string) string {
+	if end := sentenceEnd().FindStringIndex(text); end != nil {
+		return text[:end[0]]
+	}
+	return text
+}
+
+var sentenceEnd = lazy(`[.!] (?:[A-Z]|$)|\n`)
+
+// verdict is the outcome of an error: UsageLimit, Auth, Outage or Failed. The status and the name decide where they are known, with
+// these exceptions: a server that is busy has set no limit, a conversation that is refused is no limit of the account, and some
+// providers refuse an empty account as they refuse a wrong key.
+func verdict(c complaint) string {
+	status, name, text := c.httpStatus(), c.named(), c.own()
+	busy := status == 0 || status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 	switch {
-	case (status == 0 || status == 408 || status == 429 || status >= 500) && throttled().MatchString(text):
+	case busy && throttled().MatchString(text):
 		return Outage
-	case isSpent(status, text):
+	case c.isSpent():
 		return Failed
-	case status == 429 || status == 402:
-		return UsageLimit
-	case status == 401 || status == 403:
-		// Some providers report an empty account this way.
+	case status < 500 && personWords().MatchString(text):
+		return Auth
+	case name != "" && name != Auth:
+		return name
+	case name == Auth, status == http.StatusUnauthorized, status == http.StatusForbidden:
 		if isLimit(text) {
 			return UsageLimit
 		}
 		return Auth
-	case status == 408 || status >= 500:
+	case status == http.StatusTooManyRequests, status == http.StatusPaymentRequired:
+		return UsageLimit
+	case status == http.StatusRequestTimeout || status >= 500:
 		return Outage
-	case personWords().MatchString(text):
-		return Auth
 	case isLimit(text):
 		return UsageLimit
 	case authWords().MatchString(text):

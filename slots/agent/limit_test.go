@@ -1,6 +1,9 @@
 package agent
 
-import "testing"
+import (
+	"strconv"
+	"testing"
+)
 
 func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 	for _, tt := range []struct {
@@ -115,7 +118,53 @@ func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 		{408, "", Outage},
 		{0, "upstream connect error or disconnect/reset before headers", Outage},
 
+		// Neighbours of those: other amounts, other owners, other words for their end.
+		{0, "You've hit your Opus limit · resets 3pm", UsageLimit},
+		{0, "You’ve hit your Sonnet 4.5 limit", UsageLimit},
+		{0, "You have hit your daily message limit", UsageLimit},
+		{0, "You've exceeded your daily token limit", UsageLimit},
+		{0, "Your account has hit a rate limit", UsageLimit},
+		{0, "rate-limited", UsageLimit},
+		{0, `API Error: 429 {"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your account's rate limit."}}`, UsageLimit},
+		{0, "Number of request tokens has exceeded your per-minute rate limit", UsageLimit},
+		{0, "Number of concurrent connections has exceeded your rate limit", UsageLimit},
+		{0, "The usage limit has been reached", UsageLimit},
+		{0, "You have no quota left", UsageLimit},
+		{0, "This account does not have enough credits", UsageLimit},
+		{0, "Not enough credits. Required: 2, available: 0", UsageLimit},
+		{0, "Your prepayment credits are depleted. Please go to the studio", UsageLimit},
+		{0, "spending cap exceeded: your project has exceeded its monthly spending cap", UsageLimit},
+		{0, "You've used 100% of your included usage", UsageLimit},
+		{0, "You have used all of your included requests", UsageLimit},
+		{0, "You've used up your premium requests for the month", UsageLimit},
+		{0, "TPD limit exceeded", UsageLimit},
+		{401, "Insufficient balance.", UsageLimit},
+		{401, "Your workspace has reached its monthly spending limit of $20.", UsageLimit},
+		{0, "已达到 5 小时的使用上限。您的限额将在 2026-09-12 00:35:41 重置。", UsageLimit},
+		{0, "余额不足", UsageLimit},
+
+		// A name says what its words do not.
+		{0, `{"error":{"type":"usage_limit_reached","message":"no"}}`, UsageLimit},
+		{429, `{"error":{"type":"usage_not_included","message":"no"}}`, Auth},
+		{0, "workspace_owner_credits_depleted", UsageLimit},
+		{0, `{"error":{"code":"insufficient_quota"}}`, UsageLimit},
+		{0, "INSUFFICIENT_G1_CREDITS_BALANCE", UsageLimit},
+		{0, `[{"error":{"status":"RESOURCE_EXHAUSTED","message":"no","details":[{"reason":"RATE_LIMIT_EXCEEDED"}]}}]`, UsageLimit},
+		{0, `[{"error":{"status":"RESOURCE_EXHAUSTED","message":"no","details":[{"reason":"MODEL_CAPACITY_EXHAUSTED"}]}}]`, Outage},
+		{0, `{"error":{"status":"UNAVAILABLE","message":"no"}}`, Outage},
+		{0, `{"error":{"status":"PERMISSION_DENIED","message":"no"}}`, Auth},
+		{0, `{"error":{"code":"server_is_overloaded","message":"no"}}`, Outage},
+		{400, `{"error":{"type":"invalid_request_error","message":"no"}}`, Failed},
+		{429, "google/gemini-2.5 is temporarily rate-limited upstream. Please retry shortly", Outage},
+		{0, "We have exceeded our capacity", Outage},
+
 		// What no time mends.
+		{429, "Usage credits are required for this model", Auth},
+		{429, "Your account is not active, please check your billing details on our website.", Auth},
+		{403, "Your usage allocation has been disabled by your admin", Auth},
+		{0, "To use Codex with your ChatGPT plan, upgrade to Plus", Auth},
+		{0, "Your free trial has ended", Auth},
+		{401, "No payment method. Add a payment method here", Auth},
 		{0, "Usage credits are required for this model", Auth},
 		{0, "Extra usage is required for long context requests", Auth},
 		{0, "Your usage allocation has been disabled by your admin", Auth},
@@ -125,6 +174,24 @@ func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 		{400, "This organization has been disabled.", Auth},
 
 		// Limits that are none of an account's, and words that only sound like one.
+		{0, "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", Failed},
+		{0, "ENOSPC: System limit for number of file watchers reached", Failed},
+		{0, "EMFILE: too many open files, limit reached", Failed},
+		{0, "stack overflow: recursion limit reached", Failed},
+		{0, "Command exceeded its cpu limit", Failed},
+		{0, "connection pool limit reached", Failed},
+		{0, "nesting depth exceeded limit", Failed},
+		{0, "Reached maximum budget ($5)", Failed},
+		{0, "error_max_budget_usd", Failed},
+		{0, "thinking budget exceeded", Failed},
+		{0, "Invalid value for max_output_tokens: exceeds limit of 8192", Failed},
+		{0, "hit a breakpoint near the limit", Failed},
+		{0, "Cannot find module './rate-limit'", Failed},
+		{0, "error: unknown option '--usage-limit'", Failed},
+		{0, "ENOENT: no such file, open '/srv/rate_limit/config.json'", Failed},
+		{0, "fatal: pathspec 'usage_limit.go' did not match any files", Failed},
+		{0, "API rate limit exceeded for user ID 1", Failed}, // a forge's
+		{404, "Quota project not found", Failed},
 		{0, "rollout token budget exhausted", Failed},
 		{0, "context window limit reached", Failed},
 		{0, "tool call limit exceeded", Failed},
@@ -139,7 +206,7 @@ func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 		{404, "model not found", Failed},
 		{400, "messages: invalid request", Failed},
 	} {
-		if got := verdict(tt.status, tt.text); got != tt.want {
+		if got := verdict(complaint{status: tt.status, text: tt.text}); got != tt.want {
 			t.Errorf("%d %q: %s, want %s", tt.status, tt.text, got, tt.want)
 		}
 	}
@@ -185,11 +252,11 @@ func TestConversationThatIsRefusedEveryTimeIsSpent(t *testing.T) {
 		{0, "No conversation found with session ID", false},
 		{0, "exit status 1: command not found", false},
 	} {
-		if got := isSpent(tt.status, tt.text); got != tt.want {
+		if got := (complaint{status: tt.status, text: tt.text}).isSpent(); got != tt.want {
 			t.Errorf("%d %q: spent %t", tt.status, tt.text, got)
 		}
-		if tt.want && verdict(tt.status, tt.text) != Failed {
-			t.Errorf("%d %q: %s", tt.status, tt.text, verdict(tt.status, tt.text))
+		if tt.want && verdict(complaint{status: tt.status, text: tt.text}) != Failed {
+			t.Errorf("%d %q: %s", tt.status, tt.text, verdict(complaint{status: tt.status, text: tt.text}))
 		}
 	}
 	for preset, out := range map[string]string{
@@ -203,6 +270,106 @@ func TestConversationThatIsRefusedEveryTimeIsSpent(t *testing.T) {
 		if r := p.Report(Exit{Code: 1}); r.Outcome != Failed || !r.Spent {
 			t.Errorf("%s: %+v", preset, r)
 		}
+	}
+}
+
+func TestRequestThatNoMinuteHasRoomForIsSpentToo(t *testing.T) {
+	c := complaint{status: 429, text: "Request too large for gpt-5 on tokens per min (TPM): Limit 30000, Requested 40000."}
+	if !c.isSpent() || verdict(c) != Failed {
+		t.Errorf("spent %t, %s", c.isSpent(), verdict(c))
+	}
+}
+
+// stderr is the program's, and of the hooks and servers that it starts. Only a line that begins with the statement is its own.
+func TestLineOnStderrHoldsNoAgentUnlessItIsThePrograms(t *testing.T) {
+	for line, want := range map[string]string{
+		"You've hit your usage limit. Try again later.":                       UsageLimit,
+		"Error: You've hit your usage limit. Try again later.":                UsageLimit,
+		"[API Error: You have exhausted your daily quota on this model.]":     UsageLimit,
+		"Claude AI usage limit reached|1795641886":                            UsageLimit,
+		"error: connect ECONNREFUSED 127.0.0.1:9":                             Outage,
+		"Invalid API key · Fix external API key":                              Auth,
+		"error: tests failed: TestRateLimit: want usage limit reached":        Failed,
+		"--- FAIL: TestQuota (0.00s): got \"usage limit reached\", want \"\"": Failed,
+		"git push: remote: error: GH013 rate limit exceeded":                  Failed,
+		"HTTP 403: API rate limit exceeded for user ID 1":                     Failed,
+		"curl: (7) Failed to connect to example.com":                          Failed,
+		"my-hook: status 429 Too Many Requests":                               Failed,
+		"my-server: 401 Unauthorized":                                         Failed,
+	} {
+		for _, preset := range []string{"claude", "codex", "gemini", "opencode"} {
+			p := parserOf(t, preset, then)
+			feed(p, "", line)
+			if r := p.Report(Exit{Code: 1}); r.Outcome != want || r.Summary != "exit status 1: "+line {
+				t.Errorf("%s, %q: %s %q, want %s", preset, line, r.Outcome, r.Summary, want)
+			}
+		}
+	}
+}
+
+func TestLimitThatMoneyLiftsSaysSoWhereNoTimeDoes(t *testing.T) {
+	for text, want := range map[string]bool{
+		"You’ve hit your spend cap set in your workspace.":                   true,
+		"You've hit your org's monthly spend limit":                          true,
+		"Your workspace is out of credits. Add credits to continue.":         true,
+		"Credit balance is too low":                                          true,
+		"Insufficient Balance":                                               true,
+		"This request requires more credits, or fewer max_tokens.":           true,
+		"Budget has been exceeded! Current cost: 10.2, Max budget: 10.0":     true,
+		`{"error":{"code":"insufficient_quota","message":"no"}}`:             true,
+		"You're out of usage credits · resets 8:40pm (UTC)":                  false, // it passes by itself
+		"You've hit your usage limit. Upgrade to Pro or buy more credits.":   false, // an offer
+		"You've reached your Fable 5 limit. Run /usage-credits to continue.": false,
+		"5-hour limit reached":                                               false,
+		"Rate limit reached for the model":                                   false,
+	} {
+		p := parserOf(t, "codex", then)
+		p.Stdout([]byte(`{"type":"turn.failed","error":{"message":` + strconv.Quote(text) + `}}`))
+		if r := p.Report(Exit{Code: 1}); r.Outcome != UsageLimit || r.Unpaid != want {
+			t.Errorf("%q: %s, unpaid %t", text, r.Outcome, r.Unpaid)
+		}
+	}
+}
+
+// What the programs' own fields say comes before the words.
+func TestFieldsOfAnEventSayMoreThanItsWords(t *testing.T) {
+	for _, tt := range []struct{ name, preset, out, outcome string }{
+		{"a conversation that is too long", "claude", `{"type":"result","subtype":"success","is_error":true,"terminal_reason":"blocking_limit","result":"You have reached the usage limit of this conversation"}`, Failed},
+		{"claude's name for a limit", "claude", `{"type":"assistant","error":"rate_limit","message":{"content":[{"type":"text","text":"no"}]}}` + "\n" + `{"type":"result","subtype":"success","is_error":true,"result":"no"}`, UsageLimit},
+		{"and a throttle of the server's under that name", "claude", `{"type":"assistant","error":"rate_limit","message":{"content":[{"type":"text","text":"no"}]}}` + "\n" + `{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"Server is temporarily limiting requests (not your usage limit)"}`, Outage},
+		{"claude's name for a server's fault", "claude", `{"type":"assistant","error":"server_error"}` + "\n" + `{"type":"result","subtype":"success","is_error":true,"result":"the quota service: usage limit reached"}`, Outage},
+		{"errors that the process met", "claude", `{"type":"result","subtype":"error_during_execution","is_error":true,"errors":["hook: you have hit your usage limit"]}`, Failed},
+		{"turns that the user limited", "claude", `{"type":"result","subtype":"error_max_turns","is_error":true}`, Failed},
+		{"a budget that the user set", "claude", `{"type":"result","subtype":"error_max_budget_usd","is_error":true,"errors":["Reached maximum budget ($5)"]}`, Failed},
+		{"opencode's provider in its answer", "opencode", `{"type":"error","error":{"name":"APIError","data":{"message":"no","statusCode":401,"responseBody":"{\"error\":{\"type\":\"CreditsError\"}}"}}}`, UsageLimit},
+		{"a free plan", "opencode", `{"type":"error","error":{"name":"FreeUsageLimitError","data":{"message":"no"}}}`, UsageLimit},
+	} {
+		p := parserOf(t, tt.preset, then)
+		feed(p, tt.out, "")
+		if r := p.Report(Exit{Code: 1}); r.Outcome != tt.outcome {
+			t.Errorf("%s: %s %q, want %s", tt.name, r.Outcome, r.Summary, tt.outcome)
+		}
+	}
+	for code, want := range map[int]string{173: UsageLimit, 145: Auth, 41: Auth, 247: Outage, 244: Outage, 255: Failed, 53: Failed, 1: Failed} {
+		if r := parserOf(t, "gemini", then).Report(Exit{Code: code}); r.Outcome != want {
+			t.Errorf("gemini's exit status %d: %s, want %s", code, r.Outcome, want)
+		}
+	}
+}
+
+// The time of a try that was served since says nothing of the limit that ended the run; nor does a time that has passed.
+func TestStaleTimeGivesWayToTheOneInTheWords(t *testing.T) {
+	p := parserOf(t, "claude", then)
+	feed(p, `{"type":"rate_limit_event","rate_limit_info":{"status":"rejected","resetsAt":1795600000}}`+"\n"+
+		`{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"You've hit your session limit · resets 9pm"}`, "")
+	if r := p.Report(Exit{Code: 1}); !r.Reset.Equal(at("2026-11-25T21:00:00Z")) {
+		t.Errorf("claude: %s", r.Reset)
+	}
+	p = parserOf(t, "gemini", then)
+	p.Stderr([]byte("Attempt 1 failed: You have exhausted your capacity on this model. Retrying after 90000ms..."))
+	feed(p, `{"type":"message","role":"assistant","content":"I go on"}`+"\n"+`{"type":"result","status":"error","error":{"message":"You have exhausted your daily quota on this model."}}`, "")
+	if r := p.Report(Exit{Code: 173}); r.Outcome != UsageLimit || !r.Reset.IsZero() {
+		t.Errorf("gemini: %s %s", r.Outcome, r.Reset)
 	}
 }
 

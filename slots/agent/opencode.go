@@ -152,7 +152,7 @@ func (p *opencodeParser) Stdout(line []byte) bool {
 		p.addCost(e.Part)
 	case "error":
 		p.fails(e.Error.String(), e.Error.Data.StatusCode)
-		p.kind, p.error = terminal.Plain(e.Error.Name), e.Error
+		p.kind, p.error = cmp.Or(nameIn(e.Error.Data.Body), terminal.Plain(e.Error.Name)), e.Error
 		return false
 	case "step_start":
 	default:
@@ -198,7 +198,7 @@ func (p *opencodeParser) log(line string) {
 		return
 	}
 	_, message, _ := strings.Cut(strings.ReplaceAll(found[1], `\"`, `"`), ": ") // "AI_APICallError: Rate limit reached"
-	p.retries(0, cmp.Or(message, found[1]), resetTime(message, p.now()))
+	p.retries(complaint{text: cmp.Or(message, found[1])}, resetTime(message, p.now()))
 }
 
 func (p *opencodeParser) Report(exit Exit) Report {

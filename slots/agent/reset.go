@@ -11,11 +11,12 @@ import (
 // resetTime finds, in a message of a provider or a program, the time at which a limit is lifted; the zero time where the message
 // has none. It is for error messages only: any other text may speak of any other time.
 //
-// It knows epochs ("limit reached|1733160000"), times in full (RFC 3339, or as HTTP has them), a while from now ("try
-// again in 2 hours 5 minutes", "retryDelay: 7200s", "retry-after: 120") and the clock ("try again at 9:13 PM", "resets
-// Nov 30, 7pm (Europe/Berlin)", "resets Mon 12:00am"). The clock is read in the zone of now, which is that of the agent,
-// unless another is named. It means the nearest such time, before or after now: programs print the end of a limit also when it has
-// passed, and that is not tomorrow's.
+// It knows epochs ("limit reached|1733160000"), times in full (RFC 3339, as HTTP has them, with the name of a zone or an offset in
+// any form), a while from now ("try again in 2 hours 5 minutes", "retryDelay: 7200s", "retry-after: 120") and the clock ("try again
+// at 9:13 PM", "resets Nov 30, 7pm (Europe/Berlin)", "resets Mon 12:00am", "tomorrow at 3pm"). The clock is read in the zone of now,
+// which is that of the agent, unless another is named. It means the nearest such time, before or after now: programs print the end
+// of a limit also when it has passed, and that is not tomorrow's. A date in numbers without a zone is not read: providers print
+// those in a zone of their own.
 func resetTime(text string, now time.Time) time.Time {
 	if m := afterBar().FindStringSubmatch(text); m != nil {
 		return epoch(m[1])
@@ -38,17 +39,51 @@ func resetTime(text string, now time.Time) time.Time {
 var (
 	afterBar = lazy(`\|([0-9]{10}|[0-9]{13})\b`)
 	// lifted is what precedes a time: "resets", "try again at", "retry-after:", `"resets_at":`, "available on".
-	lifted    = lazy(`(?i)\b(?:resets?|retry(?:ing)?|again|available|regain access|until|wait)(?:[\s_"':=,-]|at|in|after|on|for|delay|seconds|the)*`)
-	digits    = lazy(`^(?:[0-9]{13}|[0-9]{10})\b`)
-	rfc3339   = lazy(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})? ?(?:Z|UTC|[+-][0-9]{2}:?[0-9]{2})`)
-	minuteUTC = lazy(`^([0-9]{4}-[0-9]{2}-[0-9]{2}) at ([0-9]{2}:[0-9]{2}) UTC`)
-	http      = lazy(`^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT`)
-	span      = lazy(`(?i)^(?:(?:and|,)?\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s?(days?|d|hours?|hrs?|h|minutes?|mins?|ms|m|seconds?|secs?|s)\b,?\s*)`)
-	joined    = lazy(`(?i)^([0-9]{1,9}(?:\.[0-9]{1,9})?)(d|h|ms|m|s)`) // 2h5m30s
-	number    = lazy(`^[0-9]{1,9}(?:\.[0-9]{1,9})?\b`)
-	weekday   = lazy(`(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*,?(?: at)? `)
-	clock     = lazy(`(?i)^(?:([a-z]{3})[a-z]* ([0-9]{1,2})(?:st|nd|rd|th)?,?(?: ([0-9]{4}),?)?(?: at)? )?([0-9]{1,2})(?::([0-9]{2}))?\s?([ap]m)?\b(?:\s?\(?([A-Za-z]+(?:[/_+-][A-Za-z0-9_+-]+)*)\)?)?`)
+	lifted   = lazy(`(?i)\b(?:(?:quota)?resets?|retry(?:ing)?|again|available|regain access|until|wait)(?:[\s_"':=,~-]|at|in|after|on|for|delay|seconds|the|time|stamp|is|about|approximately|around|less than)*`)
+	digits   = lazy(`^(?:[0-9]{13}|[0-9]{10})\b`)
+	isoTime  = lazy(`^([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[T ]| at )([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]{1,9})?)?\s?\(?(Z\b|(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?\b|[A-Za-z]+(?:/[A-Za-z_]+)*)\)?`)
+	httpDate = lazy(`^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT`)
+	span     = lazy(`(?i)^(?:(?:and|,)?\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s{0,3}(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|ms|m|seconds?|secs?|s)\b,?\s*)`)
+	joined   = lazy(`(?i)^([0-9]{1,9}(?:\.[0-9]{1,9})?)(w|d|h|ms|m|s)`) // 2h5m30s
+	number   = lazy(`^[0-9]{1,9}(?:\.[0-9]{1,9})?\b`)
+	weekday  = lazy(`(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*,?(?: at)? `)
+	tomorrow = lazy(`(?i)^tomorrow,?(?: at)? `)
+	date     = lazy(`(?i)^([a-z]{3})[a-z]*\.? ([0-9]{1,2})(?:st|nd|rd|th)?\b(?:,? ([0-9]{4})\b)?(?:,? at |,? )?`)
+	dayFirst = lazy(`(?i)^([0-9]{1,2})(?:st|nd|rd|th)? ([a-z]{3})[a-z]*\.?(?:,? ([0-9]{4})\b)?(?:,? at |,? )?`)
+	clock    = lazy(`(?i)^([0-9]{1,2})(?::([0-9]{2}))?\s?(?:([ap])\.?m\b\.?)?(?:\s?\(?((?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?\b|[A-Za-z]+(?:[/_+-][A-Za-z0-9_+-]+)*)\)?)?`)
+	offset   = lazy(`^(?:UTC|GMT)?([+-])([0-9]{1,2}):?([0-9]{2})?$`)
 )
+
+// zones are the short names of zones that are not in the database, or not with their summer time.
+var zones = map[string]string{
+	"Z": "UTC", "PT": "America/Los_Angeles", "PST": "America/Los_Angeles", "PDT": "America/Los_Angeles", "Pacific": "America/Los_Angeles",
+	"MT": "America/Denver", "MDT": "America/Denver", "CT": "America/Chicago", "CDT": "America/Chicago",
+	"ET": "America/New_York", "EST": "America/New_York", "EDT": "America/New_York", "BST": "Europe/London", "CEST": "Europe/Berlin", "JST": "Asia/Tokyo",
+}
+
+// zone is the zone of a name or of an offset, nil for a word that names none.
+func zone(name string) *time.Location {
+	if m := offset().FindStringSubmatch(name); m != nil {
+		hours, _ := strconv.Atoi(m[2]) // digits
+		minutes, _ := strconv.Atoi(m[3])
+		seconds := hours*3600 + minutes*60
+		if hours > 14 || minutes > 59 {
+			return nil
+		}
+		if m[1] == "-" {
+			seconds = -seconds
+		}
+		return time.FixedZone("", seconds)
+	}
+	if name == "" || name == "Local" { // which is the machine's, and not the agent's
+		return nil
+	}
+	at, err := time.LoadLocation(cmp.Or(zones[name], name))
+	if err != nil {
+		return nil
+	}
+	return at
+}
 
 // epoch reads seconds, or milliseconds, since 1970.
 func epoch(s string) time.Time {
@@ -67,26 +102,31 @@ func fullTime(s string) time.Time {
 	if n := digits().FindString(s); n != "" {
 		return epoch(n)
 	}
-	if at := rfc3339().FindString(s); at != "" {
-		at = strings.Replace(strings.Replace(at, " ", "T", 1), " ", "", 1)
-		at = strings.Replace(at, "UTC", "Z", 1)
-		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05Z0700"} {
-			if t, err := time.Parse(layout, at); err == nil {
-				return t
-			}
-		}
+	if m := isoTime().FindStringSubmatch(s); m != nil {
+		return inFull(m[1:7], zone(m[7]))
 	}
-	if m := minuteUTC().FindStringSubmatch(s); m != nil {
-		if t, err := time.Parse("2006-01-02 15:04", m[1]+" "+m[2]); err == nil {
-			return t
-		}
-	}
-	if at := http().FindString(s); at != "" {
+	if at := httpDate().FindString(s); at != "" {
 		if t, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", at); err == nil {
 			return t
 		}
 	}
 	return time.Time{}
+}
+
+// inFull is a time with year, month, day, hour, minute and second; the zero time without a zone, or for a day that there is not.
+func inFull(parts []string, zone *time.Location) time.Time {
+	if zone == nil {
+		return time.Time{}
+	}
+	var n [6]int
+	for i, part := range parts {
+		n[i], _ = strconv.Atoi(part) // digits, or no second
+	}
+	t := time.Date(n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], 0, zone)
+	if n[1] > 12 || t.Day() != n[2] || n[3] > 23 || n[4] > 59 || n[5] > 59 {
+		return time.Time{}
+	}
+	return t
 }
 
 // inAWhile reads a length of time. A number without a unit is seconds behind "retry-after" and "…_in_seconds", and
@@ -124,6 +164,8 @@ func unit(name string) float64 {
 	switch name = strings.ToLower(name); {
 	case name == "ms":
 		return 0.001
+	case name[0] == 'w':
+		return 7 * 24 * 3600
 	case name[0] == 'd':
 		return 24 * 3600
 	case name[0] == 'h':
@@ -142,41 +184,72 @@ func later(now time.Time, seconds float64) time.Time {
 	return now.Add(time.Duration(seconds * float64(time.Second)))
 }
 
-// onTheClock reads a time of day, maybe with a date or a weekday. A bare number is none: it needs minutes or am and pm.
+// onTheClock reads a time of day, maybe with a date or a weekday; or a date alone, which begins at midnight. A bare number is none:
+// it needs minutes or am and pm.
 func onTheClock(s string, now time.Time) time.Time {
 	onDay := weekday().FindStringSubmatch(s)
 	if onDay != nil {
 		s = s[len(onDay[0]):]
 	}
+	nextDay := tomorrow().FindString(s)
+	s = s[len(nextDay):]
+	d := date().FindStringSubmatch(s)
+	if d == nil {
+		if d = dayFirst().FindStringSubmatch(s); d != nil {
+			d[1], d[2] = d[2], d[1]
+		}
+	}
+	if d != nil {
+		s = s[len(d[0]):]
+	}
+	hour, minute, in, ok := timeOfDay(s)
+	if in != nil {
+		now = now.In(in)
+	}
+	switch {
+	case d != nil:
+		return onDate(d[1:], hour, minute, now)
+	case !ok:
+		return time.Time{}
+	case nextDay != "":
+		return time.Date(now.Year(), now.Month(), now.Day()+1, hour, minute, 0, 0, now.Location())
+	}
+	return nearest(now, hour, minute, onDay)
+}
+
+// timeOfDay reads "9:13 PM", "21:13", "7pm", and the zone behind it, nil for none.
+func timeOfDay(s string) (hour, minute int, in *time.Location, ok bool) {
 	m := clock().FindStringSubmatch(s)
-	if m == nil || m[5] == "" && m[6] == "" {
-		return time.Time{}
+	if m == nil || m[2] == "" && m[3] == "" {
+		return 0, 0, nil, false
 	}
-	hour, _ := strconv.Atoi(m[4]) // digits, all of them
-	minute, _ := strconv.Atoi(m[5])
-	if hour > 23 || minute > 59 || m[6] != "" && (hour < 1 || hour > 12) {
-		return time.Time{}
+	hour, _ = strconv.Atoi(m[1]) // digits, all of them
+	minute, _ = strconv.Atoi(m[2])
+	if hour > 23 || minute > 59 || m[3] != "" && (hour < 1 || hour > 12) {
+		return 0, 0, nil, false
 	}
-	switch strings.ToLower(m[6]) {
-	case "am":
+	switch strings.ToLower(m[3]) {
+	case "a":
 		hour %= 12
-	case "pm":
+	case "p":
 		hour = hour%12 + 12
 	}
-	if zone, err := time.LoadLocation(m[7]); err == nil && m[7] != "" {
-		now = now.In(zone)
-	}
-	if m[1] == "" {
-		return nearest(now, hour, minute, onDay)
-	}
-	day, _ := strconv.Atoi(m[2])
-	year, _ := strconv.Atoi(cmp.Or(m[3], strconv.Itoa(now.Year())))
-	at, err := time.Parse("Jan", strings.ToUpper(m[1][:1])+strings.ToLower(m[1][1:]))
-	if err != nil || day < 1 || day > 31 {
+	return hour, minute, zone(m[4]), true
+}
+
+// onDate is a time of day on a date: a month's name, a day, and maybe a year. Without a year it is the nearest such date.
+func onDate(d []string, hour, minute int, now time.Time) time.Time {
+	month, err := time.Parse("Jan", strings.ToUpper(d[0][:1])+strings.ToLower(d[0][1:]))
+	day, _ := strconv.Atoi(d[1]) // digits
+	year, _ := strconv.Atoi(cmp.Or(d[2], strconv.Itoa(now.Year())))
+	if err != nil {
 		return time.Time{}
 	}
-	t := time.Date(year, at.Month(), day, hour, minute, 0, 0, now.Location())
-	if m[3] == "" && t.Before(now.AddDate(0, -6, 0)) { // said in December of January
+	t := time.Date(year, month.Month(), day, hour, minute, 0, 0, now.Location())
+	if t.Day() != day {
+		return time.Time{}
+	}
+	if d[2] == "" && t.Before(now.AddDate(0, -6, 0)) { // said in December of January
 		t = t.AddDate(1, 0, 0)
 	}
 	return t
@@ -201,7 +274,7 @@ func nearest(now time.Time, hour, minute int, onDay []string) time.Time {
 // retryAfter reads the header of that name: seconds, or a date.
 func retryAfter(value string, now time.Time) time.Time {
 	value = strings.TrimSpace(value)
-	if at := http().FindString(value); at != "" {
+	if at := httpDate().FindString(value); at != "" {
 		return fullTime(at)
 	}
 	if n, err := strconv.ParseFloat(value, 64); err == nil {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,37 @@ var resets = []struct{ text, want string }{
 	{"wait 5 minutes", "2026-11-25T19:30:30Z"},
 	{"Try again. Or later. The limit resets in 2h.", "2026-11-25T21:25:30Z"}, // the second of the words has a time
 
+	{"resets Mon, Feb 16 at 11am (Europe/Berlin)", "2027-02-16T10:00:00Z"},
+	{"resets tomorrow at 3pm", "2026-11-26T15:00:00Z"},
+	{"try again at 9:13 PM PST", "2026-11-26T05:13:00Z"},
+	{"resets 3am (PDT)", "2026-11-25T11:00:00Z"},
+	{"resets 3pm (UTC+2)", "2026-11-25T13:00:00Z"},
+	{"resets 3pm (UTC-05:30)", "2026-11-25T20:30:00Z"},
+	{"resets 21:13 +0200", "2026-11-25T19:13:00Z"},
+	{"resets 3pm (Local)", "2026-11-25T15:00:00Z"}, // which is no zone of the agent's
+	{"resets 9pm (UTC+77)", "2026-11-25T21:00:00Z"},
+	{"resets Mon 12:00am (America/New_York)", "2026-11-30T05:00:00Z"},
+	{"try again in about 5 hours", "2026-11-26T00:25:30Z"},
+	{"resets in 2 weeks 1 day", "2026-12-10T19:25:30Z"},
+	{"resets 2026-11-26 03:00 (UTC)", "2026-11-26T03:00:00Z"},
+	{"resets at 2026-11-26T03:00:00+08:00[Asia/Shanghai]", "2026-11-25T19:00:00Z"},
+	{"reset at 2026-11-26 03:00:00 (UTC+8)", "2026-11-25T19:00:00Z"},
+	{"resets on November 26th at 3 PM EST", "2026-11-26T20:00:00Z"},
+	{"resets 26 Nov 2026 at 03:00", "2026-11-26T03:00:00Z"},
+	{"available again on Dec 1, 2026", "2026-12-01T00:00:00Z"},
+	{"Limit resets at 12:30 a.m.", "2026-11-26T00:30:00Z"},
+	{"quotaResetDelay: 2h", "2026-11-25T21:25:30Z"},
+	{`"quotaResetTimeStamp":"2026-11-26T03:00:00Z"`, "2026-11-26T03:00:00Z"},
+	{"reset time: 2026-11-26T03:00:00Z", "2026-11-26T03:00:00Z"},
+
+	{"Your limit will reset on 11/30/2026 at 3:00 PM", ""}, // which of the two is the month it does not say
+	{"10 de jul. de 2026, 11:52", ""},
+	{"resets on February 31, 2027", ""},
+	{"resets at 2026-13-01 00:00 UTC", ""},
+	{"resets at 2026-02-30 00:00 UTC", ""},
+	{"resets at 2026-11-26 24:61 UTC", ""},
+	{"resets in 3 months' time", ""},
+	{"ratelimit-reset: 30", ""},
 	{"", ""},
 	{"try again later", ""},
 	{"retry limit exceeded 5 times", ""},
@@ -114,6 +146,47 @@ func TestRetryAfterIsSecondsOrADate(t *testing.T) {
 			t.Errorf("%q: %s, want %s", value, got, want)
 		}
 	}
+}
+
+// A time that a program prints is read back, in each of the forms that programs have.
+func FuzzResetTimesRoundTrip(f *testing.F) {
+	for _, ahead := range []int64{0, 59, 3600, 43199, 86400 * 6, 86400 * 170} {
+		f.Add(ahead, int64(90), uint8(1), uint8(2))
+	}
+	names := []string{"UTC", "Europe/Berlin", "America/Bogota", "Asia/Seoul", "America/New_York", "Asia/Kolkata"}
+	f.Fuzz(func(t *testing.T, ahead, now int64, in, of uint8) {
+		begin := then.Add(time.Duration(uint64(now)%(400*86400)) * time.Second)
+		ours, theirs := zone(names[int(in)%len(names)]), zone(names[int(of)%len(names)])
+		begin = begin.In(ours)
+		end := begin.Add(time.Duration(uint64(ahead)%(170*86400)) * time.Second)
+		check := func(text string, want time.Time) {
+			t.Helper()
+			if got := resetTime(text, begin); !got.Equal(want) {
+				t.Errorf("%q at %s: %s, want %s", text, begin, got, want)
+			}
+		}
+		whole := end.Truncate(time.Second)
+		check("limit reached|"+strconv.FormatInt(whole.Unix(), 10), whole)
+		check("resets at "+whole.In(theirs).Format(time.RFC3339), whole)
+		check("resets at "+whole.In(theirs).Format("2006-01-02 15:04:05 -0700"), whole)
+		check("retry-after: "+whole.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"), whole)
+		check("resets_in_seconds: "+strconv.FormatInt(int64(end.Sub(begin)/time.Second), 10), end)
+		check("Your quota will reset after "+end.Sub(begin).String(), end)
+
+		minute := end.Truncate(time.Minute)
+		named := minute.In(theirs)
+		if again := time.Date(named.Year(), named.Month(), named.Day(), named.Hour(), named.Minute(), 0, 0, theirs); !again.Equal(named) {
+			return // an hour that there is twice
+		}
+		check("resets "+named.Format("Jan 2, 2006, 3:04pm")+" ("+theirs.String()+")", minute)
+		if minute.Sub(begin) < 11*time.Hour && minute.Sub(begin) > -11*time.Hour {
+			check("resets "+named.Format("3:04pm")+" ("+theirs.String()+")", minute)
+			check("resets "+named.Format("15:04 -0700"), minute)
+		}
+		if minute.Sub(begin) < 6*24*time.Hour && minute.After(begin) {
+			check("resets "+named.Format("Mon 3:04pm")+" ("+theirs.String()+")", minute)
+		}
+	})
 }
 
 func FuzzResetTime(f *testing.F) {

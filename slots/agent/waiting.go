@@ -22,10 +22,10 @@ type waiting struct {
 }
 
 // begin notes that the program will try again, and why. A fault that only a person can repair is nothing to wait for.
-func (w *waiting) begin(status int, why string, reset time.Time, now time.Time) {
-	outcome := verdict(status, why)
+func (w *waiting) begin(c complaint, reset time.Time, now time.Time) {
+	outcome := verdict(c)
 	switch {
-	case outcome == Auth, isSpent(status, why):
+	case outcome == Auth, c.isSpent():
 		*w = waiting{}
 		return
 	case outcome != UsageLimit:
@@ -35,7 +35,7 @@ func (w *waiting) begin(status int, why string, reset time.Time, now time.Time) 
 	if w.outcome != "" {
 		first = w.first
 	}
-	*w = waiting{outcome: outcome, why: why, first: first, since: now, reset: reset}
+	*w = waiting{outcome: outcome, why: c.text, first: first, since: now, reset: reset}
 }
 
 // parked says whether the program waits too long: by the time that it gave, by the time since its first report, or by its silence.
@@ -52,7 +52,7 @@ func (w *waiting) parked(now time.Time, silence time.Duration) bool {
 func (w *waiting) report() Report {
 	r := Report{Outcome: w.outcome, Summary: w.why}
 	if w.outcome == UsageLimit {
-		r.Reset = w.reset
+		r.Reset, r.Unpaid = w.reset, w.reset.IsZero() && complaint{text: w.why}.isPaidFor()
 	}
 	return r
 }
