@@ -47,7 +47,9 @@ type agentRun struct {
 	r       *Runner
 	w       *ready
 	cmd     *exec.Cmd
+	preset  agent.Preset
 	parser  agent.Parser
+	meter   meter
 	mu      sync.Mutex // guards parser
 	readers sync.WaitGroup
 	pipes   []*os.File
@@ -79,7 +81,7 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &agentRun{r: r, w: w, parser: preset.Parser(clockIn(w.agentEnv)), exit: make(chan *os.ProcessState, 1), talk: make(chan string, 1),
+	a := &agentRun{r: r, w: w, preset: preset, parser: preset.Parser(clockIn(w.agentEnv)), exit: make(chan *os.ProcessState, 1), talk: make(chan string, 1),
 		alive: make(chan bool, 1), park: make(chan bool, 1)}
 	a.cmd = &exec.Cmd{
 		Path: path, Args: argv, Dir: w.session.Worktree, Env: w.agentEnv, Stdin: stdin,
@@ -291,6 +293,7 @@ func (a *agentRun) wait(ctx context.Context) ending {
 			tooLong := a.parser.Parked()
 			a.mu.Unlock()
 			a.sayWaits()
+			a.sayQuota(false)
 			if tooLong {
 				tell(a.park, true)
 			}
@@ -390,6 +393,7 @@ func (a *agentRun) report() agent.Report {
 		a.w.session.Conversation = id
 	}
 	report := a.parser.Report(exit)
+	a.sayQuota(true)
 	if a.found.Outcome != "" { // the cost and the refused permissions stay as the parser reports them
 		report.Outcome, report.Summary, report.Reset = a.found.Outcome, a.found.Summary, a.found.Reset
 	}

@@ -41,7 +41,7 @@ func (d Dir) Usage() string { return filepath.Join(string(d), "usage") }
 
 // Folders lists the folders, a parent before its children.
 func (d Dir) Folders() []string {
-	return []string{string(d), d.agents(), d.Holds(), d.Reviews(), d.Usage(), d.slots(), d.runs(), d.tmps(), d.sessions(), d.worktrees(), d.repos(), d.git(), d.kept()}
+	return []string{string(d), d.agents(), d.Holds(), d.Reviews(), d.Usage(), d.Quotas(), d.slots(), d.runs(), d.tmps(), d.sessions(), d.worktrees(), d.repos(), d.git(), d.kept()}
 }
 
 // Make makes the folders.

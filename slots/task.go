@@ -29,6 +29,7 @@ type Task struct {
 	EnvFiles      []string      `json:"env_files"`      // of the agent; a later one overrides. Git and hook get the first only
 	Prompt        string        `json:"prompt"`         // file whose text precedes the message, where the preset takes a prompt
 	Agent         AgentTask     `json:"agent"`
+	Account       string        `json:"account"` // of the agent: see Account
 	Workspace     Workspace     `json:"workspace"`
 	Events        Events        `json:"events"`
 }

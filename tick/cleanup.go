@@ -42,7 +42,7 @@ func (t *Tick) cleanUp() (due bool, err error) {
 	errs := []error{err, t.Home.SweepTmp(t.Now())}
 	for _, dir := range []string{t.Queue.Items, t.Queue.PM, t.Queue.Finished, t.Queue.Events.New, t.Queue.Events.Seen,
 		t.Queue.Events.Owed, string(t.Home), filepath.Join(string(t.Home), "slots"), filepath.Join(string(t.Home), "sessions"),
-		filepath.Join(string(t.Home), "agents"), t.Home.Holds(), t.Home.Reviews(), t.Queue.Ledger.Dir} {
+		filepath.Join(string(t.Home), "agents"), t.Home.Holds(), t.Home.Reviews(), t.Home.Quotas(), t.Queue.Ledger.Dir} {
 		errs = append(errs, spool.Sweep(dir, t.Now(), last))
 	}
 	errs = append(errs, t.forgetDismissed(last))

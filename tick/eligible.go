@@ -39,6 +39,7 @@ const (
 	RepositoryCap    Kind = "repository_cap"    // as many work on its repository as may
 	AgentBudget      Kind = "agent_budget"      // its agent has used up what it may within 24 hours
 	DailyBudget      Kind = "daily_budget"      // all that may be used within 24 hours is used up
+	QuotaReserve     Kind = "quota_reserve"     // what is left of its agent's quota is a person's
 	NotBefore        Kind = "not_before"        // its time has not come
 	SessionBusy      Kind = "session_busy"      // another run works on its issue
 	Behind           Kind = "behind"            // an item before it takes what it needs
@@ -91,6 +92,7 @@ var kinds = map[Kind]struct {
 	AgentHours:       {ends: outside, code: fault.Temp, hint: "--now starts it all the same"},
 	AgentBudget:      {ends: outside, code: fault.Temp, hint: "--now starts it all the same"},
 	DailyBudget:      {turn: true, stops: all, ends: outside, code: fault.Temp, says: "nothing is started: ", hint: "--now starts it all the same"},
+	QuotaReserve:     {ends: outside, code: fault.Temp, hint: "--now starts it all the same"},
 	AgentCap:         {ends: itself, code: fault.NoSlot},
 	RepositoryCap:    {ends: itself, code: fault.NoSlot},
 	NotBefore:        {ends: itself, code: fault.Temp},
@@ -197,7 +199,7 @@ func (t *Tick) eligibility(k *occupied) *eligibility {
 		el.closed = Reason{Kind: Unusable, Text: err.Error(), err: err}
 	}
 	el.policies = []policy{el.after, newerSessions{}, el.holds, &reviews{t: t}, due{t}, &sessions{occupied: k}, &programs{t: t},
-		agentHours{t}, agentBudgets{el.budgets}, &caps{t: t, slots: k, repos: el.repos},
+		agentHours{t}, agentBudgets{el.budgets}, &quotas{t: t}, &caps{t: t, slots: k, repos: el.repos},
 		&opening{closed: &el.closed}, el.budgets, el.slots, el.capacity}
 	return el
 }

@@ -27,7 +27,7 @@ func (t *Tick) fill(ctx context.Context, el *eligibility, report *Report) error 
 	for _, lane := range queue.Lanes {
 		errs = append(errs, t.fillLane(ctx, lane, el, report))
 	}
-	for _, kind := range []Kind{DailyBudget, AgentBudget, NoCapacity, CapacityUnknown, AwaitingReview, NotInstalled} {
+	for _, kind := range []Kind{DailyBudget, AgentBudget, QuotaReserve, NoCapacity, CapacityUnknown, AwaitingReview, NotInstalled} {
 		for _, r := range el.met[kind] {
 			report.Why = append(report.Why, r.Text)
 		}

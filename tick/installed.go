@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"kugetsu/queue"
 	"kugetsu/queue/fault"
-	"kugetsu/slots"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/proc"
 	"kugetsu/tick/settings"
@@ -20,10 +20,7 @@ func (t *Tick) Installed(preset string) error {
 	if name == "" || strings.Contains(name, "{") || strings.Contains(name, "/") && !filepath.IsAbs(name) {
 		return nil
 	}
-	env, err := t.Environ()
-	if err == nil {
-		env, err = slots.WithFiles(env, t.Home.EnvFile("default.env"), t.Home.EnvFile("dev.env"))
-	}
+	env, err := t.agentEnviron(queue.Dev)
 	if err != nil {
 		return nil // told elsewhere
 	}

@@ -23,15 +23,17 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 	task := slots.Task{
 		Item: it.ID, Session: session, IssueRef: it.IssueRef, Message: it.Message,
 		Timeout: it.RunLimit(s.Timeout()), Idle: s.IdleTimeout, ExpectChanges: it.ExpectChanges,
-		EnvFiles: []string{t.Home.EnvFile("default.env"), t.Home.EnvFile("dev.env")},
+		EnvFiles: t.envFiles(it.Lane()),
 		Prompt:   t.Home.PromptFile("dev.md"),
 		Agent: slots.AgentTask{Preset: it.Agent, Prefix: s.AgentPrefix, Args: s.Args(it.Agent),
 			Command: s.AgentCommand, ContinueCommand: s.ContinueCommand},
 		Events: slots.Events{New: t.Queue.Events.New, Seen: t.Queue.Events.Seen, Owed: t.Queue.Events.Owed, Tell: t.Queue.Events.Wants(event.TaskStarted)},
 	}
+	if env, err := t.agentEnviron(it.Lane()); err == nil { // else the run tells it
+		task.Account = slots.Account(it.Agent, env)
+	}
 	task.Previous, task.Said = previous(it)
 	if session == slots.PMSession {
-		task.EnvFiles[1] = t.Home.EnvFile("pm-agent.env")
 		task.Prompt = t.Home.PromptFile("pm.md")
 		return task, nil
 	}

@@ -36,7 +36,7 @@ type Tick struct {
 	Config   error           // an error in the configuration: nothing is started then, but dead runs are reconciled
 	Machine  machine.Machine // its free memory and disk limit the number of agents, as the slots do
 	Now      func() time.Time
-	AnyHour  bool         // a person wants a start outside of the hours and beyond the budgets, too
+	AnyHour  bool         // a person wants a start outside of the hours, beyond the budgets and into the reserve, too
 	Page     func() error // writes STATUS_PAGE where that is due; nil: there is no page. Package page builds on this one, so it is called through here
 	Log      *slog.Logger
 }

@@ -56,6 +56,12 @@ type Preset struct {
 	// where several first starts at once do no harm.
 	SetUp []string
 
+	// Accounts are the variables, beside HOME, that choose the account of the program's provider; nil for a program that tells
+	// nothing of its account's quota.
+	Accounts []string
+	// Record is the program's own file of a conversation; nil where the output has all that is read.
+	Record *Record
+
 	// Argv is the command line of a run, the program first. Its errors are faults of the settings (exit code 78).
 	Argv func(Call) ([]string, error)
 	// Parser makes the parser of one run. The parser needs the time for limits that are given relative to now.

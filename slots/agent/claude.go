@@ -11,6 +11,7 @@ import (
 var claude = Preset{
 	Name:     "claude",
 	Prompted: true,
+	Accounts: []string{"CLAUDE_CONFIG_DIR", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"},
 	Argv:     claudeArgv,
 	Parser: func(now func() time.Time) Parser {
 		return &claudeParser{account: account{now: now, silence: parkFrom}, calls: map[string]claudeCall{}, failed: map[string]claudeCall{}, good: map[string]int{}}
@@ -41,6 +42,7 @@ func claudeArgv(c Call) ([]string, error) {
 // them, and an error until the model speaks again.
 type claudeParser struct {
 	account
+	quota
 	ended   bool // it printed a result
 	denials []claudeDenial
 
@@ -138,6 +140,7 @@ func (p *claudeParser) Stdout(line []byte) bool {
 		p.answers(e)
 		return true
 	case e.Type == "rate_limit_event": // the newest one counts: a later try may be served
+		p.quota.claude(line, p.now())
 		p.reset = time.Time{}
 		if e.RateLimit.Status == "rejected" && e.RateLimit.ResetsAt > 0 {
 			p.reset = time.Unix(e.RateLimit.ResetsAt, 0)

@@ -11,6 +11,8 @@ import (
 var codex = Preset{
 	Name:     "codex",
 	Prompted: true,
+	Accounts: []string{"CODEX_HOME", "CODEX_API_KEY", "OPENAI_API_KEY"},
+	Record:   codexRecord,
 	Argv:     codexArgv,
 	Parser: func(now func() time.Time) Parser {
 		return &codexParser{account: account{now: now, silence: codexSilence, refusals: codexRefusals()}, calls: map[string]int{}}

@@ -16,7 +16,7 @@ type Delegate struct {
 	Wait
 	From string   `help:"Enqueue what the lines of a file say, a JSON object each: issue_ref, message, and if you like agent, priority, after, not_before, timeout. - is stdin." placeholder:"FILE"`
 	Tick bool     `help:"Run a tick afterwards: start it now if a slot is free."`
-	Now  bool     `name:"now" help:"With --tick: outside of RUN_HOURS and beyond the budgets of a day, too."`
+	Now  bool     `name:"now" help:"With --tick: outside of RUN_HOURS, beyond the budgets of a day, and into QUOTA_RESERVE, too."`
 	Args []string `arg:"" optional:"" name:"message" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
 }
 

@@ -241,6 +241,9 @@ func (s *screen) capacity() {
 	for _, hold := range c.Holds {
 		s.line("", hold)
 	}
+	for _, q := range c.Quota {
+		s.line("", q.Text)
+	}
 	var free []string
 	if c.Memory != nil {
 		free = append(free, "memory: "+humanize.IBytes(uint64(*c.Memory))+" available")

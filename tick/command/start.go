@@ -5,7 +5,7 @@ import "kugetsu/queue"
 // Start dispatches a new item now, past the queue.
 type Start struct {
 	New
-	Now     bool     `name:"now" help:"Outside of RUN_HOURS and beyond the budgets of a day, too."`
+	Now     bool     `name:"now" help:"Outside of RUN_HOURS, beyond the budgets of a day, and into QUOTA_RESERVE, too."`
 	Ref     string   `arg:"" name:"issue-ref" help:"The issue."`
 	Message []string `arg:"" help:"What to do; - reads it from stdin."`
 }

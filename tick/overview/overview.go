@@ -99,16 +99,17 @@ type Done struct {
 
 // Capacity is what limits how much runs.
 type Capacity struct {
-	Occupied  int        `json:"occupied"` // slots of dev agents
-	Limit     int        `json:"limit"`    // MAX_CONCURRENT_AGENTS
-	Waiting   int        `json:"waiting"`  // items, also those that were not read
-	Why       string     `json:"why"`      // why nothing more starts; "" when something may
-	Memory    *int64     `json:"memory,omitempty"`
-	Disk      *int64     `json:"disk,omitempty"` // bytes that are free where the state folder is, as Memory is those available; nil: not known
-	Holds     []string   `json:"holds"`          // agents and hosts that are on hold, a line each
-	LastTick  *time.Time `json:"last_tick"`
-	NextTick  *time.Time `json:"next_tick"` // nil where no schedule is known
-	Unplanned string     `json:"unplanned,omitempty"`
+	Occupied  int          `json:"occupied"` // slots of dev agents
+	Limit     int          `json:"limit"`    // MAX_CONCURRENT_AGENTS
+	Waiting   int          `json:"waiting"`  // items, also those that were not read
+	Why       string       `json:"why"`      // why nothing more starts; "" when something may
+	Memory    *int64       `json:"memory,omitempty"`
+	Disk      *int64       `json:"disk,omitempty"` // bytes that are free where the state folder is, as Memory is those available; nil: not known
+	Holds     []string     `json:"holds"`          // agents and hosts that are on hold, a line each
+	Quota     []tick.Quota `json:"quota"`          // of agents that told what is used of it
+	LastTick  *time.Time   `json:"last_tick"`
+	NextTick  *time.Time   `json:"next_tick"` // nil where no schedule is known
+	Unplanned string       `json:"unplanned,omitempty"`
 }
 
 // Bound says how many settled items and sessions there are, and how many of each were read: those written last.

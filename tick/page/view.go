@@ -281,6 +281,9 @@ func (p *Page) capacity() []named {
 	for _, h := range c.Holds {
 		add("On hold", h)
 	}
+	for _, q := range c.Quota {
+		add("Quota", q.Text)
+	}
 	if c.LastTick != nil {
 		add("Last tick", p.stamp(*c.LastTick).Text)
 	}

@@ -61,6 +61,8 @@ type Settings struct {
 	MaxCostOpencode Dollars `key:"MAX_COST_PER_DAY_OPENCODE" name:"max-cost-per-day-opencode" default:"0" hidden:"" help:"The same for opencode alone; 0 is any amount."`
 	MaxCostCommand  Dollars `key:"MAX_COST_PER_DAY_COMMAND" name:"max-cost-per-day-command" default:"0" hidden:"" help:"The same for the agent 'command' alone; 0 is any amount."`
 
+	Reserve Reserve `key:"QUOTA_RESERVE" name:"quota-reserve" hidden:"" help:"Percent of each window of an agent's quota that is left for you (20; five_hour=10,seven_day=25): with less left, nothing new of that agent starts until the window's reset. Of agents that tell it; 0 is off (default)."`
+
 	MaxAttempts int           `key:"MAX_ATTEMPTS" default:"3" hidden:"" help:"Number of attempts that may fail before an item is an error."`
 	RetryDelay  time.Duration `key:"RETRY_DELAY" default:"1m" hidden:"" help:"Time before the first retry (30s, 5m). It doubles with each further retry, up to a day."`
 	TaskTimeout time.Duration `key:"TASK_TIMEOUT" hidden:"" help:"Time limit of a run (45m, 2h). It wins over TASK_TIMEOUT_HOURS."`
