@@ -72,6 +72,8 @@ type Item struct {
 	ID            string     `json:"id"`
 	IssueRef      string     `json:"issue_ref"` // "" for an item of the PM agent
 	Agent         string     `json:"agent"`
+	Model         string     `json:"model,omitempty"`      // "": what the settings say
+	AgentArgs     string     `json:"agent_args,omitempty"` // in place of the setting AGENT_ARGS; "": what the setting says
 	Message       string     `json:"message"`
 	Mode          Mode       `json:"mode"`
 	State         State      `json:"state"`

@@ -160,7 +160,7 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 	argv, err = preset.Argv(agent.Call{
 		Worktree: w.session.Worktree, IssueRef: r.task.IssueRef, Session: r.task.Session, MessageFile: message.Name(),
 		Title: "kugetsu " + first(r.task.IssueRef, r.task.Session), Writable: w.made.Writable(), Conversation: conversation, Continue: w.existed,
-		Major: major, Args: r.task.Agent.Args,
+		Major: major, Args: r.task.Agent.Args, Model: r.task.Agent.Model,
 		Command: r.task.Agent.Command, ContinueCommand: r.task.Agent.ContinueCommand,
 	})
 	if err != nil {

@@ -39,6 +39,7 @@ type AgentTask struct {
 	Preset          string `json:"preset"`
 	Prefix          string `json:"prefix"` // words before the agent's own
 	Args            string `json:"args"`
+	Model           string `json:"model"` // "" for what Args or the program's own settings say
 	Command         string `json:"command"`
 	ContinueCommand string `json:"continue_command"`
 }

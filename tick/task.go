@@ -1,6 +1,7 @@
 package tick
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,7 +26,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 		Timeout: it.RunLimit(s.Timeout()), Idle: s.IdleTimeout, ExpectChanges: it.ExpectChanges,
 		EnvFiles: t.envFiles(it.Lane()),
 		Prompt:   t.Home.PromptFile("dev.md"),
-		Agent: slots.AgentTask{Preset: it.Agent, Prefix: s.AgentPrefix, Args: s.Args(it.Agent),
+		Agent: slots.AgentTask{Preset: it.Agent, Prefix: s.AgentPrefix, Args: cmp.Or(it.AgentArgs, s.Args(it.Agent)), Model: it.Model,
 			Command: s.AgentCommand, ContinueCommand: s.ContinueCommand},
 		Events: slots.Events{New: t.Queue.Events.New, Seen: t.Queue.Events.Seen, Owed: t.Queue.Events.Owed, Tell: t.Queue.Events.Wants(event.TaskStarted)},
 	}

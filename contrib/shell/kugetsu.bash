@@ -52,15 +52,18 @@ _kugetsu() {
 	done
 	case "$at ${COMP_WORDS[COMP_CWORD - 1]}" in
 	' delegate --agent') return ;;
+	' delegate --model') return ;;
 	' delegate --priority') return ;;
 	' delegate --timeout') return ;;
 	' delegate --after') return ;;
 	' delegate --not-before') return ;;
 	' delegate --from') return ;;
 	' start --agent') return ;;
+	' start --model') return ;;
 	' start --priority') return ;;
 	' start --timeout') return ;;
 	' continue --agent') return ;;
+	' continue --model') return ;;
 	' continue --priority') return ;;
 	' continue --timeout') return ;;
 	' logs --run') return ;;
@@ -75,6 +78,7 @@ _kugetsu() {
 	' queue wait --timeout') return ;;
 	' queue clear --older-than') return ;;
 	' queue enqueue --agent') return ;;
+	' queue enqueue --model') return ;;
 	' queue enqueue --priority') return ;;
 	' queue enqueue --timeout') return ;;
 	' queue enqueue --after') return ;;
@@ -91,10 +95,10 @@ _kugetsu() {
 	'') words='init doctor delegate tick start continue status list logs digest page dismiss path destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
 	' init') words='--pm --help --verbose' ;;
 	' doctor') words='--fix --json --help --verbose' ;;
-	' delegate') words='--agent --priority --timeout --expect-changes --json --after --not-before --unless-queued --from --tick --now --help --verbose' ;;
+	' delegate') words='--agent --model --priority --timeout --expect-changes --json --after --not-before --unless-queued --from --tick --now --help --verbose' ;;
 	' tick') words='--dry-run --drain --now --json --scheduled --help --verbose' ;;
-	' start') words='--agent --priority --timeout --expect-changes --json --now --help --verbose' ;;
-	' continue') words='--agent --priority --timeout --expect-changes --json --now --help --verbose' ;;
+	' start') words='--agent --model --priority --timeout --expect-changes --json --now --help --verbose' ;;
+	' continue') words='--agent --model --priority --timeout --expect-changes --json --now --help --verbose' ;;
 	' status') words='--json --watch --help --verbose' ;;
 	' list') words='--json --help --verbose' ;;
 	' logs') words='--follow --run --raw --help --verbose' ;;
@@ -122,7 +126,7 @@ _kugetsu() {
 	' queue cancel') words='--help --verbose' ;;
 	' queue retry') words='--all-failed --tick --help --verbose' ;;
 	' queue clear') words='--older-than --json --help --verbose' ;;
-	' queue enqueue') words='--agent --priority --timeout --expect-changes --json --after --not-before --unless-queued --help --verbose' ;;
+	' queue enqueue') words='--agent --model --priority --timeout --expect-changes --json --after --not-before --unless-queued --help --verbose' ;;
 	' notify list') words='--json --help --verbose' ;;
 	' notify clear') words='--json --help --verbose' ;;
 	' notify test') words='--help --verbose' ;;

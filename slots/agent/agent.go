@@ -62,6 +62,9 @@ type Preset struct {
 	// Record is the program's own file of a conversation; nil where the output has all that is read.
 	Record *Record
 
+	// Model are the names of the flag that chooses the model; nil for a program that has none.
+	Model []string
+
 	// Argv is the command line of a run, the program first. Its errors are faults of the settings (exit code 78).
 	Argv func(Call) ([]string, error)
 	// Parser makes the parser of one run. The parser needs the time for limits that are given relative to now.
@@ -81,7 +84,8 @@ type Call struct {
 	Continue     bool     // this session existed before this run
 	Major        int      // the agent's major version; 0: not known, or not needed
 
-	Args                     string // AGENT_ARGS_<PRESET>, or AGENT_ARGS; for prompted presets only
+	Args                     string // those of the item, AGENT_ARGS_<PRESET>, or AGENT_ARGS; for prompted presets only
+	Model                    string // of the item, "" for what Args or the program's own settings say; for prompted presets only
 	Command, ContinueCommand string // AGENT_COMMAND and AGENT_CONTINUE_COMMAND, for the preset command
 }
 
@@ -177,17 +181,6 @@ type Cost = outcome.Cost
 func (r Report) bounded() Report {
 	r.Summary = ends(strings.TrimSpace(r.Summary), MaxSummary)
 	return r
-}
-
-// prompted checks the fields of a call that all presets with a prompt use, and splits the user's arguments.
-func prompted(name string, c Call) (args []string, err error) {
-	if c.Conversation != "" && !isConversation(c.Conversation) {
-		return nil, fault.New(fault.Config, "", "%q is no id of a conversation of %s", c.Conversation, name)
-	}
-	if args, err = Split(c.Args); err != nil {
-		return nil, fmt.Errorf("AGENT_ARGS of %s: %w", name, err)
-	}
-	return args, nil
 }
 
 // decode reads an event. A field of another type than expected is no reason to miss the event: Unmarshal fills in the others.

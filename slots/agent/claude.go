@@ -11,6 +11,7 @@ import (
 var claude = Preset{
 	Name:     "claude",
 	Prompted: true,
+	Model:    claudeModel,
 	Accounts: []string{"CLAUDE_CONFIG_DIR", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"},
 	Argv:     claudeArgv,
 	Parser: func(now func() time.Time) Parser {
@@ -18,11 +19,14 @@ var claude = Preset{
 	},
 }
 
+// claudeModel are the names of the flag for the model.
+var claudeModel = []string{"--model"}
+
 // claudeArgv allows edits and commands, so that the agent can commit and push. bypassPermissions would allow more, but claude
 // refuses it to root outside of a sandbox. Here claude still refuses edits that would run code later: of .git/hooks, .claude and
 // their like. A later --permission-mode overrides this one, and a user's own rules still deny.
 func claudeArgv(c Call) ([]string, error) {
-	args, err := prompted("claude", c)
+	args, err := prompted("claude", claudeModel, c)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 var codex = Preset{
 	Name:     "codex",
 	Prompted: true,
+	Model:    codexModel,
 	Accounts: []string{"CODEX_HOME", "CODEX_API_KEY", "OPENAI_API_KEY"},
 	Record:   codexRecord,
 	Argv:     codexArgv,
@@ -19,6 +20,9 @@ var codex = Preset{
 	},
 }
 
+// codexModel are the names of the flag for the model.
+var codexModel = []string{"-m", "--model"}
+
 // codexArgv opens the sandbox for the worktree, for the folders that its git writes to, and for the network to push. The sandbox
 // is set by -c, which a later -s overrides; a second -s would be an error.
 //
@@ -26,7 +30,7 @@ var codex = Preset{
 // otherwise (measured: "index.lock: Read-only file system"). The repository as a whole is not opened. In its config and hooks an
 // agent could plant programs that run outside of the sandbox, in a person's own git.
 func codexArgv(c Call) ([]string, error) {
-	args, err := prompted("codex", c)
+	args, err := prompted("codex", codexModel, c)
 	if err != nil {
 		return nil, err
 	}

@@ -13,17 +13,21 @@ import (
 var gemini = Preset{
 	Name:     "gemini",
 	Prompted: true,
+	Model:    geminiModel,
 	Argv:     geminiArgv,
 	Parser: func(now func() time.Time) Parser {
 		return &geminiParser{account: account{now: now, silence: parkFrom, refusals: geminiRefusals()}, calls: map[string]geminiCall{}}
 	},
 }
 
+// geminiModel are the names of the flag for the model.
+var geminiModel = []string{"-m", "--model"}
+
 // geminiArgv has yolo, which approves everything that no policy of the user's denies; without it the model is not even offered the
 // tools that change something. Without --skip-trust gemini does not start in a folder that it was not told to trust. Stdin is the
 // prompt where it is no terminal.
 func geminiArgv(c Call) ([]string, error) {
-	args, err := prompted("gemini", c)
+	args, err := prompted("gemini", geminiModel, c)
 	if err != nil {
 		return nil, err
 	}

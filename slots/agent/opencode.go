@@ -14,6 +14,7 @@ import (
 var opencode = Preset{
 	Name:     "opencode",
 	Prompted: true,
+	Model:    opencodeModel,
 	Version:  []string{"opencode", "--version"},
 	SetUp:    []string{"opencode", "db", "path"}, // creates the database: of several first starts at once one fails over it
 	Argv:     opencodeArgv,
@@ -22,13 +23,16 @@ var opencode = Preset{
 	},
 }
 
+// opencodeModel are the names of the flag for the model.
+var opencodeModel = []string{"-m", "--model"}
+
 // opencodeArgv has --auto, which approves everything that the user's configuration does not deny; without it every question ends
 // the run. 1.x believes PWD more than its cwd, and --dir more than both. 2.x has no --dir. Without --standalone a server that all
 // runs of the user share would do the work, and neither a slot nor a timeout would bound it.
 //
 // The log is the only place where 1.x reports a limit for which it waits. It does so at the level ERROR.
 func opencodeArgv(c Call) ([]string, error) {
-	args, err := prompted("opencode", c)
+	args, err := prompted("opencode", opencodeModel, c)
 	if err != nil {
 		return nil, err
 	}

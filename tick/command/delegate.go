@@ -14,7 +14,7 @@ import (
 type Delegate struct {
 	New
 	Wait
-	From string   `help:"Enqueue what the lines of a file say, a JSON object each: issue_ref, message, and if you like agent, priority, after, not_before, timeout. - is stdin." placeholder:"FILE"`
+	From string   `help:"Enqueue what the lines of a file say, a JSON object each: issue_ref, message, and if you like agent, model, agent_args, priority, after, not_before, timeout. - is stdin." placeholder:"FILE"`
 	Tick bool     `help:"Run a tick afterwards: start it now if a slot is free."`
 	Now  bool     `name:"now" help:"With --tick: outside of RUN_HOURS, beyond the budgets of a day, and into QUOTA_RESERVE, too."`
 	Args []string `arg:"" optional:"" name:"message" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
@@ -37,9 +37,11 @@ items that wait for this one. --not-before takes 08:00 (the next one), '2026-11-
 --unless-queued prints the id of the live item where the issue is queued or running, and enqueues nothing; without an
 issue it compares the message. If many callers do so at once, one of them enqueues.
 
---from reads a JSON object a line: issue_ref, message, and if you like agent, priority, after, not_before, timeout.
-The flags are for the lines that do not say. All lines are checked before one is enqueued; an error names the line.
-after may name an issue from an earlier line of the file.`,
+--model and --agent-args are for the agent of this item: its model, and arguments in place of AGENT_ARGS.
+
+--from reads a JSON object a line: issue_ref, message, and if you like agent, model, agent_args, priority, after,
+not_before, timeout. The flags are for the lines that do not say. All lines are checked before one is enqueued; an
+error names the line. after may name an issue from an earlier line of the file.`,
 		codes{0: "enqueued, or queued already", 75: "the lock was busy for 10 s, or the disk is full"},
 		`kugetsu delegate --tick owner/repo#12 "Fix the crash described in the issue."`,
 		`kugetsu delegate --after owner/repo#12 --priority 10 owner/repo#13 "Document the fix."`,

@@ -31,13 +31,15 @@ type line struct {
 	IssueRef  string   `json:"issue_ref"`
 	Message   string   `json:"message"`
 	Agent     string   `json:"agent"`
+	Model     string   `json:"model"`
+	AgentArgs string   `json:"agent_args"`
 	Priority  *int     `json:"priority"`
 	After     []string `json:"after"`
 	NotBefore string   `json:"not_before"`
 	Timeout   string   `json:"timeout"`
 }
 
-var lineFields = []string{"issue_ref", "message", "agent", "priority", "after", "not_before", "timeout"}
+var lineFields = []string{"issue_ref", "message", "agent", "model", "agent_args", "priority", "after", "not_before", "timeout"}
 
 // parseLines reads JSON lines; those that are empty are passed over. The error names the first bad line and asks for exit
 // code 80, or says why it could not be read.
@@ -186,6 +188,7 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, e
 	}
 	flags, wait := c.New, c.Wait
 	flags.Agent = cmp.Or(l.Agent, flags.Agent)
+	flags.Model, flags.Args = cmp.Or(l.Model, flags.Model), cmp.Or(l.AgentArgs, flags.Args)
 	flags.Timeout = cmp.Or(l.Timeout, flags.Timeout)
 	if l.Priority != nil {
 		flags.Priority = *l.Priority

@@ -71,6 +71,11 @@ func execute(grammar any, globals *Globals, args []string) error {
 	}
 	source.Flags(kctx)
 	selected := kctx.Selected().Target.Addr().Interface()
+	if c, ok := selected.(interface {
+		take(*settings.Source, *settings.Settings)
+	}); ok {
+		c.take(source, &globals.Settings)
+	}
 	pass, isTick := selected.(*Tick)
 	app := &App{
 		Ctx: ctx, Home: slots.Dir(home), Settings: &globals.Settings, Config: source.Err(&globals.Settings),

@@ -12,15 +12,25 @@ import (
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
 	"kugetsu/tick"
+	"kugetsu/tick/settings"
 )
 
 // New holds the flags of the commands that make an item.
 type New struct {
 	Agent    string `help:"Agent for this item (default: KUGETSU_AGENT)." placeholder:"NAME"`
+	Model    string `help:"Model for this item, as its agent names it." placeholder:"NAME"`
+	Args     string `kong:"-"` // --agent-args, which is a setting for the other commands
 	Priority int    `help:"00 runs first, 99 last." default:"50" placeholder:"N"`
 	Timeout  string `help:"How long its runs may take (90m; default: TASK_TIMEOUT)." placeholder:"D"`
 	Changes  bool   `name:"expect-changes" help:"A run that leaves neither a commit nor a changed file has failed."`
 	JSON     bool   `name:"json" help:"Print the item as JSON."`
+}
+
+// take takes --agent-args for the new item.
+func (c *New) take(source *settings.Source, s *settings.Settings) {
+	if flag, value := source.Take("AGENT_ARGS"); flag != "" {
+		c.Args, s.AgentArgs = flag, value
+	}
 }
 
 // Wait holds the flags that delay or skip a new item.
@@ -76,8 +86,14 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 	if name == "" {
 		name = a.Settings.Agent
 	}
-	if _, err := agent.Lookup(name); err != nil && c.Agent != "" {
+	preset, err := agent.Lookup(name)
+	if err != nil && c.Agent != "" {
 		return nil, fault.New(fault.Usage, "", "%w", err)
+	}
+	if err == nil {
+		if err := preset.CheckArgs(c.Model, c.Args); err != nil {
+			return nil, err
+		}
 	}
 	if err := tick.Runnable(name, a.Settings); err != nil {
 		return nil, err
@@ -86,7 +102,7 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 		return nil, err
 	}
 	now := a.Now().UTC()
-	it := &queue.Item{ID: queue.NewID(now), IssueRef: ref.String(), Agent: name, Message: message, Mode: mode,
+	it := &queue.Item{ID: queue.NewID(now), IssueRef: ref.String(), Agent: name, Model: c.Model, AgentArgs: c.Args, Message: message, Mode: mode,
 		PendingSince: now, After: []string{}, History: []queue.Run{}, ExpectChanges: c.Changes}
 	return it, timeout(it, c.Timeout)
 }

@@ -46,6 +46,12 @@ func (c *QueueShow) Run(a *App) error {
 	line("id", "%s", it.ID) // whole: this is the place where it is copied from
 	line("issue", "%s", issueOrPM(it.IssueRef))
 	line("agent", "%s", it.Agent)
+	if it.Model != "" {
+		line("model", "%s", it.Model)
+	}
+	if it.AgentArgs != "" {
+		line("arguments", "%s", it.AgentArgs)
+	}
 	line("state", "%s", it.State.Word())
 	if it.Error != nil {
 		line("error", "%s", *it.Error)

@@ -233,6 +233,14 @@ func (s *Source) Flags(kctx *kong.Context) {
 	}
 }
 
+// Take returns a setting of the command line, "" where it is not there, and its value without that. From then on it is not a
+// setting of this command: it is for one item.
+func (s *Source) Take(key string) (flag, value string) {
+	flag = s.flags[key]
+	delete(s.flags, key)
+	return flag, cmp.Or(os.Getenv(key), s.file[key])
+}
+
 // Environ returns the settings of the command line and the environment as KEY=value, sorted.
 func (s *Source) Environ() []string {
 	var env []string
