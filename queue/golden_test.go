@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"kugetsu/queue/outcome"
 )
 
 // golden is part of a state folder that a released version wrote: items in every state, sessions, holds, events, settings.
@@ -16,7 +18,7 @@ const golden = "testdata/golden"
 func TestItemsOfAReleasedVersionAreReadAndWrittenByteForByte(t *testing.T) {
 	q := newQueue(t, time.Now)
 	var states []State
-	var outcomes []Outcome
+	var outcomes []outcome.Outcome
 	for _, dir := range []string{"items", "finished"} {
 		entries, err := list(filepath.Join(golden, "queue", dir))
 		if err != nil {
@@ -54,7 +56,7 @@ func TestItemsOfAReleasedVersionAreReadAndWrittenByteForByte(t *testing.T) {
 			t.Errorf("no item is %s", s)
 		}
 	}
-	for _, o := range []Outcome{OK, Failed, Denied, StartFailed, Timeout, UsageLimit, Auth, Outage, Lost, Void} {
+	for _, o := range []outcome.Outcome{outcome.OK, outcome.Failed, outcome.Denied, outcome.StartFailed, outcome.Timeout, outcome.UsageLimit, outcome.Auth, outcome.Outage, outcome.Lost, outcome.Void} {
 		if !slices.Contains(outcomes, o) {
 			t.Errorf("no run ended as %s", o)
 		}

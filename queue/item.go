@@ -10,7 +10,6 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
-	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/outcome"
@@ -128,23 +127,23 @@ type Runner struct {
 
 // Run is one entry of an item's history: a run that ended.
 type Run struct {
-	Run       int        `json:"run"`
-	StartedAt *time.Time `json:"started_at"` // when the agent started; null when it never did
-	EndedAt   time.Time  `json:"ended_at"`
-	Outcome   Outcome    `json:"outcome"`
-	Charged   bool       `json:"charged"`
-	ExitCode  *int       `json:"exit_code"` // of the agent; 128 + number after a signal
-	Signal    string     `json:"signal,omitempty"`
-	Summary   string     `json:"summary"` // the agent's final message, or why the run failed
-	Cost      *Cost      `json:"cost,omitempty"`
-	event.Evidence
+	Run       int             `json:"run"`
+	StartedAt *time.Time      `json:"started_at"` // when the agent started; null when it never did
+	EndedAt   time.Time       `json:"ended_at"`
+	Outcome   outcome.Outcome `json:"outcome"`
+	Charged   bool            `json:"charged"`
+	ExitCode  *int            `json:"exit_code"` // of the agent; 128 + number after a signal
+	Signal    string          `json:"signal,omitempty"`
+	Summary   string          `json:"summary"` // the agent's final message, or why the run failed
+	Cost      *outcome.Cost   `json:"cost,omitempty"`
+	outcome.Evidence
 }
 
 // maxList bounds how many commits, files or permissions of a run are kept. A runner reports fewer.
 const maxList = 20
 
 // bounded cuts a run's evidence to what an item keeps. A runner reports less, but its report is a file that others may change.
-func bounded(e event.Evidence) event.Evidence {
+func bounded(e outcome.Evidence) outcome.Evidence {
 	list := func(texts []string) []string {
 		var kept []string
 		for _, text := range texts[:min(len(texts), maxList)] {
@@ -160,9 +159,6 @@ func bounded(e event.Evidence) event.Evidence {
 	}
 	return e
 }
-
-// Cost is what a run used.
-type Cost = outcome.Cost
 
 // NewID makes an id: it sorts by the time of enqueueing, to the millisecond, also between processes.
 func NewID(now time.Time) string {

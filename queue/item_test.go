@@ -14,6 +14,7 @@ import (
 
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 )
 
@@ -187,7 +188,7 @@ func TestOlderHistoryIsReadAsItIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []event.Evidence{{Changes: &event.Changes{Commits: 2, Dirty: 1}, Ref: "refs/kugetsu/x/1"}, {}}
+	want := []outcome.Evidence{{Changes: &outcome.Changes{Commits: 2, Dirty: 1}, Ref: "refs/kugetsu/x/1"}, {}}
 	for i, r := range it.History {
 		if !reflect.DeepEqual(r.Evidence, want[i]) {
 			t.Errorf("run %d: %+v", r.Run, r.Evidence)
@@ -201,20 +202,20 @@ func TestOlderHistoryIsReadAsItIs(t *testing.T) {
 
 func TestEvidenceOfARunIsBounded(t *testing.T) {
 	long, many := strings.Repeat("\xff", 1<<20), slices.Repeat([]string{strings.Repeat("x", 1000)}, 1000)
-	e := bounded(event.Evidence{Refused: many, PRURL: long, Ref: long,
-		Changes: &event.Changes{From: long, To: long, Commits: 1000, Subjects: many, Diff: &event.Diff{Files: 1}, Dirty: 1000, DirtyFiles: many}})
+	e := bounded(outcome.Evidence{Refused: many, PRURL: long, Ref: long,
+		Changes: &outcome.Changes{From: long, To: long, Commits: 1000, Subjects: many, Diff: &outcome.Diff{Files: 1}, Dirty: 1000, DirtyFiles: many}})
 	if data, err := json.Marshal(e); err != nil || len(data) > 6*maxText {
 		t.Errorf("%v, %d bytes", err, len(data))
 	}
 	if c := e.Changes; c.Commits != 1000 || c.Dirty != 1000 || c.Diff.Files != 1 || len(c.Subjects) != maxList {
 		t.Errorf("%+v", e)
 	}
-	few := event.Evidence{Refused: []string{"bash"}, PRURL: "https://x/1", Ref: "refs/x",
-		Changes: &event.Changes{From: "a", To: "b", Subjects: []string{"s"}, DirtyFiles: []string{"f"}}}
+	few := outcome.Evidence{Refused: []string{"bash"}, PRURL: "https://x/1", Ref: "refs/x",
+		Changes: &outcome.Changes{From: "a", To: "b", Subjects: []string{"s"}, DirtyFiles: []string{"f"}}}
 	if got := bounded(few); !reflect.DeepEqual(got, few) {
 		t.Errorf("%+v became %+v", few, got)
 	}
-	if got := bounded(event.Evidence{}); !reflect.DeepEqual(got, event.Evidence{}) {
+	if got := bounded(outcome.Evidence{}); !reflect.DeepEqual(got, outcome.Evidence{}) {
 		t.Errorf("nothing became %+v", got)
 	}
 }
@@ -229,7 +230,7 @@ func TestSettledItemsAreBounded(t *testing.T) {
 	if err := q.Notify(e, it, 1, 7, nil); err != nil {
 		t.Fatal(err)
 	}
-	r := Result{Run: Run{Run: 1, Outcome: OK, Evidence: event.Evidence{Refused: slices.Repeat([]string{"bash"}, 1000), PRURL: "https://x/1"}}}
+	r := Result{Run: Run{Run: 1, Outcome: outcome.OK, Evidence: outcome.Evidence{Refused: slices.Repeat([]string{"bash"}, 1000), PRURL: "https://x/1"}}}
 	if err := q.Settle(e, it, r, Policy{MaxAttempts: 1}); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"kugetsu/queue/event"
 	"kugetsu/queue/ledger"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 )
 
@@ -118,7 +119,7 @@ func (m *machine) Settle(t *rapid.T) {
 	r := Result{
 		Run: Run{
 			Run: it.Runs, EndedAt: m.now, Summary: rapid.String().Draw(t, "summary"),
-			Outcome: rapid.SampledFrom([]Outcome{OK, Failed, Denied, StartFailed, Timeout, Stalled, UsageLimit, Auth, Outage, Lost, Void, Cancelled}).Draw(t, "outcome"),
+			Outcome: rapid.SampledFrom([]outcome.Outcome{outcome.OK, outcome.Failed, outcome.Denied, outcome.StartFailed, outcome.Timeout, outcome.Stalled, outcome.UsageLimit, outcome.Auth, outcome.Outage, outcome.Lost, outcome.Void, outcome.Cancelled}).Draw(t, "outcome"),
 		},
 		Permanent: rapid.Bool().Draw(t, "permanent"), Rebooted: rapid.Bool().Draw(t, "rebooted"),
 	}
@@ -139,7 +140,7 @@ func (m *machine) SettleAnother(t *rapid.T) {
 	if want.state == Notified {
 		run--
 	}
-	if err := m.q.Settle(e, it, Result{Run: Run{Run: run, Outcome: OK}}, Policy{}); err == nil {
+	if err := m.q.Settle(e, it, Result{Run: Run{Run: run, Outcome: outcome.OK}}, Policy{}); err == nil {
 		t.Fatalf("run %d of an item that is %s, run %d, was settled", run, want.state, want.runs)
 	}
 }
@@ -356,7 +357,7 @@ func TestLargeItemIsSettledHoweverItEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	long := func(n int) Run { return Run{Run: n, Outcome: Failed, Summary: strings.Repeat("\x01", maxText)} }
+	long := func(n int) Run { return Run{Run: n, Outcome: outcome.Failed, Summary: strings.Repeat("\x01", maxText)} }
 	for n := 1; n < keepRuns; n++ {
 		it.History = append(it.History, long(n))
 	}
@@ -408,9 +409,9 @@ func TestHistoryKeepsTheLastRunsAndThoseInWhichAnAgentBegan(t *testing.T) {
 		e, err := q.Publish(it, Dev, DefaultPriority)
 		fatal(t, err)
 		for n := 1; n <= keepRuns+5; n++ {
-			r := Run{Run: n, Outcome: Void}
+			r := Run{Run: n, Outcome: outcome.Void}
 			if n >= tt.began[0] && n <= tt.began[1] {
-				r.Outcome = UsageLimit
+				r.Outcome = outcome.UsageLimit
 			}
 			fatal(t, q.Notify(e, it, n, 4711, nil))
 			fatal(t, q.Settle(e, it, Result{Run: r}, Policy{MaxAttempts: 3}))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kugetsu/queue/event"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
 )
@@ -55,7 +56,7 @@ func (it *Item) misordered() string {
 
 // Cancelled says whether the item was ended by hand.
 func (it *Item) Cancelled() bool {
-	return it.State == Errored && it.Error != nil && *it.Error == string(Cancelled)
+	return it.State == Errored && it.Error != nil && *it.Error == string(outcome.Cancelled)
 }
 
 // dependencyFailed precedes the reason in the error of an item that was settled for a dependency.

@@ -11,6 +11,7 @@ import (
 
 	"kugetsu/queue/event"
 	"kugetsu/queue/ledger"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 )
 
@@ -154,7 +155,7 @@ func (q *Queue) Publish(it *Item, lane Lane, priority int) (Entry, error) {
 func (q *Queue) save(e Entry, it *Item) error {
 	for len(it.History) > keepRuns {
 		older := it.History[:len(it.History)-maxVoids-1]
-		i := max(0, slices.IndexFunc(older, func(r Run) bool { return r.Outcome == Void }))
+		i := max(0, slices.IndexFunc(older, func(r Run) bool { return r.Outcome == outcome.Void }))
 		it.History = slices.Delete(it.History, i, i+1)
 	}
 	data, err := it.encode()
@@ -224,7 +225,7 @@ func (q *Queue) Cancel(e Entry, it *Item) error {
 	if it.State != Pending {
 		return fmt.Errorf("%s is %s, not pending", it.ID, it.State)
 	}
-	it.finish(Errored, string(Cancelled), q.Now())
+	it.finish(Errored, string(outcome.Cancelled), q.Now())
 	if err := q.Events.Put(q.byHand(about(it, it.errored(), *it.Error))); err != nil {
 		return err
 	}

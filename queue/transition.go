@@ -5,26 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
-)
-
-// Outcome is how a run ended: the runner classifies, the tick settles.
-type Outcome string
-
-// The outcomes.
-const (
-	OK          Outcome = "ok"           // exit 0 and nothing in the agent's output contradicts it
-	Failed      Outcome = "failed"       // non-zero exit, killed, or an error of the model
-	Denied      Outcome = "denied"       // exit 0, but a permission was refused, or there was no answer
-	StartFailed Outcome = "start_failed" // clone, worktree, hook or exec failed
-	Timeout     Outcome = "timeout"      // longer than TASK_TIMEOUT
-	Stalled     Outcome = "stalled"      // no output for IDLE_TIMEOUT
-	UsageLimit  Outcome = "usage_limit"  // the provider refused for now
-	Auth        Outcome = "auth"         // the provider refused the credentials
-	Outage      Outcome = "outage"       // the model's server, the remote's host or the way to it is down
-	Lost        Outcome = "lost"         // the agent had started, its runner is gone, and no end was recorded
-	Void        Outcome = "void"         // no agent began: its runner was killed first, the machine lacked disk or memory, or the agent's own state was locked
-	Cancelled   Outcome = "cancelled"    // queue cancel
 )
 
 // Result is what is known of a run that ended.
@@ -62,22 +44,22 @@ func (it *Item) notify(run, pid int, r *Runner, now time.Time) {
 }
 
 // uncharged are the outcomes that do not count as attempts: they say nothing about the item.
-var uncharged = []Outcome{Void, Cancelled, UsageLimit, Auth, Outage}
+var uncharged = []outcome.Outcome{outcome.Void, outcome.Cancelled, outcome.UsageLimit, outcome.Auth, outcome.Outage}
 
 // holding are the outcomes that put the item's agent, or the remote's host, on hold.
-var holding = []Outcome{UsageLimit, Auth, Outage}
+var holding = []outcome.Outcome{outcome.UsageLimit, outcome.Auth, outcome.Outage}
 
 // settle is the transition notified → completed, error or pending. It decides as a whole, before anything is written: an item
 // that will be retried is never visible as an error.
 func (it *Item) settle(r Result, p Policy, now time.Time) {
 	charged := !slices.Contains(uncharged, r.Outcome)
-	if r.Outcome == Void && r.StartedAt != nil && it.vain() >= maxVoids {
+	if r.Outcome == outcome.Void && r.StartedAt != nil && it.vain() >= maxVoids {
 		charged = true // a full disk is emptied some day, but an agent that always gives up at its start may never recover
 	}
-	if (r.Outcome == Auth || r.Outcome == Outage) && r.Alone && it.shutOut() >= maxAlone {
+	if (r.Outcome == outcome.Auth || r.Outcome == outcome.Outage) && r.Alone && it.shutOut() >= maxAlone {
 		charged = true // other items get through, so the cause is this item
 	}
-	if r.Outcome == Lost && r.Rebooted && !it.lostFree() {
+	if r.Outcome == outcome.Lost && r.Rebooted && !it.lostFree() {
 		charged = false // the first reboot is not the item's fault; an item that crashes the machine again must end as an error
 	}
 	if charged {
@@ -89,11 +71,11 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 	it.ForkPID, it.Runner = nil, nil
 
 	switch r.Outcome {
-	case OK:
+	case outcome.OK:
 		it.finish(Completed, "", now)
-	case Denied, Timeout, Stalled, Cancelled:
+	case outcome.Denied, outcome.Timeout, outcome.Stalled, outcome.Cancelled:
 		it.finish(Errored, reason(r), now)
-	case UsageLimit, Auth, Outage:
+	case outcome.UsageLimit, outcome.Auth, outcome.Outage:
 		if charged && it.Attempts >= p.MaxAttempts {
 			it.finish(Errored, fmt.Sprintf("%s (attempt %d of %d)", reason(r), it.Attempts, p.MaxAttempts), now)
 			break
@@ -102,7 +84,7 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 		it.NotBefore = r.HeldUntil
 	default: // failed, start_failed, lost, void
 		switch {
-		case r.Outcome == Void && (!charged || it.Attempts < p.MaxAttempts):
+		case r.Outcome == outcome.Void && (!charged || it.Attempts < p.MaxAttempts):
 			it.again(r.EndedAt, p.wait(it.voids()))
 		case r.Permanent:
 			it.finish(Errored, reason(r), now)
@@ -133,7 +115,7 @@ const maxVoids = 5
 func (it *Item) voids() int {
 	n := 0
 	for _, r := range slices.Backward(it.History) {
-		if r.Outcome != Void || n == maxVoids {
+		if r.Outcome != outcome.Void || n == maxVoids {
 			break
 		}
 		n++
@@ -146,7 +128,7 @@ func (it *Item) voids() int {
 func (it *Item) vain() int {
 	n := 0
 	for _, r := range slices.Backward(it.History) {
-		if r.Outcome != Void || r.Charged {
+		if r.Outcome != outcome.Void || r.Charged {
 			break
 		}
 		if r.StartedAt != nil {
@@ -164,7 +146,7 @@ const maxAlone = 2
 func (it *Item) shutOut() int {
 	n := 0
 	for _, r := range slices.Backward(it.History) {
-		if r.Outcome != Auth && r.Outcome != Outage {
+		if r.Outcome != outcome.Auth && r.Outcome != outcome.Outage {
 			break
 		}
 		n++
@@ -193,7 +175,7 @@ func (it *Item) again(ended time.Time, delay time.Duration) {
 // lostFree says whether a reboot ended a run of the item before, and that run did not count as an attempt.
 func (it *Item) lostFree() bool {
 	for _, r := range it.History {
-		if r.Outcome == Lost && !r.Charged {
+		if r.Outcome == outcome.Lost && !r.Charged {
 			return true
 		}
 	}
@@ -208,7 +190,7 @@ func (it *Item) retry(now time.Time) {
 
 // reason is the error of an item whose run ended like this.
 func reason(r Result) string {
-	if r.Outcome == Cancelled || r.Summary == "" {
+	if r.Outcome == outcome.Cancelled || r.Summary == "" {
 		return string(r.Outcome)
 	}
 	return string(r.Outcome) + ": " + r.Summary

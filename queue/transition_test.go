@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"kugetsu/queue/outcome"
 )
 
 var noon = time.Date(2026, 4, 5, 12, 0, 0, 0, time.UTC)
@@ -20,55 +22,55 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 	over := func(err string) want { return want{Errored, true, 0, err} }
 	for _, c := range []struct {
 		name     string
-		outcome  Outcome
+		outcome  outcome.Outcome
 		attempts int // before
 		summary  string
 		change   func(*Item, *Result)
 		want     want
 	}{
-		{"ok", OK, 0, "done", nil, want{Completed, true, 0, ""}},
-		{"ok at the last attempt", OK, 2, "done", nil, want{Completed, true, 0, ""}},
+		{"ok", outcome.OK, 0, "done", nil, want{Completed, true, 0, ""}},
+		{"ok at the last attempt", outcome.OK, 2, "done", nil, want{Completed, true, 0, ""}},
 
-		{"the first failure", Failed, 0, "exit 1", nil, again(time.Minute)},
-		{"the second failure", Failed, 1, "exit 1", nil, again(2 * time.Minute)},
-		{"the last failure", Failed, 2, "exit 1", nil, over("failed: exit 1 (attempt 3 of 3)")},
-		{"more attempts than there are now", Failed, 7, "exit 1", nil, over("failed: exit 1 (attempt 8 of 3)")},
-		{"a failure without a word", Failed, 2, "", nil, over("failed (attempt 3 of 3)")},
+		{"the first failure", outcome.Failed, 0, "exit 1", nil, again(time.Minute)},
+		{"the second failure", outcome.Failed, 1, "exit 1", nil, again(2 * time.Minute)},
+		{"the last failure", outcome.Failed, 2, "exit 1", nil, over("failed: exit 1 (attempt 3 of 3)")},
+		{"more attempts than there are now", outcome.Failed, 7, "exit 1", nil, over("failed: exit 1 (attempt 8 of 3)")},
+		{"a failure without a word", outcome.Failed, 2, "", nil, over("failed (attempt 3 of 3)")},
 
-		{"a start that failed", StartFailed, 0, "no space", nil, again(time.Minute)},
-		{"the last start that failed", StartFailed, 2, "no space", nil, over("start_failed: no space (attempt 3 of 3)")},
-		{"a start that always will", StartFailed, 0, "no such repository", permanent, over("start_failed: no such repository")},
+		{"a start that failed", outcome.StartFailed, 0, "no space", nil, again(time.Minute)},
+		{"the last start that failed", outcome.StartFailed, 2, "no space", nil, over("start_failed: no space (attempt 3 of 3)")},
+		{"a start that always will", outcome.StartFailed, 0, "no such repository", permanent, over("start_failed: no such repository")},
 
-		{"denied", Denied, 0, "bash", nil, over("denied: bash")},
-		{"too long", Timeout, 0, "took longer than 1h", nil, over("timeout: took longer than 1h")},
-		{"cancelled", Cancelled, 0, "whatever", nil, want{Errored, false, 0, "cancelled"}},
-		{"cancelled after attempts", Cancelled, 2, "", nil, want{Errored, false, 0, "cancelled"}},
+		{"denied", outcome.Denied, 0, "bash", nil, over("denied: bash")},
+		{"too long", outcome.Timeout, 0, "took longer than 1h", nil, over("timeout: took longer than 1h")},
+		{"cancelled", outcome.Cancelled, 0, "whatever", nil, want{Errored, false, 0, "cancelled"}},
+		{"cancelled after attempts", outcome.Cancelled, 2, "", nil, want{Errored, false, 0, "cancelled"}},
 
-		{"lost", Lost, 0, "killed", nil, again(time.Minute)},
-		{"lost at the last attempt", Lost, 2, "killed", nil, over("lost: killed (attempt 3 of 3)")},
-		{"lost to a reboot", Lost, 0, "restarted", rebooted, want{Pending, false, 0, ""}},
-		{"lost to a reboot at the last attempt", Lost, 2, "restarted", rebooted, want{Pending, false, 0, ""}},
-		{"lost to a second reboot", Lost, 0, "restarted", rebootedAgain, again(time.Minute)},
-		{"lost to reboot after reboot", Lost, 2, "restarted", rebootedAgain, over("lost: restarted (attempt 3 of 3)")},
-		{"a failure is no better for a reboot", Failed, 0, "exit 1", rebooted, again(time.Minute)},
+		{"lost", outcome.Lost, 0, "killed", nil, again(time.Minute)},
+		{"lost at the last attempt", outcome.Lost, 2, "killed", nil, over("lost: killed (attempt 3 of 3)")},
+		{"lost to a reboot", outcome.Lost, 0, "restarted", rebooted, want{Pending, false, 0, ""}},
+		{"lost to a reboot at the last attempt", outcome.Lost, 2, "restarted", rebooted, want{Pending, false, 0, ""}},
+		{"lost to a second reboot", outcome.Lost, 0, "restarted", rebootedAgain, again(time.Minute)},
+		{"lost to reboot after reboot", outcome.Lost, 2, "restarted", rebootedAgain, over("lost: restarted (attempt 3 of 3)")},
+		{"a failure is no better for a reboot", outcome.Failed, 0, "exit 1", rebooted, again(time.Minute)},
 
-		{"never started", Void, 0, "", nil, want{Pending, false, time.Minute, ""}},
-		{"never started, attempts or not", Void, 2, "", nil, want{Pending, false, time.Minute, ""}},
+		{"never started", outcome.Void, 0, "", nil, want{Pending, false, time.Minute, ""}},
+		{"never started, attempts or not", outcome.Void, 2, "", nil, want{Pending, false, time.Minute, ""}},
 
-		{"silent for too long", Stalled, 0, "showed no progress for 10m", nil, over("stalled: showed no progress for 10m")},
-		{"a usage limit", UsageLimit, 0, "429", heldFor(5 * time.Hour), want{Pending, false, 5 * time.Hour, ""}},
-		{"a usage limit, attempts or not", UsageLimit, 2, "429", heldFor(5 * time.Hour), want{Pending, false, 5 * time.Hour, ""}},
-		{"a usage limit until somebody says so", UsageLimit, 0, "429", nil, want{Pending, false, 0, ""}},
-		{"credentials", Auth, 2, "401", nil, want{Pending, false, 0, ""}},
+		{"silent for too long", outcome.Stalled, 0, "showed no progress for 10m", nil, over("stalled: showed no progress for 10m")},
+		{"a usage limit", outcome.UsageLimit, 0, "429", heldFor(5 * time.Hour), want{Pending, false, 5 * time.Hour, ""}},
+		{"a usage limit, attempts or not", outcome.UsageLimit, 2, "429", heldFor(5 * time.Hour), want{Pending, false, 5 * time.Hour, ""}},
+		{"a usage limit until somebody says so", outcome.UsageLimit, 0, "429", nil, want{Pending, false, 0, ""}},
+		{"credentials", outcome.Auth, 2, "401", nil, want{Pending, false, 0, ""}},
 
-		{"credentials of a run that had worked", Auth, 2, "401", heldFor(time.Minute), want{Pending, false, time.Minute, ""}},
-		{"a server that is down", Outage, 2, "refused", heldFor(time.Minute), want{Pending, false, time.Minute, ""}},
-		{"a server that is down for all, again and again", Outage, 2, "refused", shutOut(9, false), want{Pending, false, time.Minute, ""}},
-		{"a server that is down for this item alone", Outage, 0, "refused", shutOut(1, true), want{Pending, false, time.Minute, ""}},
-		{"and again", Outage, 0, "refused", shutOut(2, true), want{Pending, true, time.Minute, ""}},
-		{"and at the last attempt", Outage, 2, "refused", shutOut(4, true), over("outage: refused (attempt 3 of 3)")},
-		{"credentials that others are let in with", Auth, 2, "401", shutOut(2, true), over("auth: 401 (attempt 3 of 3)")},
-		{"a limit is never charged", UsageLimit, 2, "429", shutOut(9, true), want{Pending, false, time.Minute, ""}},
+		{"credentials of a run that had worked", outcome.Auth, 2, "401", heldFor(time.Minute), want{Pending, false, time.Minute, ""}},
+		{"a server that is down", outcome.Outage, 2, "refused", heldFor(time.Minute), want{Pending, false, time.Minute, ""}},
+		{"a server that is down for all, again and again", outcome.Outage, 2, "refused", shutOut(9, false), want{Pending, false, time.Minute, ""}},
+		{"a server that is down for this item alone", outcome.Outage, 0, "refused", shutOut(1, true), want{Pending, false, time.Minute, ""}},
+		{"and again", outcome.Outage, 0, "refused", shutOut(2, true), want{Pending, true, time.Minute, ""}},
+		{"and at the last attempt", outcome.Outage, 2, "refused", shutOut(4, true), over("outage: refused (attempt 3 of 3)")},
+		{"credentials that others are let in with", outcome.Auth, 2, "401", shutOut(2, true), over("auth: 401 (attempt 3 of 3)")},
+		{"a limit is never charged", outcome.UsageLimit, 2, "429", shutOut(9, true), want{Pending, false, time.Minute, ""}},
 
 		{"an outcome of a newer runner", "melted", 0, "silent", nil, again(time.Minute)},
 	} {
@@ -118,7 +120,7 @@ func shutOut(n int, alone bool) func(*Item, *Result) {
 		heldFor(time.Minute)(it, r)
 		r.Alone = alone
 		for range n {
-			it.History = append(it.History, Run{Outcome: Outage, EndedAt: noon})
+			it.History = append(it.History, Run{Outcome: outcome.Outage, EndedAt: noon})
 		}
 	}
 }
@@ -129,7 +131,7 @@ func rebooted(_ *Item, r *Result) { r.Rebooted = true }
 
 func rebootedAgain(it *Item, r *Result) {
 	r.Rebooted = true
-	it.History = []Run{{Run: 8, Outcome: Lost}}
+	it.History = []Run{{Run: 8, Outcome: outcome.Lost}}
 }
 
 func TestItemThatBringsTheMachineDownEndsInAnError(t *testing.T) {
@@ -139,7 +141,7 @@ func TestItemThatBringsTheMachineDownEndsInAnError(t *testing.T) {
 			t.Fatal("it is run for ever")
 		}
 		it.notify(n, 7, &Runner{Birth: "b"}, noon)
-		it.settle(Result{Run: Run{Run: n, Outcome: Lost, Summary: "restarted"}, Rebooted: true}, Policy{MaxAttempts: 3}, noon)
+		it.settle(Result{Run: Run{Run: n, Outcome: outcome.Lost, Summary: "restarted"}, Rebooted: true}, Policy{MaxAttempts: 3}, noon)
 	}
 	if it.State != Errored || it.Runs != 4 || it.Attempts != 3 {
 		t.Errorf("%s after %d runs, %d of them charged", it.State, it.Runs, it.Attempts)
@@ -150,15 +152,15 @@ func TestRunsThatStartNoAgentWaitLongerEachTimeAndAreNeverCharged(t *testing.T) 
 	it := &Item{State: Pending}
 	for n, want := range []time.Duration{1, 2, 4, 8, 16, 16, 16} {
 		it.notify(n+1, 7, &Runner{Birth: "b"}, noon)
-		it.settle(Result{Run: Run{Run: n + 1, Outcome: Void, EndedAt: noon}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
+		it.settle(Result{Run: Run{Run: n + 1, Outcome: outcome.Void, EndedAt: noon}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
 		if got := it.NotBefore.Sub(noon); it.State != Pending || it.Attempts != 0 || got != want*time.Minute {
 			t.Errorf("after %d: %s, %d attempts, waits %s, not %s", n+1, it.State, it.Attempts, got, want*time.Minute)
 		}
 	}
 	it.notify(8, 7, &Runner{Birth: "b"}, noon)
-	it.settle(Result{Run: Run{Run: 8, Outcome: Failed}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
+	it.settle(Result{Run: Run{Run: 8, Outcome: outcome.Failed}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
 	it.notify(9, 7, &Runner{Birth: "b"}, noon)
-	it.settle(Result{Run: Run{Run: 9, Outcome: Void, EndedAt: noon}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
+	it.settle(Result{Run: Run{Run: 9, Outcome: outcome.Void, EndedAt: noon}}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
 	if got := it.NotBefore.Sub(noon); got != time.Minute {
 		t.Errorf("after an agent that did start it waits %s", got)
 	}
@@ -169,9 +171,9 @@ func TestAgentThatAlwaysGivesUpBeforeItBeginsEndsInAnError(t *testing.T) {
 	for n < 100 && it.State == Pending {
 		n++
 		it.notify(n, 7, &Runner{Birth: "b"}, noon)
-		r := Run{Run: n, Outcome: Void, StartedAt: &noon, EndedAt: noon, Summary: "locked"}
+		r := Run{Run: n, Outcome: outcome.Void, StartedAt: &noon, EndedAt: noon, Summary: "locked"}
 		it.settle(Result{Run: r}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
-		if got := it.Last(); got.Outcome != Void || got.Charged != (n%6 == 0) || it.Attempts != n/6 {
+		if got := it.Last(); got.Outcome != outcome.Void || got.Charged != (n%6 == 0) || it.Attempts != n/6 {
 			t.Errorf("run %d: %s, charged %t, %d attempts", n, got.Outcome, got.Charged, it.Attempts)
 		}
 	}
@@ -227,16 +229,16 @@ func TestReadyWaitsUnlessTheClockWasSetBack(t *testing.T) {
 }
 
 func TestWaitIsCountedFromTheEndOfTheRun(t *testing.T) {
-	for _, outcome := range []Outcome{Failed, Lost, StartFailed, Void} {
+	for _, how := range []outcome.Outcome{outcome.Failed, outcome.Lost, outcome.StartFailed, outcome.Void} {
 		it := Item{State: Notified, Runs: 1}
 		// The clock was a year ahead when the run was settled, and was put right after that.
-		r := Result{Run: Run{Run: 1, Outcome: outcome, EndedAt: noon}}
+		r := Result{Run: Run{Run: 1, Outcome: how, EndedAt: noon}}
 		it.settle(r, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon.AddDate(1, 0, 0))
 		if it.Ready(noon.Add(59 * time.Second)) {
-			t.Errorf("%s: it does not wait", outcome)
+			t.Errorf("%s: it does not wait", how)
 		}
 		if !it.Ready(noon.Add(time.Minute)) {
-			t.Errorf("%s: it waits until %s", outcome, it.NotBefore)
+			t.Errorf("%s: it waits until %s", how, it.NotBefore)
 		}
 	}
 }
@@ -262,14 +264,14 @@ func TestWaitIsSpreadByAQuarterAtMost(t *testing.T) {
 
 func TestItemPutOffByALimitIsReadyWhenItsHoldIsLifted(t *testing.T) {
 	later := noon.Add(time.Hour)
-	for _, outcome := range []Outcome{Auth, Outage} {
-		put := &Item{State: Pending, NotBefore: &later, History: []Run{{Run: 1, Outcome: outcome, EndedAt: noon}}}
+	for _, how := range []outcome.Outcome{outcome.Auth, outcome.Outage} {
+		put := &Item{State: Pending, NotBefore: &later, History: []Run{{Run: 1, Outcome: how, EndedAt: noon}}}
 		if !put.Ready(noon) {
-			t.Errorf("after %s the item waits for itself, beside what is held", outcome)
+			t.Errorf("after %s the item waits for itself, beside what is held", how)
 		}
 	}
-	limited := &Item{State: Pending, NotBefore: &later, History: []Run{{Run: 1, Outcome: UsageLimit, EndedAt: noon}}}
-	failed := &Item{State: Pending, NotBefore: &later, History: []Run{{Run: 1, Outcome: Failed, EndedAt: noon}}}
+	limited := &Item{State: Pending, NotBefore: &later, History: []Run{{Run: 1, Outcome: outcome.UsageLimit, EndedAt: noon}}}
+	failed := &Item{State: Pending, NotBefore: &later, History: []Run{{Run: 1, Outcome: outcome.Failed, EndedAt: noon}}}
 	if !limited.Ready(noon.Add(time.Minute)) || failed.Ready(noon.Add(time.Minute)) {
 		t.Errorf("after a limit %t, after a failure %t", limited.Ready(noon.Add(time.Minute)), failed.Ready(noon.Add(time.Minute)))
 	}

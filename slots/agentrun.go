@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/proc"
 )
@@ -398,9 +399,9 @@ func (a *agentRun) report() agent.Report {
 		report.Outcome, report.Summary, report.Reset = a.found.Outcome, a.found.Summary, a.found.Reset
 	}
 	if a.state == nil { // unknown is never a success
-		report.Outcome, report.Summary = failed, "how the agent's process ended is not known"
+		report.Outcome, report.Summary = outcome.Failed, "how the agent's process ended is not known"
 	}
-	if last := report.Refused.Last(); report.Outcome == ok && last != "" {
+	if last := report.Refused.Last(); report.Outcome == outcome.OK && last != "" {
 		report.Summary = strings.TrimSpace(report.Summary + "\n(a permission was refused on the way: " + last + ")")
 	}
 	return report

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"kugetsu/queue/outcome"
 )
 
 // A file that is changed after the tick had looked at it, and before the run reads it, costs the item nothing.
@@ -20,7 +22,7 @@ func TestRunThatMeetsABadEnvFileIsFreeOfCharge(t *testing.T) {
 		"a prompt":    func() error { _, err := readPrompt(string(d)); return err },
 	} {
 		r := &Runner{home: d, name: someRun, log: log, task: &Task{}}
-		if err := read(); !r.notStarted(context.Background(), err) || r.result.Outcome != void {
+		if err := read(); !r.notStarted(context.Background(), err) || r.result.Outcome != outcome.Void {
 			t.Errorf("%s: %q, %v", name, r.result.Outcome, err)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"kugetsu/queue/event"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots/worktree"
 )
@@ -58,10 +58,10 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	if work.Commits < 0 {
 		return false
 	}
-	changes := &event.Changes{From: w.made.Head, To: snap.Head, Commits: work.Commits, Subjects: shown(work.Subjects),
+	changes := &outcome.Changes{From: w.made.Head, To: snap.Head, Commits: work.Commits, Subjects: shown(work.Subjects),
 		Dirty: snap.Dirty, DirtyFiles: shown(snap.Files)}
 	if err == nil && kept == nil { // else a file in the worktree may be missing in it
-		changes.Diff = &event.Diff{Files: work.Stat.Files, Insertions: work.Stat.Insertions, Deletions: work.Stat.Deletions}
+		changes.Diff = &outcome.Diff{Files: work.Stat.Files, Insertions: work.Stat.Insertions, Deletions: work.Stat.Deletions}
 	}
 	r.result.Changes = changes
 	return kept == nil && work.Commits == 0 && (snap.Dirty == 0 || snap.Tree == w.before)

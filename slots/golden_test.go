@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
-	"kugetsu/slots/agent"
 )
 
 // golden is part of a state folder that a released version wrote: see package queue's test.
@@ -51,14 +51,14 @@ func TestFilesOfAReleasedVersionAreReadAndWrittenByteForByte(t *testing.T) {
 			return home.known(preset).Write(known)
 		}},
 		{"runs", "/result.json", func(run string) error {
-			r := Result{Cost: &agent.Cost{}}
+			r := Result{Cost: &outcome.Cost{}}
 			if err := golden.ReadResult(run, &r); err != nil {
 				return err
 			}
 			if err := home.ClaimRun(run); err != nil {
 				return err
 			}
-			if cost := r.Cost.(*agent.Cost); *cost == (agent.Cost{}) && !strings.Contains(read(t, golden.resultPath(run)), `"cost"`) {
+			if cost := r.Cost.(*outcome.Cost); *cost == (outcome.Cost{}) && !strings.Contains(read(t, golden.resultPath(run)), `"cost"`) {
 				r.Cost = nil
 			}
 			return home.writeResult(run, r)

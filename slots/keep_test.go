@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"kugetsu/queue/event"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots/git"
 	"kugetsu/slots/worktree"
 )
@@ -72,11 +72,11 @@ func TestRunEndsWhateverIsNotKnownOfIt(t *testing.T) {
 	must(t, err)
 	for _, c := range []struct {
 		fails, how string
-		want       *event.Changes
+		want       *outcome.Changes
 	}{
-		{"nothing", "exit 1", &event.Changes{Commits: 1, Subjects: []string{`one\x1b`}, Diff: &event.Diff{Files: 2, Insertions: 1}, Dirty: 1, DirtyFiles: []string{`a\nb`}}},
-		{"diff-tree", "exit 1", &event.Changes{Commits: 1, Subjects: []string{`one\x1b`}, Dirty: 1, DirtyFiles: []string{`a\nb`}}},
-		{"diff-tree", "exec tail -f /dev/null", &event.Changes{Commits: 1, Subjects: []string{`one\x1b`}, Dirty: 1, DirtyFiles: []string{`a\nb`}}},
+		{"nothing", "exit 1", &outcome.Changes{Commits: 1, Subjects: []string{`one\x1b`}, Diff: &outcome.Diff{Files: 2, Insertions: 1}, Dirty: 1, DirtyFiles: []string{`a\nb`}}},
+		{"diff-tree", "exit 1", &outcome.Changes{Commits: 1, Subjects: []string{`one\x1b`}, Dirty: 1, DirtyFiles: []string{`a\nb`}}},
+		{"diff-tree", "exec tail -f /dev/null", &outcome.Changes{Commits: 1, Subjects: []string{`one\x1b`}, Dirty: 1, DirtyFiles: []string{`a\nb`}}},
 		{"rev-list", "exec tail -f /dev/null", nil},
 		{"rev-list", "kill -9 $$", nil},
 	} {

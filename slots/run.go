@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"kugetsu/queue/event"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 )
 
@@ -37,8 +37,8 @@ const (
 // disk cannot make a run look as if it had not ended.
 type Marker struct {
 	Phase   Phase
-	Outcome string // of an ended run
-	Code    int    // exit code of an ended run's agent
+	Outcome outcome.Outcome // of an ended run
+	Code    int             // exit code of an ended run's agent
 }
 
 func (m Marker) name() string {
@@ -60,7 +60,7 @@ func parseMarker(name string) (Marker, bool) {
 		return Marker{}, false
 	}
 	code, _ := strconv.Atoi(m[2])
-	return Marker{Phase: Ended, Outcome: m[1], Code: code}, true
+	return Marker{Phase: Ended, Outcome: outcome.Outcome(m[1]), Code: code}, true
 }
 
 // RunDir is a run's folder.
@@ -132,21 +132,21 @@ func (d Dir) setMarker(run string, from, to Marker) error {
 
 // Result is the report of a runner on its run. The marker alone decides. A Result adds to it, where the disk had space.
 type Result struct {
-	V            int        `json:"v"`
-	Outcome      string     `json:"outcome"`
-	ExitCode     *int       `json:"exit_code"` // null: the agent never started
-	Signal       string     `json:"signal,omitempty"`
-	Summary      string     `json:"summary"`
-	Permanent    bool       `json:"permanent,omitempty"`
-	StartedAt    *time.Time `json:"started_at"`
-	EndedAt      time.Time  `json:"ended_at"`
-	Conversation string     `json:"conversation,omitempty"`
-	Cost         any        `json:"cost,omitempty"`
-	Reset        *time.Time `json:"reset,omitempty"`  // of a usage limit, when it is lifted
-	Unpaid       bool       `json:"unpaid,omitempty"` // of a usage limit: money or a higher cap lifts it, and no time is known that does
-	Worked       bool       `json:"worked,omitempty"` // the model answered
-	Host         string     `json:"host,omitempty"`   // of an outage: the remote's host that is down; "" for the model's server
-	event.Evidence
+	V            int             `json:"v"`
+	Outcome      outcome.Outcome `json:"outcome"`
+	ExitCode     *int            `json:"exit_code"` // null: the agent never started
+	Signal       string          `json:"signal,omitempty"`
+	Summary      string          `json:"summary"`
+	Permanent    bool            `json:"permanent,omitempty"`
+	StartedAt    *time.Time      `json:"started_at"`
+	EndedAt      time.Time       `json:"ended_at"`
+	Conversation string          `json:"conversation,omitempty"`
+	Cost         any             `json:"cost,omitempty"`
+	Reset        *time.Time      `json:"reset,omitempty"`  // of a usage limit, when it is lifted
+	Unpaid       bool            `json:"unpaid,omitempty"` // of a usage limit: money or a higher cap lifts it, and no time is known that does
+	Worked       bool            `json:"worked,omitempty"` // the model answered
+	Host         string          `json:"host,omitempty"`   // of an outage: the remote's host that is down; "" for the model's server
+	outcome.Evidence
 }
 
 // Answered says whether the model answered in a run that was to record it.

@@ -18,26 +18,12 @@ import (
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
-	"kugetsu/slots/agent"
 	"kugetsu/slots/forge"
 	"kugetsu/slots/git"
 	"kugetsu/slots/proc"
 	"kugetsu/slots/worktree"
-)
-
-// The outcomes that a runner writes into the marker. Package queue gives them their meaning.
-const (
-	ok          = "ok"
-	failed      = "failed"
-	denied      = "denied"
-	startFailed = "start_failed"
-	timedOut    = "timeout"
-	stalled     = "stalled"
-	usageLimit  = agent.UsageLimit
-	outage      = agent.Outage
-	void        = agent.Void
-	cancelled   = "cancelled"
 )
 
 const (
@@ -209,15 +195,15 @@ func (r *Runner) work(ctx context.Context) bool {
 	r.result.Worked = run.worked.Load()
 	switch {
 	case end == parked:
-	case (report.Outcome == usageLimit || report.Outcome == outage) && end != wasCancelled: // the agent gave up just as its time was over
+	case (report.Outcome == outcome.UsageLimit || report.Outcome == outcome.Outage) && end != wasCancelled: // the agent gave up just as its time was over
 	case end == tookTooLong:
-		r.result.Outcome = timedOut
+		r.result.Outcome = outcome.Timeout
 		r.result.Summary = fmt.Sprintf("took longer than %s", r.task.Timeout)
 	case end == showedNothing:
-		r.result.Outcome = stalled
+		r.result.Outcome = outcome.Stalled
 		r.result.Summary = fmt.Sprintf("showed no progress for %s", r.task.Idle)
 	case end == wasCancelled:
-		r.result.Outcome = cancelled
+		r.result.Outcome = outcome.Cancelled
 	}
 	if report.Gone || report.Spent {
 		ready.session.Conversation = "" // the next attempt begins a new one, and gets the last words of this one
@@ -233,8 +219,8 @@ func (r *Runner) work(ctx context.Context) bool {
 	r.findPull(ctx, ready, report.Summary)
 	r.result.PRURL = ready.session.PRURL
 	// A new pull request may be that of another branch: such a run is not idle.
-	if idle && ready.session.PRURL == pull && r.task.ExpectChanges && r.result.Outcome == ok {
-		r.result.Outcome, r.result.Summary = failed, strings.TrimSpace("made no changes\n"+r.result.Summary)
+	if idle && ready.session.PRURL == pull && r.task.ExpectChanges && r.result.Outcome == outcome.OK {
+		r.result.Outcome, r.result.Summary = outcome.Failed, strings.TrimSpace("made no changes\n"+r.result.Summary)
 	}
 	r.saveSession(ready)
 	return true
@@ -296,21 +282,21 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 		r.log.say("%v", err)
 	}
 	if ctx.Err() != nil {
-		r.result.Outcome = cancelled
+		r.result.Outcome = outcome.Cancelled
 		return r.isCancelled()
 	}
-	r.result.Outcome, r.result.Summary = startFailed, err.Error()
+	r.result.Outcome, r.result.Summary = outcome.StartFailed, err.Error()
 	r.tellLeft()
 	// A full disk at night must not use up the attempts of all items that wait. Nor must a line of an env file that was changed
 	// after the tick had read it.
 	if git.OfHost(err) || fault.Code(err) == fault.Config {
-		r.result.Outcome = void
+		r.result.Outcome = outcome.Void
 		return true
 	}
 	if failed != nil {
 		r.result.Permanent = failed.Permanent
 		if failed.Unreachable && r.task.Workspace.Host != "" { // a network that is down is not the task's fault
-			r.result.Outcome, r.result.Host = outage, r.task.Workspace.Host
+			r.result.Outcome, r.result.Host = outcome.Outage, r.task.Workspace.Host
 		}
 	}
 	return true

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"kugetsu/queue/issueref"
 	"os"
 	"time"
+
+	"kugetsu/queue/issueref"
 )
 
 // Task is all that a runner must know. It passes as JSON through the gate, a pipe from the tick that forked the runner, after

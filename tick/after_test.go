@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kugetsu/queue"
+	"kugetsu/queue/outcome"
 )
 
 // left makes an item that a crash left settled in its lane, not filed.
@@ -24,7 +25,7 @@ func left(t *testing.T, tick *Tick, issue int, state queue.State) string {
 		return id
 	}
 	must(t, tick.Queue.Notify(e, it, 1, 1, nil))
-	must(t, tick.Queue.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK}}, tick.policy()))
+	must(t, tick.Queue.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: outcome.OK}}, tick.policy()))
 	return id
 }
 
@@ -41,7 +42,7 @@ func TestSettledItemThatIsNotFiledCounts(t *testing.T) {
 	if got := started(report); !slices.Equal(got, []string{next}) {
 		t.Errorf("%v was started, not %s", got, next)
 	}
-	must(t, tick.end(report.Started[0], queue.OK))
+	must(t, tick.end(report.Started[0], outcome.OK))
 	_, err = tick.Run(context.Background(), 0)
 	must(t, err)
 	for id, want := range map[string]queue.State{done: queue.Completed, next: queue.Completed, lost: queue.Errored, vain: queue.Errored} {
@@ -109,7 +110,7 @@ func TestDependenciesAreNotLookedUpWithoutAnItemThatWaits(t *testing.T) {
 		t.Errorf("%+v, %+v", report, el.after)
 	}
 	for _, s := range report.Started {
-		must(t, tick.end(s, queue.OK))
+		must(t, tick.end(s, outcome.OK))
 	}
 }
 

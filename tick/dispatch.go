@@ -8,6 +8,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
 )
@@ -131,7 +132,7 @@ func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) 
 			}
 			return nil
 		case queue.Errored:
-			if it.Error == nil || *it.Error != string(queue.Cancelled) {
+			if it.Error == nil || *it.Error != string(outcome.Cancelled) {
 				return ErrOver
 			}
 		}

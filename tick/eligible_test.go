@@ -10,6 +10,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 )
 
@@ -110,11 +111,11 @@ func TestReasonsHaveTheirKindAndExitCode(t *testing.T) {
 		}, Eligible, 0},
 		{"the runs of a day", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			tick.Settings.MaxRuns = 1
-			past(t, tick, "claude", time.Hour, 0, queue.OK)
+			past(t, tick, "claude", time.Hour, 0, outcome.OK)
 		}, DailyBudget, fault.Temp},
 		{"the cost of a day of its agent", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			tick.Settings.MaxCostCommand = 1
-			past(t, tick, "command", time.Hour, 2, queue.OK)
+			past(t, tick, "command", time.Hour, 2, outcome.OK)
 		}, AgentBudget, fault.Temp},
 		{"as many on its repository as may", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			tick.Settings.MaxAgents = 3

@@ -10,6 +10,7 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/ledger"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 	"kugetsu/tick/settings"
 )
@@ -19,12 +20,12 @@ import (
 func TestPassThatReadAnItemTooEarlyDoesNotSettleItAgain(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		outcome queue.Outcome
+		outcome outcome.Outcome
 		filed   bool
 	}{
-		{"completed and filed", queue.OK, true},
-		{"completed", queue.OK, false},
-		{"to be retried", queue.Failed, false},
+		{"completed and filed", outcome.OK, true},
+		{"completed", outcome.OK, false},
+		{"to be retried", outcome.Failed, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -11,6 +11,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/event"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
@@ -21,11 +22,11 @@ import (
 // put on hold if it does not answer. After the hold one run, the probe, tries again; the other items wait for the probe's result.
 type Hold struct {
 	Pause
-	Outcome queue.Outcome `json:"outcome,omitempty"` // the cause; "" in files of an older kugetsu
-	Count   int           `json:"count"`             // how often in a row it was met: without a known end the wait doubles
-	Run     string        `json:"run"`               // the run that met it last
-	Probe   string        `json:"probe"`             // the run that tries, or tried; "" before the first
-	Unpaid  bool          `json:"unpaid,omitempty"`  // a spend cap or missing credits: a person can lift it at once, and no time is known that does
+	Outcome outcome.Outcome `json:"outcome,omitempty"` // the cause; "" in files of an older kugetsu
+	Count   int             `json:"count"`             // how often in a row it was met: without a known end the wait doubles
+	Run     string          `json:"run"`               // the run that met it last
+	Probe   string          `json:"probe"`             // the run that tries, or tried; "" before the first
+	Unpaid  bool            `json:"unpaid,omitempty"`  // a spend cap or missing credits: a person can lift it at once, and no time is known that does
 }
 
 // Held is the subject of a hold: an agent by its name, or the host of a remote. It is the name of the file, too.
@@ -115,7 +116,7 @@ func (h *Hold) Remedy(held Held) string {
 		return "add credits or raise the cap, then kugetsu resume " + held.Name() + "; else one run tries again by itself"
 	case h.Until != nil:
 		return "wait: one run then tries again by itself"
-	case h.Outcome == queue.Auth:
+	case h.Outcome == outcome.Auth:
 		return "log in, or repair what it says, then kugetsu resume " + held.Name()
 	}
 	return "kugetsu resume " + held.Name()
@@ -127,7 +128,7 @@ func (h *Hold) Text(held Held) string {
 	if h.Count > 1 {
 		text += fmt.Sprintf(" (%d times in a row)", h.Count)
 	}
-	if h.Unpaid || h.Until == nil && h.Outcome == queue.Auth {
+	if h.Unpaid || h.Until == nil && h.Outcome == outcome.Auth {
 		text += "; " + h.Remedy(held)
 	}
 	return text
@@ -151,7 +152,7 @@ type runnerReport struct {
 // would be pending without a reason to wait. afterRun sets in r until when the item waits, and whether it is alone in that.
 func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerReport) error {
 	var met Held
-	if r.Outcome == queue.UsageLimit || r.Outcome == queue.Auth || r.Outcome == queue.Outage {
+	if r.Outcome == outcome.UsageLimit || r.Outcome == outcome.Auth || r.Outcome == outcome.Outage {
 		host, ok := heldHost(of.host)
 		switch {
 		case ok:
@@ -174,7 +175,7 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerRe
 		}
 		// However the run ended, an agent that had an answer was let in. A run that ended before any answer tells nothing: the next
 		// run is the probe.
-		passed = passed || !held.IsHost() && slices.Contains([]queue.Outcome{queue.OK, queue.Denied, queue.Failed}, r.Outcome)
+		passed = passed || !held.IsHost() && slices.Contains([]outcome.Outcome{outcome.OK, outcome.Denied, outcome.Failed}, r.Outcome)
 		if passed {
 			if err := t.lift(it, held, holds[held]); err != nil {
 				return err
@@ -209,12 +210,12 @@ func (t *Tick) lift(it *queue.Item, held Held, h *Hold) error {
 // tried again, as after an outage.
 func (t *Tick) heldUntil(count int, r *queue.Result, of runnerReport) *time.Time {
 	switch {
-	case r.Outcome == queue.UsageLimit && !t.Settings.AutoResume, r.Outcome == queue.Auth && !of.worked:
+	case r.Outcome == outcome.UsageLimit && !t.Settings.AutoResume, r.Outcome == outcome.Auth && !of.worked:
 		return nil
 	}
 	now := t.Now()
 	at := of.reset
-	if r.Outcome != queue.UsageLimit || !at.After(now) { // no time is known, or it has passed and the limit is still there
+	if r.Outcome != outcome.UsageLimit || !at.After(now) { // no time is known, or it has passed and the limit is still there
 		at = now.Add(queue.Backoff(t.Settings.RetryDelay, count))
 	}
 	if latest := now.Add(t.Settings.HoldMax); at.After(latest) {

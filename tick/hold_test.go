@@ -10,6 +10,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/event"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 	"kugetsu/tick/settings"
 )
@@ -38,21 +39,21 @@ func newHolder(t *testing.T) *holder {
 }
 
 // ends lets run n end, and says for how long the agent is held from now: 0 when it is not, -1 for until somebody says so.
-func (h *holder) ends(n int, outcome queue.Outcome, reset time.Duration) time.Duration {
+func (h *holder) ends(n int, how outcome.Outcome, reset time.Duration) time.Duration {
 	h.t.Helper()
 	h.it.Runs = n
 	var at time.Time
 	if reset != 0 {
 		at = h.now.Add(reset)
 	}
-	return h.met(n, outcome, runnerReport{reset: at})
+	return h.met(n, how, runnerReport{reset: at})
 }
 
 // met is ends, with all that the runner told.
-func (h *holder) met(n int, outcome queue.Outcome, of runnerReport) time.Duration {
+func (h *holder) met(n int, how outcome.Outcome, of runnerReport) time.Duration {
 	h.t.Helper()
 	h.it.Runs = n
-	h.last = queue.Result{Run: queue.Run{Run: n, Outcome: outcome, Summary: "says the provider"}}
+	h.last = queue.Result{Run: queue.Run{Run: n, Outcome: how, Summary: "says the provider"}}
 	must(h.t, h.afterRun(h.it, slots.RunName(h.it.ID, n), &h.last, of))
 	held := Held("opencode")
 	if of.host != "" {
@@ -113,23 +114,23 @@ func (h *holder) events(kind event.Type) (n int) {
 func TestLimitHoldsItsAgentUntilTheTimeThatWasTold(t *testing.T) {
 	for _, c := range []struct {
 		name    string
-		outcome queue.Outcome
+		outcome outcome.Outcome
 		reset   time.Duration // from now; 0 for not told
 		change  func(*settings.Settings)
 		want    time.Duration
 	}{
-		{"told", queue.UsageLimit, 3 * time.Hour, nil, 3 * time.Hour},
-		{"not told", queue.UsageLimit, 0, nil, time.Minute},
-		{"told that it was lifted long ago", queue.UsageLimit, -time.Hour, nil, time.Minute},
-		{"told a thousand years", queue.UsageLimit, 250 * 365 * 24 * time.Hour, nil, 6 * time.Hour},
-		{"with a HOLD_MAX", queue.UsageLimit, 3 * time.Hour, func(s *settings.Settings) { s.HoldMax = time.Hour }, time.Hour},
-		{"without AUTO_RESUME", queue.UsageLimit, 3 * time.Hour, func(s *settings.Settings) { s.AutoResume = false }, -1},
-		{"credentials", queue.Auth, 0, nil, -1},
-		{"a server that is down", queue.Outage, 0, nil, time.Minute},
-		{"a server that is down, and said for how long", queue.Outage, 3 * time.Hour, nil, time.Minute},
-		{"a server that is down, without AUTO_RESUME", queue.Outage, 0, func(s *settings.Settings) { s.AutoResume = false }, time.Minute},
-		{"a failure", queue.Failed, 0, nil, 0},
-		{"a success", queue.OK, 0, nil, 0},
+		{"told", outcome.UsageLimit, 3 * time.Hour, nil, 3 * time.Hour},
+		{"not told", outcome.UsageLimit, 0, nil, time.Minute},
+		{"told that it was lifted long ago", outcome.UsageLimit, -time.Hour, nil, time.Minute},
+		{"told a thousand years", outcome.UsageLimit, 250 * 365 * 24 * time.Hour, nil, 6 * time.Hour},
+		{"with a HOLD_MAX", outcome.UsageLimit, 3 * time.Hour, func(s *settings.Settings) { s.HoldMax = time.Hour }, time.Hour},
+		{"without AUTO_RESUME", outcome.UsageLimit, 3 * time.Hour, func(s *settings.Settings) { s.AutoResume = false }, -1},
+		{"credentials", outcome.Auth, 0, nil, -1},
+		{"a server that is down", outcome.Outage, 0, nil, time.Minute},
+		{"a server that is down, and said for how long", outcome.Outage, 3 * time.Hour, nil, time.Minute},
+		{"a server that is down, without AUTO_RESUME", outcome.Outage, 0, func(s *settings.Settings) { s.AutoResume = false }, time.Minute},
+		{"a failure", outcome.Failed, 0, nil, 0},
+		{"a success", outcome.OK, 0, nil, 0},
 	} {
 		h := newHolder(t)
 		if c.change != nil {
@@ -147,48 +148,48 @@ func TestLimitHoldsItsAgentUntilTheTimeThatWasTold(t *testing.T) {
 func TestHoldIsTriedByOneRunAndGrowsWhileThatMeetsTheLimit(t *testing.T) {
 	h := newHolder(t)
 	want := time.Minute
-	h.ends(1, queue.UsageLimit, 0)
+	h.ends(1, outcome.UsageLimit, 0)
 	for n := 2; n < 6; n++ {
 		want *= 2
 		h.now = h.now.Add(want)
 		h.tries(n)
-		if got := h.ends(n, queue.UsageLimit, 0); got != want {
+		if got := h.ends(n, outcome.UsageLimit, 0); got != want {
 			t.Errorf("run %d: held for %s, not %s", n, got, want)
 		}
 	}
 	// What says nothing of the limit leaves the hold to the next run.
-	for n, outcome := range map[int]queue.Outcome{6: queue.Void, 7: queue.Lost, 8: queue.Cancelled, 9: queue.StartFailed, 10: queue.Timeout} {
+	for n, how := range map[int]outcome.Outcome{6: outcome.Void, 7: outcome.Lost, 8: outcome.Cancelled, 9: outcome.StartFailed, 10: outcome.Timeout} {
 		h.tries(n)
-		if h.ends(n, outcome, 0) == 0 {
-			t.Errorf("lifted by %s", outcome)
+		if h.ends(n, how, 0) == 0 {
+			t.Errorf("lifted by %s", how)
 		}
 	}
 	h.tries(11)
-	if got := h.ends(11, queue.OK, 0); got != 0 {
+	if got := h.ends(11, outcome.OK, 0); got != 0 {
 		t.Errorf("held for %s after a success", got)
 	}
 	if told, lifted := h.told(), h.lifted(); told != 1 || lifted != 1 {
 		t.Errorf("told %d times that it is on hold, %d times that it is not", told, lifted)
 	}
-	if got := h.ends(12, queue.UsageLimit, 0); got != time.Minute {
+	if got := h.ends(12, outcome.UsageLimit, 0); got != time.Minute {
 		t.Errorf("a new hold is for %s", got)
 	}
 }
 
 func TestRunsThatBeganBeforeTheHoldNeitherShortenNorLiftIt(t *testing.T) {
 	h := newHolder(t)
-	h.ends(1, queue.UsageLimit, 2*time.Hour)
+	h.ends(1, outcome.UsageLimit, 2*time.Hour)
 	for _, c := range []struct {
-		outcome     queue.Outcome
+		outcome     outcome.Outcome
 		reset, want time.Duration
 	}{
-		{queue.OK, 0, 2 * time.Hour},
-		{queue.Failed, 0, 2 * time.Hour},
-		{queue.UsageLimit, time.Hour, 2 * time.Hour},
-		{queue.UsageLimit, 0, 2 * time.Hour},
-		{queue.UsageLimit, 3 * time.Hour, 3 * time.Hour},
-		{queue.Auth, 0, -1},
-		{queue.UsageLimit, time.Hour, -1},
+		{outcome.OK, 0, 2 * time.Hour},
+		{outcome.Failed, 0, 2 * time.Hour},
+		{outcome.UsageLimit, time.Hour, 2 * time.Hour},
+		{outcome.UsageLimit, 0, 2 * time.Hour},
+		{outcome.UsageLimit, 3 * time.Hour, 3 * time.Hour},
+		{outcome.Auth, 0, -1},
+		{outcome.UsageLimit, time.Hour, -1},
 	} {
 		if got := h.ends(h.it.Runs+1, c.outcome, c.reset); got != c.want {
 			t.Errorf("after %s: held for %s, not %s", c.outcome, got, c.want)
@@ -202,20 +203,20 @@ func TestRunsThatBeganBeforeTheHoldNeitherShortenNorLiftIt(t *testing.T) {
 // A pass may be killed when the hold is written and the item is not settled: the next one does it again.
 func TestSameEndTwiceHoldsOnce(t *testing.T) {
 	h := newHolder(t)
-	h.ends(1, queue.UsageLimit, 0)
+	h.ends(1, outcome.UsageLimit, 0)
 	h.now = h.now.Add(time.Second)
-	if got := h.ends(1, queue.UsageLimit, 0); got != time.Minute-time.Second {
+	if got := h.ends(1, outcome.UsageLimit, 0); got != time.Minute-time.Second {
 		t.Errorf("held for %s", got)
 	}
 	h.now = h.now.Add(time.Hour)
 	h.tries(2)
-	h.ends(2, queue.UsageLimit, 0)
-	if got := h.ends(2, queue.UsageLimit, 0); got != 2*time.Minute {
+	h.ends(2, outcome.UsageLimit, 0)
+	if got := h.ends(2, outcome.UsageLimit, 0); got != 2*time.Minute {
 		t.Errorf("held for %s", got)
 	}
 	h.tries(3)
-	h.ends(3, queue.OK, 0)
-	if got := h.ends(3, queue.OK, 0); got != 0 {
+	h.ends(3, outcome.OK, 0)
+	if got := h.ends(3, outcome.OK, 0); got != 0 {
 		t.Errorf("held for %s", got)
 	}
 }
@@ -230,7 +231,7 @@ func TestEndOfAHoldIsToldUnderOneName(t *testing.T) {
 			held, _ = heldHost(host)
 		}
 		h.it.Runs++
-		h.met(h.it.Runs, queue.Outage, of)
+		h.met(h.it.Runs, outcome.Outage, of)
 		h.now = h.now.Add(time.Hour)
 		h.it.Runs++
 		run := slots.RunName(h.it.ID, h.it.Runs)
@@ -256,7 +257,7 @@ func TestEndOfAHoldIsToldUnderOneName(t *testing.T) {
 
 func TestProbeIsOneRunUntilTheModelAnswers(t *testing.T) {
 	h := newHolder(t)
-	h.ends(1, queue.UsageLimit, time.Hour)
+	h.ends(1, outcome.UsageLimit, time.Hour)
 	look := func() (*holds, string) {
 		k := newOccupied()
 		k.occupy("1", &slots.Intent{Item: h.it.ID, Run: 2})
@@ -280,7 +281,7 @@ func TestProbeIsOneRunUntilTheModelAnswers(t *testing.T) {
 	if p, why := look(); why != "" || p.all["opencode"] != nil {
 		t.Errorf("the model answers: %q", why)
 	}
-	if got := h.ends(2, queue.Timeout, 0); got != 0 {
+	if got := h.ends(2, outcome.Timeout, 0); got != 0 {
 		t.Errorf("held for %s after the model answered", got)
 	}
 }
@@ -307,12 +308,12 @@ func TestHoldThatCannotBeUnderstoodHolds(t *testing.T) {
 
 func TestCredentialsOfARunThatHadWorkedAreTriedAgain(t *testing.T) {
 	h := newHolder(t)
-	if got := h.met(1, queue.Auth, runnerReport{worked: true}); got != time.Minute {
+	if got := h.met(1, outcome.Auth, runnerReport{worked: true}); got != time.Minute {
 		t.Errorf("held for %s", got)
 	}
 	h.now = h.now.Add(time.Minute)
 	h.tries(2)
-	if got := h.met(2, queue.Auth, runnerReport{}); got != -1 { // it did not come to work: a person must mend that
+	if got := h.met(2, outcome.Auth, runnerReport{}); got != -1 { // it did not come to work: a person must mend that
 		t.Errorf("held for %s", got)
 	}
 }
@@ -322,7 +323,7 @@ func TestCredentialsOfARunThatHadWorkedAreTriedAgain(t *testing.T) {
 func TestServerThatStaysDownIsTriedEverMoreSeldom(t *testing.T) {
 	h := newHolder(t)
 	want := time.Minute
-	got := h.met(1, queue.Outage, runnerReport{})
+	got := h.met(1, outcome.Outage, runnerReport{})
 	for n := 2; n < 15; n++ {
 		if got != want || h.last.Alone != (n == 2) {
 			t.Errorf("run %d: held for %s, not %s; alone %t", n-1, got, want, h.last.Alone)
@@ -330,7 +331,7 @@ func TestServerThatStaysDownIsTriedEverMoreSeldom(t *testing.T) {
 		want = min(2*want, h.Settings.HoldMax)
 		h.now = h.now.Add(got)
 		h.tries(n)
-		got = h.met(n, queue.Outage, runnerReport{worked: true})
+		got = h.met(n, outcome.Outage, runnerReport{worked: true})
 	}
 	if told := h.told(); told != 1 {
 		t.Errorf("told %d times", told)
@@ -344,7 +345,7 @@ func TestItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
 	h := newHolder(t)
 	other := *h.it
 	other.ID = queue.NewID(noon)
-	h.met(1, queue.Outage, runnerReport{})
+	h.met(1, outcome.Outage, runnerReport{})
 	h.now = h.now.Add(time.Hour)
 
 	// Once its time is up the other is tried first.
@@ -356,8 +357,8 @@ func TestItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
 	run := slots.RunName(other.ID, 1)
 	_, _, err := p.probe(&other, run)
 	must(t, err)
-	must(t, h.afterRun(&other, run, &queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK}}, runnerReport{worked: true}))
-	if h.met(2, queue.Outage, runnerReport{}); !h.last.Alone {
+	must(t, h.afterRun(&other, run, &queue.Result{Run: queue.Run{Run: 1, Outcome: outcome.OK}}, runnerReport{worked: true}))
+	if h.met(2, outcome.Outage, runnerReport{}); !h.last.Alone {
 		t.Error("another got past it, and this one is not alone")
 	}
 	must(t, h.afterRun(h.it, slots.RunName(h.it.ID, 2), &h.last, runnerReport{})) // a pass that was killed does it again
@@ -369,7 +370,7 @@ func TestItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
 func TestHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 	h := newHolder(t)
 	h.Settings.CloneURL = "https://{host}:3000/{path}.git"
-	if got := h.met(1, queue.Outage, runnerReport{host: "github.com:3000"}); got != time.Minute {
+	if got := h.met(1, outcome.Outage, runnerReport{host: "github.com:3000"}); got != time.Minute {
 		t.Fatalf("held for %s", got)
 	}
 	why := func(it *queue.Item) string {
@@ -408,7 +409,7 @@ func TestHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 	if held, _ := look(); held {
 		t.Error("git had an answer")
 	}
-	if got := h.met(2, queue.OK, runnerReport{host: "github.com:3000"}); got != 0 {
+	if got := h.met(2, outcome.OK, runnerReport{host: "github.com:3000"}); got != 0 {
 		t.Errorf("held for %s", got)
 	}
 }
@@ -437,7 +438,7 @@ func TestHostOfARemoteIsReadFromItsURL(t *testing.T) {
 
 func TestSpendCapIsAHoldThatSaysHowAPersonLiftsIt(t *testing.T) {
 	h := newHolder(t)
-	if got := h.met(1, queue.UsageLimit, runnerReport{unpaid: true}); got != time.Minute {
+	if got := h.met(1, outcome.UsageLimit, runnerReport{unpaid: true}); got != time.Minute {
 		t.Errorf("held for %s", got)
 	}
 	hold, err := ReadHold(h.Home, "opencode")
@@ -448,7 +449,7 @@ func TestSpendCapIsAHoldThatSaysHowAPersonLiftsIt(t *testing.T) {
 	}
 	h.now = h.now.Add(2 * time.Minute)
 	h.tries(2)
-	h.met(2, queue.UsageLimit, runnerReport{reset: h.now.Add(time.Hour)}) // another limit, which passes
+	h.met(2, outcome.UsageLimit, runnerReport{reset: h.now.Add(time.Hour)}) // another limit, which passes
 	hold, err = ReadHold(h.Home, "opencode")
 	must(t, err)
 	if strings.Contains(hold.Text("opencode"), "credits") {

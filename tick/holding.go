@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"kugetsu/queue"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 )
 
@@ -113,7 +114,7 @@ func (t *Tick) tries(held Held, run string) (tries, answered bool, err error) {
 func (p *holds) lastToTry(entries []queue.Entry) []queue.Entry {
 	met := map[string]bool{}
 	for _, h := range p.all {
-		if h.Outcome == queue.UsageLimit || !h.ended(p.t.Now()) {
+		if h.Outcome == outcome.UsageLimit || !h.ended(p.t.Now()) {
 			continue
 		}
 		if item, _, _ := strings.Cut(h.Run, "."); item != "" {

@@ -23,7 +23,7 @@ import (
 // counted is what the model knows of a run that was settled, or whose settle got as far as the ledger.
 type counted struct {
 	item    string
-	outcome queue.Outcome
+	outcome outcome.Outcome
 	cost    float64
 	settled bool // the item says so, too
 }
@@ -33,7 +33,7 @@ type books struct {
 	*Tick
 	now     time.Time
 	n       int
-	open    map[string]queue.Outcome // of the runs that ended and are not settled
+	open    map[string]outcome.Outcome // of the runs that ended and are not settled
 	runs    map[string]*counted
 	settled []string // items in finished/
 }
@@ -92,11 +92,11 @@ func (m *books) end(t *rapid.T, id string) {
 	m.check(t, m.Home.ClaimRun(in.RunName()))
 	m.check(t, m.Queue.Notify(e, it, in.Run, 1<<22+1, nil))
 	m.now = m.now.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "minutes")) * time.Minute) // runs end on another day than they began
-	how := rapid.SampledFrom([]queue.Outcome{queue.OK, queue.Failed, queue.Denied, queue.Void}).Draw(t, "outcome")
+	how := rapid.SampledFrom([]outcome.Outcome{outcome.OK, outcome.Failed, outcome.Denied, outcome.Void}).Draw(t, "outcome")
 	dir := m.Home.RunDir(in.RunName())
 	if rapid.IntRange(0, 3).Draw(t, "report") > 0 {
 		began := m.now.Add(-time.Minute)
-		data, err := json.Marshal(slots.Result{V: 1, Outcome: string(how), StartedAt: &began, EndedAt: m.now, Cost: outcome.Cost{USD: m.cost(in.RunName(), true)}})
+		data, err := json.Marshal(slots.Result{V: 1, Outcome: how, StartedAt: &began, EndedAt: m.now, Cost: outcome.Cost{USD: m.cost(in.RunName(), true)}})
 		m.check(t, err)
 		m.check(t, spool.Write(filepath.Join(dir, "result.json"), data))
 	}
@@ -123,7 +123,7 @@ func (m *books) pass(t *rapid.T) {
 	}
 }
 
-func (m *books) count(t *rapid.T, run string, how queue.Outcome, settled bool) {
+func (m *books) count(t *rapid.T, run string, how outcome.Outcome, settled bool) {
 	_, err := os.Stat(filepath.Join(m.Home.RunDir(run), "result.json"))
 	m.runs[run] = &counted{item: ledger.ItemOf(run), outcome: how, cost: m.cost(run, err == nil), settled: settled}
 }
@@ -138,7 +138,7 @@ func (m *books) Settle(t *rapid.T) {
 			m.settled = append(m.settled, it.ID)
 		}
 	}
-	m.open = map[string]queue.Outcome{}
+	m.open = map[string]outcome.Outcome{}
 }
 
 // Die is a pass that is killed after the ledger was written and before any item was: the items and slots are as they were.
@@ -241,7 +241,7 @@ func (m *books) Check(t *rapid.T) {
 func TestLedgerCountsEveryRunOnceWhateverHappensBetween(t *testing.T) {
 	fewChecks(t, "10")
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &books{now: noon, open: map[string]queue.Outcome{}, runs: map[string]*counted{}}
+		m := &books{now: noon, open: map[string]outcome.Outcome{}, runs: map[string]*counted{}}
 		m.Tick = newTick(t, func() time.Time { return m.now })
 		m.Settings.RetryDelay = 0
 		rt.Repeat(rapid.StateMachineActions(m))

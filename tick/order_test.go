@@ -20,6 +20,7 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/ledger"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 	"kugetsu/tick/settings"
 )
@@ -75,7 +76,7 @@ func (t *Tick) publish(issue, priority int, notBefore *time.Time, after ...strin
 const otherRepo = 100
 
 // end ends the run of what was started.
-func (t *Tick) end(s Started, outcome queue.Outcome) error {
+func (t *Tick) end(s Started, how outcome.Outcome) error {
 	session := sessionOf(&queue.Item{IssueRef: s.IssueRef})
 	for _, lock := range []string{t.Home.SlotLock(s.Slot), t.Home.SessionLock(session)} { // as the kernel drops them
 		for { // until the stand-in is gone
@@ -90,7 +91,7 @@ func (t *Tick) end(s Started, outcome queue.Outcome) error {
 		}
 	}
 	dir := t.Home.RunDir(slots.RunName(s.Item, s.Run))
-	return os.Rename(filepath.Join(dir, "exit"), filepath.Join(dir, fmt.Sprintf("end.%s.0", outcome)))
+	return os.Rename(filepath.Join(dir, "exit"), filepath.Join(dir, fmt.Sprintf("end.%s.0", how)))
 }
 
 // ordered is what the model knows of an item.
@@ -101,7 +102,7 @@ type ordered struct {
 	notBefore time.Time
 	after     []*ordered
 	failures  int // runs that fail before the last
-	last      queue.Outcome
+	last      outcome.Outcome
 	state     queue.State
 	attempts  int
 }
@@ -112,21 +113,21 @@ func (o *ordered) inVain() bool {
 }
 
 // outcome is how the item's next run ends.
-func (o *ordered) outcome() queue.Outcome {
+func (o *ordered) outcome() outcome.Outcome {
 	if o.attempts < o.failures {
-		return queue.Failed
+		return outcome.Failed
 	}
 	return o.last
 }
 
 // settle is what the end of a run makes of an item.
 func (o *ordered) settle(now time.Time) {
-	outcome := o.outcome()
+	how := o.outcome()
 	o.attempts++
 	switch {
-	case outcome == queue.OK:
+	case how == outcome.OK:
 		o.state = queue.Completed
-	case outcome == queue.Denied || o.attempts == 3:
+	case how == outcome.Denied || o.attempts == 3:
 		o.state = queue.Errored
 	default: // the wait is this long at least; see spread
 		o.state, o.notBefore = queue.Pending, now.Add(time.Minute<<(o.attempts-1))
@@ -226,7 +227,7 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 		publish := func() {
 			o := &ordered{
 				issue: rapid.IntRange(0, 120).Draw(rt, "issue"), priority: rapid.IntRange(48, 52).Draw(rt, "priority"), state: queue.Pending,
-				last:     rapid.SampledFrom([]queue.Outcome{queue.OK, queue.OK, queue.OK, queue.OK, queue.Denied}).Draw(rt, "outcome"),
+				last:     rapid.SampledFrom([]outcome.Outcome{outcome.OK, outcome.OK, outcome.OK, outcome.OK, outcome.Denied}).Draw(rt, "outcome"),
 				failures: max(0, rapid.IntRange(-12, 3).Draw(rt, "failures")),
 			}
 			var notBefore *time.Time

@@ -11,9 +11,9 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/event"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
-	"kugetsu/slots/agent"
 	"kugetsu/slots/proc"
 )
 
@@ -315,19 +315,19 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 	r = queue.Result{Run: queue.Run{Run: it.Runs, EndedAt: t.Now().UTC()}}
 	switch marker.Phase {
 	case slots.Ended:
-		r.Outcome = queue.Outcome(marker.Outcome)
+		r.Outcome = marker.Outcome
 		code := marker.Code
 		r.ExitCode = &code
 		of = t.addReport(&r, run)
 	case slots.Started:
-		r.Outcome, r.StartedAt = queue.Lost, it.NotifiedAt
+		r.Outcome, r.StartedAt = outcome.Lost, it.NotifiedAt
 		r.Summary = "its runner was killed"
 		now := proc.BootID() // "" if it cannot be read: unknown does not mean different
 		if r.Rebooted = boot != "" && now != "" && boot != now; r.Rebooted {
 			r.Summary = "the machine was restarted"
 		}
 	default:
-		r.Outcome, r.Summary = queue.Void, "no agent was started"
+		r.Outcome, r.Summary = outcome.Void, "no agent was started"
 	}
 	if marker.Phase != slots.Ended {
 		overdue, err := t.Home.Overdue(run)
@@ -335,22 +335,22 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 			return r, of, err
 		}
 		if overdue { // another attempt would hang as long
-			r.Outcome, r.Summary = queue.Timeout, "its runner did not answer: ended beyond its limit"
+			r.Outcome, r.Summary = outcome.Timeout, "its runner did not answer: ended beyond its limit"
 		}
 	}
 	cancelled, err := t.Home.Cancelled(run)
 	if err != nil {
 		return r, of, err
 	}
-	if cancelled && r.Outcome != queue.OK { // a success that came first stays a success
-		r.Outcome = queue.Cancelled
+	if cancelled && r.Outcome != outcome.OK { // a success that came first stays a success
+		r.Outcome = outcome.Cancelled
 	}
 	return r, of, nil
 }
 
 // addReport adds the runner's result.json as far as it agrees with the marker. It returns the rest of that report.
 func (t *Tick) addReport(r *queue.Result, run string) (of runnerReport) {
-	var cost agent.Cost
+	var cost outcome.Cost
 	said := slots.Result{Cost: &cost}
 	if err := t.Home.ReadResult(run, &said); err != nil {
 		if !errors.Is(err, fs.ErrNotExist) { // for example because the disk was full at the end of the run
@@ -359,13 +359,13 @@ func (t *Tick) addReport(r *queue.Result, run string) (of runnerReport) {
 		r.Summary = fmt.Sprintf("the run left no report, only exit code %d", *r.ExitCode)
 		return of
 	}
-	if said.Outcome != string(r.Outcome) {
+	if said.Outcome != r.Outcome {
 		t.Log.Warn("a run's result contradicts its marker", "run", run)
 		return of
 	}
 	r.StartedAt, r.EndedAt, r.ExitCode, r.Signal = said.StartedAt, said.EndedAt, said.ExitCode, said.Signal
 	r.Summary, r.Permanent, r.Evidence = said.Summary, said.Permanent, said.Evidence
-	if cost != (agent.Cost{}) {
+	if cost != (outcome.Cost{}) {
 		r.Cost = &cost
 	}
 	of.worked, of.host, of.unpaid = said.Worked, said.Host, said.Unpaid

@@ -10,6 +10,7 @@ import (
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
 	"kugetsu/tick/settings"
@@ -80,10 +81,10 @@ func Runnable(preset string, s *settings.Settings) error {
 }
 
 // resumable are the outcomes of which the next run is told: an agent had begun, and its work can be continued.
-var resumable = map[queue.Outcome]string{
-	queue.Failed: "did not succeed", queue.Lost: "was cut off", queue.Timeout: "was ended", queue.Stalled: "was ended",
-	queue.UsageLimit: "was cut off by a usage limit", queue.Outage: "was cut off: the model's server did not answer",
-	queue.Auth: "was cut off: its credentials were refused",
+var resumable = map[outcome.Outcome]string{
+	outcome.Failed: "did not succeed", outcome.Lost: "was cut off", outcome.Timeout: "was ended", outcome.Stalled: "was ended",
+	outcome.UsageLimit: "was cut off by a usage limit", outcome.Outage: "was cut off: the model's server did not answer",
+	outcome.Auth: "was cut off: its credentials were refused",
 }
 
 // previous is the outcome of the last run in which an agent began, and its summary, for the next run's prompt.
@@ -91,7 +92,7 @@ func previous(it *queue.Item) (how, said string) {
 	which := "The run before this one"
 	for _, last := range slices.Backward(it.History) {
 		switch {
-		case last.Outcome == queue.Void, last.Outcome == queue.StartFailed, last.StartedAt == nil && (last.Outcome == queue.Cancelled || last.Outcome == queue.Outage):
+		case last.Outcome == outcome.Void, last.Outcome == outcome.StartFailed, last.StartedAt == nil && (last.Outcome == outcome.Cancelled || last.Outcome == outcome.Outage):
 			which = "An earlier run"
 		case resumable[last.Outcome] == "":
 			return "", ""

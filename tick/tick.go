@@ -20,6 +20,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/machine"
@@ -54,11 +55,11 @@ type Report struct {
 
 // Settled is an item whose run ended. Without an outcome the item had no run: an item that it waits for ended in an error.
 type Settled struct {
-	Item     string        `json:"item"`
-	IssueRef string        `json:"issue_ref"`
-	Run      int           `json:"run"`
-	Outcome  queue.Outcome `json:"outcome"`
-	State    queue.State   `json:"state"`
+	Item     string          `json:"item"`
+	IssueRef string          `json:"issue_ref"`
+	Run      int             `json:"run"`
+	Outcome  outcome.Outcome `json:"outcome"`
+	State    queue.State     `json:"state"`
 }
 
 // Started is an item that was handed to a runner.

@@ -72,7 +72,7 @@ func completesAndContinues(t *testing.T, bin string) {
 	}
 	for n, id := range ids {
 		s, want := w.session(n), fmt.Sprintf("greet %d", n)
-		w.completed(id, outcome{lockedOut: true, commits: 1, steps: 3, summary: fmt.Sprintf("greeted %d", n)})
+		w.completed(id, ending{lockedOut: true, commits: 1, steps: 3, summary: fmt.Sprintf("greeted %d", n)})
 		if !strings.HasPrefix(s.Conversation, "ses_") {
 			t.Errorf("the conversation of issue %d is %q", n, s.Conversation)
 		}
@@ -92,7 +92,7 @@ func completesAndContinues(t *testing.T, bin string) {
 	before, known := w.session(1), w.stat("agents", "opencode.json")
 	third := w.delegate("you/project#1", "<<bash git commit -q --allow-empty -m again>><<say greeted again>>")
 	w.kugetsu(0, "tick", "--drain")
-	w.completed(third, outcome{commits: 1, steps: 2, summary: "greeted again"})
+	w.completed(third, ending{commits: 1, steps: 2, summary: "greeted again"})
 	if after := w.session(1); after.Conversation != before.Conversation || after.Worktree != before.Worktree {
 		t.Errorf("issue 1 was not continued: %+v, then %+v", before, after)
 	}
@@ -155,7 +155,7 @@ func retriesFailures(t *testing.T, bin string) {
 
 	w.kugetsu(0, "queue", "retry", id)
 	w.with("AGENT_ARGS=-m stub/ok").kugetsu(0, "tick", "--drain")
-	w.completed(id, outcome{run: 3, commits: 1, steps: 2, summary: "mended"})
+	w.completed(id, ending{run: 3, commits: 1, steps: 2, summary: "mended"})
 	after := w.session(1)
 	if now, err := os.Stat(after.Worktree); err != nil || !os.SameFile(folder, now) || after.Conversation != before.Conversation {
 		t.Errorf("issue 1 was not continued in its worktree: %+v, then %+v, %v", before, after, err)
@@ -220,7 +220,7 @@ func retriesLost(t *testing.T, bin string) {
 	writeFile(t, gate, []byte("open\n"))
 	w.kugetsu(0, "resume")
 	w.kugetsu(0, "tick", "--drain")
-	w.completed(id, outcome{run: 2, commits: 1, steps: 2, summary: "found again"})
+	w.completed(id, ending{run: 2, commits: 1, steps: 2, summary: "found again"})
 	if after := w.session(1); after.Conversation != before.Conversation || after.Worktree != before.Worktree {
 		t.Errorf("issue 1 was not continued: %+v, then %+v", before, after)
 	}
@@ -236,7 +236,7 @@ func keepsUncommitted(t *testing.T, bin string) {
 	id := w.delegate("you/project#1", "<<write notes/draft.txt|half a thought>><<say left it>>")
 	w.kugetsu(0, "tick", "--drain")
 	ref := "refs/kugetsu/" + id + "/1"
-	w.completed(id, outcome{dirty: 1, ref: ref, steps: 2, summary: "left it"})
+	w.completed(id, ending{dirty: 1, ref: ref, steps: 2, summary: "left it"})
 	s := w.session(1)
 	if kept := w.git(s.Worktree, "show", ref+":notes/draft.txt"); kept != "half a thought" {
 		t.Errorf("%s keeps %q", ref, kept)
@@ -275,7 +275,7 @@ func waitsForDatabase(t *testing.T, bin string) {
 		unlock()
 		w.kugetsu(0, "resume")
 		w.kugetsu(0, "tick", "--drain")
-		w.completed(id, outcome{lockedOut: true, commits: 1, steps: 2, summary: "waited"})
+		w.completed(id, ending{lockedOut: true, commits: 1, steps: 2, summary: "waited"})
 	}
 }
 
@@ -517,7 +517,7 @@ func (w *world) decode(text string, to any) {
 }
 
 // An outcome is what the last entry of a completed item's history must say.
-type outcome struct {
+type ending struct {
 	run            int // 0 means 1
 	commits, dirty int
 	steps          int // of the model, each with its price
@@ -526,7 +526,7 @@ type outcome struct {
 }
 
 // completed checks that an item completed, and with what.
-func (w *world) completed(id string, want outcome) {
+func (w *world) completed(id string, want ending) {
 	w.t.Helper()
 	it := w.item(id)
 	if want.lockedOut {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"kugetsu/contrib/internal/rig"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/worktree"
 )
@@ -294,14 +295,14 @@ func TestPresets(t *testing.T) {
 func worksAndRemembers(b *bench) {
 	const prompt = "greet \"the\" world, $(twice)\n<<write greeting.txt|hello>><<bash git add greeting.txt && git commit -qm greet && echo so-be-it>><<say greeted>>"
 	first := b.run(prompt, b.cli.args("ok"), "", nil)
-	if first.Outcome != agent.OK || first.Summary != "greeted" || first.conversation == "" || !first.progress {
+	if first.Outcome != outcome.OK || first.Summary != "greeted" || first.conversation == "" || !first.progress {
 		b.t.Fatalf("want ok, a conversation and progress: %s", first)
 	}
 	if got := b.git("show", "fix:greeting.txt"); got != "hello" {
 		b.t.Errorf("the commit holds %q", got)
 	}
 	second := b.run("<<say again>>", b.cli.args("ok"), first.conversation, nil)
-	if second.Outcome != agent.OK || second.Summary != "again" || second.conversation != first.conversation {
+	if second.Outcome != outcome.OK || second.Summary != "again" || second.conversation != first.conversation {
 		b.t.Fatalf("want conversation %s to go on: %s", first.conversation, second)
 	}
 	b.sent(turn{"user", prompt}, turn{"tool", ""}, turn{"tool", "so-be-it"}, turn{"assistant", "greeted"}, turn{"user", "<<say again>>"})
@@ -309,14 +310,14 @@ func worksAndRemembers(b *bench) {
 
 func failsWithItsModel(b *bench) {
 	m := b.run("go on", b.cli.args("e400"), "", nil)
-	if m.Outcome != agent.Failed || m.exit == (agent.Exit{}) || !strings.Contains(m.Summary, "stub: model e400 answers with status 400") || m.progress {
+	if m.Outcome != outcome.Failed || m.exit == (agent.Exit{}) || !strings.Contains(m.Summary, "stub: model e400 answers with status 400") || m.progress {
 		b.t.Errorf("want failed, in the model's words: %s", m)
 	}
 }
 
 func tellsOfARefusedKey(b *bench) {
 	m := b.run("go on", b.cli.args("e401"), "", nil)
-	if m.Outcome != agent.Auth || m.Summary == "" || m.progress {
+	if m.Outcome != outcome.Auth || m.Summary == "" || m.progress {
 		b.t.Errorf("want auth: %s", m)
 	}
 }
@@ -327,7 +328,7 @@ func tellsOfALimit(b *bench) {
 	}
 	begin := time.Now()
 	m := b.run("go on", b.cli.args("e429"), "", nil)
-	if m.Outcome != agent.UsageLimit || m.Summary == "" || m.progress {
+	if m.Outcome != outcome.UsageLimit || m.Summary == "" || m.progress {
 		b.t.Fatalf("want usage_limit: %s", m)
 	}
 	// Some tell the minute only.
@@ -353,11 +354,11 @@ func goesOnAfterKill(b *bench) {
 		return b.cli.stored == "" || slices.ContainsFunc(files, func(path string) bool { return strings.Contains(string(readFile(path)), "remember the moon") })
 	}
 	killed := b.run(prompt, b.cli.args("ok"), "", func() bool { return len(readFile(pid)) > 0 && stored() })
-	if killed.exit.Signal != syscall.SIGKILL || killed.Outcome != agent.Failed || killed.conversation == "" {
+	if killed.exit.Signal != syscall.SIGKILL || killed.Outcome != outcome.Failed || killed.conversation == "" {
 		b.t.Fatalf("want it killed, and its conversation known: %s", killed)
 	}
 	after := b.run("<<say found again>>", b.cli.args("ok"), killed.conversation, nil)
-	if after.Outcome != agent.OK || after.Summary != "found again" || after.conversation != killed.conversation {
+	if after.Outcome != outcome.OK || after.Summary != "found again" || after.conversation != killed.conversation {
 		b.t.Fatalf("want conversation %s to go on: %s", killed.conversation, after)
 	}
 	b.sent(turn{"user", "remember the moon"}, turn{"user", "<<say found again>>"})
@@ -369,7 +370,7 @@ func saysThatAConversationIsGone(b *bench) {
 		gone = "ses_0000000000000000000000000a"
 	}
 	m := b.run("go on", b.cli.args("ok"), gone, nil)
-	if m.Outcome != agent.Failed || !m.Gone {
+	if m.Outcome != outcome.Failed || !m.Gone {
 		b.t.Errorf("want failed, and its conversation gone: %s", m)
 	}
 }
@@ -384,7 +385,7 @@ func TestClaudeIsDeniedWhatItsRulesDeny(t *testing.T) {
 	home, _ := strings.CutPrefix(b.env[0], "HOME=")
 	writeFile(t, filepath.Join(home, ".claude", "settings.json"), encode(object{"permissions": object{"deny": []string{"Bash(touch:*)"}}}))
 	m := b.run("<<bash touch made>><<say I did what I could>>", b.cli.args("ok"), "", nil)
-	if m.Outcome != agent.Denied || m.exit != (agent.Exit{}) || m.Refused.Last() != "Bash touch made" {
+	if m.Outcome != outcome.Denied || m.exit != (agent.Exit{}) || m.Refused.Last() != "Bash touch made" {
 		t.Errorf("want exit 0, and denied all the same: %s", m)
 	}
 }
@@ -394,7 +395,7 @@ func TestGeminiIsDeniedWhatItsPoliciesDeny(t *testing.T) {
 	policy := filepath.Join(t.TempDir(), "deny.toml")
 	writeFile(t, policy, []byte("[[rule]]\ntoolName = \"run_shell_command\"\ncommandPrefix = \"touch\"\ndecision = \"deny\"\npriority = 999\n"))
 	m := b.run("<<bash touch made>><<say I did what I could>>", b.cli.args("ok")+" --policy "+policy, "", nil)
-	if m.Outcome != agent.Denied || m.exit != (agent.Exit{}) || !strings.HasPrefix(m.Refused.Last(), "run_shell_command") {
+	if m.Outcome != outcome.Denied || m.exit != (agent.Exit{}) || !strings.HasPrefix(m.Refused.Last(), "run_shell_command") {
 		t.Errorf("want exit 0, and denied all the same: %s", m)
 	}
 }
@@ -405,7 +406,7 @@ func TestClaudeAsRootSaysWhyItDoesNotStart(t *testing.T) {
 	}
 	b := newBench(t, clis[1])
 	m := b.run("go on", "--permission-mode bypassPermissions", "", nil)
-	if m.Outcome != agent.Failed || !strings.Contains(m.Summary, "root") {
+	if m.Outcome != outcome.Failed || !strings.Contains(m.Summary, "root") {
 		t.Errorf("want the reason in the summary: %s", m)
 	}
 }
@@ -421,7 +422,7 @@ func TestCodexCommitsWithinItsSandbox(t *testing.T) {
 			t.Skipf("codex's sandbox does not work on this machine: %s", u.Text)
 		}
 	}
-	if m.Outcome != agent.OK || b.git("log", "-1", "--format=%s") != "boxed" {
+	if m.Outcome != outcome.OK || b.git("log", "-1", "--format=%s") != "boxed" {
 		t.Errorf("it could not commit: %q\n%s", requests[len(requests)-1].Turns, m)
 	}
 	if _, err := os.Stat(outside); err == nil {

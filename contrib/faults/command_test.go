@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kugetsu/queue"
+	"kugetsu/queue/outcome"
 )
 
 // commands are those that change something, beside tick, with what they begin from and what must hold afterwards.
@@ -59,7 +60,7 @@ var commands = []struct {
 		setup: func(w *world) []string {
 			for n := range 2 {
 				e, it := w.inSlot("1", n+1, "end.ok.0", true)
-				w.must(w.q.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK, EndedAt: time.Now()}}, queue.Policy{MaxAttempts: 3}))
+				w.must(w.q.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: outcome.OK, EndedAt: time.Now()}}, queue.Policy{MaxAttempts: 3}))
 				_, err := w.q.File(e)
 				w.must(err)
 				w.must(w.home.Empty("1"))

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kugetsu/queue"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
 )
@@ -235,8 +236,8 @@ func (w *world) healed(mayEnd map[queue.State]bool) error {
 	return w.judge(mayEnd)
 }
 
-func counted(it *queue.Item) map[queue.Outcome]int {
-	count := map[queue.Outcome]int{}
+func counted(it *queue.Item) map[outcome.Outcome]int {
+	count := map[outcome.Outcome]int{}
 	for _, r := range it.History {
 		count[r.Outcome]++
 	}
@@ -397,7 +398,7 @@ func (w *world) onlyOnce() error {
 	err := w.healed(completed)
 	for _, id := range w.ids {
 		_, it, loadErr := load(w, id)
-		if err = errors.Join(err, loadErr); loadErr == nil && (it.Runs != 1 || counted(it)[queue.OK] != 1) {
+		if err = errors.Join(err, loadErr); loadErr == nil && (it.Runs != 1 || counted(it)[outcome.OK] != 1) {
 			err = errors.Join(err, fmt.Errorf("%s: %d runs, %v", id, it.Runs, counted(it)))
 		}
 	}

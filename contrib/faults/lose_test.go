@@ -24,6 +24,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kugetsu/queue"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
 )
@@ -46,7 +47,7 @@ type keeper struct {
 	turn   int                        // see pick
 	did    []string                   // the operations, for the report
 	ops    map[string]int             // how often each was done
-	ended  map[queue.Outcome]int      // how often a run ended so
+	ended  map[outcome.Outcome]int    // how often a run ended so
 	owed   map[string]string          // blobs that stood in a file at the end of a run, and of which: for ever
 	loose  map[string]map[string]bool // those that a killed run left in a worktree which nobody worked in since: till a hand destroys that
 }
@@ -69,7 +70,7 @@ func (p place) branch() string  { return fmt.Sprintf("fix/issue-%d", p.n) }
 
 // newKeeper makes a world in which all is done, or only some of it.
 func newKeeper(t testing.TB, rt *rapid.T, steps, todo []string) *keeper {
-	k := &keeper{world: newWorld(t), t: rt, steps: steps, todo: todo, ops: map[string]int{}, ended: map[queue.Outcome]int{},
+	k := &keeper{world: newWorld(t), t: rt, steps: steps, todo: todo, ops: map[string]int{}, ended: map[outcome.Outcome]int{},
 		owed: map[string]string{}, loose: map[string]map[string]bool{}}
 	noted := filepath.Join(k.dir, "noted")
 	vars := []string{"NOTED=" + noted, "GIT_EDITOR=true", "GIT_AUTHOR_NAME=t", "GIT_AUTHOR_EMAIL=t@localhost",
@@ -416,12 +417,12 @@ func (k *keeper) note(p place, it *queue.Item) error {
 		k.ended[h.Outcome]++
 		run := slots.RunName(it.ID, h.Run)
 		if _, err := os.Stat(filepath.Join(k.dir, "noted", run+".began")); err == nil {
-			began, lost = true, h.Outcome == queue.Lost || h.Outcome == queue.Void
+			began, lost = true, h.Outcome == outcome.Lost || h.Outcome == outcome.Void
 		}
 		if err := owe(run, "left"); err != nil {
 			return err
 		}
-		if h.Outcome != queue.Lost && h.Outcome != queue.Void {
+		if h.Outcome != outcome.Lost && h.Outcome != outcome.Void {
 			if err := owe(run, "end"); err != nil {
 				return err
 			}
@@ -618,7 +619,7 @@ func TestWorkIsNotLost(t *testing.T) {
 		}
 		done, r.passed = true, r.points
 		t.Logf("%d operations in %s, %d blobs are owed: %v; runs: %v", r.points, time.Since(begin).Round(time.Second), len(k.owed), k.ops, k.ended)
-		if k.ended[queue.OK] < r.points/8 || len(k.owed) < r.points/8 {
+		if k.ended[outcome.OK] < r.points/8 || len(k.owed) < r.points/8 {
 			t.Errorf("too little was tried")
 		}
 	})

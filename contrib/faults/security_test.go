@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 
 	"kugetsu/queue"
-	"kugetsu/queue/event"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
 )
@@ -51,8 +51,8 @@ func unsafe(c rune) bool {
 // evil is what must not reach a terminal: escape sequences, C1, directions, what has no width, a carriage return.
 const evil = "evil\x1b[2J\x1b]0;owned\a\u009b31m\u202egnp.exe\u2066\u200b\ufeff\r\b\x7f"
 
-var shows = event.Evidence{Ref: evil, PRURL: evil, Refused: []string{evil},
-	Changes: &event.Changes{From: evil, To: evil, Commits: 1, Subjects: []string{evil}, Dirty: 1, DirtyFiles: []string{evil}}}
+var shows = outcome.Evidence{Ref: evil, PRURL: evil, Refused: []string{evil},
+	Changes: &outcome.Changes{From: evil, To: evil, Commits: 1, Subjects: []string{evil}, Dirty: 1, DirtyFiles: []string{evil}}}
 
 // TestOutputControlsNoTerminal: whoever wrote it, no command prints it raw.
 func TestOutputControlsNoTerminal(t *testing.T) {

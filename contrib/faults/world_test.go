@@ -28,6 +28,7 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/ledger"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
 )
@@ -258,7 +259,7 @@ func (w *world) crowd() (finish func()) {
 	w.inSlot("3", 3, "exit", false)             // its dispatch died: runs as run 1
 	w.inSlot("4", 4, "exit", true)              // its runner died at the gate: runs as run 2
 	e, it := w.inSlot("5", 5, "end.ok.0", true) // settled, not filed
-	w.must(w.q.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: queue.OK, EndedAt: time.Now().UTC()}}, queue.Policy{MaxAttempts: 3}))
+	w.must(w.q.Settle(e, it, queue.Result{Run: queue.Run{Run: 1, Outcome: outcome.OK, EndedAt: time.Now().UTC()}}, queue.Policy{MaxAttempts: 3}))
 	alive, stop := w.running("6", 6) // running, in a slot beyond the limit
 	w.item(7)                        // waiting
 	w.item(8)

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"kugetsu/queue"
-	"kugetsu/queue/event"
 	"kugetsu/queue/ledger"
 	"kugetsu/queue/outcome"
 	"kugetsu/tick"
@@ -65,29 +64,29 @@ func night() *page.Page {
 }
 
 func done() []overview.Done {
-	one := func(ref, agent string, ago, took time.Duration, o queue.Outcome, message string) overview.Done {
+	one := func(ref, agent string, ago, took time.Duration, o outcome.Outcome, message string) overview.Done {
 		d := overview.Done{Item: id(int(ago.Minutes()) + 60), Ref: "github.com/you/" + ref, Agent: agent, State: queue.Completed, Outcome: o, At: *before(ago), Took: took, Runs: 1, Message: message}
-		if o != queue.OK {
+		if o != outcome.OK {
 			d.State = queue.Errored
 		}
 		return d
 	}
 	list := []overview.Done{
-		one("lamp#4", "codex", 2*time.Hour+3*time.Minute, 22*time.Minute, queue.OK, "Dim the lamp in ten steps, and remember the last one."),
-		one("shop#30", "opencode", 3*time.Hour, 17*time.Minute, queue.OK, "The total of the basket is wrong by a cent for some currencies. Find out which, and why."),
-		one("shop#27", "opencode", 4*time.Hour, time.Hour, queue.Timeout, "Move the catalogue to the new search."),
-		one("shop#24", "opencode", 9*time.Hour, 34*time.Minute, queue.OK, "Say what is missing when the address is not complete."),
-		one("shop#22", "claude", 7*time.Hour+12*time.Minute, 0, queue.Auth, "Translate the mails to Portuguese."),
-		one("shop#19", "opencode", 11*time.Hour, 48*time.Minute, queue.OK, "Upgrade the router, and keep the old links alive."),
+		one("lamp#4", "codex", 2*time.Hour+3*time.Minute, 22*time.Minute, outcome.OK, "Dim the lamp in ten steps, and remember the last one."),
+		one("shop#30", "opencode", 3*time.Hour, 17*time.Minute, outcome.OK, "The total of the basket is wrong by a cent for some currencies. Find out which, and why."),
+		one("shop#27", "opencode", 4*time.Hour, time.Hour, outcome.Timeout, "Move the catalogue to the new search."),
+		one("shop#24", "opencode", 9*time.Hour, 34*time.Minute, outcome.OK, "Say what is missing when the address is not complete."),
+		one("shop#22", "claude", 7*time.Hour+12*time.Minute, 0, outcome.Auth, "Translate the mails to Portuguese."),
+		one("shop#19", "opencode", 11*time.Hour, 48*time.Minute, outcome.OK, "Upgrade the router, and keep the old links alive."),
 	}
-	evidence := []event.Changes{{Commits: 2, Diff: &event.Diff{Files: 4, Insertions: 131, Deletions: 12}}, {Commits: 1, Diff: &event.Diff{Files: 2, Insertions: 18, Deletions: 5}},
-		{Diff: &event.Diff{Files: 11, Insertions: 402, Deletions: 377}, Dirty: 11}, {Commits: 3, Diff: &event.Diff{Files: 6, Insertions: 88, Deletions: 20}}, {},
-		{Commits: 5, Diff: &event.Diff{Files: 23, Insertions: 640, Deletions: 512}}}
+	evidence := []outcome.Changes{{Commits: 2, Diff: &outcome.Diff{Files: 4, Insertions: 131, Deletions: 12}}, {Commits: 1, Diff: &outcome.Diff{Files: 2, Insertions: 18, Deletions: 5}},
+		{Diff: &outcome.Diff{Files: 11, Insertions: 402, Deletions: 377}, Dirty: 11}, {Commits: 3, Diff: &outcome.Diff{Files: 6, Insertions: 88, Deletions: 20}}, {},
+		{Commits: 5, Diff: &outcome.Diff{Files: 23, Insertions: 640, Deletions: 512}}}
 	costs := []float64{0.42, 0.18, 1.94, 0.61, 0, 1.12}
 	for i := range list {
 		list[i].Evidence.Changes = &evidence[i]
 		if costs[i] > 0 {
-			list[i].Cost = &queue.Cost{USD: costs[i]}
+			list[i].Cost = &outcome.Cost{USD: costs[i]}
 		}
 	}
 	list[2].Error, list[4].Error = "timeout: the agent did not end within 1h0m0s", "auth: API Error: 401 invalid x-api-key"

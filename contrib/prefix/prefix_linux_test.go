@@ -21,6 +21,7 @@ import (
 
 	"kugetsu/contrib/internal/rig"
 	"kugetsu/queue"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 	"kugetsu/slots/machine"
 	"kugetsu/slots/proc"
@@ -303,7 +304,7 @@ func TestAgentRunsBehindEveryPrefixOfTheREADME(t *testing.T) {
 				limited(t, w.prefix)
 			}
 			it, log = w.item(2, "eat")
-			if it.State != queue.Errored || it.History[0].Outcome != queue.Failed || strings.Contains(log, "devoured") {
+			if it.State != queue.Errored || it.History[0].Outcome != outcome.Failed || strings.Contains(log, "devoured") {
 				t.Errorf("over its memory it is %s, %+v\n%s", it.State, it.History[0], log)
 			}
 			w.free(it, log)

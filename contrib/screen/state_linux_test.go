@@ -11,6 +11,7 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/ledger"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 )
 
@@ -58,11 +59,11 @@ func makeState(t *testing.T, home string) {
 	f.write(in("tick.lock"), "")
 	f.must(os.Chtimes(in("tick.lock"), f.now, f.now))
 
-	f.settle(1, "直す: ログイン画面が崩れる問題を修正してください。\nand more", queue.OK, "", 2, 0.42)
-	f.settle(2, "Ship 🚀 the release 🎉🎉 with 👍🏽 notes and a title that goes on and on until no terminal of a usual width has room for it, and further", queue.OK, "", 0, 0)
-	f.settle(3, hostile, queue.OK, "", 0, 0)
-	f.settle(4, "fail", queue.Failed, "the tests fail: "+hostile, 0, 0)
-	f.settle(5, "slow", queue.Timeout, "took longer than 1h, 그리고 아무 말도 하지 않았다", 0, 0)
+	f.settle(1, "直す: ログイン画面が崩れる問題を修正してください。\nand more", outcome.OK, "", 2, 0.42)
+	f.settle(2, "Ship 🚀 the release 🎉🎉 with 👍🏽 notes and a title that goes on and on until no terminal of a usual width has room for it, and further", outcome.OK, "", 0, 0)
+	f.settle(3, hostile, outcome.OK, "", 0, 0)
+	f.settle(4, "fail", outcome.Failed, "the tests fail: "+hostile, 0, 0)
+	f.settle(5, "slow", outcome.Timeout, "took longer than 1h, 그리고 아무 말도 하지 않았다", 0, 0)
 	f.run(6, "実行中のタスク", "working on "+hostile+"\nテストを実行しています 🧪 npm test -- --runInBand --reporter=verbose src/components/login/form.test.tsx\n")
 	f.enqueue(7, "待っているタスク 🕰")
 	f.enqueue(8, hostile)
@@ -86,19 +87,19 @@ func (f *folder) enqueue(n int, message string) (queue.Entry, *queue.Item) {
 }
 
 // settle files an item that ended.
-func (f *folder) settle(n int, message string, o queue.Outcome, why string, commits int, usd float64) {
+func (f *folder) settle(n int, message string, o outcome.Outcome, why string, commits int, usd float64) {
 	f.Helper()
 	e, it := f.enqueue(n, message)
 	began := f.now
 	f.must(f.q.Notify(e, it, 1, 1, nil))
 	f.now = f.now.Add(time.Minute)
 	r := queue.Result{Run: queue.Run{Run: 1, StartedAt: &began, EndedAt: f.now, Outcome: o, Summary: why}}
-	r.Evidence.Changes = &event.Changes{Commits: commits}
+	r.Evidence.Changes = &outcome.Changes{Commits: commits}
 	if commits > 0 {
-		r.Evidence.Changes.Diff = &event.Diff{Files: 3, Insertions: 120, Deletions: 7}
+		r.Evidence.Changes.Diff = &outcome.Diff{Files: 3, Insertions: 120, Deletions: 7}
 	}
 	if usd > 0 {
-		r.Cost = &queue.Cost{USD: usd}
+		r.Cost = &outcome.Cost{USD: usd}
 	}
 	f.must(f.q.Settle(e, it, r, queue.Policy{MaxAttempts: 1, RetryDelay: time.Minute}))
 	e, err := f.q.File(e)

@@ -1,31 +1,22 @@
-// Package outcome has the types that agents, runners and items share about a run that ended.
+// Package outcome has what agents, runners, items and views share about a run that ended: its outcome and what follows from that,
+// what it cost, and what it has to show.
 package outcome
 
-import "math"
+// Outcome is how a run ended: the runner classifies, the tick settles.
+type Outcome string
 
-// Cost is what a run used, as its agent reported: US dollars and tokens.
-type Cost struct {
-	USD        float64 `json:"usd,omitempty"`
-	Input      int64   `json:"input_tokens,omitempty"`
-	Output     int64   `json:"output_tokens,omitempty"`
-	Reasoning  int64   `json:"reasoning_tokens,omitempty"`
-	CacheRead  int64   `json:"cache_read_tokens,omitempty"`
-	CacheWrite int64   `json:"cache_write_tokens,omitempty"`
-}
-
-// Add adds the values that are sound: the sums must stay finite and never shrink, whatever the agent prints.
-func (c *Cost) Add(o Cost) {
-	if sum := c.USD + o.USD; o.USD > 0 && !math.IsInf(sum, 0) {
-		c.USD = sum
-	}
-	add := func(sum *int64, n int64) {
-		if n > 0 && *sum <= math.MaxInt64-n {
-			*sum += n
-		}
-	}
-	add(&c.Input, o.Input)
-	add(&c.Output, o.Output)
-	add(&c.Reasoning, o.Reasoning)
-	add(&c.CacheRead, o.CacheRead)
-	add(&c.CacheWrite, o.CacheWrite)
-}
+// The outcomes.
+const (
+	OK          Outcome = "ok"           // exit 0 and nothing in the agent's output contradicts it
+	Failed      Outcome = "failed"       // non-zero exit, killed, or an error of the model
+	Denied      Outcome = "denied"       // exit 0, but a permission was refused, or there was no answer
+	StartFailed Outcome = "start_failed" // clone, worktree, hook or exec failed
+	Timeout     Outcome = "timeout"      // longer than TASK_TIMEOUT
+	Stalled     Outcome = "stalled"      // no output for IDLE_TIMEOUT
+	UsageLimit  Outcome = "usage_limit"  // the provider refused for now
+	Auth        Outcome = "auth"         // the provider refused the credentials
+	Outage      Outcome = "outage"       // the model's server, the remote's host or the way to it is down
+	Lost        Outcome = "lost"         // the agent had started, its runner is gone, and no end was recorded
+	Void        Outcome = "void"         // no agent began: its runner was killed first, the machine lacked disk or memory, or the agent's own state was locked
+	Cancelled   Outcome = "cancelled"    // queue cancel
+)

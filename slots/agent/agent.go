@@ -140,22 +140,11 @@ func (e Exit) because(detail string) string {
 	return e.String() + ": " + detail
 }
 
-// The outcomes that a parser can give. The runner has more of them, such as a timeout.
-const (
-	OK         = "ok"          // it ended well, and no output contradicts that
-	Failed     = "failed"      // it reported a failure, or broke off: another try may go better
-	Denied     = "denied"      // exit 0, but a permission was refused or there was no answer: another try would end the same way
-	UsageLimit = "usage_limit" // the provider refuses for now: the same try goes better later
-	Auth       = "auth"        // the provider refuses the credentials: a person has to log in, or to renew a key
-	Outage     = "outage"      // the model's server, or the way to it, is down: the same try goes better once it answers
-	Void       = "void"        // it gave up before it began, for a passing reason: it did no work and asked no model
-)
-
 // Report is the judgement of a run.
 type Report struct {
-	Outcome string // one of those above
-	Summary string // the agent's final message, or why there is none: UTF-8, at most MaxSummary bytes
-	Cost    Cost
+	Outcome outcome.Outcome // OK, Failed, Denied, UsageLimit, Auth, Outage or Void: the runner has more of them, such as Timeout
+	Summary string          // the agent's final message, or why there is none: UTF-8, at most MaxSummary bytes
+	Cost    outcome.Cost
 	Refused Refusals // the permissions that were refused in the run
 	// Gone says that the conversation to go on with does not exist: an agent that was killed may not have stored it, or it was
 	// deleted. Another try with it would fail again.
@@ -172,9 +161,6 @@ type Report struct {
 	// lifted by itself.
 	Unpaid bool
 }
-
-// Cost is what a run used.
-type Cost = outcome.Cost
 
 // bounded is the report with a summary that is short enough to be stored. A longer one loses its middle: the fault stands at its
 // beginning, and the agent's last words, with the URL of its pull request, at its end.

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
 )
 
@@ -110,16 +111,16 @@ func TestTextIsCutBetweenCharacters(t *testing.T) {
 // checkReport fails where a report breaks what every report promises.
 func checkReport(t *testing.T, exit Exit, r Report) {
 	t.Helper()
-	if !slices.Contains([]string{OK, Failed, Denied, UsageLimit, Auth, Outage, Void}, r.Outcome) {
+	if !slices.Contains([]outcome.Outcome{outcome.OK, outcome.Failed, outcome.Denied, outcome.UsageLimit, outcome.Auth, outcome.Outage, outcome.Void}, r.Outcome) {
 		t.Errorf("outcome %q", r.Outcome)
 	}
-	if !exit.ok() && (r.Outcome == OK || r.Outcome == Denied) {
+	if !exit.ok() && (r.Outcome == outcome.OK || r.Outcome == outcome.Denied) {
 		t.Errorf("%v, but the outcome is %q", exit, r.Outcome)
 	}
-	if !r.Reset.IsZero() && r.Outcome != UsageLimit {
+	if !r.Reset.IsZero() && r.Outcome != outcome.UsageLimit {
 		t.Errorf("%s has the reset %s", r.Outcome, r.Reset)
 	}
-	if r.Outcome != OK && r.Summary == "" {
+	if r.Outcome != outcome.OK && r.Summary == "" {
 		t.Errorf("%s without a reason", r.Outcome)
 	}
 	for _, s := range append(r.Refused, r.Summary, r.Words) {

@@ -2,9 +2,11 @@ package agent
 
 import (
 	"cmp"
-	"kugetsu/queue/terminal"
 	"strings"
 	"time"
+
+	"kugetsu/queue/outcome"
+	"kugetsu/queue/terminal"
 )
 
 // claude is Claude Code, https://code.claude.com, as measured with 2.1.197.
@@ -166,8 +168,8 @@ func (p *claudeParser) Stdout(line []byte) bool {
 func (p *claudeParser) end(e claudeEvent) {
 	p.ended, p.waiting = true, waiting{}
 	p.denials = append(p.denials, e.Denials...)
-	p.cost.Add(Cost{Input: e.Usage.Input, Output: e.Usage.Output, CacheRead: e.Usage.CacheRead, CacheWrite: e.Usage.CacheWrite})
-	p.cost.Add(Cost{USD: e.USD - p.cost.USD}) // dollars are those of the whole process, tokens those since the last result
+	p.cost.Add(outcome.Cost{Input: e.Usage.Input, Output: e.Usage.Output, CacheRead: e.Usage.CacheRead, CacheWrite: e.Usage.CacheWrite})
+	p.cost.Add(outcome.Cost{USD: e.USD - p.cost.USD}) // dollars are those of the whole process, tokens those since the last result
 	words := terminal.Plain(e.Result)
 	switch {
 	case e.IsError || e.Subtype != "success":

@@ -2,9 +2,10 @@ package agent
 
 import (
 	"cmp"
-	"kugetsu/queue/terminal"
 	"strings"
 	"time"
+
+	"kugetsu/queue/terminal"
 )
 
 // codex is Codex CLI, https://developers.openai.com/codex, as measured with 0.169.0.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
 )
 
@@ -82,15 +83,15 @@ func (p *commandParser) Conversation() string { return "" }
 
 func (p *commandParser) Report(exit Exit) Report {
 	if exit.ok() {
-		return Report{Outcome: OK, Summary: tail(terminal.Plain(strings.Join(p.stdout, "\n")), MaxSummary)}
+		return Report{Outcome: outcome.OK, Summary: tail(terminal.Plain(strings.Join(p.stdout, "\n")), MaxSummary)}
 	}
 	last := p.stderr
 	if last == "" && len(p.stdout) > 0 { // many say it on stdout only
 		last.add([]byte(p.stdout[len(p.stdout)-1]))
 	}
-	r := Report{Outcome: Failed, Summary: terminal.Clip(exit.because(string(last)), MaxSummary)}
+	r := Report{Outcome: outcome.Failed, Summary: terminal.Clip(exit.because(string(last)), MaxSummary)}
 	if exit.Signal == 0 && exit.Code == tempFail {
-		r.Outcome = UsageLimit
+		r.Outcome = outcome.UsageLimit
 	}
 	return r
 }

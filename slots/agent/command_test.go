@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/outcome"
 )
 
 func TestCommandArgv(t *testing.T) {
@@ -87,25 +88,25 @@ func TestCommandIsJudgedByItsExitAlone(t *testing.T) {
 		exit           Exit
 		want           Report
 	}{
-		{"its last words", "working\n\n\x1b[32mdone\x1b[0m\r\n\n", "", Exit{}, Report{Outcome: OK, Summary: "working\ndone"}},
-		{"nothing said", "", "a warning", Exit{}, Report{Outcome: OK}},
+		{"its last words", "working\n\n\x1b[32mdone\x1b[0m\r\n\n", "", Exit{}, Report{Outcome: outcome.OK, Summary: "working\ndone"}},
+		{"nothing said", "", "a warning", Exit{}, Report{Outcome: outcome.OK}},
 		{
 			"the last twenty lines", strings.Join(many, "\n"), "",
 			Exit{},
-			Report{Outcome: OK, Summary: strings.Join(nonBlank(many)[10:], "\n")},
+			Report{Outcome: outcome.OK, Summary: strings.Join(nonBlank(many)[10:], "\n")},
 		},
 		{
 			"the end of a long line", strings.Repeat("月", 1000) + "end", "",
 			Exit{},
-			Report{Outcome: OK, Summary: ellipsis + strings.Repeat("月", 664) + "end"},
+			Report{Outcome: outcome.OK, Summary: ellipsis + strings.Repeat("月", 664) + "end"},
 		},
-		{"a status", "so far", "oops\nno access\n\n", Exit{Code: 3}, Report{Outcome: Failed, Summary: "exit status 3: no access"}},
-		{"a status, said on stdout", "no access\n", "", Exit{Code: 1}, Report{Outcome: Failed, Summary: "exit status 1: no access"}},
-		{"a status without words", "", "", Exit{Code: 1}, Report{Outcome: Failed, Summary: "exit status 1"}},
+		{"a status", "so far", "oops\nno access\n\n", Exit{Code: 3}, Report{Outcome: outcome.Failed, Summary: "exit status 3: no access"}},
+		{"a status, said on stdout", "no access\n", "", Exit{Code: 1}, Report{Outcome: outcome.Failed, Summary: "exit status 1: no access"}},
+		{"a status without words", "", "", Exit{Code: 1}, Report{Outcome: outcome.Failed, Summary: "exit status 1"}},
 		{
 			"a signal", "", "",
 			Exit{Signal: syscall.SIGKILL},
-			Report{Outcome: Failed, Summary: "killed by signal SIGKILL"},
+			Report{Outcome: outcome.Failed, Summary: "killed by signal SIGKILL"},
 		},
 	} {
 		p := command.Parser(time.Now)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
 )
 
@@ -112,7 +113,7 @@ func (p *geminiParser) served() { p.waiting, p.reset = waiting{}, time.Time{} }
 
 func (p *geminiParser) end(e geminiEvent) {
 	p.ended = true
-	p.cost.Add(Cost{Input: e.Stats.Fresh, Output: e.Stats.Output, CacheRead: e.Stats.Cached})
+	p.cost.Add(outcome.Cost{Input: e.Stats.Fresh, Output: e.Stats.Output, CacheRead: e.Stats.Cached})
 	if e.Status == "success" {
 		p.goesOn()
 		return

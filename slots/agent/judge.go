@@ -2,9 +2,11 @@ package agent
 
 import (
 	"cmp"
-	"kugetsu/queue/terminal"
 	"strings"
 	"time"
+
+	"kugetsu/queue/outcome"
+	"kugetsu/queue/terminal"
 )
 
 // account is a run's account of itself. A parser fills it in from the events of its program. They are judged here, in the same way
@@ -24,7 +26,7 @@ type account struct {
 	unanswered   bool      // it ended with the call of a tool: the words before that are no answer
 	unbegun      string    // why the program gave up before it began, for a passing reason; "" where it did not
 	refusals     refusals
-	cost         Cost
+	cost         outcome.Cost
 	stderr       lastLine
 }
 
@@ -70,7 +72,7 @@ func (a *account) Stderr(line []byte) bool {
 // Waiting says whether the program waits within its process, and why.
 func (a *account) Waiting() (Report, bool) {
 	r := a.waiting.report()
-	return r.bounded(), a.waiting.outcome != ""
+	return r.bounded(), a.waiting.met != ""
 }
 
 // judge makes the report of a run. The first of these that applies is the outcome:
@@ -84,7 +86,7 @@ func (a *account) Waiting() (Report, bool) {
 //	otherwise                                           ok, and its last words are the answer
 func (a *account) judge(exit Exit) Report {
 	words := terminal.Plain(a.words)
-	r := Report{Outcome: Failed, Refused: a.refusals.named, Cost: a.cost, Words: ends(words, MaxSummary)}
+	r := Report{Outcome: outcome.Failed, Refused: a.refusals.named, Cost: a.cost, Words: ends(words, MaxSummary)}
 	switch {
 	case a.Parked():
 		w := a.waiting.report()
@@ -97,18 +99,18 @@ func (a *account) judge(exit Exit) Report {
 		switch {
 		case exit.Signal != 0:
 		case a.unbegun != "":
-			r.Outcome, r.Summary = Void, exit.because(a.unbegun)
+			r.Outcome, r.Summary = outcome.Void, exit.because(a.unbegun)
 		default: // stderr is the program's, and of all that it starts
 			a.blame(&r, complaint{a.status, a.kind, string(a.stderr), true})
 		}
 	case a.refusals.standing() != "":
-		r.Outcome, r.Summary = Denied, "permission refused: "+a.refusals.standing()+"\n"+words
+		r.Outcome, r.Summary = outcome.Denied, "permission refused: "+a.refusals.standing()+"\n"+words
 	case a.unfinished != "":
 		r.Summary = a.unfinished + "\n" + words
 	case words == "" || a.unanswered:
-		r.Outcome, r.Summary = Denied, "ended without an answer\n"+words
+		r.Outcome, r.Summary = outcome.Denied, "ended without an answer\n"+words
 	default:
-		r.Outcome, r.Summary = OK, words
+		r.Outcome, r.Summary = outcome.OK, words
 	}
 	return r.bounded()
 }
@@ -116,7 +118,7 @@ func (a *account) judge(exit Exit) Report {
 // blame gives a failed run the outcome that follows from its failure.
 func (a *account) blame(r *Report, c complaint) {
 	r.Outcome, r.Spent, r.Gone = verdict(c), c.isSpent(), goneWords().MatchString(r.Summary)
-	if r.Outcome != UsageLimit {
+	if r.Outcome != outcome.UsageLimit {
 		return
 	}
 	// The time that was given apart from the words is the more precise one. But it may be that of an earlier try.

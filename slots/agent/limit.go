@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"kugetsu/queue/outcome"
 )
 
 // The meaning of errors, for all presets. It is read in this order: the HTTP status, which an exit status may give, and the name
@@ -22,25 +24,25 @@ type complaint struct {
 }
 
 // names are the names of errors that say what they mean, of the programs and of the providers' answers.
-var names = map[string]string{
+var names = map[string]outcome.Outcome{
 	// Claude Code, Anthropic
-	"rate_limit": UsageLimit, "rate_limit_error": UsageLimit, "billing_error": UsageLimit, "out_of_credits": UsageLimit,
-	"credits_required": Auth, "org_level_disabled": Auth, "oauth_org_not_allowed": Auth,
-	"authentication_failed": Auth, "authentication_error": Auth, "permission_error": Auth,
-	"overloaded": Outage, "overloaded_error": Outage, "server_error": Outage, "api_error": Outage, "timeout_error": Outage,
+	"rate_limit": outcome.UsageLimit, "rate_limit_error": outcome.UsageLimit, "billing_error": outcome.UsageLimit, "out_of_credits": outcome.UsageLimit,
+	"credits_required": outcome.Auth, "org_level_disabled": outcome.Auth, "oauth_org_not_allowed": outcome.Auth,
+	"authentication_failed": outcome.Auth, "authentication_error": outcome.Auth, "permission_error": outcome.Auth,
+	"overloaded": outcome.Outage, "overloaded_error": outcome.Outage, "server_error": outcome.Outage, "api_error": outcome.Outage, "timeout_error": outcome.Outage,
 	// Codex, OpenAI
-	"usage_limit_reached": UsageLimit, "rate_limit_exceeded": UsageLimit, "insufficient_quota": UsageLimit, "billing_hard_limit_reached": UsageLimit,
-	"workspace_owner_credits_depleted": UsageLimit, "workspace_member_credits_depleted": UsageLimit,
-	"workspace_owner_usage_limit_reached": UsageLimit, "workspace_member_usage_limit_reached": UsageLimit,
-	"usage_not_included": Auth, "invalid_api_key": Auth, "account_deactivated": Auth, "billing_not_active": Auth,
-	"server_is_overloaded": Outage, "slow_down": Outage,
+	"usage_limit_reached": outcome.UsageLimit, "rate_limit_exceeded": outcome.UsageLimit, "insufficient_quota": outcome.UsageLimit, "billing_hard_limit_reached": outcome.UsageLimit,
+	"workspace_owner_credits_depleted": outcome.UsageLimit, "workspace_member_credits_depleted": outcome.UsageLimit,
+	"workspace_owner_usage_limit_reached": outcome.UsageLimit, "workspace_member_usage_limit_reached": outcome.UsageLimit,
+	"usage_not_included": outcome.Auth, "invalid_api_key": outcome.Auth, "account_deactivated": outcome.Auth, "billing_not_active": outcome.Auth,
+	"server_is_overloaded": outcome.Outage, "slow_down": outcome.Outage,
 	// Gemini CLI, Google
-	"RESOURCE_EXHAUSTED": UsageLimit, "QUOTA_EXHAUSTED": UsageLimit, "RATE_LIMIT_EXCEEDED": UsageLimit, "INSUFFICIENT_G1_CREDITS_BALANCE": UsageLimit,
-	"UNAUTHENTICATED": Auth, "PERMISSION_DENIED": Auth, "API_KEY_INVALID": Auth, "FatalAuthenticationError": Auth,
-	"MODEL_CAPACITY_EXHAUSTED": Outage, "UNAVAILABLE": Outage, "INTERNAL": Outage, "DEADLINE_EXCEEDED": Outage,
+	"RESOURCE_EXHAUSTED": outcome.UsageLimit, "QUOTA_EXHAUSTED": outcome.UsageLimit, "RATE_LIMIT_EXCEEDED": outcome.UsageLimit, "INSUFFICIENT_G1_CREDITS_BALANCE": outcome.UsageLimit,
+	"UNAUTHENTICATED": outcome.Auth, "PERMISSION_DENIED": outcome.Auth, "API_KEY_INVALID": outcome.Auth, "FatalAuthenticationError": outcome.Auth,
+	"MODEL_CAPACITY_EXHAUSTED": outcome.Outage, "UNAVAILABLE": outcome.Outage, "INTERNAL": outcome.Outage, "DEADLINE_EXCEEDED": outcome.Outage,
 	// opencode and its own provider
-	"CreditsError": UsageLimit, "MonthlyLimitError": UsageLimit, "UserLimitError": UsageLimit, "FreeUsageLimitError": UsageLimit,
-	"GoUsageLimitError": UsageLimit, "SubscriptionUsageLimitError": UsageLimit, "ProviderAuthError": Auth, "AuthError": Auth,
+	"CreditsError": outcome.UsageLimit, "MonthlyLimitError": outcome.UsageLimit, "UserLimitError": outcome.UsageLimit, "FreeUsageLimitError": outcome.UsageLimit,
+	"GoUsageLimitError": outcome.UsageLimit, "SubscriptionUsageLimitError": outcome.UsageLimit, "ProviderAuthError": outcome.Auth, "AuthError": outcome.Auth,
 }
 
 const (
@@ -132,12 +134,12 @@ func (c complaint) httpStatus() int {
 }
 
 // named is the outcome by the name of the error, "" where no name tells: the name that is given, or else one in a provider's answer.
-func (c complaint) named() string {
-	if outcome := names[c.name]; outcome != "" || c.hearsay {
-		return outcome
+func (c complaint) named() outcome.Outcome {
+	if means := names[c.name]; means != "" || c.hearsay {
+		return means
 	}
-	if outcome := names[leadingName().FindString(c.text)]; outcome != "" {
-		return outcome
+	if means := names[leadingName().FindString(c.text)]; means != "" {
+		return means
 	}
 	return names[nameIn(c.text)]
 }
@@ -195,33 +197,33 @@ var sentenceEnd = lazy(`[.!] (?:[A-Z]|$)|\n`)
 // verdict is the outcome of an error: UsageLimit, Auth, Outage or Failed. The status and the name decide where they are known, with
 // these exceptions: a server that is busy has set no limit, a conversation that is refused is no limit of the account, and some
 // providers refuse an empty account as they refuse a wrong key.
-func verdict(c complaint) string {
+func verdict(c complaint) outcome.Outcome {
 	status, name, text := c.httpStatus(), c.named(), c.own()
 	busy := status == 0 || status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 	switch {
 	case busy && throttled().MatchString(text):
-		return Outage
+		return outcome.Outage
 	case c.isSpent():
-		return Failed
+		return outcome.Failed
 	case status < 500 && personWords().MatchString(text):
-		return Auth
-	case name != "" && name != Auth:
+		return outcome.Auth
+	case name != "" && name != outcome.Auth:
 		return name
-	case name == Auth, status == http.StatusUnauthorized, status == http.StatusForbidden:
+	case name == outcome.Auth, status == http.StatusUnauthorized, status == http.StatusForbidden:
 		if isLimit(text) {
-			return UsageLimit
+			return outcome.UsageLimit
 		}
-		return Auth
+		return outcome.Auth
 	case status == http.StatusTooManyRequests, status == http.StatusPaymentRequired:
-		return UsageLimit
+		return outcome.UsageLimit
 	case status == http.StatusRequestTimeout || status >= 500:
-		return Outage
+		return outcome.Outage
 	case isLimit(text):
-		return UsageLimit
+		return outcome.UsageLimit
 	case authWords().MatchString(text):
-		return Auth
+		return outcome.Auth
 	case status == 0 && outageWords().MatchString(text):
-		return Outage
+		return outcome.Outage
 	}
-	return Failed
+	return outcome.Failed
 }

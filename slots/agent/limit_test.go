@@ -3,208 +3,210 @@ package agent
 import (
 	"strconv"
 	"testing"
+
+	"kugetsu/queue/outcome"
 )
 
 func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 	for _, tt := range []struct {
 		status int
 		text   string
-		want   string
+		want   outcome.Outcome
 	}{
-		{429, "", UsageLimit},
-		{402, "Insufficient credits", UsageLimit},
-		{401, "", Auth},
-		{403, "no access", Auth},
-		{403, "You exceeded your monthly spending limit", UsageLimit},
-		{529, "Overloaded, rate limit", Outage},
-		{503, "quota service unavailable", Outage},
-		{500, "", Outage},
-		{400, "bad request", Failed},
-		{400, "Your credit balance is too low to access the API.", UsageLimit},
-		{400, "API key not valid. Please pass a valid API key.", Auth},
-		{400, "prompt is too long: 210000 tokens > 200000 maximum", Failed},
-		{0, "Claude AI usage limit reached|1733160000", UsageLimit},
-		{0, "You've hit your session limit · resets 3am", UsageLimit},
-		{0, "You’ve hit your usage limit.", UsageLimit},
-		{0, "5-hour limit reached", UsageLimit},
-		{0, "insufficient_quota", UsageLimit},
-		{0, "Rate limit reached for the model", UsageLimit},
-		{0, "rate_limit_exceeded", UsageLimit},
-		{0, "Too Many Requests", UsageLimit},
-		{0, "RESOURCE_EXHAUSTED", UsageLimit},
-		{0, "You're out of usage credits", UsageLimit},
-		{0, "exceeded retry limit, last status: 429 Too Many Requests", UsageLimit},
-		{0, "exceeded retry limit, last status: 500 Internal Server Error", Outage},
-		{0, "unexpected status 401 Unauthorized: who are you", Auth},
-		{0, "Invalid API key · Fix external API key", Auth},
-		{0, "Incorrect API key provided: x", Auth},
-		{0, "invalid x-api-key", Auth},
-		{0, "Not logged in · Please run /login", Auth},
-		{0, "OAuth token has expired. Please log in again", Auth},
-		{0, "Your access token could not be refreshed. Please log out and sign in again.", Auth},
-		{0, "Missing environment variable: `OPENAI_API_KEY`.", Auth},
-		{0, "overloaded_error", Outage},
-		{0, "Provider is overloaded", Outage},
-		{0, "output token limit reached", Failed},
-		{0, "the maximum context length is exceeded", Failed},
-		{0, "exit status 1: see issue 429 and line 401", Failed},
-		{0, "", Failed},
+		{429, "", outcome.UsageLimit},
+		{402, "Insufficient credits", outcome.UsageLimit},
+		{401, "", outcome.Auth},
+		{403, "no access", outcome.Auth},
+		{403, "You exceeded your monthly spending limit", outcome.UsageLimit},
+		{529, "Overloaded, rate limit", outcome.Outage},
+		{503, "quota service unavailable", outcome.Outage},
+		{500, "", outcome.Outage},
+		{400, "bad request", outcome.Failed},
+		{400, "Your credit balance is too low to access the API.", outcome.UsageLimit},
+		{400, "API key not valid. Please pass a valid API key.", outcome.Auth},
+		{400, "prompt is too long: 210000 tokens > 200000 maximum", outcome.Failed},
+		{0, "Claude AI usage limit reached|1733160000", outcome.UsageLimit},
+		{0, "You've hit your session limit · resets 3am", outcome.UsageLimit},
+		{0, "You’ve hit your usage limit.", outcome.UsageLimit},
+		{0, "5-hour limit reached", outcome.UsageLimit},
+		{0, "insufficient_quota", outcome.UsageLimit},
+		{0, "Rate limit reached for the model", outcome.UsageLimit},
+		{0, "rate_limit_exceeded", outcome.UsageLimit},
+		{0, "Too Many Requests", outcome.UsageLimit},
+		{0, "RESOURCE_EXHAUSTED", outcome.UsageLimit},
+		{0, "You're out of usage credits", outcome.UsageLimit},
+		{0, "exceeded retry limit, last status: 429 Too Many Requests", outcome.UsageLimit},
+		{0, "exceeded retry limit, last status: 500 Internal Server Error", outcome.Outage},
+		{0, "unexpected status 401 Unauthorized: who are you", outcome.Auth},
+		{0, "Invalid API key · Fix external API key", outcome.Auth},
+		{0, "Incorrect API key provided: x", outcome.Auth},
+		{0, "invalid x-api-key", outcome.Auth},
+		{0, "Not logged in · Please run /login", outcome.Auth},
+		{0, "OAuth token has expired. Please log in again", outcome.Auth},
+		{0, "Your access token could not be refreshed. Please log out and sign in again.", outcome.Auth},
+		{0, "Missing environment variable: `OPENAI_API_KEY`.", outcome.Auth},
+		{0, "overloaded_error", outcome.Outage},
+		{0, "Provider is overloaded", outcome.Outage},
+		{0, "output token limit reached", outcome.Failed},
+		{0, "the maximum context length is exceeded", outcome.Failed},
+		{0, "exit status 1: see issue 429 and line 401", outcome.Failed},
+		{0, "", outcome.Failed},
 
 		// As the programs say it; some only with the words, where the status is lost.
-		{0, "Claude usage limit reached. Your limit will reset at 3pm (America/Bogota).", UsageLimit},
-		{0, "5-hour limit reached ∙ resets 3am", UsageLimit},
-		{0, "Weekly limit reached ∙ resets 10am (Asia/Seoul)", UsageLimit},
-		{0, "You've hit your limit · resets Feb 16, 11am (Europe/Berlin)", UsageLimit},
-		{0, "You've hit your limit - resets Feb 7, 11am (Asia/Seoul)/login to switch", UsageLimit},
-		{0, "You've hit your weekly limit · resets Mon 12:00am", UsageLimit},
-		{0, "You've reached your Fable 5 limit. Run /usage-credits to continue or switch models with /model", UsageLimit},
-		{0, "You've hit your monthly spend limit", UsageLimit},
-		{0, "You've hit your org's monthly spend limit", UsageLimit},
-		{0, "You're out of usage credits · resets 8:40pm (UTC)", UsageLimit},
-		{0, "Your org is out of usage", UsageLimit},
-		{0, "Opus weekly limit reached", UsageLimit},
-		{400, "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.", UsageLimit},
-		{0, "You've hit your usage limit for GPT-5-Codex-Spark. Switch to another model now, or try again at 9:13 PM.", UsageLimit},
-		{0, "You’ve hit your spend cap set in your workspace.", UsageLimit},
-		{0, "You’ve hit the spend cap set by the owner of your workspace", UsageLimit},
-		{0, "Your workspace is out of credits. Add credits to continue.", UsageLimit},
-		{0, "wait for limits to reset (every 5h and every week): you've hit your usage limit", UsageLimit},
-		{0, "[API Error: You have exhausted your capacity on this model. Your quota will reset after 4h28m20s.]", UsageLimit},
-		{0, "You have reached your daily gemini-2.5-pro quota limit", UsageLimit},
-		{0, "You exceeded your current quota, please check your plan and billing details.", UsageLimit},
-		{0, "Resource has been exhausted (e.g. check quota).", UsageLimit},
-		{0, "Free usage exceeded, subscribe to Go", UsageLimit},
-		{0, "Weekly/Monthly Limit Exhausted. Your limit will reset at 2026-09-12 00:35:41", UsageLimit},
-		{0, "5 hour usage limit reached. It will reset in 3 hours 20 minutes.", UsageLimit},
-		{0, "You have exceeded your monthly limit for premium requests", UsageLimit},
-		{0, "you have reached your session usage limit", UsageLimit},
-		{0, "This request requires more credits, or fewer max_tokens. You requested up to 32000 tokens, but can only afford 1234.", UsageLimit},
-		{402, "This request requires more credits", UsageLimit},
-		{403, "Key limit exceeded (total limit). Manage it using https://router.example/keys", UsageLimit},
-		{400, "Budget has been exceeded! Current cost: 10.2, Max budget: 10.0", UsageLimit},
-		{400, "ExceededBudget: User=team-a over budget. Spend=10.2, Budget=10.0", UsageLimit},
-		{0, "The shared budget of this project is used up", UsageLimit},
-		{0, "team has reached its spending limit", UsageLimit},
-		{0, "Billing hard limit has been reached", UsageLimit},
-		{0, "Your team has either used all available credits or reached its monthly spending limit", UsageLimit},
-		{0, "Insufficient Balance", UsageLimit},
-		{0, "Insufficient account funds", UsageLimit},
-		{0, "ThrottlingException: Too many tokens per day, please wait before trying again.", UsageLimit},
-		{0, "Tokens per day limit exceeded - too many tokens processed.", UsageLimit},
-		{0, "Requests to the ChatCompletions operation have exceeded token rate limit of your current pricing tier", UsageLimit},
-		{0, "RateLimitReached: Rate limit of 50 per 86400s exceeded for UserByModelByDay", UsageLimit},
-		{0, "Monthly allowance exhausted", UsageLimit},
+		{0, "Claude usage limit reached. Your limit will reset at 3pm (America/Bogota).", outcome.UsageLimit},
+		{0, "5-hour limit reached ∙ resets 3am", outcome.UsageLimit},
+		{0, "Weekly limit reached ∙ resets 10am (Asia/Seoul)", outcome.UsageLimit},
+		{0, "You've hit your limit · resets Feb 16, 11am (Europe/Berlin)", outcome.UsageLimit},
+		{0, "You've hit your limit - resets Feb 7, 11am (Asia/Seoul)/login to switch", outcome.UsageLimit},
+		{0, "You've hit your weekly limit · resets Mon 12:00am", outcome.UsageLimit},
+		{0, "You've reached your Fable 5 limit. Run /usage-credits to continue or switch models with /model", outcome.UsageLimit},
+		{0, "You've hit your monthly spend limit", outcome.UsageLimit},
+		{0, "You've hit your org's monthly spend limit", outcome.UsageLimit},
+		{0, "You're out of usage credits · resets 8:40pm (UTC)", outcome.UsageLimit},
+		{0, "Your org is out of usage", outcome.UsageLimit},
+		{0, "Opus weekly limit reached", outcome.UsageLimit},
+		{400, "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.", outcome.UsageLimit},
+		{0, "You've hit your usage limit for GPT-5-Codex-Spark. Switch to another model now, or try again at 9:13 PM.", outcome.UsageLimit},
+		{0, "You’ve hit your spend cap set in your workspace.", outcome.UsageLimit},
+		{0, "You’ve hit the spend cap set by the owner of your workspace", outcome.UsageLimit},
+		{0, "Your workspace is out of credits. Add credits to continue.", outcome.UsageLimit},
+		{0, "wait for limits to reset (every 5h and every week): you've hit your usage limit", outcome.UsageLimit},
+		{0, "[API Error: You have exhausted your capacity on this model. Your quota will reset after 4h28m20s.]", outcome.UsageLimit},
+		{0, "You have reached your daily gemini-2.5-pro quota limit", outcome.UsageLimit},
+		{0, "You exceeded your current quota, please check your plan and billing details.", outcome.UsageLimit},
+		{0, "Resource has been exhausted (e.g. check quota).", outcome.UsageLimit},
+		{0, "Free usage exceeded, subscribe to Go", outcome.UsageLimit},
+		{0, "Weekly/Monthly Limit Exhausted. Your limit will reset at 2026-09-12 00:35:41", outcome.UsageLimit},
+		{0, "5 hour usage limit reached. It will reset in 3 hours 20 minutes.", outcome.UsageLimit},
+		{0, "You have exceeded your monthly limit for premium requests", outcome.UsageLimit},
+		{0, "you have reached your session usage limit", outcome.UsageLimit},
+		{0, "This request requires more credits, or fewer max_tokens. You requested up to 32000 tokens, but can only afford 1234.", outcome.UsageLimit},
+		{402, "This request requires more credits", outcome.UsageLimit},
+		{403, "Key limit exceeded (total limit). Manage it using https://router.example/keys", outcome.UsageLimit},
+		{400, "Budget has been exceeded! Current cost: 10.2, Max budget: 10.0", outcome.UsageLimit},
+		{400, "ExceededBudget: User=team-a over budget. Spend=10.2, Budget=10.0", outcome.UsageLimit},
+		{0, "The shared budget of this project is used up", outcome.UsageLimit},
+		{0, "team has reached its spending limit", outcome.UsageLimit},
+		{0, "Billing hard limit has been reached", outcome.UsageLimit},
+		{0, "Your team has either used all available credits or reached its monthly spending limit", outcome.UsageLimit},
+		{0, "Insufficient Balance", outcome.UsageLimit},
+		{0, "Insufficient account funds", outcome.UsageLimit},
+		{0, "ThrottlingException: Too many tokens per day, please wait before trying again.", outcome.UsageLimit},
+		{0, "Tokens per day limit exceeded - too many tokens processed.", outcome.UsageLimit},
+		{0, "Requests to the ChatCompletions operation have exceeded token rate limit of your current pricing tier", outcome.UsageLimit},
+		{0, "RateLimitReached: Rate limit of 50 per 86400s exceeded for UserByModelByDay", outcome.UsageLimit},
+		{0, "Monthly allowance exhausted", outcome.UsageLimit},
 
 		// A server that throttles everybody, and one that is not there.
-		{429, "API Error: Server is temporarily limiting requests (not your usage limit) · Rate limited", Outage},
-		{0, "Server is temporarily limiting requests (not your usage limit)", Outage},
-		{0, "Selected model is at capacity. Please try a different model.", Outage},
-		{0, "We're currently experiencing high demand, which may cause temporary errors.", Outage},
-		{429, "No capacity available for model gemini-3-pro on the server", Outage},
-		{429, "MODEL_CAPACITY_EXHAUSTED", Outage},
-		{0, "Cannot connect to API: Unable to connect. Is the computer able to access the url?", Outage},
-		{0, "API Error: Unable to connect to API (ConnectionRefused)", Outage},
-		{0, "API Error: Unable to connect to API (FailedToOpenSocket)", Outage},
-		{0, "API Error: Connection error.", Outage},
-		{0, "API Error: 500 Internal server error", Outage},
-		{0, "stream disconnected before completion: error sending request for url (http://127.0.0.1:9/v1/responses)", Outage},
-		{0, "waiting for network (Connection failed: error sending request)", Outage},
-		{0, "[API Error: exception TypeError: fetch failed sending request]", Outage},
-		{0, "getaddrinfo EAI_AGAIN api.example.com", Outage},
-		{0, "connect ECONNREFUSED 127.0.0.1:11434", Outage},
-		{0, "socket hang up", Outage},
-		{0, "Request timed out.", Outage},
-		{502, "<html>Bad Gateway</html>", Outage},
-		{408, "", Outage},
-		{0, "upstream connect error or disconnect/reset before headers", Outage},
+		{429, "API Error: Server is temporarily limiting requests (not your usage limit) · Rate limited", outcome.Outage},
+		{0, "Server is temporarily limiting requests (not your usage limit)", outcome.Outage},
+		{0, "Selected model is at capacity. Please try a different model.", outcome.Outage},
+		{0, "We're currently experiencing high demand, which may cause temporary errors.", outcome.Outage},
+		{429, "No capacity available for model gemini-3-pro on the server", outcome.Outage},
+		{429, "MODEL_CAPACITY_EXHAUSTED", outcome.Outage},
+		{0, "Cannot connect to API: Unable to connect. Is the computer able to access the url?", outcome.Outage},
+		{0, "API Error: Unable to connect to API (ConnectionRefused)", outcome.Outage},
+		{0, "API Error: Unable to connect to API (FailedToOpenSocket)", outcome.Outage},
+		{0, "API Error: Connection error.", outcome.Outage},
+		{0, "API Error: 500 Internal server error", outcome.Outage},
+		{0, "stream disconnected before completion: error sending request for url (http://127.0.0.1:9/v1/responses)", outcome.Outage},
+		{0, "waiting for network (Connection failed: error sending request)", outcome.Outage},
+		{0, "[API Error: exception TypeError: fetch failed sending request]", outcome.Outage},
+		{0, "getaddrinfo EAI_AGAIN api.example.com", outcome.Outage},
+		{0, "connect ECONNREFUSED 127.0.0.1:11434", outcome.Outage},
+		{0, "socket hang up", outcome.Outage},
+		{0, "Request timed out.", outcome.Outage},
+		{502, "<html>Bad Gateway</html>", outcome.Outage},
+		{408, "", outcome.Outage},
+		{0, "upstream connect error or disconnect/reset before headers", outcome.Outage},
 
 		// Neighbours of those: other amounts, other owners, other words for their end.
-		{0, "You've hit your Opus limit · resets 3pm", UsageLimit},
-		{0, "You’ve hit your Sonnet 4.5 limit", UsageLimit},
-		{0, "You have hit your daily message limit", UsageLimit},
-		{0, "You've exceeded your daily token limit", UsageLimit},
-		{0, "Your account has hit a rate limit", UsageLimit},
-		{0, "rate-limited", UsageLimit},
-		{0, `API Error: 429 {"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your account's rate limit."}}`, UsageLimit},
-		{0, "Number of request tokens has exceeded your per-minute rate limit", UsageLimit},
-		{0, "Number of concurrent connections has exceeded your rate limit", UsageLimit},
-		{0, "The usage limit has been reached", UsageLimit},
-		{0, "You have no quota left", UsageLimit},
-		{0, "This account does not have enough credits", UsageLimit},
-		{0, "Not enough credits. Required: 2, available: 0", UsageLimit},
-		{0, "Your prepayment credits are depleted. Please go to the studio", UsageLimit},
-		{0, "spending cap exceeded: your project has exceeded its monthly spending cap", UsageLimit},
-		{0, "You've used 100% of your included usage", UsageLimit},
-		{0, "You have used all of your included requests", UsageLimit},
-		{0, "You've used up your premium requests for the month", UsageLimit},
-		{0, "TPD limit exceeded", UsageLimit},
-		{401, "Insufficient balance.", UsageLimit},
-		{401, "Your workspace has reached its monthly spending limit of $20.", UsageLimit},
-		{0, "已达到 5 小时的使用上限。您的限额将在 2026-09-12 00:35:41 重置。", UsageLimit},
-		{0, "余额不足", UsageLimit},
+		{0, "You've hit your Opus limit · resets 3pm", outcome.UsageLimit},
+		{0, "You’ve hit your Sonnet 4.5 limit", outcome.UsageLimit},
+		{0, "You have hit your daily message limit", outcome.UsageLimit},
+		{0, "You've exceeded your daily token limit", outcome.UsageLimit},
+		{0, "Your account has hit a rate limit", outcome.UsageLimit},
+		{0, "rate-limited", outcome.UsageLimit},
+		{0, `API Error: 429 {"type":"error","error":{"type":"rate_limit_error","message":"This request would exceed your account's rate limit."}}`, outcome.UsageLimit},
+		{0, "Number of request tokens has exceeded your per-minute rate limit", outcome.UsageLimit},
+		{0, "Number of concurrent connections has exceeded your rate limit", outcome.UsageLimit},
+		{0, "The usage limit has been reached", outcome.UsageLimit},
+		{0, "You have no quota left", outcome.UsageLimit},
+		{0, "This account does not have enough credits", outcome.UsageLimit},
+		{0, "Not enough credits. Required: 2, available: 0", outcome.UsageLimit},
+		{0, "Your prepayment credits are depleted. Please go to the studio", outcome.UsageLimit},
+		{0, "spending cap exceeded: your project has exceeded its monthly spending cap", outcome.UsageLimit},
+		{0, "You've used 100% of your included usage", outcome.UsageLimit},
+		{0, "You have used all of your included requests", outcome.UsageLimit},
+		{0, "You've used up your premium requests for the month", outcome.UsageLimit},
+		{0, "TPD limit exceeded", outcome.UsageLimit},
+		{401, "Insufficient balance.", outcome.UsageLimit},
+		{401, "Your workspace has reached its monthly spending limit of $20.", outcome.UsageLimit},
+		{0, "已达到 5 小时的使用上限。您的限额将在 2026-09-12 00:35:41 重置。", outcome.UsageLimit},
+		{0, "余额不足", outcome.UsageLimit},
 
 		// A name says what its words do not.
-		{0, `{"error":{"type":"usage_limit_reached","message":"no"}}`, UsageLimit},
-		{429, `{"error":{"type":"usage_not_included","message":"no"}}`, Auth},
-		{0, "workspace_owner_credits_depleted", UsageLimit},
-		{0, `{"error":{"code":"insufficient_quota"}}`, UsageLimit},
-		{0, "INSUFFICIENT_G1_CREDITS_BALANCE", UsageLimit},
-		{0, `[{"error":{"status":"RESOURCE_EXHAUSTED","message":"no","details":[{"reason":"RATE_LIMIT_EXCEEDED"}]}}]`, UsageLimit},
-		{0, `[{"error":{"status":"RESOURCE_EXHAUSTED","message":"no","details":[{"reason":"MODEL_CAPACITY_EXHAUSTED"}]}}]`, Outage},
-		{0, `{"error":{"status":"UNAVAILABLE","message":"no"}}`, Outage},
-		{0, `{"error":{"status":"PERMISSION_DENIED","message":"no"}}`, Auth},
-		{0, `{"error":{"code":"server_is_overloaded","message":"no"}}`, Outage},
-		{400, `{"error":{"type":"invalid_request_error","message":"no"}}`, Failed},
-		{429, "google/gemini-2.5 is temporarily rate-limited upstream. Please retry shortly", Outage},
-		{0, "We have exceeded our capacity", Outage},
+		{0, `{"error":{"type":"usage_limit_reached","message":"no"}}`, outcome.UsageLimit},
+		{429, `{"error":{"type":"usage_not_included","message":"no"}}`, outcome.Auth},
+		{0, "workspace_owner_credits_depleted", outcome.UsageLimit},
+		{0, `{"error":{"code":"insufficient_quota"}}`, outcome.UsageLimit},
+		{0, "INSUFFICIENT_G1_CREDITS_BALANCE", outcome.UsageLimit},
+		{0, `[{"error":{"status":"RESOURCE_EXHAUSTED","message":"no","details":[{"reason":"RATE_LIMIT_EXCEEDED"}]}}]`, outcome.UsageLimit},
+		{0, `[{"error":{"status":"RESOURCE_EXHAUSTED","message":"no","details":[{"reason":"MODEL_CAPACITY_EXHAUSTED"}]}}]`, outcome.Outage},
+		{0, `{"error":{"status":"UNAVAILABLE","message":"no"}}`, outcome.Outage},
+		{0, `{"error":{"status":"PERMISSION_DENIED","message":"no"}}`, outcome.Auth},
+		{0, `{"error":{"code":"server_is_overloaded","message":"no"}}`, outcome.Outage},
+		{400, `{"error":{"type":"invalid_request_error","message":"no"}}`, outcome.Failed},
+		{429, "google/gemini-2.5 is temporarily rate-limited upstream. Please retry shortly", outcome.Outage},
+		{0, "We have exceeded our capacity", outcome.Outage},
 
 		// What no time mends.
-		{429, "Usage credits are required for this model", Auth},
-		{429, "Your account is not active, please check your billing details on our website.", Auth},
-		{403, "Your usage allocation has been disabled by your admin", Auth},
-		{0, "To use Codex with your ChatGPT plan, upgrade to Plus", Auth},
-		{0, "Your free trial has ended", Auth},
-		{401, "No payment method. Add a payment method here", Auth},
-		{0, "Usage credits are required for this model", Auth},
-		{0, "Extra usage is required for long context requests", Auth},
-		{0, "Your usage allocation has been disabled by your admin", Auth},
-		{0, "Your seat type doesn't include Claude Code", Auth},
-		{0, "Upgrade to Plus to use Codex", Auth},
-		{0, "Your subscription has expired", Auth},
-		{400, "This organization has been disabled.", Auth},
+		{429, "Usage credits are required for this model", outcome.Auth},
+		{429, "Your account is not active, please check your billing details on our website.", outcome.Auth},
+		{403, "Your usage allocation has been disabled by your admin", outcome.Auth},
+		{0, "To use Codex with your ChatGPT plan, upgrade to Plus", outcome.Auth},
+		{0, "Your free trial has ended", outcome.Auth},
+		{401, "No payment method. Add a payment method here", outcome.Auth},
+		{0, "Usage credits are required for this model", outcome.Auth},
+		{0, "Extra usage is required for long context requests", outcome.Auth},
+		{0, "Your usage allocation has been disabled by your admin", outcome.Auth},
+		{0, "Your seat type doesn't include Claude Code", outcome.Auth},
+		{0, "Upgrade to Plus to use Codex", outcome.Auth},
+		{0, "Your subscription has expired", outcome.Auth},
+		{400, "This organization has been disabled.", outcome.Auth},
 
 		// Limits that are none of an account's, and words that only sound like one.
-		{0, "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", Failed},
-		{0, "ENOSPC: System limit for number of file watchers reached", Failed},
-		{0, "EMFILE: too many open files, limit reached", Failed},
-		{0, "stack overflow: recursion limit reached", Failed},
-		{0, "Command exceeded its cpu limit", Failed},
-		{0, "connection pool limit reached", Failed},
-		{0, "nesting depth exceeded limit", Failed},
-		{0, "Reached maximum budget ($5)", Failed},
-		{0, "error_max_budget_usd", Failed},
-		{0, "thinking budget exceeded", Failed},
-		{0, "Invalid value for max_output_tokens: exceeds limit of 8192", Failed},
-		{0, "hit a breakpoint near the limit", Failed},
-		{0, "Cannot find module './rate-limit'", Failed},
-		{0, "error: unknown option '--usage-limit'", Failed},
-		{0, "ENOENT: no such file, open '/srv/rate_limit/config.json'", Failed},
-		{0, "fatal: pathspec 'usage_limit.go' did not match any files", Failed},
-		{0, "API rate limit exceeded for user ID 1", Failed}, // a forge's
-		{404, "Quota project not found", Failed},
-		{0, "rollout token budget exhausted", Failed},
-		{0, "context window limit reached", Failed},
-		{0, "tool call limit exceeded", Failed},
-		{0, "maximum number of steps reached", Failed},
-		{0, "max_turns limit reached", Failed},
-		{0, "retry limit exceeded", Failed},
-		{0, "file size limit exceeded", Failed},
-		{0, "write error: Disk quota exceeded", Failed},
-		{0, "the time limit was hit", Failed},
-		{0, "unknown model: stub/none", Failed},
-		{0, "Unexpected server error. Check server logs for details.", Failed},
-		{404, "model not found", Failed},
-		{400, "messages: invalid request", Failed},
+		{0, "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", outcome.Failed},
+		{0, "ENOSPC: System limit for number of file watchers reached", outcome.Failed},
+		{0, "EMFILE: too many open files, limit reached", outcome.Failed},
+		{0, "stack overflow: recursion limit reached", outcome.Failed},
+		{0, "Command exceeded its cpu limit", outcome.Failed},
+		{0, "connection pool limit reached", outcome.Failed},
+		{0, "nesting depth exceeded limit", outcome.Failed},
+		{0, "Reached maximum budget ($5)", outcome.Failed},
+		{0, "error_max_budget_usd", outcome.Failed},
+		{0, "thinking budget exceeded", outcome.Failed},
+		{0, "Invalid value for max_output_tokens: exceeds limit of 8192", outcome.Failed},
+		{0, "hit a breakpoint near the limit", outcome.Failed},
+		{0, "Cannot find module './rate-limit'", outcome.Failed},
+		{0, "error: unknown option '--usage-limit'", outcome.Failed},
+		{0, "ENOENT: no such file, open '/srv/rate_limit/config.json'", outcome.Failed},
+		{0, "fatal: pathspec 'usage_limit.go' did not match any files", outcome.Failed},
+		{0, "API rate limit exceeded for user ID 1", outcome.Failed}, // a forge's
+		{404, "Quota project not found", outcome.Failed},
+		{0, "rollout token budget exhausted", outcome.Failed},
+		{0, "context window limit reached", outcome.Failed},
+		{0, "tool call limit exceeded", outcome.Failed},
+		{0, "maximum number of steps reached", outcome.Failed},
+		{0, "max_turns limit reached", outcome.Failed},
+		{0, "retry limit exceeded", outcome.Failed},
+		{0, "file size limit exceeded", outcome.Failed},
+		{0, "write error: Disk quota exceeded", outcome.Failed},
+		{0, "the time limit was hit", outcome.Failed},
+		{0, "unknown model: stub/none", outcome.Failed},
+		{0, "Unexpected server error. Check server logs for details.", outcome.Failed},
+		{404, "model not found", outcome.Failed},
+		{400, "messages: invalid request", outcome.Failed},
 	} {
 		if got := verdict(complaint{status: tt.status, text: tt.text}); got != tt.want {
 			t.Errorf("%d %q: %s, want %s", tt.status, tt.text, got, tt.want)
@@ -255,7 +257,7 @@ func TestConversationThatIsRefusedEveryTimeIsSpent(t *testing.T) {
 		if got := (complaint{status: tt.status, text: tt.text}).isSpent(); got != tt.want {
 			t.Errorf("%d %q: spent %t", tt.status, tt.text, got)
 		}
-		if tt.want && verdict(complaint{status: tt.status, text: tt.text}) != Failed {
+		if tt.want && verdict(complaint{status: tt.status, text: tt.text}) != outcome.Failed {
 			t.Errorf("%d %q: %s", tt.status, tt.text, verdict(complaint{status: tt.status, text: tt.text}))
 		}
 	}
@@ -267,7 +269,7 @@ func TestConversationThatIsRefusedEveryTimeIsSpent(t *testing.T) {
 	} {
 		p := parserOf(t, preset, then)
 		feed(p, out, "")
-		if r := p.Report(Exit{Code: 1}); r.Outcome != Failed || !r.Spent {
+		if r := p.Report(Exit{Code: 1}); r.Outcome != outcome.Failed || !r.Spent {
 			t.Errorf("%s: %+v", preset, r)
 		}
 	}
@@ -275,27 +277,27 @@ func TestConversationThatIsRefusedEveryTimeIsSpent(t *testing.T) {
 
 func TestRequestThatNoMinuteHasRoomForIsSpentToo(t *testing.T) {
 	c := complaint{status: 429, text: "Request too large for gpt-5 on tokens per min (TPM): Limit 30000, Requested 40000."}
-	if !c.isSpent() || verdict(c) != Failed {
+	if !c.isSpent() || verdict(c) != outcome.Failed {
 		t.Errorf("spent %t, %s", c.isSpent(), verdict(c))
 	}
 }
 
 // stderr is the program's, and of the hooks and servers that it starts. Only a line that begins with the statement is its own.
 func TestLineOnStderrHoldsNoAgentUnlessItIsThePrograms(t *testing.T) {
-	for line, want := range map[string]string{
-		"You've hit your usage limit. Try again later.":                       UsageLimit,
-		"Error: You've hit your usage limit. Try again later.":                UsageLimit,
-		"[API Error: You have exhausted your daily quota on this model.]":     UsageLimit,
-		"Claude AI usage limit reached|1795641886":                            UsageLimit,
-		"error: connect ECONNREFUSED 127.0.0.1:9":                             Outage,
-		"Invalid API key · Fix external API key":                              Auth,
-		"error: tests failed: TestRateLimit: want usage limit reached":        Failed,
-		"--- FAIL: TestQuota (0.00s): got \"usage limit reached\", want \"\"": Failed,
-		"git push: remote: error: GH013 rate limit exceeded":                  Failed,
-		"HTTP 403: API rate limit exceeded for user ID 1":                     Failed,
-		"curl: (7) Failed to connect to example.com":                          Failed,
-		"my-hook: status 429 Too Many Requests":                               Failed,
-		"my-server: 401 Unauthorized":                                         Failed,
+	for line, want := range map[string]outcome.Outcome{
+		"You've hit your usage limit. Try again later.":                       outcome.UsageLimit,
+		"Error: You've hit your usage limit. Try again later.":                outcome.UsageLimit,
+		"[API Error: You have exhausted your daily quota on this model.]":     outcome.UsageLimit,
+		"Claude AI usage limit reached|1795641886":                            outcome.UsageLimit,
+		"error: connect ECONNREFUSED 127.0.0.1:9":                             outcome.Outage,
+		"Invalid API key · Fix external API key":                              outcome.Auth,
+		"error: tests failed: TestRateLimit: want usage limit reached":        outcome.Failed,
+		"--- FAIL: TestQuota (0.00s): got \"usage limit reached\", want \"\"": outcome.Failed,
+		"git push: remote: error: GH013 rate limit exceeded":                  outcome.Failed,
+		"HTTP 403: API rate limit exceeded for user ID 1":                     outcome.Failed,
+		"curl: (7) Failed to connect to example.com":                          outcome.Failed,
+		"my-hook: status 429 Too Many Requests":                               outcome.Failed,
+		"my-server: 401 Unauthorized":                                         outcome.Failed,
 	} {
 		for _, preset := range []string{"claude", "codex", "gemini", "opencode"} {
 			p := parserOf(t, preset, then)
@@ -325,7 +327,7 @@ func TestLimitThatMoneyLiftsSaysSoWhereNoTimeDoes(t *testing.T) {
 	} {
 		p := parserOf(t, "codex", then)
 		p.Stdout([]byte(`{"type":"turn.failed","error":{"message":` + strconv.Quote(text) + `}}`))
-		if r := p.Report(Exit{Code: 1}); r.Outcome != UsageLimit || r.Unpaid != want {
+		if r := p.Report(Exit{Code: 1}); r.Outcome != outcome.UsageLimit || r.Unpaid != want {
 			t.Errorf("%q: %s, unpaid %t", text, r.Outcome, r.Unpaid)
 		}
 	}
@@ -333,16 +335,19 @@ func TestLimitThatMoneyLiftsSaysSoWhereNoTimeDoes(t *testing.T) {
 
 // What the programs' own fields say comes before the words.
 func TestFieldsOfAnEventSayMoreThanItsWords(t *testing.T) {
-	for _, tt := range []struct{ name, preset, out, outcome string }{
-		{"a conversation that is too long", "claude", `{"type":"result","subtype":"success","is_error":true,"terminal_reason":"blocking_limit","result":"You have reached the usage limit of this conversation"}`, Failed},
-		{"claude's name for a limit", "claude", `{"type":"assistant","error":"rate_limit","message":{"content":[{"type":"text","text":"no"}]}}` + "\n" + `{"type":"result","subtype":"success","is_error":true,"result":"no"}`, UsageLimit},
-		{"and a throttle of the server's under that name", "claude", `{"type":"assistant","error":"rate_limit","message":{"content":[{"type":"text","text":"no"}]}}` + "\n" + `{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"Server is temporarily limiting requests (not your usage limit)"}`, Outage},
-		{"claude's name for a server's fault", "claude", `{"type":"assistant","error":"server_error"}` + "\n" + `{"type":"result","subtype":"success","is_error":true,"result":"the quota service: usage limit reached"}`, Outage},
-		{"errors that the process met", "claude", `{"type":"result","subtype":"error_during_execution","is_error":true,"errors":["hook: you have hit your usage limit"]}`, Failed},
-		{"turns that the user limited", "claude", `{"type":"result","subtype":"error_max_turns","is_error":true}`, Failed},
-		{"a budget that the user set", "claude", `{"type":"result","subtype":"error_max_budget_usd","is_error":true,"errors":["Reached maximum budget ($5)"]}`, Failed},
-		{"opencode's provider in its answer", "opencode", `{"type":"error","error":{"name":"APIError","data":{"message":"no","statusCode":401,"responseBody":"{\"error\":{\"type\":\"CreditsError\"}}"}}}`, UsageLimit},
-		{"a free plan", "opencode", `{"type":"error","error":{"name":"FreeUsageLimitError","data":{"message":"no"}}}`, UsageLimit},
+	for _, tt := range []struct {
+		name, preset, out string
+		outcome           outcome.Outcome
+	}{
+		{"a conversation that is too long", "claude", `{"type":"result","subtype":"success","is_error":true,"terminal_reason":"blocking_limit","result":"You have reached the usage limit of this conversation"}`, outcome.Failed},
+		{"claude's name for a limit", "claude", `{"type":"assistant","error":"rate_limit","message":{"content":[{"type":"text","text":"no"}]}}` + "\n" + `{"type":"result","subtype":"success","is_error":true,"result":"no"}`, outcome.UsageLimit},
+		{"and a throttle of the server's under that name", "claude", `{"type":"assistant","error":"rate_limit","message":{"content":[{"type":"text","text":"no"}]}}` + "\n" + `{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"Server is temporarily limiting requests (not your usage limit)"}`, outcome.Outage},
+		{"claude's name for a server's fault", "claude", `{"type":"assistant","error":"server_error"}` + "\n" + `{"type":"result","subtype":"success","is_error":true,"result":"the quota service: usage limit reached"}`, outcome.Outage},
+		{"errors that the process met", "claude", `{"type":"result","subtype":"error_during_execution","is_error":true,"errors":["hook: you have hit your usage limit"]}`, outcome.Failed},
+		{"turns that the user limited", "claude", `{"type":"result","subtype":"error_max_turns","is_error":true}`, outcome.Failed},
+		{"a budget that the user set", "claude", `{"type":"result","subtype":"error_max_budget_usd","is_error":true,"errors":["Reached maximum budget ($5)"]}`, outcome.Failed},
+		{"opencode's provider in its answer", "opencode", `{"type":"error","error":{"name":"APIError","data":{"message":"no","statusCode":401,"responseBody":"{\"error\":{\"type\":\"CreditsError\"}}"}}}`, outcome.UsageLimit},
+		{"a free plan", "opencode", `{"type":"error","error":{"name":"FreeUsageLimitError","data":{"message":"no"}}}`, outcome.UsageLimit},
 	} {
 		p := parserOf(t, tt.preset, then)
 		feed(p, tt.out, "")
@@ -350,7 +355,7 @@ func TestFieldsOfAnEventSayMoreThanItsWords(t *testing.T) {
 			t.Errorf("%s: %s %q, want %s", tt.name, r.Outcome, r.Summary, tt.outcome)
 		}
 	}
-	for code, want := range map[int]string{173: UsageLimit, 145: Auth, 41: Auth, 247: Outage, 244: Outage, 255: Failed, 53: Failed, 1: Failed} {
+	for code, want := range map[int]outcome.Outcome{173: outcome.UsageLimit, 145: outcome.Auth, 41: outcome.Auth, 247: outcome.Outage, 244: outcome.Outage, 255: outcome.Failed, 53: outcome.Failed, 1: outcome.Failed} {
 		if r := parserOf(t, "gemini", then).Report(Exit{Code: code}); r.Outcome != want {
 			t.Errorf("gemini's exit status %d: %s, want %s", code, r.Outcome, want)
 		}
@@ -368,7 +373,7 @@ func TestStaleTimeGivesWayToTheOneInTheWords(t *testing.T) {
 	p = parserOf(t, "gemini", then)
 	p.Stderr([]byte("Attempt 1 failed: You have exhausted your capacity on this model. Retrying after 90000ms..."))
 	feed(p, `{"type":"message","role":"assistant","content":"I go on"}`+"\n"+`{"type":"result","status":"error","error":{"message":"You have exhausted your daily quota on this model."}}`, "")
-	if r := p.Report(Exit{Code: 173}); r.Outcome != UsageLimit || !r.Reset.IsZero() {
+	if r := p.Report(Exit{Code: 173}); r.Outcome != outcome.UsageLimit || !r.Reset.IsZero() {
 		t.Errorf("gemini: %s %s", r.Outcome, r.Reset)
 	}
 }
@@ -386,14 +391,14 @@ func TestModelsOwnWordsAreNoLimit(t *testing.T) {
 		p := parserOf(t, preset, then)
 		feed(p, stdout, "")
 		for _, exit := range []Exit{{}, {Code: 1}} {
-			if r := p.Report(exit); p.Parked() || r.Outcome == UsageLimit || r.Outcome == Auth {
+			if r := p.Report(exit); p.Parked() || r.Outcome == outcome.UsageLimit || r.Outcome == outcome.Auth {
 				t.Errorf("%s, %s: parked %t, %s %q", preset, exit, p.Parked(), r.Outcome, r.Summary)
 			}
 		}
 	}
 	p := parserOf(t, "claude", then)
 	feed(p, `{"type":"result","subtype":"success","is_error":false,"result":"`+words+`"}`, "")
-	if r := p.Report(Exit{}); r.Outcome != OK || r.Summary != words {
+	if r := p.Report(Exit{}); r.Outcome != outcome.OK || r.Summary != words {
 		t.Errorf("%+v", r)
 	}
 }

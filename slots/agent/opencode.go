@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"kugetsu/queue/terminal"
 	"strconv"
 	"strings"
 	"time"
+
+	"kugetsu/queue/outcome"
+	"kugetsu/queue/terminal"
 )
 
 // opencode is https://opencode.ai, 1.x as measured with 1.18.33 and 2.x as its sources say.
@@ -169,7 +171,7 @@ func (p *opencodeParser) Stdout(line []byte) bool {
 // addCost adds up the steps.
 func (p *opencodeParser) addCost(part opencodePart) {
 	t := part.Tokens
-	p.cost.Add(Cost{USD: part.Cost, Input: t.Input, Output: t.Output, Reasoning: t.Reasoning, CacheRead: t.Cache.Read, CacheWrite: t.Cache.Write})
+	p.cost.Add(outcome.Cost{USD: part.Cost, Input: t.Input, Output: t.Output, Reasoning: t.Reasoning, CacheRead: t.Cache.Read, CacheWrite: t.Cache.Write})
 }
 
 func (p *opencodeParser) Stderr(line []byte) bool {

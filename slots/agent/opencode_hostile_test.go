@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kugetsu/queue/outcome"
 )
 
 // Events in short, as opencode writes them.
@@ -30,35 +32,35 @@ func TestOpencodeRulesEventByEvent(t *testing.T) {
 	for _, tt := range []struct {
 		name           string
 		stdout, stderr string
-		outcome        string
+		outcome        outcome.Outcome
 		summary        string
 		permission     string
 	}{
-		{"nothing at all", "", "", Denied, "ended without an answer", ""},
-		{"blank text is no answer", `{"type":"text","part":{"text":" \n"}}` + "\n" + stopped, "", Denied, "ended without an answer", ""},
-		{"a tool call is no answer", said + acted + stepped, "", Denied, "ended without an answer\ndone", ""},
-		{"a failed tool is no refusal", `{"type":"tool_use","part":{"tool":"bash","state":{"status":"error","error":"EACCES: permission denied"}}}` + "\n" + said + stopped, "", OK, "done", ""},
+		{"nothing at all", "", "", outcome.Denied, "ended without an answer", ""},
+		{"blank text is no answer", `{"type":"text","part":{"text":" \n"}}` + "\n" + stopped, "", outcome.Denied, "ended without an answer", ""},
+		{"a tool call is no answer", said + acted + stepped, "", outcome.Denied, "ended without an answer\ndone", ""},
+		{"a failed tool is no refusal", `{"type":"tool_use","part":{"tool":"bash","state":{"status":"error","error":"EACCES: permission denied"}}}` + "\n" + said + stopped, "", outcome.OK, "done", ""},
 
-		{"an edit after a refused one", noWrite + stepped + edited + said + stopped, "", OK, "done", "write /x"},
-		{"a command after a refused edit", noWrite + stepped + acted + said + stopped, "", Denied, "permission refused: write /x\ndone", "write /x"},
-		{"a command after a refused edit and a refused one", noWrite + stepped + noBash2x + stepped + acted + said + stopped, "", Denied, "permission refused: bash make\ndone", "bash make"},
-		{"a command after a refused one", noBash2x + stepped + acted + said + stopped, "", OK, "done", "bash make"},
-		{"work in the step of the refusal", noWrite + acted + said + stopped, "", Denied, "permission refused: write /x\ndone", "write /x"},
-		{"a look after a refused look", noRead + stepped + looked + said + stopped, "", OK, "done", "read /x"},
-		{"a look after refused work", noWrite + stepped + looked + said + stopped, "", Denied, "permission refused: write /x\ndone", "write /x"},
-		{"a look after both", noWrite + stepped + noRead + stepped + looked + said + stopped, "", Denied, "permission refused: read /x\ndone", "read /x"},
-		{"refused again after work", noWrite + stepped + edited + stepped + noWrite + said + stopped, "", Denied, "permission refused: write /x\ndone", "write /x"},
-		{"refused as 2.x says it", noBash2x + stepped + said + stopped, "", Denied, "permission refused: bash make\ndone", "bash make"},
-		{"stderr names the permission", noWrite + stepped + edited + said + stopped, askedFor, OK, "done", "bash git push"},
-		{"only stderr tells of a refusal", acted + stepped + said + stopped, askedFor, Denied, "permission refused: bash git push\ndone", "bash git push"},
-		{"a refusal of nothing", `{"type":"tool_use","part":{"state":{"status":"error","error":"` + rejected + `"}}}`, "", Denied, "permission refused: unknown", "unknown"},
+		{"an edit after a refused one", noWrite + stepped + edited + said + stopped, "", outcome.OK, "done", "write /x"},
+		{"a command after a refused edit", noWrite + stepped + acted + said + stopped, "", outcome.Denied, "permission refused: write /x\ndone", "write /x"},
+		{"a command after a refused edit and a refused one", noWrite + stepped + noBash2x + stepped + acted + said + stopped, "", outcome.Denied, "permission refused: bash make\ndone", "bash make"},
+		{"a command after a refused one", noBash2x + stepped + acted + said + stopped, "", outcome.OK, "done", "bash make"},
+		{"work in the step of the refusal", noWrite + acted + said + stopped, "", outcome.Denied, "permission refused: write /x\ndone", "write /x"},
+		{"a look after a refused look", noRead + stepped + looked + said + stopped, "", outcome.OK, "done", "read /x"},
+		{"a look after refused work", noWrite + stepped + looked + said + stopped, "", outcome.Denied, "permission refused: write /x\ndone", "write /x"},
+		{"a look after both", noWrite + stepped + noRead + stepped + looked + said + stopped, "", outcome.Denied, "permission refused: read /x\ndone", "read /x"},
+		{"refused again after work", noWrite + stepped + edited + stepped + noWrite + said + stopped, "", outcome.Denied, "permission refused: write /x\ndone", "write /x"},
+		{"refused as 2.x says it", noBash2x + stepped + said + stopped, "", outcome.Denied, "permission refused: bash make\ndone", "bash make"},
+		{"stderr names the permission", noWrite + stepped + edited + said + stopped, askedFor, outcome.OK, "done", "bash git push"},
+		{"only stderr tells of a refusal", acted + stepped + said + stopped, askedFor, outcome.Denied, "permission refused: bash git push\ndone", "bash git push"},
+		{"a refusal of nothing", `{"type":"tool_use","part":{"state":{"status":"error","error":"` + rejected + `"}}}`, "", outcome.Denied, "permission refused: unknown", "unknown"},
 
-		{"an error is the end", said + stopped + broke, "", Outage, "overloaded (status 529)", ""},
-		{"an error that 2.x went on after", broke2x + said + stopped, "", OK, "done", ""},
-		{"an error of 2.x", said + stopped + broke2x, "", Failed, "Session interrupted", ""},
-		{"an error without words", said + stopped + `{"type":"error","error":{"message":"\u0007"}}`, "", Failed, "the agent reported an error", ""},
-		{"an error that is no object", said + stopped + `{"type":"error","error":"overloaded"}`, "", Failed, "the agent reported an error", ""},
-		{"an error before a refusal", noWrite + stepped + broke, "", Outage, "overloaded (status 529)", "write /x"},
+		{"an error is the end", said + stopped + broke, "", outcome.Outage, "overloaded (status 529)", ""},
+		{"an error that 2.x went on after", broke2x + said + stopped, "", outcome.OK, "done", ""},
+		{"an error of 2.x", said + stopped + broke2x, "", outcome.Failed, "Session interrupted", ""},
+		{"an error without words", said + stopped + `{"type":"error","error":{"message":"\u0007"}}`, "", outcome.Failed, "the agent reported an error", ""},
+		{"an error that is no object", said + stopped + `{"type":"error","error":"overloaded"}`, "", outcome.Failed, "the agent reported an error", ""},
+		{"an error before a refusal", noWrite + stepped + broke, "", outcome.Outage, "overloaded (status 529)", "write /x"},
 	} {
 		p := opencode.Parser(time.Now)
 		feed(p, tt.stdout, tt.stderr)
@@ -105,7 +107,7 @@ func TestStrangeLinesChangeNothing(t *testing.T) {
 func TestFieldOfAnotherTypeHidesNoneOfTheOthers(t *testing.T) {
 	p := opencode.Parser(time.Now)
 	feed(p, said+`{"type":"step_finish","timestamp":"now","sessionID":"ses_1","part":{"cost":"much","tokens":[1],"reason":"stop"}}`, "")
-	if got := p.Report(Exit{}); !reflect.DeepEqual(got, Report{Outcome: OK, Summary: "done", Words: "done"}) {
+	if got := p.Report(Exit{}); !reflect.DeepEqual(got, Report{Outcome: outcome.OK, Summary: "done", Words: "done"}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -147,7 +149,7 @@ func TestCostsThatCannotBeAreLeftOut(t *testing.T) {
 		p.Stdout([]byte(`{"type":"step_finish","part":` + part + `}`))
 	}
 	got := p.Report(Exit{}).Cost
-	want := Cost{USD: 1.7e308, Input: 10, Output: 1, Reasoning: 2, CacheRead: 3, CacheWrite: 4}
+	want := outcome.Cost{USD: 1.7e308, Input: 10, Output: 1, Reasoning: 2, CacheRead: 3, CacheWrite: 4}
 	if got != want || math.IsInf(got.USD, 0) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -173,7 +175,7 @@ func FuzzOpencode(f *testing.F) {
 			if again := p.Report(exit); !reflect.DeepEqual(again, r) {
 				t.Errorf("asked twice: %+v, then %+v", r, again)
 			}
-			if r.Outcome == OK && r.Summary == "" {
+			if r.Outcome == outcome.OK && r.Summary == "" {
 				t.Errorf("ok without an answer: %+v", r)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/outcome"
 )
 
 func TestOpencodeArgv(t *testing.T) {
@@ -80,59 +81,59 @@ const failedQuery = `Failed query: insert into "project" ("id", "worktree", "vcs
 var captured = []struct {
 	name, stream string
 	code         int
-	outcome      string
+	outcome      outcome.Outcome
 	summary      string
 	permission   string
 }{
-	{"two tools and an answer", "good", 0, OK, "I wrote hello.txt.", ""},
-	{"a conversation that went on", "continued", 0, OK, "Nothing more to do.", ""},
-	{"the answer came before the last tool", "empty_end", 0, OK, "All done, I wrote it.", ""},
+	{"two tools and an answer", "good", 0, outcome.OK, "I wrote hello.txt.", ""},
+	{"a conversation that went on", "continued", 0, outcome.OK, "Nothing more to do.", ""},
+	{"the answer came before the last tool", "empty_end", 0, outcome.OK, "All done, I wrote it.", ""},
 	{
-		"refused without --auto", "refused", 0, Denied,
+		"refused without --auto", "refused", 0, outcome.Denied,
 		"permission refused: external_directory /srv/*", "external_directory /srv/*",
 	},
 	{
-		"refused without --auto in a subagent, and a polite end", "refused_subagent", 0, Denied,
+		"refused without --auto in a subagent, and a polite end", "refused_subagent", 0, outcome.Denied,
 		"permission refused: external_directory /srv/*\nI asked a helper.", "external_directory /srv/*",
 	},
 	{
-		"denied by a rule, and a polite end", "rule_gave_up", 0, Denied,
+		"denied by a rule, and a polite end", "rule_gave_up", 0, outcome.Denied,
 		"permission refused: external_directory /srv/outside.txt\nI could not write it.", "external_directory /srv/outside.txt",
 	},
 	{
-		"denied a command by a rule", "rule_bash", 0, Denied,
+		"denied a command by a rule", "rule_bash", 0, outcome.Denied,
 		"permission refused: bash git push origin HEAD\nI was not allowed to push.", "bash git push origin HEAD",
 	},
 	{
-		"denied by a rule, then looked around", "rule_looked", 0, Denied,
+		"denied by a rule, then looked around", "rule_looked", 0, outcome.Denied,
 		"permission refused: external_directory /srv/outside.txt\nI could not write it.", "external_directory /srv/outside.txt",
 	},
 	{
-		"denied by a rule, then a command failed", "rule_failed_after", 0, Denied,
+		"denied by a rule, then a command failed", "rule_failed_after", 0, outcome.Denied,
 		"permission refused: external_directory /srv/outside.txt\nI could not write it.", "external_directory /srv/outside.txt",
 	},
 	{
-		"denied by a rule, then a tool that does not exist", "rule_no_tool", 0, Denied,
+		"denied by a rule, then a tool that does not exist", "rule_no_tool", 0, outcome.Denied,
 		"permission refused: external_directory /srv/outside.txt\nI could not write it.", "external_directory /srv/outside.txt",
 	},
 	{
-		"denied by a rule while another call of the same step went well", "rule_parallel", 0, Denied,
+		"denied by a rule while another call of the same step went well", "rule_parallel", 0, outcome.Denied,
 		"permission refused: external_directory /srv/outside.txt\nHalf of it is done.", "external_directory /srv/outside.txt",
 	},
 	{
-		"denied by a rule, then another way was found", "rule_worked", 0, OK,
+		"denied by a rule, then another way was found", "rule_worked", 0, outcome.OK,
 		"I wrote it inside instead.", "external_directory /srv/outside.txt",
 	},
-	{"an empty answer", "empty", 0, Denied, "ended without an answer", ""},
-	{"cut off by the output limit", "length", 0, Failed, "the last step ended with \"length\" instead of \"stop\"\nhalf an ans", ""},
-	{"a bad request", "error_400", 1, Failed, "scripted 400 (status 400)", ""},
-	{"bad credentials", "error_401", 1, Auth, "scripted 401 (status 401)", ""},
-	{"an error in the middle", "error_late", 1, Failed, "scripted 400 (status 400)", ""},
-	{"no server", "outage", 1, Outage, "Cannot connect to API: Unable to connect. Is the computer able to access the url?", ""},
-	{"a server that is down", "error_503", 1, Outage, "stub: scripted HTTP 503 (status 503)", ""},
-	{"a database that another has", "locked", 1, Void, "exit status 1: database is locked", ""},
-	{"a database that another writes to", "locked_later", 1, Void, "exit status 1: " + failedQuery, ""},
-	{"a conversation that does not exist", "unknown_session", 1, Failed, "exit status 1: Error: Session not found", ""},
+	{"an empty answer", "empty", 0, outcome.Denied, "ended without an answer", ""},
+	{"cut off by the output limit", "length", 0, outcome.Failed, "the last step ended with \"length\" instead of \"stop\"\nhalf an ans", ""},
+	{"a bad request", "error_400", 1, outcome.Failed, "scripted 400 (status 400)", ""},
+	{"bad credentials", "error_401", 1, outcome.Auth, "scripted 401 (status 401)", ""},
+	{"an error in the middle", "error_late", 1, outcome.Failed, "scripted 400 (status 400)", ""},
+	{"no server", "outage", 1, outcome.Outage, "Cannot connect to API: Unable to connect. Is the computer able to access the url?", ""},
+	{"a server that is down", "error_503", 1, outcome.Outage, "stub: scripted HTTP 503 (status 503)", ""},
+	{"a database that another has", "locked", 1, outcome.Void, "exit status 1: database is locked", ""},
+	{"a database that another writes to", "locked_later", 1, outcome.Void, "exit status 1: " + failedQuery, ""},
+	{"a conversation that does not exist", "unknown_session", 1, outcome.Failed, "exit status 1: Error: Session not found", ""},
 }
 
 func TestOpencodeRunsAreJudgedByTheirEvents(t *testing.T) {
@@ -175,12 +176,12 @@ func TestStreamThatBreaksOffIsNoSuccess(t *testing.T) {
 		lines := slices.Collect(strings.Lines(out))
 		p := opencode.Parser(time.Now)
 		for i, line := range lines {
-			if got := p.Report(Exit{}); got.Outcome == OK {
+			if got := p.Report(Exit{}); got.Outcome == outcome.OK {
 				t.Errorf("%s: ok after %d of %d lines: %q", name, i, len(lines), got.Summary)
 			}
 			p.Stdout([]byte(line))
 		}
-		if got := p.Report(Exit{}); got.Outcome != OK {
+		if got := p.Report(Exit{}); got.Outcome != outcome.OK {
 			t.Errorf("%s: %s at the end: %q", name, got.Outcome, got.Summary)
 		}
 	}
@@ -203,7 +204,7 @@ func TestOpencodeThatHadBegunIsChargedForALockedDatabase(t *testing.T) {
 	} {
 		p := opencode.Parser(time.Now)
 		feed(p, tt.stdout, tt.stderr)
-		if got := p.Report(tt.exit); got.Outcome == Void || got.Outcome == OK {
+		if got := p.Report(tt.exit); got.Outcome == outcome.Void || got.Outcome == outcome.OK {
 			t.Errorf("%s: %s", name, got.Outcome)
 		}
 	}
@@ -237,7 +238,7 @@ func TestCostOfAllStepsIsAddedUp(t *testing.T) {
 		t.Errorf("%g dollars", got.USD)
 	}
 	got.USD = 0
-	if want := (Cost{Input: 3000, Output: 30}); got != want {
+	if want := (outcome.Cost{Input: 3000, Output: 30}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }

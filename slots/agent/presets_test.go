@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/outcome"
 )
 
 // printed reads what a real program printed in a run; only paths, hosts and ports were changed.
@@ -44,77 +45,77 @@ func at(value string) time.Time {
 var runs = []struct {
 	preset, stream string
 	code           int
-	outcome        string
+	outcome        outcome.Outcome
 	summary        string
 	permission     string
 	reset          string
 }{
-	{"claude", "good", 0, OK, "I wrote a.txt.", "", ""},
-	{"claude", "continued", 0, OK, "Nothing more to do.", "", ""},
-	{"claude", "rule", 0, Denied, "permission refused: Bash touch made\nI was not allowed to.", "Bash touch made", ""},
-	{"claude", "rule_worked", 0, OK, "I found another way.", "Bash touch made", ""},
-	{"claude", "rule_failed_after", 0, Denied, "permission refused: Bash touch made\nIt failed, too.", "Bash touch made", ""},
-	{"claude", "root", 1, Failed, "exit status 1: --dangerously-skip-permissions cannot be used with root/sudo privileges for security reasons", "", ""},
-	{"claude", "unknown_session", 1, Failed, "No conversation found with session ID: cce87c14-a0b6-463d-9d9a-73cc5e670000", "", ""},
-	{"claude", "error_400", 1, Failed, "API Error: 400 bad thing", "", ""},
-	{"claude", "error_401", 1, Auth, "Invalid API key · Fix external API key", "", ""},
-	{"claude", "error_403", 1, Auth, "Failed to authenticate. API Error: 403 no access", "", ""},
-	{"claude", "not_logged_in", 1, Auth, "Not logged in · Please run /login", "", ""},
-	{"claude", "credit", 1, UsageLimit, "Credit balance is too low", "", ""},
-	{"claude", "error_429", 1, UsageLimit, "API Error: Request rejected (429) · This request would exceed your rate limit", "", ""},
-	{"claude", "limit_session", 1, UsageLimit, "You've hit your session limit · resets 10:24pm (Europe/Berlin)", "", "2026-11-25T21:24:46Z"},
-	{"claude", "limit_week", 1, UsageLimit, "You've hit your weekly limit · resets Nov 30, 8:24pm (Europe/Berlin)", "", "2026-11-30T19:24:47Z"},
+	{"claude", "good", 0, outcome.OK, "I wrote a.txt.", "", ""},
+	{"claude", "continued", 0, outcome.OK, "Nothing more to do.", "", ""},
+	{"claude", "rule", 0, outcome.Denied, "permission refused: Bash touch made\nI was not allowed to.", "Bash touch made", ""},
+	{"claude", "rule_worked", 0, outcome.OK, "I found another way.", "Bash touch made", ""},
+	{"claude", "rule_failed_after", 0, outcome.Denied, "permission refused: Bash touch made\nIt failed, too.", "Bash touch made", ""},
+	{"claude", "root", 1, outcome.Failed, "exit status 1: --dangerously-skip-permissions cannot be used with root/sudo privileges for security reasons", "", ""},
+	{"claude", "unknown_session", 1, outcome.Failed, "No conversation found with session ID: cce87c14-a0b6-463d-9d9a-73cc5e670000", "", ""},
+	{"claude", "error_400", 1, outcome.Failed, "API Error: 400 bad thing", "", ""},
+	{"claude", "error_401", 1, outcome.Auth, "Invalid API key · Fix external API key", "", ""},
+	{"claude", "error_403", 1, outcome.Auth, "Failed to authenticate. API Error: 403 no access", "", ""},
+	{"claude", "not_logged_in", 1, outcome.Auth, "Not logged in · Please run /login", "", ""},
+	{"claude", "credit", 1, outcome.UsageLimit, "Credit balance is too low", "", ""},
+	{"claude", "error_429", 1, outcome.UsageLimit, "API Error: Request rejected (429) · This request would exceed your rate limit", "", ""},
+	{"claude", "limit_session", 1, outcome.UsageLimit, "You've hit your session limit · resets 10:24pm (Europe/Berlin)", "", "2026-11-25T21:24:46Z"},
+	{"claude", "limit_week", 1, outcome.UsageLimit, "You've hit your weekly limit · resets Nov 30, 8:24pm (Europe/Berlin)", "", "2026-11-30T19:24:47Z"},
 	{
-		"claude", "error_529", 1, Outage,
+		"claude", "error_529", 1, outcome.Outage,
 		"API Error: 529 Overloaded. This is a server-side issue, usually temporary — try again in a moment. If it persists, check your inference gateway (127.0.0.1:8080).", "", "",
 	},
-	{"claude", "outage", 1, Outage, "API Error: Unable to connect to API (ConnectionRefused)", "", ""},
+	{"claude", "outage", 1, outcome.Outage, "API Error: Unable to connect to API (ConnectionRefused)", "", ""},
 
-	{"codex", "good", 0, OK, "I committed a.txt.", "", ""},
-	{"codex", "continued", 0, OK, "Nothing more to do.", "", ""},
-	{"codex", "unknown_session", 1, Failed, "exit status 1: Error: thread/resume: thread/resume failed: no rollout found for thread id 0199a213-81c0-7800-8aa1-bbab2a035a53 (code -32600)", "", ""},
-	{"codex", "no_key", 1, Auth, "Missing environment variable: `MODEL_KEY`.", "", ""},
-	{"codex", "error_400", 1, Failed, `{"error":{"type":"invalid_request_error","code":"invalid_request_error","message":"bad thing"}}`, "", ""},
-	{"codex", "error_401", 1, Auth, "unexpected status 401 Unauthorized: Incorrect API key provided: dummy., url: http://127.0.0.1:8080/v1/responses", "", ""},
-	{"codex", "error_503", 1, Outage, "unexpected status 503 Service Unavailable: overloaded, url: http://127.0.0.1:8080/v1/responses", "", ""},
-	{"codex", "quota", 1, UsageLimit, "Quota exceeded. Check your plan and billing details.", "", ""},
-	{"codex", "rate", 1, UsageLimit, "exceeded retry limit, last status: 429 Too Many Requests", "", ""},
+	{"codex", "good", 0, outcome.OK, "I committed a.txt.", "", ""},
+	{"codex", "continued", 0, outcome.OK, "Nothing more to do.", "", ""},
+	{"codex", "unknown_session", 1, outcome.Failed, "exit status 1: Error: thread/resume: thread/resume failed: no rollout found for thread id 0199a213-81c0-7800-8aa1-bbab2a035a53 (code -32600)", "", ""},
+	{"codex", "no_key", 1, outcome.Auth, "Missing environment variable: `MODEL_KEY`.", "", ""},
+	{"codex", "error_400", 1, outcome.Failed, `{"error":{"type":"invalid_request_error","code":"invalid_request_error","message":"bad thing"}}`, "", ""},
+	{"codex", "error_401", 1, outcome.Auth, "unexpected status 401 Unauthorized: Incorrect API key provided: dummy., url: http://127.0.0.1:8080/v1/responses", "", ""},
+	{"codex", "error_503", 1, outcome.Outage, "unexpected status 503 Service Unavailable: overloaded, url: http://127.0.0.1:8080/v1/responses", "", ""},
+	{"codex", "quota", 1, outcome.UsageLimit, "Quota exceeded. Check your plan and billing details.", "", ""},
+	{"codex", "rate", 1, outcome.UsageLimit, "exceeded retry limit, last status: 429 Too Many Requests", "", ""},
 	{
-		"codex", "limit", 1, UsageLimit,
+		"codex", "limit", 1, outcome.UsageLimit,
 		"You’ve hit your usage limit. Upgrade to Pro (https://chatgpt.com/explore/pro), visit https://chatgpt.com/settings/usage to purchase more credits or try again at 9:24 PM.",
 		"", "2026-11-25T21:24:00Z",
 	},
 	{
-		"codex", "limit_days", 1, UsageLimit,
+		"codex", "limit_days", 1, outcome.UsageLimit,
 		"You’ve hit your usage limit. Upgrade to Pro (https://chatgpt.com/explore/pro), visit https://chatgpt.com/settings/usage to purchase more credits or try again at Nov 29th, 2026 6:44 AM.",
 		"", "2026-11-29T06:44:00Z",
 	},
 
-	{"gemini", "outage", 1, Outage, "[API Error: exception TypeError: fetch failed sending request]", "", ""},
-	{"gemini", "good", 0, OK, "I wrote a.txt.", "", ""},
-	{"gemini", "continued", 0, OK, "Nothing more to do.", "", ""},
-	{"gemini", "tool_failed", 0, OK, "It failed.", "", ""},
+	{"gemini", "outage", 1, outcome.Outage, "[API Error: exception TypeError: fetch failed sending request]", "", ""},
+	{"gemini", "good", 0, outcome.OK, "I wrote a.txt.", "", ""},
+	{"gemini", "continued", 0, outcome.OK, "Nothing more to do.", "", ""},
+	{"gemini", "tool_failed", 0, outcome.OK, "It failed.", "", ""},
 	{
-		"gemini", "rule", 0, Denied, "permission refused: run_shell_command: Tool execution denied by policy.\nI was not allowed to.",
+		"gemini", "rule", 0, outcome.Denied, "permission refused: run_shell_command: Tool execution denied by policy.\nI was not allowed to.",
 		"run_shell_command: Tool execution denied by policy.", "",
 	},
-	{"gemini", "rule_worked", 0, OK, "I found another way.", "run_shell_command: Tool execution denied by policy.", ""},
-	{"gemini", "unknown_session", 42, Failed, `exit status 42: Error resuming session: Invalid session identifier "0199a213-81c0-7800-8aa1-bbab2a035a53".`, "", ""},
-	{"gemini", "no_auth", 41, Auth, "exit status 41: Invalid auth method selected.", "", ""},
-	{"gemini", "error_400", 144, Failed, `[API Error: {"error":{"code":400,"status":"INVALID_ARGUMENT","message":"bad thing"}}]`, "", ""},
-	{"gemini", "error_401", 145, Auth, `[API Error: {"error":{"code":401,"status":"UNAUTHENTICATED","message":"API key not valid"}}]`, "", ""},
+	{"gemini", "rule_worked", 0, outcome.OK, "I found another way.", "run_shell_command: Tool execution denied by policy.", ""},
+	{"gemini", "unknown_session", 42, outcome.Failed, `exit status 42: Error resuming session: Invalid session identifier "0199a213-81c0-7800-8aa1-bbab2a035a53".`, "", ""},
+	{"gemini", "no_auth", 41, outcome.Auth, "exit status 41: Invalid auth method selected.", "", ""},
+	{"gemini", "error_400", 144, outcome.Failed, `[API Error: {"error":{"code":400,"status":"INVALID_ARGUMENT","message":"bad thing"}}]`, "", ""},
+	{"gemini", "error_401", 145, outcome.Auth, `[API Error: {"error":{"code":401,"status":"UNAUTHENTICATED","message":"API key not valid"}}]`, "", ""},
 	{
-		"gemini", "bad_key", 144, Auth,
+		"gemini", "bad_key", 144, outcome.Auth,
 		`[API Error: {"error":{"code":400,"status":"INVALID_ARGUMENT","message":"API key not valid. Please pass a valid API key.",` +
 			`"details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}]`, "", "",
 	},
 	{
-		"gemini", "quota", 173, UsageLimit,
+		"gemini", "quota", 173, outcome.UsageLimit,
 		"[API Error: You have exhausted your daily quota on this model.]\nPlease wait and try again later. To increase your limits, request a quota increase through AI Studio, or switch to another /auth method",
 		"", "2026-11-25T21:25:30Z",
 	},
 	{
-		"gemini", "error_429", 173, UsageLimit,
+		"gemini", "error_429", 173, outcome.UsageLimit,
 		"[API Error: Resource exhausted\nSuggested retry after 7200s.]\nPlease wait and try again later. To increase your limits, request a quota increase through AI Studio, or switch to another /auth method",
 		"", "2026-11-25T21:25:30Z",
 	},
@@ -162,7 +163,7 @@ func TestBadEndOfARunStaysBadWhateverTheOutput(t *testing.T) {
 			feed(p, out, errOut)
 			got := p.Report(exit)
 			checkReport(t, exit, got)
-			if exit.Signal != 0 && (got.Outcome != Failed || !strings.HasPrefix(got.Summary, "killed by signal SIGKILL")) {
+			if exit.Signal != 0 && (got.Outcome != outcome.Failed || !strings.HasPrefix(got.Summary, "killed by signal SIGKILL")) {
 				t.Errorf("%s %s: %s, %q", tt.preset, tt.stream, got.Outcome, got.Summary)
 			}
 		}
@@ -171,14 +172,14 @@ func TestBadEndOfARunStaysBadWhateverTheOutput(t *testing.T) {
 
 func TestRunThatBreaksOffIsNoSuccess(t *testing.T) {
 	for _, tt := range runs {
-		if tt.outcome != OK {
+		if tt.outcome != outcome.OK {
 			continue
 		}
 		out, _ := printed(t, tt.preset, tt.stream)
 		lines := slices.Collect(strings.Lines(out))
 		p := parserOf(t, tt.preset, then)
 		for i, line := range lines {
-			if got := p.Report(Exit{}); got.Outcome == OK {
+			if got := p.Report(Exit{}); got.Outcome == outcome.OK {
 				t.Errorf("%s %s: ok after %d of %d lines: %q", tt.preset, tt.stream, i, len(lines), got.Summary)
 			}
 			p.Stdout([]byte(line))
@@ -224,7 +225,7 @@ func TestProgressIsWordsAndWorkOfTheModel(t *testing.T) {
 }
 
 func TestCostOfARunIsTold(t *testing.T) {
-	for preset, want := range map[string]Cost{
+	for preset, want := range map[string]outcome.Cost{
 		"claude": {USD: 0.01602, Input: 3009, Output: 39},
 		"codex":  {},
 		"gemini": {Input: 3006, Output: 36},
@@ -356,14 +357,14 @@ func TestProgramThatWaitsForALimitIsParked(t *testing.T) {
 			exit := Exit{Signal: syscall.SIGKILL}
 			r := p.Report(exit)
 			checkReport(t, exit, r)
-			want := UsageLimit
+			want := outcome.UsageLimit
 			if tt.reset == "" && !isLimit(tt.summary) && !strings.Contains(tt.summary, "429") {
-				want = Outage
+				want = outcome.Outage
 			}
 			if tt.parked && (r.Outcome != want || r.Summary != tt.summary || !r.Reset.Truncate(time.Second).Equal(at(tt.reset))) {
 				t.Errorf("%s %q %s, want %q %q", r.Outcome, r.Summary, r.Reset, tt.summary, tt.reset)
 			}
-			if !tt.parked && (r.Outcome != Failed || !strings.HasPrefix(r.Summary, "killed by signal SIGKILL") || strings.Contains(r.Summary, "level=ERROR")) {
+			if !tt.parked && (r.Outcome != outcome.Failed || !strings.HasPrefix(r.Summary, "killed by signal SIGKILL") || strings.Contains(r.Summary, "level=ERROR")) {
 				t.Errorf("%s %q", r.Outcome, r.Summary)
 			}
 		})
@@ -376,7 +377,7 @@ func TestCodexThatWaitsForALimitIsParkedAfterTenSilentMinutes(t *testing.T) {
 	c := &clockwork{then}
 	p := codex.Parser(c.now)
 	feed(p, out, "")
-	if w, waits := p.Waiting(); !waits || w.Outcome != UsageLimit || p.Parked() {
+	if w, waits := p.Waiting(); !waits || w.Outcome != outcome.UsageLimit || p.Parked() {
 		t.Errorf("waits %t, parked %t: %+v", waits, p.Parked(), w)
 	}
 	if c.Time = c.Add(11 * time.Minute); !p.Parked() {
@@ -387,14 +388,17 @@ func TestCodexThatWaitsForALimitIsParkedAfterTenSilentMinutes(t *testing.T) {
 func TestServerThatStaysDownIsNotWaitedForInTheSlot(t *testing.T) {
 	network, _ := printed(t, "codex", "outage_waits")
 	retrying, _ := printed(t, "claude", "retrying")
-	for _, tt := range []struct{ preset, stdout, stderr, outcome string }{
-		{"codex", network, "", Outage},
-		{"opencode", "", ocLog + `Cannot connect to API: Unable to connect. Is the computer able to access the url?"`, Outage},
-		{"opencode", "", ocLog + `Too Many Requests"`, UsageLimit},
-		{"claude", `{"type":"system","subtype":"api_retry","retry_delay_ms":600,"error_status":503,"error":"server_error"}`, "", Outage},
-		{"claude", retrying, "", UsageLimit},
-		{"claude", `{"type":"system","subtype":"api_retry","retry_delay_ms":60000,"error_status":429,"error":"rate_limit"}`, "", UsageLimit},
-		{"gemini", "", "Attempt 3 failed. Retrying with backoff... Error: exception TypeError: fetch failed sending request", Outage},
+	for _, tt := range []struct {
+		preset, stdout, stderr string
+		outcome                outcome.Outcome
+	}{
+		{"codex", network, "", outcome.Outage},
+		{"opencode", "", ocLog + `Cannot connect to API: Unable to connect. Is the computer able to access the url?"`, outcome.Outage},
+		{"opencode", "", ocLog + `Too Many Requests"`, outcome.UsageLimit},
+		{"claude", `{"type":"system","subtype":"api_retry","retry_delay_ms":600,"error_status":503,"error":"server_error"}`, "", outcome.Outage},
+		{"claude", retrying, "", outcome.UsageLimit},
+		{"claude", `{"type":"system","subtype":"api_retry","retry_delay_ms":60000,"error_status":429,"error":"rate_limit"}`, "", outcome.UsageLimit},
+		{"gemini", "", "Attempt 3 failed. Retrying with backoff... Error: exception TypeError: fetch failed sending request", outcome.Outage},
 	} {
 		preset, err := Lookup(tt.preset)
 		if err != nil {
@@ -460,10 +464,10 @@ func FuzzParsers(f *testing.F) {
 		for _, exit := range []Exit{{Code: code, Signal: syscall.Signal(signal)}, {}} {
 			r := p.Report(exit)
 			checkReport(t, exit, r)
-			if p.Parked() && r.Outcome != UsageLimit && r.Outcome != Outage {
+			if p.Parked() && r.Outcome != outcome.UsageLimit && r.Outcome != outcome.Outage {
 				t.Errorf("parked, but %s", r.Outcome)
 			}
-			if r.Outcome == OK && r.Summary == "" && name != "command" {
+			if r.Outcome == outcome.OK && r.Summary == "" && name != "command" {
 				t.Errorf("ok without an answer: %+v", r)
 			}
 		}
@@ -499,47 +503,48 @@ func TestRulesEventByEvent(t *testing.T) {
 	as := func(event, id string) string { return filled(event, "#", id) }
 	for _, tt := range []struct {
 		name, preset, stdout string
-		outcome, summary     string
+		outcome              outcome.Outcome
+		summary              string
 	}{
-		{"a call of the same message knew nothing of the refusal", "claude", uses(clUses, "1", "a", "Bash") + uses(clUses, "1", "b", "Write") + as(clFails, "a") + as(clWorks, "b") + clEnds, Denied, "permission refused: Bash make\ndone"},
-		{"a call of the next one did", "claude", uses(clUses, "1", "a", "Bash") + as(clFails, "a") + uses(clUses, "2", "b", "Write") + as(clWorks, "b") + clEnds, OK, "done"},
-		{"a look is no work", "claude", uses(clUses, "1", "a", "Bash") + as(clFails, "a") + uses(clUses, "2", "b", "Read") + as(clWorks, "b") + clEnds, Denied, "permission refused: Bash make\ndone"},
-		{"a look makes up for a look", "claude", uses(clUses, "1", "a", "WebFetch") + as(clFails, "a") + uses(clUses, "2", "b", "Read") + as(clWorks, "b") + clEnds, OK, "done"},
-		{"a refusal in a subagent that nobody saw", "claude", clEnds, Denied, "permission refused: Bash make\ndone"},
-		{"no result, and exit 0", "claude", uses(clUses, "1", "a", "Bash"), Failed, "it broke off without a result"},
-		{"no words", "claude", `{"type":"result","subtype":"success","result":" "}`, Denied, "ended without an answer"},
-		{"an empty result after an answer", "claude", clSays + `{"type":"result","subtype":"success","result":""}`, OK, "It is done."},
-		{"an empty result after the answer of a subagent", "claude", strings.Replace(clSays, `"assistant",`, `"assistant","parent_tool_use_id":"a",`, 1) + `{"type":"result","subtype":"success","result":""}`, Denied, "ended without an answer"},
-		{"the last of several results says nothing", "claude", `{"type":"result","subtype":"success","result":"see pull/7"}` + "\n" + `{"type":"result","subtype":"success","result":"\n"}`, OK, "see pull/7"},
-		{"the last of several results says more", "claude", `{"type":"result","subtype":"success","result":"wait"}` + "\n" + `{"type":"result","subtype":"success","result":"done"}`, OK, "done"},
-		{"a refusal in the first of several results", "claude", clEnds + `{"type":"result","subtype":"success","result":"bye"}`, Denied, "permission refused: Bash make\nbye"},
-		{"an error after a result", "claude", `{"type":"result","subtype":"success","result":"half"}` + "\n" + `{"type":"result","subtype":"error_during_execution","is_error":true}`, Failed, "error_during_execution"},
-		{"an error, and then the answer", "claude", `{"type":"result","subtype":"success","is_error":true,"result":"API Error: 529 Overloaded"}` + "\n" + clSays + `{"type":"result","subtype":"success","result":""}`, OK, "It is done."},
-		{"an error, and then an empty result", "claude", `{"type":"result","subtype":"success","is_error":true,"result":"it broke"}` + "\n" + `{"type":"result","subtype":"success","result":""}`, Failed, "it broke"},
-		{"out of turns", "claude", `{"type":"result","subtype":"error_max_turns","is_error":false}`, Failed, "error_max_turns"},
-		{"an older one's words", "claude", `{"type":"result","subtype":"success","is_error":true,"result":"Claude AI usage limit reached|1795641886"}`, UsageLimit, "Claude AI usage limit reached|1795641886"},
+		{"a call of the same message knew nothing of the refusal", "claude", uses(clUses, "1", "a", "Bash") + uses(clUses, "1", "b", "Write") + as(clFails, "a") + as(clWorks, "b") + clEnds, outcome.Denied, "permission refused: Bash make\ndone"},
+		{"a call of the next one did", "claude", uses(clUses, "1", "a", "Bash") + as(clFails, "a") + uses(clUses, "2", "b", "Write") + as(clWorks, "b") + clEnds, outcome.OK, "done"},
+		{"a look is no work", "claude", uses(clUses, "1", "a", "Bash") + as(clFails, "a") + uses(clUses, "2", "b", "Read") + as(clWorks, "b") + clEnds, outcome.Denied, "permission refused: Bash make\ndone"},
+		{"a look makes up for a look", "claude", uses(clUses, "1", "a", "WebFetch") + as(clFails, "a") + uses(clUses, "2", "b", "Read") + as(clWorks, "b") + clEnds, outcome.OK, "done"},
+		{"a refusal in a subagent that nobody saw", "claude", clEnds, outcome.Denied, "permission refused: Bash make\ndone"},
+		{"no result, and exit 0", "claude", uses(clUses, "1", "a", "Bash"), outcome.Failed, "it broke off without a result"},
+		{"no words", "claude", `{"type":"result","subtype":"success","result":" "}`, outcome.Denied, "ended without an answer"},
+		{"an empty result after an answer", "claude", clSays + `{"type":"result","subtype":"success","result":""}`, outcome.OK, "It is done."},
+		{"an empty result after the answer of a subagent", "claude", strings.Replace(clSays, `"assistant",`, `"assistant","parent_tool_use_id":"a",`, 1) + `{"type":"result","subtype":"success","result":""}`, outcome.Denied, "ended without an answer"},
+		{"the last of several results says nothing", "claude", `{"type":"result","subtype":"success","result":"see pull/7"}` + "\n" + `{"type":"result","subtype":"success","result":"\n"}`, outcome.OK, "see pull/7"},
+		{"the last of several results says more", "claude", `{"type":"result","subtype":"success","result":"wait"}` + "\n" + `{"type":"result","subtype":"success","result":"done"}`, outcome.OK, "done"},
+		{"a refusal in the first of several results", "claude", clEnds + `{"type":"result","subtype":"success","result":"bye"}`, outcome.Denied, "permission refused: Bash make\nbye"},
+		{"an error after a result", "claude", `{"type":"result","subtype":"success","result":"half"}` + "\n" + `{"type":"result","subtype":"error_during_execution","is_error":true}`, outcome.Failed, "error_during_execution"},
+		{"an error, and then the answer", "claude", `{"type":"result","subtype":"success","is_error":true,"result":"API Error: 529 Overloaded"}` + "\n" + clSays + `{"type":"result","subtype":"success","result":""}`, outcome.OK, "It is done."},
+		{"an error, and then an empty result", "claude", `{"type":"result","subtype":"success","is_error":true,"result":"it broke"}` + "\n" + `{"type":"result","subtype":"success","result":""}`, outcome.Failed, "it broke"},
+		{"out of turns", "claude", `{"type":"result","subtype":"error_max_turns","is_error":false}`, outcome.Failed, "error_max_turns"},
+		{"an older one's words", "claude", `{"type":"result","subtype":"success","is_error":true,"result":"Claude AI usage limit reached|1795641886"}`, outcome.UsageLimit, "Claude AI usage limit reached|1795641886"},
 
-		{"a declined command", "codex", filled(cxItem, "@", "declined", "#", "") + cxEnds, Denied, "permission refused: command_execution make\ndone"},
-		{"one that went well after it", "codex", filled(cxItem, "@", "declined", "#", "") + filled(cxItem, "@", "completed", "#", "") + cxEnds, OK, "done"},
-		{"one that began before it", "codex", filled(cxStart, "#", "1") + filled(cxItem, "@", "declined", "#", "") + filled(cxEnd, "#", "1") + cxEnds, Denied, "permission refused: command_execution make\ndone"},
-		{"a command is no edit", "codex", cxEdit + filled(cxItem, "@", "completed", "#", "") + cxEnds, Denied, "permission refused: file_change a.txt\ndone"},
-		{"an edit makes up for a command", "codex", filled(cxItem, "@", "declined", "#", "") + strings.Replace(cxEdit, "declined", "completed", 1) + cxEnds, OK, "done"},
-		{"a sandbox that does not work", "codex", filled(cxItem, "@", "failed", "#", "bwrap: No permissions") + cxEnds, Denied, "permission refused: bwrap: No permissions make\ndone"},
-		{"a command that failed", "codex", filled(cxItem, "@", "failed", "#", "make: no") + cxEnds, OK, "done"},
-		{"an empty message after codex's answer", "codex", cxEnds + `{"type":"item.completed","item":{"type":"agent_message","text":" "}}` + "\n" + `{"type":"turn.completed"}`, OK, "done"},
-		{"no words from codex", "codex", `{"type":"turn.completed"}`, Denied, "ended without an answer"},
+		{"a declined command", "codex", filled(cxItem, "@", "declined", "#", "") + cxEnds, outcome.Denied, "permission refused: command_execution make\ndone"},
+		{"one that went well after it", "codex", filled(cxItem, "@", "declined", "#", "") + filled(cxItem, "@", "completed", "#", "") + cxEnds, outcome.OK, "done"},
+		{"one that began before it", "codex", filled(cxStart, "#", "1") + filled(cxItem, "@", "declined", "#", "") + filled(cxEnd, "#", "1") + cxEnds, outcome.Denied, "permission refused: command_execution make\ndone"},
+		{"a command is no edit", "codex", cxEdit + filled(cxItem, "@", "completed", "#", "") + cxEnds, outcome.Denied, "permission refused: file_change a.txt\ndone"},
+		{"an edit makes up for a command", "codex", filled(cxItem, "@", "declined", "#", "") + strings.Replace(cxEdit, "declined", "completed", 1) + cxEnds, outcome.OK, "done"},
+		{"a sandbox that does not work", "codex", filled(cxItem, "@", "failed", "#", "bwrap: No permissions") + cxEnds, outcome.Denied, "permission refused: bwrap: No permissions make\ndone"},
+		{"a command that failed", "codex", filled(cxItem, "@", "failed", "#", "make: no") + cxEnds, outcome.OK, "done"},
+		{"an empty message after codex's answer", "codex", cxEnds + `{"type":"item.completed","item":{"type":"agent_message","text":" "}}` + "\n" + `{"type":"turn.completed"}`, outcome.OK, "done"},
+		{"no words from codex", "codex", `{"type":"turn.completed"}`, outcome.Denied, "ended without an answer"},
 
-		{"a call made before the refusal was known", "gemini", uses(gmUses, "", "a", "run_shell_command") + uses(gmUses, "", "b", "write_file") + as(gmFails, "a") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, Denied, "permission refused: run_shell_command: no\ndone"},
-		{"a call made after it", "gemini", uses(gmUses, "", "a", "run_shell_command") + as(gmFails, "a") + uses(gmUses, "", "b", "write_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, OK, "done"},
-		{"a refusal that came after the call", "gemini", uses(gmUses, "", "a", "write_file") + as(gmFails, "a") + uses(gmUses, "", "b", "write_file") + uses(gmUses, "", "c", "write_file") + as(gmFails, "c") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, Denied, "permission refused: write_file: no\ndone"},
-		{"a look of gemini's", "gemini", uses(gmUses, "", "a", "write_file") + as(gmFails, "a") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, Denied, "permission refused: write_file: no\ndone"},
-		{"words in pieces, the last ones", "gemini", filled(gmSays, "@", "I will") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "all ") + filled(gmSays, "@", "done") + gmEnds, OK, "all done"},
-		{"no words after the last tool", "gemini", filled(gmSays, "@", "I will") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + gmEnds, OK, "I will"},
-		{"no words of gemini's", "gemini", filled(gmSays, "@", " ") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + gmEnds, Denied, "ended without an answer"},
-		{"an empty piece at the end", "gemini", uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + filled(gmSays, "@", "") + gmEnds, OK, "done"},
+		{"a call made before the refusal was known", "gemini", uses(gmUses, "", "a", "run_shell_command") + uses(gmUses, "", "b", "write_file") + as(gmFails, "a") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, outcome.Denied, "permission refused: run_shell_command: no\ndone"},
+		{"a call made after it", "gemini", uses(gmUses, "", "a", "run_shell_command") + as(gmFails, "a") + uses(gmUses, "", "b", "write_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, outcome.OK, "done"},
+		{"a refusal that came after the call", "gemini", uses(gmUses, "", "a", "write_file") + as(gmFails, "a") + uses(gmUses, "", "b", "write_file") + uses(gmUses, "", "c", "write_file") + as(gmFails, "c") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, outcome.Denied, "permission refused: write_file: no\ndone"},
+		{"a look of gemini's", "gemini", uses(gmUses, "", "a", "write_file") + as(gmFails, "a") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + gmEnds, outcome.Denied, "permission refused: write_file: no\ndone"},
+		{"words in pieces, the last ones", "gemini", filled(gmSays, "@", "I will") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "all ") + filled(gmSays, "@", "done") + gmEnds, outcome.OK, "all done"},
+		{"no words after the last tool", "gemini", filled(gmSays, "@", "I will") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + gmEnds, outcome.OK, "I will"},
+		{"no words of gemini's", "gemini", filled(gmSays, "@", " ") + uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + gmEnds, outcome.Denied, "ended without an answer"},
+		{"an empty piece at the end", "gemini", uses(gmUses, "", "b", "read_file") + as(gmWorks, "b") + filled(gmSays, "@", "done") + filled(gmSays, "@", "") + gmEnds, outcome.OK, "done"},
 
-		{"the header of a limit in milliseconds", "opencode", strings.Replace(ocLimits, `"Retry-After":"120"`, `"retry-after-ms":"5400000"`, 1), UsageLimit, "slow down (status 429)"},
-		{"the header of a limit", "opencode", ocLimits, UsageLimit, "slow down (status 429)"},
+		{"the header of a limit in milliseconds", "opencode", strings.Replace(ocLimits, `"Retry-After":"120"`, `"retry-after-ms":"5400000"`, 1), outcome.UsageLimit, "slow down (status 429)"},
+		{"the header of a limit", "opencode", ocLimits, outcome.UsageLimit, "slow down (status 429)"},
 	} {
 		p := parserOf(t, tt.preset, then)
 		feed(p, tt.stdout, "")
@@ -548,7 +553,7 @@ func TestRulesEventByEvent(t *testing.T) {
 		if got.Outcome != tt.outcome || got.Summary != tt.summary {
 			t.Errorf("%s:\n got %s %q\nwant %s %q", tt.name, got.Outcome, got.Summary, tt.outcome, tt.summary)
 		}
-		if told := !got.Reset.IsZero(); told != (got.Outcome == UsageLimit) {
+		if told := !got.Reset.IsZero(); told != (got.Outcome == outcome.UsageLimit) {
 			t.Errorf("%s: reset %s", tt.name, got.Reset)
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"kugetsu/queue"
-	"kugetsu/queue/event"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
 	"kugetsu/tick"
 )
@@ -133,7 +133,7 @@ func describe(r queue.Run) string {
 }
 
 // brief says in a column what a run changed.
-func brief(c *event.Changes) string {
+func brief(c *outcome.Changes) string {
 	text := terminal.Count(c.Commits, "commit")
 	d := c.Diff
 	switch {
@@ -146,7 +146,7 @@ func brief(c *event.Changes) string {
 }
 
 // showEvidence prints the evidence of a run: commits, files, refused permissions, pull request.
-func showEvidence(line func(name, format string, args ...any), e event.Evidence) {
+func showEvidence(line func(name, format string, args ...any), e outcome.Evidence) {
 	list := func(name string, texts []string, all int) {
 		for _, text := range texts {
 			line(name, "%s", text)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kugetsu/queue"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
 	"kugetsu/tick"
 	"kugetsu/tick/overview"
@@ -80,7 +81,7 @@ func (c *Counts) add(one overview.Done) {
 	switch {
 	case one.State == queue.Completed:
 		c.Completed++
-	case one.Ended == string(queue.Cancelled):
+	case one.Ended == string(outcome.Cancelled):
 		c.Cancelled++
 	default:
 		c.Failed++

@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kugetsu/queue"
-	"kugetsu/queue/event"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
 	"kugetsu/slots/forge"
@@ -38,16 +38,16 @@ const hostile = "\x1b]0;owned\x07fix ` it `` | </td><script>alert(1)</script> ![
 // ended is a settled item; the nth ended n hours ago.
 func ended(n int, state queue.State, how string) overview.Done {
 	id := "q_20261129T0" + string(rune('0'+n)) + "0000.000000000Z_aaaaa" + string(rune('a'+n))
-	return overview.Done{Item: id, Ref: "github.com/you/shop#" + string(rune('0'+n)), Agent: "claude", State: state, Outcome: queue.Outcome(how), Ended: how,
+	return overview.Done{Item: id, Ref: "github.com/you/shop#" + string(rune('0'+n)), Agent: "claude", State: state, Outcome: outcome.Outcome(how), Ended: how,
 		At: *at(time.Duration(n) * time.Hour), Took: 5 * time.Minute, Runs: 1, Message: "do it\nnow"}
 }
 
 // night is one with two successes and much trouble, and strangers' texts everywhere.
 func night() *overview.Overview {
 	first, second := ended(1, queue.Completed, "ok"), ended(2, queue.Completed, "ok")
-	first.Evidence = event.Evidence{Changes: &event.Changes{Commits: 2, Diff: &event.Diff{Files: 3, Insertions: 40, Deletions: 2}}}
-	first.Cost = &queue.Cost{USD: 1.25}
-	second.Evidence, second.Message = event.Evidence{Changes: &event.Changes{Dirty: 1}}, hostile
+	first.Evidence = outcome.Evidence{Changes: &outcome.Changes{Commits: 2, Diff: &outcome.Diff{Files: 3, Insertions: 40, Deletions: 2}}}
+	first.Cost = &outcome.Cost{USD: 1.25}
+	second.Evidence, second.Message = outcome.Evidence{Changes: &outcome.Changes{Dirty: 1}}, hostile
 	inVain := ended(5, queue.Errored, "dependency failed")
 	inVain.Outcome, inVain.Took, inVain.Ref = "", 0, ""
 	odd := ended(6, queue.Errored, "ok\x1b[2J|")

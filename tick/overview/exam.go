@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kugetsu/queue"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
@@ -73,13 +74,13 @@ func doneOf(it *queue.Item) Done {
 	if it.Error != nil {
 		d.Error = *it.Error
 	}
-	var cost queue.Cost
+	var cost outcome.Cost
 	for _, r := range it.History {
 		if r.Cost != nil {
 			cost.Add(*r.Cost)
 		}
 	}
-	if cost != (queue.Cost{}) {
+	if cost != (outcome.Cost{}) {
 		d.Cost = &cost
 	}
 	if last := it.Last(); last != nil {
@@ -90,7 +91,7 @@ func doneOf(it *queue.Item) Done {
 	}
 	switch {
 	case it.Cancelled():
-		d.Ended = string(queue.Cancelled)
+		d.Ended = string(outcome.Cancelled)
 	case it.InVain():
 		d.Ended = "dependency failed"
 	default:

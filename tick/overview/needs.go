@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kugetsu/queue"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots/machine"
 	"kugetsu/tick"
@@ -92,9 +93,9 @@ func rank(k Kind) int {
 }
 
 // ofOutcome is the kind of an item that ended in an error, by its newest run.
-var ofOutcome = map[queue.Outcome]Kind{
-	queue.Failed: Failed, queue.Void: Failed, queue.StartFailed: StartFailed, queue.Denied: Denied, queue.Timeout: TimedOut, queue.Stalled: Stalled,
-	queue.Lost: Lost, queue.Auth: LockedOut, queue.UsageLimit: Unreachable, queue.Outage: Unreachable,
+var ofOutcome = map[outcome.Outcome]Kind{
+	outcome.Failed: Failed, outcome.Void: Failed, outcome.StartFailed: StartFailed, outcome.Denied: Denied, outcome.Timeout: TimedOut, outcome.Stalled: Stalled,
+	outcome.Lost: Lost, outcome.Auth: LockedOut, outcome.UsageLimit: Unreachable, outcome.Outage: Unreachable,
 }
 
 // Stops says whether tasks do not start because of a need of this kind.
@@ -215,11 +216,11 @@ func (x *exam) onHold() (list []Need, err error) {
 		}
 		n := Need{Why: h.Reason, Since: h.Since, Command: "kugetsu resume " + held.Name(), Agent: held.Name()}
 		switch {
-		case h.Outcome == queue.Auth && h.Until == nil:
+		case h.Outcome == outcome.Auth && h.Until == nil:
 			n.Kind, n.What = LogIn, held.Name()+" is not logged in: log in, then lift the hold"
 		case h.Until == nil:
 			n.Kind, n.What = OnHold, held.Name()+" is on hold until you lift that"
-		case h.Outcome != queue.UsageLimit:
+		case h.Outcome != outcome.UsageLimit:
 			n.Kind, n.What = Down, fmt.Sprintf("%s does not answer; it is tried again at %s, or now", what(held, h), h.Until.Local().Format("15:04"))
 		default:
 			continue
@@ -235,7 +236,7 @@ func what(held tick.Held, h *tick.Hold) string {
 	if held.IsHost() {
 		return held.Name()
 	}
-	if h.Outcome == queue.Auth {
+	if h.Outcome == outcome.Auth {
 		return "the login of " + held.Name()
 	}
 	return "the model's server of " + held.Name()

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"kugetsu/queue"
-	"kugetsu/queue/event"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots/forge"
 	"kugetsu/tick"
 )
@@ -80,21 +80,21 @@ type Request struct {
 
 // Done is a settled item, and how its newest run ended.
 type Done struct {
-	Item     string         `json:"item"`
-	Ref      string         `json:"issue_ref"`
-	Agent    string         `json:"agent"`
-	State    queue.State    `json:"state"`
-	Outcome  queue.Outcome  `json:"outcome,omitempty"` // "" without a run
-	Ended    string         `json:"ended"`             // how, in a word or two: the outcome, unless the item did not end by its run
-	At       time.Time      `json:"at"`                // when it was settled
-	Took     time.Duration  `json:"took"`              // of the newest run, in nanoseconds; 0 where no agent started
-	Runs     int            `json:"runs"`
-	Evidence event.Evidence `json:"evidence"`
-	Cost     *queue.Cost    `json:"cost,omitempty"` // of all its runs; nil where no agent told
-	PRURL    string         `json:"pr_url,omitempty"`
-	Message  string         `json:"message"`         // what was asked
-	Words    string         `json:"words,omitempty"` // the agent's last words, or why the run failed
-	Error    string         `json:"error,omitempty"`
+	Item     string           `json:"item"`
+	Ref      string           `json:"issue_ref"`
+	Agent    string           `json:"agent"`
+	State    queue.State      `json:"state"`
+	Outcome  outcome.Outcome  `json:"outcome,omitempty"` // "" without a run
+	Ended    string           `json:"ended"`             // how, in a word or two: the outcome, unless the item did not end by its run
+	At       time.Time        `json:"at"`                // when it was settled
+	Took     time.Duration    `json:"took"`              // of the newest run, in nanoseconds; 0 where no agent started
+	Runs     int              `json:"runs"`
+	Evidence outcome.Evidence `json:"evidence"`
+	Cost     *outcome.Cost    `json:"cost,omitempty"` // of all its runs; nil where no agent told
+	PRURL    string           `json:"pr_url,omitempty"`
+	Message  string           `json:"message"`         // what was asked
+	Words    string           `json:"words,omitempty"` // the agent's last words, or why the run failed
+	Error    string           `json:"error,omitempty"`
 }
 
 // Capacity is what limits how much runs.

@@ -16,6 +16,7 @@ import (
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/ledger"
+	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 	"kugetsu/tick"
 	"kugetsu/tick/settings"
@@ -80,7 +81,7 @@ func (f *folder) settle(e queue.Entry, it *queue.Item, r queue.Result) queue.Ent
 	return e
 }
 
-func ended(o queue.Outcome, summary string) queue.Result {
+func ended(o outcome.Outcome, summary string) queue.Result {
 	return queue.Result{Run: queue.Run{Outcome: o, Summary: summary}}
 }
 
@@ -116,9 +117,9 @@ func TestOverviewSaysWhatAnEveningOfFailuresNeeds(t *testing.T) {
 	for n := range 5 {
 		e, it := f.enqueue(n+1, "do it")
 		if n < 3 {
-			f.settle(e, it, ended(queue.Failed, "the tests fail"))
+			f.settle(e, it, ended(outcome.Failed, "the tests fail"))
 		} else {
-			f.settle(e, it, ended(queue.Timeout, "took longer than 1h"))
+			f.settle(e, it, ended(outcome.Timeout, "took longer than 1h"))
 		}
 		last = it
 	}
@@ -137,10 +138,10 @@ func TestOverviewSaysWhatAnEveningOfFailuresNeeds(t *testing.T) {
 
 // Each outcome that can end an item has a kind of its own or shares one, with a command.
 func TestNeedOfEveryOutcomeHasACommand(t *testing.T) {
-	for _, outcome := range []queue.Outcome{queue.Failed, queue.Denied, queue.StartFailed, queue.Timeout, queue.Stalled, queue.Lost, queue.Auth, queue.Outage} {
+	for _, how := range []outcome.Outcome{outcome.Failed, outcome.Denied, outcome.StartFailed, outcome.Timeout, outcome.Stalled, outcome.Lost, outcome.Auth, outcome.Outage} {
 		f := newFolder(t)
 		e, it := f.enqueue(1, "do it")
-		r := ended(outcome, "because")
+		r := ended(how, "because")
 		r.Permanent, r.Alone = true, true
 		for range 2 * 3 {
 			if it.State == queue.Errored {
@@ -152,16 +153,16 @@ func TestNeedOfEveryOutcomeHasACommand(t *testing.T) {
 			f.must(f.Queue.Settle(e, it, r, queue.Policy{MaxAttempts: 1}))
 		}
 		if it.State != queue.Errored {
-			t.Fatalf("%s: %s", outcome, it.State)
+			t.Fatalf("%s: %s", how, it.State)
 		}
 		_, err := f.Queue.File(e)
 		f.must(err)
 		o := f.read()
-		if len(o.Needs) != 1 || o.Needs[0].Kind != ofOutcome[outcome] || !strings.HasPrefix(o.Needs[0].Command, "kugetsu ") || !strings.HasPrefix(o.Needs[0].Why, "because") {
-			t.Errorf("%s: %s", outcome, shown(o))
+		if len(o.Needs) != 1 || o.Needs[0].Kind != ofOutcome[how] || !strings.HasPrefix(o.Needs[0].Command, "kugetsu ") || !strings.HasPrefix(o.Needs[0].Why, "because") {
+			t.Errorf("%s: %s", how, shown(o))
 		}
 		if strings.Contains(o.Sentence, "%!") || !strings.HasPrefix(o.Sentence, "1 thing needs you: github.com/you/shop#1 ") {
-			t.Errorf("%s: %q", outcome, o.Sentence)
+			t.Errorf("%s: %q", how, o.Sentence)
 		}
 	}
 }
@@ -175,25 +176,25 @@ func TestNeedEndsWithItsCause(t *testing.T) {
 		}
 	}
 	e, it := f.enqueue(1, "do it")
-	e = f.settle(e, it, ended(queue.Timeout, "slow"))
+	e = f.settle(e, it, ended(outcome.Timeout, "slow"))
 	needs("a timeout", 1)
 	e, err := f.Queue.Retry(e, it)
 	f.must(err)
 	if o := f.read(); len(o.Needs) != 1 || o.Needs[0].Kind != NoSchedule {
 		t.Errorf("retried: %s", shown(o))
 	}
-	e = f.settle(e, it, ended(queue.Timeout, "slow"))
+	e = f.settle(e, it, ended(outcome.Timeout, "slow"))
 	needs("again a timeout", 1)
 	f.must(f.Queue.Drop(e))
 	needs("cleared", 0)
 
 	e, it = f.enqueue(2, "do it")
-	f.settle(e, it, ended(queue.Failed, "no"))
+	f.settle(e, it, ended(outcome.Failed, "no"))
 	e, it = f.enqueue(3, "do it")
-	f.settle(e, it, ended(queue.OK, "yes"))
+	f.settle(e, it, ended(outcome.OK, "yes"))
 	needs("another issue is done", 1)
 	e, it = f.enqueue(2, "do it another way")
-	f.settle(e, it, ended(queue.OK, "yes"))
+	f.settle(e, it, ended(outcome.OK, "yes"))
 	needs("another item completed on the issue", 0)
 
 	e, it = f.enqueue(4, "do it")
@@ -206,7 +207,7 @@ func TestNeedEndsWithItsCause(t *testing.T) {
 func TestDismissalIsForTheCauseAsItWas(t *testing.T) {
 	f := newFolder(t)
 	e, it := f.enqueue(1, "do it")
-	e = f.settle(e, it, ended(queue.Failed, "no"))
+	e = f.settle(e, it, ended(outcome.Failed, "no"))
 	n := f.read().Needs[0]
 	f.must(tick.Dismiss(f.Home, n.ID, n.Cause, f.now))
 	if o := f.read(); !o.Healthy || len(o.Needs) != 0 {
@@ -214,7 +215,7 @@ func TestDismissalIsForTheCauseAsItWas(t *testing.T) {
 	}
 	e, err := f.Queue.Retry(e, it)
 	f.must(err)
-	f.settle(e, it, ended(queue.Failed, "no"))
+	f.settle(e, it, ended(outcome.Failed, "no"))
 	if o := f.read(); len(o.Needs) != 1 || o.Needs[0].ID != n.ID {
 		t.Errorf("failed again: %s", shown(o))
 	}
@@ -278,7 +279,7 @@ func (f *folder) hold(name, content string) {
 func TestOverviewReadsABoundedNumberOfItems(t *testing.T) {
 	f := newFolder(t)
 	e, it := f.enqueue(1, "x")
-	e = f.settle(e, it, ended(queue.Failed, "no"))
+	e = f.settle(e, it, ended(outcome.Failed, "no"))
 	one, err := os.ReadFile(e.Path)
 	f.must(err)
 	for n := 2; n <= settledMost+5; n++ { // copies, since each transition waits for the disk

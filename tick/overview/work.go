@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"strings"
 
-	"kugetsu/queue/event"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
 )
 
 // Work is what a run left, in a few words.
-func Work(e event.Evidence) string {
+func Work(e outcome.Evidence) string {
 	c := e.Changes
 	if c == nil {
 		return "-"

@@ -15,8 +15,6 @@ import (
 
 	"golang.org/x/net/html"
 
-	"kugetsu/queue"
-	"kugetsu/queue/event"
 	"kugetsu/queue/ledger"
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
@@ -32,7 +30,7 @@ func init() { time.Local = time.UTC } // the page shows the local time
 func full(text string) *Page {
 	size, cost := int64(1<<30), outcome.Cost{USD: 1.5}
 	earlier := now.Add(-time.Hour)
-	evidence := event.Evidence{Changes: &event.Changes{Commits: 2, Dirty: 1, Diff: &event.Diff{Files: 3, Insertions: 4, Deletions: 5}}}
+	evidence := outcome.Evidence{Changes: &outcome.Changes{Commits: 2, Dirty: 1, Diff: &outcome.Diff{Files: 3, Insertions: 4, Deletions: 5}}}
 	p := &Page{Server: "github.com", Interval: 5 * time.Minute, Refreshed: true, Overview: &overview.Overview{At: now,
 		Needs:   []overview.Need{{Since: &earlier}},
 		Running: []overview.Running{{SlotView: tick.SlotView{Held: true, Since: &earlier, Run: 2}}},
@@ -312,7 +310,7 @@ func TestCardsCarryTheirCommand(t *testing.T) {
 
 // Each outcome has a look of its own kind, and the legend names it.
 func TestOutcomesHaveMarks(t *testing.T) {
-	for _, o := range []queue.Outcome{queue.Failed, queue.Denied, queue.StartFailed, queue.Timeout, queue.Stalled, queue.UsageLimit, queue.Auth, queue.Outage, queue.Lost, queue.Void, queue.Cancelled} {
+	for _, o := range []outcome.Outcome{outcome.Failed, outcome.Denied, outcome.StartFailed, outcome.Timeout, outcome.Stalled, outcome.UsageLimit, outcome.Auth, outcome.Outage, outcome.Lost, outcome.Void, outcome.Cancelled} {
 		p := full("word")
 		p.Runs[0].Outcome = string(o)
 		s := p.strip()
