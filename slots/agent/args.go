@@ -28,7 +28,7 @@ func (p Preset) CheckArgs(model, args string) error {
 		return fault.New(fault.Usage, "leave it out", "the arguments of the agent hold a NUL")
 	}
 	if _, err := Split(args); err != nil {
-		return fault.New(fault.Usage, fault.HintOf(err), "the arguments of the agent: %s", err.Error())
+		return fault.New(fault.Usage, "quote them as for a shell", "the arguments of the agent: %s", err.Error())
 	}
 	return nil
 }
