@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -98,6 +99,28 @@ func list(dir string) ([]Entry, error) {
 
 // Live lists a lane in run order.
 func (q *Queue) Live(lane Lane) ([]Entry, error) { return list(q.dir(lane)) }
+
+// Ahead is Live for a caller that may need only the first of a long lane: these are found without sorting all. It leaves out the
+// ids in without, and says how many there are beside them. The entries can be walked once.
+func (q *Queue) Ahead(lane Lane, without map[string]bool) (entries iter.Seq[Entry], all int, err error) {
+	dir := q.dir(lane)
+	names, err := spool.Unsorted(dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool {
+		e, ok := parseName(name)
+		return !ok || without[e.ID]
+	})
+	return func(yield func(Entry) bool) {
+		for name := range spool.Smallest(names) {
+			e, _ := parseName(filepath.Join(dir, name))
+			if !yield(e) {
+				return
+			}
+		}
+	}, len(names), nil
+}
 
 // Settled lists finished/, by priority and age.
 func (q *Queue) Settled() ([]Entry, error) { return list(q.Finished) }

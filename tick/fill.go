@@ -40,11 +40,11 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, el *eligibility, r
 		return nil
 	}
 	errs := []error{t.quarantineForeign(lane)}
-	entries, err := t.Queue.Live(lane)
+	entries, _, err := t.Queue.Ahead(lane, nil)
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
-	for _, e := range el.holds.lastToTry(entries) {
+	for e := range el.holds.lastToTry(entries) {
 		if el.slots.full(lane).Kind != Eligible {
 			break
 		}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -351,7 +352,7 @@ func TestItemThatMeetsWhatOthersGetPastIsAlone(t *testing.T) {
 	// Once its time is up the other is tried first.
 	p := h.holds(newOccupied())
 	entries := []queue.Entry{{ID: h.it.ID}, {ID: other.ID}}
-	if got := p.lastToTry(entries); got[0].ID != other.ID || got[1].ID != h.it.ID || len(got) != 2 {
+	if got := slices.Collect(p.lastToTry(slices.Values(entries))); got[0].ID != other.ID || got[1].ID != h.it.ID || len(got) != 2 {
 		t.Errorf("%v", got)
 	}
 	run := slots.RunName(other.ID, 1)

@@ -2,6 +2,7 @@ package tick
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 
 	"kugetsu/queue"
@@ -111,7 +112,7 @@ func (t *Tick) tries(held Held, run string) (tries, answered bool, err error) {
 
 // lastToTry moves items to the end that were the last to meet a hold which has ended: a dead server, or refused credentials. If
 // another item tries first, its result tells whether the server or the item was at fault.
-func (p *holds) lastToTry(entries []queue.Entry) []queue.Entry {
+func (p *holds) lastToTry(entries iter.Seq[queue.Entry]) iter.Seq[queue.Entry] {
 	met := map[string]bool{}
 	for _, h := range p.all {
 		if h.Outcome == outcome.UsageLimit || !h.ended(p.t.Now()) {
@@ -124,15 +125,21 @@ func (p *holds) lastToTry(entries []queue.Entry) []queue.Entry {
 	if len(met) == 0 {
 		return entries
 	}
-	var first, last []queue.Entry
-	for _, e := range entries {
-		if met[e.ID] {
-			last = append(last, e)
-		} else {
-			first = append(first, e)
+	return func(yield func(queue.Entry) bool) {
+		var last []queue.Entry
+		for e := range entries {
+			if met[e.ID] {
+				last = append(last, e)
+			} else if !yield(e) {
+				return
+			}
+		}
+		for _, e := range last {
+			if !yield(e) {
+				return
+			}
 		}
 	}
-	return append(first, last...)
 }
 
 // probe records that a run is the probe of the holds that concern its item, and says of which kind they are. It is written before

@@ -176,18 +176,15 @@ func (t *Tick) inspectRunner(s *SlotView, it *queue.Item, v *View) {
 }
 
 func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View, most int) error {
-	entries, err := t.Queue.Live(lane)
+	entries, unread, err := t.Queue.Ahead(lane, v.named) // without those that run
 	if err != nil {
 		return err
 	}
-	for _, e := range el.holds.lastToTry(entries) {
-		if v.named[e.ID] { // it runs
-			continue
-		}
+	for e := range el.holds.lastToTry(entries) {
 		if most == 0 {
-			v.Unread++
-			continue
+			break
 		}
+		unread--
 		it, err := t.Queue.Load(e)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -198,6 +195,7 @@ func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View, most int) 
 			most--
 		}
 	}
+	v.Unread += unread
 	return nil
 }
 

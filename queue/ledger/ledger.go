@@ -218,10 +218,7 @@ func parse(data []byte) (f file) {
 		line, rest, whole := bytes.Cut(data, []byte{'\n'})
 		data = rest
 		var r Run
-		err := spool.Decode(line, &r)
-		if err != nil || r.V != Version { // a newer kugetsu may have changed what else is in the line
-			err = spool.DecodeVersion(line, Version, &r)
-		}
+		err := spool.DecodeVersion(line, Version, &r, &r.V)
 		switch {
 		case !whole:
 			f.damaged = true

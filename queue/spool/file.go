@@ -38,7 +38,7 @@ func (f File[T]) Read() (*T, error) {
 	if f.Version == 0 {
 		err = Decode(data, v)
 	} else {
-		err = DecodeVersion(data, f.Version, v)
+		err = DecodeVersion(data, f.Version, v, nil)
 	}
 	if err != nil {
 		return nil, wrap("read", f.Path, err)

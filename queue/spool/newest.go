@@ -28,7 +28,16 @@ func Newest(dir string, n int, keep func(name string) bool) (newest []string, al
 		name string
 		at   time.Time
 	}
-	var files []written
+	newestFirst := func(a, b written) int {
+		return cmp.Or(b.at.Compare(a.at), cmp.Compare(b.name, a.name)) // equal times: the younger id
+	}
+	// Of all those that were seen, first keeps the n that were written last, and at most as many more that may be among them.
+	var first []written
+	keepNewest := func() {
+		slices.SortFunc(first, newestFirst)
+		first = first[:min(n, len(first))]
+	}
+	var bound time.Time // first has n that are not older
 	at := int(d.Fd())
 	for _, name := range names {
 		if !keep(name) {
@@ -45,15 +54,20 @@ func Newest(dir string, n int, keep func(name string) bool) (newest []string, al
 		if err != nil {
 			return nil, 0, wrap("stat", dir+"/"+name, err)
 		}
-		files = append(files, written{name, time.Unix(st.Mtim.Unix())})
+		all++
+		if one := (written{name, time.Unix(st.Mtim.Unix())}); !one.at.Before(bound) {
+			first = append(first, one)
+		}
+		if n > 0 && len(first) == 2*n {
+			keepNewest()
+			bound = first[n-1].at
+		}
 	}
-	slices.SortFunc(files, func(a, b written) int {
-		return cmp.Or(b.at.Compare(a.at), cmp.Compare(b.name, a.name)) // equal times: the younger id
-	})
-	for _, f := range files[:min(n, len(files))] {
+	keepNewest()
+	for _, f := range first {
 		newest = append(newest, f.name)
 	}
-	return newest, len(files), nil
+	return newest, all, nil
 }
 
 // Any says whether a folder has a name that want accepts. It reads no further than the first of them.

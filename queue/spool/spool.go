@@ -159,15 +159,19 @@ func Decode(data []byte, v any) error {
 }
 
 // DecodeVersion is Decode for data with a version. The error wraps ErrNewer for a higher version, whatever else is in the data,
-// and ErrBad for a lower one.
-func DecodeVersion(data []byte, version int, v any) error {
+// and ErrBad for a lower one. Where field, the field v of v, says that the version is the one that is expected, the data is read
+// once; field may be nil.
+func DecodeVersion(data []byte, version int, v any, field *int) error {
+	err := Decode(data, v)
+	if err == nil && field != nil && *field == version {
+		return nil
+	}
 	var head struct {
 		V int `json:"v"`
 	}
 	if err := json.Unmarshal(data, &head); err == nil && head.V > version {
 		return fmt.Errorf("version %d: %w", head.V, ErrNewer)
 	}
-	err := Decode(data, v)
 	if err == nil && head.V != version {
 		err = fmt.Errorf("%w: version %d", ErrBad, head.V)
 	}
@@ -381,7 +385,16 @@ func ListReal(dir string) ([]string, error) {
 	return names, err
 }
 
+// Unsorted is List in any order.
+func Unsorted(dir string) ([]string, error) { return names(dir, 0) }
+
 func list(dir string, flags int) ([]string, error) {
+	names, err := names(dir, flags)
+	slices.Sort(names)
+	return names, err
+}
+
+func names(dir string, flags int) ([]string, error) {
 	d, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|flags, 0) // a FIFO must not hang us
 	if err != nil {
 		return nil, wrap("list", dir, err)
@@ -391,7 +404,6 @@ func list(dir string, flags int) ([]string, error) {
 	if err != nil {
 		return nil, wrap("list", dir, err)
 	}
-	slices.Sort(names)
 	return names, nil
 }
 
