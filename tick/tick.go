@@ -38,6 +38,7 @@ type Tick struct {
 	Machine  machine.Machine // its free memory and disk limit the number of agents, as the slots do
 	Now      func() time.Time
 	AnyHour  bool         // a person wants a start outside of the hours, beyond the budgets and into the reserve, too
+	Digest   func() error // tells the event digest where that is due; nil: there is none. As Page, it is called through here
 	Page     func() error // writes STATUS_PAGE where that is due; nil: there is no page. Package page builds on this one, so it is called through here
 	Log      *slog.Logger
 }
@@ -95,7 +96,11 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 	if errors.Is(err, ErrLocked) {
 		return report, err
 	}
-	// After the lock: a NOTIFY_COMMAND, a forge or a git that hangs must not keep a slot empty.
+	// After the lock: to read what a digest says takes a while, and a NOTIFY_COMMAND, a forge or a git that hangs must not keep a slot
+	// empty. The digest before the events, which it is one of.
+	if t.Digest != nil {
+		err = errors.Join(err, t.Digest())
+	}
 	err = errors.Join(err, t.deliver(ctx), t.Sessions().AskReviews(ctx))
 	if err := t.Home.Sweep(ctx); err != nil {
 		t.Log.Warn("the files of ended runs are left", "err", err)

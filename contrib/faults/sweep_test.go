@@ -195,6 +195,54 @@ func (w *world) wasHeld() error {
 	return errors.Join(err, w.judge(completed))
 }
 
+// TestTickIsKilledAsItTellsTheDigest: however far the tick came in which the digest is due, the ticks after it leave one event of the
+// day. NOTIFY_COMMAND may be told twice, by that one name.
+func TestTickIsKilledAsItTellsTheDigest(t *testing.T) {
+	needStrace(t)
+	w := newWorld(t)
+	w.digestDue()
+	list := points(t, w, "tick")
+	w.close()
+	sweep(t, killed, "tick, as it tells the digest", "signal=KILL", sample(list, 12), func(w *world, inject []string) error {
+		w.digestDue()
+		w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
+		w.kugetsu("tick")
+		w.kugetsu("tick")
+		return w.oneDigest()
+	})
+}
+
+// digestDue is a world in which the digest of the day was due an hour ago.
+func (w *world) digestDue() {
+	told := filepath.Join(w.dir, "told.sh")
+	w.must(os.WriteFile(told, []byte("cat >>\"${0%.sh}\"\n"), 0o700))
+	w.env = append(w.env, "DIGEST_AT="+time.Now().Add(-time.Hour).Format("15:04"), "NOTIFY_COMMAND=sh "+told)
+	w.must(os.Mkdir(filepath.Join(string(w.home), "digest"), 0o700))
+	w.must(os.WriteFile(filepath.Join(string(w.home), "digest", "sent"), []byte(`{"v":1,"day":"2001-01-01","at":"2001-01-01T08:00:00Z","items":{}}`), 0o600))
+}
+
+var digestName = regexp.MustCompile(`"name":"(digest\.[^"]*)"`)
+
+func (w *world) oneDigest() error {
+	told, err := os.ReadFile(filepath.Join(w.dir, "told"))
+	if err != nil {
+		return err
+	}
+	names := map[string]bool{}
+	for _, m := range digestName.FindAllSubmatch(told, -1) {
+		names[string(m[1])] = true
+	}
+	files, err := filepath.Glob(filepath.Join(w.q.Events.New, "digest.*"))
+	if err == nil && (len(names) != 1 || len(files) != 1) {
+		err = fmt.Errorf("%d digests are there, and these were told: %v", len(files), names)
+	}
+	mark, markErr := os.ReadFile(filepath.Join(string(w.home), "digest", "sent"))
+	if err == nil && markErr == nil && strings.Contains(string(mark), "2001") {
+		err = fmt.Errorf("the mark is %s", mark)
+	}
+	return errors.Join(err, markErr)
+}
+
 // killTick kills a tick over items in every state.
 func killTick(w *world, inject []string) error {
 	finish := w.orphaned()

@@ -142,6 +142,28 @@ func TestMailIsSent(t *testing.T) {
 	}
 }
 
+// A digest has lines, of which a chat gets the most important ones and a mail all.
+func TestDigestKeepsItsLines(t *testing.T) {
+	digest := `{"v":1,"name":"digest.2026-11-29","type":"digest","run":0,"text":"1 of 2 tasks completed\n! it failed\n  kugetsu show q_1\u001b[31m` + strings.Repeat(`\n- more`, 400) +
+		`","markdown":"**1 of 2 tasks completed**\n\n## Done\n\n| a | b |","at":"2026-11-29T00:00:00Z"}`
+	url, asked := serve(t, 200)
+	if out, code := notify(t, "TO=discord "+url+"\n", digest); code != 0 || out != "" {
+		t.Fatalf("exit %d: %s", code, out)
+	}
+	text, _ := (<-asked).body["content"].(string)
+	if !strings.HasPrefix(text, "kugetsu: digest\n1 of 2 tasks completed\n! it failed\n  kugetsu show q_1 [31m\n- more\n") || len(text) > 1900 {
+		t.Errorf("%d characters: %q", len(text), text)
+	}
+	sent := filepath.Join(t.TempDir(), "sent")
+	ours := program(t, "sendmail", "cat >"+sent+"\n")
+	if out, code := notify(t, "TO=mail me@example.com\n", digest, "PATH="+ours+":"+os.Getenv("PATH")); code != 0 {
+		t.Fatalf("exit %d: %s", code, out)
+	}
+	if text := read(t, sent); !strings.HasSuffix(text, "\n\n**1 of 2 tasks completed**\n\n## Done\n\n| a | b |\n") {
+		t.Errorf("%q", text)
+	}
+}
+
 func TestDesktopIsTold(t *testing.T) {
 	said := filepath.Join(t.TempDir(), "said")
 	ours := program(t, "notify-send", `printf '%s\n' "$@" >`+said+"\n")

@@ -36,6 +36,7 @@ const (
 	AgentMissing  Type = "agent_missing"  // the program of this agent is not there: none of its items is started
 	AgentBack     Type = "agent_back"     // it is there again
 	FileBad       Type = "file_bad"       // a file could not be read as an item: it was quarantined, or left alone
+	Digest        Type = "digest"         // what was done since the last digest, once a day: DIGEST_AT
 	Test          Type = "test"           // a person asked for it: kugetsu notify test
 )
 
@@ -46,7 +47,7 @@ var types = []struct {
 }{
 	{TaskQueued, false}, {TaskDequeued, false}, {TaskStarted, false}, {TaskRetry, false},
 	{TaskCompleted, true}, {TaskError, true}, {TaskCancelled, false}, {QueueEmpty, true},
-	{AgentHeld, true}, {AgentLifted, true}, {RoomLow, true}, {RoomBack, true}, {AgentMissing, true}, {AgentBack, true}, {FileBad, true},
+	{AgentHeld, true}, {AgentLifted, true}, {RoomLow, true}, {RoomBack, true}, {AgentMissing, true}, {AgentBack, true}, {FileBad, true}, {Digest, true},
 }
 
 // Event is one file in notifications/. Its name is made of the item, the run and the type. A repeat after a crash has the same
@@ -60,7 +61,8 @@ type Event struct {
 	Agent    string `json:"agent,omitempty"`
 	Run      int    `json:"run"`
 	State    string `json:"state,omitempty"`
-	Text     string `json:"text,omitempty"` // the agent's final message, or the error
+	Text     string `json:"text,omitempty"`     // the agent's final message, or the error; of a digest, what is most important in it, in lines
+	Markdown string `json:"markdown,omitempty"` // of a digest, all of it
 	outcome.Evidence
 	At time.Time `json:"at"`
 }
@@ -133,6 +135,15 @@ func (b *Box) PutOnce(ev Event) error {
 		}
 	}
 	return b.Put(ev)
+}
+
+// Find returns an event that was told, cleared or not, nil where there is none of that name.
+func (b *Box) Find(name string) (*Event, error) {
+	ev, err := read(b.New, name)
+	if ev != nil || err != nil {
+		return ev, err
+	}
+	return read(b.Seen, name)
 }
 
 // List returns the events that were not cleared, the oldest first, and the number of files that could not be read as events.

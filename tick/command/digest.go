@@ -78,8 +78,5 @@ func (c *Digest) period(a *App) (since time.Time, last *digest.Mark, err error) 
 	if err != nil || last == nil {
 		return now.Add(-digestAge), nil, err
 	}
-	if last.At.After(now) { // the clock was set back
-		return now, last, nil
-	}
-	return last.At, last, nil
+	return last.Since(now), last, nil
 }

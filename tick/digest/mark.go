@@ -9,10 +9,12 @@ import (
 	"kugetsu/tick/overview"
 )
 
-// Mark is the file digest/shown: what the last digest since the last one has shown. Only such a digest moves it, so that a look at
-// the last hours takes nothing away from the next.
+// Mark is what a digest has shown, so that the next one leaves it out. There are two. The file digest/shown is that of kugetsu
+// digest --since last, digest/sent is that of the digest that ticks tell: a look takes nothing away from what is told, and a look
+// at the last hours nothing from either.
 type Mark struct {
 	V     int                  `json:"v"`
+	Day   string               `json:"day,omitempty"` // in digest/sent: of which day, in local time, the digest was told
 	At    time.Time            `json:"at"`
 	Items map[string]time.Time `json:"items"` // the settled items that were read then, and when each was settled
 }
@@ -23,12 +25,24 @@ const late = 24 * time.Hour
 
 func dir(home slots.Dir) string { return filepath.Join(string(home), "digest") }
 
-func markFile(home slots.Dir) spool.File[Mark] {
-	return spool.File[Mark]{Path: filepath.Join(dir(home), "shown"), Version: 1, Layout: spool.Line}
+func markFile(home slots.Dir, name string) spool.File[Mark] {
+	return spool.File[Mark]{Path: filepath.Join(dir(home), name), Version: 1, Layout: spool.Line}
 }
 
-// Last reads the mark, nil where there is none. One that is damaged counts as none: its loss shows some tasks again.
-func Last(home slots.Dir) (*Mark, error) { return markFile(home).ReadGood() }
+func shown(home slots.Dir) spool.File[Mark] { return markFile(home, "shown") }
+
+func sent(home slots.Dir) spool.File[Mark] { return markFile(home, "sent") }
+
+// Last reads the mark of what was shown, nil where there is none. One that is damaged counts as none: its loss shows some tasks again.
+func Last(home slots.Dir) (*Mark, error) { return shown(home).ReadGood() }
+
+// Since is when a digest begins that goes on from the mark. The mark may be of the future: the clock was set back.
+func (m *Mark) Since(now time.Time) time.Time {
+	if m.At.After(now) {
+		return now
+	}
+	return m.At
+}
 
 // new says whether an item is to be shown. Without a mark that is so if it ended after since.
 func (m *Mark) new(one overview.Done, since time.Time) bool {
@@ -38,21 +52,28 @@ func (m *Mark) new(one overview.Done, since time.Time) bool {
 	return one.At.After(since.Add(-late)) && !m.Items[one.Item].Equal(one.At) // an item that ended again is new
 }
 
-// Shown moves the mark to this digest. It comes after the printing: a crash between the two shows tasks twice, never not at all.
+// Shown moves the mark of what was shown to this digest. It comes after the printing: a crash between the two shows tasks twice,
+// never not at all.
 func (d *Digest) Shown(home slots.Dir, last *Mark) error {
 	if err := spool.MakeDirs(dir(home)); err != nil {
 		return err
-	}
-	m := Mark{V: 1, At: d.At, Items: map[string]time.Time{}}
-	for _, one := range d.settled {
-		if one.At.After(d.At.Add(-late)) {
-			m.Items[one.Item] = one.At
-		}
 	}
 	if last != nil {
 		if err := spool.Sweep(dir(home), d.At, last.At); err != nil {
 			return err
 		}
 	}
-	return markFile(home).Write(&m)
+	m := d.mark(d.At)
+	return shown(home).Write(&m)
+}
+
+// mark is that of this digest, if it was made at that time: what was settled later is left for the next.
+func (d *Digest) mark(at time.Time) Mark {
+	m := Mark{V: 1, At: at, Items: map[string]time.Time{}}
+	for _, one := range d.settled {
+		if one.At.After(at.Add(-late)) && !one.At.After(at) {
+			m.Items[one.Item] = one.At
+		}
+	}
+	return m
 }

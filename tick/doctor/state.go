@@ -262,8 +262,9 @@ func (x *Exam) sessions() {
 	}
 }
 
-// events finds events that NOTIFY_COMMAND did not take.
+// events finds events that NOTIFY_COMMAND did not take, and a digest that it is not told of.
 func (x *Exam) events() {
+	x.digest()
 	names, err := spool.List(x.Tick.Queue.Events.Owed)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -283,5 +284,19 @@ func (x *Exam) events() {
 	}
 	if owed > 0 {
 		x.add(Warn, fmt.Sprintf("%d events could not be delivered for more than %s", owed, owedOld), "see what NOTIFY_COMMAND says: kugetsu tick")
+	}
+}
+
+// digest finds a DIGEST_AT of which a person hears only by looking.
+func (x *Exam) digest() {
+	at := x.Tick.Settings.DigestAt
+	switch {
+	case at == "":
+	case x.Tick.Settings.NotifyCommand == "":
+		x.add(Warn, "DIGEST_AT is "+string(at)+", and there is no NOTIFY_COMMAND: the digest comes as an event that only kugetsu notify list shows", "set NOTIFY_COMMAND in "+x.in("config")+", or leave DIGEST_AT out")
+	case !x.Tick.Settings.NotifyEvents.Has(event.Digest):
+		x.add(Warn, "DIGEST_AT is "+string(at)+", and NOTIFY_EVENTS leaves the event digest out", "add digest to NOTIFY_EVENTS in "+x.in("config")+", or leave DIGEST_AT out")
+	default:
+		x.ok("the digest of a day is told after " + string(at) + " " + x.Now().Local().Format("MST"))
 	}
 }

@@ -97,6 +97,7 @@ type Settings struct {
 
 	NotifyCommand string       `key:"NOTIFY_COMMAND" hidden:"" help:"Command that runs for each event of NOTIFY_EVENTS, with the event as JSON on stdin."`
 	NotifyEvents  event.Choice `key:"NOTIFY_EVENTS" name:"notify-events" hidden:"" help:"Events given to NOTIFY_COMMAND: names of events, all, or default (what a person acts on or waits for); -NAME leaves one out (default task_retry -queue_empty)."`
+	DigestAt      Daily        `key:"DIGEST_AT" name:"digest-at" hidden:"" help:"Time of day, in local time, after which the first tick tells the event digest: what was done since the last one (08:00; default: never)."`
 	StatusPage    string       `key:"STATUS_PAGE" name:"status-page" hidden:"" help:"File, an absolute path, to which ticks write the page that kugetsu page shows, once a minute at most."`
 }
 
