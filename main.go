@@ -45,6 +45,7 @@ type grammar struct {
 		Logs     command.Logs          `cmd:"" aliases:"log" help:"What an item's agent printed."`
 		Wait     command.QueueWait     `cmd:"" help:"Wait until items are settled: 0 completed, 1 error."`
 		Priority command.QueuePriority `cmd:"" help:"Give live items another place."`
+		Edit     command.QueueEdit     `cmd:"" help:"Change an item that waits."`
 		Cancel   command.QueueCancel   `cmd:"" help:"End items for good, running ones too."`
 		Retry    command.QueueRetry    `cmd:"" help:"Put settled items back."`
 		Clear    command.QueueClear    `cmd:"" help:"Delete old settled items."`
@@ -70,6 +71,7 @@ type grammar struct {
 	// Alias holds the commands of queue that are typed most, without that word before them.
 	Alias struct {
 		Show   command.QueueShow   `cmd:"" hidden:"" help:"All of an item, with its history."`
+		Edit   command.QueueEdit   `cmd:"" hidden:"" help:"Change an item that waits."`
 		Wait   command.QueueWait   `cmd:"" hidden:"" help:"Wait until items are settled: 0 completed, 1 error."`
 		Cancel command.QueueCancel `cmd:"" hidden:"" help:"End items for good, running ones too."`
 		Retry  command.QueueRetry  `cmd:"" hidden:"" help:"Put settled items back."`

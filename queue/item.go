@@ -80,6 +80,7 @@ type Item struct {
 	Attempts      int        `json:"attempts"` // runs that counted as attempts since it was enqueued or retried
 	PendingSince  time.Time  `json:"pending_since"`
 	NotBefore     *time.Time `json:"not_before"`
+	ByHand        bool       `json:"by_hand,omitempty"` // a person set not_before since the last run ended
 	NotifiedAt    *time.Time `json:"notified_at"`
 	After         []string   `json:"after"`                    // ids of the items that must complete before
 	Timeout       string     `json:"timeout,omitempty"`        // how long a run may take, as time.ParseDuration reads it; "": the setting's

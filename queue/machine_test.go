@@ -181,6 +181,27 @@ func (m *machine) Move(t *rapid.T) {
 	}
 }
 
+func (m *machine) Edit(t *rapid.T) {
+	_, want, e, it := m.any(t, func(w *modelled) bool { return !w.set })
+	to, when := *it, m.now.Add(time.Hour)
+	to.Message, to.NotBefore = rapid.StringN(1, 20, -1).Draw(t, "message"), &when
+	to.State, to.Runs, to.IssueRef, to.History = Completed, 99, "", nil // none of which a person may change
+	priority := rapid.IntRange(0, 99).Draw(t, "priority")
+	moved, err := m.q.Edit(e, it, &to, priority)
+	if (err == nil) != (want.state == Pending) {
+		t.Fatalf("edited while %s: %v", want.state, err)
+	}
+	if err != nil {
+		return
+	}
+	want.priority = priority
+	now, err := m.q.Load(moved)
+	fatal(t, err)
+	if now.Message != to.Message || now.Ready(m.now) || !now.Ready(when) {
+		t.Fatalf("%+v, not %+v", now, to)
+	}
+}
+
 func (m *machine) File(t *rapid.T) {
 	id, want, e, it := m.any(t, func(w *modelled) bool { return w.state.Settled() && !w.filed && !w.set })
 	last := !slices.ContainsFunc(m.order, func(o string) bool { return o != id && !m.items[o].filed && !m.items[o].set })

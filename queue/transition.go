@@ -40,7 +40,7 @@ const maxDelay = 24 * time.Hour
 
 // notify is the transition pending → notified: the run was handed to the runner pid.
 func (it *Item) notify(run, pid int, r *Runner, now time.Time) {
-	it.State, it.Runs, it.ForkPID, it.Runner, it.NotifiedAt, it.NotBefore = Notified, run, &pid, r, &now, nil
+	it.State, it.Runs, it.ForkPID, it.Runner, it.NotifiedAt, it.NotBefore, it.ByHand = Notified, run, &pid, r, &now, nil, false
 }
 
 // uncharged are the outcomes that do not count as attempts: they say nothing about the item.
@@ -155,7 +155,7 @@ func (it *Item) shutOut() int {
 }
 
 func (it *Item) finish(s State, why string, now time.Time) {
-	it.State, it.CompletedAt, it.NotBefore, it.Error = s, &now, nil, nil
+	it.State, it.CompletedAt, it.NotBefore, it.ByHand, it.Error = s, &now, nil, false, nil
 	if s == Errored {
 		why = terminal.Clip(why, maxText)
 		it.Error = &why
@@ -200,10 +200,13 @@ func reason(r Result) string {
 //
 // A clock that was set back since the last run ended must not make an item wait for ever: a run that ended in the future
 // lifts the wait. After a usage limit, refused credentials or an outage the hold alone says how long the item waits: where
-// a person lifts the hold, not_before does not matter.
+// a person lifts the hold, not_before does not matter. What a person asked for since then holds whatever the last run came to.
 func (it *Item) Ready(now time.Time) bool {
 	if it.NotBefore == nil || !now.Before(*it.NotBefore) {
 		return true
+	}
+	if it.ByHand {
+		return false
 	}
 	last := it.Last()
 	return last != nil && (slices.Contains(holding, last.Outcome) || now.Before(last.EndedAt))

@@ -258,8 +258,8 @@ func (p due) why(c *candidate) Reason {
 
 // text says until when an item waits: of a retry how long, and why it is one.
 func (p due) text(it *queue.Item) string {
-	if len(it.History) == 0 {
-		return "not before " + it.NotBefore.Local().Format("2006-01-02 15:04:05")
+	if at := it.Waits(); at != nil {
+		return "not before " + at.Local().Format("2006-01-02 15:04:05")
 	}
 	last, again := it.History[len(it.History)-1], "tried again"
 	if last.Charged {

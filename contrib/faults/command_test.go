@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,16 @@ var commands = []struct {
 		},
 		after: stands(queue.Errored),
 		ends:  map[queue.State]bool{queue.Completed: true, queue.Errored: true}, // as if it had not been asked for
+		codes: []int{77, 78},
+	},
+	{
+		name: "queue edit",
+		setup: func(w *world) []string {
+			_, one := w.item(1)
+			_, two := w.item(2)
+			return []string{"queue", "edit", "--message", "better", "--priority", "7", "--after", one.ID, two.ID}
+		},
+		after: edited, ends: completed,
 		codes: []int{77, 78},
 	},
 	{
@@ -135,6 +146,24 @@ func stands(want queue.State) func(*world, int, string) error {
 		}
 		return err
 	}
+}
+
+// edited says that the item waits, as a whole with the old words or with the new ones, and as it was asked for when the command ended
+// well.
+func edited(w *world, code int, out string) error {
+	e, it, err := load(w, w.ids[1])
+	if err != nil {
+		return err
+	}
+	fresh := it.Message == "better" && slices.Equal(it.After, w.ids[:1])
+	stale := it.Message == "work" && len(it.After) == 0
+	switch {
+	case it.State != queue.Pending || !fresh && !stale || stale && e.Priority == 7:
+		err = fmt.Errorf("half an edit: %02d %s %q %v", e.Priority, it.State, it.Message, it.After)
+	case code == 0 && (stale || e.Priority != 7):
+		err = fmt.Errorf("exit code 0, and the item is as it was: %s", out)
+	}
+	return err
 }
 
 // cleared says that every finished item is whole or gone, and that a second clear leaves nothing behind.

@@ -103,6 +103,7 @@ var wrongs = []wrong{
 	{flag: "UNNAMED_NO_LOCK", name: "an item that no slot names is settled without the session's lock; no tick.lock", flags: unlocked + "-DITEMS=1 -DKILLS=0", want: "P3"},
 	{flag: "UNNAMED_STALE", name: "an item that no slot names is settled as it was read before its session was locked; no tick.lock", flags: unlocked + "-DITEMS=1 -DKILLS=0", want: "P3"},
 	{flag: "CANCEL_FORGOTTEN", name: "settling does not look for the cancel mark", flags: "-DCOMMANDS=1 -DITEMS=1 -DKILLS=0", want: "P8"},
+	{flag: "EDIT_STALE", name: "an item is edited as it was read before tick.lock was locked", flags: "-DPASSES=2 -DCOMMANDS=1 -DITEMS=1 -DSLOTS=1 -DMAX_ATTEMPTS=1 -DKILLS=0", want: "P3 P4"},
 	{flag: "RETRY_WRITTEN_FIRST", name: "retry rewrites the item before it moves it back", flags: "-DCOMMANDS=1 -DITEMS=1", want: "P5"},
 	{flag: "FOLDER_KEPT", name: "an unused run folder that is in the way is not removed; a slot file is lost", flags: "-DLOSSES=1 -DITEMS=1 -DSLOTS=1", want: "rest", ends: true},
 }

@@ -42,7 +42,8 @@
  *	                                        left of a run whose lease was unlocked
  *	a runner that hangs at its gate         it bounds that wait; nothing was handed out
  *	power cuts                              every write is synced before the next step is taken
- *	commands without tick.lock              cancel, retry, clear and start need it; passes alone do not (NOLOCK)
+ *	commands without tick.lock              edit, cancel, retry, clear and start need it; passes alone do not (NOLOCK)
+ *	the new place of an edited item         one more rename in its folder, of a file that is found by its id
  */
 
 /* The size of the world. */
@@ -76,7 +77,7 @@
 #define LOOKS 0         /* status takes a slot's lock, shared, for an instant */
 #endif
 #ifndef COMMANDS
-#define COMMANDS 0      /* queue cancel, queue retry, queue clear, start */
+#define COMMANDS 0      /* queue edit, queue cancel, queue retry, queue clear, start */
 #endif
 #ifndef UNLOCKS
 #define UNLOCKS 0       /* an agent unlocks a lock that it inherited (flock -u): it is free for all who had it */
@@ -492,6 +493,10 @@ proctype Pass(byte t)
 	bit locked, held, command, publish, failed;
 
 begin:
+#ifdef WRONG_EDIT_STALE
+	skip;
+	d_step { i = 0; it_state = state[i]; it_runs = runs[i]; it_attempts = attempts[i]; it_filed = filed[i] };
+#endif
 end_begin:
 	if
 	:: atomic { LOCK_FREE && (dirty & ME) -> LOCK; dirty = dirty & ~ME; missed = missed & ~ME; printf("pass %d begins\n", t) }
@@ -781,8 +786,17 @@ do_command:	/* instead of the fill */
 	:: i = 1
 #endif
 	fi;
+#ifndef WRONG_EDIT_STALE
 	d_step { it_state = state[i]; it_runs = runs[i]; it_attempts = attempts[i]; it_filed = filed[i] };
+#endif
 	if
+	:: it_state == PENDING && !it_filed ->	/* tick.Edit: what was read under tick.lock is written again, with another text */
+		if
+		:: d_step { true ->
+			assert(state[i] == PENDING && runs[i] == it_runs);	/* P3 */
+			state[i] = it_state; runs[i] = it_runs; attempts[i] = it_attempts; later[i] = 0; printf("item %d is edited\n", i); CHANGED }
+		KILL
+		fi
 	:: it_state == PENDING && !it_filed ->	/* tick.Cancel, of a waiting item */
 		if
 		:: d_step { true -> state[i] = ERRORED; printf("item %d is cancelled\n", i); CHANGED }

@@ -36,6 +36,7 @@ _kugetsu() {
 		' queue logs') at=' queue logs' ;;
 		' queue wait') at=' queue wait' ;;
 		' queue priority') at=' queue priority' ;;
+		' queue edit') at=' queue edit' ;;
 		' queue cancel') at=' queue cancel' ;;
 		' queue retry') at=' queue retry' ;;
 		' queue clear') at=' queue clear' ;;
@@ -76,6 +77,13 @@ _kugetsu() {
 	' queue stats --since') return ;;
 	' queue logs --run') return ;;
 	' queue wait --timeout') return ;;
+	' queue edit --message') return ;;
+	' queue edit --agent') return ;;
+	' queue edit --model') return ;;
+	' queue edit --priority') return ;;
+	' queue edit --timeout') return ;;
+	' queue edit --after') return ;;
+	' queue edit --not-before') return ;;
 	' queue clear --older-than') return ;;
 	' queue enqueue --agent') return ;;
 	' queue enqueue --model') return ;;
@@ -111,7 +119,7 @@ _kugetsu() {
 	' set-pr') words='--help --verbose' ;;
 	' restore') words='--list --json --help --verbose' ;;
 	' forget') words='--issue --help --verbose' ;;
-	' queue') words='list stats show logs wait priority cancel retry clear enqueue --help --verbose' ;;
+	' queue') words='list stats show logs wait priority edit cancel retry clear enqueue --help --verbose' ;;
 	' pause') words='--for --help --verbose' ;;
 	' resume') words='--help --verbose' ;;
 	' notify') words='list clear test --help --verbose' ;;
@@ -123,6 +131,7 @@ _kugetsu() {
 	' queue logs') words='--follow --run --raw --help --verbose' ;;
 	' queue wait') words='--all --timeout --json --help --verbose' ;;
 	' queue priority') words='--help --verbose' ;;
+	' queue edit') words='--message --agent --model --priority --timeout --after --not-before --help --verbose' ;;
 	' queue cancel') words='--help --verbose' ;;
 	' queue retry') words='--all-failed --tick --help --verbose' ;;
 	' queue clear') words='--older-than --json --help --verbose' ;;

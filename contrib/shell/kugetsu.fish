@@ -67,6 +67,8 @@ function __kugetsu_at --description 'whether the words before the cursor lead to
 				set -a at $word
 			case 'queue priority'
 				set -a at $word
+			case 'queue edit'
+				set -a at $word
 			case 'queue cancel'
 				set -a at $word
 			case 'queue retry'
@@ -215,6 +217,7 @@ complete -c kugetsu -f -n '__kugetsu_at queue' -a show -d 'All of an item, with 
 complete -c kugetsu -f -n '__kugetsu_at queue' -a logs -d 'What an item\'s agent printed.'
 complete -c kugetsu -f -n '__kugetsu_at queue' -a wait -d 'Wait until items are settled: 0 completed, 1 error.'
 complete -c kugetsu -f -n '__kugetsu_at queue' -a priority -d 'Give live items another place.'
+complete -c kugetsu -f -n '__kugetsu_at queue' -a edit -d 'Change an item that waits.'
 complete -c kugetsu -f -n '__kugetsu_at queue' -a cancel -d 'End items for good, running ones too.'
 complete -c kugetsu -f -n '__kugetsu_at queue' -a retry -d 'Put settled items back.'
 complete -c kugetsu -f -n '__kugetsu_at queue' -a clear -d 'Delete old settled items.'
@@ -265,6 +268,15 @@ complete -c kugetsu -n '__kugetsu_at queue wait' -l help -s h -d 'Show context-s
 complete -c kugetsu -n '__kugetsu_at queue wait' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at queue priority' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at queue priority' -l verbose -s v -d 'Say more on stderr.'
+complete -c kugetsu -n '__kugetsu_at queue edit' -l message -r -d 'What to do; - reads it from stdin.'
+complete -c kugetsu -n '__kugetsu_at queue edit' -l agent -r -d 'Its agent. The model and the arguments of another one go, unless they are given.'
+complete -c kugetsu -n '__kugetsu_at queue edit' -l model -r -d 'Its model, as its agent names it; default is what the settings say.'
+complete -c kugetsu -n '__kugetsu_at queue edit' -l priority -r -d '00 runs first, 99 last.'
+complete -c kugetsu -n '__kugetsu_at queue edit' -l timeout -r -d 'How long its runs may take (90m); default is TASK_TIMEOUT.'
+complete -c kugetsu -n '__kugetsu_at queue edit' -l after -r -d 'Only when these completed, and no others: ids, parts of them, or issue references; none is no item.'
+complete -c kugetsu -n '__kugetsu_at queue edit' -l not-before -r -d 'Only from then on: 08:00, \'2026-11-30 08:00\', RFC 3339, or 90m from now; now is at once.'
+complete -c kugetsu -n '__kugetsu_at queue edit' -l help -s h -d 'Show context-sensitive help.'
+complete -c kugetsu -n '__kugetsu_at queue edit' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at queue cancel' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at queue cancel' -l verbose -s v -d 'Say more on stderr.'
 complete -c kugetsu -n '__kugetsu_at queue retry' -l all-failed -d 'All that ended in an error, but for those that were cancelled.'

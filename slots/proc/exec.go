@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -97,4 +98,11 @@ func (e *ending) Write(p []byte) (int, error) {
 	all := append(*e, p...)
 	*e = append((*e)[:0], all[max(0, len(all)-maxSaid):]...)
 	return len(p), nil
+}
+
+// Foreground runs a program that a person uses, such as an editor, on the terminal of this process, and waits for its end.
+func Foreground(name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return cmd.Run()
 }

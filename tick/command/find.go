@@ -1,6 +1,8 @@
 package command
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"kugetsu/queue"
@@ -40,6 +42,23 @@ func (a *App) findOrLast(word *string) (queue.Entry, *queue.Item, error) {
 		return queue.Entry{}, nil, fault.New(fault.Failed, `kugetsu delegate owner/repo#12 "what to do" enqueues one`, "the queue holds no item")
 	}
 	return a.find(last)
+}
+
+// needsID is the error of a command that changes an item and was not told which. None is chosen: the hint names the newest item that
+// it could have been.
+func (a *App) needsID(command string, may func(it *queue.Item) bool) error {
+	example := "owner/repo#12"
+	places, err := a.Queue.Places()
+	if err != nil {
+		return err
+	}
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(places))) {
+		if it, err := a.Queue.Load(places[id]); err == nil && may(it) {
+			example = a.short(id)
+			break
+		}
+	}
+	return fault.New(fault.Usage, command+" "+example, "%s needs an id, or an issue", command)
 }
 
 // findAll resolves all words before anything is done to one.

@@ -41,15 +41,24 @@ type Wait struct {
 }
 
 // into sets the dependencies and the start time of a new item.
-func (c *Wait) into(a *App, it *queue.Item) error {
-	for _, word := range c.After {
-		e, err := a.resolve(word)
-		if err != nil {
-			return err
-		}
-		it.After = appendNew(it.After, e.ID)
+func (c *Wait) into(a *App, it *queue.Item) (err error) {
+	if it.After, err = a.dependencies(c.After); err != nil {
+		return err
 	}
 	return notBefore(a, it, c.NotBefore)
+}
+
+// dependencies are the ids of the items that some words mean.
+func (a *App) dependencies(words []string) ([]string, error) {
+	ids := []string{}
+	for _, word := range words {
+		e, err := a.resolve(word)
+		if err != nil {
+			return nil, err
+		}
+		ids = appendNew(ids, e.ID)
+	}
+	return ids, nil
 }
 
 func notBefore(a *App, it *queue.Item, when string) error {
@@ -71,6 +80,24 @@ func checkPriority(n int) error {
 	return nil
 }
 
+// agent is the agent of a name, the setting's where there is none. It must be able to do with the model and the arguments of an item.
+func (a *App) agent(name, model, args string) (string, error) {
+	asked := name != ""
+	if !asked {
+		name = a.Settings.Agent
+	}
+	preset, err := agent.Lookup(name)
+	if err != nil && asked {
+		return "", fault.New(fault.Usage, "", "%w", err)
+	}
+	if err == nil {
+		if err := preset.CheckArgs(model, args); err != nil {
+			return "", err
+		}
+	}
+	return name, tick.Runnable(name, a.Settings)
+}
+
 // item makes a new item.
 func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*queue.Item, error) {
 	if a.Config != nil {
@@ -82,20 +109,8 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 	if err := checkPriority(c.Priority); err != nil {
 		return nil, err
 	}
-	name := c.Agent
-	if name == "" {
-		name = a.Settings.Agent
-	}
-	preset, err := agent.Lookup(name)
-	if err != nil && c.Agent != "" {
-		return nil, fault.New(fault.Usage, "", "%w", err)
-	}
-	if err == nil {
-		if err := preset.CheckArgs(c.Model, c.Args); err != nil {
-			return nil, err
-		}
-	}
-	if err := tick.Runnable(name, a.Settings); err != nil {
+	name, err := a.agent(c.Agent, c.Model, c.Args)
+	if err != nil {
 		return nil, err
 	}
 	if err := a.Tick.Remember(ref); err != nil {
@@ -126,13 +141,7 @@ func (c *New) enqueue(a *App, ref issueref.Ref, message string, wait *Wait) (str
 // enqueue publishes a new item and returns its id. With unlessQueued, and with a live item that does the same, it returns the
 // id of that item and publishes none.
 func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, error) {
-	if err := a.Tick.Installed(it.Agent); err != nil && !a.warned[it.Agent] {
-		if a.warned == nil {
-			a.warned = map[string]bool{}
-		}
-		a.warned[it.Agent] = true
-		a.note("warning: %s", clean(err.Error()))
-	}
+	a.warnMissing(it.Agent)
 	if !unlessQueued {
 		_, err := a.Queue.Publish(it, it.Lane(), priority)
 		return it.ID, err
@@ -147,6 +156,17 @@ func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, 
 		return err
 	})
 	return id, err
+}
+
+// warnMissing warns once that the program of an agent is not there.
+func (a *App) warnMissing(name string) {
+	if err := a.Tick.Installed(name); err != nil && !a.warned[name] {
+		if a.warned == nil {
+			a.warned = map[string]bool{}
+		}
+		a.warned[name] = true
+		a.note("warning: %s", clean(err.Error()))
+	}
 }
 
 // announce prints the id of an item, which may be older than this command.

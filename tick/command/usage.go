@@ -26,7 +26,7 @@ func (c *Help) Run(_ *App, ctx *kong.Context) error {
 
 // otherWords are words that people type for a command of another name.
 var otherWords = map[string]string{
-	"add": "delegate", "run": "delegate", "new": "delegate", "submit": "delegate", "edit": "queue priority",
+	"add": "delegate", "run": "delegate", "new": "delegate", "submit": "delegate",
 	"ps": "status", "top": "status", "kill": "queue cancel", "stop": "pause", "daemon": "queue-daemon", "cron": "queue-daemon",
 	"rm": "destroy", "remove": "destroy", "delete": "destroy", "events": "notify list", "follow": "logs", "tail": "logs",
 	"restart": "queue retry", "check": "doctor", "setup": "init", "stats": "queue stats", "priority": "queue priority", "enqueue": "queue enqueue",

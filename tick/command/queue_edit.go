@@ -1,0 +1,264 @@
+package command
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-isatty"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/slots/proc"
+	"kugetsu/tick/settings"
+)
+
+// QueueEdit changes a waiting item.
+type QueueEdit struct {
+	ID        *string  `arg:"" optional:"" help:"An id, a part of one, or an issue reference."`
+	Message   *string  `help:"What to do; - reads it from stdin." placeholder:"TEXT"`
+	Agent     *string  `help:"Its agent. The model and the arguments of another one go, unless they are given." placeholder:"NAME"`
+	Model     *string  `help:"Its model, as its agent names it; default is what the settings say." placeholder:"NAME"`
+	Args      string   `kong:"-"` // --agent-args, which is a setting for the other commands
+	Priority  *int     `help:"00 runs first, 99 last." placeholder:"N"`
+	Timeout   *string  `help:"How long its runs may take (90m); default is TASK_TIMEOUT." placeholder:"D"`
+	After     []string `help:"Only when these completed, and no others: ids, parts of them, or issue references; none is no item." placeholder:"ID" sep:"none"`
+	NotBefore *string  `help:"Only from then on: 08:00, '2026-11-30 08:00', RFC 3339, or 90m from now; now is at once." placeholder:"WHEN"`
+}
+
+// take takes --agent-args for the item.
+func (c *QueueEdit) take(source *settings.Source, s *settings.Settings) {
+	c.Args, s.AgentArgs = source.Take("AGENT_ARGS")
+}
+
+// Help is its long help.
+func (*QueueEdit) Help() string {
+	return longHelp(`
+The command changes an item that waits. It keeps its id, its place among those of its priority, and what waits for it.
+What no flag names stays as it is. Without a flag the command opens the message in an editor: $VISUAL, else $EDITOR,
+else vi. An item that was started or settled meanwhile is not changed; a message from the editor is kept in a file then.
+
+Each --after replaces all that the item waited for. An item cannot wait for one that waits for it.`,
+		codes{0: "changed, or so already", 1: "the item does not wait any more, or would wait for itself", 75: "the lock was busy for 10 s, or the disk is full"},
+		"kugetsu queue edit owner/repo#12",
+		`kugetsu queue edit --message "Fix the crash, and test it." owner/repo#12`,
+		"kugetsu queue edit --not-before 22:00 --after owner/repo#11 --after owner/repo#10 owner/repo#12",
+		"kugetsu queue edit --agent claude --timeout default --after none --not-before now owner/repo#12")
+}
+
+// Run changes it.
+func (c *QueueEdit) Run(a *App) error {
+	if a.Config != nil {
+		return a.Config
+	}
+	if c.ID == nil {
+		return a.needsID("kugetsu queue edit", func(it *queue.Item) bool { return it.State == queue.Pending })
+	}
+	_, it, err := a.find(*c.ID)
+	if err != nil {
+		return err
+	}
+	if c.Message == nil && c.Agent == nil && c.Model == nil && c.Args == "" && c.Priority == nil && c.Timeout == nil && c.After == nil && c.NotBefore == nil {
+		return c.inEditor(a, it)
+	}
+	change, err := c.change(a)
+	if err != nil {
+		return err
+	}
+	return a.edit(it.ID, change)
+}
+
+// editing changes a copy of an item and returns the priority that it is to have.
+type editing func(it *queue.Item, priority int) (int, error)
+
+// edit changes an item, and says what changed.
+func (a *App) edit(id string, change editing) error {
+	var changed []string
+	err := a.Tick.Edit(a.Ctx, id, func(it *queue.Item, priority int) (int, error) {
+		was := *it
+		to, err := change(it, priority)
+		if err == nil {
+			changed = differences(&was, it, priority, to)
+		}
+		return to, err
+	})
+	switch {
+	case err != nil:
+		return err
+	case len(changed) == 0:
+		return a.print("%s is so already\n", a.short(id))
+	}
+	return a.print("%s edited: %s\n", a.short(id), strings.Join(changed, ", "))
+}
+
+// differences names what is not the same in two items.
+func differences(a, b *queue.Item, was, is int) (names []string) {
+	at := func(t *time.Time) time.Time {
+		if t == nil {
+			return time.Time{}
+		}
+		return *t
+	}
+	for _, d := range []struct {
+		name    string
+		differs bool
+	}{
+		{"message", a.Message != b.Message},
+		{"agent", a.Agent != b.Agent},
+		{"model", a.Model != b.Model},
+		{"arguments", a.AgentArgs != b.AgentArgs},
+		{"priority", was != is},
+		{"timeout", a.Timeout != b.Timeout},
+		{"after", strings.Join(a.After, " ") != strings.Join(b.After, " ")},
+		{"not before", !at(a.NotBefore).Equal(at(b.NotBefore))},
+	} {
+		if d.differs {
+			names = append(names, d.name)
+		}
+	}
+	return names
+}
+
+// change checks the flags as delegate does, before tick.lock is locked, and returns what they ask for.
+func (c *QueueEdit) change(a *App) (editing, error) {
+	to := &queue.Item{}
+	if c.Message != nil {
+		var err error
+		if to.Message, err = a.message([]string{*c.Message}); err == nil {
+			err = queue.CheckMessage(to.Message)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if c.Priority != nil {
+		if err := checkPriority(*c.Priority); err != nil {
+			return nil, err
+		}
+	}
+	if c.Timeout != nil && *c.Timeout != "default" {
+		if err := timeout(to, *c.Timeout); err != nil {
+			return nil, err
+		}
+	}
+	to.After = []string{}
+	if len(c.After) != 1 || c.After[0] != "none" {
+		var err error
+		if to.After, err = a.dependencies(c.After); err != nil {
+			return nil, err
+		}
+	}
+	if c.NotBefore != nil && *c.NotBefore != "now" {
+		if err := notBefore(a, to, *c.NotBefore); err != nil {
+			return nil, err
+		}
+	}
+	return func(it *queue.Item, priority int) (int, error) {
+		if c.Message != nil {
+			it.Message = to.Message
+		}
+		if err := c.setAgent(a, it); err != nil {
+			return 0, err
+		}
+		if c.Priority != nil {
+			priority = *c.Priority
+		}
+		if c.Timeout != nil {
+			it.Timeout = to.Timeout
+		}
+		if c.After != nil {
+			it.After = to.After
+		}
+		if c.NotBefore != nil {
+			it.NotBefore = to.NotBefore
+		}
+		return priority, nil
+	}, nil
+}
+
+// setAgent gives an item another agent, model or arguments, checked as delegate checks them.
+func (c *QueueEdit) setAgent(a *App, it *queue.Item) error {
+	if c.Agent == nil && c.Model == nil && c.Args == "" {
+		return nil
+	}
+	if c.Agent != nil && *c.Agent != it.Agent {
+		it.Agent, it.Model, it.AgentArgs = *c.Agent, "", ""
+	}
+	if c.Model != nil {
+		if it.Model = *c.Model; it.Model == "default" {
+			it.Model = ""
+		}
+	}
+	if c.Args != "" {
+		it.AgentArgs = c.Args
+	}
+	name, err := a.agent(it.Agent, it.Model, it.AgentArgs)
+	if err == nil {
+		it.Agent = name
+		a.warnMissing(name)
+	}
+	return err
+}
+
+// inEditor lets a person change the message of an item. What was written is never lost: its file is deleted only when the item has
+// the message.
+func (c *QueueEdit) inEditor(a *App, it *queue.Item) error {
+	if stdin, ok := a.Stdin.(*os.File); !a.Terminal || !ok || !isatty.IsTerminal(stdin.Fd()) {
+		return fault.New(fault.Usage, "kugetsu queue edit --message - "+it.ID+" reads a message from stdin; kugetsu queue edit --help has all flags",
+			"there is no terminal for an editor, and no flag says what to change")
+	}
+	path, err := scratch(it.Message)
+	if err != nil {
+		return err
+	}
+	text, err := edited(path, it.Message)
+	if err == nil && text != it.Message {
+		if err = queue.CheckMessage(text); err == nil {
+			err = a.edit(it.ID, func(now *queue.Item, priority int) (int, error) {
+				if now.Message != it.Message {
+					return 0, fault.New(fault.Failed, "kugetsu queue show "+it.ID, "the message of %s was changed meanwhile", it.ID)
+				}
+				now.Message = text
+				return priority, nil
+			})
+		}
+		if err != nil && !errors.Is(err, errUnprinted) {
+			a.note("what you wrote is in %s", clean(path))
+			return err
+		}
+	} else if err == nil {
+		err = a.print("%s is so already\n", a.short(it.ID))
+	}
+	return errors.Join(err, os.Remove(path))
+}
+
+// scratch writes a message into a file of its own.
+func scratch(message string) (string, error) {
+	file, err := os.CreateTemp("", "kugetsu-message-*.txt")
+	if err != nil {
+		return "", err
+	}
+	_, err = file.WriteString(message)
+	return file.Name(), errors.Join(err, file.Close())
+}
+
+// edited is a file's text after a person edited it. The newline that most editors put at the end of a file is no change.
+func edited(path, was string) (string, error) {
+	editor := "vi"
+	for _, name := range []string{"VISUAL", "EDITOR"} {
+		if set := os.Getenv(name); set != "" {
+			editor = set
+			break
+		}
+	}
+	if err := proc.Foreground("sh", "-c", editor+` "$@"`, editor, path); err != nil { // as git does: it may have arguments
+		return was, fault.New(fault.Failed, "set EDITOR, or kugetsu queue edit --message", "the editor %q: %w", clip(editor), err)
+	}
+	data, err := os.ReadFile(path)
+	text := string(data)
+	if !strings.HasSuffix(was, "\n") {
+		text = strings.TrimSuffix(text, "\n")
+	}
+	return text, err
+}
