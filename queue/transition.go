@@ -43,16 +43,11 @@ func (it *Item) notify(run, pid int, r *Runner, now time.Time) {
 	it.State, it.Runs, it.ForkPID, it.Runner, it.NotifiedAt, it.NotBefore, it.ByHand = Notified, run, &pid, r, &now, nil, false
 }
 
-// uncharged are the outcomes that do not count as attempts: they say nothing about the item.
-var uncharged = []outcome.Outcome{outcome.Void, outcome.Cancelled, outcome.UsageLimit, outcome.Auth, outcome.Outage}
-
-// holding are the outcomes that put the item's agent, or the remote's host, on hold.
-var holding = []outcome.Outcome{outcome.UsageLimit, outcome.Auth, outcome.Outage}
-
 // settle is the transition notified → completed, error or pending. It decides as a whole, before anything is written: an item
 // that will be retried is never visible as an error.
 func (it *Item) settle(r Result, p Policy, now time.Time) {
-	charged := !slices.Contains(uncharged, r.Outcome)
+	row, _ := r.Outcome.Row()
+	charged := row.Counts
 	if r.Outcome == outcome.Void && r.StartedAt != nil && it.vain() >= maxVoids {
 		charged = true // a full disk is emptied some day, but an agent that always gives up at its start may never recover
 	}
@@ -70,19 +65,19 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 	it.History = append(it.History, r.Run)
 	it.ForkPID, it.Runner = nil, nil
 
-	switch r.Outcome {
-	case outcome.OK:
+	switch row.Then {
+	case outcome.Completes:
 		it.finish(Completed, "", now)
-	case outcome.Denied, outcome.Timeout, outcome.Stalled, outcome.Cancelled:
+	case outcome.Fails:
 		it.finish(Errored, reason(r), now)
-	case outcome.UsageLimit, outcome.Auth, outcome.Outage:
+	case outcome.Holds:
 		if charged && it.Attempts >= p.MaxAttempts {
 			it.finish(Errored, fmt.Sprintf("%s (attempt %d of %d)", reason(r), it.Attempts, p.MaxAttempts), now)
 			break
 		}
 		it.again(r.EndedAt, 0)
 		it.NotBefore = r.HeldUntil
-	default: // failed, start_failed, lost, void
+	default:
 		switch {
 		case r.Outcome == outcome.Void && (!charged || it.Attempts < p.MaxAttempts):
 			it.again(r.EndedAt, p.wait(it.voids()))
@@ -209,7 +204,7 @@ func (it *Item) Ready(now time.Time) bool {
 		return false
 	}
 	last := it.Last()
-	return last != nil && (slices.Contains(holding, last.Outcome) || now.Before(last.EndedAt))
+	return last != nil && (last.Outcome.Holds() || now.Before(last.EndedAt))
 }
 
 // Last is the newest run that ended, nil when none has.

@@ -152,7 +152,7 @@ type runnerReport struct {
 // would be pending without a reason to wait. afterRun sets in r until when the item waits, and whether it is alone in that.
 func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerReport) error {
 	var met Held
-	if r.Outcome == outcome.UsageLimit || r.Outcome == outcome.Auth || r.Outcome == outcome.Outage {
+	if r.Outcome.Holds() {
 		host, ok := heldHost(of.host)
 		switch {
 		case ok:
@@ -165,6 +165,7 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerRe
 	if err != nil {
 		return err
 	}
+	row, _ := r.Outcome.Row()
 	for _, held := range list {
 		if held == met || holds[held].Probe != run {
 			continue
@@ -175,7 +176,7 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerRe
 		}
 		// However the run ended, an agent that had an answer was let in. A run that ended before any answer tells nothing: the next
 		// run is the probe.
-		passed = passed || !held.IsHost() && slices.Contains([]outcome.Outcome{outcome.OK, outcome.Denied, outcome.Failed}, r.Outcome)
+		passed = passed || !held.IsHost() && row.Answered
 		if passed {
 			if err := t.lift(it, held, holds[held]); err != nil {
 				return err

@@ -80,24 +80,18 @@ func Runnable(preset string, s *settings.Settings) error {
 	return nil
 }
 
-// resumable are the outcomes of which the next run is told: an agent had begun, and its work can be continued.
-var resumable = map[outcome.Outcome]string{
-	outcome.Failed: "did not succeed", outcome.Lost: "was cut off", outcome.Timeout: "was ended", outcome.Stalled: "was ended",
-	outcome.UsageLimit: "was cut off by a usage limit", outcome.Outage: "was cut off: the model's server did not answer",
-	outcome.Auth: "was cut off: its credentials were refused",
-}
-
 // previous is the outcome of the last run in which an agent began, and its summary, for the next run's prompt.
 func previous(it *queue.Item) (how, said string) {
 	which := "The run before this one"
 	for _, last := range slices.Backward(it.History) {
+		row, _ := last.Outcome.Row()
 		switch {
-		case last.Outcome == outcome.Void, last.Outcome == outcome.StartFailed, last.StartedAt == nil && (last.Outcome == outcome.Cancelled || last.Outcome == outcome.Outage):
+		case row.Began == outcome.Never, row.Began == outcome.Perhaps && last.StartedAt == nil:
 			which = "An earlier run"
-		case resumable[last.Outcome] == "":
+		case row.Told == "":
 			return "", ""
 		default:
-			return which + " " + resumable[last.Outcome], last.Summary
+			return which + " " + row.Told, last.Summary
 		}
 	}
 	return "", ""

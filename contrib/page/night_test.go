@@ -30,7 +30,7 @@ func night() *page.Page {
 		Needs: []overview.Need{
 			{ID: "login-claude", Kind: overview.LogIn, What: "claude is not logged in: log in, then lift the hold", Why: "API Error: 401 invalid x-api-key", Since: before(7*time.Hour + 12*time.Minute),
 				Command: "kugetsu resume claude", Agent: "claude"},
-			{ID: "timeout-cde65e", Kind: overview.TimedOut, What: "github.com/you/shop#27 timed out", Why: "the agent did not end within 1h0m0s", Since: before(4 * time.Hour),
+			{ID: "timeout-cde65e", Kind: "timeout", What: "github.com/you/shop#27 timed out", Why: "the agent did not end within 1h0m0s", Since: before(4 * time.Hour),
 				Command: "kugetsu retry q_01m8jp9ytvnq3t3s2spcvde65e", Agent: "opencode"},
 			{ID: "unpushed-4f6e70p", Kind: overview.Unpushed, What: "github.com/you/lamp#4 has 2 new commits, and no pull request is known", Why: "Dim in ten steps; Remember the last step",
 				Since: before(2*time.Hour + 3*time.Minute), Command: "kugetsu show q_01m8jp9ywpzz6k77hzf4f6e70p", Agent: "codex"},

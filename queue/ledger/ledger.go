@@ -62,7 +62,8 @@ func ItemOf(run string) string {
 
 // Began says whether an agent worked in the run. Where its runner could not write a report, the outcome alone says so.
 func (r *Run) Began() bool {
-	return r.Ran != nil || !slices.Contains([]string{"void", "start_failed", "outage", "cancelled"}, r.Outcome)
+	row, _ := outcome.Outcome(r.Outcome).Row()
+	return r.Ran != nil || row.Began == outcome.Always
 }
 
 // sound says whether a decoded line is a record.

@@ -28,15 +28,13 @@ type Spread struct {
 	P90    float64 `json:"p90_seconds"` // nine of ten are not longer
 }
 
-// judged are the outcomes that say something about the task or its agent.
-var judged = []string{"ok", "failed", "denied", "start_failed", "timeout", "stalled", "lost"}
-
 func (s *Sum) add(r *Run) {
 	s.Runs++
-	if r.Outcome == "ok" {
+	row, known := outcome.Outcome(r.Outcome).Row()
+	if row.Then == outcome.Completes {
 		s.OK++
 	}
-	if slices.Contains(judged, r.Outcome) {
+	if known && row.Counts {
 		s.Judged++
 	}
 	s.waits = append(s.waits, r.Waited)

@@ -32,27 +32,24 @@ const (
 	Unrunnable  Kind = "unrunnable"   // a waiting item names an agent that the settings cannot run
 	NotTold     Kind = "notify"       // NOTIFY_COMMAND does not take events
 	Quarantined Kind = "quarantine"   // files in bad/
-	Failed      Kind = "failed"       // an item ended in an error, by the outcome of its newest run
+	Failed      Kind = "failed"       // an item ended in an error; package outcome has more of these kinds, one or none for each outcome
 	StartFailed Kind = "start_failed" // the same: repository gone, hook failed
-	Denied      Kind = "denied"
-	TimedOut    Kind = "timeout"
-	Stalled     Kind = "stalled"
-	Lost        Kind = "lost"
-	LockedOut   Kind = "refused" // credentials, while others got through
-	Unreachable Kind = "outage"  // a server, while others got through
 	InVain      Kind = "dependency"
 	Unpushed    Kind = "unpushed" // commits in a session that no pull request shows
 )
 
-// kinds is all that follows from a kind. Its order is that of urgency, and of the sections that show needs.
-var kinds = []struct {
+// look is all that follows from a kind.
+type look struct {
 	kind    Kind
 	stops   bool   // tasks do not start because of it, all or those of one agent or host
 	sound   bool   // nothing is broken: the queue is healthy all the same
 	one     string // what happened to an item, behind its reference
 	many    string // behind a number of them, in the sentence
 	command string // behind kugetsu; %s is the item's id, or its reference after a blank
-}{
+}
+
+// kinds are all kinds. Their order is that of urgency, and of the sections that show needs.
+var kinds = slices.Concat([]look{
 	{kind: BadConfig, stops: true},
 	{kind: DiskLow, stops: true},
 	{kind: Problem, stops: true, many: "problems"},
@@ -64,16 +61,19 @@ var kinds = []struct {
 	{kind: Unrunnable, stops: true, many: "items cannot be run"},
 	{kind: NotTold},
 	{kind: Quarantined},
-	{kind: Failed, one: "failed", many: "tasks failed", command: "show %s"},
-	{kind: StartFailed, one: "could not be started", many: "tasks could not be started", command: "doctor %s"},
-	{kind: Denied, one: "was denied a permission", many: "tasks were denied a permission", command: "show %s"},
-	{kind: TimedOut, one: "timed out", many: "tasks timed out", command: "retry %s"},
-	{kind: Stalled, one: "stalled", many: "tasks stalled", command: "retry %s"},
-	{kind: Lost, one: "was lost", many: "tasks were lost", command: "retry %s"},
-	{kind: LockedOut, one: "was refused its credentials", many: "tasks were refused their credentials", command: "show %s"},
-	{kind: Unreachable, one: "met a server that is down", many: "tasks met a server that is down", command: "retry %s"},
+}, ofOutcomes(), []look{
 	{kind: InVain, one: "waited for a task that failed", many: "tasks waited for one that failed", command: "retry %s"},
 	{kind: Unpushed, sound: true, one: "has commits to look at", many: "tasks have commits to look at"},
+})
+
+// ofOutcomes are the kinds of items that ended in an error.
+func ofOutcomes() (list []look) {
+	for _, r := range outcome.Rows {
+		if r.Need != "" && !slices.ContainsFunc(list, func(l look) bool { return l.kind == Kind(r.Need) }) {
+			list = append(list, look{kind: Kind(r.Need), one: r.One, many: r.Many, command: r.Command})
+		}
+	}
+	return list
 }
 
 // finders find the needs; each finds those of one kind or of several.
@@ -90,12 +90,6 @@ func rank(k Kind) int {
 		}
 	}
 	return len(kinds)
-}
-
-// ofOutcome is the kind of an item that ended in an error, by its newest run.
-var ofOutcome = map[outcome.Outcome]Kind{
-	outcome.Failed: Failed, outcome.Void: Failed, outcome.StartFailed: StartFailed, outcome.Denied: Denied, outcome.Timeout: TimedOut, outcome.Stalled: Stalled,
-	outcome.Lost: Lost, outcome.Auth: LockedOut, outcome.UsageLimit: Unreachable, outcome.Outage: Unreachable,
 }
 
 // Stops says whether tasks do not start because of a need of this kind.
@@ -319,8 +313,8 @@ func needOf(it *queue.Item) Need {
 	if last := it.Last(); it.InVain() {
 		kind = InVain
 	} else if last != nil {
-		if k, known := ofOutcome[last.Outcome]; known {
-			kind = k
+		if row, _ := last.Outcome.Row(); row.Need != "" {
+			kind = Kind(row.Need)
 		}
 		why = strings.TrimPrefix(why, string(last.Outcome)+": ")
 	}

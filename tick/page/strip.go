@@ -10,6 +10,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"kugetsu/queue/outcome"
 	"kugetsu/tick"
 )
 
@@ -57,28 +58,29 @@ const (
 	tableMost = 120
 )
 
-// marks are the looks of an outcome. Each has a colour and a pattern of its own.
+// running stands for the outcome of a run that goes on, and is its mark.
+const running = "running"
+
+// marks are the looks of runs, as the legend explains them. Each has a colour and a pattern of its own.
 var marks = []struct {
 	mark, says string
-	outcomes   []string
 }{
-	{"running", "runs", []string{"running"}},
-	{"completed", "ok", []string{"ok"}},
-	{"failed", "failed, lost", []string{"failed", "start_failed", "lost"}},
-	{"ended", "timeout, stalled", []string{"timeout", "stalled"}},
-	{"refused", "denied, not logged in", []string{"denied", "auth"}},
-	{"limited", "usage limit, outage", []string{"usage_limit", "outage"}},
-	{"void", "cancelled, never began", []string{"cancelled", "void"}},
+	{running, "runs"},
+	{outcome.Done, "ok"},
+	{outcome.Broken, "failed, lost"},
+	{outcome.Cut, "timeout, stalled"},
+	{outcome.Refused, "denied, not logged in"},
+	{outcome.Limited, "usage limit, outage"},
+	{outcome.Idle, "cancelled, never began"},
 }
 
 // markOf is the mark of an outcome. One that is not known, of a newer kugetsu, looks like no run.
-func markOf(outcome string) string {
-	for _, m := range marks {
-		if slices.Contains(m.outcomes, outcome) {
-			return m.mark
-		}
+func markOf(how string) string {
+	if how == running {
+		return running
 	}
-	return "void"
+	row, _ := outcome.Outcome(how).Row()
+	return row.Mark
 }
 
 // drawn is a run with its place.
@@ -98,7 +100,7 @@ func (p *Page) runsOfDay() (list []drawn) {
 	}
 	for _, r := range p.Running {
 		if r.Since != nil && r.Held {
-			list = append(list, drawn{r.Slot, p.name(r.IssueRef), r.Agent, "running", *r.Since, p.At})
+			list = append(list, drawn{r.Slot, p.name(r.IssueRef), r.Agent, running, *r.Since, p.At})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b drawn) int { return b.from.Compare(a.from) })
@@ -178,7 +180,7 @@ func rowName(slot string) string {
 
 func (p *Page) says(r drawn) string {
 	until := r.until.Local().Format("15:04")
-	if r.outcome == "running" {
+	if r.outcome == running {
 		until = "now"
 	}
 	return fmt.Sprintf("%s, %s: %s, %s–%s (%s)", r.ref, clean(r.agent), strings.ReplaceAll(clean(r.outcome), "_", " "), r.from.Local().Format("15:04"), until,

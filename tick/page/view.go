@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"kugetsu/queue"
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
 	"kugetsu/tick"
 	"kugetsu/tick/overview"
@@ -128,14 +129,13 @@ func cut(c column, all int, command string) column {
 func (p *Page) needs() column {
 	c := column{ID: "needs", Title: "Needs you", Empty: "nothing"}
 	for _, n := range p.Needs[:min(len(p.Needs), cardsMost)] {
-		one := card{Mark: needMark[n.Kind], Title: clean(p.local(n.What)), Why: text(n.Why), Command: clean(n.Command)}
+		one := card{Mark: needMark(n.Kind), Title: clean(p.local(n.What)), Why: text(n.Why), Command: clean(n.Command)}
 		if n.Since != nil {
 			one.Meta = append(one.Meta, p.since(*n.Since))
 		}
 		if n.Agent != "" {
 			one.Meta = append(one.Meta, plain(n.Agent))
 		}
-		one.Mark = cmp.Or(one.Mark, "failed")
 		if n.ID != "" {
 			one.Else = clean("kugetsu dismiss " + n.ID)
 		}
@@ -144,10 +144,22 @@ func (p *Page) needs() column {
 	return cut(c, len(p.Needs), "kugetsu")
 }
 
-// needMark is the mark of a need where it is not that of a failure.
-var needMark = map[overview.Kind]string{
-	overview.Denied: "refused", overview.LogIn: "refused", overview.LockedOut: "refused", overview.TimedOut: "ended", overview.Stalled: "ended",
-	overview.OnHold: "limited", overview.Down: "limited", overview.Unreachable: "limited", overview.Unpushed: "completed",
+// needMark is the mark of a need: of a task that ended in an error, that of its outcome.
+func needMark(k overview.Kind) string {
+	for _, r := range outcome.Rows {
+		if r.Need == string(k) {
+			return r.Mark
+		}
+	}
+	switch k {
+	case overview.LogIn:
+		return outcome.Refused
+	case overview.OnHold, overview.Down:
+		return outcome.Limited
+	case overview.Unpushed:
+		return outcome.Done
+	}
+	return outcome.Broken
 }
 
 func (p *Page) running() column {
