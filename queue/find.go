@@ -79,6 +79,23 @@ func (q *Queue) find(id string) (Entry, error) {
 	return Entry{}, fmt.Errorf("%s: %w", id, fs.ErrNotExist)
 }
 
+// Each calls visit for every item, until it says no: first the live ones, then the settled ones. An item that is filed meanwhile
+// may be visited twice. Files that cannot be read are passed over, since the tick reports them.
+func (q *Queue) Each(visit func(*Item) bool) error {
+	for _, dir := range []string{q.Items, q.PM, q.Finished} {
+		entries, err := list(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if it, err := q.Load(e); err == nil && !visit(it) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
 // Places maps every id to its entry: Find for all items at once.
 func (q *Queue) Places() (map[string]Entry, error) {
 	places := map[string]Entry{}

@@ -17,8 +17,16 @@ import (
 	"kugetsu/queue/terminal"
 )
 
-// Version is the format of item files that this code writes. A file with a higher one is left alone.
-const Version = 1
+// Version is the newest format of item files that this code writes. A file with a higher one is left alone. An item has the oldest
+// format that says all of it, so that an older kugetsu runs it: 2 of a task that has no issue, 1 of every other.
+const Version = 2
+
+func (it *Item) version() int {
+	if it.Ref().Task != "" {
+		return 2
+	}
+	return 1
+}
 
 // Limits of an item, in bytes. MaxItem bounds a new item. All that an item gets later must fit below spool.MaxFile, too: room
 // is for everything but the history. Of the history, save keeps as many runs as fit.
@@ -69,7 +77,7 @@ const (
 type Item struct {
 	V             int        `json:"v"`
 	ID            string     `json:"id"`
-	IssueRef      string     `json:"issue_ref"` // "" for an item of the PM agent
+	IssueRef      string     `json:"issue_ref"` // of an issue, or of a task that has none; "" for an item of the PM agent
 	Agent         string     `json:"agent"`
 	Model         string     `json:"model,omitempty"`      // "": what the settings say
 	AgentArgs     string     `json:"agent_args,omitempty"` // in place of the setting AGENT_ARGS; "": what the setting says
@@ -94,7 +102,7 @@ type Item struct {
 	ref issueref.Ref // of IssueRef: see Ref
 }
 
-// Ref is the item's issue; the zero Ref for an item of the PM agent. It was read when the item was.
+// Ref is the item's issue or task; the zero Ref for an item of the PM agent. It was read when the item was.
 func (it *Item) Ref() issueref.Ref {
 	if it.ref.IsZero() && it.IssueRef != "" { // a new item, made from a Ref
 		it.ref, _ = issueref.Canonical(it.IssueRef)
@@ -227,7 +235,7 @@ func (it *Item) encode() ([]byte, error) {
 
 // encodeNew is encode for an item that is to be published. The error asks for exit code 80 where the item is too large.
 func (it *Item) encodeNew() ([]byte, error) {
-	it.V, it.State = Version, Pending
+	it.V, it.State = it.version(), Pending
 	data, err := it.encode()
 	if err == nil && len(data) > MaxItem {
 		err = fault.New(fault.Usage, "put the bulk into a file of the repository and name that",

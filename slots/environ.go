@@ -118,7 +118,7 @@ func (d Dir) CheckFiles() error {
 		_, err := readEnv(d.EnvFile(name))
 		errs = append(errs, err)
 	}
-	for _, name := range []string{"dev.md", "pm.md"} {
+	for _, name := range []string{"dev.md", "task.md", "pm.md"} {
 		if _, err := readPrompt(d.PromptFile(name)); !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}

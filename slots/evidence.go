@@ -127,15 +127,15 @@ func (r *Runner) keepEnd(ctx context.Context, w *ready, snap worktree.Snapshot, 
 
 // keepHead keeps the commit that is checked out, where no snapshot was made on top of it. The next agent may reset it or rebase
 // it away. A pushed commit is kept, too: the branch on the remote may be deleted or overwritten. The commit that the session
-// began with is not the session's work, but may become unreachable as well. It is kept at a ref that ends in -base, which
+// began with is not the session's work, but may become unreachable as well. It is kept at a ref of its own, which
 // restore --list does not show.
 func (r *Runner) keepHead(ctx context.Context, w *ready, snap worktree.Snapshot) error {
 	if snap.Ref != "" || snap.Head == "" {
 		return nil
 	}
-	refs := issueRefs(r.task.issue())
+	refs := r.task.issue().Kept()
 	if snap.Head == w.session.Start {
-		refs += "-base"
+		refs = r.task.issue().KeptBase()
 	}
 	at, err := r.git.Keep(ctx, r.spec(w), refs, snap.Head)
 	switch {

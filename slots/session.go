@@ -20,7 +20,7 @@ var sessionName = regexp.MustCompile(`^[a-z0-9][a-z0-9._+@-]*$`)
 
 func isSession(name string) bool { return len(name) <= 220 && sessionName.MatchString(name) }
 
-// Session is one issue's workspace over many items. Whether it is running is never stored: it follows from the slots.
+// Session is the workspace of one issue, or of one task that has none, over many items. Whether it is running is never stored: it follows from the slots.
 type Session struct {
 	V            int       `json:"v"`
 	Type         string    `json:"type"` // "forked", or "pm_agent"
@@ -40,7 +40,7 @@ type Session struct {
 }
 
 func (d Dir) session(name string) spool.File[Session] {
-	return spool.File[Session]{Path: filepath.Join(d.sessions(), name+".json"), Version: 1, Layout: spool.Indented}
+	return spool.File[Session]{Path: filepath.Join(d.sessions(), name+".json"), Version: 2, Layout: spool.Indented}
 }
 
 // SessionLock is the path of the lock of the session's worktree. A process locks it before it works there.
@@ -74,16 +74,19 @@ func (s *Session) is(name string) bool {
 	return s.issue().Session() == name
 }
 
-// issue is the session's issue; the zero Ref for the PM agent's session.
+// issue is the session's issue or task; the zero Ref for the PM agent's session.
 func (s *Session) issue() issueref.Ref {
 	host, _, _ := strings.Cut(s.IssueRef, "/")
 	ref, _ := issueref.Parse(s.IssueRef, host) // ReadSession checked it
 	return ref
 }
 
-// WriteSession replaces a session's file. The caller holds the session's lock.
+// WriteSession replaces a session's file. The caller holds the session's lock. An older kugetsu knows no task that has no issue.
 func (d Dir) WriteSession(name string, s *Session) error {
 	s.V = 1
+	if s.issue().Task != "" {
+		s.V = 2
+	}
 	return d.session(name).Write(s)
 }
 

@@ -62,7 +62,7 @@ func TestFileThatIsNoIntentIsBadAndNotEmpty(t *testing.T) {
 
 func TestFilesOfANewerKugetsuAreNotJudged(t *testing.T) {
 	d := newDir(t)
-	newer := []byte(`{"v":2,"session":["pm-agent"],"worktree_path":{}}`)
+	newer := []byte(`{"v":3,"session":["pm-agent"],"worktree_path":{}}`)
 	must(t, os.WriteFile(d.IntentPath("1"), newer, 0o600))
 	if in, err := d.ReadIntent("1"); !errors.Is(err, spool.ErrNewer) || errors.Is(err, spool.ErrBad) {
 		t.Errorf("%+v, %v", in, err)

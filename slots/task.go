@@ -64,7 +64,7 @@ type Events struct {
 	Tell            bool // NOTIFY_COMMAND is told of it
 }
 
-// issue is the issue of the run; the zero Ref for a run of the PM agent.
+// issue is the issue or the task of the run; the zero Ref for a run of the PM agent.
 func (t *Task) issue() issueref.Ref {
 	ref, _ := issueref.Canonical(t.IssueRef) // the item was checked when it was read
 	return ref

@@ -24,7 +24,7 @@ type Place struct {
 	Git     *worktree.Git
 	Holding worktree.Holding // see Examine
 	home    Dir
-	refs    string // refs/kugetsu/issue-<n>: the refs that do not belong to one run
+	refs    string // see issueref.Ref.Kept
 }
 
 // Place finds the workspace of an issue. The environment is that of a runner. Git gets env/default.env as well, which may hold the
@@ -35,7 +35,7 @@ func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*P
 	if err != nil {
 		return nil, err
 	}
-	p := &Place{Name: name, home: d, refs: issueRefs(ref),
+	p := &Place{Name: name, home: d, refs: ref.Kept(),
 		Git: &worktree.Git{Runner: git.Runner{Env: with(env, vars...), Own: d.git()}}}
 	if lock != nil { // a git that outlives this process keeps the session locked
 		p.Git.Files = []*os.File{lock.File()}
@@ -50,9 +50,6 @@ func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*P
 	p.Spec = d.spec(path, ws)
 	return p, nil
 }
-
-// issueRefs is the prefix of the refs of an issue that do not belong to one run.
-func issueRefs(ref issueref.Ref) string { return fmt.Sprintf("refs/kugetsu/issue-%d", ref.Number) }
 
 // spec is a worktree in the terms of package worktree.
 func (d Dir) spec(path string, ws Workspace) worktree.Spec {

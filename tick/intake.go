@@ -22,10 +22,17 @@ func (t *Tick) Intake(ctx context.Context, do func() error) error {
 }
 
 // Queued is the live item that does what a new one would: that of the same issue or, where the new one has none, of the
-// same message. It is "" when there is none. Under intake.lock.
+// same message. A task that has no key is called like no other: its message is compared, with that of others in its repository.
+// Queued is "" when there is none. Under intake.lock.
 func (t *Tick) Queued(it *queue.Item) (string, error) {
 	same := func(p queue.Public) bool { return p.IssueRef == "" && p.Message == it.Message }
-	if it.IssueRef != "" {
+	switch ref := it.Ref(); {
+	case ref.Task != "" && ref.Task == issueref.TaskOf(it.ID):
+		same = func(p queue.Public) bool {
+			other, err := issueref.Canonical(p.IssueRef)
+			return err == nil && other.Task != "" && other.RepoName() == ref.RepoName() && p.Message == it.Message
+		}
+	case it.IssueRef != "":
 		issue := issueref.Same(it.IssueRef)
 		same = func(p queue.Public) bool { return issue(p.IssueRef) }
 	}

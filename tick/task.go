@@ -39,6 +39,9 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 		task.Prompt = t.Home.PromptFile("pm.md")
 		return task, nil
 	}
+	if it.Ref().Task != "" {
+		task.Prompt = t.Home.PromptFile("task.md")
+	}
 	task.Workspace = t.workspace(it.Ref(), repos)
 	return task, nil
 }
@@ -51,7 +54,7 @@ func (t *Tick) workspaces() (func(ref issueref.Ref) slots.Workspace, error) {
 
 // workspace is the settings of the worktree of an issue.
 func (t *Tick) workspace(ref issueref.Ref, repos repos) slots.Workspace {
-	w := slots.Workspace{Repo: ref.RepoName(), Branch: fmt.Sprintf("fix/issue-%d", ref.Number), Base: t.Settings.BaseBranch, Hook: t.Settings.WorktreeHook,
+	w := slots.Workspace{Repo: ref.RepoName(), Branch: ref.Branch(), Base: t.Settings.BaseBranch, Hook: t.Settings.WorktreeHook,
 		Identity: t.Settings.Identity}
 	own := repos[ref.RepoPath()]
 	if own.Base != "" {

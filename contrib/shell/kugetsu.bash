@@ -58,6 +58,8 @@ _kugetsu() {
 	' delegate --timeout') return ;;
 	' delegate --after') return ;;
 	' delegate --not-before') return ;;
+	' delegate --repo') return ;;
+	' delegate --key') return ;;
 	' delegate --from') return ;;
 	' start --agent') return ;;
 	' start --model') return ;;
@@ -103,7 +105,7 @@ _kugetsu() {
 	'') words='init doctor delegate tick start continue status list logs digest page dismiss path destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
 	' init') words='--pm --help --verbose' ;;
 	' doctor') words='--fix --json --help --verbose' ;;
-	' delegate') words='--agent --model --priority --timeout --expect-changes --json --after --not-before --unless-queued --from --tick --now --help --verbose' ;;
+	' delegate') words='--agent --model --priority --timeout --expect-changes --json --after --not-before --unless-queued --repo --key --from --tick --now --help --verbose' ;;
 	' tick') words='--dry-run --drain --now --json --scheduled --help --verbose' ;;
 	' start') words='--agent --model --priority --timeout --expect-changes --json --now --help --verbose' ;;
 	' continue') words='--agent --model --priority --timeout --expect-changes --json --now --help --verbose' ;;

@@ -16,8 +16,8 @@ var labelledURL = regexp.MustCompile(`^[A-Za-z]+[:=]((?i:https?)://.*)$`)
 // their Session is the same; the first spelling is kept.
 //
 // A reference must stand free: brackets, quotes, commas and the punctuation that ends a sentence
-// may touch it, a word or a further piece of a path may not. Words that Parse refuses are passed over,
-// and no reference is searched for inside a URL. Below is that of Parse.
+// may touch it, a word or a further piece of a path may not. Words that Parse refuses are passed over, and so are tasks: a#b may
+// mean anything. No reference is searched for inside a URL. Below is that of Parse.
 func Find(text, defaultHost string, below ...string) []Ref {
 	var refs []Ref
 	seen := make(map[string]bool)
@@ -31,7 +31,7 @@ func Find(text, defaultHost string, below ...string) []Ref {
 				continue
 			}
 			ref, err := Parse(strip(piece), defaultHost, below...)
-			if err != nil {
+			if err != nil || ref.Task != "" {
 				inURL = isURL
 				continue
 			}

@@ -58,6 +58,7 @@ func TestFindSeesReferencesThatStandFree(t *testing.T) {
 func TestFindPassesOverWhatIsGluedToSomethingElse(t *testing.T) {
 	for _, in := range []string{
 		"",
+		"owner/repo#deps", // it may be a link to a part of a page
 		"nothing here, not even #12",
 		"a/b/c#1",
 		"/a/b#1",

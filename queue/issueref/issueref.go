@@ -1,4 +1,5 @@
-// Package issueref reads and writes references to issues, such as github.com/user/repo#123.
+// Package issueref reads and writes references to issues, such as github.com/user/repo#123, and to tasks that have no issue, such
+// as github.com/user/repo#deps.
 //
 // A reference becomes the name of files, of folders and of a branch, so this package alone decides
 // which characters it may hold. Every segment begins with a letter or a digit and holds only letters,
@@ -6,6 +7,9 @@
 // an underscore or a dash as well. A segment is never "..", and never holds a separator, a control
 // character, or the "+" and "@" that Session puts in place of "/", "#" and ":". So Session is
 // one-to-one and flat: no two issues share a folder, and no folder lies inside another.
+//
+// The name of a task begins with a letter, and an issue is a number. So no task is ever called as an issue is: not in a reference,
+// and not in what is made from it.
 package issueref
 
 import (
@@ -30,22 +34,24 @@ var (
 	segment = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 	project = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 	number  = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
+	task    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 	scheme  = regexp.MustCompile(`^(?i:https?)://`)
 	urlText = regexp.MustCompile(`^[!-~]*$`)
 )
 
-// Ref names one issue, or pull request, of one repository on one forge. The zero Ref names none.
+// Ref names one issue, or pull request, of one repository on one forge; or a task there that has no issue. The zero Ref names none.
 // Two Refs are the same issue when their Session is the same: forges ignore case in a path.
 type Ref struct {
 	Host   string // lower case, with a port that is not the default one; an IPv6 address in brackets
 	Repo   string // owner[/group...]/repo, the case as written
-	Number int    // 1 to 999999999
+	Number int    // 1 to 999999999; 0 of a task
+	Task   string // the name of a task that has no issue
 	HTTP   bool   // its URL begins with http, and its host has a port or no dot; not part of its name
 }
 
 // Parse reads a text that is wholly a reference: host/owner[/group...]/repo#n, owner/repo#n on
 // defaultHost, or the URL of an issue or a pull request, whose query, fragment and further path
-// are ignored.
+// are ignored. In place of n may stand the name of a task, but not in a URL.
 //
 // Of three or more segments the first must be a host: it contains a dot or has a port, or is "localhost",
 // an address in brackets or defaultHost. In a URL any name is a host. The ports 80 and 443 mean the same
@@ -73,7 +79,8 @@ func Parse(s, defaultHost string, below ...string) (Ref, error) {
 	case len(parts) == 2:
 		parts = slices.Insert(parts, 0, defaultHost)
 	}
-	return build(s, parts[0], parts[1:], n, defaultHost, false)
+	r, err := build(parts[0], parts[1:], n, defaultHost, false)
+	return r, refused(s, err)
 }
 
 // Canonical reads the form that String writes, which names the host. The host may have no dot: it was the default one once.
@@ -123,10 +130,13 @@ func parseURL(s, rest, defaultHost string, below []string) (Ref, error) {
 	if !slices.Contains(kinds, parts[kind]) {
 		return Ref{}, refuse(s, "the URL is not that of an issue or a pull request")
 	}
-	r, err := build(s, parts[0], parts[1:end], parts[kind+1], defaultHost, true)
+	if !number.MatchString(parts[kind+1]) {
+		return Ref{}, refuse(s, fmt.Sprintf("%q is no issue number", terminal.Clip(parts[kind+1], maxQuoted)))
+	}
+	r, err := build(parts[0], parts[1:end], parts[kind+1], defaultHost, true)
 	// A URL with http to a public host is an old one: such a host speaks https.
 	r.HTTP = err == nil && strings.EqualFold(s[:len("http:")], "http:") && (strings.Contains(parts[0], ":") || !strings.Contains(r.Host, "."))
-	return r, err
+	return r, refused(s, err)
 }
 
 // depth is how many segments of a URL, behind its host, are the path of a forge. The longest path that fits counts.
@@ -183,35 +193,34 @@ func hostAndPort(s string) (host string, sure bool, err error) {
 	return strings.ToLower(name), true, nil
 }
 
-// build checks the pieces of the reference s and puts them together.
-func build(s, host string, repo []string, n, defaultHost string, isURL bool) (Ref, error) {
+// build checks the pieces of a reference and puts them together. The error says what is wrong, without the text that is refused.
+func build(host string, repo []string, n, defaultHost string, isURL bool) (Ref, error) {
 	if strings.Contains(host, "@") {
 		return Ref{}, errCredentials
 	}
 	name, sure, err := hostAndPort(host)
 	switch {
 	case err != nil:
-		return Ref{}, refuse(s, err.Error())
+		return Ref{}, err
 	// A group of the default server would be taken for a host.
 	case !sure && !isURL && !strings.Contains(name, ".") && name != "localhost" && !strings.EqualFold(host, defaultHost):
-		return Ref{}, refuse(s, fmt.Sprintf("%q is no host: it has no dot and no port, and is not the default one", terminal.Clip(host, maxQuoted)))
+		return Ref{}, fmt.Errorf("%q is no host: it has no dot and no port, and is not the default one", terminal.Clip(host, maxQuoted))
 	case len(repo) < 2:
-		return Ref{}, refuse(s, "a repository is owner/repo")
-	case !number.MatchString(n):
-		return Ref{}, refuse(s, fmt.Sprintf("%q is no issue number", terminal.Clip(n, maxQuoted)))
+		return Ref{}, errors.New("a repository is owner/repo")
+	case !number.MatchString(n) && !task.MatchString(n):
+		return Ref{}, fmt.Errorf("%q is no issue number", terminal.Clip(n, maxQuoted))
 	}
 	for i, part := range repo {
 		if last := i == len(repo)-1; !segment.MatchString(part) && !(last && isProject(part)) {
-			return Ref{}, refuse(s, fmt.Sprintf("%q is no owner, group or repository", terminal.Clip(part, maxQuoted)))
+			return Ref{}, fmt.Errorf("%q is no owner, group or repository", terminal.Clip(part, maxQuoted))
 		}
 	}
-	num, err := strconv.Atoi(n)
-	if err != nil {
-		return Ref{}, refuse(s, fmt.Sprintf("%q is no issue number", terminal.Clip(n, maxQuoted)))
+	r := Ref{Host: name, Repo: strings.Join(repo, "/")}
+	if r.Number, err = strconv.Atoi(n); err != nil {
+		r.Number, r.Task = 0, n
 	}
-	r := Ref{Host: name, Repo: strings.Join(repo, "/"), Number: num}
 	if max(len(r.String()), len(r.Session())) > maxLen {
-		return Ref{}, refuse(s, fmt.Sprintf("longer than %d bytes", maxLen))
+		return Ref{}, fmt.Errorf("longer than %d bytes", maxLen)
 	}
 	return r, nil
 }
@@ -222,17 +231,60 @@ func isProject(name string) bool {
 	return project.MatchString(name) && !slices.Contains([]string{".", "..", "-", ".git"}, strings.ToLower(name))
 }
 
+// refused is the error of a text that build refused; nil where it did not. The text is not quoted where it may hold a password.
+func refused(s string, err error) error {
+	if err == nil || errors.Is(err, errCredentials) {
+		return err
+	}
+	return refuse(s, err.Error())
+}
+
 func refuse(s, why string) error {
 	return fmt.Errorf("%q is no issue reference: %s", terminal.Clip(s, maxQuoted), why)
 }
 
-// String is the canonical form, host/owner/repo#n. Parse reads it back to the same Ref. It is empty
+// String is the canonical form, host/owner/repo#n, or #name for a task. Parse reads it back to the same Ref. It is empty
 // for the zero Ref.
 func (r Ref) String() string {
 	if r.IsZero() {
 		return ""
 	}
-	return r.Host + "/" + r.Repo + "#" + strconv.Itoa(r.Number)
+	return r.Repository() + "#" + r.name()
+}
+
+// name is what the issue or the task is called within its repository.
+func (r Ref) name() string {
+	if r.Task != "" {
+		return r.Task
+	}
+	return strconv.Itoa(r.Number)
+}
+
+// Branch is the branch on which the issue or the task is worked on, unless another one is asked for.
+func (r Ref) Branch() string {
+	switch {
+	case r.IsZero():
+		return ""
+	case r.Task != "":
+		return taskBranch + r.Task
+	}
+	return issueBranch + strconv.Itoa(r.Number)
+}
+
+// Kept is the prefix of the refs that keep work of the issue or the task, and belong to no single run.
+func (r Ref) Kept() string {
+	if r.Task != "" {
+		return "refs/kugetsu/task/" + r.Task
+	}
+	return "refs/kugetsu/issue-" + r.name()
+}
+
+// KeptBase is the prefix of the refs that keep the commit at which the work began.
+func (r Ref) KeptBase() string {
+	if r.Task != "" {
+		return "refs/kugetsu/task-base/" + r.Task
+	}
+	return r.Kept() + "-base"
 }
 
 // Session names the files and the worktree of the issue: the canonical form in lower case, with
@@ -244,10 +296,10 @@ func (r Ref) Session() string {
 	if r.IsZero() {
 		return ""
 	}
-	return r.RepoName() + "@" + strconv.Itoa(r.Number)
+	return r.RepoName() + "@" + r.name()
 }
 
-// FromSession returns the issue of a session's name, in lower case.
+// FromSession returns the issue or the task of a session's name, in lower case.
 func FromSession(name string) (Ref, error) {
 	host, rest, _ := strings.Cut(name, "+")
 	host = strings.ReplaceAll(host, "@", ":")
@@ -281,12 +333,15 @@ func flatHost(host string) string {
 	return strings.ReplaceAll(host, ":", "@")
 }
 
+// Repository is host/owner/repo, the case as written.
+func (r Ref) Repository() string { return r.Host + "/" + r.Repo }
+
 // RepoPath is host/owner/repo in lower case: the key of the repository in repos.json.
 func (r Ref) RepoPath() string {
 	if r.IsZero() {
 		return ""
 	}
-	return strings.ToLower(r.Host + "/" + r.Repo)
+	return strings.ToLower(r.Repository())
 }
 
 // RepoName is RepoPath as one path element, for instance github.com+user+repo.

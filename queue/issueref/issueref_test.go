@@ -283,11 +283,16 @@ func TestNamesOfAReference(t *testing.T) {
 func anyRef() *rapid.Generator[Ref] {
 	return rapid.Custom(func(t *rapid.T) Ref {
 		part := rapid.StringMatching(`[aA1][aA1._-]{0,2}`)
-		return Ref{
-			Host:   rapid.SampledFrom([]string{"a.a", "a.a.a", "1.a", "localhost", "a", "a:1", "a:11", "a.a:1", "[::1]", "[::1]:1", "[::11]", "[1::1]:1"}).Draw(t, "host"),
-			Repo:   strings.Join(rapid.SliceOfN(part, 2, 4).Draw(t, "repo"), "/"),
-			Number: rapid.OneOf(rapid.IntRange(1, 20), rapid.IntRange(1, 999999999)).Draw(t, "number"),
+		r := Ref{
+			Host: rapid.SampledFrom([]string{"a.a", "a.a.a", "1.a", "localhost", "a", "a:1", "a:11", "a.a:1", "[::1]", "[::1]:1", "[::11]", "[1::1]:1"}).Draw(t, "host"),
+			Repo: strings.Join(rapid.SliceOfN(part, 2, 4).Draw(t, "repo"), "/"),
 		}
+		if rapid.Bool().Draw(t, "task") {
+			r.Task = rapid.StringMatching(`[a1]?a[a1-]{0,2}`).Filter(func(s string) bool { return CheckTask(s) == nil }).Draw(t, "name")
+		} else {
+			r.Number = rapid.OneOf(rapid.IntRange(1, 20), rapid.IntRange(1, 999999999)).Draw(t, "number")
+		}
+		return r
 	})
 }
 
@@ -297,6 +302,13 @@ func TestSessionIsOneToOne(t *testing.T) {
 		same := strings.EqualFold(a.String(), b.String())
 		if same != (a.Session() == b.Session()) {
 			t.Fatalf("%s and %s are sessions %s and %s", a, b, a.Session(), b.Session())
+		}
+		if a.RepoName() == b.RepoName() && same != (a.Branch() == b.Branch()) || (a.Branch() == b.Branch()) != (a.Kept() == b.Kept()) ||
+			(a.Kept() == b.Kept()) != (a.KeptBase() == b.KeptBase()) || strings.HasPrefix(a.KeptBase()+"/", b.Kept()+"/") {
+			t.Fatalf("%s and %s are worked on on %s and %s, and kept below %s and %s", a, b, a.Branch(), b.Branch(), a.Kept(), b.Kept())
+		}
+		if back, err := FromSession(a.Session()); err != nil || back.Session() != a.Session() || back.Task != a.Task {
+			t.Fatalf("the session %s is read as %s, %v", a.Session(), back, err)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 // File is a state file that holds one value as JSON.
 type File[T any] struct {
 	Path    string
-	Version int // the value of the field v; 0 for a file without a version
+	Version int // the highest value of the field v; 0 for a file without a version
 	Layout  Layout
 }
 

@@ -43,7 +43,9 @@ func TestFileThatCannotBeReadSaysWhy(t *testing.T) {
 		version    int
 		want       error
 	}{
-		{"an older version", `{"v":1}`, 2, ErrBad},
+		{"an older version", `{"v":1,"name":"x"}`, 2, nil},
+		{"the version zero", `{"v":0,"name":"x"}`, 2, ErrBad},
+		{"a version below zero", `{"v":-1}`, 2, ErrBad},
 		{"a newer version", `{"v":3,"name":7}`, 2, ErrNewer},
 		{"no version", `{"name":"x"}`, 2, ErrBad},
 		{"a version where there is none", `{"v":3}`, 0, nil},

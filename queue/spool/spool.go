@@ -158,12 +158,12 @@ func Decode(data []byte, v any) error {
 	return nil
 }
 
-// DecodeVersion is Decode for data with a version. The error wraps ErrNewer for a higher version, whatever else is in the data,
-// and ErrBad for a lower one. Where field, the field v of v, says that the version is the one that is expected, the data is read
+// DecodeVersion is Decode for data with a version, 1 to version. The error wraps ErrNewer for a higher one, whatever else is in the
+// data, and ErrBad for data without one. Where field, the field v of v, says that the version is one of those, the data is read
 // once; field may be nil.
 func DecodeVersion(data []byte, version int, v any, field *int) error {
 	err := Decode(data, v)
-	if err == nil && field != nil && *field == version {
+	if err == nil && field != nil && *field >= 1 && *field <= version {
 		return nil
 	}
 	var head struct {
@@ -172,7 +172,7 @@ func DecodeVersion(data []byte, version int, v any, field *int) error {
 	if err := json.Unmarshal(data, &head); err == nil && head.V > version {
 		return fmt.Errorf("version %d: %w", head.V, ErrNewer)
 	}
-	if err == nil && head.V != version {
+	if err == nil && head.V < 1 {
 		err = fmt.Errorf("%w: version %d", ErrBad, head.V)
 	}
 	return err

@@ -1,12 +1,15 @@
 package command
 
-import "kugetsu/queue"
+import (
+	"kugetsu/queue"
+	"kugetsu/queue/issueref"
+)
 
 // Continue dispatches a new item now, in the issue's session.
 type Continue struct {
 	New
 	Now     bool     `name:"now" help:"Outside of RUN_HOURS, beyond the budgets of a day, and into QUOTA_RESERVE, too."`
-	Ref     string   `arg:"" name:"issue-ref" help:"The issue."`
+	Ref     string   `arg:"" name:"issue-ref" help:"The issue, or a task by its name or an id."`
 	Message []string `arg:"" optional:"" help:"What to do; - reads it from stdin. Without one the agent looks for new comments and finishes."`
 }
 
@@ -21,13 +24,16 @@ is missing of those is made. Without a message the agent looks for new comments 
 }
 
 // followUp is the message of a continue without one.
-const followUp = "Look for new comments on the issue and its pull request, do what they ask for, and finish what is not finished."
+func followUp(ref issueref.Ref) string {
+	of := "the issue and its pull request"
+	if ref.Task != "" {
+		of = "the pull request of this branch"
+	}
+	return "Look for new comments on " + of + ", do what they ask for, and finish what is not finished."
+}
 
 // Run dispatches, or exits 2.
 func (c *Continue) Run(a *App) error {
-	if len(c.Message) == 0 {
-		c.Message = []string{followUp}
-	}
 	a.Tick.AnyHour = c.Now
 	return c.dispatch(a, c.Ref, c.Message, queue.Continue)
 }

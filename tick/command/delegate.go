@@ -14,7 +14,8 @@ import (
 type Delegate struct {
 	New
 	Wait
-	From string   `help:"Enqueue what the lines of a file say, a JSON object each: issue_ref, message, and if you like agent, model, agent_args, priority, after, not_before, timeout. - is stdin." placeholder:"FILE"`
+	Work
+	From string   `help:"Enqueue what the lines of a file say, a JSON object each: issue_ref or repo, message, and if you like agent, model, agent_args, priority, after, not_before, timeout, key. - is stdin." placeholder:"FILE"`
 	Tick bool     `help:"Run a tick afterwards: start it now if a slot is free."`
 	Now  bool     `name:"now" help:"With --tick: outside of RUN_HOURS, beyond the budgets of a day, and into QUOTA_RESERVE, too."`
 	Args []string `arg:"" optional:"" name:"message" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
@@ -30,22 +31,27 @@ An issue is host/owner/repo#12, owner/repo#12 or a URL, and stands first. Withou
 exactly one issue; a message with none goes to the PM agent, if there is one. Put -- before a message that begins with
 a dash.
 
+--repo gives a task that has no issue, in a worktree of its own. Every command takes its id in place of an issue, or its
+name: owner/repo#name, or its branch task/name. With --key the name stays: the same --repo and --key go on in the same
+worktree, branch and conversation. With --unless-queued, a line of a crontab makes that a chore.
+
 --after waits until another item completed: name it by an id, a part of one, or an issue; it must be there, live or
 settled. If that item ends in an error, or is gone, this one becomes an error as well, without a run, and so do the
 items that wait for this one. --not-before takes 08:00 (the next one), '2026-11-30 08:00', RFC 3339, or 90m from now.
 
 --unless-queued prints the id of the live item where the issue is queued or running, and enqueues nothing; without an
-issue it compares the message. If many callers do so at once, one of them enqueues.
+issue or a key it compares the message. If many callers do so at once, one of them enqueues.
 
 --model and --agent-args are for the agent of this item: its model, and arguments in place of AGENT_ARGS.
 
---from reads a JSON object a line: issue_ref, message, and if you like agent, model, agent_args, priority, after,
-not_before, timeout. The flags are for the lines that do not say. All lines are checked before one is enqueued; an
-error names the line. after may name an issue from an earlier line of the file.`,
+--from reads a JSON object a line: issue_ref or repo, message, and if you like agent, model, agent_args, priority,
+after, not_before, timeout, key. The flags are for the lines that do not say. All lines are checked before one is
+enqueued; an error names the line. after may name an issue from an earlier line of the file.`,
 		codes{0: "enqueued, or queued already", 75: "the lock was busy for 10 s, or the disk is full"},
 		`kugetsu delegate --tick owner/repo#12 "Fix the crash described in the issue."`,
 		`kugetsu delegate --after owner/repo#12 --priority 10 owner/repo#13 "Document the fix."`,
 		`kugetsu delegate -- owner/repo#12 "-v is broken"`,
+		`kugetsu delegate --repo owner/repo --key deps --unless-queued "Update the dependencies."`,
 		"kugetsu delegate --from tasks.jsonl")
 }
 
@@ -66,6 +72,8 @@ func (c *Delegate) Run(a *App) error {
 // one enqueues, and returns the id if it enqueued a single item.
 func (c *Delegate) one(a *App) (string, error) {
 	switch {
+	case c.From != "" && c.Key != "":
+		return "", fault.New(fault.Usage, "a line may have a field key", "--key names one task, and --from has many")
 	case c.From != "" && len(c.Args) > 0:
 		return "", fault.New(fault.Usage, "the file says it, line by line", "--from takes no message beside it")
 	case c.From != "":
@@ -76,6 +84,13 @@ func (c *Delegate) one(a *App) (string, error) {
 	message, err := a.message(c.Args)
 	if err != nil {
 		return "", err
+	}
+	if c.Repo != "" || c.Key != "" {
+		ref, err := c.Work.task(a, &c.New)
+		if err != nil {
+			return "", err
+		}
+		return c.enqueue(a, ref, message, &c.Wait)
 	}
 	ref, message, err := a.reference(c.Args[0], len(c.Args) > 1, message)
 	if err != nil {
@@ -88,11 +103,18 @@ func (c *Delegate) one(a *App) (string, error) {
 // one reference in the message. A zero Ref means the PM agent.
 func (a *App) reference(first string, more bool, message string) (issueref.Ref, string, error) {
 	if more {
-		if ref, err := a.parse(first); err == nil {
+		ref, err := a.parse(first)
+		if strings.HasPrefix(first, "q_") { // any other part of an id may be a word of the message
+			ref, err = a.ref(first)
+		}
+		switch {
+		case err == nil:
 			if message = strings.TrimPrefix(message, first+" "); message == first {
 				return ref, "", noMessage(ref)
 			}
-			return ref, message, nil
+			return ref, message, a.known(ref)
+		case errors.Is(err, errSeveral):
+			return ref, "", err
 		}
 		// A PM agent would take the message for one of no issue, or of another that it names.
 		if err := a.misread(first); err != nil {

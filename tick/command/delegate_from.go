@@ -29,6 +29,8 @@ const (
 type line struct {
 	number    int
 	IssueRef  string   `json:"issue_ref"`
+	Repo      string   `json:"repo"`
+	Key       string   `json:"key"`
 	Message   string   `json:"message"`
 	Agent     string   `json:"agent"`
 	Model     string   `json:"model"`
@@ -39,7 +41,7 @@ type line struct {
 	Timeout   string   `json:"timeout"`
 }
 
-var lineFields = []string{"issue_ref", "message", "agent", "model", "agent_args", "priority", "after", "not_before", "timeout"}
+var lineFields = []string{"issue_ref", "repo", "key", "message", "agent", "model", "agent_args", "priority", "after", "not_before", "timeout"}
 
 // parseLines reads JSON lines; those that are empty are passed over. The error names the first bad line and asks for exit
 // code 80, or says why it could not be read.
@@ -178,15 +180,23 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, e
 	p := planned{line: l.number}
 	var ref issueref.Ref
 	var err error
-	if l.IssueRef != "" {
+	flags, wait, work := c.New, c.Wait, Work{Repo: l.Repo, Key: l.Key}
+	if l.IssueRef == "" {
+		work.Repo = cmp.Or(l.Repo, c.Repo)
+	}
+	switch {
+	case l.IssueRef != "" && (l.Repo != "" || l.Key != ""):
+		err = fault.New(fault.Usage, "one of the two", "it names an issue, and a task that has none")
+	case l.IssueRef != "":
 		ref, err = a.ref(l.IssueRef)
-	} else {
+	case work.Repo != "" || work.Key != "":
+		ref, err = work.task(a, &flags)
+	default:
 		err = a.needPM("")
 	}
 	if err != nil {
 		return p, err
 	}
-	flags, wait := c.New, c.Wait
 	flags.Agent = cmp.Or(l.Agent, flags.Agent)
 	flags.Model, flags.Args = cmp.Or(l.Model, flags.Model), cmp.Or(l.AgentArgs, flags.Args)
 	flags.Timeout = cmp.Or(l.Timeout, flags.Timeout)
@@ -202,7 +212,7 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, e
 	}
 	for _, word := range wait.After {
 		name := word
-		if issue, err := a.parse(word); err == nil {
+		if issue, err := a.parse(word); err == nil && known[word] == "" {
 			name = issue.Session()
 		}
 		if known[name] == "" {
@@ -219,6 +229,9 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, e
 	}
 	if !ref.IsZero() {
 		known[ref.Session()] = p.item.ID
+	}
+	if work.Key != "" {
+		known[ref.Branch()] = p.item.ID
 	}
 	return p, p.item.Fits()
 }

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -79,12 +81,15 @@ func (a *App) resolve(word string) (queue.Entry, error) {
 	var isIssue func(string) bool
 	if ref, err := a.parse(word); err == nil {
 		isIssue = issueref.Same(ref.String())
+	} else if errors.Is(err, errSeveral) {
+		return queue.Entry{}, err
 	}
 	return a.Queue.Resolve(word, isIssue)
 }
 
 // parse reads a reference. A host without a dot is accepted if the issue is known already: kugetsu prints such a reference, so
-// a person can type it.
+// a person can type it. A task may be named by its branch, task/deps, where one repository alone has such a task, and any session
+// by its name on disk.
 func (a *App) parse(s string) (issueref.Ref, error) {
 	ref, err := issueref.Parse(s, a.Settings.GitServer, a.Tick.Below()...)
 	if err == nil {
@@ -94,14 +99,89 @@ func (a *App) parse(s string) (issueref.Ref, error) {
 	if ref, ownErr := issueref.Parse(s, host); ownErr == nil && !ref.IsZero() && a.Tick.Knows(ref) {
 		return ref, nil
 	}
+	if ref, ownErr := issueref.FromSession(s); ownErr == nil {
+		return ref, nil
+	}
+	if name, ok := strings.CutPrefix(s, "task/"); ok && issueref.CheckTask(name) == nil {
+		return a.taskCalled(name)
+	}
 	return issueref.Ref{}, err
 }
 
-// ref reads a reference. The error asks for exit code 80.
+// ref reads a reference, or the id of an item as the reference of that. The error of a text that is neither asks for exit code 80.
 func (a *App) ref(s string) (issueref.Ref, error) {
 	ref, err := a.parse(s)
-	if err != nil {
-		return ref, fault.New(fault.Usage, "owner/repo#12, host/owner/repo#12, or the URL of the issue", "%w", err)
+	switch {
+	case err == nil:
+		return ref, a.known(ref)
+	case errors.Is(err, errSeveral):
+		return ref, err
+	case strings.ContainsAny(s, "/#"):
+	case strings.HasPrefix(s, "q_"), len(s) > 2:
+		_, it, idErr := a.find(s)
+		if idErr == nil && it.Lane() == queue.PM {
+			return ref, fault.New(fault.Failed, "kugetsu list shows the sessions", "%s is for the PM agent, which has no issue", a.short(it.ID))
+		}
+		if idErr == nil {
+			return it.Ref(), nil
+		}
+		if strings.HasPrefix(s, "q_") {
+			return ref, idErr
+		}
 	}
-	return ref, nil
+	return ref, fault.New(fault.Usage, "owner/repo#12, host/owner/repo#12, the URL of the issue, or an id", "%w", err)
+}
+
+// errSeveral is wrapped where tasks of several repositories have a name.
+var errSeveral = errors.New("several repositories have a task of that name")
+
+// taskCalled is the one task of this name that has a session or an item.
+func (a *App) taskCalled(name string) (issueref.Ref, error) {
+	found := map[string]issueref.Ref{} // by session
+	add := func(ref issueref.Ref) {
+		if ref.Task == name {
+			found[ref.Session()] = ref
+		}
+	}
+	sessions, err := a.Home.Sessions()
+	if err != nil {
+		return issueref.Ref{}, err
+	}
+	for _, s := range sessions {
+		ref, _ := issueref.FromSession(s) // the PM agent's has none
+		add(ref)
+	}
+	if err := a.Queue.Each(func(it *queue.Item) bool { add(it.Ref()); return true }); err != nil {
+		return issueref.Ref{}, err
+	}
+	if len(found) == 0 {
+		return issueref.Ref{}, fmt.Errorf("no task is called task/%s", name)
+	}
+	var refs []string
+	for _, ref := range found {
+		refs = append(refs, ref.String())
+	}
+	slices.Sort(refs)
+	if len(refs) > 1 {
+		return issueref.Ref{}, fault.New(fault.Failed, "name one: "+strings.Join(refs[:min(len(refs), 4)], " "), "task/%s: %w", name, errSeveral)
+	}
+	return issueref.Canonical(refs[0])
+}
+
+// known refuses the reference of a task that has neither a session nor an item. It may be that of an issue whose number is misspelt:
+// a task begins with --repo.
+func (a *App) known(ref issueref.Ref) error {
+	if ref.Task == "" {
+		return nil
+	}
+	if s, err := a.Home.ReadSession(ref.Session()); err != nil || s != nil {
+		return err
+	}
+	there, same := false, issueref.Same(ref.String())
+	err := a.Queue.Each(func(it *queue.Item) bool { there = same(it.IssueRef); return !there })
+	if err != nil || there {
+		return err
+	}
+	return fault.New(fault.Usage, fmt.Sprintf(`an issue is a number; kugetsu delegate --repo %s --key %s "what to do" begins a task`, ref.Repository(), ref.Task),
+		"there is no task %s", ref)
 }

@@ -24,6 +24,8 @@ type New struct {
 	Timeout  string `help:"How long its runs may take (90m; default: TASK_TIMEOUT)." placeholder:"D"`
 	Changes  bool   `name:"expect-changes" help:"A run that leaves neither a commit nor a changed file has failed."`
 	JSON     bool   `name:"json" help:"Print the item as JSON."`
+
+	id string // of the new item, where its task is named by it
 }
 
 // take takes --agent-args for the new item.
@@ -117,7 +119,11 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 		return nil, err
 	}
 	now := a.Now().UTC()
-	it := &queue.Item{ID: queue.NewID(now), IssueRef: ref.String(), Agent: name, Model: c.Model, AgentArgs: c.Args, Message: message, Mode: mode,
+	id := c.id
+	if id == "" {
+		id = queue.NewID(now)
+	}
+	it := &queue.Item{ID: id, IssueRef: ref.String(), Agent: name, Model: c.Model, AgentArgs: c.Args, Message: message, Mode: mode,
 		PendingSince: now, After: []string{}, History: []queue.Run{}, ExpectChanges: c.Changes}
 	return it, timeout(it, c.Timeout)
 }

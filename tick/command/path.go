@@ -1,6 +1,8 @@
 package command
 
 import (
+	"errors"
+
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
@@ -28,6 +30,8 @@ func (c *Path) Run(a *App) error {
 	if c.ID != nil {
 		if issue, err := a.parse(*c.ID); err == nil { // a session may outlive its items
 			name, ref = issue.Session(), issue.String()
+		} else if errors.Is(err, errSeveral) {
+			return err
 		}
 	}
 	if name == "" {

@@ -31,9 +31,11 @@ func (c *New) dispatch(a *App, word string, words []string, mode queue.Mode) err
 	if err != nil {
 		return err
 	}
-	message, err := a.message(words)
-	if err != nil {
-		return err
+	message := followUp(ref)
+	if len(words) > 0 {
+		if message, err = a.message(words); err != nil {
+			return err
+		}
 	}
 	it, err := c.item(a, ref, message, mode)
 	if err != nil {

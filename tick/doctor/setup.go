@@ -20,6 +20,7 @@ func Files(shellPath string) []Setup {
 		{"env/dev.env", "# KEY=value, for dev agents.\n"},
 		{"env/pm-agent.env", "# KEY=value, for the PM agent.\n"},
 		{"prompts/dev.md", slots.DevPrompt},
+		{"prompts/task.md", slots.TaskPrompt},
 		{"prompts/pm.md", slots.PMPrompt},
 	}
 }
