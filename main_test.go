@@ -419,12 +419,16 @@ func makeRepo(ts *testscript.TestScript, _ bool, args []string) {
 //	stubborn                   ignore SIGTERM from here on
 //	run WORDS…                 run a command, its output on stdout
 //	once …                     do the rest of the line in the item's first run only
+//	take MB                    have so many megabytes of memory; spawn FILE MB is a server that does
 //	kill SIGNAL                die of a signal
 //	exit N
 func fakeAgent() {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
 		deaf := make(chan os.Signal, 1)
 		signal.Notify(deaf, syscall.SIGTERM, syscall.SIGHUP)
+		if len(os.Args) > 3 {
+			take(os.Args[3])
+		}
 		writePID(os.Args[2], os.Getpid())
 		for { // until the test's folder is gone, where nobody could end it before
 			select {
@@ -497,6 +501,9 @@ func do(line string) {
 			cmd.Env = []string{"HOME=/"} // an empty list would mean ours
 		case "closed":
 			check(proc.CloseOnExec())
+		case "":
+		default:
+			cmd.Args = append(cmd.Args, two)
 		}
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -507,6 +514,8 @@ func do(line string) {
 			}
 			poll()
 		}
+	case "take":
+		take(rest)
 	case "pid":
 		writePID(rest, os.Getpid())
 	case "runner":
@@ -538,6 +547,19 @@ func do(line string) {
 		quit(n)
 	default:
 		fmt.Println(line)
+	}
+}
+
+// taken is memory that take took.
+var taken []byte
+
+// take takes so many megabytes, and keeps them.
+func take(megabytes string) {
+	n, err := strconv.Atoi(megabytes)
+	check(err)
+	taken = make([]byte, n*1_000_000)
+	for i := 0; i < len(taken); i += 4096 {
+		taken[i] = 1
 	}
 }
 

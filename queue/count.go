@@ -14,7 +14,7 @@ import (
 // ledger is what a run of the item was and cost. handed is when it was handed over; nil where that is not known any more.
 func (it *Item) ledger(r Run, handed *time.Time) ledger.Run {
 	u := ledger.Run{Name: fmt.Sprintf("%s.%d", it.ID, r.Run), IssueRef: it.IssueRef, Agent: it.Agent, NotifiedAt: r.EndedAt,
-		EndedAt: r.EndedAt, Outcome: string(r.Outcome), State: string(Pending), Cost: r.Cost}
+		EndedAt: r.EndedAt, Outcome: string(r.Outcome), State: string(Pending), Cost: r.Cost, PeakMemory: r.PeakMemory}
 	if r.StartedAt != nil {
 		u.NotifiedAt = *r.StartedAt
 		ran := seconds(r.EndedAt.Sub(*r.StartedAt))

@@ -145,6 +145,8 @@ type Run struct {
 	Signal    string          `json:"signal,omitempty"`
 	Summary   string          `json:"summary"` // the agent's final message, or why the run failed
 	Cost      *outcome.Cost   `json:"cost,omitempty"`
+	// PeakMemory is the most memory that the run's processes had together, in bytes; 0 where it was not measured.
+	PeakMemory int64 `json:"peak_memory_bytes,omitempty"`
 	outcome.Evidence
 }
 

@@ -58,6 +58,7 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 		{"never started, attempts or not", outcome.Void, 2, "", nil, want{Pending, false, time.Minute, ""}},
 
 		{"silent for too long", outcome.Stalled, 0, "showed no progress for 10m", nil, over("stalled: showed no progress for 10m")},
+		{"too much memory", outcome.Outgrown, 0, "took 1 GiB", nil, over("outgrown: took 1 GiB")},
 		{"a usage limit", outcome.UsageLimit, 0, "429", heldFor(5 * time.Hour), want{Pending, false, 5 * time.Hour, ""}},
 		{"a usage limit, attempts or not", outcome.UsageLimit, 2, "429", heldFor(5 * time.Hour), want{Pending, false, 5 * time.Hour, ""}},
 		{"a usage limit until somebody says so", outcome.UsageLimit, 0, "429", nil, want{Pending, false, 0, ""}},

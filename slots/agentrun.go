@@ -34,14 +34,15 @@ const (
 	exited ending = iota
 	tookTooLong
 	showedNothing
-	parked // it waits in its process for a limit or a server, so it is ended and tried again later
+	parked  // it waits in its process for a limit or a server, so it is ended and tried again later
+	outgrew // it has taken more memory than it may
 	interrupted
 	wasCancelled
 )
 
 // saysEnding is the reason in the log for ending an agent.
 var saysEnding = map[ending]string{tookTooLong: "it took too long", showedNothing: "it showed no progress",
-	parked: "it waits for a limit or a server", interrupted: "it was told to end"}
+	parked: "it waits for a limit or a server", outgrew: "it has taken too much memory", interrupted: "it was told to end"}
 
 // agentRun is the agent's process and its output.
 type agentRun struct {
@@ -63,6 +64,7 @@ type agentRun struct {
 	waits   string       // the reason to wait that the run's folder has
 	found   agent.Report // of a parked agent: the reason why it waited
 	worked  atomic.Bool  // the model answered
+	memory  memory
 }
 
 // start starts the agent and records that it started.
@@ -254,6 +256,8 @@ func (a *agentRun) wait(ctx context.Context) ending {
 	defer signal.Stop(child)
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
+	a.memory.begin()
+	defer a.memory.next.Stop()
 	end, done, park := exited, ctx.Done(), a.park
 	var killing sync.WaitGroup
 	killed := make(chan error, 1)
@@ -299,6 +303,16 @@ func (a *agentRun) wait(ctx context.Context) ending {
 				tell(a.park, true)
 			}
 			continue
+		case <-a.memory.next.C:
+			a.memory.measure(a.r)
+			continue
+		case taken := <-a.memory.measured:
+			a.memory.note(a.r, taken)
+			if end != exited || !a.memory.over(a.r) {
+				continue
+			}
+			end = outgrew
+			a.r.grace = outgrownGrace
 		case <-timeout.C:
 			end = a.orParked(tookTooLong)
 		case <-idle.C:

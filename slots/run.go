@@ -142,10 +142,11 @@ type Result struct {
 	EndedAt      time.Time       `json:"ended_at"`
 	Conversation string          `json:"conversation,omitempty"`
 	Cost         any             `json:"cost,omitempty"`
-	Reset        *time.Time      `json:"reset,omitempty"`  // of a usage limit, when it is lifted
-	Unpaid       bool            `json:"unpaid,omitempty"` // of a usage limit: money or a higher cap lifts it, and no time is known that does
-	Worked       bool            `json:"worked,omitempty"` // the model answered
-	Host         string          `json:"host,omitempty"`   // of an outage: the remote's host that is down; "" for the model's server
+	PeakMemory   int64           `json:"peak_memory_bytes,omitempty"` // the most that its processes had together; 0: not measured
+	Reset        *time.Time      `json:"reset,omitempty"`             // of a usage limit, when it is lifted
+	Unpaid       bool            `json:"unpaid,omitempty"`            // of a usage limit: money or a higher cap lifts it, and no time is known that does
+	Worked       bool            `json:"worked,omitempty"`            // the model answered
+	Host         string          `json:"host,omitempty"`              // of an outage: the remote's host that is down; "" for the model's server
 	outcome.Evidence
 }
 

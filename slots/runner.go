@@ -62,7 +62,8 @@ type Runner struct {
 	git           *worktree.Git
 	marker        Marker
 	result        Result
-	left          []proc.Left // processes that the run leaves behind, since they may not be signalled
+	left          []proc.Left   // processes that the run leaves behind, since they may not be signalled
+	grace         time.Duration // how long its processes get between SIGTERM and SIGKILL
 }
 
 var errCancelled = errors.New("cancelled")
@@ -75,7 +76,7 @@ var errCancelled = errors.New("cancelled")
 //  2. Prepare the worktree. Slow work happens here and not under tick.lock.
 //  3. Start the agent, and only then rename the marker to started. A crash between the two is no attempt. In the other order an
 //     agent that never started would count as one.
-//  4. Wait for the agent, a timeout or a cancellation. Then end all processes that are left of the run.
+//  4. Wait for the agent, a timeout, too much memory or a cancellation. Then end all processes that are left of the run.
 //  5. Keep the uncommitted work, write the result, rename the marker to end.…: in this order, since a run that is recorded as
 //     ended is never looked at again.
 //  6. Close the session's lock, then the slot's: when the slot is free, so is the session.
@@ -108,7 +109,7 @@ func Run(ctx context.Context, home Dir, name string) error {
 	if err != nil {
 		return err
 	}
-	r := &Runner{home: home, name: name, task: task, slot: slot, session: session, log: log, marker: Marker{Phase: Exit}}
+	r := &Runner{home: home, name: name, task: task, slot: slot, session: session, log: log, marker: Marker{Phase: Exit}, grace: killGrace}
 	return r.run(ctx)
 }
 
@@ -176,6 +177,8 @@ func (r *Runner) work(ctx context.Context) bool {
 		r.log.say("%v", err)
 		return false
 	}
+	run.memory.end(r)
+	r.result.PeakMemory = run.memory.peak
 	report := run.report()
 	if end == interrupted {
 		if r.isCancelled() {
@@ -195,6 +198,8 @@ func (r *Runner) work(ctx context.Context) bool {
 	r.result.Worked = run.worked.Load()
 	switch {
 	case end == parked:
+	case end == outgrew:
+		r.result.Outcome, r.result.Summary = outcome.Outgrown, run.memory.tooMuch(r)
 	case (report.Outcome == outcome.UsageLimit || report.Outcome == outcome.Outage) && end != wasCancelled: // the agent gave up just as its time was over
 	case end == tookTooLong:
 		r.result.Outcome = outcome.Timeout
@@ -306,16 +311,21 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 func (r *Runner) endProcesses() error {
 	ctx, cancel := context.WithTimeout(context.Background(), killLimit)
 	defer cancel()
-	lock, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fdSlot))
-	if err != nil {
-		lock = "" // there is no such folder on macOS
-	}
-	isRunner := IsRunner(lock)
-	left, err := proc.End(ctx, func() ([]proc.Process, error) { return proc.Below(ctx, r.name, isRunner) }, killGrace)
+	isRunner := IsRunner(r.lockPath())
+	left, err := proc.End(ctx, func() ([]proc.Process, error) { return proc.Below(ctx, r.name, isRunner) }, r.grace)
 	if err == nil {
 		r.left = left
 	}
 	return err
+}
+
+// lockPath is the real path of the lock of this run's slot; "" on macOS, where that cannot be asked.
+func (r *Runner) lockPath() string {
+	lock, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fdSlot))
+	if err != nil {
+		return ""
+	}
+	return lock
 }
 
 // maxLeft is how many of the processes that are left are named.

@@ -24,6 +24,7 @@ type Task struct {
 	Said          string        `json:"said"`     // the last words of that run: text of an agent
 	Timeout       time.Duration `json:"timeout"`
 	Idle          time.Duration `json:"idle"`           // how long the agent may show no progress, 0 for ever
+	MaxMemory     int64         `json:"max_memory"`     // bytes that the run's processes may have together, 0 for any amount
 	ExpectChanges bool          `json:"expect_changes"` // a run without changes has failed
 	Probe         bool          `json:"probe"`          // the agent is on hold: record when the model answers
 	ProbeHost     bool          `json:"probe_host"`     // the remote's host is on hold: record when it answers

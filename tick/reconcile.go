@@ -365,6 +365,7 @@ func (t *Tick) addReport(r *queue.Result, run string) (of runnerReport) {
 	}
 	r.StartedAt, r.EndedAt, r.ExitCode, r.Signal = said.StartedAt, said.EndedAt, said.ExitCode, said.Signal
 	r.Summary, r.Permanent, r.Evidence = said.Summary, said.Permanent, said.Evidence
+	r.PeakMemory = max(said.PeakMemory, 0)
 	if cost != (outcome.Cost{}) {
 		r.Cost = &cost
 	}

@@ -24,7 +24,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 	}
 	task := slots.Task{
 		Item: it.ID, Session: session, IssueRef: it.IssueRef, Message: it.Message,
-		Timeout: it.RunLimit(s.Timeout()), Idle: s.IdleTimeout, ExpectChanges: it.ExpectChanges,
+		Timeout: it.RunLimit(s.Timeout()), Idle: s.IdleTimeout, MaxMemory: int64(s.MaxAgentMemory), ExpectChanges: it.ExpectChanges,
 		EnvFiles: t.envFiles(it.Lane()),
 		Prompt:   t.Home.PromptFile("dev.md"),
 		Agent: slots.AgentTask{Preset: it.Agent, Prefix: s.AgentPrefix, Args: cmp.Or(it.AgentArgs, s.Args(it.Agent)), Model: it.Model,

@@ -32,8 +32,8 @@
  *
  *	the PM agent's lane                     the same steps with one slot of its own, never counted
  *	slots beyond today's limit              they are reconciled like the others, and not filled
- *	denied, a permanent failure             end as `failed` does, but are an error at once; so does a timeout that the
- *	                                        runner records
+ *	denied, a permanent failure             end as `failed` does, but are an error at once; so do a timeout, and a run
+ *	                                        with too much memory, that the runner records
  *	the free run after a reboot             a lost run that is charged one less
  *	bad files and settings, newer versions  they stop a step, as a kill does; which, is for the fault tests
  *	an errno while settling                 the slot stays as it is, as after a kill

@@ -44,11 +44,12 @@ type Run struct {
 	Slot       string        `json:"slot,omitempty"` // "" where no slot named the run any more
 	NotifiedAt time.Time     `json:"notified_at"`    // handed to a runner
 	EndedAt    time.Time     `json:"ended_at"`
-	Waited     float64       `json:"waited_seconds"`        // from the enqueueing, or the end of the run before, until then
-	Ran        *float64      `json:"ran_seconds,omitempty"` // from the start of the agent to its end; nil where none is known to have begun
-	Outcome    string        `json:"outcome"`               // of the run
-	State      string        `json:"state"`                 // of the item, since the run was settled
-	Cost       *outcome.Cost `json:"cost,omitempty"`        // nil where the agent told none
+	Waited     float64       `json:"waited_seconds"`              // from the enqueueing, or the end of the run before, until then
+	Ran        *float64      `json:"ran_seconds,omitempty"`       // from the start of the agent to its end; nil where none is known to have begun
+	Outcome    string        `json:"outcome"`                     // of the run
+	State      string        `json:"state"`                       // of the item, since the run was settled
+	Cost       *outcome.Cost `json:"cost,omitempty"`              // nil where the agent told none
+	PeakMemory int64         `json:"peak_memory_bytes,omitempty"` // the most that its processes had together; 0: not measured
 }
 
 // Item is the id of its item.

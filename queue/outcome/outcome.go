@@ -13,6 +13,7 @@ const (
 	Denied      Outcome = "denied"       // exit 0, but a permission was refused, or there was no answer
 	Timeout     Outcome = "timeout"      // longer than TASK_TIMEOUT
 	Stalled     Outcome = "stalled"      // no output for IDLE_TIMEOUT
+	Outgrown    Outcome = "outgrown"     // more memory than MAX_AGENT_MEMORY
 	Lost        Outcome = "lost"         // the agent had started, its runner is gone, and no end was recorded
 	Auth        Outcome = "auth"         // the provider refused the credentials
 	UsageLimit  Outcome = "usage_limit"  // the provider refused for now
@@ -78,6 +79,8 @@ var Rows = []Row{
 		Need: "timeout", One: "timed out", Many: "tasks timed out", Command: "retry %s"},
 	{Outcome: Stalled, Counts: true, Then: Fails, Told: "was ended", Mark: Cut,
 		Need: "stalled", One: "stalled", Many: "tasks stalled", Command: "retry %s"},
+	{Outcome: Outgrown, Counts: true, Then: Fails, Told: "was ended", Mark: Cut,
+		Need: "outgrown", One: "took too much memory", Many: "tasks took too much memory", Command: "show %s"},
 	{Outcome: Lost, Counts: true, Then: Retries, Told: "was cut off", Mark: Broken,
 		Need: "lost", One: "was lost", Many: "tasks were lost", Command: "retry %s"},
 	{Outcome: Auth, Then: Holds, Told: "was cut off: its credentials were refused", Mark: Refused,

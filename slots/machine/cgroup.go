@@ -56,7 +56,7 @@ func (g group) left() (int64, error) {
 // The memory controller is in one hierarchy only: v1 if a line of /proc/self/cgroup names it, else v2, whose line names
 // no controller. Where there is neither, no group limits anything.
 func (m Machine) groups() ([]group, error) {
-	path, v1, err := m.ours()
+	path, v1, err := m.groupOf("self")
 	if err != nil || path == "" {
 		return nil, err
 	}
@@ -89,9 +89,9 @@ func (m Machine) groups() ([]group, error) {
 	}
 }
 
-// ours is the path of this process's group in the hierarchy that has the memory controller, "" where there is none.
-func (m Machine) ours() (path string, v1 bool, err error) {
-	const file = "/proc/self/cgroup"
+// groupOf is the path of a process's group in the hierarchy that has the memory controller, "" where there is none.
+func (m Machine) groupOf(pid string) (path string, v1 bool, err error) {
+	file := filepath.Join("/proc", pid, "cgroup")
 	data, err := m.read(file)
 	if errors.Is(err, fs.ErrNotExist) { // a kernel without control groups
 		return "", false, nil

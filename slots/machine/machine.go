@@ -109,14 +109,14 @@ func Used() (map[string]int64, error) {
 	used := map[string]int64{}
 	for run, pids := range runs {
 		for _, pid := range pids {
-			used[run] += anonymous(pid)
+			used[run] += Machine{}.anonymous(pid)
 		}
 	}
 	return used, nil
 }
 
-func anonymous(pid int) int64 {
-	data, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
+func (m Machine) anonymous(pid int) int64 {
+	data, err := m.read(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
 	if err != nil { // it ended
 		return 0
 	}

@@ -59,8 +59,8 @@ func hog(amount, file string) {
 	fmt.Println(len(memory), len(mapped)) // still in use
 }
 
-// start starts this binary as a hog and returns when it has taken its memory.
-func start(t *testing.T, env []string, argv ...string) {
+// start starts this binary as a hog and returns its pid when it has taken its memory.
+func start(t *testing.T, env []string, argv ...string) int {
 	t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), env...)
@@ -73,6 +73,7 @@ func start(t *testing.T, env []string, argv ...string) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.HasPrefix(line, "ready") {
 		t.Fatalf("%q, %v", line, err)
 	}
+	return cmd.Process.Pid
 }
 
 func must(t *testing.T, err error) {
@@ -181,5 +182,43 @@ func TestRealGroupLimitsWhatIsAvailable(t *testing.T) {
 	}
 	if n, err := (Machine{}).Available(); err != nil || n < empty {
 		t.Errorf("outside of %s %d MiB are available: %v", outer, n/mib, err)
+	}
+}
+
+func TestTakenIsTheMemoryOfAllTheProcessesWithinATenth(t *testing.T) {
+	self := plain(t)
+	mapped := file(t)
+	var pids []int
+	for _, amount := range []int{120, 80} {
+		pids = append(pids, start(t, nil, self, "hog", strconv.Itoa(amount*mib), mapped))
+	}
+	// Both map the file of 64 MiB, and so it counts once.
+	if n, err := (Machine{}).Taken(pids); err != nil || n < 264*mib*9/10 || n > 264*mib*11/10 {
+		t.Errorf("they have %d MiB, not 264: %v", n/mib, err)
+	}
+	one, err := Machine{}.Taken(pids[:1])
+	must(t, err)
+	if n, err := (Machine{}).Taken([]int{pids[0], 1 << 30}); err != nil || n > one+mib || n < one-mib {
+		t.Errorf("with a process that is gone: %d and not %d, %v", n, one, err)
+	}
+}
+
+func TestTakenInAControlGroupOfItsOwnIsWhatTheKernelCounts(t *testing.T) {
+	_, inner := realGroup(t, 512*mib)
+	self := plain(t)
+	inside := []string{"sh", "-c", `echo $$ >"$0/cgroup.procs" && exec "$@"`, inner, self}
+	pid := start(t, nil, append(inside, "hog", strconv.Itoa(100*mib), file(t))...)
+	if n, own := (Machine{}).ofOwnGroup([]int{pid}); !own || n < 100*mib || n > 120*mib {
+		t.Errorf("%d MiB, own %t", n/mib, own)
+	}
+	if _, own := (Machine{}).ofOwnGroup([]int{pid, os.Getpid()}); own {
+		t.Error("another process is not in it")
+	}
+	other := start(t, nil, append(inside, "hog", strconv.Itoa(mib), file(t))...)
+	if _, own := (Machine{}).ofOwnGroup([]int{pid}); own {
+		t.Error("another process is in it, too")
+	}
+	if _, own := (Machine{}).ofOwnGroup([]int{pid, other}); !own {
+		t.Error("all processes in it are known")
 	}
 }

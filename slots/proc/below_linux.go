@@ -78,36 +78,56 @@ func EndRunner(pid int, meant func() bool, run string, isRunner func(pid int, ho
 	return err
 }
 
-// below lists the processes below a process in the process table, without this one and without other runs. The table cannot be
-// read at one instant: a process that forks or ends meanwhile may be missing.
-func below(root int, other func(pid int) bool) ([]Process, error) {
+// Tree lists the pids below this process, the runner of a run, without those of other runs. It sends and reaps nothing.
+func Tree(run string, isRunner func(pid int, home, run string) bool) (list []int, err error) {
+	err = walk(os.Getpid(), others(run, isRunner), func(int, int) {}, func(pid, _ int) { list = append(list, pid) })
+	return list, err
+}
+
+// below lists the processes below a process in the process table, without this one and without other runs.
+func below(root int, other func(pid int) bool) (found []Process, err error) {
+	ended := func(pid, ppid int) {
+		if ppid == os.Getpid() {
+			bury(pid)
+		}
+	}
+	err = walk(root, other, ended, func(pid, ppid int) {
+		// The root adopts every orphan while it lives: the same parent means the same process.
+		same := func() bool { now, zombie := parent(pid); return now == ppid && !zombie }
+		if p, ok := open(pid, same); ok {
+			found = append(found, p)
+		}
+	})
+	return found, err
+}
+
+// walk shows the processes below a process in the process table, a child before its parent, without this one and without other
+// runs; and all that ended and were not reaped. The table cannot be read at one instant: a process that forks or ends meanwhile
+// may be missing.
+func walk(root int, other func(pid int) bool, ended, show func(pid, ppid int)) error {
 	pids, err := pids()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	below := map[int][]int{}
 	for _, pid := range pids {
-		if ppid, zombie := parent(pid); zombie && ppid == os.Getpid() {
-			bury(pid)
-		} else if ppid > 0 && !zombie {
+		switch ppid, zombie := parent(pid); {
+		case zombie:
+			ended(pid, ppid)
+		case ppid > 0:
 			below[ppid] = append(below[ppid], pid)
 		}
 	}
-	var found []Process
-	var walk func(pid int)
-	walk = func(pid int) {
+	var down func(pid int)
+	down = func(pid int) {
 		for _, child := range below[pid] {
 			if child == os.Getpid() || other(child) {
 				continue
 			}
-			walk(child)
-			// The root adopts every orphan while it lives: the same parent means the same process.
-			same := func() bool { ppid, zombie := parent(child); return ppid == pid && !zombie }
-			if p, ok := open(child, same); ok {
-				found = append(found, p)
-			}
+			down(child)
+			show(child, pid)
 		}
 	}
-	walk(root)
-	return found, nil
+	down(root)
+	return nil
 }

@@ -4,7 +4,10 @@ package proc
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -80,3 +83,8 @@ func Below(context.Context, string, func(int, string, string) bool) ([]Process, 
 
 // Reap does nothing: the system adopts orphans here.
 func Reap() {}
+
+// Tree cannot be known here.
+func Tree(string, func(int, string, string) bool) ([]int, error) {
+	return nil, fmt.Errorf("the processes of a run on %s are not known: %w", runtime.GOOS, errors.ErrUnsupported)
+}

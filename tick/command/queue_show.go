@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"kugetsu/queue"
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
@@ -125,6 +127,9 @@ func describe(r queue.Run) string {
 	}
 	if r.Cost != nil {
 		text += fmt.Sprintf(", %d tokens, $%.4f", r.Cost.Input+r.Cost.Output+r.Cost.Reasoning+r.Cost.CacheRead+r.Cost.CacheWrite, r.Cost.USD)
+	}
+	if r.PeakMemory > 0 {
+		text += ", " + humanize.IBytes(uint64(r.PeakMemory)) + " of memory at most"
 	}
 	if !r.Charged {
 		text += ", not charged"

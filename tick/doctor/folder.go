@@ -347,6 +347,9 @@ func device(info fs.FileInfo) uint64 {
 
 // memory checks that the available memory is enough for every agent that may still start. Running agents have theirs.
 func (x *Exam) memory() {
+	if _, err := x.Tick.Machine.Taken(nil); x.Tick.Settings.MaxAgentMemory > 0 && err != nil {
+		x.add(Warn, fmt.Sprintf("MAX_AGENT_MEMORY bounds nothing: %v", err), "set a limit with AGENT_PREFIX")
+	}
 	each := int64(x.Tick.Settings.AgentMemory)
 	if each == 0 {
 		return // the check is off

@@ -68,7 +68,7 @@ var marks = []struct {
 	{running, "runs"},
 	{outcome.Done, "ok"},
 	{outcome.Broken, "failed, lost"},
-	{outcome.Cut, "timeout, stalled"},
+	{outcome.Cut, "timeout, stalled, outgrown"},
 	{outcome.Refused, "denied, not logged in"},
 	{outcome.Limited, "usage limit, outage"},
 	{outcome.Idle, "cancelled, never began"},
