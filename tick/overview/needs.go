@@ -29,7 +29,7 @@ const (
 	OnHold      Kind = "hold"         // an agent is on hold until a person lifts that
 	Down        Kind = "down"         // a model's server, or a remote's host, does not answer
 	Missing     Kind = "missing"      // the program of an agent is not there
-	Unrunnable  Kind = "unrunnable"   // a waiting item names an agent that the settings cannot run
+	Unrunnable  Kind = "unrunnable"   // waiting items name an agent that the settings cannot run
 	NotTold     Kind = "notify"       // NOTIFY_COMMAND does not take events
 	Quarantined Kind = "quarantine"   // files in bad/
 	Failed      Kind = "failed"       // an item ended in an error; package outcome has more of these kinds, one or none for each outcome
@@ -58,7 +58,7 @@ var kinds = slices.Concat([]look{
 	{kind: OnHold, stops: true, many: "agents are on hold"},
 	{kind: Down, stops: true, many: "servers do not answer"},
 	{kind: Missing, stops: true, many: "agents are not installed"},
-	{kind: Unrunnable, stops: true, many: "items cannot be run"},
+	{kind: Unrunnable, stops: true, many: "agents have tasks that cannot be run"},
 	{kind: NotTold},
 	{kind: Quarantined},
 }, ofOutcomes(), []look{
@@ -251,12 +251,33 @@ func (x *exam) missing() (list []Need, err error) {
 	return list, err
 }
 
+// unrunnable are the agents of waiting items that the settings cannot run: one need each, however many items wait for it.
 func (x *exam) unrunnable() (list []Need, err error) {
+	of := map[string][]tick.Waiting{}
+	var agents []string
 	for _, w := range x.view.Waiting {
-		if w.Kind == tick.Unrunnable {
-			list = append(list, Need{ID: needID(Unrunnable, w.Item), Kind: Unrunnable, What: name(w.IssueRef) + " cannot be run", Why: w.Why, Cause: w.Why, Since: &w.Since,
-				Command: "kugetsu cancel " + w.Item, Item: w.Item, Ref: w.IssueRef, Agent: w.Agent})
+		if w.Kind != tick.Unrunnable {
+			continue
 		}
+		if of[w.Agent] == nil {
+			agents = append(agents, w.Agent)
+		}
+		of[w.Agent] = append(of[w.Agent], w)
+	}
+	for _, agent := range agents {
+		items := of[agent]
+		first := items[0]
+		why := strings.TrimPrefix(first.Why, first.Item+": ")
+		n := Need{ID: needID(Unrunnable, agent), Kind: Unrunnable, Why: why, Cause: why, Since: &first.Since, Agent: agent}
+		switch {
+		case len(items) == 1:
+			n.What, n.Command, n.Item, n.Ref = name(first.IssueRef)+" cannot be run", "kugetsu cancel "+first.Item, first.Item, first.IssueRef
+		case x.view.Unread > 0:
+			n.What, n.Command = fmt.Sprintf("at least %d tasks for %s cannot be run", len(items), agent), "kugetsu doctor"
+		default:
+			n.What, n.Command = fmt.Sprintf("%d tasks for %s cannot be run", len(items), agent), "kugetsu doctor"
+		}
+		list = append(list, n)
 	}
 	return list, nil
 }

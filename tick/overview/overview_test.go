@@ -336,6 +336,34 @@ func TestGlanceAgreesWithTheSnapshot(t *testing.T) {
 	}
 }
 
+func TestManyTasksOfAnAgentThatCannotBeRunAreOneNeed(t *testing.T) {
+	f := newFolder(t)
+	f.must(os.WriteFile(filepath.Join(string(f.Home), "scheduled"), nil, 0o600))
+	f.Settings.AgentCommand = ""
+	var first *queue.Item
+	for n, want := range []string{"github.com/you/shop#1 cannot be run", "2 tasks for command cannot be run", "3 tasks for command cannot be run"} {
+		_, it := f.enqueue(n+1, "do it")
+		f.now = f.now.Add(time.Second)
+		if first == nil {
+			first = it
+		}
+		command := "kugetsu doctor"
+		if n == 0 {
+			command = "kugetsu cancel " + first.ID
+		}
+		o := f.read()
+		if len(o.Needs) != 1 || o.Needs[0].What != want || o.Needs[0].Command != command || !strings.Contains(o.Needs[0].Why, "AGENT_COMMAND") || strings.Contains(o.Needs[0].Why, first.ID) {
+			t.Errorf("%d: %s", n+1, shown(o))
+		}
+		if n == 2 {
+			f.must(tick.Dismiss(f.Home, o.Needs[0].ID, o.Needs[0].Cause, f.now))
+			if o := f.read(); len(o.Needs) != 0 {
+				t.Errorf("dismissed: %s", shown(o))
+			}
+		}
+	}
+}
+
 func TestKindsAreEachInTheTable(t *testing.T) {
 	seen := []Kind{}
 	for _, k := range kinds {
