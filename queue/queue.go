@@ -101,8 +101,9 @@ func list(dir string) ([]Entry, error) {
 func (q *Queue) Live(lane Lane) ([]Entry, error) { return list(q.dir(lane)) }
 
 // Ahead is Live for a caller that may need only the first of a long lane: these are found without sorting all. It leaves out the
-// ids in without, and says how many there are beside them. The entries can be walked once.
-func (q *Queue) Ahead(lane Lane, without map[string]bool) (entries iter.Seq[Entry], all int, err error) {
+// ids that keep refuses, and says how many there are beside them; keep is asked for each, in any order. The entries can be walked
+// once.
+func (q *Queue) Ahead(lane Lane, keep func(id string) bool) (entries iter.Seq[Entry], all int, err error) {
 	dir := q.dir(lane)
 	names, err := spool.Unsorted(dir)
 	if err != nil {
@@ -110,7 +111,7 @@ func (q *Queue) Ahead(lane Lane, without map[string]bool) (entries iter.Seq[Entr
 	}
 	names = slices.DeleteFunc(names, func(name string) bool {
 		e, ok := parseName(name)
-		return !ok || without[e.ID]
+		return !ok || !keep(e.ID)
 	})
 	return func(yield func(Entry) bool) {
 		for name := range spool.Smallest(names) {
@@ -126,10 +127,13 @@ func (q *Queue) Ahead(lane Lane, without map[string]bool) (entries iter.Seq[Entr
 func (q *Queue) Settled() ([]Entry, error) { return list(q.Finished) }
 
 // Newest lists the n items of finished/ that were settled last, the newest first, and says how many there are. An item's file is
-// written last when the item is settled, and filing keeps its time.
-func (q *Queue) Newest(n int) (newest []Entry, all int, err error) {
+// written last when the item is settled, and filing keeps its time. Each is called with every id, in any order.
+func (q *Queue) Newest(n int, each func(id string)) (newest []Entry, all int, err error) {
 	names, all, err := spool.Newest(q.Finished, n, func(name string) bool {
-		_, ok := parseName(name)
+		e, ok := parseName(name)
+		if ok {
+			each(e.ID)
+		}
 		return ok
 	})
 	for _, name := range names {

@@ -3,39 +3,66 @@ package queue
 import (
 	"slices"
 	"strings"
+
+	"kugetsu/queue/spool"
 )
 
 // leastEnd is how many letters of an id a shortened one has at least.
 const leastEnd = 4
 
-// Shorten maps each id to its shortest end that no other has, as git shortens hashes. Ids differ at their ends: all ids of a
-// minute begin alike.
-func Shorten(ids []string) map[string]string {
-	sorted := slices.Clone(ids)
-	slices.SortFunc(sorted, compareEnds)
-	sorted = slices.Compact(sorted)
-	short := make(map[string]string, len(sorted))
-	for i, id := range sorted {
-		n := leastEnd
-		if i > 0 {
-			n = max(n, sameEnd(id, sorted[i-1])+1)
-		}
-		if i+1 < len(sorted) {
-			n = max(n, sameEnd(id, sorted[i+1])+1)
-		}
-		short[id] = id[max(0, len(id)-n):]
-	}
-	return short
+// Ends shortens ids to their shortest ends that no other has, as git shortens hashes. Ids differ at their ends: all ids of a minute
+// begin alike.
+type Ends struct {
+	alike map[string][]string // ids by their last letters: only these need to be compared
 }
 
-// compareEnds orders by the last letter, then by the one before it.
-func compareEnds(a, b string) int {
-	for n := 1; n <= min(len(a), len(b)); n++ {
-		if x, y := a[len(a)-n], b[len(b)-n]; x != y {
-			return int(x) - int(y)
+// alikeEnd is how many letters ids have in common that are compared: of 50,000 ids fifty.
+const alikeEnd = 2
+
+// NewEnds takes all ids that there are.
+func NewEnds(ids []string) Ends {
+	e := Ends{alike: map[string][]string{}}
+	for _, id := range ids {
+		e.Add(id)
+	}
+	return e
+}
+
+// Add adds an id that is new.
+func (e Ends) Add(id string) {
+	end := id[max(0, len(id)-alikeEnd):]
+	e.alike[end] = append(e.alike[end], id)
+}
+
+// Short is the end of an id; false where the id is none of those that there are.
+func (e Ends) Short(id string) (short string, known bool) {
+	n := leastEnd
+	for _, other := range e.alike[id[max(0, len(id)-alikeEnd):]] {
+		if other == id {
+			known = true
+		} else {
+			n = max(n, sameEnd(id, other)+1)
 		}
 	}
-	return len(a) - len(b)
+	return id[max(0, len(id)-n):], known
+}
+
+// IDs lists the ids of all items, in any order; one that was moved meanwhile may be there twice, or be missing.
+func (q *Queue) IDs() ([]string, error) {
+	var ids []string
+	for _, dir := range []string{q.Items, q.PM, q.Finished} {
+		names, err := spool.Unsorted(dir)
+		if err != nil {
+			return nil, err
+		}
+		ids = slices.Grow(ids, len(names))
+		for _, name := range names {
+			if e, ok := parseName(name); ok {
+				ids = append(ids, e.ID)
+			}
+		}
+	}
+	return ids, nil
 }
 
 // sameEnd is how many letters two ids have in common at their ends.

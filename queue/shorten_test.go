@@ -16,12 +16,15 @@ func TestShortenedIDIsItsShortestUniqueEnd(t *testing.T) {
 		{[]string{"q_0001aaa", "q_0002aaa", "q_0012aaa"}, []string{"1aaa", "02aaa", "12aaa"}},
 		{[]string{"q_000aaaa", "q_000aaaa"}, []string{"aaaa", "aaaa"}},
 	} {
-		short := Shorten(tt.ids)
+		ends := NewEnds(tt.ids)
 		for i, id := range tt.ids {
-			if short[id] != tt.want[i] {
-				t.Errorf("%s of %v is %q, want %q", id, tt.ids, short[id], tt.want[i])
+			if short, known := ends.Short(id); !known || short != tt.want[i] {
+				t.Errorf("%s of %v is %q, want %q", id, tt.ids, short, tt.want[i])
 			}
 		}
+	}
+	if _, known := NewEnds([]string{"q_000aaaa"}).Short("q_001aaaa"); known {
+		t.Error("an id that is not there is known")
 	}
 }
 
@@ -35,7 +38,9 @@ func TestShortenedIDFindsItsItem(t *testing.T) {
 			}
 			ids = append(ids, id)
 		}
-		for id, short := range Shorten(ids) {
+		ends := NewEnds(ids)
+		for _, id := range ids {
+			short, _ := ends.Short(id)
 			for _, other := range ids {
 				if other != id && strings.HasSuffix(other, short) {
 					t.Fatalf("%q is the end of %s and of %s", short, id, other)

@@ -40,7 +40,7 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, el *eligibility, r
 		return nil
 	}
 	errs := []error{t.quarantineForeign(lane)}
-	entries, _, err := t.Queue.Ahead(lane, nil)
+	entries, _, err := t.Queue.Ahead(lane, func(string) bool { return true })
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}

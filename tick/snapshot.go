@@ -19,6 +19,7 @@ type View struct {
 	Limit    int        `json:"limit"`     // MAX_CONCURRENT_AGENTS
 	Waiting  []Waiting  `json:"waiting"`   // pending items in run order
 	Unread   int        `json:"-"`         // further items that were not read: see Glance
+	IDs      []string   `json:"-"`         // of all live items
 	Why      string     `json:"why"`       // why nothing starts, "" when something may
 	Last     *time.Time `json:"last_tick"` // when the last pass began
 	Problem  []string   `json:"problems"`  // what a person should look at
@@ -176,7 +177,10 @@ func (t *Tick) inspectRunner(s *SlotView, it *queue.Item, v *View) {
 }
 
 func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View, most int) error {
-	entries, unread, err := t.Queue.Ahead(lane, v.named) // without those that run
+	entries, unread, err := t.Queue.Ahead(lane, func(id string) bool {
+		v.IDs = append(v.IDs, id)
+		return !v.named[id] // without those that run
+	})
 	if err != nil {
 		return err
 	}

@@ -42,8 +42,9 @@ type App struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 	Version  string
-	shown    map[string]string // ids as they are shown on a terminal: see short
-	warned   map[string]bool   // agents of whose missing program the user was warned
+	ends     queue.Ends // of all ids, as they were at the time listed: see short
+	listed   time.Time
+	warned   map[string]bool // agents of whose missing program the user was warned
 }
 
 // Open makes missing folders of the state folder, and the queue and the tick that work on them.

@@ -4,8 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -80,22 +79,44 @@ func issueOrPM(ref string) string {
 	return ref
 }
 
-// short is an id as it is shown: on a terminal its shortest unique end, whole elsewhere.
+// short is an id as it is shown: on a terminal its shortest unique end, whole elsewhere. An item that is gone keeps its whole id.
 func (a *App) short(id string) string {
-	if !a.Terminal {
+	if !a.Terminal || id == "" {
 		return id
 	}
-	if a.shown[id] == "" { // at first, or an id that is new
-		places, err := a.Queue.Places()
+	if short, known := a.ends.Short(id); known {
+		return short
+	}
+	if queue.IDTime(id).Before(a.listed.Add(-time.Minute)) { // it was not there then, and is not new
+		return id
+	}
+	if now := a.Now(); now.Sub(a.listed) > time.Second { // of ten thousand that are enqueued now, not each is worth a listing
+		ids, err := a.Queue.IDs()
 		if err != nil {
 			return id
 		}
-		a.shown = queue.Shorten(slices.Collect(maps.Keys(places)))
-		if a.shown[id] == "" { // it was cleared
-			a.shown[id] = id
-		}
+		a.ends, a.listed = queue.NewEnds(ids), now
+	} else {
+		a.ends.Add(id)
 	}
-	return a.shown[id]
+	short, known := a.ends.Short(id)
+	if !known {
+		return id
+	}
+	return short
+}
+
+// itemID is what may be an id in a text.
+var itemID = regexp.MustCompile(`\bq_[0-9a-z]+\b`)
+
+// shortIDs is a text of kugetsu's own with each id in it as short shows it.
+func shortIDs(text string, short func(id string) string) string {
+	return itemID.ReplaceAllStringFunc(text, func(word string) string {
+		if !queue.IsID(word) {
+			return word
+		}
+		return short(word)
+	})
 }
 
 // clip cuts a word for an error message.

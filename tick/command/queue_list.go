@@ -58,7 +58,7 @@ func (c *QueueList) Run(a *App) error {
 	var rows [][]string
 	for _, l := range items {
 		rows = append(rows, []string{a.short(l.ID), fmt.Sprintf("%02d", l.Priority), l.State.Word(), fmt.Sprint(l.Runs),
-			since(a.Now(), queue.IDTime(l.ID)), issueOrPM(l.IssueRef), terminal.Short(l.why(), 100), terminal.Short(l.Message, 60)})
+			since(a.Now(), queue.IDTime(l.ID)), issueOrPM(l.IssueRef), terminal.Short(shortIDs(l.why(), a.short), 100), terminal.Short(l.Message, 60)})
 	}
 	return errors.Join(a.table([]terminal.Column{{Name: "ID"}, {Name: "PRI", Drops: true}, {Name: "STATE"}, {Name: "RUNS", Drops: true}, {Name: "AGE"}, a.issueColumn(),
 		{Name: "WHY", Gives: 2}, {Name: "MESSAGE", Gives: 1}}, rows), skipped)

@@ -18,7 +18,8 @@ import (
 // The rules of the first screen. Its first line says whether all is well and what a person has to do. The sections follow in one
 // order: needs you, running, waiting, in review, ready to merge, lately done, capacity. A section without a row is left out. Each
 // section but needs you is a table that begins with its heading. No line is wider than the terminal, but for a command that a
-// person types, which is never cut. What a script reads is --json.
+// person types, which is never cut. On a terminal each id is its shortest unique end, in sentences and commands too. What a script reads
+// is --json.
 
 const (
 	mostNeeds   = 20
@@ -33,7 +34,7 @@ type screen struct {
 	now    time.Time
 	width  int // columns of the terminal; 0: lines are as long as they are
 	refs   terminal.Column
-	short  func(id string) string // its end, by which a person can name the item: the beginnings are alike
+	short  func(id string) string // an id as it is shown
 	colour bool                   // for a terminal that shows colours
 	out    bytes.Buffer
 }
@@ -54,7 +55,7 @@ func (s *screen) String() string {
 	case len(s.Needs) > 0:
 		colour = yellow
 	}
-	s.line(colour, s.Sentence)
+	s.line(colour, s.ids(s.Sentence))
 	s.needs()
 	s.running()
 	s.waiting()
@@ -72,6 +73,9 @@ func (s *screen) painted(colour, text string) string {
 	}
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
+
+// ids is a text of kugetsu's own with its ids as they are shown.
+func (s *screen) ids(text string) string { return shortIDs(text, s.short) }
 
 // line writes a line, cleaned and cut to the terminal.
 func (s *screen) line(colour, text string) {
@@ -101,8 +105,8 @@ func (s *screen) needs() {
 		if n.Why != "" {
 			text += ": " + n.Why
 		}
-		s.line("", text)
-		command := "    " + clean(n.Command)
+		s.line("", s.ids(text))
+		command := "    " + s.ids(clean(n.Command))
 		if id := "  dismiss " + n.ID; s.width == 0 || terminal.Width(command+id) <= s.width {
 			command = s.painted(bold, command) + id
 		} else {
@@ -145,7 +149,7 @@ func (s *screen) issue(name string, gives int) terminal.Column {
 }
 
 func (s *screen) running() {
-	t := terminal.Table{Columns: []terminal.Column{{Name: "SLOT"}, {Name: "FOR"}, {Name: "AGENT", Drops: true}, s.issue("ISSUE", 1), {Name: "ITEM", Short: s.short, Drops: true}, {Name: "RUN", Drops: true}}}
+	t := terminal.Table{Columns: []terminal.Column{{Name: "SLOT"}, {Name: "FOR"}, {Name: "AGENT", Drops: true}, s.issue("ISSUE", 1), {Name: "ITEM", Drops: true}, {Name: "RUN", Drops: true}}}
 	var below, waits []string
 	for _, r := range s.Running {
 		held := ""
@@ -155,7 +159,7 @@ func (s *screen) running() {
 		if !r.Held {
 			held = "ended"
 		}
-		t.Rows = append(t.Rows, []string{r.Slot, held, r.Agent, issueOrPM(r.IssueRef), r.Item, fmt.Sprint(r.Run)})
+		t.Rows = append(t.Rows, []string{r.Slot, held, r.Agent, issueOrPM(r.IssueRef), s.short(r.Item), fmt.Sprint(r.Run)})
 		below = append(below, cmp.Or(r.Line, terminal.Short(clean(r.Title), 200)))
 		if r.Waits != "" {
 			waits = append(waits, fmt.Sprintf("slot %s waits, %s: %s", r.Slot, r.Agent, r.Waits))
@@ -168,13 +172,13 @@ func (s *screen) running() {
 }
 
 func (s *screen) waiting() {
-	t := terminal.Table{Columns: []terminal.Column{{Name: "WAITING", Gives: 3, Short: s.short}, {Name: "PRI", Drops: true}, {Name: "SINCE"}, s.issue("ISSUE", 2), {Name: "WHY", Gives: 1}}}
+	t := terminal.Table{Columns: []terminal.Column{{Name: "WAITING"}, {Name: "PRI", Drops: true}, {Name: "SINCE"}, s.issue("ISSUE", 3), {Name: "WHY", Gives: 2}}}
 	titles := s.width >= wide
 	if titles {
 		t.Columns = append(t.Columns, terminal.Column{Name: "TITLE", Gives: 1})
 	}
 	for _, w := range s.Waiting[:min(len(s.Waiting), mostWaiting)] {
-		row := []string{w.Item, fmt.Sprintf("%02d", w.Priority), since(s.now, w.Since), issueOrPM(w.IssueRef), w.Says}
+		row := []string{s.short(w.Item), fmt.Sprintf("%02d", w.Priority), since(s.now, w.Since), issueOrPM(w.IssueRef), s.ids(w.Says)}
 		if titles {
 			row = append(row, w.Title)
 		}
@@ -236,10 +240,10 @@ func (s *screen) capacity() {
 	s.line("", "")
 	s.line("", fmt.Sprintf("%d of %d slots taken, %d waiting", c.Occupied, c.Limit, c.Waiting))
 	if c.Why != "" {
-		s.line("", "nothing more starts: "+c.Why)
+		s.line("", s.ids("nothing more starts: "+c.Why))
 	}
 	for _, hold := range c.Holds {
-		s.line("", hold)
+		s.line("", s.ids(hold))
 	}
 	for _, q := range c.Quota {
 		s.line("", q.Text)

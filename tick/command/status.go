@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/tick"
@@ -71,9 +72,13 @@ func (c *Status) Run(a *App) error {
 
 // overview reads what the screen shows. Free memory and disk are shown where they are limits.
 func (a *App) overview() (*overview.Overview, error) {
+	now := a.Now()
 	o, err := overview.Read(a.Tick, mostWaiting)
 	if err != nil {
 		return nil, err
+	}
+	if a.Terminal {
+		a.ends, a.listed = queue.NewEnds(o.IDs), now
 	}
 	if a.Settings.AgentMemory == 0 {
 		o.Capacity.Memory = nil

@@ -32,6 +32,7 @@ type exam struct {
 	held     []tick.Held // sorted
 	bound    Bound
 	problems []string
+	ids      []string // of all settled items
 }
 
 func (x *exam) read() (err error) {
@@ -46,7 +47,7 @@ func (x *exam) read() (err error) {
 
 // readSettled reads the items that were settled last. What cannot be read is left to the tick.
 func (x *exam) readSettled() error {
-	entries, all, err := x.t.Queue.Newest(settledMost)
+	entries, all, err := x.t.Queue.Newest(settledMost, func(id string) { x.ids = append(x.ids, id) })
 	if err != nil {
 		return err
 	}

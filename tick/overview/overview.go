@@ -37,6 +37,7 @@ type Overview struct {
 	Problems []string  `json:"problems"` // every fault in a line: what scripts read, and the texts behind some needs
 
 	View *tick.View `json:"-"` // the snapshot that this is made of
+	IDs  []string   `json:"-"` // of all items
 }
 
 // Need is one thing that a person has to do.
@@ -144,7 +145,7 @@ func Read(t *tick.Tick, most int) (*Overview, error) {
 		return nil, err
 	}
 	o := &Overview{At: x.now, Needs: needs, Running: x.running(), Waiting: x.waiting(), Review: []Request{}, Ready: []Request{}, Done: x.done,
-		Capacity: x.capacity(), Bound: x.bound, Problems: append(view.Problem, x.problems...), View: view}
+		Capacity: x.capacity(), Bound: x.bound, Problems: append(view.Problem, x.problems...), View: view, IDs: append(view.IDs, x.ids...)}
 	if o.Problems == nil {
 		o.Problems = []string{}
 	}
