@@ -388,7 +388,7 @@ func (k *keeper) mend(p place, why string) error {
 		k.in(at[1], "checkout", "-q", "--detach")
 		k.in(p.dir, "worktree", "prune")
 	case strings.Contains(why, "damaged worktree"), strings.Contains(why, "is in the way"), // move it away
-		strings.Contains(why, "nothing says where it was"): // its branch was deleted, and git forgot it
+		strings.Contains(why, "its last commit is not known"): // its branch was deleted, and git forgot it
 		delete(k.loose, p.session())
 		return os.RemoveAll(k.home.Worktree(p.session()))
 	case strings.Contains(why, "signal: killed"): // that was us

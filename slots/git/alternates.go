@@ -93,7 +93,7 @@ func (p *Private) present(ctx context.Context, head string) (revs string, err er
 	if len(p.AddedAlternates) == 0 {
 		return revs, nil
 	}
-	p.Runner.Say("%s names %s, which it did not when kugetsu first worked there: what is kept does not need that (if it is yours: rm %s)",
+	p.Runner.Say("%s names %s, which it did not when kugetsu first worked there: objects from there are copied into what is kept (if you added it, rm %s accepts it)",
 		filepath.Join(p.At.Common, "objects", "info", "alternates"), Clean(strings.Join(p.AddedAlternates, ", ")), p.At.Noted)
 	at := p.At
 	at.strict = true

@@ -411,7 +411,7 @@ func (p *Private) noAlternates() error {
 	if err := os.Rename(list, list+".not-used"); err != nil && !Absent(err) {
 		return &Error{Op: "git", Err: err}
 	}
-	p.Runner.Say("%s is not used: it is none of kugetsu's, and is moved to %s.not-used", list, filepath.Base(list))
+	p.Runner.Say("%s is not used, since kugetsu did not make it: it is moved to %s.not-used", list, filepath.Base(list))
 	return nil
 }
 

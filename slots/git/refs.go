@@ -52,7 +52,7 @@ func PlainRef(common, ref string) error {
 		return &Error{Op: "git", Err: err}
 	}
 	if !ok {
-		return Refuse("git", "the way to %s in %s leads over a link or a file", ref, common)
+		return Refuse("git", "a folder on the path of %s in %s is a link or a file", ref, common)
 	}
 	return nil
 }

@@ -166,7 +166,7 @@ func (g *Runner) exec(ctx context.Context, read []string, c Command) (string, er
 		if host { // git's own exit code is 128 or 1, whatever it was
 			err = fault.New(fault.Temp, "", "%w", err)
 		} else if saysLocked(stderr.String()) {
-			err = fault.New(fault.Temp, "a git is at work there, or was killed: try again in a minute", "%w", err)
+			err = fault.New(fault.Temp, "another git is at work there, or was killed: try again in a minute", "%w", err)
 		}
 		return stdout.text.String(), &Error{Op: "git " + c.Args[0], Last: last, Permanent: permanent && ctx.Err() == nil, Host: host,
 			Silent:      strings.Contains(strings.ToLower(stderr.String()), tooSlow),

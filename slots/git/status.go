@@ -59,7 +59,7 @@ func (p *Private) Status(ctx context.Context) (st Status, missed, err error) {
 		if err == nil || ctx.Err() != nil || OfHost(err) { // with a full disk, say, the index is as good as ever
 			break
 		}
-		p.Runner.Say("looked at again, in another way: %v", err)
+		p.Runner.Say("git status failed and is asked in another way: %v", err)
 		if again, m, anew := p.statusBy(ctx, other); anew == nil {
 			return again, m, nil
 		}

@@ -54,7 +54,7 @@ func TestSnapshotNeedsNoAlternateThatAnAgentAdded(t *testing.T) {
 		if out, err := w.try(checkout, "rev-list", "--objects", "--quiet", testRef); err != nil {
 			t.Errorf("%+v: %s", c, out)
 		}
-		w.contains(w.log.String(), "is kept does not need that")
+		w.contains(w.log.String(), "objects from there are copied into what is kept")
 	}
 }
 

@@ -160,7 +160,7 @@ func (h Holding) Work() []string {
 func (h Holding) Unkeepable() []string {
 	var work []string
 	if h.Submodules {
-		work = append(work, "submodules, whose own commits are not looked at")
+		work = append(work, "submodules, whose own commits are not inspected")
 	}
 	if h.Locked != "" {
 		work = append(work, h.Locked)

@@ -125,7 +125,7 @@ func TestRemoteThatStaysDownIsAskedAFewTimesAndNoMore(t *testing.T) {
 	if err != nil || made.Head != tip {
 		t.Error(made, err)
 	}
-	w.contains(w.log.String(), "not fetched, going on with what is here")
+	w.contains(w.log.String(), "the fetch failed, and the run goes on with what is here")
 }
 
 func TestAnswerThatCannotChangeIsNotAskedForTwice(t *testing.T) {

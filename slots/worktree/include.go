@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kugetsu/queue/terminal"
 	"kugetsu/slots/git"
 )
 
@@ -73,7 +74,7 @@ func (g *Git) Include(ctx context.Context, s Spec) error {
 		}
 	}
 	if copied > 0 {
-		g.Say("%s: copied %d files, %d bytes in all, from %s", IncludeFile, copied, includeBytes-left, s.Source.Local)
+		g.Say("%s: copied %s, %d bytes in all, from %s", IncludeFile, terminal.Count(copied, "file"), includeBytes-left, s.Source.Local)
 	}
 	// As in add: the session is written next, and says that all is there.
 	if err := syncAround(s.Path); err != nil {
@@ -89,7 +90,7 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 		return nil, err
 	}
 	if !v.stands {
-		return nil, git.Refuse("include", "%s is no worktree of the session (%s)", s.Path, v.why)
+		return nil, git.Refuse("include", "%s is not a worktree of the session (%s)", s.Path, v.why)
 	}
 	p, err := g.Open(ctx, v.at)
 	if err != nil {
@@ -153,7 +154,7 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 		case err != nil:
 			return nil, &git.Error{Op: "include", Err: err}
 		case !ok:
-			g.Say("%s: %q is not copied: the way to it leads over a link or a file", IncludeFile, name)
+			g.Say("%s: %q is not copied: a folder on its path is a link or a file", IncludeFile, name)
 		default:
 			names = append(names, name)
 		}
@@ -204,7 +205,7 @@ func ownPath(name string) bool {
 // copy copies one file, of at most left bytes, and returns how many it had; -1 for one that is not to be copied.
 func (g *Git) copy(from, to *os.Root, name, path string, left int64) (int64, error) {
 	if _, err := to.Lstat(name); err == nil {
-		g.Say("%s: %q is there already, and stays", IncludeFile, name)
+		g.Say("%s: %q exists already, and stays as it is", IncludeFile, name)
 		return -1, nil
 	} else if !git.Absent(err) {
 		return -1, err

@@ -97,7 +97,7 @@ func TestIncludeKeepsWhatIsThereAndCopiesNoWork(t *testing.T) {
 	w.equal("not ignored here", w.exists(s.Path+"/x.ignored"), false)
 	w.equal("not ignored there", w.exists(s.Path+"/more"), false)
 	w.equal("ignored everywhere", w.read(s.Path+"/local"), "local")
-	w.contains(w.log.String(), `".env" is there already, and stays`)
+	w.contains(w.log.String(), `".env" exists already, and stays`)
 }
 
 func TestHostileIncludeFileLeadsNowhere(t *testing.T) {
@@ -140,7 +140,7 @@ func TestHostileIncludeFileLeadsNowhere(t *testing.T) {
 	w.equal("outside", len(files), 2)
 	w.equal("within", len(w.tree(s.Path+"/inner")), 2)
 	w.equal("config", w.read("mine/.git/config"), config)
-	for _, part := range []string{`"way/new.ignored" is not copied: the way to it leads over a link`, `"in/new.ignored" is not copied: the way`,
+	for _, part := range []string{`"way/new.ignored" is not copied: a folder on its path is a link`, `"in/new.ignored" is not copied: a folder on its path`,
 		`"link.ignored" is not copied: it is not a regular file`} {
 		w.contains(w.log.String(), part)
 	}

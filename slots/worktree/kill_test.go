@@ -210,7 +210,7 @@ func TestLeftoversOfAKilledGitAreRemovedWhenEveryFileIsACopy(t *testing.T) {
 		w.write(s.Path+"/mine.ignored", "work")
 		e := w.refused(s)
 		w.equal("permanent", e.Permanent, true)
-		w.contains(e.Last, "in the way (left half-made by a git that was killed)")
+		w.contains(e.Last, "in the way (left incomplete by a git that was killed)")
 		w.equal("kept", w.read(s.Path+"/mine.ignored"), "work")
 	})
 }

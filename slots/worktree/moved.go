@@ -53,7 +53,7 @@ func (g *Git) revive(ctx context.Context, s Spec, v *view) error {
 	_, err = p.Run(ctx, git.Command{Args: []string{"update-ref", "--no-deref", "refs/heads/" + s.Branch, at, strings.Repeat("0", len(at))}})
 	if err == nil {
 		v.made.Head = at
-		g.Say("branch %s was deleted: it is made again at %s, which was checked out here", s.Branch, at)
+		g.Say("branch %s was deleted: it is made again at %s, the commit that is checked out here", s.Branch, at)
 	}
 	return err
 }
@@ -127,7 +127,7 @@ func (g *Git) relink(ctx context.Context, s Spec) (mended bool, err error) {
 	if err := replaceLink(s.Path, "gitdir: "+admin+"\n"); err != nil {
 		return false, &git.Error{Op: "prepare", Err: err}
 	}
-	g.Say("%s is joined to its repository again, which was moved to %s", s.Path, r.common)
+	g.Say("%s is linked again to its repository, which was moved to %s", s.Path, r.common)
 	return true, nil
 }
 

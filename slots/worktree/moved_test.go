@@ -66,7 +66,7 @@ func TestBranchThatWasDeletedUnderItsWorktreeIsMadeAgainWhereItWas(t *testing.T)
 			before := w.tree(s.Path)
 			e := w.refused(s)
 			w.equal("permanent", e.Permanent, true)
-			w.contains(e.Last, "branch fix/issue-7 was deleted, and nothing says where it was: git branch fix/issue-7 <commit>")
+			w.contains(e.Last, "branch fix/issue-7 was deleted, and its last commit is not known: make it with git branch fix/issue-7 <commit>")
 			w.equal("files", len(w.tree(s.Path)), len(before))
 			h, err := w.newGit().Examine(context.Background(), s)
 			if err != nil || h.Bad == nil {

@@ -90,7 +90,7 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 		}
 		// Work goes on with what is here: a branch that exists is not made from the base, and a local checkout is its
 		// owner's to keep fresh.
-		g.Say("not fetched, going on with what is here: %v", stale)
+		g.Say("the fetch failed, and the run goes on with what is here: %v", stale)
 	}
 	return r.add(ctx)
 }
@@ -151,7 +151,7 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 	}
 	v, err := r.g.look(ctx, s)
 	if err == nil && !v.stands {
-		err = &git.Error{Op: "prepare", Last: git.Clean("a worktree was made that does not stand: " + v.why)}
+		err = &git.Error{Op: "prepare", Last: git.Clean("git made a worktree that cannot be used: " + v.why)}
 	}
 	// Git does not wait for the disk: after a power cut the files would be there without content, the link to the
 	// repository too, and an agent would take the empty files for work.
@@ -265,11 +265,11 @@ func checkedOut(ctx context.Context, p *git.Private, s Spec, v view) (view, erro
 		return view{}, unborn
 	}
 	if _, err := os.Lstat(filepath.Join(common, "refs", "heads", v.made.Branch)); unborn == nil || !errors.Is(err, fs.ErrNotExist) {
-		return view{}, git.Refuse("prepare", "%s: HEAD names no commit that is there; see git reflog and git fsck", s.Path)
+		return view{}, git.Refuse("prepare", "%s: HEAD names a commit that does not exist; see git reflog and git fsck", s.Path)
 	}
 	if v.made.Branch == s.Branch { // which was made at a commit: so it was deleted
 		if v.lost, err = lastHead(ctx, p); err == nil && v.lost == "" {
-			err = git.Refuse("prepare", "%s: branch %s was deleted, and nothing says where it was: git branch %s <commit>", s.Path, s.Branch, s.Branch)
+			err = git.Refuse("prepare", "%s: branch %s was deleted, and its last commit is not known: make it with git branch %s <commit>", s.Path, s.Branch, s.Branch)
 		}
 	}
 	return v, err

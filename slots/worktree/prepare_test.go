@@ -294,7 +294,7 @@ func TestLocalCheckoutNeedsNoRemote(t *testing.T) {
 	w.git("author", "remote", "add", "origin", w.path("nowhere")) // cannot be fetched: goes on
 	w.git("author", "branch", w.fromLocal(5, "author").Branch)
 	w.prepare(w.fromLocal(5, "author"))
-	w.contains(w.log.String(), "not fetched")
+	w.contains(w.log.String(), "the fetch failed")
 	w.contains(w.refused(w.fromLocal(6, "author")).Error(), "KUGETSU_BASE_BRANCH") // new work from what is checked out
 }
 

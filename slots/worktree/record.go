@@ -62,7 +62,7 @@ func (g *Git) standing(s Spec) (view, error) {
 			return view{}, err
 		}
 		if half {
-			return view{why: "left half-made by a git that was killed"}, nil
+			return view{why: "left incomplete by a git that was killed"}, nil
 		}
 	}
 	common, err := git.RepositoryOf(admin)
@@ -80,7 +80,7 @@ func (g *Git) standing(s Spec) (view, error) {
 	case !its:
 		return view{}, git.Refuse("prepare", "%s belongs to the repository %s, not to %s", s.Path, common, want)
 	case !ours:
-		return view{}, git.Refuse("prepare", "%s leads to %s, which is no record of a worktree of %s", link, admin, want)
+		return view{}, git.Refuse("prepare", "%s leads to %s, which is not a record of a worktree of %s", link, admin, want)
 	}
 	if err := leadsBack(admin, link); err != nil {
 		return view{}, err

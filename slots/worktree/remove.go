@@ -153,7 +153,7 @@ func removeAll(path string) error {
 		return nil
 	})
 	if err = os.RemoveAll(path); errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w: it is another user's, so that user or root must remove it: sudo rm -rf %s", err, path)
+		return fmt.Errorf("%w: it belongs to another user; that user or root must remove it: sudo rm -rf %s", err, path)
 	}
 	return err
 }

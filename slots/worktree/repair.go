@@ -26,7 +26,7 @@ func (r *repo) clear(ctx context.Context, why string) error {
 		return err
 	}
 	if files {
-		r.g.Say("removing the half-made worktree %s", path)
+		r.g.Say("removing the incomplete worktree %s", path)
 	}
 	// First the folder, then the record of it: killed in between, the record says how to go on.
 	if err := removeAll(path); err != nil {
@@ -55,7 +55,7 @@ func (r *repo) clearable(ctx context.Context, admins []string, why string) (file
 		whole = true
 		reason, err := git.ReadSmall(filepath.Join(admin, "locked"), 64<<10)
 		if err == nil {
-			return false, git.Refuse("prepare", "the worktree %s does not stand, but is locked (%s): git worktree unlock", path, git.OneLine(reason))
+			return false, git.Refuse("prepare", "the worktree %s is damaged and locked (%s): unlock it with git worktree unlock", path, git.OneLine(reason))
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return false, &git.Error{Op: "prepare", Err: err}
@@ -66,10 +66,10 @@ func (r *repo) clearable(ctx context.Context, admins []string, why string) (file
 		return false, err
 	}
 	if why == "" {
-		why = "git knows nothing of it"
+		why = "git has no record of it"
 	}
 	if whole && !unwritten(path) { // the folder of a worktree that an agent or a user damaged: its files may be work
-		return false, git.Refuse("prepare", "%s is a damaged worktree (%s): mend it (git worktree repair), or move it away", path, why)
+		return false, git.Refuse("prepare", "%s is a damaged worktree (%s): repair it (git worktree repair), or move it away", path, why)
 	}
 	ok, err := r.copied(ctx)
 	if err != nil {
@@ -99,7 +99,7 @@ func (r *repo) forget(ctx context.Context, admin string) error {
 			if _, err := r.git(ctx, "update-ref", kept, git.OneLine(head)); err != nil {
 				return err
 			}
-			r.g.Say("the detached HEAD of the worktree that is gone is kept as %s", kept)
+			r.g.Say("the worktree is gone, and the commit of its detached HEAD is kept as %s", kept)
 		}
 	}
 	if err := removeAll(admin); err != nil {
@@ -308,7 +308,7 @@ func (g *Git) Undo(ctx context.Context, s Spec, m Made) error {
 		return err
 	}
 	if v.stands && (v.made.Head != m.Head || v.made.Branch != m.Branch) {
-		return git.Refuse("undo", "%s has moved on from %s: it stays", s.Path, m.Head)
+		return git.Refuse("undo", "%s is not at %s any more: it is not removed", s.Path, m.Head)
 	}
 	if m.CreatedWorktree && v.stands {
 		if err := r.removeWorktree(ctx); err != nil {
@@ -334,7 +334,7 @@ func (g *Git) Undo(ctx context.Context, s Spec, m Made) error {
 		return err
 	}
 	if refs.branch.commit != m.Head || at != "" {
-		return git.Refuse("undo", "branch %s has moved on from %s: it stays", m.Branch, m.Head)
+		return git.Refuse("undo", "branch %s is not at %s any more: it is not removed", m.Branch, m.Head)
 	}
 	return r.deleteBranch(ctx, m.Head)
 }

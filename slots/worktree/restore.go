@@ -39,7 +39,7 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 		return err
 	}
 	if !v.stands {
-		return git.Refuse("restore", "%s is no worktree of the session (%s)", s.Path, v.why)
+		return git.Refuse("restore", "%s is not a worktree of the session (%s)", s.Path, v.why)
 	}
 	p, err := g.Open(ctx, v.at)
 	if err != nil {
@@ -64,7 +64,7 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 	under := line[0]
 	if snapshot {
 		if len(line) < 2 {
-			return git.Refuse("restore", "%s was made where there was no commit: git show it", ref)
+			return git.Refuse("restore", "%s was made before the first commit: git show shows what it holds", ref)
 		}
 		under = line[1]
 	}
@@ -97,7 +97,7 @@ type restoring struct {
 	v  view
 }
 
-var errNotForward = errors.New("the branch has gone another way")
+var errNotForward = errors.New("the branch and the snapshot have diverged")
 
 func (to restoring) git(ctx context.Context, stdin string, args ...string) (string, error) {
 	return to.in.Private.Run(ctx, git.Command{Stdin: stdin, Index: to.in.Index(), Env: []string{"GIT_LITERAL_PATHSPECS=1"}, Args: args})

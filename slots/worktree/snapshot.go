@@ -80,7 +80,7 @@ func (g *Git) left(ctx context.Context, s Spec) (p *git.Private, by *git.Reading
 		return nil, nil, err
 	}
 	if info, err := os.Lstat(s.Path); err != nil || !info.IsDir() {
-		return nil, nil, git.Refuse("snapshot", "there is no worktree to look at: %v", cmp.Or(err, fs.ErrNotExist))
+		return nil, nil, git.Refuse("snapshot", "there is no worktree to take a snapshot of: %v", cmp.Or(err, fs.ErrNotExist))
 	}
 	v, why := g.standing(s)
 	if why == nil && v.stands {
@@ -91,7 +91,7 @@ func (g *Git) left(ctx context.Context, s Spec) (p *git.Private, by *git.Reading
 	if why == nil {
 		why = errors.New(cmp.Or(v.why, "its .git is gone"))
 	}
-	g.Say("not the session's worktree any more (%v): its files are kept in the session's repository all the same", why)
+	g.Say("not the session's worktree any more (%v): its files are still kept in the session's repository", why)
 	r, s, err := g.repository(s)
 	if err != nil {
 		return nil, nil, err

@@ -280,9 +280,9 @@ func TestWorktreeThatIsGoneIsAClearError(t *testing.T) {
 			t.Errorf("%+v %v", snap, err)
 		}
 	}
-	check("there is no worktree to look at")
+	check("there is no worktree to take a snapshot of")
 	w.git("", "init", "-q", w.dir) // a repository above it is none of ours
-	check("there is no worktree to look at")
+	check("there is no worktree to take a snapshot of")
 	// Whatever became of the link: the files are kept in the session's repository.
 	w.write(wt+"/x", "x")
 	w.write(wt+"/.git", "gitdir: /nonexistent")

@@ -318,7 +318,7 @@ func (r *repo) fetch(ctx context.Context) error {
 		err = r.twice(ctx, try)
 	} else {
 		if err := r.twice(ctx, func() error { return r.remember(ctx) }); err != nil { // then too much counts as work
-			r.g.Say("what was pushed is not remembered: %v", err)
+			r.g.Say("the record of what was pushed could not be written: %v", err)
 		}
 		if err = try(); err != nil { // tried again by fresh
 			r.sweep(time.Now())
