@@ -78,9 +78,10 @@ type grammar struct {
 		Clear  command.QueueClear  `cmd:"" hidden:"" help:"Delete old settled items."`
 	} `embed:""`
 
-	Help    command.Help    `cmd:"" hidden:"" help:"Print the help of a command."`
-	Version command.Version `cmd:"" help:"Print the version."`
-	Grammar command.Grammar `cmd:"" hidden:"" help:"Print this grammar as JSON, for completions and the manual page."`
+	Help     command.Help     `cmd:"" hidden:"" help:"Print the help of a command."`
+	Version  command.Version  `cmd:"" help:"Print the version."`
+	Complete command.Complete `cmd:"" hidden:"" help:"Print what can stand at a place, for completions."`
+	Grammar  command.Grammar  `cmd:"" hidden:"" help:"Print this grammar as JSON, for completions and the manual page."`
 }
 
 // The main goroutine keeps its thread: the kernel ends an agent when the *thread* that started it ends, and the fault

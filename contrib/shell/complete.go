@@ -10,18 +10,48 @@ import (
 // All three find the place by walking over the words before the cursor: a word that leads from one place to another is
 // taken, any other is an argument, and nothing is completed behind --.
 
+// walked lists where a word leads, each with the place and the words that lead on from it: those that lead there, and of some only
+// the last one.
+func walked(g command.Node) (steps [][2]string) {
+	for _, p := range places(g)[1:] {
+		steps = append(steps, [2]string{spaced(p.words), spaced(p.words)})
+		if p.Alone {
+			steps = append(steps, [2]string{" " + p.Name, spaced(p.words)})
+		}
+	}
+	return steps
+}
+
+// kind is what kugetsu complete offers for the arguments of a place; "" for nothing.
+func (p place) kind() string {
+	for _, arg := range p.Args {
+		if arg.Kind != "" {
+			return arg.Kind
+		}
+	}
+	return ""
+}
+
 // bash keeps to what bash 3.2 knows, which macOS has: no mapfile.
 func bash(g command.Node) string {
 	var b strings.Builder
 	b.WriteString("# bash completion for kugetsu\n" + generated + `
+# What the queue and the sessions hold now. The lines are words as they are: compgen -W would expand them.
+_kugetsu_live() {
+	local word
+	while IFS= read -r word; do
+		COMPREPLY+=("$word")
+	done < <(kugetsu complete "$1" -- "$cur" 2>/dev/null)
+}
+
 _kugetsu() {
-	local cur=${COMP_WORDS[COMP_CWORD]} at='' words='' i
+	local cur=${COMP_WORDS[COMP_CWORD]} at='' words='' kind='' i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case "$at ${COMP_WORDS[i]}" in
 		*' --') return ;;
 `)
-	for _, p := range places(g)[1:] {
-		fmt.Fprintf(&b, "\t\t%s) at=%[1]s ;;\n", quote(" "+p.words))
+	for _, step := range walked(g) {
+		fmt.Fprintf(&b, "\t\t%s) at=%s ;;\n", quote(step[0]), quote(step[1]))
 	}
 	b.WriteString("\t\tesac\n\tdone\n\tcase \"$at ${COMP_WORDS[COMP_CWORD - 1]}\" in\n")
 	for _, p := range places(g) {
@@ -29,6 +59,8 @@ _kugetsu() {
 			if len(f.Values) > 0 {
 				fmt.Fprintf(&b, "\t%s)\n\t\tCOMPREPLY=($(compgen -W %s -- \"$cur\"))\n\t\treturn ;;\n",
 					quote(spaced(p.words)+" --"+f.Name), quote(strings.Join(f.Values, " ")))
+			} else if f.Kind != "" {
+				fmt.Fprintf(&b, "\t%s) COMPREPLY=(); _kugetsu_live %s; return ;;\n", quote(spaced(p.words)+" --"+f.Name), f.Kind)
 			} else if f.Value != "" {
 				fmt.Fprintf(&b, "\t%s) return ;;\n", quote(spaced(p.words)+" --"+f.Name))
 			}
@@ -43,9 +75,14 @@ _kugetsu() {
 		for _, f := range p.flags(g) {
 			words = append(words, "--"+f.Name)
 		}
-		fmt.Fprintf(&b, "\t%s) words=%s ;;\n", quote(spaced(p.words)), quote(strings.Join(words, " ")))
+		kind := ""
+		if p.kind() != "" {
+			kind = " kind=" + p.kind()
+		}
+		fmt.Fprintf(&b, "\t%s) words=%s%s ;;\n", quote(spaced(p.words)), quote(strings.Join(words, " ")), kind)
 	}
-	b.WriteString("\tesac\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _kugetsu kugetsu\n")
+	b.WriteString("\tesac\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n" +
+		"\tcase \"$cur\" in -*) ;; *) [ -z \"$kind\" ] || _kugetsu_live \"$kind\" ;; esac\n}\ncomplete -o default -F _kugetsu kugetsu\n")
 	return b.String()
 }
 
@@ -60,21 +97,30 @@ func spaced(words string) string {
 func zsh(g command.Node) string {
 	var b strings.Builder
 	b.WriteString("#compdef kugetsu\n" + generated + `
+# What the queue and the sessions hold now.
+_kugetsu_live() {
+	local -a live
+	live=("${(@f)$(kugetsu complete $1 -- "$PREFIX" 2>/dev/null)}")
+	[[ -n $live[1] ]] && compadd -- $live
+}
+
 _kugetsu() {
-	local at='' word
+	local at='' kind='' word
 	local -a commands flags
 	for word in "${(@)words[2,CURRENT-1]}"; do
 		case "$at $word" in
 		(*' --') return 1 ;;
 `)
-	for _, p := range places(g)[1:] {
-		fmt.Fprintf(&b, "\t\t(%s) at=%[1]s ;;\n", quote(" "+p.words))
+	for _, step := range walked(g) {
+		fmt.Fprintf(&b, "\t\t(%s) at=%s ;;\n", quote(step[0]), quote(step[1]))
 	}
 	b.WriteString("\t\tesac\n\tdone\n\tcase \"$at ${words[CURRENT-1]}\" in\n")
 	for _, p := range places(g) {
 		for _, f := range p.flags(g) {
 			if len(f.Values) > 0 {
 				fmt.Fprintf(&b, "\t(%s)\n\t\tcompadd -- %s\n\t\treturn ;;\n", quote(spaced(p.words)+" --"+f.Name), strings.Join(f.Values, " "))
+			} else if f.Kind != "" {
+				fmt.Fprintf(&b, "\t(%s)\n\t\t_kugetsu_live %s\n\t\treturn ;;\n", quote(spaced(p.words)+" --"+f.Name), f.Kind)
 			} else if f.Value != "" {
 				fmt.Fprintf(&b, "\t(%s)\n\t\t_files\n\t\treturn ;;\n", quote(spaced(p.words)+" --"+f.Name))
 			}
@@ -92,9 +138,13 @@ _kugetsu() {
 		for _, f := range p.flags(g) {
 			fmt.Fprintf(&b, "\t\tflags+=(%s)\n", described("--"+f.Name, f.Help))
 		}
+		if p.kind() != "" {
+			fmt.Fprintf(&b, "\t\tkind=%s\n", p.kind())
+		}
 		b.WriteString("\t\t;;\n")
 	}
 	b.WriteString(`	esac
+	[[ -n $kind && $PREFIX != -* ]] && _kugetsu_live $kind
 	(( $#commands )) && _describe -t commands command commands
 	[[ $PREFIX == -* || $#commands -eq 0 ]] && _describe -o -t flags flag flags
 }
@@ -111,6 +161,11 @@ fi
 func fish(g command.Node) string {
 	var b strings.Builder
 	b.WriteString("# fish completion for kugetsu\n" + generated + `
+function __kugetsu_live --description 'what the queue and the sessions hold now'
+	command -q kugetsu
+	and kugetsu complete $argv -- (commandline -ct) 2>/dev/null
+end
+
 function __kugetsu_at --description 'whether the words before the cursor lead to a command'
 	set -l at
 	for word in (commandline -opc)[2..-1]
@@ -118,8 +173,8 @@ function __kugetsu_at --description 'whether the words before the cursor lead to
 			case '* --'
 				return 1
 `)
-	for _, p := range places(g)[1:] {
-		fmt.Fprintf(&b, "\t\t\tcase %s\n\t\t\t\tset -a at $word\n", quote(before(p.words)))
+	for _, step := range walked(g) {
+		fmt.Fprintf(&b, "\t\t\tcase %s\n\t\t\t\tset at %s\n", quote(before(strings.TrimSpace(step[0]))), strings.TrimSpace(step[1]))
 	}
 	b.WriteString("\t\tend\n\tend\n\ttest \"$at\" = \"$argv\"\nend\n\n")
 	for _, p := range places(g) {
@@ -134,13 +189,23 @@ function __kugetsu_at --description 'whether the words before the cursor lead to
 			}
 			if len(f.Values) > 0 {
 				line += " -x -a " + quote(strings.Join(f.Values, " "))
+			} else if f.Kind != "" {
+				line += " -x -a " + fishLive(f.Kind)
 			} else if f.Value != "" {
 				line += " -r"
 			}
 			fmt.Fprintf(&b, "%s -d %s\n", line, fishQuote(f.Help))
 		}
+		if p.kind() != "" {
+			fmt.Fprintf(&b, "complete -c kugetsu -f -n %s -a %s\n", at, fishLive(p.kind()))
+		}
 	}
 	return b.String()
+}
+
+// fishLive is the arguments that fish asks kugetsu for when the key is pressed.
+func fishLive(kind string) string {
+	return quote("(__kugetsu_live " + kind + ")")
 }
 
 // before is the words of a place as fish's walk meets them: what is before the last one, a space, the last one.

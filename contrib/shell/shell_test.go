@@ -152,17 +152,20 @@ func TestBashOffersAtEveryPlaceWhatThereIs(t *testing.T) {
 	}
 }
 
+// fishOffers is what fish offers behind what was typed.
+func fishOffers(t *testing.T, typed string) []string {
+	out := run(t, "fish", "--no-config", "-c", "source kugetsu.fish; complete -C $argv[1]", "kugetsu "+typed)
+	var words []string
+	for line := range strings.SplitSeq(strings.TrimSpace(out), "\n") {
+		word, _, _ := strings.Cut(line, "\t") // the description
+		words = append(words, word)
+	}
+	return sorted(strings.Join(words, " "))
+}
+
 func TestFishOffersAtEveryPlaceWhatThereIs(t *testing.T) {
 	g := theGrammar(t)
-	ask := func(typed string) []string {
-		out := run(t, "fish", "--no-config", "-c", "source kugetsu.fish; complete -C $argv[1]", "kugetsu "+typed)
-		var words []string
-		for line := range strings.SplitSeq(strings.TrimSpace(out), "\n") {
-			word, _, _ := strings.Cut(line, "\t") // the description
-			words = append(words, word)
-		}
-		return sorted(strings.Join(words, " "))
-	}
+	ask := func(typed string) []string { return fishOffers(t, typed) }
 	for _, p := range places(g) {
 		commands, flags := wanted(p, g)
 		typed := p.words

@@ -9,7 +9,7 @@ import (
 type Continue struct {
 	New
 	Now     bool     `name:"now" help:"Outside of RUN_HOURS, beyond the budgets of a day, and into QUOTA_RESERVE, too."`
-	Ref     string   `arg:"" name:"issue-ref" help:"The issue, or a task by its name or an id."`
+	Ref     string   `arg:"" name:"issue-ref" complete:"issue" help:"The issue, or a task by its name or an id."`
 	Message []string `arg:"" optional:"" help:"What to do; - reads it from stdin. Without one the agent looks for new comments and finishes."`
 }
 

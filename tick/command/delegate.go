@@ -18,7 +18,7 @@ type Delegate struct {
 	From string   `help:"Enqueue what the lines of a file say, a JSON object each: issue_ref or repo, message, and if you like agent, model, agent_args, priority, after, not_before, timeout, key. - is stdin." placeholder:"FILE"`
 	Tick bool     `help:"Run a tick afterwards: start it now if a slot is free."`
 	Now  bool     `name:"now" help:"With --tick: outside of RUN_HOURS, beyond the budgets of a day, and into QUOTA_RESERVE, too."`
-	Args []string `arg:"" optional:"" name:"message" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
+	Args []string `arg:"" optional:"" name:"message" complete:"issue" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
 }
 
 // Help is its long help.

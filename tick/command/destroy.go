@@ -8,7 +8,7 @@ import (
 
 // Destroy ends an issue's session.
 type Destroy struct {
-	Ref   string `arg:"" name:"issue-ref" help:"The issue."`
+	Ref   string `arg:"" name:"issue-ref" complete:"session" help:"The issue."`
 	Force bool   `help:"Keep what was not pushed at refs below refs/kugetsu/, and destroy the rest."`
 	JSON  bool   `name:"json" help:"Print JSON."`
 }

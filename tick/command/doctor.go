@@ -15,7 +15,7 @@ import (
 type Doctor struct {
 	Fix  bool   `help:"Repair modes, missing folders and files, a missing PATH in the config, and git's records of worktrees that are gone."`
 	JSON bool   `name:"json" help:"Print JSON."`
-	Ref  string `arg:"" name:"issue-ref" optional:"" help:"Ask the remote of this issue's repository, too."`
+	Ref  string `arg:"" name:"issue-ref" optional:"" complete:"issue" help:"Ask the remote of this issue's repository, too."`
 }
 
 // Help is its long help.

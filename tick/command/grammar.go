@@ -24,12 +24,14 @@ type Node struct {
 	Args     []Arg  `json:"args,omitempty"`
 	Flags    []Flag `json:"flags,omitempty"`
 	Commands []Node `json:"commands,omitempty"`
+	Alone    bool   `json:"alone,omitempty"` // its last word is enough
 }
 
 // Arg is a positional argument.
 type Arg struct {
 	Usage string `json:"usage"` // "[<issue-ref>]"
 	Help  string `json:"help"`
+	Kind  string `json:"kind,omitempty"` // what kugetsu complete offers for it
 }
 
 // Flag is a flag of a command, or a setting.
@@ -39,6 +41,7 @@ type Flag struct {
 	Help    string   `json:"help"`
 	Value   string   `json:"value,omitempty"` // what stands for its value; "" of a switch
 	Values  []string `json:"values,omitempty"`
+	Kind    string   `json:"kind,omitempty"` // what kugetsu complete offers for its value
 	Default string   `json:"default,omitempty"`
 	Key     string   `json:"key,omitempty"` // of a setting, its name in the environment and in the file config
 }
@@ -48,7 +51,13 @@ func (c *Grammar) Run(a *App, ctx *kong.Context) error {
 	if c.Parse {
 		return a.parseLines(ctx.Kong)
 	}
-	return a.printJSON(node(ctx.Model.Node))
+	g := node(ctx.Model.Node)
+	for i := range g.Commands {
+		for j, c := range g.Commands[i].Commands {
+			g.Commands[i].Commands[j].Alone = g.Commands[i].Name == "queue" && slices.ContainsFunc(ctx.Model.Children, func(n *kong.Node) bool { return n.Hidden && n.Name == c.Name })
+		}
+	}
+	return a.printJSON(g)
 }
 
 // parseLines parses command lines, and runs none.
@@ -70,13 +79,13 @@ func (a *App) parseLines(parser *kong.Kong) error {
 func node(n *kong.Node) Node {
 	out := Node{Name: n.Name, Help: n.Help, Detail: n.Detail}
 	for _, p := range n.Positional {
-		out.Args = append(out.Args, Arg{Usage: p.Summary(), Help: p.Help})
+		out.Args = append(out.Args, Arg{Usage: p.Summary(), Help: p.Help, Kind: p.Tag.Get("complete")})
 	}
 	for _, f := range n.Flags {
 		if f.Hidden && f.Tag.Get("key") == "" {
 			continue
 		}
-		flag := Flag{Name: f.Name, Help: f.Help, Default: f.Default, Key: f.Tag.Get("key")}
+		flag := Flag{Name: f.Name, Help: f.Help, Default: f.Default, Key: f.Tag.Get("key"), Kind: f.Tag.Get("complete")}
 		if f.Short != 0 {
 			flag.Short = string(f.Short)
 		}

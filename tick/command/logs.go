@@ -19,7 +19,7 @@ import (
 
 // Logs shows what an agent printed.
 type Logs struct {
-	ID     string `arg:"" optional:"" help:"An id, a part of one, or an issue reference; the newest run without one."`
+	ID     string `arg:"" optional:"" complete:"item" help:"An id, a part of one, or an issue reference; the newest run without one."`
 	Follow bool   `short:"f" help:"Wait for a run that has not started, go on through retries, and end with the item."`
 	Number int    `name:"run" help:"An earlier run than the newest." placeholder:"N"`
 	Raw    bool   `help:"Byte for byte, control characters and all."`

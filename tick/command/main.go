@@ -87,6 +87,10 @@ func execute(grammar any, globals *Globals, args []string) error {
 	// Doctor reports a bad state folder, with which other commands do not go on.
 	switch selected.(type) {
 	case *Version, *Help, *Doctor, *Grammar:
+	case *Complete:
+		if homeErr == nil {
+			app.place(source)
+		}
 	default:
 		if homeErr != nil {
 			return homeErr

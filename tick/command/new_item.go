@@ -17,7 +17,7 @@ import (
 
 // New holds the flags of the commands that make an item.
 type New struct {
-	Agent    string `help:"Agent for this item (default: KUGETSU_AGENT)." placeholder:"NAME"`
+	Agent    string `complete:"agent" help:"Agent for this item (default: KUGETSU_AGENT)." placeholder:"NAME"`
 	Model    string `help:"Model for this item, as its agent names it." placeholder:"NAME"`
 	Args     string `kong:"-"` // --agent-args, which is a setting for the other commands
 	Priority int    `help:"00 runs first, 99 last." default:"50" placeholder:"N"`
@@ -37,7 +37,7 @@ func (c *New) take(source *settings.Source, s *settings.Settings) {
 
 // Wait holds the flags that delay or skip a new item.
 type Wait struct {
-	After        []string `help:"Only when these completed: ids, parts of them, or issue references." placeholder:"ID" sep:"none"`
+	After        []string `complete:"item" help:"Only when these completed: ids, parts of them, or issue references." placeholder:"ID" sep:"none"`
 	NotBefore    string   `help:"Only from then on: 08:00, '2026-11-30 08:00', RFC 3339, or 90m from now." placeholder:"WHEN"`
 	UnlessQueued bool     `help:"Where the issue (without one: the message) is queued or running already, print the id of that and enqueue nothing."`
 }

@@ -11,7 +11,7 @@ import (
 
 // Path prints where an issue's worktree is.
 type Path struct {
-	ID *string `arg:"" optional:"" help:"An issue reference, an id or a part of one; the item that was enqueued last without one."`
+	ID *string `arg:"" optional:"" complete:"session" help:"An issue reference, an id or a part of one; the item that was enqueued last without one."`
 }
 
 // Help is its long help.

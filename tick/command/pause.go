@@ -41,7 +41,7 @@ func (c *Pause) Run(a *App) error {
 
 // Resume lifts a pause, or a hold.
 type Resume struct {
-	Agent string `arg:"" optional:"" help:"Lift the hold of this agent, or of this remote's host: it is not waited for any more."`
+	Agent string `arg:"" optional:"" complete:"agent" help:"Lift the hold of this agent, or of this remote's host: it is not waited for any more."`
 }
 
 // Help is its long help.

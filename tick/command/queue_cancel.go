@@ -12,7 +12,7 @@ import (
 
 // QueueCancel ends items for good.
 type QueueCancel struct {
-	IDs []string `arg:"" name:"id" help:"Ids, parts of them, or issue references."`
+	IDs []string `arg:"" name:"id" complete:"live" help:"Ids, parts of them, or issue references."`
 }
 
 // Help is its long help.

@@ -16,14 +16,14 @@ import (
 
 // QueueEdit changes a waiting item.
 type QueueEdit struct {
-	ID        *string  `arg:"" optional:"" help:"An id, a part of one, or an issue reference."`
+	ID        *string  `arg:"" optional:"" complete:"waiting" help:"An id, a part of one, or an issue reference."`
 	Message   *string  `help:"What to do; - reads it from stdin." placeholder:"TEXT"`
-	Agent     *string  `help:"Its agent. The model and the arguments of another one go, unless they are given." placeholder:"NAME"`
+	Agent     *string  `complete:"agent" help:"Its agent. The model and the arguments of another one go, unless they are given." placeholder:"NAME"`
 	Model     *string  `help:"Its model, as its agent names it; default is what the settings say." placeholder:"NAME"`
 	Args      string   `kong:"-"` // --agent-args, which is a setting for the other commands
 	Priority  *int     `help:"00 runs first, 99 last." placeholder:"N"`
 	Timeout   *string  `help:"How long its runs may take (90m); default is TASK_TIMEOUT." placeholder:"D"`
-	After     []string `help:"Only when these completed, and no others: ids, parts of them, or issue references; none is no item." placeholder:"ID" sep:"none"`
+	After     []string `complete:"item" help:"Only when these completed, and no others: ids, parts of them, or issue references; none is no item." placeholder:"ID" sep:"none"`
 	NotBefore *string  `help:"Only from then on: 08:00, '2026-11-30 08:00', RFC 3339, or 90m from now; now is at once." placeholder:"WHEN"`
 }
 

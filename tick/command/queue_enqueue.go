@@ -4,7 +4,7 @@ package command
 type Enqueue struct {
 	New
 	Wait
-	Ref     string   `arg:"" name:"issue-ref" help:"host/owner/repo#n, owner/repo#n, or the URL of an issue or pull request."`
+	Ref     string   `arg:"" name:"issue-ref" complete:"issue" help:"host/owner/repo#n, owner/repo#n, or the URL of an issue or pull request."`
 	Message []string `arg:"" help:"What to do; - reads it from stdin."`
 }
 

@@ -9,7 +9,7 @@ import (
 
 // QueuePriority gives items another place.
 type QueuePriority struct {
-	Words []string `arg:"" name:"id-and-priority" help:"Ids, parts of them, or issue references; and last the priority: 00 runs first, 99 last."`
+	Words []string `arg:"" name:"id-and-priority" complete:"live" help:"Ids, parts of them, or issue references; and last the priority: 00 runs first, 99 last."`
 }
 
 // Help is its long help.

@@ -14,7 +14,7 @@ import (
 
 // QueueShow shows all of an item.
 type QueueShow struct {
-	ID   *string `arg:"" optional:"" help:"An id, a part of one, or an issue reference; the item that was enqueued last without one."`
+	ID   *string `arg:"" optional:"" complete:"item" help:"An id, a part of one, or an issue reference; the item that was enqueued last without one."`
 	JSON bool    `name:"json" help:"Print JSON."`
 }
 

@@ -14,7 +14,7 @@ import (
 
 // QueueWait waits for items.
 type QueueWait struct {
-	IDs     []string      `arg:"" optional:"" name:"id" help:"Ids, parts of them, or issue references; the item that was enqueued last without one."`
+	IDs     []string      `arg:"" optional:"" name:"id" complete:"live" help:"Ids, parts of them, or issue references; the item that was enqueued last without one."`
 	All     bool          `help:"All that are live now."`
 	Timeout time.Duration `help:"Give up, with exit code 75, after this long." placeholder:"DURATION"`
 	JSON    bool          `name:"json" help:"Print the items as JSON."`

@@ -9,7 +9,7 @@ import (
 
 // Restore brings back what was kept.
 type Restore struct {
-	Ref  string `arg:"" name:"issue-ref" help:"The issue."`
+	Ref  string `arg:"" name:"issue-ref" complete:"session" help:"The issue."`
 	At   string `arg:"" optional:"" name:"ref" help:"A ref below refs/kugetsu/ (default: the issue's newest snapshot)."`
 	List bool   `help:"List what is kept of the issue, the newest first."`
 	JSON bool   `name:"json" help:"Print JSON."`

@@ -7,7 +7,7 @@ import (
 
 // SetPR stores which pull request is an issue's.
 type SetPR struct {
-	Ref string `arg:"" name:"issue-ref" help:"The issue."`
+	Ref string `arg:"" name:"issue-ref" complete:"session" help:"The issue."`
 	URL string `arg:"" name:"url" help:"The URL of its pull or merge request."`
 }
 

@@ -6,7 +6,7 @@ import "kugetsu/queue"
 type Start struct {
 	New
 	Now     bool     `name:"now" help:"Outside of RUN_HOURS, beyond the budgets of a day, and into QUOTA_RESERVE, too."`
-	Ref     string   `arg:"" name:"issue-ref" help:"The issue."`
+	Ref     string   `arg:"" name:"issue-ref" complete:"issue" help:"The issue."`
 	Message []string `arg:"" help:"What to do; - reads it from stdin."`
 }
 
