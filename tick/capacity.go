@@ -3,11 +3,15 @@ package tick
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/dustin/go-humanize"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/ledger"
+	"kugetsu/slots/agent"
 	"kugetsu/slots/machine"
+	"kugetsu/tick/settings"
 )
 
 // capacity is the policy that the machine has memory and disk for one more agent. A slot alone does not make an agent fit:
@@ -18,6 +22,7 @@ type capacity struct {
 	known    bool // the rest was read
 
 	need      int64            // bytes, AGENT_MEMORY; 0: memory is not checked
+	auto      *peaks           // AGENT_MEMORY is auto: need is what an agent needs of which too little is known; else nil
 	available int64            // bytes
 	used      map[string]int64 // bytes, by run
 	memory    error            // why the memory, available or used, is not known
@@ -34,6 +39,9 @@ func (p *capacity) read() {
 	}
 	p.known = true
 	p.need, p.minFree = int64(p.t.Settings.AgentMemory), int64(p.t.Settings.MinFreeDisk)
+	if p.t.Settings.AgentMemory == settings.Auto {
+		p.need, p.auto = int64(settings.UsualMemory), &peaks{t: p.t}
+	}
 	if p.minFree > 0 {
 		p.free, p.disk = machine.FreeDisk(string(p.t.Home))
 	}
@@ -50,27 +58,65 @@ func (p *capacity) read() {
 	}
 }
 
-// reserved is the memory that the runs may still take, and how many of them may. Every occupied slot reserves AGENT_MEMORY, less
-// the present use of its run. A run that began an instant ago, or that is not known, reserves all of it.
+// needOf is what an agent needs, in bytes, and how that is known: "" for AGENT_MEMORY itself.
+func (p *capacity) needOf(agent string) (bytes int64, how string) {
+	if p.auto == nil {
+		return p.need, ""
+	}
+	need, runs := p.auto.of(agent)
+	if need == 0 {
+		return p.need, ""
+	}
+	return need, fmt.Sprintf(" by its last %d runs", runs)
+}
+
+// ofRun is what the agent of a run needs.
+func (p *capacity) ofRun(run string) int64 {
+	if p.auto == nil {
+		return p.need
+	}
+	_, it, err := p.t.item(ledger.ItemOf(run))
+	if err != nil {
+		return p.need
+	}
+	need, _ := p.needOf(it.Agent)
+	return need
+}
+
+// reserved is the memory that the runs may still take, and how many of them may. Every occupied slot reserves what its agent needs,
+// less the present use of its run. A run that began an instant ago, or that is not known, reserves all of it.
 func (p *capacity) reserved() (bytes int64, runs int) {
-	reserve := func(used int64) {
-		if left := p.need - used; left > 0 {
+	reserve := func(need, used int64) {
+		if left := need - used; left > 0 {
 			bytes += left
 			runs++
 		}
 	}
 	for run := range p.occupied.runs {
-		reserve(p.used[run])
+		reserve(p.ofRun(run), p.used[run])
 	}
 	for range len(p.occupied.slots) - len(p.occupied.runs) {
-		reserve(0)
+		reserve(p.need, 0)
 	}
 	return bytes, runs
 }
 
-// full is why one more agent must not start; the zero Reason if it may. Unknown is not enough. The first agent may always run:
-// memory does not stop it, known or not.
+// full is why not one more agent may start, whichever it is; the zero Reason if one may.
 func (p *capacity) full() Reason {
+	p.read()
+	r := p.lacks("")
+	if p.auto == nil || r.Kind == Eligible {
+		return r
+	}
+	if slices.ContainsFunc(agent.Names(), func(name string) bool { return p.lacks(name).Kind == Eligible }) {
+		return Reason{}
+	}
+	return r
+}
+
+// lacks is why one more of an agent must not start; the zero Reason if it may. Unknown is not enough. The first agent may always run:
+// memory does not stop it, known or not. "" is an agent of which nothing is known.
+func (p *capacity) lacks(agent string) Reason {
 	p.read()
 	const space = "free some space, or lower MIN_FREE_DISK"
 	const wait = "wait for an agent to end, or lower AGENT_MEMORY (reserved for each agent; 0 turns the check off)"
@@ -86,7 +132,8 @@ func (p *capacity) full() Reason {
 		return unknownCapacity("the available memory is not known", wait, p.memory)
 	}
 	reserved, growing := p.reserved()
-	if p.available-reserved >= p.need {
+	need, how := p.needOf(agent)
+	if p.available-reserved >= need {
 		return Reason{}
 	}
 	spoken := ""
@@ -97,8 +144,12 @@ func (p *capacity) full() Reason {
 		}
 		spoken = fmt.Sprintf("%s of it reserved for %s that may still grow, ", size(reserved), agents)
 	}
+	whose := "an agent"
+	if how != "" {
+		whose = agent
+	}
 	return Reason{Kind: NoCapacity, Hint: wait,
-		Text: fmt.Sprintf("memory: %s available, %sand an agent needs %s", size(p.available), spoken, size(p.need))}
+		Text: fmt.Sprintf("memory: %s available, %sand %s needs %s%s", size(p.available), spoken, whose, size(need), how)}
 }
 
 func unknownCapacity(text, hint string, err error) Reason {
@@ -106,7 +157,7 @@ func unknownCapacity(text, hint string, err error) Reason {
 	return Reason{Kind: CapacityUnknown, Text: err.Error(), err: fault.New(fault.Temp, hint, "nothing more is started: %w", err)}
 }
 
-func (p *capacity) why(*candidate) Reason { return p.full() }
+func (p *capacity) why(c *candidate) Reason { return p.lacks(c.it.Agent) }
 
 func (*capacity) starts(*candidate) {} // its slot counts
 

@@ -225,3 +225,51 @@ func TestViewSaysThatMemoryIsUnknown(t *testing.T) {
 		t.Errorf("%q, %q", view.Why, view.Problem)
 	}
 }
+
+func TestAgentNeedsWhatNineOfTenOfItsLastRunsDidNotExceed(t *testing.T) {
+	tick := ticker(t, "1500000", settings.Settings{AgentMemory: settings.Auto, MaxAgents: 3})
+	n := 0
+	ran := func(agent string, ago time.Duration, peak int64) {
+		t.Helper()
+		at := time.Now().Add(-ago)
+		n++
+		must(t, tick.Queue.Ledger.Add(ledger.Run{Name: fmt.Sprintf("%s.%d", queue.NewID(at), n), Agent: agent, NotifiedAt: at, EndedAt: at,
+			Outcome: "ok", State: "completed", PeakMemory: peak}))
+	}
+	for i := range 20 { // 18 of 20 had 100 to 117 MB, two had more
+		peak := int64(100+i) * mb
+		if i >= 18 {
+			peak = 5000 * mb
+		}
+		ran("claude", time.Duration(i)*time.Minute, peak)
+	}
+	ran("claude", 48*time.Hour, 9000*mb) // before the last 20
+	for range 2 {
+		ran("codex", time.Minute, 50*mb) // too few
+	}
+	for range 5 {
+		ran("gemini", 20*24*time.Hour, 1400*mb) // long ago, and all that there are
+	}
+	ran("gemini", time.Minute, 0) // not measured
+	for agent, want := range map[string]int64{"claude": 117 * mb, "codex": 600 * mb, "gemini": 1400 * mb, "opencode": 600 * mb} {
+		if got := tick.MemoryOf(agent); got != want {
+			t.Errorf("%s needs %d MB, not %d", agent, got/mb, want/mb)
+		}
+	}
+	// A slot that is occupied, and nothing known of it, reserves the usual amount: 936 MB of 1536 are left.
+	p := tick.eligibility(withOccupied("1")).capacity
+	for agent, want := range map[string]string{"claude": "", "codex": "",
+		"gemini": "memory: 1.4 GiB available, 572 MiB of it reserved for an agent that may still grow, and gemini needs 1.3 GiB by its last 5 runs"} {
+		it := &queue.Item{ID: queue.NewID(time.Now()), IssueRef: "github.com/o/r#1", Agent: agent}
+		if got := p.why(&candidate{it: it}); got.Text != want {
+			t.Errorf("%s: %q", agent, got.Text)
+		}
+	}
+	if got := p.full(); got.Kind != Eligible {
+		t.Errorf("one of an agent fits: %+v", got)
+	}
+	tick.Settings.AgentMemory = 700 * mb
+	if got := tick.MemoryOf("claude"); got != 700*mb {
+		t.Errorf("%d", got)
+	}
+}

@@ -350,7 +350,7 @@ func (x *Exam) memory() {
 	if _, err := x.Tick.Machine.Taken(nil); x.Tick.Settings.MaxAgentMemory > 0 && err != nil {
 		x.add(Warn, fmt.Sprintf("MAX_AGENT_MEMORY bounds nothing: %v", err), "set a limit with AGENT_PREFIX")
 	}
-	each := int64(x.Tick.Settings.AgentMemory)
+	each := x.Tick.MemoryOf(x.Tick.Settings.Agent)
 	if each == 0 {
 		return // the check is off
 	}

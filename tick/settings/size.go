@@ -23,3 +23,27 @@ func (s *Size) UnmarshalText(text []byte) error {
 	*s = Size(n)
 	return nil
 }
+
+// Memory is what an agent needs: a Size, or Auto.
+type Memory int64
+
+const (
+	// Auto is the memory that the last runs of an agent had, written auto.
+	Auto Memory = -1
+	// UsualMemory is what an agent needs of which too few runs are known, and the default.
+	UsualMemory Memory = 600_000_000
+)
+
+// UnmarshalText reads a size, or auto.
+func (m *Memory) UnmarshalText(text []byte) error {
+	if string(text) == "auto" {
+		*m = Auto
+		return nil
+	}
+	var s Size
+	err := s.UnmarshalText(text)
+	if err == nil {
+		*m = Memory(s)
+	}
+	return err
+}

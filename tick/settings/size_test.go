@@ -28,7 +28,7 @@ func TestSizeIsBytesWithOrWithoutAUnit(t *testing.T) {
 		{"", 600_000_000}, // as if it were not set
 	} {
 		set, source := read(t, "AGENT_MEMORY='"+c.text+"'")
-		if err := source.Err(set); err != nil || set.AgentMemory != c.want {
+		if err := source.Err(set); err != nil || Size(set.AgentMemory) != c.want {
 			t.Errorf("%q: %d, %v", c.text, set.AgentMemory, err)
 		}
 	}
@@ -72,4 +72,15 @@ func TestSizeOnTheCommandLineIsPassedOn(t *testing.T) {
 		}
 	}
 	t.Errorf("it is not passed on: %q", source.Environ())
+}
+
+func TestMemoryOfAnAgentMayBeAutoAndNoOtherSizeMay(t *testing.T) {
+	set, source := read(t, "AGENT_MEMORY=auto")
+	if err := source.Err(set); err != nil || set.AgentMemory != Auto {
+		t.Errorf("%d, %v", set.AgentMemory, err)
+	}
+	set, source = read(t, "MIN_FREE_DISK=auto\nMAX_AGENT_MEMORY=auto")
+	if err := source.Err(set); err == nil || set.MinFreeDisk != 512_000_000 || set.MaxAgentMemory != 0 {
+		t.Errorf("%d, %d, %v", set.MinFreeDisk, set.MaxAgentMemory, err)
+	}
 }
