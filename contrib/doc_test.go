@@ -158,7 +158,7 @@ var upper = regexp.MustCompile("`?\\b([A-Z][A-Z0-9]*_[A-Z0-9_]*[A-Z0-9])\\b")
 
 // others are variables that are no settings: of agents, of forges, of what kugetsu gives.
 var others = []string{
-	"KUGETSU_DIR", "KUGETSU_ITEM", "KUGETSU_ISSUE", "KUGETSU_RUN", "KUGETSU_REPOSITORY", "KUGETSU_WRITABLE",
+	"KUGETSU_DIR", "KUGETSU_ITEM", "KUGETSU_ISSUE", "KUGETSU_RUN", "KUGETSU_REPOSITORY", "KUGETSU_WRITABLE", "KUGETSU_UNVERIFIED",
 	"GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN", "GH_HOST", "GITLAB_TOKEN", "GITLAB_HOST",
 	"GITEA_TOKEN", "GITEA_URL", "FORGEJO_TOKEN", "FORGEJO_URL", "FORGE_API", "IS_SANDBOX",
 }

@@ -19,7 +19,8 @@
 //	pending; a slot names run runs+1 of it      a tick died while dispatching, nothing was handed out: the next tick
 //	                                            removes the unused run folder, then empties the slot
 //	any; a slot names another run of it         settled before: the next tick empties the slot, nothing else
-//	notified; lease held                        running: nothing to mend. A runner that lives beyond all its limits does
+//	notified; lease held                        running: nothing to mend. The marker is started while the command runs that
+//	                                            verifies the run, too: a process of the run, with its lease. A runner that lives beyond all its limits does
 //	                                            not answer: the tick that meets it marks the run as overdue, and then
 //	                                            ends the runner and what it started
 //	notified; lease free; marker end.…          ended, not settled: the next tick settles it by that outcome
@@ -29,8 +30,8 @@
 //	its runner lives                            which process that is, by pid, boot and start time
 //	notified; lease free; mark overdue;         its runner was ended: the next tick settles it as a timeout
 //	no marker end.…; no runner
-//	notified; lease free; marker started;       lost (killed, out of memory, reboot): the next tick settles it as lost
-//	no runner
+//	notified; lease free; marker started;       lost (killed, out of memory, reboot): the next tick settles it as lost,
+//	no runner                                   also where the agent was done, and the run was being verified
 //	notified; lease free; marker exit;          the agent never started: the next tick settles it as void
 //	no runner
 //	notified; lease free; no folder or marker   damaged: as with the marker exit

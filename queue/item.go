@@ -93,6 +93,7 @@ type Item struct {
 	After         []string   `json:"after"`                    // ids of the items that must complete before
 	Timeout       string     `json:"timeout,omitempty"`        // how long a run may take, as time.ParseDuration reads it; "": the setting's
 	ExpectChanges bool       `json:"expect_changes,omitempty"` // a run that leaves neither a commit nor a changed file has failed
+	Verify        Verify     `json:"verify,omitzero"`          // the command that verifies its runs; zero: the repository's, or the setting's
 	CompletedAt   *time.Time `json:"completed_at"`             // when it was settled, as completed or as an error
 	ForkPID       *int       `json:"fork_pid"`                 // of the runner, while notified
 	Runner        *Runner    `json:"runner,omitempty"`         // identifies that process, while notified; nil where that is not known
@@ -129,9 +130,10 @@ func (it *Item) Lane() Lane {
 
 // Runner identifies the process of a fork_pid, and says how long its run may take.
 type Runner struct {
-	Birth   string        `json:"birth"`   // from proc.Birth: a pid alone may be given to another process
-	Clock   time.Duration `json:"clock"`   // from proc.Clock, when it was started: the age must not depend on a clock that a user sets
-	Timeout time.Duration `json:"timeout"` // of its agent: the setting may have changed since
+	Birth   string        `json:"birth"`            // from proc.Birth: a pid alone may be given to another process
+	Clock   time.Duration `json:"clock"`            // from proc.Clock, when it was started: the age must not depend on a clock that a user sets
+	Timeout time.Duration `json:"timeout"`          // of its agent: the setting may have changed since
+	Verify  time.Duration `json:"verify,omitempty"` // how long its verification may take; 0: it has none
 }
 
 // Run is one entry of an item's history: a run that ended.
@@ -167,6 +169,12 @@ func bounded(e outcome.Evidence) outcome.Evidence {
 		c := *e.Changes
 		c.From, c.To, c.Subjects, c.DirtyFiles = terminal.Clip(c.From, maxText/maxList), terminal.Clip(c.To, maxText/maxList), list(c.Subjects), list(c.DirtyFiles)
 		e.Changes = &c
+	}
+	if e.Verification != nil {
+		v := *e.Verification
+		v.Command, v.By, v.Why = terminal.Clip(v.Command, maxText/4), terminal.Clip(v.By, maxText/maxList), terminal.Clip(v.Why, maxText/4)
+		v.Output = terminal.Clip(v.Output, outcome.MaxOutput)
+		e.Verification = &v
 	}
 	return e
 }

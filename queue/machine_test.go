@@ -119,7 +119,7 @@ func (m *machine) Settle(t *rapid.T) {
 	r := Result{
 		Run: Run{
 			Run: it.Runs, EndedAt: m.now, Summary: rapid.String().Draw(t, "summary"),
-			Outcome: rapid.SampledFrom([]outcome.Outcome{outcome.OK, outcome.Failed, outcome.Denied, outcome.StartFailed, outcome.Timeout, outcome.Stalled, outcome.Outgrown, outcome.UsageLimit, outcome.Auth, outcome.Outage, outcome.Lost, outcome.Void, outcome.Cancelled}).Draw(t, "outcome"),
+			Outcome: rapid.SampledFrom([]outcome.Outcome{outcome.OK, outcome.Failed, outcome.Unverified, outcome.Unverifiable, outcome.Denied, outcome.StartFailed, outcome.Timeout, outcome.Stalled, outcome.Outgrown, outcome.UsageLimit, outcome.Auth, outcome.Outage, outcome.Lost, outcome.Void, outcome.Cancelled}).Draw(t, "outcome"),
 		},
 		Permanent: rapid.Bool().Draw(t, "permanent"), Rebooted: rapid.Bool().Draw(t, "rebooted"),
 	}

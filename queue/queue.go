@@ -229,6 +229,9 @@ func (q *Queue) Settle(e Entry, it *Item, r Result, p Policy) error {
 			return err
 		}
 	}
+	if err := q.tellVerified(it, r); err != nil {
+		return err
+	}
 	kind, text := event.TaskCompleted, r.Summary
 	switch it.State {
 	case Pending:
@@ -245,6 +248,20 @@ func (q *Queue) Settle(e Entry, it *Item, r Result, p Policy) error {
 		return err
 	}
 	return q.save(e, it)
+}
+
+// tellVerified tells how the operator's command judged a run. Like the event of the run's end it comes before the item.
+func (q *Queue) tellVerified(it *Item, r Result) error {
+	if r.Verification == nil {
+		return nil
+	}
+	kind, text := event.Verified, r.Verification.Command+", in "+r.Verification.Took().Round(time.Second).String()
+	if !r.Verified() {
+		kind, text = event.Unverified, r.Verification.Command+": "+r.Verification.Why
+	}
+	ev := about(it, kind, text)
+	ev.Evidence = r.Evidence
+	return q.Events.Put(ev)
 }
 
 // Cancel settles a pending item as an error, without a run.

@@ -79,8 +79,8 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 		it.NotBefore = r.HeldUntil
 	default:
 		switch {
-		case r.Outcome == outcome.Void && (!charged || it.Attempts < p.MaxAttempts):
-			it.again(r.EndedAt, p.wait(it.voids()))
+		case r.Outcome == outcome.Void && (!charged || it.Attempts < p.MaxAttempts), r.Outcome == outcome.Unverifiable:
+			it.again(r.EndedAt, p.wait(it.row(r.Outcome)))
 		case r.Permanent:
 			it.finish(Errored, reason(r), now)
 		case it.Attempts >= p.MaxAttempts:
@@ -106,11 +106,11 @@ func Backoff(delay time.Duration, n int) time.Duration {
 // began, do not count as attempts.
 const maxVoids = 5
 
-// voids counts the runs at the end of the history in which no agent began; maxVoids at most.
-func (it *Item) voids() int {
+// row counts the runs at the end of the history that ended so; maxVoids at most.
+func (it *Item) row(o outcome.Outcome) int {
 	n := 0
 	for _, r := range slices.Backward(it.History) {
-		if r.Outcome != outcome.Void || n == maxVoids {
+		if r.Outcome != o || n == maxVoids {
 			break
 		}
 		n++

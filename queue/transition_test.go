@@ -37,6 +37,11 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 		{"more attempts than there are now", outcome.Failed, 7, "exit 1", nil, over("failed: exit 1 (attempt 8 of 3)")},
 		{"a failure without a word", outcome.Failed, 2, "", nil, over("failed (attempt 3 of 3)")},
 
+		{"not verified", outcome.Unverified, 0, "make: exit code 2", nil, again(time.Minute)},
+		{"not verified at the last attempt", outcome.Unverified, 2, "make: exit code 2", nil, over("unverified: make: exit code 2 (attempt 3 of 3)")},
+		{"not to be verified", outcome.Unverifiable, 0, "no such program", nil, want{Pending, false, time.Minute, ""}},
+		{"not to be verified, attempts or not", outcome.Unverifiable, 2, "no such program", nil, want{Pending, false, time.Minute, ""}},
+
 		{"a start that failed", outcome.StartFailed, 0, "no space", nil, again(time.Minute)},
 		{"the last start that failed", outcome.StartFailed, 2, "no space", nil, over("start_failed: no space (attempt 3 of 3)")},
 		{"a start that always will", outcome.StartFailed, 0, "no such repository", permanent, over("start_failed: no such repository")},

@@ -155,6 +155,9 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 			return nil, nil, preset, errors.Join(err, stdin.Close())
 		}
 	}
+	if err := r.writeRefusal(w); err != nil {
+		return nil, nil, preset, errors.Join(err, stdin.Close())
+	}
 	conversation := w.session.Conversation
 	if w.session.Agent != preset.Name {
 		conversation = "" // another agent's conversation means nothing to this one

@@ -144,7 +144,7 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	}
 	w.agentEnv = with(w.agentEnv, r.names(ctx, w.agentEnv, spec, named)...)
 	// For a sandbox in AGENT_PREFIX: an agent may have changed git's own answer.
-	w.agentEnv = with(w.agentEnv, "KUGETSU_REPOSITORY="+w.made.Repository, "KUGETSU_WRITABLE="+strings.Join(w.made.Writable(), ":"))
+	w.agentEnv = with(w.agentEnv, w.opens()...)
 	if w.stashes, err = r.git.Stashes(ctx, spec); err != nil {
 		r.log.say("the stash is not known: %v", err)
 	}
@@ -223,7 +223,7 @@ func (r *Runner) hook(ctx context.Context, command string, spec worktree.Spec) e
 		return fmt.Errorf("WORKTREE_HOOK: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Dir, cmd.Env = dir, with(with(r.env, r.names(ctx, r.env, spec, r.named(ctx, r.env, spec))...), "PWD="+dir, "KUGETSU_ISSUE="+r.task.IssueRef, "KUGETSU_ITEM="+r.task.Item)
+	cmd.Dir, cmd.Env = dir, with(with(r.env, r.names(ctx, r.env, spec, r.named(ctx, r.env, spec))...), r.about(dir)...)
 	cmd.Stdout, cmd.Stderr = r.log, r.log
 	cmd.ExtraFiles = []*os.File{r.slot, r.session}
 	cmd.SysProcAttr = proc.Attach()
@@ -252,7 +252,17 @@ func (r *Runner) agentEnvironment(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return with(r.marked(env), "PWD="+dir, "KUGETSU_ITEM="+r.task.Item, "KUGETSU_ISSUE="+r.task.IssueRef), nil
+	return with(r.marked(env), r.about(dir)...), nil
+}
+
+// about is the variables that say where a program runs, and for what.
+func (r *Runner) about(dir string) []string {
+	return []string{"PWD=" + dir, "KUGETSU_ITEM=" + r.task.Item, "KUGETSU_ISSUE=" + r.task.IssueRef}
+}
+
+// opens is the variables that say to a sandbox in AGENT_PREFIX what git needs.
+func (w *ready) opens() []string {
+	return []string{"KUGETSU_REPOSITORY=" + w.made.Repository, "KUGETSU_WRITABLE=" + strings.Join(w.made.Writable(), ":")}
 }
 
 // marked adds the variables that no env file may change: TMPDIR, the mark by which a run's processes are found, and their state
@@ -273,6 +283,9 @@ func (r *Runner) text(p agent.Preset, w *ready) (string, error) {
 	}
 	if r.task.Previous != "" {
 		prompt += "\n" + r.task.Previous + quoted(r.task.Said) + "\nLook at what it left in this worktree and go on from there.\n"
+	}
+	if r.task.Unverified != nil {
+		prompt += "\n" + refuted(r.task.Unverified)
 	}
 	if w.existed && w.session.Conversation == "" && w.session.Words != "" && w.session.Words != r.task.Said {
 		prompt += "\nThis conversation is new: an earlier one on this issue cannot be gone on with" + quoted(w.session.Words) +

@@ -146,6 +146,7 @@ type Result struct {
 	Reset        *time.Time      `json:"reset,omitempty"`             // of a usage limit, when it is lifted
 	Unpaid       bool            `json:"unpaid,omitempty"`            // of a usage limit: money or a higher cap lifts it, and no time is known that does
 	Worked       bool            `json:"worked,omitempty"`            // the model answered
+	Unverifiable string          `json:"unverifiable,omitempty"`      // the command that verifies the run, where it cannot be started
 	Host         string          `json:"host,omitempty"`              // of an outage: the remote's host that is down; "" for the model's server
 	outcome.Evidence
 }
@@ -221,7 +222,7 @@ func (d Dir) ReadResult(run string, r *Result) error { return spool.ReadJSON(d.r
 const (
 	cancelMark  = "cancel"  // a person cancelled the run
 	overdueMark = "overdue" // the run was beyond its limit, and its runner was ended
-	keepingMark = "keeping" // the run's processes are gone, and its runner keeps their work at refs
+	keepingMark = "keeping" // the agent's processes are gone, and its runner keeps their work at refs, and verifies it then
 )
 
 // MarkCancelled records that a run is cancelled. The mark outlives the runner: unless the run succeeds, it is settled as
@@ -238,7 +239,7 @@ func (d Dir) MarkOverdue(run string) error { return d.mark(run, overdueMark) }
 // Overdue says whether a run was marked so.
 func (d Dir) Overdue(run string) (bool, error) { return d.marked(run, overdueMark) }
 
-// Keeping says whether a run's processes are gone and its runner keeps their work at refs.
+// Keeping says whether the processes of a run's agent are gone, and its runner keeps their work at refs or verifies it.
 func (d Dir) Keeping(run string) (bool, error) { return d.marked(run, keepingMark) }
 
 func (d Dir) mark(run, name string) error {

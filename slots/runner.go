@@ -40,11 +40,15 @@ const (
 	prepareLimit = 30 * time.Minute
 )
 
-// Limit is how long a run may take from its fork to its end, where its agent has that timeout: the sum of all bounds of the
-// runner. The runner of a run that takes longer by more than Slack does not answer.
-func Limit(timeout time.Duration) time.Duration {
+// Limit is how long a run may take from its fork to its end, where its agent has that timeout and its verification that one: the
+// sum of all bounds of the runner. The runner of a run that takes longer by more than Slack does not answer.
+func Limit(timeout, verify time.Duration) time.Duration {
 	const ends = 2 // the agent's processes are ended first, and then all that is left below the runner
-	return 2*GateTimeout + prepareLimit + timeout + ends*killLimit + drain + keepLimit + 2*tellLimit
+	limit := 2*GateTimeout + prepareLimit + timeout + ends*killLimit + drain + keepLimit + 2*tellLimit
+	if verify > 0 {
+		limit += verify + ends*killLimit + drain
+	}
+	return limit
 }
 
 // Slack is how long beyond its Limit a run is left alone: its runner may be about to notice.
@@ -77,10 +81,11 @@ var errCancelled = errors.New("cancelled")
 //  3. Start the agent, and only then rename the marker to started. A crash between the two is no attempt. In the other order an
 //     agent that never started would count as one.
 //  4. Wait for the agent, a timeout, too much memory or a cancellation. Then end all processes that are left of the run.
-//  5. Keep the uncommitted work, write the result, rename the marker to end.…: in this order, since a run that is recorded as
-//     ended is never looked at again.
-//  6. Close the session's lock, then the slot's: when the slot is free, so is the session.
-//  7. Start a tick, which settles this run and refills the slot.
+//  5. Keep the uncommitted work. Then verify a run whose agent said ok, and end all that this leaves: what the command does to the
+//     worktree is neither the agent's work nor can it harm that. The marker is started until then.
+//  6. Write the result, rename the marker to end.…: in this order, since a run that is recorded as ended is never looked at again.
+//  7. Close the session's lock, then the slot's: when the slot is free, so is the session.
+//  8. Start a tick, which settles this run and refills the slot.
 func Run(ctx context.Context, home Dir, name string) error {
 	slot, session, gate, err := inherited()
 	if err != nil {
@@ -163,6 +168,10 @@ func (r *Runner) work(ctx context.Context) bool {
 	if err != nil {
 		return r.notStarted(ctx, err)
 	}
+	if _, err := r.verifier(ready); err != nil { // before an agent costs anything
+		ready.undo()
+		return r.notStarted(ctx, err)
+	}
 	run, err := r.start(ctx, ready)
 	if err != nil {
 		if errors.Is(err, errMarker) { // the agent was ended again: neither "started" nor "not started" would be true
@@ -216,7 +225,6 @@ func (r *Runner) work(ctx context.Context) bool {
 	if report.Words != "" {
 		ready.session.Words = report.Words
 	}
-	r.tellLeft()
 	if err := r.home.mark(r.name, keepingMark); err != nil {
 		r.log.say("%v", err) // without the mark a command that cancels the run waits for a shorter time
 	}
@@ -227,6 +235,10 @@ func (r *Runner) work(ctx context.Context) bool {
 	if idle && ready.session.PRURL == pull && r.task.ExpectChanges && r.result.Outcome == outcome.OK {
 		r.result.Outcome, r.result.Summary = outcome.Failed, strings.TrimSpace("made no changes\n"+r.result.Summary)
 	}
+	if r.result.Outcome == outcome.OK && !r.verify(ctx, ready) {
+		return false
+	}
+	r.tellLeft()
 	r.saveSession(ready)
 	return true
 }
@@ -292,6 +304,10 @@ func (r *Runner) notStarted(ctx context.Context, err error) bool {
 	}
 	r.result.Outcome, r.result.Summary = outcome.StartFailed, err.Error()
 	r.tellLeft()
+	if errors.Is(err, errVerifier) && !git.OfHost(err) {
+		r.result.Outcome, r.result.Unverifiable = outcome.Unverifiable, r.task.Verify.Command
+		return true
+	}
 	// A full disk at night must not use up the attempts of all items that wait. Nor must a line of an env file that was changed
 	// after the tick had read it.
 	if git.OfHost(err) || fault.Code(err) == fault.Config {

@@ -9,31 +9,34 @@ import (
 	"time"
 
 	"kugetsu/queue/issueref"
+	"kugetsu/queue/outcome"
 )
 
 // Task is all that a runner must know. It passes as JSON through the gate, a pipe from the tick that forked the runner, after
 // the item says notified. A runner whose gate closes without a whole task exits and has done nothing.
 type Task struct {
-	V             int           `json:"v"`
-	Item          string        `json:"item"`
-	Run           int           `json:"run"`
-	Session       string        `json:"session"`
-	IssueRef      string        `json:"issue_ref"`
-	Message       string        `json:"message"`
-	Previous      string        `json:"previous"` // how the last run ended in which an agent began; "" where there was no such run
-	Said          string        `json:"said"`     // the last words of that run: text of an agent
-	Timeout       time.Duration `json:"timeout"`
-	Idle          time.Duration `json:"idle"`           // how long the agent may show no progress, 0 for ever
-	MaxMemory     int64         `json:"max_memory"`     // bytes that the run's processes may have together, 0 for any amount
-	ExpectChanges bool          `json:"expect_changes"` // a run without changes has failed
-	Probe         bool          `json:"probe"`          // the agent is on hold: record when the model answers
-	ProbeHost     bool          `json:"probe_host"`     // the remote's host is on hold: record when it answers
-	EnvFiles      []string      `json:"env_files"`      // of the agent; a later one overrides. Git and hook get the first only
-	Prompt        string        `json:"prompt"`         // file whose text precedes the message, where the preset takes a prompt
-	Agent         AgentTask     `json:"agent"`
-	Account       string        `json:"account"` // of the agent: see Account
-	Workspace     Workspace     `json:"workspace"`
-	Events        Events        `json:"events"`
+	V             int                   `json:"v"`
+	Item          string                `json:"item"`
+	Run           int                   `json:"run"`
+	Session       string                `json:"session"`
+	IssueRef      string                `json:"issue_ref"`
+	Message       string                `json:"message"`
+	Previous      string                `json:"previous"` // how the last run ended in which an agent began; "" where there was no such run
+	Said          string                `json:"said"`     // the last words of that run: text of an agent
+	Verify        VerifyTask            `json:"verify"`
+	Unverified    *outcome.Verification `json:"unverified"` // why that run was not verified; nil where it ended otherwise
+	Timeout       time.Duration         `json:"timeout"`
+	Idle          time.Duration         `json:"idle"`           // how long the agent may show no progress, 0 for ever
+	MaxMemory     int64                 `json:"max_memory"`     // bytes that the run's processes may have together, 0 for any amount
+	ExpectChanges bool                  `json:"expect_changes"` // a run without changes has failed
+	Probe         bool                  `json:"probe"`          // the agent is on hold: record when the model answers
+	ProbeHost     bool                  `json:"probe_host"`     // the remote's host is on hold: record when it answers
+	EnvFiles      []string              `json:"env_files"`      // of the agent; a later one overrides. Git and hook get the first only
+	Prompt        string                `json:"prompt"`         // file whose text precedes the message, where the preset takes a prompt
+	Agent         AgentTask             `json:"agent"`
+	Account       string                `json:"account"` // of the agent: see Account
+	Workspace     Workspace             `json:"workspace"`
+	Events        Events                `json:"events"`
 }
 
 // AgentTask is the settings of the agent.
@@ -44,6 +47,13 @@ type AgentTask struct {
 	Model           string `json:"model"` // "" for what Args or the program's own settings say
 	Command         string `json:"command"`
 	ContinueCommand string `json:"continue_command"`
+}
+
+// VerifyTask is the settings of the verification.
+type VerifyTask struct {
+	Command string        `json:"command"` // "" for none
+	By      string        `json:"by"`      // what named it
+	Timeout time.Duration `json:"timeout"`
 }
 
 // Workspace is the settings of the worktree. A workspace without a repository is a plain folder: the PM agent's.

@@ -154,19 +154,19 @@ func TestRunnerBeyondItsLimitIsEnded(t *testing.T) {
 	pid := w.item(id).ForkPID
 	w.number("heir")
 	w.stopped(pid)
-	w.older(id, slots.Limit(time.Hour)-time.Minute)
+	w.older(id, slots.Limit(time.Hour, 0)-time.Minute)
 	w.stoppedAgain(pid)
 	w.tick()
 	if it := w.item(id); it.State != "notified" {
 		t.Fatalf("ended within its limit: %s", it)
 	}
-	w.older(id, slots.Limit(time.Hour)+time.Second)
+	w.older(id, slots.Limit(time.Hour, 0)+time.Second)
 	for _, args := range [][]string{{"status"}, {"doctor"}} {
 		if _, out, _ := w.kugetsu(args...); !strings.Contains(out, "beyond its limit") {
 			t.Errorf("%v says nothing of it: %s", args, out)
 		}
 	}
-	w.older(id, slots.Limit(time.Hour)+slots.Slack+time.Second)
+	w.older(id, slots.Limit(time.Hour, 0)+slots.Slack+time.Second)
 	it := w.settled(id)
 	w.wantOnly(it, "error", "timeout")
 	if !strings.Contains(it.History[0].Summary, "did not answer") {

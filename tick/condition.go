@@ -16,11 +16,12 @@ import (
 )
 
 // condition is a state of the machine that keeps items waiting through many passes: too little memory or disk, an agent that is
-// not installed. It is told when it begins and when it is over, not by each pass between. Its file says since when it lasts.
+// not installed, a command that is to verify runs and cannot be started. It is told when it begins and when it is over, not by each pass between. Its file says since when it lasts.
 type condition struct {
 	path         string
 	begins, ends event.Type
 	agent        string
+	subject      string // in the names of the events, beside the type; "" where there is one such condition alone
 	said, over   string // the texts of the events, before the reason
 	log          string
 }
@@ -30,6 +31,8 @@ type lasting struct {
 	V     int       `json:"v"`
 	Since time.Time `json:"since"`
 	Why   string    `json:"why"`
+
+	Verifier *unverifiable `json:"verifier,omitempty"`
 }
 
 func capacityCondition(home slots.Dir) condition {
@@ -44,7 +47,7 @@ const missingSuffix = ".missing.json"
 func agentsDir(home slots.Dir) string { return filepath.Join(string(home), "agents") }
 
 func missingCondition(home slots.Dir, name string) condition {
-	return condition{path: filepath.Join(agentsDir(home), name+missingSuffix), begins: event.AgentMissing, ends: event.AgentBack, agent: name,
+	return condition{path: filepath.Join(agentsDir(home), name+missingSuffix), begins: event.AgentMissing, ends: event.AgentBack, agent: name, subject: name,
 		over: "the agent " + name + " is installed again; it was: ", log: "an agent is missing"}
 }
 
@@ -63,8 +66,8 @@ func (c condition) read() (l lasting, lasts bool, err error) {
 
 func (c condition) event(kind event.Type, l lasting, text string) event.Event {
 	name := fmt.Sprintf("%s.%d", kind, l.Since.Unix())
-	if c.agent != "" {
-		name = fmt.Sprintf("%s.%s.%d", kind, c.agent, l.Since.Unix())
+	if c.subject != "" {
+		name = fmt.Sprintf("%s.%s.%d", kind, c.subject, l.Since.Unix())
 	}
 	return event.Event{Name: name, Type: kind, Agent: c.agent, Text: text + l.Why}
 }
@@ -83,6 +86,7 @@ func (t *Tick) tellConditions(el *eligibility, report *Report) error {
 	if len(el.met[NoCapacity]) == 0 {
 		errs = append(errs, t.mayBeOver(capacityCondition(t.Home), func() bool { return el.capacity.full().Kind == Eligible }))
 	}
+	errs = append(errs, t.tellVerifiers(el, report))
 	names, err := spool.List(agentsDir(t.Home))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(append(errs, err)...)
@@ -103,7 +107,7 @@ func (t *Tick) lasts(c condition, r Reason, report *Report) error {
 		return err
 	}
 	if !known {
-		l = lasting{V: 1, Since: t.Now().UTC(), Why: r.Text}
+		l = lasting{V: 1, Since: t.Now().UTC(), Why: r.Text, Verifier: r.verifier}
 		if err := c.file().Write(&l); err != nil {
 			return err
 		}

@@ -45,6 +45,7 @@ const (
 	Behind           Kind = "behind"            // an item before it takes what it needs
 	Unrunnable       Kind = "unrunnable"        // the settings do not say how to run its agent
 	NotInstalled     Kind = "not_installed"     // the program of its agent is not there
+	Unverifiable     Kind = "unverifiable"      // the command that is to verify its runs cannot be started
 	SlotsOccupied    Kind = "slots_occupied"    // all slots of its lane are occupied
 	CapacityUnknown  Kind = "capacity_unknown"  // the free memory or disk is not known
 	NoCapacity       Kind = "no_capacity"       // too little memory or disk for one more agent
@@ -100,6 +101,7 @@ var kinds = map[Kind]struct {
 	Behind:           {turn: true, ends: itself, code: fault.NoSlot},
 	Unrunnable:       {ends: outside, code: fault.Config},
 	NotInstalled:     {ends: outside, code: fault.Config},
+	Unverifiable:     {ends: outside, code: fault.Config},
 	SlotsOccupied:    {turn: true, stops: lane, ends: itself, code: fault.NoSlot},
 	CapacityUnknown:  {turn: true, stops: all, ends: outside, code: fault.Temp},
 	NoCapacity:       {turn: true, stops: all, ends: outside, code: fault.Temp, says: "nothing is started: "},
@@ -107,12 +109,13 @@ var kinds = map[Kind]struct {
 
 // Reason is why an item does not start now. The zero Reason means that it may.
 type Reason struct {
-	Kind  Kind
-	Text  string     // one line, for people
-	Hint  string     // what to do, if that does not follow from the Kind
-	Until *time.Time // when it ends, if that is known
-	agent string     // of NotInstalled
-	err   error      // the error behind it, which a pass returns
+	Kind     Kind
+	Text     string        // one line, for people
+	Hint     string        // what to do, if that does not follow from the Kind
+	Until    *time.Time    // when it ends, if that is known
+	agent    string        // of NotInstalled
+	verifier *unverifiable // of Unverifiable
+	err      error         // the error behind it, which a pass returns
 }
 
 // Remedy is what to do about it; "" if there is nothing to do but wait.
@@ -198,7 +201,7 @@ func (t *Tick) eligibility(k *occupied) *eligibility {
 	if err := el.holds.read(); err != nil && el.closed.Kind == Eligible { // an unknown hold is not a lifted one
 		el.closed = Reason{Kind: Unusable, Text: err.Error(), err: err}
 	}
-	el.policies = []policy{el.after, newerSessions{}, el.holds, &reviews{t: t}, due{t}, &sessions{occupied: k}, &programs{t: t},
+	el.policies = []policy{el.after, newerSessions{}, el.holds, &reviews{t: t}, due{t}, &sessions{occupied: k}, &programs{t: t}, &verifiers{t: t, repos: el.repos},
 		agentHours{t}, agentBudgets{el.budgets}, &quotas{t: t}, &caps{t: t, slots: k, repos: el.repos},
 		&opening{closed: &el.closed}, el.budgets, el.slots, el.capacity}
 	return el

@@ -27,7 +27,7 @@ func (t *Tick) fill(ctx context.Context, el *eligibility, report *Report) error 
 	for _, lane := range queue.Lanes {
 		errs = append(errs, t.fillLane(ctx, lane, el, report))
 	}
-	for _, kind := range []Kind{DailyBudget, AgentBudget, QuotaReserve, NoCapacity, CapacityUnknown, AwaitingReview, NotInstalled} {
+	for _, kind := range []Kind{DailyBudget, AgentBudget, QuotaReserve, NoCapacity, CapacityUnknown, AwaitingReview, NotInstalled, Unverifiable} {
 		for _, r := range el.met[kind] {
 			report.Why = append(report.Why, r.Text)
 		}
@@ -81,7 +81,7 @@ func (t *Tick) fillOne(ctx context.Context, lane queue.Lane, e queue.Entry, el *
 	switch {
 	case r.Kind == NewerSession:
 		return r, t.leaveAlone("session."+c.name+".json", r.err)
-	case r.Kind == NotInstalled || !first: // see tellConditions
+	case r.Kind == NotInstalled, r.Kind == Unverifiable, !first: // see tellConditions
 		return r, nil
 	}
 	return r, r.err
@@ -317,7 +317,7 @@ func (t *Tick) hand(p *reservation, e queue.Entry, c *candidate, el *eligibility
 		return stop(run, err)
 	}
 	defer gate.Close()
-	born := &queue.Runner{Birth: proc.Birth(pid), Clock: proc.Clock(), Timeout: task.Timeout}
+	born := &queue.Runner{Birth: proc.Birth(pid), Clock: proc.Clock(), Timeout: task.Timeout, Verify: task.Verify.Timeout}
 	if err := t.Queue.Notify(e, it, in.Run, pid, born); err != nil { // d.
 		return stop(run, err)
 	}

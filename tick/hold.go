@@ -145,12 +145,19 @@ type runnerReport struct {
 	unpaid bool      // of a usage limit: money or a higher cap lifts it, and no time is known that does
 	worked bool      // the model answered in the run
 	host   string    // of an outage: the remote's host that is down; "" for the model's server
+
+	unverifiable string // the command that verifies the run, where it could not be started
 }
 
-// afterRun puts on hold what a run found closed, and lifts the holds of which the run was a successful probe. It comes before the
+// afterRun puts on hold what a run found closed, notes that its runs cannot be verified, and lifts the holds of which the run was a successful probe. It comes before the
 // run is settled: after a crash between the two the next pass does both again, with the same result. In the other order the item
 // would be pending without a reason to wait. afterRun sets in r until when the item waits, and whether it is alone in that.
 func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerReport) error {
+	if r.Outcome == outcome.Unverifiable && of.unverifiable != "" {
+		if err := t.metUnverifiable(it, of.unverifiable, r.Summary); err != nil {
+			return err
+		}
+	}
 	var met Held
 	if r.Outcome.Holds() {
 		host, ok := heldHost(of.host)

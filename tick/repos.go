@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
@@ -29,6 +30,8 @@ type repo struct {
 	Base string  `json:"base"` // the branch that new ones start from, for KUGETSU_BASE_BRANCH
 	Hook *string `json:"hook"` // for WORKTREE_HOOK; "" for none
 	Max  *int    `json:"max"`  // how many runs may work on it at once; 0 starts none
+
+	Verify queue.Verify `json:"verify"` // for VERIFY_COMMAND; false for none
 }
 
 // UnmarshalJSON reads a string or an object. An unknown key is an error: a misspelt one would be ignored.
@@ -57,10 +60,13 @@ func (r *repo) UnmarshalJSON(data []byte) error {
 			return fmt.Errorf("hook: %w", err)
 		}
 	}
+	if _, err := agent.Split(r.Verify.Command); err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
 	return nil
 }
 
-const reposHint = `it maps "host/owner/repo" to a url, the path of a local checkout, or {"url": …, "base": …, "hook": …, "max": 1}`
+const reposHint = `it maps "host/owner/repo" to a url, the path of a local checkout, or {"url": …, "base": …, "hook": …, "verify": …, "max": 1}`
 
 // lineOf says in which line of repos.json a key stands, "" if that is not found.
 func lineOf(path, key string) string {

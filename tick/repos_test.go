@@ -49,6 +49,10 @@ func TestRepositoryThatCannotBeUnderstoodIsAnError(t *testing.T) {
 		`{"you/project": "x"}`:        "write host/owner/repo",
 		`{"a/b/c": 7}`:                `"a/b/c"`,
 		`{"a/b/c": {"hook": "a 'b"}}`: "hook",
+
+		`{"a/b/c": {"verify": "a | b"}}`: `"a/b/c": verify: the '|' at byte 3`,
+		`{"a/b/c": {"verify": ""}}`:      "verify is empty: write a command, or false for none",
+		`{"a/b/c": {"verify": true}}`:    "verify is neither a command nor false",
 	} {
 		tick := newTick(t, time.Now)
 		must(t, os.WriteFile(filepath.Join(string(tick.Home), "repos.json"), []byte(text), 0o600))

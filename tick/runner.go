@@ -62,7 +62,7 @@ func age(it *queue.Item) time.Duration {
 
 // Beyond says whether the run of a notified item has exceeded all its limits together.
 func Beyond(it *queue.Item) bool {
-	return it.State == queue.Notified && it.Runner != nil && age(it) > slots.Limit(it.Runner.Timeout)
+	return it.State == queue.Notified && it.Runner != nil && age(it) > slots.Limit(it.Runner.Timeout, it.Runner.Verify)
 }
 
 // watch checks a live runner, ends it if it does not answer, and returns true then. in is nil where no slot names the run.
@@ -71,7 +71,7 @@ func (t *Tick) watch(ctx context.Context, slot string, in *slots.Intent, it *que
 	if !t.ours(it)() {
 		return false, nil
 	}
-	if Beyond(it) && age(it) > slots.Limit(it.Runner.Timeout)+slots.Slack {
+	if Beyond(it) && age(it) > slots.Limit(it.Runner.Timeout, it.Runner.Verify)+slots.Slack {
 		// The mark comes first: if this pass is killed, the next one knows why the runner is gone.
 		if err := t.Home.MarkOverdue(run); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err

@@ -172,7 +172,7 @@ func (t *Tick) inspectRunner(s *SlotView, it *queue.Item, v *View) {
 	}
 	if s.Held && Beyond(it) {
 		s.Beyond = true
-		v.problem("slot %s: run %d of %s is beyond its limit of %s: a tick ends it", s.Slot, s.Run, s.Item, slots.Limit(it.Runner.Timeout))
+		v.problem("slot %s: run %d of %s is beyond its limit of %s: a tick ends it", s.Slot, s.Run, s.Item, slots.Limit(it.Runner.Timeout, it.Runner.Verify))
 	}
 }
 

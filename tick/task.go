@@ -34,7 +34,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 	if env, err := t.agentEnviron(it.Lane()); err == nil { // else the run tells it
 		task.Account = slots.Account(it.Agent, env)
 	}
-	task.Previous, task.Said = previous(it)
+	task.Previous, task.Said, task.Unverified = previous(it)
 	if session == slots.PMSession {
 		task.Prompt = t.Home.PromptFile("pm.md")
 		return task, nil
@@ -43,6 +43,9 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 		task.Prompt = t.Home.PromptFile("task.md")
 	}
 	task.Workspace = t.workspace(it.Ref(), repos)
+	if command, by := t.verification(it, repos); command != "" {
+		task.Verify = slots.VerifyTask{Command: command, By: by, Timeout: s.VerifyTimeout}
+	}
 	return task, nil
 }
 
@@ -83,21 +86,24 @@ func Runnable(preset string, s *settings.Settings) error {
 	return nil
 }
 
-// previous is the outcome of the last run in which an agent began, and its summary, for the next run's prompt.
-func previous(it *queue.Item) (how, said string) {
+// previous is the outcome of the last run in which an agent began, and its summary, for the next run's prompt; or why that run was
+// not verified.
+func previous(it *queue.Item) (how, said string, refuted *outcome.Verification) {
 	which := "The run before this one"
 	for _, last := range slices.Backward(it.History) {
 		row, _ := last.Outcome.Row()
 		switch {
 		case row.Began == outcome.Never, row.Began == outcome.Perhaps && last.StartedAt == nil:
 			which = "An earlier run"
+		case last.Outcome == outcome.Unverified && last.Verification != nil:
+			return "", "", last.Verification
 		case row.Told == "":
-			return "", ""
+			return "", "", nil
 		default:
-			return which + " " + row.Told, last.Summary
+			return which + " " + row.Told, last.Summary, nil
 		}
 	}
-	return "", ""
+	return "", "", nil
 }
 
 // CheckFiles reports faults of the user's files beside the config: env files, prompts, repos.json. If only a run found them, they

@@ -35,7 +35,11 @@ func (w *world) runner(inject []string) (it *queue.Item, code int, out string) {
 	w.must(r.Close())
 	w.must(w.q.Notify(e, it, 1, cmd.Process.Pid, nil))
 	notes := w.q.Events
-	task, err := json.Marshal(slots.Task{V: 1, Item: it.ID, Run: 1, Session: session(1), IssueRef: it.IssueRef, Message: it.Message,
+	var verify slots.VerifyTask
+	if w.verifier != "" {
+		verify = slots.VerifyTask{Command: w.verifier, By: "VERIFY_COMMAND", Timeout: patience}
+	}
+	task, err := json.Marshal(slots.Task{V: 1, Verify: verify, Item: it.ID, Run: 1, Session: session(1), IssueRef: it.IssueRef, Message: it.Message,
 		Timeout: patience, EnvFiles: []string{w.dir + "/default.env", w.dir + "/dev.env"}, Agent: slots.AgentTask{Preset: "command", Command: "env REC=" + w.record() + " " + filepath.Join(w.dir, "agent")},
 		Workspace: slots.Workspace{Repo: "github.com+you+project", Local: filepath.Join(w.dir, "repo"), Branch: "fix/issue-1"},
 		Events:    slots.Events{New: notes.New, Seen: notes.Seen, Owed: notes.Owed}})
@@ -99,6 +103,62 @@ func killRunner(w *world, inject []string) error {
 		err = fmt.Errorf("%d runs after one kill", len(runs))
 	}
 	return err
+}
+
+// verifying makes the runs of a world verified. What verifies them notes that it did, and whether it was alone on its issue.
+func (w *world) verifying() {
+	path := filepath.Join(w.dir, "verify")
+	w.must(os.WriteFile(path, []byte(`#!/bin/sh
+exec 9>"$REC.issue.${KUGETSU_ISSUE##*#}"
+flock -n 9 || echo "not alone $KUGETSU_RUN, as it is verified" >>"$REC"
+echo "$KUGETSU_RUN" >>"$REC.verified"
+`), 0o700))
+	w.verifier = "env REC=" + w.record() + " " + path
+	w.env = append(w.env, "VERIFY_COMMAND="+w.verifier)
+}
+
+// wasVerified looks whether the run with which each item completed was verified.
+func (w *world) wasVerified() error {
+	noted, err := os.ReadFile(w.record() + ".verified")
+	if err != nil {
+		return err
+	}
+	for _, id := range w.ids {
+		_, it, err := load(w, id)
+		if err != nil {
+			return err
+		}
+		last := it.Last()
+		if last == nil || !last.Verified() || !bytes.Contains(noted, []byte(slots.RunName(id, it.Runs)+"\n")) {
+			return fmt.Errorf("%s completed, and its last run was not verified: %+v", id, last)
+		}
+	}
+	return nil
+}
+
+// TestRunnerThatVerifiesIsKilledAtEverySystemCall: while the command runs that verifies a run, the run has not ended. A runner that
+// is killed then leaves a lost run, whose item runs again and is verified again, never beside what the dead runner left.
+func TestRunnerThatVerifiesIsKilledAtEverySystemCall(t *testing.T) {
+	needStrace(t)
+	w := newWorld(t)
+	w.verifying()
+	trace := filepath.Join(w.dir, "trace")
+	w.runner([]string{"-y", "-o", trace})
+	w.must(w.settle())
+	w.must(w.wasVerified())
+	list := readPoints(t, trace)
+	w.close()
+	if !*full {
+		list = list[len(list)/2:] // the first half is that of any runner
+	}
+	sweep(t, killed, "the runner, of a run that is verified", "signal=KILL", sample(list, 14), func(w *world, inject []string) error {
+		w.unseen = 1
+		w.verifying()
+		if err := killRunner(w, inject); err != nil {
+			return err
+		}
+		return w.wasVerified()
+	})
 }
 
 // TestRunnerMeetsEveryErrorAtEverySystemCall: a run whose runner cannot do what it must is run again and completes. No

@@ -62,7 +62,7 @@ func hanging(w *world) error {
 	if err != nil {
 		return err
 	}
-	now.Runner.Clock -= slots.Limit(now.Runner.Timeout) + slots.Slack + time.Second
+	now.Runner.Clock -= slots.Limit(now.Runner.Timeout, now.Runner.Verify) + slots.Slack + time.Second
 	data, err := json.Marshal(now)
 	if err != nil {
 		return err

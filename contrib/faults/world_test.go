@@ -93,6 +93,8 @@ type world struct {
 	unpaid int
 	// unseen is how many charged starts the agent may not have noted: it was killed with its runner before its first line.
 	unseen int
+	// verifier is the command that verifies the runs, if one does.
+	verifier string
 	// before is put before kugetsu: what gives it another user, limits, or another boot id.
 	before []string
 	// unmount takes away the disk that the state folder is on, if it has one of its own.

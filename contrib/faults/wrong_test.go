@@ -76,7 +76,7 @@ var wrongs = []wrongWay{
 	{
 		name: "the task is sent before the item is notified",
 		file: "tick/fill.go",
-		changes: []string{`born := &queue.Runner{Birth: proc.Birth(pid), Clock: proc.Clock(), Timeout: task.Timeout}
+		changes: []string{`born := &queue.Runner{Birth: proc.Birth(pid), Clock: proc.Clock(), Timeout: task.Timeout, Verify: task.Verify.Timeout}
 	if err := t.Queue.Notify(e, it, in.Run, pid, born); err != nil { // d.
 		return stop(run, err)
 	}
@@ -90,7 +90,7 @@ var wrongs = []wrongWay{
 	if err := gate.Close(); err != nil {
 		return stop(run, err)
 	}
-	born := &queue.Runner{Birth: proc.Birth(pid), Clock: proc.Clock(), Timeout: task.Timeout}
+	born := &queue.Runner{Birth: proc.Birth(pid), Clock: proc.Clock(), Timeout: task.Timeout, Verify: task.Verify.Timeout}
 	if err := t.Queue.Notify(e, it, in.Run, pid, born); err != nil {
 		return stop(run, err)
 	}`},

@@ -33,7 +33,8 @@
  *	the PM agent's lane                     the same steps with one slot of its own, never counted
  *	slots beyond today's limit              they are reconciled like the others, and not filled
  *	denied, a permanent failure             end as `failed` does, but are an error at once; so do a timeout, and a run
- *	                                        with too much memory, that the runner records
+ *	                                        with too much memory, that the runner records. A run that is not verified
+ *	                                        ends as `failed`
  *	the free run after a reboot             a lost run that is charged one less
  *	bad files and settings, newer versions  they stop a step, as a kill does; which, is for the fault tests
  *	an errno while settling                 the slot stays as it is, as after a kill
@@ -91,6 +92,7 @@
 #ifndef DELETIONS
 #define DELETIONS 0     /* an item's file is deleted */
 #endif
+/* VERIFIES: a run whose agent ended well is verified by a second process */
 /* ARRIVE: the items are delegated (or started) at any time, else they are all there at the beginning */
 /* NOLOCK: tick.lock excludes nobody, as when it is deleted while it is held */
 
@@ -952,6 +954,46 @@ inline agent_ends()
 	agent[r] = 0; LET_GO(MY_SESSION_LOCK, AGENT(r)); LET_GO(MY_SLOT_LOCK, AGENT(r))
 }
 
+/* Runner.verify: the agent is gone, and a second process of the run begins in its place, with the lease. The marker stays as it is. */
+inline start_verifier()
+{
+	if
+	:: d_step { true ->
+		agent[r] = 1;
+#ifndef WRONG_VERIFIER_NOT_INHERITED
+		MY_SLOT_LOCK = MY_SLOT_LOCK | AGENT(r);
+		MY_SESSION_LOCK = MY_SESSION_LOCK | AGENT(r);
+#endif
+#ifndef WRONG_VERIFIED_AFTER_RECORD
+		assert(MARKER == STARTED);	/* P7 */
+#endif
+		do
+		:: x == RUNNERS -> break
+		:: else ->
+			how = how + agent[x];
+			assert(x == r || !agent[x] || SESSION(r_item[x]) != SESSION(ITEM));	/* P2 */
+			x++
+		od;
+		assert(how - OK <= SLOTS);	/* P1 */
+		printf("runner %d: VERIFIES item %d, run %d\n", r, ITEM, r_run[r]);
+		x = 0; how = 0 }
+	KILL
+	HANG
+	fi
+}
+
+/* The verifier ends, or is ended because of the mark. */
+inline verifier_ends()
+{
+	if
+	:: d_step { true -> agent_ends(); how = OK }
+	:: d_step { true -> agent_ends(); how = FAILED }
+	:: d_step { cancel[RUN(ITEM, r_run[r])] -> agent_ends(); how = CANCELLED }
+	KILL
+	HANG
+	fi
+}
+
 /* A runner and its agent: slots.Run. They are two processes with a hold of the lease each, which take turns. */
 proctype Runner(byte r)
 {
@@ -989,7 +1031,22 @@ works:
 	KILL
 	HANG
 	fi;
-record:	/* 5. rename the marker to end.… */
+#ifdef VERIFIES
+	/* 5. verify a run whose agent ended well (Runner.verify), */
+#ifdef WRONG_VERIFIED_AFTER_RECORD
+	mark_ended();
+	if
+	:: how == OK -> LET_GO(MY_SESSION_LOCK, RUNNER(r)); LET_GO(MY_SLOT_LOCK, RUNNER(r)); start_verifier(); verifier_ends()
+	:: else
+	fi;
+	goto gone;
+#endif
+	if
+	:: how == OK -> start_verifier(); verifier_ends()
+	:: else
+	fi;
+#endif
+record:	/* and rename the marker to end.… */
 	skip;
 #ifndef WRONG_RECORD_LAST
 	mark_ended();

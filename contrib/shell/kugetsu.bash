@@ -70,6 +70,7 @@ _kugetsu() {
 	' delegate --model') return ;;
 	' delegate --priority') return ;;
 	' delegate --timeout') return ;;
+	' delegate --verify') return ;;
 	' delegate --after') COMPREPLY=(); _kugetsu_live item; return ;;
 	' delegate --not-before') return ;;
 	' delegate --repo') return ;;
@@ -79,10 +80,12 @@ _kugetsu() {
 	' start --model') return ;;
 	' start --priority') return ;;
 	' start --timeout') return ;;
+	' start --verify') return ;;
 	' continue --agent') COMPREPLY=(); _kugetsu_live agent; return ;;
 	' continue --model') return ;;
 	' continue --priority') return ;;
 	' continue --timeout') return ;;
+	' continue --verify') return ;;
 	' logs --run') return ;;
 	' digest --since') return ;;
 	' forget --issue') return ;;
@@ -105,6 +108,7 @@ _kugetsu() {
 	' queue enqueue --model') return ;;
 	' queue enqueue --priority') return ;;
 	' queue enqueue --timeout') return ;;
+	' queue enqueue --verify') return ;;
 	' queue enqueue --after') COMPREPLY=(); _kugetsu_live item; return ;;
 	' queue enqueue --not-before') return ;;
 	' queue-daemon start --with')
@@ -119,10 +123,10 @@ _kugetsu() {
 	'') words='init doctor delegate tick start continue status list logs digest page dismiss path destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
 	' init') words='--pm --help --verbose' ;;
 	' doctor') words='--fix --json --help --verbose' kind=issue ;;
-	' delegate') words='--agent --model --priority --timeout --expect-changes --json --after --not-before --unless-queued --repo --key --from --tick --now --help --verbose' kind=issue ;;
+	' delegate') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --json --after --not-before --unless-queued --repo --key --from --tick --now --help --verbose' kind=issue ;;
 	' tick') words='--dry-run --drain --now --json --scheduled --help --verbose' ;;
-	' start') words='--agent --model --priority --timeout --expect-changes --json --now --help --verbose' kind=issue ;;
-	' continue') words='--agent --model --priority --timeout --expect-changes --json --now --help --verbose' kind=issue ;;
+	' start') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --json --now --help --verbose' kind=issue ;;
+	' continue') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --json --now --help --verbose' kind=issue ;;
 	' status') words='--json --watch --help --verbose' ;;
 	' list') words='--json --help --verbose' ;;
 	' logs') words='--follow --run --raw --help --verbose' kind=item ;;
@@ -151,7 +155,7 @@ _kugetsu() {
 	' queue cancel') words='--help --verbose' kind=live ;;
 	' queue retry') words='--all-failed --tick --help --verbose' kind=settled ;;
 	' queue clear') words='--older-than --json --help --verbose' ;;
-	' queue enqueue') words='--agent --model --priority --timeout --expect-changes --json --after --not-before --unless-queued --help --verbose' kind=issue ;;
+	' queue enqueue') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --json --after --not-before --unless-queued --help --verbose' kind=issue ;;
 	' notify list') words='--json --help --verbose' ;;
 	' notify clear') words='--json --help --verbose' ;;
 	' notify test') words='--help --verbose' ;;

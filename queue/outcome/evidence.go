@@ -1,5 +1,7 @@
 package outcome
 
+import "time"
+
 // Evidence is what a run can show for its outcome. Its texts come from agents and repositories: they are short, and hold no
 // control characters.
 type Evidence struct {
@@ -7,7 +9,28 @@ type Evidence struct {
 	Refused []string `json:"refused,omitempty"` // the permissions that were refused, the newest last, a few at most
 	PRURL   string   `json:"pr_url,omitempty"`  // the issue's pull request, as known at the run's end
 	Ref     string   `json:"ref,omitempty"`     // where uncommitted work was kept
+
+	Verification *Verification `json:"verification,omitempty"` // nil: no command judged the run
 }
+
+// MaxOutput bounds the output of a verification that is kept, in bytes.
+const MaxOutput = 8 << 10
+
+// Verification is how the operator's command judged a run whose agent said that all is done.
+type Verification struct {
+	Command string  `json:"command"`
+	By      string  `json:"by"`               // what named the command: the item, repos.json, VERIFY_COMMAND
+	Code    int     `json:"exit_code"`        // 128 + number after a signal
+	Seconds float64 `json:"seconds"`          // that it ran
+	Why     string  `json:"why,omitempty"`    // why the run is not verified; "" where it is
+	Output  string  `json:"output,omitempty"` // the end of what it printed, where the run is not verified: text of what an agent wrote
+}
+
+// Took is how long the command ran.
+func (v *Verification) Took() time.Duration { return time.Duration(v.Seconds * float64(time.Second)) }
+
+// Verified says whether a command judged the run, and exited with 0.
+func (e *Evidence) Verified() bool { return e.Verification != nil && e.Verification.Why == "" }
 
 // Changes is what a run left in its worktree.
 type Changes struct {

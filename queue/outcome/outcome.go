@@ -7,19 +7,21 @@ type Outcome string
 
 // The outcomes.
 const (
-	OK          Outcome = "ok"           // exit 0 and nothing in the agent's output contradicts it
-	Failed      Outcome = "failed"       // non-zero exit, killed, or an error of the model
-	StartFailed Outcome = "start_failed" // clone, worktree, hook or exec failed
-	Denied      Outcome = "denied"       // exit 0, but a permission was refused, or there was no answer
-	Timeout     Outcome = "timeout"      // longer than TASK_TIMEOUT
-	Stalled     Outcome = "stalled"      // no output for IDLE_TIMEOUT
-	Outgrown    Outcome = "outgrown"     // more memory than MAX_AGENT_MEMORY
-	Lost        Outcome = "lost"         // the agent had started, its runner is gone, and no end was recorded
-	Auth        Outcome = "auth"         // the provider refused the credentials
-	UsageLimit  Outcome = "usage_limit"  // the provider refused for now
-	Outage      Outcome = "outage"       // the model's server, the remote's host or the way to it is down
-	Void        Outcome = "void"         // no agent began: its runner was killed first, the machine lacked disk or memory, or the agent's own state was locked
-	Cancelled   Outcome = "cancelled"    // queue cancel
+	OK           Outcome = "ok"           // exit 0 and nothing in the agent's output contradicts it
+	Failed       Outcome = "failed"       // non-zero exit, killed, or an error of the model
+	Unverified   Outcome = "unverified"   // the agent said ok, and the command that verifies the run did not
+	StartFailed  Outcome = "start_failed" // clone, worktree, hook or exec failed
+	Denied       Outcome = "denied"       // exit 0, but a permission was refused, or there was no answer
+	Timeout      Outcome = "timeout"      // longer than TASK_TIMEOUT
+	Stalled      Outcome = "stalled"      // no output for IDLE_TIMEOUT
+	Outgrown     Outcome = "outgrown"     // more memory than MAX_AGENT_MEMORY
+	Lost         Outcome = "lost"         // the agent had started, its runner is gone, and no end was recorded
+	Auth         Outcome = "auth"         // the provider refused the credentials
+	UsageLimit   Outcome = "usage_limit"  // the provider refused for now
+	Outage       Outcome = "outage"       // the model's server, the remote's host or the way to it is down
+	Void         Outcome = "void"         // no agent began: its runner was killed first, the machine lacked disk or memory, or the agent's own state was locked
+	Unverifiable Outcome = "unverifiable" // the command that verifies the run cannot be started
+	Cancelled    Outcome = "cancelled"    // queue cancel
 )
 
 // Then is what follows for the item.
@@ -71,6 +73,8 @@ var Rows = []Row{
 	{Outcome: OK, Counts: true, Then: Completes, Answered: true, Mark: Done},
 	{Outcome: Failed, Counts: true, Then: Retries, Answered: true, Told: "did not succeed", Mark: Broken,
 		Need: "failed", One: "failed", Many: "tasks failed", Command: "show %s"},
+	{Outcome: Unverified, Counts: true, Then: Retries, Answered: true, Told: "was not accepted", Mark: Broken,
+		Need: "unverified", One: "was not verified", Many: "tasks were not verified", Command: "show %s"},
 	{Outcome: StartFailed, Counts: true, Then: Retries, Began: Never, Mark: Broken,
 		Need: "start_failed", One: "could not be started", Many: "tasks could not be started", Command: "doctor %s"},
 	{Outcome: Denied, Counts: true, Then: Fails, Answered: true, Mark: Refused,
@@ -90,6 +94,7 @@ var Rows = []Row{
 	{Outcome: Outage, Then: Holds, Began: Perhaps, Told: "was cut off: the model's server did not answer", Mark: Limited,
 		Need: "outage", One: "met a server that is down", Many: "tasks met a server that is down", Command: "retry %s"},
 	{Outcome: Void, Then: Retries, Began: Never, Mark: Idle, Need: "failed", One: "failed", Many: "tasks failed", Command: "show %s"},
+	{Outcome: Unverifiable, Then: Retries, Began: Perhaps, Told: "could not be verified", Mark: Idle},
 	{Outcome: Cancelled, Then: Fails, Began: Perhaps, Mark: Idle},
 }
 

@@ -52,6 +52,18 @@ func start(s string, n int) string {
 	return s[:n]
 }
 
+// Tail cuts valid UTF-8 to at most max bytes by leaving out its beginning.
+func Tail(s string, max int) string {
+	if len(s) <= max {
+		return s
+	}
+	from := len(s) - max + len("…")
+	for from < len(s) && !utf8.RuneStart(s[from]) {
+		from++
+	}
+	return "…" + s[from:]
+}
+
 // Title is the first line of a text that is not blank, with a mark where more follow.
 func Title(s string) string {
 	s = strings.TrimSpace(s)

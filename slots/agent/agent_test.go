@@ -96,9 +96,9 @@ func TestTextIsCutBetweenCharacters(t *testing.T) {
 		{terminal.Clip, "short", 5, "short"},
 		{terminal.Clip, "longer", 5, "lo…"},
 		{terminal.Clip, "月月月", 8, "月…"},
-		{tail, "short", 5, "short"},
-		{tail, "longer", 5, "…er"},
-		{tail, "月月月", 8, "…月"},
+		{terminal.Tail, "short", 5, "short"},
+		{terminal.Tail, "longer", 5, "…er"},
+		{terminal.Tail, "月月月", 8, "…月"},
 		{oneLine, "git\n\tcommit  -m x", 20, "git commit -m x"},
 		{oneLine, "git\n\tcommit  -m x", 12, "git commi…"},
 	} {

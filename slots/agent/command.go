@@ -83,7 +83,7 @@ func (p *commandParser) Conversation() string { return "" }
 
 func (p *commandParser) Report(exit Exit) Report {
 	if exit.ok() {
-		return Report{Outcome: outcome.OK, Summary: tail(terminal.Plain(strings.Join(p.stdout, "\n")), MaxSummary)}
+		return Report{Outcome: outcome.OK, Summary: terminal.Tail(terminal.Plain(strings.Join(p.stdout, "\n")), MaxSummary)}
 	}
 	last := p.stderr
 	if last == "" && len(p.stdout) > 0 { // many say it on stdout only

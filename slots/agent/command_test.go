@@ -98,7 +98,7 @@ func TestCommandIsJudgedByItsExitAlone(t *testing.T) {
 		{
 			"the end of a long line", strings.Repeat("月", 1000) + "end", "",
 			Exit{},
-			Report{Outcome: outcome.OK, Summary: ellipsis + strings.Repeat("月", 664) + "end"},
+			Report{Outcome: outcome.OK, Summary: "…" + strings.Repeat("月", 664) + "end"},
 		},
 		{"a status", "so far", "oops\nno access\n\n", Exit{Code: 3}, Report{Outcome: outcome.Failed, Summary: "exit status 3: no access"}},
 		{"a status, said on stdout", "no access\n", "", Exit{Code: 1}, Report{Outcome: outcome.Failed, Summary: "exit status 1: no access"}},

@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"slices"
 	"sync"
-	"unicode/utf8"
 
 	"kugetsu/queue/terminal"
 )
@@ -12,24 +11,10 @@ import (
 // MaxSummary bounds a summary in bytes: it is stored in the item's history, twenty runs of it.
 const MaxSummary = 2000
 
-const ellipsis = "…"
-
 // lazy is a regular expression that is compiled at its first use. To compile all of them would cost every command a third of a
 // millisecond at its start, and few commands ever read an error.
 func lazy(expr string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
-}
-
-// tail cuts valid UTF-8 to at most limit bytes by leaving out its beginning.
-func tail(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	start := len(s) - limit + len(ellipsis)
-	for start < len(s) && !utf8.RuneStart(s[start]) {
-		start++
-	}
-	return ellipsis + s[start:]
 }
 
 // ends cuts valid UTF-8 to at most limit bytes by leaving out its middle.
@@ -37,7 +22,7 @@ func ends(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}
-	return terminal.Clip(s, limit/2) + "\n" + tail(s, limit/2-1)
+	return terminal.Clip(s, limit/2) + "\n" + terminal.Tail(s, limit/2-1)
 }
 
 // oneLine makes one line of a text that may be a whole script, in at most limit bytes.

@@ -15,7 +15,7 @@ type Delegate struct {
 	New
 	Wait
 	Work
-	From string   `help:"Enqueue what the lines of a file say, a JSON object each: issue_ref or repo, message, and if you like agent, model, agent_args, priority, after, not_before, timeout, key. - is stdin." placeholder:"FILE"`
+	From string   `help:"Enqueue what the lines of a file say, a JSON object each: issue_ref or repo, message, and if you like agent, model, agent_args, priority, after, not_before, timeout, key, verify. - is stdin." placeholder:"FILE"`
 	Tick bool     `help:"Run a tick afterwards: start it now if a slot is free."`
 	Now  bool     `name:"now" help:"With --tick: outside of RUN_HOURS, beyond the budgets of a day, and into QUOTA_RESERVE, too."`
 	Args []string `arg:"" optional:"" name:"message" complete:"issue" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
@@ -44,9 +44,13 @@ issue or a key it compares the message. If many callers do so at once, one of th
 
 --model and --agent-args are for the agent of this item: its model, and arguments in place of AGENT_ARGS.
 
+--verify CMD runs in the worktree when the agent is done. Where it does not exit with 0, the agent is told, and tries
+again.
+
 --from reads a JSON object a line: issue_ref or repo, message, and if you like agent, model, agent_args, priority,
-after, not_before, timeout, key. The flags are for the lines that do not say. All lines are checked before one is
-enqueued; an error names the line. after may name an issue from an earlier line of the file.`,
+after, not_before, timeout, key, verify (a command, or false for none). The flags are for the lines that do not say.
+All lines are checked before one is enqueued; an error names the line. after may name an issue from an earlier line of
+the file.`,
 		codes{0: "enqueued, or queued already", 75: "the lock was busy for 10 s, or the disk is full"},
 		`kugetsu delegate --tick owner/repo#12 "Fix the crash described in the issue."`,
 		`kugetsu delegate --after owner/repo#12 --priority 10 owner/repo#13 "Document the fix."`,

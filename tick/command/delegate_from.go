@@ -39,9 +39,11 @@ type line struct {
 	After     []string `json:"after"`
 	NotBefore string   `json:"not_before"`
 	Timeout   string   `json:"timeout"`
+
+	Verify queue.Verify `json:"verify"`
 }
 
-var lineFields = []string{"issue_ref", "repo", "key", "message", "agent", "model", "agent_args", "priority", "after", "not_before", "timeout"}
+var lineFields = []string{"issue_ref", "repo", "key", "message", "agent", "model", "agent_args", "priority", "after", "not_before", "timeout", "verify"}
 
 // parseLines reads JSON lines; those that are empty are passed over. The error names the first bad line and asks for exit
 // code 80, or says why it could not be read.
@@ -200,6 +202,12 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, e
 	flags.Agent = cmp.Or(l.Agent, flags.Agent)
 	flags.Model, flags.Args = cmp.Or(l.Model, flags.Model), cmp.Or(l.AgentArgs, flags.Args)
 	flags.Timeout = cmp.Or(l.Timeout, flags.Timeout)
+	if l.Verify != (queue.Verify{}) {
+		flags.Verify, flags.NoVerify = nil, l.Verify.None
+		if !l.Verify.None {
+			flags.Verify = &l.Verify.Command
+		}
+	}
 	if l.Priority != nil {
 		flags.Priority = *l.Priority
 	}

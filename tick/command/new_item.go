@@ -17,13 +17,15 @@ import (
 
 // New holds the flags of the commands that make an item.
 type New struct {
-	Agent    string `complete:"agent" help:"Agent for this item (default: KUGETSU_AGENT)." placeholder:"NAME"`
-	Model    string `help:"Model for this item, as its agent names it." placeholder:"NAME"`
-	Args     string `kong:"-"` // --agent-args, which is a setting for the other commands
-	Priority int    `help:"00 runs first, 99 last." default:"50" placeholder:"N"`
-	Timeout  string `help:"How long its runs may take (90m; default: TASK_TIMEOUT)." placeholder:"D"`
-	Changes  bool   `name:"expect-changes" help:"A run that leaves neither a commit nor a changed file has failed."`
-	JSON     bool   `name:"json" help:"Print the item as JSON."`
+	Agent    string  `complete:"agent" help:"Agent for this item (default: KUGETSU_AGENT)." placeholder:"NAME"`
+	Model    string  `help:"Model for this item, as its agent names it." placeholder:"NAME"`
+	Args     string  `kong:"-"` // --agent-args, which is a setting for the other commands
+	Priority int     `help:"00 runs first, 99 last." default:"50" placeholder:"N"`
+	Timeout  string  `help:"How long its runs may take (90m; default: TASK_TIMEOUT)." placeholder:"D"`
+	Changes  bool    `name:"expect-changes" help:"A run that leaves neither a commit nor a changed file has failed."`
+	Verify   *string `help:"Command that verifies its runs (default: that of the repository, or VERIFY_COMMAND)." placeholder:"CMD" xor:"verify"`
+	NoVerify bool    `name:"no-verify" help:"Its runs are not verified." xor:"verify"`
+	JSON     bool    `name:"json" help:"Print the item as JSON."`
 
 	id string // of the new item, where its task is named by it
 }
@@ -100,6 +102,21 @@ func (a *App) agent(name, model, args string) (string, error) {
 	return name, tick.Runnable(name, a.Settings)
 }
 
+// verify is how the runs of a new item are verified.
+func (c *New) verify() (queue.Verify, error) {
+	if c.Verify == nil {
+		return queue.Verify{None: c.NoVerify}, nil
+	}
+	words, err := agent.Split(*c.Verify)
+	if err == nil && (len(words) == 0 || words[0] == "") {
+		err = fault.New(fault.Usage, "--no-verify does without", "there is no command")
+	}
+	if err != nil {
+		return queue.Verify{}, fault.New(fault.Usage, fault.HintOf(err), "--verify: %w", err)
+	}
+	return queue.Verify{Command: *c.Verify}, nil
+}
+
 // item makes a new item.
 func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*queue.Item, error) {
 	if a.Config != nil {
@@ -115,6 +132,10 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 	if err != nil {
 		return nil, err
 	}
+	verify, err := c.verify()
+	if err != nil {
+		return nil, err
+	}
 	if err := a.Tick.Remember(ref); err != nil {
 		return nil, err
 	}
@@ -124,7 +145,7 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 		id = queue.NewID(now)
 	}
 	it := &queue.Item{ID: id, IssueRef: ref.String(), Agent: name, Model: c.Model, AgentArgs: c.Args, Message: message, Mode: mode,
-		PendingSince: now, After: []string{}, History: []queue.Run{}, ExpectChanges: c.Changes}
+		PendingSince: now, After: []string{}, History: []queue.Run{}, ExpectChanges: c.Changes, Verify: verify}
 	return it, timeout(it, c.Timeout)
 }
 
@@ -148,6 +169,7 @@ func (c *New) enqueue(a *App, ref issueref.Ref, message string, wait *Wait) (str
 // id of that item and publishes none.
 func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, error) {
 	a.warnMissing(it.Agent)
+	a.warn(a.Tick.Verifiable(it))
 	if !unlessQueued {
 		_, err := a.Queue.Publish(it, it.Lane(), priority)
 		return it.ID, err
@@ -166,13 +188,19 @@ func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, 
 
 // warnMissing warns once that the program of an agent is not there.
 func (a *App) warnMissing(name string) {
-	if err := a.Tick.Installed(name); err != nil && !a.warned[name] {
-		if a.warned == nil {
-			a.warned = map[string]bool{}
-		}
-		a.warned[name] = true
-		a.note("warning: %s", clean(err.Error()))
+	a.warn(a.Tick.Installed(name))
+}
+
+// warn says what is wrong, if anything is, once.
+func (a *App) warn(err error) {
+	if err == nil || a.warned[err.Error()] {
+		return
 	}
+	if a.warned == nil {
+		a.warned = map[string]bool{}
+	}
+	a.warned[err.Error()] = true
+	a.note("warning: %s", clean(err.Error()))
 }
 
 // announce prints the id of an item, which may be older than this command.

@@ -70,6 +70,12 @@ func (c *QueueShow) Run(a *App) error {
 	if it.ExpectChanges {
 		line("expects", "changes")
 	}
+	switch {
+	case it.Verify.None:
+		line("verify", "no")
+	case it.Verify.Command != "":
+		line("verify", "%s", it.Verify.Command)
+	}
 	if it.Timeout != "" {
 		line("timeout", "%s", it.Timeout)
 	}
@@ -172,6 +178,13 @@ func showEvidence(line func(name, format string, args ...any), e outcome.Evidenc
 		list("uncommitted", c.DirtyFiles, c.Dirty)
 	}
 	list("refused", e.Refused, 0)
+	if v := e.Verification; v != nil {
+		if e.Verified() {
+			line("verified", "by %s (%s), in %s", v.Command, v.By, duration(v.Took()))
+		} else {
+			line("unverified", "by %s (%s), in %s: %s", v.Command, v.By, duration(v.Took()), v.Why)
+		}
+	}
 	if e.PRURL != "" {
 		line("pr", "%s", e.PRURL)
 	}

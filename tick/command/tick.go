@@ -30,8 +30,9 @@ pass is under way it exits at once with 0. A pass with nothing to do prints noth
 --drain stays until nothing is left to run. --scheduled is for cron and systemd: tick.log keeps what happened, only
 what is wrong is printed too, and items that were enqueued meanwhile are started as well. Too little disk or memory is
 printed once, and told as the events room_low and room_back. An agent that is not installed is told in the same way,
-as agent_missing and agent_back.`,
-		codes{0: "done; with --drain all items completed", 1: "something failed; with --drain an item ended in an error", 75: "an item waits for disk or memory, or a bad file was quarantined; with --drain only items that cannot start now are left", 78: "the configuration is bad, or the agent of a waiting item is not installed"},
+as agent_missing and agent_back; so is a command that cannot be started to verify runs, as verifier_missing and
+verifier_back.`,
+		codes{0: "done; with --drain all items completed", 1: "something failed; with --drain an item ended in an error", 75: "an item waits for disk or memory, or a bad file was quarantined; with --drain only items that cannot start now are left", 78: "the configuration is bad, or the agent of a waiting item is not installed, or it cannot be verified"},
 		"kugetsu tick",
 		"kugetsu tick --dry-run",
 		"kugetsu tick --drain")

@@ -185,7 +185,7 @@ func (x *Exam) slots() {
 		}
 		if it, err := x.Tick.Queue.Load(e); err == nil && it.Runs == in.Run && tick.Beyond(it) {
 			x.add(Error, fmt.Sprintf("slot %s: %s is beyond its limit of %s: its runner, process %d, does not answer",
-				name, in.RunName(), slots.Limit(it.Runner.Timeout), *it.ForkPID), "kugetsu tick ends it, or kugetsu queue cancel "+in.Item)
+				name, in.RunName(), slots.Limit(it.Runner.Timeout, it.Runner.Verify), *it.ForkPID), "kugetsu tick ends it, or kugetsu queue cancel "+in.Item)
 		}
 	}
 }

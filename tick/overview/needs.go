@@ -30,6 +30,7 @@ const (
 	Down        Kind = "down"         // a model's server, or a remote's host, does not answer
 	Missing     Kind = "missing"      // the program of an agent is not there
 	Unrunnable  Kind = "unrunnable"   // waiting items name an agent that the settings cannot run
+	NoVerifier  Kind = "verifier"     // the command that verifies runs cannot be started
 	NotTold     Kind = "notify"       // NOTIFY_COMMAND does not take events
 	Quarantined Kind = "quarantine"   // files in bad/
 	Failed      Kind = "failed"       // an item ended in an error; package outcome has more of these kinds, one or none for each outcome
@@ -59,6 +60,7 @@ var kinds = slices.Concat([]look{
 	{kind: Down, stops: true, many: "servers do not answer"},
 	{kind: Missing, stops: true, many: "agents are not installed"},
 	{kind: Unrunnable, stops: true, many: "agents have tasks that cannot be run"},
+	{kind: NoVerifier, stops: true, many: "repositories cannot be verified"},
 	{kind: NotTold},
 	{kind: Quarantined},
 }, ofOutcomes(), []look{
@@ -78,7 +80,7 @@ func ofOutcomes() (list []look) {
 
 // finders find the needs; each finds those of one kind or of several.
 var finders = []func(*exam) ([]Need, error){
-	(*exam).badConfig, (*exam).diskLow, (*exam).faults, (*exam).noSchedule, (*exam).onHold, (*exam).missing, (*exam).unrunnable,
+	(*exam).badConfig, (*exam).diskLow, (*exam).faults, (*exam).noSchedule, (*exam).onHold, (*exam).missing, (*exam).unrunnable, (*exam).unverifiable,
 	(*exam).notTold, (*exam).inQuarantine, (*exam).errors, (*exam).unpushed,
 }
 
@@ -278,6 +280,19 @@ func (x *exam) unrunnable() (list []Need, err error) {
 			n.What, n.Command = fmt.Sprintf("%d tasks for %s cannot be run", len(items), agent), "kugetsu doctor"
 		}
 		list = append(list, n)
+	}
+	return list, nil
+}
+
+// unverifiable are the commands that are to verify what waits, and cannot be started.
+func (x *exam) unverifiable() (list []Need, err error) {
+	for _, w := range x.view.Waiting {
+		if w.Kind != tick.Unverifiable || slices.ContainsFunc(list, func(n Need) bool { return n.Cause == w.Why }) {
+			continue
+		}
+		repo, _, _ := strings.Cut(w.IssueRef, "#")
+		list = append(list, Need{ID: needID(NoVerifier, fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(w.Why)))), Kind: NoVerifier, What: "what waits in " + repo + " cannot be verified, so it is not started",
+			Why: w.Why, Cause: w.Why, Since: &w.Since, Command: "kugetsu doctor"})
 	}
 	return list, nil
 }

@@ -1,6 +1,7 @@
 package overview
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -10,11 +11,14 @@ import (
 
 // Work is what a run left, in a few words.
 func Work(e outcome.Evidence) string {
+	var parts []string
+	if e.Verification != nil {
+		parts = append(parts, Judged(e))
+	}
 	c := e.Changes
 	if c == nil {
-		return "-"
+		return cmp.Or(strings.Join(parts, ", "), "-")
 	}
-	var parts []string
 	if c.Commits > 0 {
 		parts = append(parts, terminal.Count(c.Commits, "commit"))
 	}
@@ -24,8 +28,19 @@ func Work(e outcome.Evidence) string {
 	if c.Dirty > 0 {
 		parts = append(parts, fmt.Sprintf("%d uncommitted", c.Dirty))
 	}
-	if len(parts) == 0 {
-		return "no changes"
+	if c.Commits == 0 && c.Dirty == 0 && (c.Diff == nil || c.Diff.Files == 0) {
+		parts = append(parts, "no changes")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// Judged is the word for a run that was verified, or was not; "" where no command judged it.
+func Judged(e outcome.Evidence) string {
+	switch {
+	case e.Verification == nil:
+		return ""
+	case e.Verified():
+		return "verified"
+	}
+	return "not verified"
 }

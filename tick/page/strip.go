@@ -67,7 +67,7 @@ var marks = []struct {
 }{
 	{running, "runs"},
 	{outcome.Done, "ok"},
-	{outcome.Broken, "failed, lost"},
+	{outcome.Broken, "failed, not verified, lost"},
 	{outcome.Cut, "timeout, stalled, outgrown"},
 	{outcome.Refused, "denied, not logged in"},
 	{outcome.Limited, "usage limit, outage"},

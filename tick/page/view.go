@@ -255,6 +255,9 @@ func (p *Page) done() column {
 // evidence is what a run can show, shortest first.
 func (p *Page) evidence(d overview.Done) []stamp {
 	parts := []stamp{p.since(d.At)}
+	if judged := overview.Judged(d.Evidence); judged != "" {
+		parts = append(parts, plain(judged))
+	}
 	if ch := d.Evidence.Changes; ch != nil {
 		if ch.Commits > 0 {
 			parts = append(parts, plain(terminal.Count(ch.Commits, "commit")))

@@ -87,11 +87,14 @@ type Settings struct {
 	ContinueCommand string `key:"AGENT_CONTINUE_COMMAND" name:"agent-continue-command" hidden:"" help:"Command line with which the agent 'command' continues a session (default: AGENT_COMMAND)."`
 	AgentPrefix     string `key:"AGENT_PREFIX" hidden:"" help:"Command line put before that of every agent (prlimit, bwrap, systemd-run)."`
 
-	GitServer    string `key:"DEFAULT_GIT_SERVER" name:"default-git-server" default:"github.com" hidden:"" help:"Host of issue references that name no host."`
-	CloneURL     string `key:"GIT_CLONE_URL" name:"git-clone-url" default:"{scheme}://{host}/{path}.git" hidden:"" help:"URL that a repository is cloned from, unless repos.json names one. {scheme}, {host} and {path} are replaced."`
-	BaseBranch   string `key:"KUGETSU_BASE_BRANCH" name:"kugetsu-base-branch" hidden:"" help:"Branch that new branches start from (default: the default branch of the remote)."`
-	WorktreeHook string `key:"WORKTREE_HOOK" hidden:"" help:"Command that runs in every new worktree (npm ci). Where it fails, the run fails."`
-	Identity     string `key:"GIT_IDENTITY" name:"git-identity" hidden:"" help:"Author of an agent's commits where git knows none: Name <email> (default: kugetsu <kugetsu@localhost>)."`
+	GitServer     string        `key:"DEFAULT_GIT_SERVER" name:"default-git-server" default:"github.com" hidden:"" help:"Host of issue references that name no host."`
+	CloneURL      string        `key:"GIT_CLONE_URL" name:"git-clone-url" default:"{scheme}://{host}/{path}.git" hidden:"" help:"URL that a repository is cloned from, unless repos.json names one. {scheme}, {host} and {path} are replaced."`
+	BaseBranch    string        `key:"KUGETSU_BASE_BRANCH" name:"kugetsu-base-branch" hidden:"" help:"Branch that new branches start from (default: the default branch of the remote)."`
+	WorktreeHook  string        `key:"WORKTREE_HOOK" hidden:"" help:"Command that runs in every new worktree (npm ci). Where it fails, the run fails."`
+	Verify        string        `key:"VERIFY_COMMAND" name:"verify-command" hidden:"" help:"Command that verifies a run whose agent is done: it runs in the worktree, and exit 0 means verified (make test). Otherwise the agent is told, and tries again."`
+	VerifyTimeout time.Duration `key:"VERIFY_TIMEOUT" name:"verify-timeout" default:"15m" hidden:"" help:"Time limit of VERIFY_COMMAND (90s, 15m)."`
+
+	Identity string `key:"GIT_IDENTITY" name:"git-identity" hidden:"" help:"Author of an agent's commits where git knows none: Name <email> (default: kugetsu <kugetsu@localhost>)."`
 
 	MaxWorktrees int `key:"MAX_WORKTREES" name:"max-worktrees" default:"0" hidden:"" help:"Number of worktrees to keep. Beyond it the oldest ones that hold no work are removed. 0 keeps any number."`
 	WorktreeDays int `key:"MAX_WORKTREE_AGE_DAYS" name:"max-worktree-age-days" default:"0" hidden:"" help:"Days without use after which a worktree that holds no work is removed. 0 keeps it for any time."`
@@ -283,6 +286,10 @@ func (s *Settings) check() error {
 	duration(&s.TaskTimeout, 0, "TASK_TIMEOUT")
 	duration(&s.IdleTimeout, 0, "IDLE_TIMEOUT")
 	duration(&s.HoldMax, 6*time.Hour, "HOLD_MAX")
+	if s.VerifyTimeout <= 0 {
+		errs = append(errs, fmt.Errorf("VERIFY_TIMEOUT must be more than 0"))
+		s.VerifyTimeout = 15 * time.Minute
+	}
 	folder(&s.QueueDir, "QUEUE_DIR")
 	folder(&s.QueueItemsDir, "QUEUE_ITEMS_DIR")
 	folder(&s.StatusPage, "STATUS_PAGE")
@@ -295,6 +302,7 @@ func (s *Settings) check() error {
 	words(&s.ContinueCommand, "AGENT_CONTINUE_COMMAND")
 	words(&s.AgentPrefix, "AGENT_PREFIX")
 	words(&s.WorktreeHook, "WORKTREE_HOOK")
+	words(&s.Verify, "VERIFY_COMMAND")
 	words(&s.NotifyCommand, "NOTIFY_COMMAND")
 	return errors.Join(errs...)
 }
