@@ -37,9 +37,10 @@ type Tick struct {
 	Config   error           // an error in the configuration: nothing is started then, but dead runs are reconciled
 	Machine  machine.Machine // its free memory and disk limit the number of agents, as the slots do
 	Now      func() time.Time
-	AnyHour  bool         // a person wants a start outside of the hours, beyond the budgets and into the reserve, too
-	Digest   func() error // tells the event digest where that is due; nil: there is none. As Page, it is called through here
-	Page     func() error // writes STATUS_PAGE where that is due; nil: there is no page. Package page builds on this one, so it is called through here
+	AnyHour  bool                     // a person wants a start outside of the hours, beyond the budgets and into the reserve, too
+	Digest   func() error             // tells the event digest where that is due; nil: there is none. As Page, it is called through here
+	Page     func() error             // writes STATUS_PAGE where that is due; nil: there is no page. Package page builds on this one, so it is called through here
+	Metrics  func(changed bool) error // writes METRICS_FILE where that is due, always where the pass changed something; nil: there is none
 	Log      *slog.Logger
 }
 
@@ -108,10 +109,15 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 	if sweep {
 		err = errors.Join(err, t.Sessions().Bound(ctx)) // this uses the forges' answers
 	}
-	// Last, so that it shows what the pass learned of forges and events. The pass did its work, whether the page is written or not.
+	// Last, so that they show what the pass learned of forges and events. The pass did its work, whether they are written or not.
 	if t.Page != nil {
 		if err := t.Page(); err != nil {
 			t.Log.Warn("the page was not written", "err", err)
+		}
+	}
+	if t.Metrics != nil {
+		if err := t.Metrics(len(report.Settled)+len(report.Started) > 0); err != nil {
+			t.Log.Warn("the metrics were not written", "err", err)
 		}
 	}
 	return report, err

@@ -15,8 +15,30 @@ import (
 
 // Export makes or replaces a file outside of the state folder, which a person named, as Write does it: a reader sees the old file
 // or the new one, whole. Unlike a state file, it is made with the mode of any new file, and one that is there keeps its mode: others
-// may be meant to read it. Of a symbolic link, the file that it leads to is replaced. Anything but a regular file is refused.
+// may be meant to read it. Of a symbolic link, the file that it leads to is replaced. Anything but a regular file is refused. A file
+// system that does not answer is given up on.
 func Export(path string, data []byte) error {
+	return Answered(path, func() error { return export(path, data) })
+}
+
+// Exported is when a file outside of the state folder was written; the zero time where there is none.
+func Exported(path string) (at time.Time, err error) {
+	err = Answered(path, func() error {
+		info, err := os.Stat(path)
+		if err == nil {
+			at = info.ModTime()
+		} else if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return wrap("stat", path, err)
+	})
+	if err != nil { // it may be set later, where the call was given up on
+		return time.Time{}, err
+	}
+	return at, nil
+}
+
+func export(path string, data []byte) error {
 	if to, err := filepath.EvalSymlinks(path); err == nil {
 		path = to
 	}

@@ -361,6 +361,15 @@ func Changed(path string) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
+// Written is the size of a file, and when it was changed last.
+func Written(path string) (size int64, at time.Time, err error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return 0, at, wrap("stat", path, err)
+	}
+	return info.Size(), info.ModTime(), nil
+}
+
 // Exists says whether the name is in use. Only ENOENT means no; any other error is returned.
 func Exists(path string) (bool, error) {
 	_, err := os.Lstat(path)

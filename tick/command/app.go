@@ -21,6 +21,7 @@ import (
 	"kugetsu/slots"
 	"kugetsu/tick"
 	"kugetsu/tick/digest"
+	"kugetsu/tick/metrics"
 	"kugetsu/tick/page"
 	"kugetsu/tick/settings"
 )
@@ -87,6 +88,7 @@ func (a *App) place(source *settings.Source) {
 	a.Tick = &tick.Tick{Home: a.Home, Queue: a.Queue, Settings: s, Source: source, Config: errors.Join(a.Config, tick.CheckFiles(a.Home)),
 		Now: a.Now, Log: a.Log}
 	a.Tick.Digest = func() error { return digest.Send(a.Tick) }
+	a.Tick.Metrics = func(changed bool) error { return metrics.Refresh(a.Tick, changed) }
 	a.Tick.Page = func() error { return page.Refresh(a.Tick) }
 }
 

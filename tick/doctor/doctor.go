@@ -96,6 +96,7 @@ var checks = []struct {
 	{"environment", (*Exam).environment},
 	{"agents", (*Exam).agentPrograms},
 	{"programs", (*Exam).programs},
+	{"exports", (*Exam).exports},
 	{"git", (*Exam).gitProgram},
 	{"identity", (*Exam).identity},
 	{"remote", (*Exam).remote},

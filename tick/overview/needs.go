@@ -78,6 +78,14 @@ func ofOutcomes() (list []look) {
 	return list
 }
 
+// Kinds lists the kinds, the most urgent first.
+func Kinds() (list []Kind) {
+	for _, k := range kinds {
+		list = append(list, k.kind)
+	}
+	return list
+}
+
 // finders find the needs; each finds those of one kind or of several.
 var finders = []func(*exam) ([]Need, error){
 	(*exam).badConfig, (*exam).diskLow, (*exam).faults, (*exam).noSchedule, (*exam).onHold, (*exam).missing, (*exam).unrunnable, (*exam).unverifiable,

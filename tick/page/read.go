@@ -1,10 +1,6 @@
 package page
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"time"
 
 	"kugetsu/queue/spool"
@@ -65,14 +61,12 @@ func Refresh(t *tick.Tick) error {
 	if path == "" {
 		return nil
 	}
-	info, err := os.Stat(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("STATUS_PAGE: %w", err)
+	written, err := spool.Exported(path)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		if age := t.Now().Sub(info.ModTime()); age >= 0 && age < time.Minute { // a time in the future: the clock was set back
-			return nil
-		}
+	if age := t.Now().Sub(written); age >= 0 && age < time.Minute { // a time in the future: the clock was set back
+		return nil
 	}
 	p, err := Read(t)
 	if err != nil {

@@ -103,6 +103,7 @@ type Settings struct {
 	NotifyEvents  event.Choice `key:"NOTIFY_EVENTS" name:"notify-events" hidden:"" help:"Events given to NOTIFY_COMMAND: names of events, all, or default (what a person acts on or waits for); -NAME leaves one out (default task_retry -queue_empty)."`
 	DigestAt      Daily        `key:"DIGEST_AT" name:"digest-at" hidden:"" help:"Time of day, in local time, after which the first tick tells the event digest: what was done since the last one (08:00; default: never)."`
 	StatusPage    string       `key:"STATUS_PAGE" name:"status-page" hidden:"" help:"File, an absolute path, to which ticks write the page that kugetsu page shows, once a minute at most."`
+	MetricsFile   string       `key:"METRICS_FILE" name:"metrics-file" hidden:"" help:"File, an absolute path that ends in .prom, to which ticks write metrics for the textfile collector of Prometheus' node_exporter."`
 }
 
 // Options returns the options with which kong reads settings, numbers and durations by our rules. Every grammar uses them.
@@ -293,6 +294,7 @@ func (s *Settings) check() error {
 	folder(&s.QueueDir, "QUEUE_DIR")
 	folder(&s.QueueItemsDir, "QUEUE_ITEMS_DIR")
 	folder(&s.StatusPage, "STATUS_PAGE")
+	folder(&s.MetricsFile, "METRICS_FILE")
 	words(&s.AgentArgs, "AGENT_ARGS")
 	words(&s.ArgsClaude, "AGENT_ARGS_CLAUDE")
 	words(&s.ArgsCodex, "AGENT_ARGS_CODEX")

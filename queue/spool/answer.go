@@ -1,0 +1,37 @@
+package spool
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// answerMost is how long a file system that a person named may take. Of one that is mounted from a server that is gone, no call
+// returns, and no signal ends it.
+var answerMost = 10 * time.Second
+
+// unanswered are the paths at which a call has not returned.
+var unanswered sync.Map
+
+// Answered calls do, which uses a file outside of the state folder, and gives up on it after a bounded time. What do began then
+// goes on, or hangs, until the process ends; while it does, the same path is refused at once.
+func Answered(path string, do func() error) error {
+	late := wrap("use", path, fmt.Errorf("its file system did not answer within %s: is it mounted, and its server there?", answerMost))
+	if _, still := unanswered.LoadOrStore(path, true); still {
+		return late
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := do()
+		unanswered.Delete(path)
+		done <- err
+	}()
+	limit := time.NewTimer(answerMost)
+	defer limit.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-limit.C:
+		return late
+	}
+}
