@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -55,7 +56,7 @@ func TestKugetsu(t *testing.T) {
 func completesAndContinues(t *testing.T, bin string) {
 	w := newWorld(t, bin, nil)
 	message := func(n int) string {
-		return fmt.Sprintf("greet \"the\" world, $(twice)\n<<write greeting.txt|hello %d>>"+
+		return fmt.Sprintf("greet \"the\" world, $(twice)\n<<write greeting.txt|helo %d>><<edit greeting.txt|helo|hello>>"+
 			"<<bash git add greeting.txt && git commit -qm 'greet %[1]d' && git push -q origin HEAD>><<say greeted %[1]d>>", n)
 	}
 	ids := map[int]string{1: w.delegate("you/project#1", message(1)), 2: w.delegate("you/project#2", message(2))}
@@ -66,13 +67,15 @@ func completesAndContinues(t *testing.T, bin string) {
 	if len(report.Started) != 2 {
 		t.Fatalf("the tick started %v, want both items", report.Started)
 	}
+	w.reads(w.terminal("logs", "-f", ids[1]), "write greeting.txt +1  ✓\nedit greeting.txt +1 −1  ✓\n$ git add greeting.txt && git commit -qm 'greet 1' && git push -q origin HEAD  ✓\n"+
+		"greeted 1\n4000 tokens in, 40 out, $N\nok, took T, 1 commit, 0 files uncommitted, 4040 tokens, $N\nID github.com/you/project#1: completed\n")
 	w.kugetsu(0, "queue", "wait", ids[1], ids[2], "--timeout", patience.String()) // nothing else makes a pass
 	if a, b := w.session(1), w.session(2); a.Conversation == b.Conversation || a.Worktree == b.Worktree {
 		t.Errorf("two issues share a conversation or a worktree: %+v, %+v", a, b)
 	}
 	for n, id := range ids {
 		s, want := w.session(n), fmt.Sprintf("greet %d", n)
-		w.completed(id, ending{lockedOut: true, commits: 1, steps: 3, summary: fmt.Sprintf("greeted %d", n)})
+		w.completed(id, ending{lockedOut: true, commits: 1, steps: 4, summary: fmt.Sprintf("greeted %d", n)})
 		if !strings.HasPrefix(s.Conversation, "ses_") {
 			t.Errorf("the conversation of issue %d is %q", n, s.Conversation)
 		}
@@ -90,9 +93,15 @@ func completesAndContinues(t *testing.T, bin string) {
 	}
 
 	before, known := w.session(1), w.stat("agents", "opencode.json")
-	third := w.delegate("you/project#1", "<<bash git commit -q --allow-empty -m again>><<say greeted again>>")
+	third := w.delegate("you/project#1", "<<bash echo broken; exit 3>><<bash git commit -q --allow-empty -m again>><<say greeted again>>")
 	w.kugetsu(0, "tick", "--drain")
-	w.completed(third, ending{commits: 1, steps: 2, summary: "greeted again"})
+	w.completed(third, ending{commits: 1, steps: 3, summary: "greeted again"})
+	again := w.terminal("logs", third)
+	w.reads(again, "$ echo broken; exit 3  ✗\n  │ broken\n$ git commit -q --allow-empty -m again  ✓\ngreeted again\n3000 tokens in, 30 out, $N\n"+
+		"ok, took T, 1 commit, 0 files uncommitted, 3030 tokens, $N\n")
+	if !regexp.MustCompile(`-m again  ✓ \d+\.\ds\n`).MatchString(again) { // opencode tells how long a call took
+		t.Errorf("no time of a call: %q", again)
+	}
 	if after := w.session(1); after.Conversation != before.Conversation || after.Worktree != before.Worktree {
 		t.Errorf("issue 1 was not continued: %+v, then %+v", before, after)
 	}
@@ -423,6 +432,44 @@ func (w *world) kugetsu(code int, args ...string) string {
 		w.t.Fatalf("kugetsu %q: %v, want exit code %d\n--- stdout\n%s\n--- stderr\n%s\n%s", args, err, code, &stdout, &stderr, w.logs())
 	}
 	return stdout.String()
+}
+
+// terminal runs a command that succeeds, and returns what a person sees of it in a terminal.
+func (w *world) terminal(args ...string) string {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "script", "-qec", w.bin+" "+strings.Join(args, " "), "/dev/null")
+	cmd.Dir, cmd.Env = filepath.Dir(w.state), w.env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("kugetsu %q in a terminal: %v\n%s\n%s", args, err, out, w.logs())
+	}
+	return strings.ReplaceAll(string(out), "\r\n", "\n")
+}
+
+// varies is what differs from run to run in what a person reads: times, ids, prices above zero, memory.
+var varies = []struct {
+	is *regexp.Regexp
+	as string
+}{
+	{regexp.MustCompile(`(✓|✗) \d+\.\ds\n`), "$1\n"},
+	{regexp.MustCompile(`took [0-9hms]+`), "took T"},
+	{regexp.MustCompile(`(?m)^[0-9a-z]{4,9} (github\.com/)`), "ID $1"}, // shortened
+	{regexp.MustCompile(`\$0\.0*[1-9]\d*`), "$$N"},
+	{regexp.MustCompile(`, [0-9.]+ [KMG]iB of memory at most`), ""},
+}
+
+// reads checks that what a terminal showed ends like this.
+func (w *world) reads(got, want string) {
+	w.t.Helper()
+	plain := got
+	for _, v := range varies {
+		plain = v.is.ReplaceAllString(plain, v.as)
+	}
+	if !strings.HasSuffix(plain, want) {
+		w.t.Errorf("a person reads\n%s\nwant at its end\n%s", got, want)
+	}
 }
 
 // logs is what there is to read after a failure.

@@ -430,6 +430,23 @@ func TestCodexCommitsWithinItsSandbox(t *testing.T) {
 	}
 }
 
+// read is what a person reads of the two runs below in the log of each agent. codex tells neither a price nor how many lines it changed,
+// and counts the tokens of the whole conversation; neither agent tells how long a call took.
+var read = map[string][2]string{
+	"claude": {
+		"write greeting.txt +1  ✓\nedit greeting.txt +1 −1  ✓\n$ git add greeting.txt && git commit -qm greet && git push -q origin HEAD  ✓\ngreeted\n" +
+			"4000 tokens in, 40 out, $N\nok, took T, 1 commit, 0 files uncommitted, 4040 tokens, $N\nID github.com/you/project#1: completed\n",
+		"$ echo broken; exit 3  ✗\n  │ Exit code 3\n  │ broken\n$ git commit -q --allow-empty -m again  ✓\ngreeted again\n" +
+			"3000 tokens in, 30 out, $N\nok, took T, 1 commit, 0 files uncommitted, 3030 tokens, $N\n",
+	},
+	"codex": {
+		"$ printf %s 'helo' > 'greeting.txt'  ✓\nedit greeting.txt  ✓\n$ git add greeting.txt && git commit -qm greet && git push -q origin HEAD  ✓\ngreeted\n" +
+			"4000 tokens in, 40 out\nok, took T, 1 commit, 0 files uncommitted\nID github.com/you/project#1: completed\n",
+		"$ echo broken; exit 3  ✗\n  │ broken\n$ git commit -q --allow-empty -m again  ✓\ngreeted again\n" +
+			"7000 tokens in, 70 out\nok, took T, 1 commit, 0 files uncommitted\n",
+	},
+}
+
 // TestKugetsuWithOtherAgents drives kugetsu as its user does, with the agents that are quick.
 func TestKugetsuWithOtherAgents(t *testing.T) {
 	for _, c := range clis[1:3] {
@@ -437,15 +454,16 @@ func TestKugetsuWithOtherAgents(t *testing.T) {
 			program, stub := binary(t, c.preset), newStub(t)
 			w := newWorldOf(t, rig.Kugetsu(t), stub, c.preset, program, c.home(t, stub))
 			w = w.with("AGENT_ARGS=--no-such-option", "AGENT_ARGS_"+strings.ToUpper(c.preset)+"="+c.args("ok"))
-			first := w.delegate("you/project#1", "<<write greeting.txt|hello>><<bash git add greeting.txt && git commit -qm greet && git push -q origin HEAD>><<say greeted>>")
+			first := w.delegate("you/project#1", "<<write greeting.txt|helo>><<edit greeting.txt|helo|hello>><<bash git add greeting.txt && git commit -qm greet && git push -q origin HEAD>><<say greeted>>")
 			w.kugetsu(0, "tick")
-			w.kugetsu(0, "queue", "wait", first, "--timeout", patience.String())
+			w.reads(w.terminal("logs", "-f", first), read[c.preset][0])
 			before := w.session(1)
 			if got := w.git(w.origin, "log", "-1", "--format=%s", "fix/issue-1"); got != "greet" || before.Conversation == "" {
 				t.Fatalf("the remote's last commit is %q, the conversation %q\n%s", got, before.Conversation, w.logs())
 			}
-			second := w.delegate("you/project#1", "<<bash git commit -q --allow-empty -m again>><<say greeted again>>")
+			second := w.delegate("you/project#1", "<<bash echo broken; exit 3>><<bash git commit -q --allow-empty -m again>><<say greeted again>>")
 			w.kugetsu(0, "tick", "--drain")
+			w.reads(w.terminal("logs", second), read[c.preset][1])
 			for id, summary := range map[string]string{first: "greeted", second: "greeted again"} {
 				it := w.item(id)
 				if it.State != "completed" || it.Runs != 1 || it.History[0].Outcome != "ok" || it.History[0].Summary != summary || it.History[0].Changes.Commits != 1 {

@@ -18,6 +18,7 @@ import (
 // answers is written into the prompt, as directives that the user's turn carries,
 //
 //	<<write PATH|CONTENT>>   call the agent's tool for writing a file
+//	<<edit PATH|OLD|NEW>>    call the agent's tool for changing a file
 //	<<bash COMMAND>>         call the agent's tool for running a command
 //	<<say TEXT>>             the words of the final answer
 //
@@ -129,12 +130,13 @@ func (s *stub) serve(w http.ResponseWriter, r *http.Request, wire wire) {
 
 // An answer is one step of a script: a call of a tool, or the final text.
 type answer struct {
-	tool                   string // "write", "bash", or "" for the final text
+	tool                   string // "write", "edit", "bash", or "" for the final text
 	path, content, command string
+	old                    string // of an edit
 	text                   string
 }
 
-var directive = regexp.MustCompile(`(?s)<<(write|bash|say) (.*?)>>`)
+var directive = regexp.MustCompile(`(?s)<<(write|edit|bash|say) (.*?)>>`)
 
 // decide plays the script of the last user's turn that holds one. The results
 // of tools since that turn tell how much of it is done: the stub itself
@@ -157,6 +159,10 @@ func decide(q request) answer {
 			case "write":
 				path, content, _ := strings.Cut(d[2], "|")
 				steps = append(steps, answer{tool: "write", path: path, content: content})
+			case "edit":
+				path, change, _ := strings.Cut(d[2], "|")
+				old, content, _ := strings.Cut(change, "|")
+				steps = append(steps, answer{tool: "edit", path: path, old: old, content: content})
 			case "bash":
 				steps = append(steps, answer{tool: "bash", command: d[2]})
 			case "say":

@@ -46,6 +46,16 @@ func (a answer) call(q request) (tool string, arguments object) {
 		}
 		a.command = fmt.Sprintf("printf %%s '%s' > '%s'", a.content, a.path) // codex has a shell, and that is that
 	}
+	if a.tool == "edit" {
+		switch tool = has("edit", "Edit"); tool {
+		case "edit":
+			return tool, object{"filePath": a.path, "oldString": a.old, "newString": a.content}
+		case "Edit":
+			return tool, object{"file_path": a.path, "old_string": a.old, "new_string": a.content}
+		}
+		// codex takes this command as a call of its tool.
+		a.command = fmt.Sprintf("apply_patch <<'EOF'\n*** Begin Patch\n*** Update File: %s\n@@\n-%s\n+%s\n*** End Patch\nEOF", a.path, a.old, a.content)
+	}
 	switch tool = has("bash", "Bash", "run_shell_command", "exec_command", "shell_command"); tool {
 	case "exec_command":
 		return tool, object{"cmd": a.command}

@@ -283,8 +283,11 @@ func (u usage) String() string {
 	if u.In > 0 || u.Out > 0 {
 		parts = append(parts, fmt.Sprintf("%d tokens in, %d out", u.In, u.Out))
 	}
-	if u.USD > 0 {
+	switch {
+	case u.USD >= 0.01:
 		parts = append(parts, fmt.Sprintf("$%.2f", u.USD))
+	case u.USD > 0: // not nothing
+		parts = append(parts, fmt.Sprintf("$%.4f", u.USD))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -41,7 +41,7 @@ func TestRecordedStreamsAreReadable(t *testing.T) {
 		{"codex", "good", "Model metadata for `ok` not found. Defaulting to fallback metadata; this can degrade performance and cause issues.\n" +
 			"$ cat > 'a.txt' <<'EOF' …  ✓\n$ git add a.txt && git -c user.name=e -c user.email=e@l commit -qm x && echo committed  ✓\nI committed a.txt.\n3006 tokens in, 36 out\n"},
 		{"gemini", "good", "write a.txt +1  ✓ 0.1s\n$ cat a.txt && true  ✓ 0.1s\nI wrote a.txt.\n3006 tokens in, 36 out\n"},
-		{"opencode", "good", "I will write it.\nwrite hello.txt +1  ✓ 0.0s\n$ cat hello.txt  ✓ 0.1s\nI wrote hello.txt.\n3000 tokens in, 30 out, $0.00\n"},
+		{"opencode", "good", "I will write it.\nwrite hello.txt +1  ✓ 0.0s\n$ cat hello.txt  ✓ 0.1s\nI wrote hello.txt.\n3000 tokens in, 30 out, $0.0031\n"},
 	} {
 		if got := render(test.agent, "", recorded(t, test.agent, test.stream)...); got != test.want {
 			t.Errorf("%s:\n%s\nwant:\n%s", test.agent, got, test.want)
@@ -101,7 +101,7 @@ func TestWriterTakesPiecesOfAnySize(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		want := "I will write it.\nwrite hello.txt +1  ✓ 0.0s\n$ cat hello.txt  ✓ 0.1s\nI wrote hello.txt.\nkugetsu: the last line has no end\n3000 tokens in, 30 out, $0.00\n"
+		want := "I will write it.\nwrite hello.txt +1  ✓ 0.0s\n$ cat hello.txt  ✓ 0.1s\nI wrote hello.txt.\nkugetsu: the last line has no end\n3000 tokens in, 30 out, $0.0031\n"
 		if b.String() != want {
 			t.Errorf("in pieces of %d:\n%s", size, b.String())
 		}

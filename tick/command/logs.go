@@ -55,13 +55,19 @@ func (c *Logs) show(a *App, run string) error {
 	if c.Raw {
 		return c.copy(a, run, a.Stdout)
 	}
-	if it := a.itemOf(run); a.Terminal && it != nil && transcript.Renders(it.Agent) {
+	if it := a.itemOf(run); c.renders(a, it) {
 		return c.render(a, run, it)
 	}
 	return c.copy(a, run, terminal.Writer(a.Stdout))
 }
 
-// render shows the events of an agent as a person reads them, and how the run ended.
+// renders says whether the runs of an item are shown as a person reads them.
+func (c *Logs) renders(a *App, it *queue.Item) bool {
+	return !c.Raw && a.Terminal && it != nil && transcript.Renders(it.Agent)
+}
+
+// render shows the events of an agent as a person reads them, and how the run ended. A run that is followed is not settled when its
+// log ends: goOn says it then.
 func (c *Logs) render(a *App, run string, it *queue.Item) error {
 	dir := "" // without it, paths are shown whole
 	if ref := it.Ref(); !ref.IsZero() {
@@ -71,26 +77,41 @@ func (c *Logs) render(a *App, run string, it *queue.Item) error {
 	if err := errors.Join(c.copy(a, run, w), w.Close()); err != nil {
 		return err
 	}
-	if it = a.itemOf(run); it == nil {
+	if c.Follow && c.Number == 0 {
 		return nil
+	}
+	_, err := c.end(a, run, a.itemOf(run))
+	return err
+}
+
+// end says how a run ended; false where the item does not know it yet.
+func (c *Logs) end(a *App, run string, it *queue.Item) (known bool, err error) {
+	if !c.renders(a, it) {
+		return false, nil
 	}
 	for _, r := range it.History {
 		if slots.RunName(it.ID, r.Run) == run {
-			return a.print("%s\n", describe(r))
+			return true, a.print("%s\n", clean(describe(r)))
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // goOn shows the runs that follow a run, until the item is settled. The error says how it ended, unless it completed.
 func (c *Logs) goOn(a *App, run string) error {
 	for {
-		next, it, err := a.nextRun(run)
+		said := false
+		next, it, err := a.nextRun(run, func(it *queue.Item) (err error) {
+			if !said {
+				said, err = c.end(a, run, it)
+			}
+			return err
+		})
 		switch {
 		case err != nil:
 			return err
 		case next != "":
-			a.note("run %s begins", next)
+			a.note("run %s begins", shortIDs(next, a.short))
 			if err := c.show(a, next); err != nil {
 				return err
 			}
@@ -99,20 +120,20 @@ func (c *Logs) goOn(a *App, run string) error {
 		case it == nil: // it was cleared
 			return nil
 		case it.State == queue.Completed:
-			a.note("%s %s: completed", it.ID, clean(issueOrPM(it.IssueRef)))
+			a.note("%s %s: completed", a.short(it.ID), clean(issueOrPM(it.IssueRef)))
 			return nil
 		}
 		why := "error" // an item written by hand may have no text
 		if it.Error != nil {
 			why = *it.Error
 		}
-		return fault.New(fault.Failed, "kugetsu show "+it.ID, "%s %s: %s", it.ID, issueOrPM(it.IssueRef), terminal.Short(clean(why), 200))
+		return fault.New(fault.Failed, "kugetsu show "+a.short(it.ID), "%s %s: %s", a.short(it.ID), issueOrPM(it.IssueRef), terminal.Short(clean(why), 200))
 	}
 }
 
 // nextRun waits for the run after a run of an item, and says meanwhile why the item waits. It returns "" and the item where that
-// is settled without another run; nil where the item is gone.
-func (a *App) nextRun(run string) (next string, it *queue.Item, err error) {
+// is settled without another run; nil where the item is gone. Seen is called with the item as it is each time.
+func (a *App) nextRun(run string, seen func(*queue.Item) error) (next string, it *queue.Item, err error) {
 	id, number, _ := strings.Cut(run, ".")
 	n, err := strconv.Atoi(number)
 	if err != nil {
@@ -124,6 +145,11 @@ func (a *App) nextRun(run string) (next string, it *queue.Item, err error) {
 		if err == nil {
 			file = filepath.Base(e.Path)
 			it, err = a.Queue.Load(e)
+		}
+		if err == nil {
+			if err := seen(it); err != nil {
+				return "", nil, err
+			}
 		}
 		switch {
 		case queue.IsAbsent(err) && file == "":
