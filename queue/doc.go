@@ -17,7 +17,8 @@
 //	pending; edited, at its old place           the new text without the new priority: waiting, nothing to mend. The same
 //	                                            command asked for again repeats the rename
 //	pending; a slot names run runs+1 of it      a tick died while dispatching, nothing was handed out: the next tick
-//	                                            removes the unused run folder, then empties the slot
+//	                                            removes the unused run folder, then empties the slot. Which of several agents
+//	                                            runs is written with notified: until then each pass chooses anew
 //	any; a slot names another run of it         settled before: the next tick empties the slot, nothing else
 //	notified; lease held                        running: nothing to mend. The marker is started while the command runs that
 //	                                            verifies the run, too: a process of the run, with its lease. A runner that lives beyond all its limits does

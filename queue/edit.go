@@ -39,9 +39,10 @@ func (it *Item) edit(to *Item) (changed bool) {
 	if at := to.NotBefore; (at == nil) != (it.NotBefore == nil) || at != nil && !at.Equal(*it.NotBefore) {
 		it.NotBefore, it.ByHand, changed = at, at != nil, true
 	}
-	changed = changed || it.Message != to.Message || it.Agent != to.Agent || it.Model != to.Model || it.AgentArgs != to.AgentArgs ||
+	changed = changed || it.Message != to.Message || it.Agent != to.Agent || !slices.Equal(it.Agents, to.Agents) || it.Model != to.Model || it.AgentArgs != to.AgentArgs ||
 		it.Timeout != to.Timeout || !slices.Equal(it.After, to.After)
-	it.Message, it.Agent, it.Model, it.AgentArgs = to.Message, to.Agent, to.Model, to.AgentArgs
+	it.Message, it.Model, it.AgentArgs = to.Message, to.Model, to.AgentArgs
+	it.Agent, it.Agents, it.AgentWhy = to.Agent, to.Agents, to.AgentWhy
 	it.Timeout, it.After = to.Timeout, to.After
 	return changed
 }

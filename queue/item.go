@@ -77,8 +77,10 @@ const (
 type Item struct {
 	V             int        `json:"v"`
 	ID            string     `json:"id"`
-	IssueRef      string     `json:"issue_ref"` // of an issue, or of a task that has none; "" for an item of the PM agent
-	Agent         string     `json:"agent"`
+	IssueRef      string     `json:"issue_ref"`            // of an issue, or of a task that has none; "" for an item of the PM agent
+	Agent         string     `json:"agent"`                // that runs, or ran last; before the first run the first of Agents
+	Agents        []string   `json:"agents,omitempty"`     // where the item names several: the first that may start is chosen for each run
+	AgentWhy      string     `json:"agent_why,omitempty"`  // of a choice: why none of those before Agent
 	Model         string     `json:"model,omitempty"`      // "": what the settings say
 	AgentArgs     string     `json:"agent_args,omitempty"` // in place of the setting AGENT_ARGS; "": what the setting says
 	Message       string     `json:"message"`
@@ -111,6 +113,31 @@ func (it *Item) Ref() issueref.Ref {
 	return it.ref
 }
 
+// maxAgents bounds how many agents an item names.
+const maxAgents = 10
+
+// Choice lists the agents of which one runs, in the order in which they are asked.
+func (it *Item) Choice() []string {
+	if len(it.Agents) == 0 {
+		return []string{it.Agent}
+	}
+	return it.Agents
+}
+
+// SetAgents gives an item its agents, in the order in which they are asked: one at least.
+func (it *Item) SetAgents(names []string) {
+	it.Agent, it.Agents, it.AgentWhy = names[0], nil, ""
+	if len(names) > 1 {
+		it.Agents = names
+	}
+}
+
+// Choose sets the agent of the next run. It is on record when the item is notified, in the same write: until then each pass chooses
+// anew.
+func (it *Item) Choose(agent, why string) {
+	it.Agent, it.AgentWhy = agent, terminal.Clip(why, maxText/2)
+}
+
 // maxTitle bounds a title, in bytes.
 const maxTitle = 200
 
@@ -139,7 +166,9 @@ type Runner struct {
 // Run is one entry of an item's history: a run that ended.
 type Run struct {
 	Run       int             `json:"run"`
-	StartedAt *time.Time      `json:"started_at"` // when the agent started; null when it never did
+	Agent     string          `json:"agent,omitempty"`     // where the item names several
+	AgentWhy  string          `json:"agent_why,omitempty"` // why none of those before it
+	StartedAt *time.Time      `json:"started_at"`          // when the agent started; null when it never did
 	EndedAt   time.Time       `json:"ended_at"`
 	Outcome   outcome.Outcome `json:"outcome"`
 	Charged   bool            `json:"charged"`
@@ -306,6 +335,8 @@ func (it *Item) malformed(id string) string {
 		return fmt.Sprintf("%d runs, %d attempts", it.Runs, it.Attempts)
 	case it.State == Notified && it.Runs == 0:
 		return "notified without a run"
+	case len(it.Agents) > maxAgents:
+		return fmt.Sprintf("%d agents", len(it.Agents))
 	}
 	if why := it.misordered(); why != "" {
 		return why

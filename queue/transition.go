@@ -62,6 +62,9 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 	}
 	r.Charged = charged
 	r.Summary = terminal.Clip(r.Summary, maxText)
+	if len(it.Agents) > 0 {
+		r.Agent, r.AgentWhy = it.Agent, it.AgentWhy
+	}
 	it.History = append(it.History, r.Run)
 	it.ForkPID, it.Runner = nil, nil
 

@@ -138,7 +138,8 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 	if err != nil {
 		return nil, nil, preset, err
 	}
-	text, err := r.text(preset, w)
+	w.changeAgent(preset.Name)
+	text, err := r.text(ctx, preset, w)
 	if err != nil {
 		return nil, nil, preset, err
 	}
@@ -158,14 +159,9 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 	if err := r.writeRefusal(w); err != nil {
 		return nil, nil, preset, errors.Join(err, stdin.Close())
 	}
-	conversation := w.session.Conversation
-	if w.session.Agent != preset.Name {
-		conversation = "" // another agent's conversation means nothing to this one
-		w.session.Agent, w.session.Conversation = preset.Name, ""
-	}
 	argv, err = preset.Argv(agent.Call{
 		Worktree: w.session.Worktree, IssueRef: r.task.IssueRef, Session: r.task.Session, MessageFile: message.Name(),
-		Title: "kugetsu " + first(r.task.IssueRef, r.task.Session), Writable: w.made.Writable(), Conversation: conversation, Continue: w.existed,
+		Title: "kugetsu " + first(r.task.IssueRef, r.task.Session), Writable: w.made.Writable(), Conversation: w.session.Conversation, Continue: w.existed,
 		Major: major, Args: r.task.Agent.Args, Model: r.task.Agent.Model,
 		Command: r.task.Agent.Command, ContinueCommand: r.task.Agent.ContinueCommand,
 	})

@@ -21,7 +21,8 @@ import (
 // ready is a workspace that is ready for the agent.
 type ready struct {
 	session  *Session
-	existed  bool // the session stood before this run
+	existed  bool   // the session stood before this run
+	other    string // the agent of the session before this run, where that worked on it and this run has another one; else ""
 	made     worktree.Made
 	stashes  []string // the stash before the run
 	before   string   // the tree of all that stood there; "" where it is not known, or is that of made.Head
@@ -273,7 +274,7 @@ func (r *Runner) marked(env []string) []string {
 
 // text is the agent's stdin. For a preset that takes a prompt it is the prompt, how the last run failed, and then the message,
 // byte for byte. For others it is the message only.
-func (r *Runner) text(p agent.Preset, w *ready) (string, error) {
+func (r *Runner) text(ctx context.Context, p agent.Preset, w *ready) (string, error) {
 	if !p.Prompted {
 		return r.task.Message, nil
 	}
@@ -287,7 +288,9 @@ func (r *Runner) text(p agent.Preset, w *ready) (string, error) {
 	if r.task.Unverified != nil {
 		prompt += "\n" + refuted(r.task.Unverified)
 	}
-	if w.existed && w.session.Conversation == "" && w.session.Words != "" && w.session.Words != r.task.Said {
+	if w.other != "" {
+		prompt += r.handover(ctx, w)
+	} else if w.existed && w.session.Conversation == "" && w.session.Words != "" && w.session.Words != r.task.Said {
 		prompt += "\nThis conversation is new: an earlier one on this issue cannot be gone on with" + quoted(w.session.Words) +
 			"\nLook at what stands in this worktree and go on from there.\n"
 	}

@@ -65,7 +65,7 @@ func (b *budgets) read() {
 		if it.State == queue.Notified && it.NotifiedAt != nil {
 			at = *it.NotifiedAt
 		}
-		b.runs = b.add(b.runs, used{run: run, agent: it.Agent, at: at})
+		b.runs = b.add(b.runs, used{run: run, agent: b.slots.agentOf(it), at: at})
 	}
 	byTime := func(a, b used) int { return a.at.Compare(b.at) }
 	slices.SortFunc(b.runs, byTime)
@@ -128,7 +128,7 @@ func (b *budgets) why(*candidate) Reason { return b.full() }
 // starts counts a run that starts.
 func (b *budgets) starts(c *candidate) {
 	if b.known {
-		b.runs = append(b.runs, used{agent: c.it.Agent, at: b.t.Now()})
+		b.runs = append(b.runs, used{agent: c.agent, at: b.t.Now()})
 	}
 }
 
@@ -136,8 +136,10 @@ func (b *budgets) starts(c *candidate) {
 type agentBudgets struct{ all *budgets }
 
 func (p agentBudgets) why(c *candidate) Reason {
-	runs, usd := p.all.t.Settings.BudgetOf(c.it.Agent)
-	return p.all.over(AgentBudget, c.it.Agent, runs, float64(usd), settings.Suffix(c.it.Agent))
+	runs, usd := p.all.t.Settings.BudgetOf(c.agent)
+	r := p.all.over(AgentBudget, c.agent, runs, float64(usd), settings.Suffix(c.agent))
+	r.agent = c.agent
+	return r
 }
 
 func (agentBudgets) starts(*candidate) {} // all counts it

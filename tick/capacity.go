@@ -79,7 +79,7 @@ func (p *capacity) ofRun(run string) int64 {
 	if err != nil {
 		return p.need
 	}
-	need, _ := p.needOf(it.Agent)
+	need, _ := p.needOf(p.occupied.agentOf(it))
 	return need
 }
 
@@ -157,7 +157,7 @@ func unknownCapacity(text, hint string, err error) Reason {
 	return Reason{Kind: CapacityUnknown, Text: err.Error(), err: fault.New(fault.Temp, hint, "nothing more is started: %w", err)}
 }
 
-func (p *capacity) why(c *candidate) Reason { return p.lacks(c.it.Agent) }
+func (p *capacity) why(c *candidate) Reason { return p.lacks(c.agent) }
 
 func (*capacity) starts(*candidate) {} // its slot counts
 

@@ -261,7 +261,7 @@ func TestAgentNeedsWhatNineOfTenOfItsLastRunsDidNotExceed(t *testing.T) {
 	for agent, want := range map[string]string{"claude": "", "codex": "",
 		"gemini": "memory: 1.4 GiB available, 572 MiB of it reserved for an agent that may still grow, and gemini needs 1.3 GiB by its last 5 runs"} {
 		it := &queue.Item{ID: queue.NewID(time.Now()), IssueRef: "github.com/o/r#1", Agent: agent}
-		if got := p.why(&candidate{it: it}); got.Text != want {
+		if got := p.why(&candidate{it: it, agent: it.Agent}); got.Text != want {
 			t.Errorf("%s: %q", agent, got.Text)
 		}
 	}

@@ -42,7 +42,7 @@ func (p *caps) count() {
 }
 
 func (p *caps) add(it *queue.Item) {
-	p.agents[it.Agent]++
+	p.agents[p.slots.agentOf(it)]++
 	if repo := it.Ref().RepoPath(); repo != "" {
 		p.works[repo]++
 	}
@@ -52,14 +52,14 @@ func (p *caps) add(it *queue.Item) {
 func (p *caps) nameless() int { return p.unknown + max(0, len(p.slots.slots)-len(p.slots.items)) }
 
 func (p *caps) why(c *candidate) Reason {
-	most, repo := p.t.Settings.MaxOf(c.it.Agent), c.it.Ref().RepoPath()
+	most, repo := p.t.Settings.MaxOf(c.agent), c.it.Ref().RepoPath()
 	few, limited := p.repos.max(repo)
 	if most == 0 && !limited {
 		return Reason{}
 	}
 	p.count()
-	if n := p.agents[c.it.Agent] + p.nameless(); most > 0 && n >= most {
-		return Reason{Kind: AgentCap, Text: fmt.Sprintf("%d of %s run, the most that may", n, c.it.Agent)}
+	if n := p.agents[c.agent] + p.nameless(); most > 0 && n >= most {
+		return Reason{Kind: AgentCap, agent: c.agent, Text: fmt.Sprintf("%d of %s run, the most that may", n, c.agent)}
 	}
 	if n := p.works[repo] + p.nameless(); limited && n >= few {
 		return Reason{Kind: RepositoryCap, Text: fmt.Sprintf("%s at work on %s, the most that may", terminal.Count(n, "run"), repo)}

@@ -1,8 +1,11 @@
 package tick
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"kugetsu/queue"
@@ -113,7 +116,7 @@ type Reason struct {
 	Text     string        // one line, for people
 	Hint     string        // what to do, if that does not follow from the Kind
 	Until    *time.Time    // when it ends, if that is known
-	agent    string        // of NotInstalled
+	agent    string        // whose reason it is: another agent of the item may start. "": no other agent could
 	verifier *unverifiable // of Unverifiable
 	err      error         // the error behind it, which a pass returns
 }
@@ -166,6 +169,8 @@ type policy interface {
 // candidate is a pending item that may start.
 type candidate struct {
 	it      *queue.Item
+	agent   string // the one of its agents that is asked about, and then the one that starts
+	passed  string // why those before that one do not start, "" for none
 	lane    queue.Lane
 	name    string         // of its session
 	session *slots.Session // nil for none
@@ -209,13 +214,58 @@ func (t *Tick) eligibility(k *occupied) *eligibility {
 
 // candidate is an item with what is known of its session.
 func (el *eligibility) candidate(lane queue.Lane, it *queue.Item) *candidate {
-	c := &candidate{it: it, lane: lane, name: sessionOf(it)}
+	c := &candidate{it: it, agent: it.Choice()[0], lane: lane, name: sessionOf(it)}
 	c.session, c.err = el.t.Home.ReadSession(c.name)
 	return c
 }
 
-// why is the rule: the reason why an item does not start now, the zero Reason if it does.
+// why is the rule: the reason why an item does not start now, the zero Reason if it does. Of several agents the first that may start
+// does: one that is on hold, over its cap, out of its hours, budget or quota, or not there, is passed over.
 func (el *eligibility) why(c *candidate) Reason {
+	var refused []Reason
+	for _, c.agent = range c.it.Choice() {
+		c.passed = textOf(refused)
+		r := el.ask(c)
+		if r.Kind == Eligible || r.agent == "" {
+			return r
+		}
+		refused = append(refused, r)
+	}
+	if len(refused) == 1 {
+		return refused[0]
+	}
+	r := slices.MinFunc(refused, sooner)
+	r.Text = textOf(refused)
+	return r
+}
+
+// sooner compares two reasons: the first is that which ends by itself, or whose end is known and comes first.
+func sooner(a, b Reason) int {
+	rank := func(r Reason) int {
+		switch {
+		case kinds[r.Kind].ends == itself:
+			return 0
+		case r.Until != nil:
+			return 1
+		}
+		return 2
+	}
+	if by := cmp.Compare(rank(a), rank(b)); by != 0 || rank(a) != 1 {
+		return by
+	}
+	return a.Until.Compare(*b.Until)
+}
+
+func textOf(reasons []Reason) string {
+	texts := make([]string, len(reasons))
+	for i, r := range reasons {
+		texts[i] = r.Text
+	}
+	return strings.Join(texts, "; ")
+}
+
+// ask is the reason why an item does not start now with one of its agents.
+func (el *eligibility) ask(c *candidate) Reason {
 	for _, p := range el.policies {
 		if r := p.why(c); r.Kind != Eligible {
 			return r
@@ -226,6 +276,7 @@ func (el *eligibility) why(c *candidate) Reason {
 
 // starts counts an item that starts.
 func (el *eligibility) starts(c *candidate) {
+	el.occupied.chosen[c.it.ID] = c.agent
 	for _, p := range el.policies {
 		p.starts(c)
 	}

@@ -281,13 +281,14 @@ func (t *Tick) reserveSession(name string, lock *slots.Lock, session string) (*r
 //	a. the intent: from here on the slot tells the next tick which run to look for
 //	b. the run folder with its bare marker: one winner per run number, ever
 //	c. the runner: it has the lease from birth and waits at its gate
-//	d. the item becomes notified: one write
+//	d. the item becomes notified, and says which of its agents runs: one write
 //	e. the task, through the gate: no agent ever runs that is not on record
 //
 // A failed step is not undone: whether the runner exists may not be known. The next reconcile decides, from the lease and the
 // marker.
 func (t *Tick) hand(p *reservation, e queue.Entry, c *candidate, el *eligibility, report *Report) error {
 	it, k := c.it, el.occupied
+	it.Choose(c.agent, c.passed) // on record with d.
 	task, err := t.task(it, p.session, el.repos)
 	if err != nil {
 		return err

@@ -80,7 +80,7 @@ func (h *holder) holds(k *occupied) *holds {
 }
 
 // held is why an item is not started for what is on hold, or "".
-func (p *holds) held(it *queue.Item) string { return p.why(&candidate{it: it}).Text }
+func (p *holds) held(it *queue.Item) string { return p.why(&candidate{it: it, agent: it.Agent}).Text }
 
 // tries makes run n the probe.
 func (h *holder) tries(n int) {

@@ -60,10 +60,10 @@ func (p *holds) inForce() (list []string) {
 }
 
 // of are the holds that concern an item.
-func (p *holds) of(it *queue.Item) []Held {
+func (p *holds) of(it *queue.Item, agent string) []Held {
 	var list []Held
-	if p.all[Held(it.Agent)] != nil {
-		list = append(list, Held(it.Agent))
+	if p.all[Held(agent)] != nil {
+		list = append(list, Held(agent))
 	}
 	if p.hosts {
 		if host := p.t.hostFor(it, p.repos); p.all[host] != nil {
@@ -74,21 +74,25 @@ func (p *holds) of(it *queue.Item) []Held {
 }
 
 func (p *holds) why(c *candidate) Reason {
-	for _, held := range p.of(c.it) {
+	for _, held := range p.of(c.it, c.agent) {
+		agent := c.agent
+		if held.IsHost() { // another agent needs it as well
+			agent = ""
+		}
 		switch h := p.all[held]; {
 		case !h.ended(p.t.Now()):
-			return Reason{Kind: OnHold, Text: h.Text(held), Hint: h.Remedy(held), Until: h.Until}
+			return Reason{Kind: OnHold, agent: agent, Text: h.Text(held), Hint: h.Remedy(held), Until: h.Until}
 		case p.begun[held]:
-			return Reason{Kind: Behind, Text: "an item before it tries " + held.Name() + " again"}
+			return Reason{Kind: Behind, agent: agent, Text: "an item before it tries " + held.Name() + " again"}
 		case p.occupied.runs[h.Probe]:
-			return Reason{Kind: Probing, Text: fmt.Sprintf("%s was on hold: run %s tries it again", held.Name(), h.Probe)}
+			return Reason{Kind: Probing, agent: agent, Text: fmt.Sprintf("%s was on hold: run %s tries it again", held.Name(), h.Probe)}
 		}
 	}
 	return Reason{}
 }
 
 func (p *holds) starts(c *candidate) {
-	for _, held := range p.of(c.it) {
+	for _, held := range p.of(c.it, c.agent) {
 		if p.begun == nil {
 			p.begun = map[Held]bool{}
 		}
@@ -146,7 +150,7 @@ func (p *holds) lastToTry(entries iter.Seq[queue.Entry]) iter.Seq[queue.Entry] {
 // the intent: a crash between the two leaves a probe that no slot names, and the next item becomes the probe. In the other order
 // two runs could try at once.
 func (p *holds) probe(it *queue.Item, run string) (ofAgent, ofHost bool, err error) {
-	for _, held := range p.of(it) {
+	for _, held := range p.of(it, it.Agent) {
 		h := p.all[held]
 		h.Probe = run
 		if err := p.t.writeHold(held, h); err != nil {

@@ -16,7 +16,9 @@ func (t *Tick) outside(kind Kind, key string, hours settings.Hours) Reason {
 type agentHours struct{ t *Tick }
 
 func (p agentHours) why(c *candidate) Reason {
-	return p.t.outside(AgentHours, "the hours of "+c.it.Agent, p.t.Settings.HoursOf(c.it.Agent))
+	r := p.t.outside(AgentHours, "the hours of "+c.agent, p.t.Settings.HoursOf(c.agent))
+	r.agent = c.agent
+	return r
 }
 
 func (agentHours) starts(*candidate) {}

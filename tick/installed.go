@@ -68,17 +68,17 @@ type programs struct {
 }
 
 func (p *programs) why(c *candidate) Reason {
-	r, known := p.known[c.it.Agent]
+	r, known := p.known[c.agent]
 	if !known {
 		if p.known == nil {
 			p.known = map[string]Reason{}
 		}
-		if err := Runnable(c.it.Agent, p.t.Settings); err != nil {
-			r = Reason{Kind: Unrunnable, err: err}
-		} else if err := p.t.Installed(c.it.Agent); err != nil {
-			r = Reason{Kind: NotInstalled, agent: c.it.Agent, Text: err.Error(), err: err}
+		if err := Runnable(c.agent, p.t.Settings); err != nil {
+			r = Reason{Kind: Unrunnable, agent: c.agent, err: err}
+		} else if err := p.t.Installed(c.agent); err != nil {
+			r = Reason{Kind: NotInstalled, agent: c.agent, Text: err.Error(), err: err}
 		}
-		p.known[c.it.Agent] = r
+		p.known[c.agent] = r
 	}
 	if r.Kind == Unrunnable {
 		r.err = fmt.Errorf("%s: %w", c.it.ID, r.err)

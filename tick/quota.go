@@ -85,14 +85,14 @@ func (p *quotas) why(c *candidate) Reason {
 		return Reason{}
 	}
 	var r Reason
-	for _, w := range p.of(c.it.Agent, c.lane) {
+	for _, w := range p.of(c.agent, c.lane) {
 		keep := p.t.Settings.Reserve.Of(w.Name)
 		if 100-w.Used >= keep || r.Until != nil && !w.Reset.After(*r.Until) {
 			continue
 		}
 		kind, _ := agent.KindOfWindow(w.Name)
-		r = Reason{Kind: QuotaReserve, Until: &w.Reset, Text: fmt.Sprintf("%s has used %.0f %% of its %s, and QUOTA_RESERVE keeps %.0f %%, until %s",
-			c.it.Agent, w.Used, kind.Short, keep, w.Reset.Local().Format("Mon 15:04"))}
+		r = Reason{Kind: QuotaReserve, agent: c.agent, Until: &w.Reset, Text: fmt.Sprintf("%s has used %.0f %% of its %s, and QUOTA_RESERVE keeps %.0f %%, until %s",
+			c.agent, w.Used, kind.Short, keep, w.Reset.Local().Format("Mon 15:04"))}
 	}
 	return r
 }

@@ -69,7 +69,7 @@ func TestQuotaReserveKeepsAnAgentFromStarting(t *testing.T) {
 			if tt.windows != nil {
 				told(t, tick, "claude", queue.Dev, tt.windows...)
 			}
-			r := (&quotas{t: tick}).why(&candidate{it: &queue.Item{Agent: tt.agent}, lane: queue.Dev})
+			r := (&quotas{t: tick}).why(&candidate{it: &queue.Item{Agent: tt.agent}, agent: tt.agent, lane: queue.Dev})
 			if tt.want == "" && r.Kind == Eligible {
 				return
 			}

@@ -19,13 +19,17 @@ import (
 
 // occupied is what the slots hold, as this pass knows it.
 type occupied struct {
-	dev      int             // slots of dev agents that are occupied, or not known to be free
-	slots    map[string]bool // the same by name, and the PM agent's
-	items    map[string]bool // named by a slot
-	sessions map[string]bool // named by a slot
-	runs     map[string]bool // named by a slot
-	unknown  bool            // a slot names a run that could not be read
+	dev      int               // slots of dev agents that are occupied, or not known to be free
+	slots    map[string]bool   // the same by name, and the PM agent's
+	items    map[string]bool   // named by a slot
+	sessions map[string]bool   // named by a slot
+	runs     map[string]bool   // named by a slot
+	unknown  bool              // a slot names a run that could not be read
+	chosen   map[string]string // the agents of the items that start: their files may not say it yet
 }
+
+// agentOf is the agent of an item that a slot names.
+func (k *occupied) agentOf(it *queue.Item) string { return cmp.Or(k.chosen[it.ID], it.Agent) }
 
 func (k *occupied) occupy(slot string, in *slots.Intent) {
 	if !k.slots[slot] {
@@ -43,7 +47,7 @@ func (k *occupied) occupy(slot string, in *slots.Intent) {
 }
 
 func newOccupied() *occupied {
-	return &occupied{slots: map[string]bool{}, items: map[string]bool{}, sessions: map[string]bool{}, runs: map[string]bool{}}
+	return &occupied{slots: map[string]bool{}, items: map[string]bool{}, sessions: map[string]bool{}, runs: map[string]bool{}, chosen: map[string]string{}}
 }
 
 // reconcile inspects every slot, also those beyond today's limit, and settles the runs that ended. It reads one item per slot

@@ -48,8 +48,9 @@ type SlotView struct {
 type Waiting struct {
 	Item      string     `json:"item"`
 	IssueRef  string     `json:"issue_ref"`
-	Agent     string     `json:"agent"`
-	Title     string     `json:"title"` // the first line of the message
+	Agent     string     `json:"agent"`            // the one that starts, if the next pass starts it
+	Agents    []string   `json:"agents,omitempty"` // where the item names several
+	Title     string     `json:"title"`            // the first line of the message
 	Lane      queue.Lane `json:"lane"`
 	Priority  int        `json:"priority"`
 	Since     time.Time  `json:"pending_since"`
@@ -210,8 +211,11 @@ func waiting(lane queue.Lane, e queue.Entry, it *queue.Item, el *eligibility) Wa
 	if r.Kind == Eligible {
 		el.starts(c)
 	}
-	w := Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Title: it.Title(), Lane: lane, Priority: e.Priority, Since: it.PendingSince,
+	w := Waiting{Item: it.ID, IssueRef: it.IssueRef, Agent: it.Agent, Agents: it.Agents, Title: it.Title(), Lane: lane, Priority: e.Priority, Since: it.PendingSince,
 		NotBefore: it.NotBefore, After: it.After, Timeout: it.Timeout, Kind: r.Kind, Until: r.Until, reason: r}
+	if r.Kind == Eligible {
+		w.Agent = c.agent
+	}
 	if rule := kinds[r.Kind]; !rule.turn {
 		w.Why, w.Held = r.Text, rule.ends == outside
 	}

@@ -39,6 +39,8 @@
  *	bad files and settings, newer versions  they stop a step, as a kill does; which, is for the fault tests
  *	an errno while settling                 the slot stays as it is, as after a kill
  *	events, results, session files, git     nothing of the protocol is decided by them
+ *	which of several agents runs            part of the write that makes an item notified: before it there is none,
+ *	                                        and settle reads it there
  *	processes that closed their lease       endMarked ends them. Here nothing may be left for it to end (P3), but what is
  *	                                        left of a run whose lease was unlocked
  *	a runner that hangs at its gate         it bounds that wait; nothing was handed out

@@ -57,7 +57,7 @@ func (c *Init) session(a *App) error {
 	if err != nil || s != nil {
 		return err
 	}
-	return a.Home.WriteSession(slots.PMSession, &slots.Session{Type: "pm_agent", Agent: a.Settings.Agent,
+	return a.Home.WriteSession(slots.PMSession, &slots.Session{Type: "pm_agent", Agent: a.Settings.Agents()[0],
 		Worktree: a.Home.Worktree(slots.PMSession), CreatedAt: time.Now().UTC()})
 }
 

@@ -17,7 +17,7 @@ import (
 
 // New holds the flags of the commands that make an item.
 type New struct {
-	Agent    string  `complete:"agent" help:"Agent for this item (default: KUGETSU_AGENT)." placeholder:"NAME"`
+	Agent    string  `complete:"agent" help:"Agent for this item (default: KUGETSU_AGENT); of several (claude,codex) the first that may start." placeholder:"NAME"`
 	Model    string  `help:"Model for this item, as its agent names it." placeholder:"NAME"`
 	Args     string  `kong:"-"` // --agent-args, which is a setting for the other commands
 	Priority int     `help:"00 runs first, 99 last." default:"50" placeholder:"N"`
@@ -84,22 +84,31 @@ func checkPriority(n int) error {
 	return nil
 }
 
-// agent is the agent of a name, the setting's where there is none. It must be able to do with the model and the arguments of an item.
-func (a *App) agent(name, model, args string) (string, error) {
-	asked := name != ""
-	if !asked {
-		name = a.Settings.Agent
+// agents are the agents that a text names, those of the setting where it is empty, in the order in which they are asked. Each must be
+// able to do with the model and the arguments of an item, which are those of one program.
+func (a *App) agents(text, model, args string) ([]string, error) {
+	names := a.Settings.Agents()
+	if text != "" {
+		names = settings.SplitAgents(text)
 	}
-	preset, err := agent.Lookup(name)
-	if err != nil && asked {
-		return "", fault.New(fault.Usage, "", "%w", err)
+	if len(names) > 1 && (model != "" || args != "") {
+		return nil, fault.New(fault.Usage, "name the one that it is for with --agent", "a model and arguments are for one agent, and this is for %s", strings.Join(names, ", "))
 	}
-	if err == nil {
-		if err := preset.CheckArgs(model, args); err != nil {
-			return "", err
+	for _, name := range names {
+		preset, err := agent.Lookup(name)
+		switch {
+		case err != nil && text != "":
+			return nil, fault.New(fault.Usage, "", "%w", err)
+		case err == nil:
+			if err := preset.CheckArgs(model, args); err != nil {
+				return nil, err
+			}
+		}
+		if err := tick.Runnable(name, a.Settings); err != nil {
+			return nil, err
 		}
 	}
-	return name, tick.Runnable(name, a.Settings)
+	return names, nil
 }
 
 // verify is how the runs of a new item are verified.
@@ -128,7 +137,7 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 	if err := checkPriority(c.Priority); err != nil {
 		return nil, err
 	}
-	name, err := a.agent(c.Agent, c.Model, c.Args)
+	names, err := a.agents(c.Agent, c.Model, c.Args)
 	if err != nil {
 		return nil, err
 	}
@@ -144,8 +153,9 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 	if id == "" {
 		id = queue.NewID(now)
 	}
-	it := &queue.Item{ID: id, IssueRef: ref.String(), Agent: name, Model: c.Model, AgentArgs: c.Args, Message: message, Mode: mode,
+	it := &queue.Item{ID: id, IssueRef: ref.String(), Model: c.Model, AgentArgs: c.Args, Message: message, Mode: mode,
 		PendingSince: now, After: []string{}, History: []queue.Run{}, ExpectChanges: c.Changes, Verify: verify}
+	it.SetAgents(names)
 	return it, timeout(it, c.Timeout)
 }
 
@@ -168,7 +178,9 @@ func (c *New) enqueue(a *App, ref issueref.Ref, message string, wait *Wait) (str
 // enqueue publishes a new item and returns its id. With unlessQueued, and with a live item that does the same, it returns the
 // id of that item and publishes none.
 func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, error) {
-	a.warnMissing(it.Agent)
+	for _, name := range it.Choice() {
+		a.warnMissing(name)
+	}
 	a.warn(a.Tick.Verifiable(it))
 	if !unlessQueued {
 		_, err := a.Queue.Publish(it, it.Lane(), priority)

@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 type QueueEdit struct {
 	ID        *string  `arg:"" optional:"" complete:"waiting" help:"An id, a part of one, or an issue reference."`
 	Message   *string  `help:"What to do; - reads it from stdin." placeholder:"TEXT"`
-	Agent     *string  `complete:"agent" help:"Its agent. The model and the arguments of another one go, unless they are given." placeholder:"NAME"`
+	Agent     *string  `complete:"agent" help:"Its agent; of several (claude,codex) the first that may start. The model and the arguments of another go, unless they are given." placeholder:"NAME"`
 	Model     *string  `help:"Its model, as its agent names it; default is what the settings say." placeholder:"NAME"`
 	Args      string   `kong:"-"` // --agent-args, which is a setting for the other commands
 	Priority  *int     `help:"00 runs first, 99 last." placeholder:"N"`
@@ -105,7 +106,7 @@ func differences(a, b *queue.Item, was, is int) (names []string) {
 		differs bool
 	}{
 		{"message", a.Message != b.Message},
-		{"agent", a.Agent != b.Agent},
+		{"agent", !slices.Equal(a.Choice(), b.Choice())},
 		{"model", a.Model != b.Model},
 		{"arguments", a.AgentArgs != b.AgentArgs},
 		{"priority", was != is},
@@ -182,8 +183,9 @@ func (c *QueueEdit) setAgent(a *App, it *queue.Item) error {
 	if c.Agent == nil && c.Model == nil && c.Args == "" {
 		return nil
 	}
-	if c.Agent != nil && *c.Agent != it.Agent {
-		it.Agent, it.Model, it.AgentArgs = *c.Agent, "", ""
+	names := it.Choice()
+	if c.Agent != nil && !slices.Equal(settings.SplitAgents(*c.Agent), names) {
+		names, it.Model, it.AgentArgs = settings.SplitAgents(*c.Agent), "", ""
 	}
 	if c.Model != nil {
 		if it.Model = *c.Model; it.Model == "default" {
@@ -193,12 +195,15 @@ func (c *QueueEdit) setAgent(a *App, it *queue.Item) error {
 	if c.Args != "" {
 		it.AgentArgs = c.Args
 	}
-	name, err := a.agent(it.Agent, it.Model, it.AgentArgs)
-	if err == nil {
-		it.Agent = name
+	names, err := a.agents(strings.Join(names, ","), it.Model, it.AgentArgs)
+	if err != nil {
+		return err
+	}
+	it.SetAgents(names)
+	for _, name := range names {
 		a.warnMissing(name)
 	}
-	return err
+	return nil
 }
 
 // inEditor lets a person change the message of an item. What was written is never lost: its file is deleted only when the item has

@@ -47,7 +47,7 @@ func (c *QueueShow) Run(a *App) error {
 	}
 	line("id", "%s", it.ID) // whole: this is the place where it is copied from
 	line("issue", "%s", issueOrPM(it.IssueRef))
-	line("agent", "%s", it.Agent)
+	line("agent", "%s", chosen(it))
 	if it.Model != "" {
 		line("model", "%s", it.Model)
 	}
@@ -97,11 +97,33 @@ func (c *QueueShow) Run(a *App) error {
 	}
 	for _, r := range it.History {
 		fmt.Fprintf(w, "\nrun %d: %s\n", r.Run, terminal.Clean(describe(r)))
+		if r.Agent != "" {
+			line("agent", "%s", because(r.Agent, r.AgentWhy))
+		}
 		showEvidence(line, r.Evidence)
 		fmt.Fprintf(w, "%s\n", indent(r.Summary))
 	}
 	fmt.Fprintf(w, "\n%s\n", it.Message)
 	return nil
+}
+
+// chosen says which agent an item is for, and of several which one runs or ran, and why.
+func chosen(it *queue.Item) string {
+	if len(it.Agents) == 0 {
+		return it.Agent
+	}
+	of := strings.Join(it.Agents, ", ")
+	if it.Runs == 0 {
+		return "the first of " + of + " that may start"
+	}
+	return because(it.Agent, it.AgentWhy) + " (of " + of + ")"
+}
+
+func because(agent, why string) string {
+	if why == "" {
+		return agent
+	}
+	return agent + ", since " + why
 }
 
 // stateOf is the state of an item that another one waits for.

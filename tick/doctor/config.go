@@ -245,15 +245,21 @@ func (x *Exam) command(name string, level Level) {
 
 // needed lists the agents of new items and of live items.
 func (x *Exam) needed() []string {
-	needed := []string{x.Tick.Settings.Agent}
+	needed := x.Tick.Settings.Agents()
 	for _, lane := range queue.Lanes {
 		entries, err := x.Tick.Queue.Live(lane)
 		if err != nil {
 			continue // items has the error
 		}
 		for _, e := range entries {
-			if it, err := x.Tick.Queue.Load(e); err == nil && !slices.Contains(needed, it.Agent) {
-				needed = append(needed, it.Agent)
+			it, err := x.Tick.Queue.Load(e)
+			if err != nil {
+				continue
+			}
+			for _, name := range it.Choice() {
+				if !slices.Contains(needed, name) {
+					needed = append(needed, name)
+				}
 			}
 		}
 	}

@@ -314,7 +314,7 @@ func (k *Keeper) Restore(ctx context.Context, ref issueref.Ref, at string) (stri
 				terminal.Count(p.Holding.Dirty, "uncommitted or untracked file"), p.Spec.Path)
 		}
 		at = all[n].Ref
-		return p.Restore(ctx, all[n], k.Settings.Agent, k.Now().UTC())
+		return p.Restore(ctx, all[n], k.Settings.Agents()[0], k.Now().UTC())
 	})
 	return at, err
 }

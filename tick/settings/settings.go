@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,8 +78,8 @@ type Settings struct {
 	MinFreeDisk    Size   `key:"MIN_FREE_DISK" default:"512M" hidden:"" help:"Disk space that must be free in the state folder before an agent starts (512M, 2G). 0 turns the check off."`
 	MaxReview      int    `key:"MAX_AWAITING_REVIEW" name:"max-awaiting-review" default:"0" hidden:"" help:"Number of open pull requests from which on no new work starts. 0 turns the check off."`
 
-	Agent           string `key:"KUGETSU_AGENT" name:"kugetsu-agent" default:"opencode" hidden:"" help:"Agent of new items: opencode, claude, codex, gemini or command."`
-	AgentArgs       string `key:"AGENT_ARGS" hidden:"" help:"Arguments added to the command line of the agent that KUGETSU_AGENT names (-m provider/model)."`
+	Agent           string `key:"KUGETSU_AGENT" name:"kugetsu-agent" default:"opencode" hidden:"" help:"Agent of new items: opencode, claude, codex, gemini or command. Of several (claude,codex) each run takes the first that may start."`
+	AgentArgs       string `key:"AGENT_ARGS" hidden:"" help:"Arguments added to the command line of the agent that KUGETSU_AGENT names, of several the first (-m provider/model)."`
 	ArgsClaude      string `key:"AGENT_ARGS_CLAUDE" name:"agent-args-claude" hidden:"" help:"Arguments added to the command line of claude, in place of AGENT_ARGS."`
 	ArgsCodex       string `key:"AGENT_ARGS_CODEX" name:"agent-args-codex" hidden:"" help:"Arguments added to the command line of codex, in place of AGENT_ARGS."`
 	ArgsGemini      string `key:"AGENT_ARGS_GEMINI" name:"agent-args-gemini" hidden:"" help:"Arguments added to the command line of gemini, in place of AGENT_ARGS."`
@@ -189,11 +190,25 @@ func (s *Settings) Timeout() time.Duration {
 	return time.Duration(s.TaskHours) * time.Hour
 }
 
+// Agents are the agents that KUGETSU_AGENT names, in their order: one at least.
+func (s *Settings) Agents() []string { return SplitAgents(s.Agent) }
+
+// SplitAgents reads agents that are named with commas, each once. It does not know whether there are such agents.
+func SplitAgents(text string) []string {
+	var names []string
+	for name := range strings.SplitSeq(text, ",") {
+		if name = strings.TrimSpace(name); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // Args returns the arguments added to a preset's command line: its own, or else AGENT_ARGS. AGENT_ARGS is for the agent that
 // KUGETSU_AGENT names; an item of another agent must not get it.
 func (s *Settings) Args(preset string) string {
 	own := map[string]string{"claude": s.ArgsClaude, "codex": s.ArgsCodex, "gemini": s.ArgsGemini, "opencode": s.ArgsOpencode}[preset]
-	if own == "" && preset == s.Agent {
+	if own == "" && preset == s.Agents()[0] {
 		return s.AgentArgs
 	}
 	return own
