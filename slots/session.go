@@ -31,6 +31,7 @@ type Session struct {
 	Worktree     string    `json:"worktree_path"`
 	Branch       string    `json:"branch_name"`
 	Start        string    `json:"start_commit,omitempty"` // the commit at which the branch was made for this session; "" for a branch of the user's
+	Judged       string    `json:"judged,omitempty"`       // "verified" or "unverified": how a command judged the last run; "" where none did
 	PRURL        string    `json:"pr_url"`
 	PRSet        bool      `json:"pr_set,omitempty"`     // a person set it: no run replaces it
 	Unready      bool      `json:"unready,omitempty"`    // its worktree was missing, and the hook may not have run in the new one yet

@@ -126,9 +126,11 @@ func (r *Runner) verify(ctx context.Context, w *ready) bool {
 	}
 	r.result.Verification = &judged
 	if judged.Why == "" {
+		w.session.Judged = "verified"
 		r.log.say("verified in %s", judged.Took().Round(time.Second))
 		return true
 	}
+	w.session.Judged = string(outcome.Unverified)
 	r.log.say("not verified: %s", judged.Why)
 	r.result.Outcome = outcome.Unverified
 	r.result.Summary = strings.TrimSpace(judged.Command + ": " + judged.Why + "\n" + r.result.Summary)

@@ -46,7 +46,7 @@ func TestKugetsu(t *testing.T) {
 		{"says denied where opencode exits 0 after a refusal", saysDenied},
 		{"retries a failing model and goes on after queue retry", retriesFailures},
 		{"retries what was lost with its runner", retriesLost},
-		{"keeps uncommitted work", keepsUncommitted},
+		{"keeps uncommitted work, and tells the agent why it was not verified", keepsUncommitted},
 		{"is not charged for a database that is locked", waitsForDatabase},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, bin) })
@@ -243,9 +243,19 @@ func retriesLost(t *testing.T, bin string) {
 func keepsUncommitted(t *testing.T, bin string) {
 	w := newWorld(t, bin, nil)
 	id := w.delegate("you/project#1", "<<write notes/draft.txt|half a thought>><<say left it>>")
-	w.kugetsu(0, "tick", "--drain")
-	ref := "refs/kugetsu/" + id + "/1"
-	w.completed(id, ending{dirty: 1, ref: ref, steps: 2, summary: "left it"})
+	check := filepath.Join(t.TempDir(), "check")
+	writeFile(t, check, []byte("test -e notes/draft.txt || exit 2\necho the draft is too short\nmkdir $0.seen 2>&1 && exit 3\nexit 0\n"))
+	w.with("VERIFY_COMMAND=sh "+check).kugetsu(0, "tick", "--drain")
+	if it := w.item(id); it.Runs != 2 || len(it.History) != 2 || it.History[0].Outcome != "unverified" {
+		t.Fatalf("want a run that is not verified, and one that is: %s", it)
+	}
+	requests := w.stub.Requests()
+	if last := requests[len(requests)-1]; !strings.Contains(lastUser(last), "was not accepted") || !strings.Contains(lastUser(last), "exit code 3") ||
+		!strings.Contains(lastUser(last), "\nthe draft is too short\n") || !slices.ContainsFunc(last.Turns, func(u turn) bool { return u.Role == "assistant" && strings.Contains(u.Text, "left it") }) {
+		t.Errorf("the model was not told in the same conversation: %q", last.Turns)
+	}
+	ref := "refs/kugetsu/" + id + "/2"
+	w.completed(id, ending{run: 2, dirty: 1, ref: ref, steps: 2, summary: "left it"})
 	s := w.session(1)
 	if kept := w.git(s.Worktree, "show", ref+":notes/draft.txt"); kept != "half a thought" {
 		t.Errorf("%s keeps %q", ref, kept)

@@ -22,9 +22,9 @@ type List struct {
 // Help is its long help.
 func (*List) Help() string {
 	return longHelp(`
-A session is an issue's worktree, branch and conversation. The columns are: issue, whether it runs, branch, commits
-ahead of and behind its base, uncommitted or untracked files, commits that were not pushed, size on the disk, agent,
-last use, pull request, worktree. A ? could not be found out within 5 s.`,
+A session is an issue's worktree, branch and conversation. The columns are: issue, whether it runs and whether its last
+run was verified, branch, commits ahead of and behind its base, uncommitted or untracked files, commits that were not
+pushed, size on the disk, agent, last use, pull request, worktree. A ? could not be found out within 5 s.`,
 		codes{0: "shown", 1: "a session could not be read"},
 		"kugetsu list",
 		"kugetsu list --json")
@@ -109,6 +109,12 @@ func (c *List) Run(a *App) error {
 		state := "idle"
 		if s.Running {
 			state = "running"
+		}
+		switch s.Judged {
+		case "verified":
+			state += ", verified"
+		case "unverified":
+			state += ", not verified"
 		}
 		size, pr := "?", strings.TrimSpace(s.PR+" "+s.PRURL)
 		if s.Size != nil {
