@@ -81,9 +81,6 @@ func Read(t *tick.Tick) (*Metrics, error) {
 	if m.Totals, err = t.Queue.Ledger.Totals(); err != nil {
 		return nil, err
 	}
-	for i := range m.Totals { // two that look the same are one series
-		m.Totals[i].Agent, m.Totals[i].Outcome = label(m.Totals[i].Agent), label(m.Totals[i].Outcome)
-	}
 	holds, held, err := tick.Holds(t.Home)
 	if err != nil {
 		return nil, err
@@ -191,7 +188,10 @@ func (m *Metrics) counters(w *writer) {
 	var agents []string
 	runs := map[[2]string]int{}
 	seconds, costs := map[string]float64{}, map[string]*outcome.Cost{}
-	for _, t := range m.Totals {
+	totals := slices.Clone(m.Totals)
+	for i := range totals {
+		t := &totals[i]
+		t.Agent, t.Outcome = label(t.Agent), label(t.Outcome) // two that look the same are one series
 		if costs[t.Agent] == nil {
 			agents, costs[t.Agent] = append(agents, t.Agent), &outcome.Cost{}
 		}
@@ -207,7 +207,7 @@ func (m *Metrics) counters(w *writer) {
 			delete(runs, [2]string{name, o})
 		}
 	}
-	for _, t := range m.Totals { // an outcome of another version
+	for _, t := range totals { // an outcome of another version
 		if n, left := runs[[2]string{t.Agent, t.Outcome}]; left {
 			w.value(float64(n), "agent", t.Agent, "outcome", t.Outcome)
 			delete(runs, [2]string{t.Agent, t.Outcome})

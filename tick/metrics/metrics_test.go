@@ -84,10 +84,13 @@ func TestMetricsTellOfTheQueue(t *testing.T) {
 // A stranger's text ends neither its label nor its line, and two that look the same are one series.
 func TestValuesOfLabelsAreEscaped(t *testing.T) {
 	hostile := "a\"} 1\nkugetsu_healthy 1\n\\\x1b\u202e\xff" + strings.Repeat("x", 300)
-	m := Metrics{Overview: &overview.Overview{}, Home: `/home/"you"\`, OnHold: []Hold{{Name: hostile, Host: true}}, Totals: []ledger.Total{{Agent: hostile, Outcome: "odd\n", Runs: 2}}}
+	m := Metrics{Overview: &overview.Overview{}, Home: `/home/"you"\`, OnHold: []Hold{{Name: hostile, Host: true}}, Totals: []ledger.Total{{Agent: hostile, Outcome: "odd\n", Runs: 2}, {Agent: hostile + "x", Outcome: "odd\n", Runs: 3}}}
 	text := string(m.Text())
 	if want := `kugetsu_on_hold{home="/home/\"you\"\\",kind="host",name="a\"} 1\\nkugetsu_healthy 1\\n\\\\x1b\\u202e\\xffxxx`; !strings.Contains(text, want) {
 		t.Errorf("no %s in\n%s", want, text)
+	}
+	if strings.Count(text, `outcome="odd\\n"`) != 1 || !strings.Contains(text, `outcome="odd\\n"} 5`) {
+		t.Errorf("two that look the same are not one series:\n%s", text)
 	}
 	for line := range strings.Lines(text) {
 		if len(line) > 700 || !strings.HasPrefix(line, "# ") && !strings.HasPrefix(line, "kugetsu_") || strings.HasPrefix(line, "kugetsu_healthy 1") {
