@@ -18,11 +18,12 @@ import (
 )
 
 // Version is the newest format of item files that this code writes. A file with a higher one is left alone. An item has the oldest
-// format that says all of it, so that an older kugetsu runs it: 2 of a task that has no issue, 1 of every other.
+// format that says all of it, so that an older kugetsu runs it: 2 of a task that has no issue or that names a branch, 1 of
+// every other.
 const Version = 2
 
 func (it *Item) version() int {
-	if it.Ref().Task != "" {
+	if it.Ref().Task != "" || it.Branch != "" || it.OnTop != "" {
 		return 2
 	}
 	return 1
@@ -93,6 +94,8 @@ type Item struct {
 	ByHand        bool       `json:"by_hand,omitempty"` // a person set not_before since the last run ended
 	NotifiedAt    *time.Time `json:"notified_at"`
 	After         []string   `json:"after"`                    // ids of the items that must complete before
+	Branch        string     `json:"branch,omitempty"`         // on which a new session works; "": that of its reference
+	OnTop         string     `json:"on_top,omitempty"`         // the issue or task at whose branch a new session begins; "": at the base
 	Timeout       string     `json:"timeout,omitempty"`        // how long a run may take, as time.ParseDuration reads it; "": the setting's
 	ExpectChanges bool       `json:"expect_changes,omitempty"` // a run that leaves neither a commit nor a changed file has failed
 	Verify        Verify     `json:"verify,omitzero"`          // the command that verifies its runs; zero: the repository's, or the setting's
@@ -315,6 +318,16 @@ func decode(id string, data []byte) (*Item, error) {
 		var err error
 		if it.ref, err = issueref.Canonical(it.IssueRef); err != nil {
 			return nil, fmt.Errorf("%s: %w: %w", id, spool.ErrBad, err)
+		}
+	}
+	if it.Branch != "" {
+		if err := it.ref.CheckBranch(it.Branch); err != nil || it.IssueRef == "" {
+			return nil, fmt.Errorf("%s: %w: its branch %q", id, spool.ErrBad, terminal.Clip(it.Branch, 60))
+		}
+	}
+	if it.OnTop != "" {
+		if under, err := issueref.Canonical(it.OnTop); err != nil || under.RepoName() != it.ref.RepoName() {
+			return nil, fmt.Errorf("%s: %w: it is on top of %q", id, spool.ErrBad, terminal.Clip(it.OnTop, 60))
 		}
 	}
 	if why := it.malformed(id); why != "" {

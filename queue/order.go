@@ -111,6 +111,8 @@ type Public struct {
 	Message  string   `json:"message"`
 	State    State    `json:"state"`
 	After    []string `json:"after"`
+	Branch   string   `json:"branch"`
+	OnTop    string   `json:"on_top"`
 }
 
 // LivePublic calls each with the public part of every live item. Items of a newer kugetsu are among them: this version does

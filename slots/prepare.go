@@ -23,6 +23,7 @@ type ready struct {
 	session  *Session
 	existed  bool   // the session stood before this run
 	other    string // the agent of the session before this run, where that worked on it and this run has another one; else ""
+	left     string // the branch that this one was on top of before this run
 	made     worktree.Made
 	stashes  []string // the stash before the run
 	before   string   // the tree of all that stood there; "" where it is not known, or is that of made.Head
@@ -46,8 +47,11 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 		return nil, err
 	}
 	w.existed = w.session != nil
-	if !w.existed {
+	switch ws := &r.task.Workspace; {
+	case !w.existed:
 		w.session = r.newSession()
+	case w.session.Branch != "": // the item may ask for another one, and was enqueued before the session began
+		ws.Branch, ws.OnTop, ws.Merged = w.session.Branch, w.session.OnTop, false
 	}
 	if r.home.outside(r.task.Session, w.session) {
 		w.session.Worktree, w.session.Conversation = r.home.Worktree(r.task.Session), "" // agents find it by the folder
@@ -79,7 +83,7 @@ func (r *Runner) spec(w *ready) worktree.Spec {
 
 func (r *Runner) newSession() *Session {
 	s := &Session{Type: "forked", IssueRef: r.task.IssueRef, Agent: r.task.Agent.Preset, CreatedAt: time.Now().UTC(),
-		Worktree: r.home.Worktree(r.task.Session), Branch: r.task.Workspace.Branch}
+		Worktree: r.home.Worktree(r.task.Session), Branch: r.task.Workspace.Branch, OnTop: r.task.Workspace.OnTop}
 	if r.task.Session == PMSession {
 		s.Type = "pm_agent"
 	}
@@ -125,6 +129,9 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	}
 	if w.made.CreatedBranch && err == nil {
 		w.session.Start = w.made.Head
+	}
+	if w.session.OnTop != "" && w.made.Base != w.session.OnTop && err == nil {
+		w.left, w.session.OnTop = w.session.OnTop, ""
 	}
 	if err == nil {
 		err = r.keepBefore(ctx, w)
@@ -282,6 +289,7 @@ func (r *Runner) text(ctx context.Context, p agent.Preset, w *ready) (string, er
 	if err != nil {
 		return "", err
 	}
+	prompt += stacked(w)
 	if r.task.Previous != "" {
 		prompt += "\n" + r.task.Previous + quoted(r.task.Said) + "\nLook at what it left in this worktree and go on from there.\n"
 	}

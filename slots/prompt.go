@@ -104,6 +104,19 @@ func (r *Runner) handover(ctx context.Context, w *ready) string {
 	return text + "\nLook at what stands in this worktree, also at what is not committed, and go on from there.\n"
 }
 
+// stacked says what the branch is on top of, or was before this run.
+func stacked(w *ready) string {
+	switch s := w.session; {
+	case s.OnTop != "":
+		return "\nThe branch " + s.Branch + " is on top of " + s.OnTop + ", the branch of another task, which is not merged yet. Open the pull request against " +
+			s.OnTop + ", not against the default branch.\n"
+	case w.left != "" && w.existed:
+		return "\nThe branch " + w.left + ", on top of which " + s.Branch + " began, is merged or gone. Rebase onto " + w.made.Base +
+			", and let the pull request go there.\n"
+	}
+	return ""
+}
+
 // quoted is the text of an earlier agent, set so that it cannot be taken for a part of the prompt: on lines of its own, between
 // fences that are longer than any fence in the text.
 func quoted(text string) string {

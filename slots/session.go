@@ -30,6 +30,7 @@ type Session struct {
 	Words        string    `json:"last_words,omitempty"` // the agent's last words, for a conversation that must begin anew
 	Worktree     string    `json:"worktree_path"`
 	Branch       string    `json:"branch_name"`
+	OnTop        string    `json:"on_top,omitempty"`       // the branch of another session that this one is on top of, until it is merged
 	Start        string    `json:"start_commit,omitempty"` // the commit at which the branch was made for this session; "" for a branch of the user's
 	Judged       string    `json:"judged,omitempty"`       // "verified" or "unverified": how a command judged the last run; "" where none did
 	PRURL        string    `json:"pr_url"`

@@ -63,6 +63,8 @@ type Workspace struct {
 	Local  string `json:"local"` // a local checkout that is used instead of a clone
 	Host   string `json:"host"`  // the host of the URL, "" for none
 	Branch string `json:"branch"`
+	OnTop  string `json:"on_top"` // the branch at which a new one begins, "" for the base
+	Merged bool   `json:"merged"` // the request of that branch was merged
 	Base   string `json:"base"`
 	Hook   string `json:"hook"` // command run in a new worktree
 

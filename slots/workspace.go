@@ -45,7 +45,7 @@ func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*P
 	}
 	path := d.Worktree(name)
 	if p.Session != nil && p.Session.Branch != "" {
-		ws.Branch = p.Session.Branch
+		ws.Branch, ws.OnTop = p.Session.Branch, p.Session.OnTop
 	}
 	p.Spec = d.spec(path, ws)
 	return p, nil
@@ -53,11 +53,14 @@ func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*P
 
 // spec is a worktree in the terms of package worktree.
 func (d Dir) spec(path string, ws Workspace) worktree.Spec {
-	return worktree.Spec{Path: path, Branch: ws.Branch, Base: ws.Base, Source: worktree.Source{
+	return worktree.Spec{Path: path, Branch: ws.Branch, OnTop: ws.OnTop, Merged: ws.Merged, Base: ws.Base, Source: worktree.Source{
 		URL: ws.URL, Local: ws.Local,
 		Cache: filepath.Join(d.repos(), ws.Repo+".git"), Lock: filepath.Join(d.repos(), ws.Repo+".lock"),
 	}}
 }
+
+// Bases are the branches on which no session of a workspace's repository may work, as far as they are known here.
+func (d Dir) Bases(ws Workspace) []string { return d.spec("", ws).Bases() }
 
 // outside says whether a session's worktree is in another state folder: this one was copied or moved after the session was
 // written. That worktree may belong to a session of the other folder, which is not locked here.

@@ -5,7 +5,11 @@ import (
 	"fmt"
 
 	"kugetsu/queue"
+	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
+	"kugetsu/slots"
+	"kugetsu/slots/forge"
+	"kugetsu/tick/session"
 )
 
 // dependencies knows the items that other items wait for, during one pass or one snapshot. Nothing is read before the first
@@ -82,7 +86,50 @@ func (p *dependencies) why(c *candidate) Reason {
 			r = Reason{Kind: Dependency, Text: fmt.Sprintf("waits for %s (%s)", id, dep.state.Word())}
 		}
 	}
+	if r.Kind == Eligible {
+		switch gone, err := p.gone(c.it); {
+		case err != nil:
+			return Reason{Kind: Dependency, Text: "the branch that it begins at is not known: " + err.Error()}
+		case gone != "":
+			return Reason{Kind: DependencyFailed, Text: "dependency: " + gone}
+		}
+	}
 	return r
+}
+
+// gone says why the branch that an item is to begin at is not there any more, or "": its session was removed, and the item has none
+// of its own yet. It is asked when all dependencies completed: before that, the branch is not there yet.
+func (p *dependencies) gone(it *queue.Item) (string, error) {
+	if it.OnTop == "" {
+		return "", nil
+	}
+	for _, name := range []string{sessionOf(it), under(it).Session()} {
+		if s, err := p.t.Home.ReadSession(name); err != nil || s != nil {
+			return "", err
+		}
+	}
+	return "the branch of " + it.OnTop + " is gone with its session", nil
+}
+
+// under is the issue or task that an item is on top of.
+func under(it *queue.Item) issueref.Ref {
+	ref, _ := issueref.Canonical(it.OnTop) // it was checked when the item was read
+	return ref
+}
+
+// onTop adds the branch at which a new one begins. A branch whose request was merged is in the base, also where git cannot see it.
+func (t *Tick) onTop(it *queue.Item, w *slots.Workspace) error {
+	if it.OnTop == "" {
+		return nil
+	}
+	name := under(it).Session()
+	s, err := t.Home.ReadSession(name)
+	if err != nil || s == nil { // then the item has a session of its own, which knows its branch
+		return err
+	}
+	review, err := session.ReadReview(t.Home, name, s.PRURL)
+	w.OnTop, w.Merged = s.Branch, review.State == forge.Merged
+	return err
 }
 
 func (*dependencies) starts(*candidate) {}
@@ -101,7 +148,7 @@ func (d *dependency) lost(id string) string {
 // fail makes a pending item an error if one of its dependencies failed, and returns true then. The dependencies are checked
 // first, down the chain. So a chain ends in one pass, whatever the priorities are.
 func (p *dependencies) fail(e queue.Entry, it *queue.Item, report *Report) (bool, error) {
-	why := ""
+	why, waits := "", false
 	for _, id := range it.After {
 		dep := p.dependency(id)
 		if dep.state == queue.Pending && dep.after && !dep.judged && !p.slots.items[id] {
@@ -119,6 +166,13 @@ func (p *dependencies) fail(e queue.Entry, it *queue.Item, report *Report) (bool
 		}
 		if why == "" {
 			why = dep.lost(id)
+		}
+		waits = waits || dep.state != queue.Completed
+	}
+	if why == "" && !waits {
+		var err error
+		if why, err = p.gone(it); err != nil {
+			return false, nil // why says it
 		}
 	}
 	if why == "" || p.failed == failMost {

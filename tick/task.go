@@ -46,7 +46,8 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 	if command, by := t.verification(it, repos); command != "" {
 		task.Verify = slots.VerifyTask{Command: command, By: by, Timeout: s.VerifyTimeout}
 	}
-	return task, nil
+	task.Workspace.Branch = cmp.Or(it.Branch, task.Workspace.Branch)
+	return task, t.onTop(it, &task.Workspace)
 }
 
 // workspaces reads repos.json, and returns the settings of the worktree of an issue.

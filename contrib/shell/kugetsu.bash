@@ -71,6 +71,7 @@ _kugetsu() {
 	' delegate --priority') return ;;
 	' delegate --timeout') return ;;
 	' delegate --verify') return ;;
+	' delegate --branch') return ;;
 	' delegate --after') COMPREPLY=(); _kugetsu_live item; return ;;
 	' delegate --not-before') return ;;
 	' delegate --repo') return ;;
@@ -81,11 +82,13 @@ _kugetsu() {
 	' start --priority') return ;;
 	' start --timeout') return ;;
 	' start --verify') return ;;
+	' start --branch') return ;;
 	' continue --agent') COMPREPLY=(); _kugetsu_live agent; return ;;
 	' continue --model') return ;;
 	' continue --priority') return ;;
 	' continue --timeout') return ;;
 	' continue --verify') return ;;
+	' continue --branch') return ;;
 	' logs --run') return ;;
 	' digest --since') return ;;
 	' forget --issue') return ;;
@@ -109,6 +112,7 @@ _kugetsu() {
 	' queue enqueue --priority') return ;;
 	' queue enqueue --timeout') return ;;
 	' queue enqueue --verify') return ;;
+	' queue enqueue --branch') return ;;
 	' queue enqueue --after') COMPREPLY=(); _kugetsu_live item; return ;;
 	' queue enqueue --not-before') return ;;
 	' queue-daemon start --with')
@@ -123,10 +127,10 @@ _kugetsu() {
 	'') words='init doctor delegate tick start continue status list logs digest page dismiss path destroy prune set-pr restore forget queue pause resume notify queue-daemon version --help --verbose' ;;
 	' init') words='--pm --help --verbose' ;;
 	' doctor') words='--fix --json --help --verbose' kind=issue ;;
-	' delegate') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --json --after --not-before --unless-queued --repo --key --from --tick --now --help --verbose' kind=issue ;;
+	' delegate') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --branch --json --after --not-before --on-top --unless-queued --repo --key --from --tick --now --help --verbose' kind=issue ;;
 	' tick') words='--dry-run --drain --now --json --scheduled --help --verbose' ;;
-	' start') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --json --now --help --verbose' kind=issue ;;
-	' continue') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --json --now --help --verbose' kind=issue ;;
+	' start') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --branch --json --now --help --verbose' kind=issue ;;
+	' continue') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --branch --json --now --help --verbose' kind=issue ;;
 	' status') words='--json --watch --help --verbose' ;;
 	' list') words='--json --help --verbose' ;;
 	' logs') words='--follow --run --raw --help --verbose' kind=item ;;
@@ -155,7 +159,7 @@ _kugetsu() {
 	' queue cancel') words='--help --verbose' kind=live ;;
 	' queue retry') words='--all-failed --tick --help --verbose' kind=settled ;;
 	' queue clear') words='--older-than --json --help --verbose' ;;
-	' queue enqueue') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --json --after --not-before --unless-queued --help --verbose' kind=issue ;;
+	' queue enqueue') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --branch --json --after --not-before --on-top --unless-queued --help --verbose' kind=issue ;;
 	' notify list') words='--json --help --verbose' ;;
 	' notify clear') words='--json --help --verbose' ;;
 	' notify test') words='--help --verbose' ;;

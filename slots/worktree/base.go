@@ -29,9 +29,82 @@ func baseName(at git.Location, remoteHead string, checkedOut func() (string, err
 	return "", nil
 }
 
-// base is that branch and its commit, which is empty where the repository has no such branch. In a local checkout
-// KUGETSU_BASE_BRANCH may also name a branch of its own. A commit that is checked out there without a branch is its own name.
+// base is the base of the session and its commit: the branch that it is on top of, else base as all sessions have it.
 func (r *repo) base(ctx context.Context, f refs) (name, commit string, err error) {
+	name, commit, err = r.usualBase(ctx, f)
+	if err != nil || r.spec.OnTop == "" {
+		return name, commit, err
+	}
+	top, _, err := r.spec.top(ctx, r.made, commit)
+	if err != nil || top == "" {
+		return name, commit, err
+	}
+	return r.spec.OnTop, top, nil
+}
+
+// top is the commit of the branch that the session is on top of, empty where that branch is in the base already, or not there. The
+// branch here has what was not pushed yet.
+func (s Spec) top(ctx context.Context, p *git.Private, base string) (commit string, there bool, err error) {
+	if s.OnTop == "" || s.Merged {
+		return "", s.Merged, nil
+	}
+	for _, ref := range []string{"refs/heads/" + s.OnTop, p.At.Tracking() + s.OnTop} {
+		out, err := p.Run(ctx, git.Command{Args: []string{"rev-parse", "--quiet", "--verify", ref + "^{commit}"}})
+		if git.ExitCode(err) == 1 {
+			continue
+		}
+		if err != nil {
+			return "", false, err
+		}
+		commit = strings.TrimSpace(out)
+		break
+	}
+	if commit == "" || base == "" {
+		return commit, commit != "", nil
+	}
+	_, err = p.Run(ctx, git.Command{Args: []string{"merge-base", "--is-ancestor", commit, base}})
+	if git.ExitCode(err) == 1 {
+		return commit, true, nil
+	}
+	return "", true, err
+}
+
+// known is the commit of the base of that name, empty where there is none.
+func (s Spec) known(ctx context.Context, p *git.Private, name string) (string, error) {
+	for _, ref := range []string{p.At.Tracking() + name, "refs/heads/" + name} {
+		out, err := p.Run(ctx, git.Command{Args: []string{"rev-parse", "--quiet", "--verify", ref + "^{commit}"}})
+		if err == nil {
+			return strings.TrimSpace(out), nil
+		}
+		if git.ExitCode(err) != 1 {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// Bases are the branches of which it is known, without asking a remote, that no session may work on them: the base, and what is checked out
+// in a local checkout.
+func (s Spec) Bases() []string {
+	bases := []string{strings.TrimPrefix(s.Base, "origin/")}
+	common, err := s.repository()
+	if err != nil { // the run tells it
+		return bases
+	}
+	for _, at := range [][2]string{{"refs/remotes/" + git.Origin + "/HEAD", "refs/remotes/" + git.Origin + "/"}, {"HEAD", "refs/heads/"}} {
+		if at[0] == "HEAD" && s.Source.Local == "" {
+			continue
+		}
+		if name, err := git.BranchIn(filepath.Join(common, at[0]), at[1]); err == nil {
+			bases = append(bases, name)
+		}
+	}
+	return bases
+}
+
+// usualBase is that branch and its commit, which is empty where the repository has no such branch. In a local checkout
+// KUGETSU_BASE_BRANCH may also name a branch of its own. A commit that is checked out there without a branch is its own name.
+func (r *repo) usualBase(ctx context.Context, f refs) (name, commit string, err error) {
 	at, here := r.made.At, ""
 	name, err = baseName(at, strings.TrimPrefix(f.head.symref, at.Tracking()), func() (string, error) {
 		out, err := r.git(ctx, "rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD")

@@ -181,6 +181,19 @@ func (r *repo) start(ctx context.Context, f refs, made *Made) (b beginning, err 
 		return b, err
 	}
 	made.Branch, made.Base = s.Branch, name
+	if name == s.Branch {
+		return b, git.Refuse("prepare", "the branch %s is the base: a session works on a branch of its own", name)
+	}
+	if s.OnTop != "" && name != s.OnTop && f.branch.commit == "" && f.origin.commit == "" {
+		_, there, err := s.top(ctx, r.made, base)
+		if err == nil && !there {
+			err = git.Refuse("prepare", "the branch %s, on top of which this one begins, is gone, and nothing says that it was merged", s.OnTop)
+		}
+		if err != nil {
+			return b, err
+		}
+		r.g.Say("the branch %s is merged: this one begins at %s", s.OnTop, name)
+	}
 	switch {
 	case f.branch.commit != "":
 		made.Head = f.branch.commit
@@ -244,6 +257,18 @@ func checkedOut(ctx context.Context, p *git.Private, s Spec, v view) (view, erro
 	v.made = Made{Repository: common, Record: v.at.GitDir}
 	if v.made.Base, err = baseInFiles(p.At); err != nil {
 		return view{}, err
+	}
+	if s.OnTop != "" {
+		base, err := s.known(ctx, p, v.made.Base)
+		if err != nil {
+			return view{}, err
+		}
+		switch top, _, err := s.top(ctx, p, base); {
+		case err != nil:
+			return view{}, err
+		case top != "":
+			v.made.Base = s.OnTop
+		}
 	}
 	line := strings.Split(out, "\n")
 	if len(line) > 1 && git.CommitID.MatchString(line[0]) {

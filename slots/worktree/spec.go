@@ -33,6 +33,8 @@ type Spec struct {
 	Source Source
 	Path   string // worktrees/<session>, absolute
 	Branch string // fix/issue-7
+	OnTop  string // the branch of another session, at which a new branch begins and which is its base until it is merged; or empty
+	Merged bool   // the request of that branch was merged, which git cannot see of a squashed one
 	Base   string // KUGETSU_BASE_BRANCH, "main" or "<remote>/main"; empty for the remote's default branch
 }
 
@@ -56,6 +58,9 @@ func (s Spec) checked() (Spec, error) {
 	}
 	if !git.ValidBranch(s.Branch) {
 		return s, git.Refuse("prepare", "not a branch name: %q", s.Branch)
+	}
+	if s.OnTop != "" && !git.ValidBranch(s.OnTop) {
+		return s, git.Refuse("prepare", "not a branch name: %q", s.OnTop)
 	}
 	s.Base = strings.TrimPrefix(s.Base, "origin/")
 	if s.Base != "" && !git.ValidBranch(s.Base) {

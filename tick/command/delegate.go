@@ -15,7 +15,7 @@ type Delegate struct {
 	New
 	Wait
 	Work
-	From string   `help:"Enqueue what the lines of a file say, a JSON object each: issue_ref or repo, message, and if you like agent, model, agent_args, priority, after, not_before, timeout, key, verify. - is stdin." placeholder:"FILE"`
+	From string   `help:"Enqueue what the lines of a file say, a JSON object each: issue_ref or repo, message, and if you like agent, model, agent_args, priority, after, not_before, timeout, key, branch, on_top, verify. - is stdin." placeholder:"FILE"`
 	Tick bool     `help:"Run a tick afterwards: start it now if a slot is free."`
 	Now  bool     `name:"now" help:"With --tick: outside of RUN_HOURS, beyond the budgets of a day, and into QUOTA_RESERVE, too."`
 	Args []string `arg:"" optional:"" name:"message" complete:"issue" help:"[issue-ref] message. Without a reference first, the message is searched for one; - reads it from stdin."`
@@ -39,6 +39,12 @@ worktree, branch and conversation. With --unless-queued, a line of a crontab mak
 settled. If that item ends in an error, or is gone, this one becomes an error as well, without a run, and so do the
 items that wait for this one. --not-before takes 08:00 (the next one), '2026-11-30 08:00', RFC 3339, or 90m from now.
 
+--on-top with one --after begins at the branch of that one, in the same repository, and tells the agent to open the pull
+request there. If that branch is merged by then, the work begins at the base. If its session is gone, the item becomes
+an error. Meanwhile that session is neither pruned nor destroyed.
+
+--branch names the branch of a new session. The base and the branches of other sessions are refused.
+
 --unless-queued prints the id of the live item where the issue is queued or running, and enqueues nothing; without an
 issue or a key it compares the message. If many callers do so at once, one of them enqueues.
 
@@ -48,13 +54,14 @@ issue or a key it compares the message. If many callers do so at once, one of th
 again.
 
 --from reads a JSON object a line: issue_ref or repo, message, and if you like agent, model, agent_args, priority,
-after, not_before, timeout, key, verify (a command, or false for none). The flags are for the lines that do not say.
-All lines are checked before one is enqueued; an error names the line. after may name an issue from an earlier line of
-the file.`,
+after, not_before, timeout, key, branch, on_top, verify (a command, or false for none). The flags are for the lines
+that do not say. All lines are checked before one is enqueued; an error names the line. after may name an issue from an
+earlier line of the file.`,
 		codes{0: "enqueued, or queued already", 75: "the lock was busy for 10 s, or the disk is full"},
 		`kugetsu delegate --tick owner/repo#12 "Fix the crash described in the issue."`,
 		`kugetsu delegate --after owner/repo#12 --priority 10 owner/repo#13 "Document the fix."`,
 		`kugetsu delegate -- owner/repo#12 "-v is broken"`,
+		`kugetsu delegate --on-top --after owner/repo#12 owner/repo#13 "Build on it."`,
 		`kugetsu delegate --repo owner/repo --key deps --unless-queued "Update the dependencies."`,
 		"kugetsu delegate --from tasks.jsonl")
 }

@@ -39,11 +39,13 @@ type line struct {
 	After     []string `json:"after"`
 	NotBefore string   `json:"not_before"`
 	Timeout   string   `json:"timeout"`
+	Branch    string   `json:"branch"`
+	OnTop     *bool    `json:"on_top"`
 
 	Verify queue.Verify `json:"verify"`
 }
 
-var lineFields = []string{"issue_ref", "repo", "key", "message", "agent", "model", "agent_args", "priority", "after", "not_before", "timeout", "verify"}
+var lineFields = []string{"issue_ref", "repo", "key", "message", "agent", "model", "agent_args", "priority", "after", "not_before", "timeout", "branch", "on_top", "verify"}
 
 // parseLines reads JSON lines; those that are empty are passed over. The error names the first bad line and asks for exit
 // code 80, or says why it could not be read.
@@ -167,7 +169,7 @@ func (c *Delegate) plan(a *App) ([]planned, error) {
 	var plan []planned
 	known := map[string]string{} // ids by what the file calls them
 	for _, l := range lines {
-		p, err := c.planLine(a, l, known)
+		p, err := c.planLine(a, l, known, plan)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", l.number, err)
 		}
@@ -178,7 +180,7 @@ func (c *Delegate) plan(a *App) ([]planned, error) {
 
 // planLine checks a line. In "after", an issue means the item of the last earlier line for that issue; without such a line it
 // means an item that is in the queue.
-func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, error) {
+func (c *Delegate) planLine(a *App, l line, known map[string]string, plan []planned) (planned, error) {
 	p := planned{line: l.number}
 	var ref issueref.Ref
 	var err error
@@ -202,6 +204,10 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, e
 	flags.Agent = cmp.Or(l.Agent, flags.Agent)
 	flags.Model, flags.Args = cmp.Or(l.Model, flags.Model), cmp.Or(l.AgentArgs, flags.Args)
 	flags.Timeout = cmp.Or(l.Timeout, flags.Timeout)
+	flags.Branch = cmp.Or(l.Branch, flags.Branch)
+	if l.OnTop != nil {
+		wait.OnTop = *l.OnTop
+	}
 	if l.Verify != (queue.Verify{}) {
 		flags.Verify, flags.NoVerify = nil, l.Verify.None
 		if !l.Verify.None {
@@ -232,6 +238,9 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, e
 		}
 		p.item.After = appendNew(p.item.After, known[name])
 	}
+	if err := wait.onTop(a, p.item, c.issueIn(a, plan)); err != nil {
+		return p, err
+	}
 	if err := notBefore(a, p.item, cmp.Or(l.NotBefore, wait.NotBefore)); err != nil {
 		return p, err
 	}
@@ -242,6 +251,18 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string) (planned, e
 		known[ref.Branch()] = p.item.ID
 	}
 	return p, p.item.Fits()
+}
+
+// issueIn is issueOf, also for the items of the earlier lines.
+func (c *Delegate) issueIn(a *App, plan []planned) func(id string) (issueref.Ref, queue.State, error) {
+	return func(id string) (issueref.Ref, queue.State, error) {
+		for _, p := range plan {
+			if p.item.ID == id {
+				return p.item.Ref(), queue.Pending, nil
+			}
+		}
+		return a.issueOf(id)
+	}
 }
 
 func appendNew(ids []string, id string) []string {

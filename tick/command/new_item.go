@@ -25,6 +25,7 @@ type New struct {
 	Changes  bool    `name:"expect-changes" help:"A run that leaves neither a commit nor a changed file has failed."`
 	Verify   *string `help:"Command that verifies its runs (default: that of the repository, or VERIFY_COMMAND)." placeholder:"CMD" xor:"verify"`
 	NoVerify bool    `name:"no-verify" help:"Its runs are not verified." xor:"verify"`
+	Branch   string  `help:"The branch of a new session (default: fix/issue-N, or task/NAME)." placeholder:"NAME"`
 	JSON     bool    `name:"json" help:"Print the item as JSON."`
 
 	id string // of the new item, where its task is named by it
@@ -41,12 +42,16 @@ func (c *New) take(source *settings.Source, s *settings.Settings) {
 type Wait struct {
 	After        []string `complete:"item" help:"Only when these completed: ids, parts of them, or issue references." placeholder:"ID" sep:"none"`
 	NotBefore    string   `help:"Only from then on: 08:00, '2026-11-30 08:00', RFC 3339, or 90m from now." placeholder:"WHEN"`
+	OnTop        bool     `help:"With one --after: begin at the branch of that one instead of the base, and open the pull request there."`
 	UnlessQueued bool     `help:"Where the issue (without one: the message) is queued or running already, print the id of that and enqueue nothing."`
 }
 
 // into sets the dependencies and the start time of a new item.
 func (c *Wait) into(a *App, it *queue.Item) (err error) {
 	if it.After, err = a.dependencies(c.After); err != nil {
+		return err
+	}
+	if err := c.onTop(a, it, a.issueOf); err != nil {
 		return err
 	}
 	return notBefore(a, it, c.NotBefore)
@@ -153,7 +158,10 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 	if id == "" {
 		id = queue.NewID(now)
 	}
-	it := &queue.Item{ID: id, IssueRef: ref.String(), Model: c.Model, AgentArgs: c.Args, Message: message, Mode: mode,
+	if err := a.checkBranch(ref, c.Branch); err != nil {
+		return nil, err
+	}
+	it := &queue.Item{ID: id, IssueRef: ref.String(), Branch: c.Branch, Model: c.Model, AgentArgs: c.Args, Message: message, Mode: mode,
 		PendingSince: now, After: []string{}, History: []queue.Run{}, ExpectChanges: c.Changes, Verify: verify}
 	it.SetAgents(names)
 	return it, timeout(it, c.Timeout)

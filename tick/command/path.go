@@ -77,6 +77,9 @@ func (a *App) showWork(it *queue.Item, line func(name, format string, args ...an
 			line("diff", "git -C \"$(kugetsu path %s)\" diff %.12s", it.IssueRef, from)
 		}
 	}
+	if s == nil && it.Branch != "" {
+		line("branch", "%s", it.Branch)
+	}
 	line("next", "%s", a.next(it, s))
 	return nil
 }

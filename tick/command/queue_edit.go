@@ -168,6 +168,9 @@ func (c *QueueEdit) change(a *App) (editing, error) {
 		if c.Timeout != nil {
 			it.Timeout = to.Timeout
 		}
+		if c.After != nil && it.OnTop != "" {
+			return 0, fault.New(fault.Failed, "cancel it, and delegate it anew", "it is to begin on top of %s, and waits for that", it.OnTop)
+		}
 		if c.After != nil {
 			it.After = to.After
 		}

@@ -67,6 +67,9 @@ func (c *QueueShow) Run(a *App) error {
 	for _, id := range it.After {
 		line("after", "%s (%s)", a.short(id), a.stateOf(id))
 	}
+	if it.OnTop != "" {
+		line("on top of", "%s", it.OnTop)
+	}
 	if it.ExpectChanges {
 		line("expects", "changes")
 	}

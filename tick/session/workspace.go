@@ -98,13 +98,17 @@ func (k *Keeper) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.P
 	return do(p)
 }
 
-// live lists the live items of an issue.
+// live lists the live items of an issue, and those whose branch is to begin at that of the issue.
 func (k *Keeper) live(ref issueref.Ref) ([]string, error) {
 	same := issueref.Same(ref.String())
 	var ids []string
 	err := k.Queue.LivePublic(func(id string, p queue.Public) {
-		if !p.State.Settled() && same(p.IssueRef) {
+		switch {
+		case p.State.Settled():
+		case same(p.IssueRef):
 			ids = append(ids, "the live item "+id)
+		case p.OnTop != "" && same(p.OnTop):
+			ids = append(ids, "the live item "+id+" on top of it")
 		}
 	})
 	return ids, err
@@ -123,7 +127,7 @@ func (k *Keeper) Destroy(ctx context.Context, ref issueref.Ref, force bool) (kep
 			return err
 		}
 		if len(live) > 0 {
-			return fault.New(fault.Failed, "kugetsu queue cancel "+ref.String()+" ends it", "%s is not destroyed: it has %s", ref, strings.Join(live, ", "))
+			return fault.New(fault.Failed, "kugetsu queue cancel "+strings.Fields(live[0])[3]+" ends it", "%s is not destroyed: it has %s", ref, strings.Join(live, ", "))
 		}
 		why := p.Work()
 		if k.pr(ctx, p.Session) == forge.Open {

@@ -1,0 +1,123 @@
+package command
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"kugetsu/queue"
+	"kugetsu/queue/fault"
+	"kugetsu/queue/issueref"
+)
+
+// checkBranch refuses a branch on which a new session of an issue or task cannot work: one that is no name of a branch, the base, that
+// of another session or of an item that waits, and one above or below such a branch, since git keeps branches like files in folders.
+func (a *App) checkBranch(ref issueref.Ref, name string) error {
+	if name == "" {
+		return nil
+	}
+	if ref.IsZero() {
+		return fault.New(fault.Usage, "name an issue or --repo", "--branch is for a worktree, and the PM agent has none")
+	}
+	if err := ref.CheckBranch(name); err != nil {
+		return fault.New(fault.Usage, "--branch feature/search", "%w", err)
+	}
+	refuse := func(hint, format string, args ...any) error { return fault.New(fault.Failed, hint, format, args...) }
+	workspace, err := a.Tick.Sessions().Workspaces()
+	if err != nil {
+		return err
+	}
+	if slices.Contains(a.Home.Bases(workspace(ref)), name) {
+		return refuse("choose another name", "the branch %s is the base, or checked out in the local checkout", name)
+	}
+	clash := func(other string) bool {
+		x, y := strings.ToLower(name)+"/", strings.ToLower(other)+"/"
+		return strings.HasPrefix(x, y) || strings.HasPrefix(y, x)
+	}
+	names, err := a.Home.Sessions()
+	if err != nil {
+		return err
+	}
+	for _, session := range names {
+		other, err := issueref.FromSession(session)
+		if err != nil || other.RepoName() != ref.RepoName() {
+			continue
+		}
+		s, err := a.Home.ReadSession(session)
+		switch {
+		case err != nil && session == ref.Session():
+			return err
+		case err != nil, s == nil: // that session cannot be used before it is repaired
+		case session == ref.Session() && s.Branch != name:
+			return refuse("leave out --branch, or end its session with kugetsu destroy", "%s has a session already, on the branch %s", ref, s.Branch)
+		case session != ref.Session() && clash(s.Branch):
+			return refuse("choose another name", "the branch %s is in the way of %s, the branch of %s", name, s.Branch, s.IssueRef)
+		}
+	}
+	var taken error
+	err = a.Queue.LivePublic(func(id string, p queue.Public) {
+		other, otherErr := issueref.Canonical(p.IssueRef)
+		if taken != nil || otherErr != nil || p.State.Settled() || other.RepoName() != ref.RepoName() {
+			return
+		}
+		switch its := cmp.Or(p.Branch, other.Branch()); {
+		case other.Session() == ref.Session() && p.Branch != "" && p.Branch != name:
+			taken = refuse("leave out --branch", "%s is to work on the branch %s: item %s says so", ref, its, a.short(id))
+		case other.Session() != ref.Session() && clash(its):
+			taken = refuse("choose another name", "the branch %s is in the way of %s, the branch of item %s", name, its, a.short(id))
+		}
+	})
+	return cmp.Or(err, taken)
+}
+
+// onTop says on top of what a new item begins: the issue or task of the one item that it waits for.
+func (c *Wait) onTop(a *App, it *queue.Item, of func(id string) (issueref.Ref, queue.State, error)) error {
+	if !c.OnTop {
+		return nil
+	}
+	if len(it.After) != 1 {
+		return fault.New(fault.Usage, "--after names the one whose branch it begins at", "--on-top needs one --after, and there are %d", len(it.After))
+	}
+	id, ref := it.After[0], it.Ref()
+	under, state, err := of(id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case under.IsZero() || ref.IsZero():
+		return fault.New(fault.Usage, "leave out --on-top", "--on-top is for worktrees, and the PM agent has none")
+	case under.RepoName() != ref.RepoName():
+		return fault.New(fault.Usage, "leave out --on-top", "%s is in another repository than %s: no branch can begin there", under, ref)
+	case under.Session() == ref.Session():
+		return fault.New(fault.Usage, "leave out --on-top", "%s goes on on its own branch anyway", ref)
+	}
+	its, err := a.Home.ReadSession(under.Session())
+	if err != nil {
+		return err
+	}
+	if its == nil && state == queue.Completed {
+		return fault.New(fault.Failed, "leave out --on-top to begin at the base", "the session of %s was ended, and its branch with it", under)
+	}
+	own, err := a.Home.ReadSession(ref.Session())
+	if err != nil {
+		return err
+	}
+	if own != nil && (its == nil || own.OnTop != its.Branch) {
+		return fault.New(fault.Failed, "leave out --on-top, or end its session with kugetsu destroy", "%s has a session already, which began elsewhere", ref)
+	}
+	it.OnTop = under.String()
+	return nil
+}
+
+// issueOf is the issue or task of an item, and its state.
+func (a *App) issueOf(id string) (issueref.Ref, queue.State, error) {
+	e, err := a.Queue.Find(id)
+	if err != nil {
+		return issueref.Ref{}, "", err
+	}
+	it, err := a.Queue.Load(e)
+	if err != nil {
+		return issueref.Ref{}, "", err
+	}
+	return it.Ref(), it.State, nil
+}
