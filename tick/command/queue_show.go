@@ -21,8 +21,8 @@ type QueueShow struct {
 // Help is its long help.
 func (*QueueShow) Help() string {
 	return longHelp(`
-The command shows all of an item: its message and, of each run, the outcome, commits, files, refused permissions, pull
-request and the agent's last words.`,
+The command shows all of an item: its message and, of each run, the outcome, memory, commits, files, refused permissions,
+pull request and the agent's last words.`,
 		codes{0: "shown", 1: "there is no such item"},
 		"kugetsu queue show owner/repo#12",
 		"kugetsu queue show --json q_01kdz8q6p2v4x3w5y7a9b1c0d2")
@@ -103,6 +103,9 @@ func (c *QueueShow) Run(a *App) error {
 		if r.Agent != "" {
 			line("agent", "%s", because(r.Agent, r.AgentWhy))
 		}
+		if r.PeakMemory > 0 {
+			line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemory)))
+		}
 		showEvidence(line, r.Evidence)
 		fmt.Fprintf(w, "%s\n", indent(r.Summary))
 	}
@@ -158,9 +161,6 @@ func describe(r queue.Run) string {
 	}
 	if r.Cost != nil {
 		text += fmt.Sprintf(", %d tokens, $%.4f", r.Cost.Input+r.Cost.Output+r.Cost.Reasoning+r.Cost.CacheRead+r.Cost.CacheWrite, r.Cost.USD)
-	}
-	if r.PeakMemory > 0 {
-		text += ", " + humanize.IBytes(uint64(r.PeakMemory)) + " of memory at most"
 	}
 	if !r.Charged {
 		text += ", not charged"
