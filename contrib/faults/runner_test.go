@@ -151,7 +151,7 @@ func TestRunnerThatVerifiesIsKilledAtEverySystemCall(t *testing.T) {
 	if !*full {
 		list = list[len(list)/2:] // the first half is that of any runner
 	}
-	sweep(t, killed, "the runner, of a run that is verified", "signal=KILL", sample(list, 14), func(w *world, inject []string) error {
+	sweep(t, killed, "the runner, of a run that is verified", "signal=KILL", sample(list, 4), func(w *world, inject []string) error {
 		w.unseen = 1
 		w.verifying()
 		if err := killRunner(w, inject); err != nil {

@@ -55,7 +55,7 @@ var configs = []config{
 	{name: "two passes that tick.lock keeps apart, two items, one attempt, one kill", flags: "-DPASSES=2 -DMAX_ATTEMPTS=1"},
 	{name: "two passes without tick.lock, two slots, one item, one attempt, no kill", flags: unlocked + "-DITEMS=1 -DMAX_ATTEMPTS=1 -DKILLS=0"},
 
-	{name: "two slots, one item, runs are verified, one kill", flags: "-DITEMS=1 -DVERIFIES"},
+	{name: "two slots, one item, runs are verified, one kill", flags: "-DITEMS=1 -DVERIFIES", large: true},
 	{name: "one slot, one item, runs are verified, a command, one kill: every order of events comes to rest", flags: "-DSLOTS=1 -DITEMS=1 -DVERIFIES -DCOMMANDS=1 -DMAX_ATTEMPTS=1", ends: true},
 	{name: "two slots, two items of one session, two kills", flags: "-DKILLS=2", large: true},
 	{name: "two slots, two items of one session, two kills, an onlooker", flags: "-DKILLS=2 -DLOOKS=1", large: true},
@@ -107,8 +107,8 @@ var wrongs = []wrong{
 	{flag: "CANCEL_FORGOTTEN", name: "settling does not look for the cancel mark", flags: "-DCOMMANDS=1 -DITEMS=1 -DKILLS=0", want: "P8"},
 	{flag: "EDIT_STALE", name: "an item is edited as it was read before tick.lock was locked", flags: "-DPASSES=2 -DCOMMANDS=1 -DITEMS=1 -DSLOTS=1 -DMAX_ATTEMPTS=1 -DKILLS=0", want: "P3 P4"},
 	{flag: "RETRY_WRITTEN_FIRST", name: "retry rewrites the item before it moves it back", flags: "-DCOMMANDS=1 -DITEMS=1", want: "P5"},
-	{flag: "VERIFIER_NOT_INHERITED", name: "the verifier does not inherit the lease", flags: "-DVERIFIES -DITEMS=1", want: "P3"},
-	{flag: "VERIFIED_AFTER_RECORD", name: "a run is recorded as ok first and verified after", flags: "-DVERIFIES -DITEMS=1", want: "P3 P2"},
+	{flag: "VERIFIER_NOT_INHERITED", name: "the verifier does not inherit the lease", flags: "-DVERIFIES -DITEMS=1 -DSLOTS=1 -DMAX_ATTEMPTS=1", want: "P3"},
+	{flag: "VERIFIED_AFTER_RECORD", name: "a run is recorded as ok first and verified after", flags: "-DVERIFIES -DITEMS=1 -DSLOTS=1 -DMAX_ATTEMPTS=1", want: "P3 P2"},
 	{flag: "FOLDER_KEPT", name: "an unused run folder that is in the way is not removed; a slot file is lost", flags: "-DLOSSES=1 -DITEMS=1 -DSLOTS=1", want: "rest", ends: true},
 }
 
