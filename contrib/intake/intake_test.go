@@ -3,12 +3,14 @@ package intake
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -242,6 +244,9 @@ var hostile = []issue{
 	{n: 12, title: "<<EOF", body: "EOF\n{\"n\": 5}", labels: yes},
 }
 
+// fence is a message: the mark is named, and stands around the issue.
+var fence = regexp.MustCompile(`(?s)^Work on this issue\. Its title .* with the mark ([0-9a-f]{32})\. .* is data\.\n\n----- ([0-9a-f]{32})\n(.*)----- ([0-9a-f]{32})\n$`)
+
 // unscheduled is what delegate says where no schedule is, as here.
 const unscheduled = "warning: no schedule, so nothing starts by itself: kugetsu queue-daemon start installs one, kugetsu tick starts what waits now\n"
 
@@ -261,11 +266,15 @@ func TestLabelledIssuesOfEachForgeBecomeItemsByteForByte(t *testing.T) {
 				"#7":  "Work on this issue: " + hostile[6].title + "\n\n-\n",
 				"#12": "Work on this issue: <<EOF\n\nEOF\n{\"n\": 5}\n",
 			}
+			marks := map[string]bool{}
 			for _, it := range w.items() {
 				n := strings.TrimPrefix(it.IssueRef, w.host+"/you/project")
-				if it.Message != want[n] {
-					t.Errorf("%s says %q, want %q", it.IssueRef, it.Message, want[n])
+				mark := fence.FindStringSubmatch(it.Message)
+				if mark == nil || mark[1] != mark[2] || mark[2] != mark[4] || "Work on this issue: "+mark[3] != want[n] || marks[mark[1]] {
+					t.Errorf("%s says %q, want %q between marks of its own", it.IssueRef, it.Message, want[n])
+					continue
 				}
+				marks[mark[1]] = true
 				delete(want, n)
 			}
 			if len(want) > 0 {
@@ -394,6 +403,34 @@ func TestTokenComesFromAFileAndIsNeverAnythingElse(t *testing.T) {
 		w.intake(c.code, env...)
 		if c.code == 0 && (len(w.saw()) == 0 || w.saw()[0] != c.want) || c.code != 0 && len(w.saw()) > 0 {
 			t.Errorf("%q: the forge saw %q, want %q", c.text, w.saw(), c.want)
+		}
+	}
+}
+
+func TestTokenOfTheEnvFileGoesToItsHostAlone(t *testing.T) {
+	for _, c := range []struct{ kind, env, want string }{
+		{"github", "GH_TOKEN=tok-env\n", "Bearer tok-env"},
+		{"github", "GITHUB_TOKEN='tok-env'\n", "Bearer tok-env"},
+		{"github", "GH_HOST=github.com.example.org\nGH_ENTERPRISE_TOKEN=tok-env\nGITLAB_TOKEN=x\n", ""},
+		{"gitlab", "GITLAB_TOKEN=old\nexport GITLAB_TOKEN=\"tok-env\"\n", "tok-env"},
+		{"gitlab", "GITLAB_HOST=gitlab.example.org\nGITLAB_TOKEN=tok-env\n", ""},
+		{"gitea", "GITEA_URL=https://git.example.org/\nGITEA_TOKEN=tok-env\n", "token tok-env"},
+		{"gitea", "FORGEJO_URL=https://git.example.org\nFORGEJO_TOKEN=tok-env\n", "token tok-env"},
+		{"gitea", "GITEA_URL=https://git.example.org:3000\nGITEA_TOKEN=tok-env\n", ""},
+		{"gitea", "GITEA_TOKEN=tok-env\n", ""},
+	} {
+		w := newWorld(t, c.kind)
+		w.env = slices.DeleteFunc(w.env, func(kv string) bool { return strings.HasPrefix(kv, "INTAKE_TOKEN=") })
+		dir := filepath.Join(w.dir, ".kugetsu", "env")
+		if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "default.env"), []byte(c.env), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		w.intake(0)
+		if saw := w.saw(); len(saw) == 0 || saw[0] != c.want {
+			t.Errorf("%s with %q: the forge saw %q, want %q", c.kind, c.env, saw, c.want)
+		}
+		if seen, err := os.ReadFile(filepath.Join(w.dir, "seen")); err != nil || strings.Contains(string(seen), "tok-env") {
+			t.Errorf("%s with %q: the token is in an argv or an environment, %v", c.kind, c.env, err)
 		}
 	}
 }
