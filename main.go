@@ -17,8 +17,8 @@ type grammar struct {
 	command.Globals
 
 	Init     command.Init     `cmd:"" help:"Make the state folder ready: config, env files, prompts."`
-	Doctor   command.Doctor   `cmd:"" help:"Check all that a tick of cron's depends on, as cron would find it."`
-	Delegate command.Delegate `cmd:"" help:"Enqueue what is to be done; prints the id."`
+	Doctor   command.Doctor   `cmd:"" help:"Check what a scheduled tick depends on, as cron would find it."`
+	Delegate command.Delegate `cmd:"" help:"Enqueue a task; prints its id."`
 	Tick     command.Tick     `cmd:"" help:"One pass: settle what ended, fill the free slots, exit."`
 
 	Start    command.Start    `cmd:"" help:"Begin an issue now, past the queue, or exit 2."`
@@ -33,8 +33,8 @@ type grammar struct {
 	Dismiss command.Dismiss `cmd:"" help:"Take an entry out of what needs you."`
 	Path    command.Path    `cmd:"" help:"Print where an issue's worktree is."`
 	Destroy command.Destroy `cmd:"" help:"End an issue's session: worktree, branch, conversation. Refused while it holds work."`
-	Prune   command.Prune   `cmd:"" help:"Remove what is done with; what holds work stays."`
-	SetPR   command.SetPR   `cmd:"" name:"set-pr" help:"Say which pull request is an issue's."`
+	Prune   command.Prune   `cmd:"" help:"Remove sessions that are done; a session that holds work stays."`
+	SetPR   command.SetPR   `cmd:"" name:"set-pr" help:"Set the pull request of an issue."`
 	Restore command.Restore `cmd:"" help:"Bring uncommitted work that was kept back into the issue's worktree."`
 	Forget  command.Forget  `cmd:"" help:"Delete a ref at which work is kept, such as one that holds a secret."`
 
@@ -44,21 +44,21 @@ type grammar struct {
 		Show     command.QueueShow     `cmd:"" help:"All of an item, with its history."`
 		Logs     command.Logs          `cmd:"" aliases:"log" help:"What an item's agent printed."`
 		Wait     command.QueueWait     `cmd:"" help:"Wait until items are settled: 0 completed, 1 error."`
-		Priority command.QueuePriority `cmd:"" help:"Give live items another place."`
+		Priority command.QueuePriority `cmd:"" help:"Give live items another priority."`
 		Edit     command.QueueEdit     `cmd:"" help:"Change an item that waits."`
 		Cancel   command.QueueCancel   `cmd:"" help:"End items for good, running ones too."`
-		Retry    command.QueueRetry    `cmd:"" help:"Put settled items back."`
+		Retry    command.QueueRetry    `cmd:"" help:"Put settled items back into the queue."`
 		Clear    command.QueueClear    `cmd:"" help:"Delete old settled items."`
-		Enqueue  command.Enqueue       `cmd:"" aliases:"add" help:"Delegate by hand."`
-	} `cmd:"" help:"Look at the items and act on them."`
+		Enqueue  command.Enqueue       `cmd:"" aliases:"add" help:"Enqueue a task for an issue, from a script."`
+	} `cmd:"" help:"Show the items and change them."`
 
 	Pause  command.Pause  `cmd:"" help:"Start nothing; what runs goes on."`
 	Resume command.Resume `cmd:"" help:"Lift a pause, or an agent's hold."`
 	Notify struct {
 		List  command.NotifyList  `cmd:"" help:"The events that were not cleared."`
-		Clear command.NotifyClear `cmd:"" help:"Mark them as seen."`
+		Clear command.NotifyClear `cmd:"" help:"Mark the events as seen."`
 		Test  command.NotifyTest  `cmd:"" help:"Try NOTIFY_COMMAND with a test event."`
-	} `cmd:"" help:"What happened."`
+	} `cmd:"" help:"The events: what ended, what is on hold, what is wrong."`
 
 	QueueDaemon struct {
 		Start   command.DaemonStart   `cmd:"" help:"Install a schedule: cron, systemd or launchd runs kugetsu tick."`
@@ -74,7 +74,7 @@ type grammar struct {
 		Edit   command.QueueEdit   `cmd:"" hidden:"" help:"Change an item that waits."`
 		Wait   command.QueueWait   `cmd:"" hidden:"" help:"Wait until items are settled: 0 completed, 1 error."`
 		Cancel command.QueueCancel `cmd:"" hidden:"" help:"End items for good, running ones too."`
-		Retry  command.QueueRetry  `cmd:"" hidden:"" help:"Put settled items back."`
+		Retry  command.QueueRetry  `cmd:"" hidden:"" help:"Put settled items back into the queue."`
 		Clear  command.QueueClear  `cmd:"" hidden:"" help:"Delete old settled items."`
 	} `embed:""`
 

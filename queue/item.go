@@ -254,11 +254,11 @@ func CheckMessage(message string) error {
 	case strings.TrimSpace(message) == "":
 		return fault.New(fault.Usage, "say what the agent is to do", "the message is empty")
 	case len(message) > MaxMessage:
-		return fault.New(fault.Usage, "put the bulk into a file of the repository and name that",
+		return fault.New(fault.Usage, "put most of it into a file of the repository, and name the file",
 			"the message has %d bytes, more than %d", len(message), MaxMessage)
 	case !utf8.ValidString(message):
 		// JSON would replace the bytes in silence.
-		return fault.New(fault.Usage, "convert it with iconv, or put it into a file and name that", "the message is not valid UTF-8")
+		return fault.New(fault.Usage, "convert it with iconv, or put it into a file and name the file", "the message is not valid UTF-8")
 	}
 	return nil
 }
@@ -280,7 +280,7 @@ func (it *Item) encodeNew() ([]byte, error) {
 	it.V, it.State = it.version(), Pending
 	data, err := it.encode()
 	if err == nil && len(data) > MaxItem {
-		err = fault.New(fault.Usage, "put the bulk into a file of the repository and name that",
+		err = fault.New(fault.Usage, "put most of it into a file of the repository, and name the file",
 			"the item would have %d bytes, more than %d", len(data), MaxItem)
 	}
 	return data, err

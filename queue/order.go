@@ -19,7 +19,7 @@ import (
 func ParseTimeout(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if err == nil && d <= 0 {
-		err = fmt.Errorf("%q is no time at all", terminal.Clip(s, 60))
+		err = fmt.Errorf("%q is not a time", terminal.Clip(s, 60))
 	}
 	return d, err
 }

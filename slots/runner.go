@@ -356,7 +356,7 @@ func (r *Runner) tellLeft() {
 	for _, p := range r.left[:min(len(r.left), maxLeft)] {
 		names = append(names, fmt.Sprintf("%d of uid %d", p.PID, p.UID))
 	}
-	text := fmt.Sprintf("%d processes are left that may not be signalled: %s", len(r.left), strings.Join(names, ", "))
+	text := fmt.Sprintf("%d processes of other users are left, which kugetsu may not end: %s", len(r.left), strings.Join(names, ", "))
 	r.log.say("%s", text)
 	r.result.Summary = strings.TrimSpace(r.result.Summary + "\n(" + text + ")")
 }

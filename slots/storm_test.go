@@ -323,7 +323,7 @@ func (w *world) nothingLeft() {
 	}
 	w.await("no slot is taken", func() bool { // the last runner's tick may be looking
 		_, out, _ := w.kugetsu("status")
-		return strings.Contains(out, "\n0 of ") && strings.Contains(out, " slots taken, 0 waiting\n")
+		return strings.Contains(out, "\n0 of ") && strings.Contains(out, " slots occupied, 0 waiting\n")
 	})
 	for _, log := range append(w.glob("runs/*/log"), w.glob("tick.log")...) {
 		if data, err := os.ReadFile(log); err != nil || bytes.Contains(data, []byte("panic:")) {
@@ -514,7 +514,7 @@ func (l life) cancelled(issue int, after time.Duration, begun bool) (id string) 
 	case code == 0 && it.State == "error" && it.Error != nil && *it.Error == "cancelled":
 		l.ended(id + ".1")
 	case code == 1 && it.State == "completed" &&
-		(strings.Contains(errOut, "completed before it could be cancelled") || strings.Contains(errOut, "is completed already")):
+		(strings.Contains(errOut, "completed before it could be cancelled") || strings.Contains(errOut, "is settled already: completed")):
 	default:
 		l.t.Errorf("%s: cancel: exit code %d: %s: %s", l.name, code, errOut, it)
 	}

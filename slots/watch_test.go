@@ -260,7 +260,7 @@ echo . >>%[2]s/done`, locks, w.seen))
 				if it := w.item(id); it.State != "notified" || it.Runs != 1 {
 					t.Fatalf("a run that lives was settled: %s", it)
 				}
-				if _, out, _ := w.kugetsu("status"); !strings.Contains(out, "\n1 of 1 slots taken") {
+				if _, out, _ := w.kugetsu("status"); !strings.Contains(out, "\n1 of 1 slots occupied") {
 					t.Errorf("status: %s", out)
 				}
 				if code, _, errOut := w.kugetsu("restore", "you/project#1"); code != 75 {
@@ -408,7 +408,7 @@ until test -s %[2]s/left; do :; done
 			if proc.Birth(pid) != birth {
 				t.Error("it is gone: nothing was shown")
 			}
-			if _, out, _ := w.kugetsu("status"); !strings.Contains(out, "\n0 of 3 slots taken, 0 waiting") {
+			if _, out, _ := w.kugetsu("status"); !strings.Contains(out, "\n0 of 3 slots occupied, 0 waiting") {
 				t.Errorf("status: %s", out)
 			}
 			next := w.delegate(1, "exit 0")

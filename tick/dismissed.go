@@ -58,7 +58,7 @@ func Dismissed(home slots.Dir) (map[string]string, error) {
 // Dismiss records a dismissal. It needs no lock: the file of an id is replaced as a whole.
 func Dismiss(home slots.Dir, id, cause string, now time.Time) error {
 	if id == "" || filepath.Base(id) != id || strings.HasPrefix(id, ".") {
-		return fmt.Errorf("%q is no id", id)
+		return fmt.Errorf("%q is not an id", id)
 	}
 	if err := spool.MakeDirs(dismissedDir(home)); err != nil {
 		return err

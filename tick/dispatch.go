@@ -136,7 +136,7 @@ func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) 
 				return ErrOver
 			}
 		}
-		return fault.New(fault.Failed, "kugetsu queue show "+it.ID, "%s is %s already", it.ID, it.State)
+		return fault.New(fault.Failed, "kugetsu queue show "+it.ID, "%s is settled already: %s", it.ID, it.State)
 	})
 	if errors.Is(err, ErrLocked) {
 		return false, Busy()

@@ -24,7 +24,7 @@ import (
 func BenchmarkStatus(b *testing.B) {
 	empty, full := folder(b, 0, 0), folder(b, 10_000, 10_000)
 	few, many := compare(b, empty, full, "status")
-	for _, want := range []string{"10000 tasks waiting", "and 9990 more: kugetsu queue list", "0 of 3 slots taken, 10000 waiting", "\nDONE "} {
+	for _, want := range []string{"10000 tasks waiting", "and 9990 more: kugetsu queue list", "0 of 3 slots occupied, 10000 waiting", "\nDONE "} {
 		if !strings.Contains(many.printed, want) {
 			b.Fatalf("status does not say %q:\n%s", want, many.printed)
 		}

@@ -122,7 +122,7 @@ func completesAndContinues(t *testing.T, bin string) {
 	if !os.SameFile(known, w.stat("agents", "opencode.json")) {
 		t.Error("what was known of opencode was asked again")
 	}
-	w.until("all is done", func() bool { return strings.Contains(w.kugetsu(0, "status"), "\n0 of 3 slots taken, 0 waiting\n") })
+	w.until("all is done", func() bool { return strings.Contains(w.kugetsu(0, "status"), "\n0 of 3 slots occupied, 0 waiting\n") })
 }
 
 func saysDenied(t *testing.T, bin string) {
@@ -195,7 +195,7 @@ func retriesLost(t *testing.T, bin string) {
 	if it.State != "notified" || it.ForkPID == nil || !before.Running || !strings.HasPrefix(before.Conversation, "ses_") {
 		t.Fatalf("the run is not on record: %s, %+v", it, before)
 	}
-	if status := w.kugetsu(0, "status"); !strings.Contains(status, "\n1 of 3 slots taken") || !strings.Contains(status, id) {
+	if status := w.kugetsu(0, "status"); !strings.Contains(status, "\n1 of 3 slots occupied") || !strings.Contains(status, id) {
 		t.Errorf("status does not show what runs: %q", status)
 	}
 	marked := processes("KUGETSU_RUN=" + run)

@@ -459,7 +459,7 @@ func TestHostileIntents(t *testing.T) {
 		if err != nil || string(after) != string(before) {
 			t.Errorf("the slot file of a newer kugetsu: %s %v", after, err)
 		}
-		if r := s.run("status"); !strings.Contains(r.out, "1 of 3 slots taken") || !strings.Contains(r.out, "version 99: written by a newer kugetsu") {
+		if r := s.run("status"); !strings.Contains(r.out, "1 of 3 slots occupied") || !strings.Contains(r.out, "version 99: written by a newer kugetsu") {
 			t.Errorf("status: %s", r.out)
 		}
 		s.look()
@@ -487,7 +487,7 @@ func TestHostileLocks(t *testing.T) {
 		s.keep()
 		s.look()
 		s.rest(0, 75) // 0 while a runner's own tick has tick.lock
-		if r := s.run("status"); !strings.Contains(r.out, fmt.Sprintf("%d of %d slots taken", n, limit+n)) {
+		if r := s.run("status"); !strings.Contains(r.out, fmt.Sprintf("%d of %d slots occupied", n, limit+n)) {
 			t.Errorf("status: %s", r.out)
 		}
 		s.aside(0)

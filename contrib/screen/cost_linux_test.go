@@ -59,7 +59,7 @@ func TestWatchCostsLittle(t *testing.T) {
 	}
 	p.kugetsu("tick", "--drain")
 	p.shows("DONE")
-	p.shows("0 of 3 slots taken, 0 waiting")
+	p.shows("0 of 3 slots occupied, 0 waiting")
 	t.Logf("while six agents came and went: %.2f %% of a CPU in %s", float64(ticks(t, pid)-used)/time.Since(begin).Seconds(), time.Since(begin).Round(time.Second))
 
 	begin, used = time.Now(), ticks(t, pid)

@@ -20,7 +20,7 @@ type Choice string
 func (c *Choice) UnmarshalText(text []byte) error {
 	chosen, err := choose(string(text))
 	if err == nil && len(chosen) == 0 {
-		err = fmt.Errorf("no event is left; to be told of none, leave NOTIFY_COMMAND empty")
+		err = fmt.Errorf("no event is left; to receive none, leave NOTIFY_COMMAND empty")
 	}
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func choose(text string) (chosen []Type, err error) {
 		named := meant(name)
 		switch {
 		case len(named) == 0:
-			return nil, fmt.Errorf("%.40q is no event: write all, default, or some of %s; a - before one takes it away", name, strings.Trim(fmt.Sprint(All()), "[]"))
+			return nil, fmt.Errorf("%.40q is not an event: write all, default, or some of %s; a - before one leaves it out", name, strings.Trim(fmt.Sprint(All()), "[]"))
 		case without:
 			chosen = slices.DeleteFunc(chosen, func(t Type) bool { return slices.Contains(named, t) })
 		default:

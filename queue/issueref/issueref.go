@@ -131,7 +131,7 @@ func parseURL(s, rest, defaultHost string, below []string) (Ref, error) {
 		return Ref{}, refuse(s, "the URL is not that of an issue or a pull request")
 	}
 	if !number.MatchString(parts[kind+1]) {
-		return Ref{}, refuse(s, fmt.Sprintf("%q is no issue number", terminal.Clip(parts[kind+1], maxQuoted)))
+		return Ref{}, refuse(s, fmt.Sprintf("%q is not an issue number", terminal.Clip(parts[kind+1], maxQuoted)))
 	}
 	r, err := build(parts[0], parts[1:end], parts[kind+1], defaultHost, true)
 	// A URL with http to a public host is an old one: such a host speaks https.
@@ -171,21 +171,21 @@ func hostAndPort(s string) (host string, sure bool, err error) {
 		inner, closed := strings.CutSuffix(inner, "]")
 		addr, err := netip.ParseAddr(inner)
 		if !closed || err != nil || !addr.Is6() || addr.Zone() != "" || addr.Is4In6() {
-			return "", false, fmt.Errorf("%q is no host name", terminal.Clip(s, maxQuoted))
+			return "", false, fmt.Errorf("%q is not a host name", terminal.Clip(s, maxQuoted))
 		}
 		name, sure = "["+addr.String()+"]", true
 	} else if !segment.MatchString(name) {
-		return "", false, fmt.Errorf("%q is no host name", terminal.Clip(s, maxQuoted))
+		return "", false, fmt.Errorf("%q is not a host name", terminal.Clip(s, maxQuoted))
 	}
 	if !found {
 		return strings.ToLower(name), sure, nil
 	}
 	n, err := strconv.Atoi(port)
 	if port == "" || strings.Trim(port, "0123456789") != "" {
-		return "", false, fmt.Errorf("%q is no host name", terminal.Clip(s, maxQuoted))
+		return "", false, fmt.Errorf("%q is not a host name", terminal.Clip(s, maxQuoted))
 	}
 	if err != nil || n < 1 || n > 65535 || strconv.Itoa(n) != port {
-		return "", false, fmt.Errorf("the port of %q is none: want 1 to 65535", terminal.Clip(s, maxQuoted))
+		return "", false, fmt.Errorf("the port of %q is not a port: want 1 to 65535", terminal.Clip(s, maxQuoted))
 	}
 	if n != 80 && n != 443 {
 		name += ":" + port
@@ -204,15 +204,15 @@ func build(host string, repo []string, n, defaultHost string, isURL bool) (Ref, 
 		return Ref{}, err
 	// A group of the default server would be taken for a host.
 	case !sure && !isURL && !strings.Contains(name, ".") && name != "localhost" && !strings.EqualFold(host, defaultHost):
-		return Ref{}, fmt.Errorf("%q is no host: it has no dot and no port, and is not the default one", terminal.Clip(host, maxQuoted))
+		return Ref{}, fmt.Errorf("%q is not a host: it has no dot and no port, and is not the default one", terminal.Clip(host, maxQuoted))
 	case len(repo) < 2:
 		return Ref{}, errors.New("a repository is owner/repo")
 	case !number.MatchString(n) && !task.MatchString(n):
-		return Ref{}, fmt.Errorf("%q is no issue number", terminal.Clip(n, maxQuoted))
+		return Ref{}, fmt.Errorf("%q is not an issue number", terminal.Clip(n, maxQuoted))
 	}
 	for i, part := range repo {
 		if last := i == len(repo)-1; !segment.MatchString(part) && !(last && isProject(part)) {
-			return Ref{}, fmt.Errorf("%q is no owner, group or repository", terminal.Clip(part, maxQuoted))
+			return Ref{}, fmt.Errorf("%q is not an owner, group or repository", terminal.Clip(part, maxQuoted))
 		}
 	}
 	r := Ref{Host: name, Repo: strings.Join(repo, "/")}
@@ -240,7 +240,7 @@ func refused(s string, err error) error {
 }
 
 func refuse(s, why string) error {
-	return fmt.Errorf("%q is no issue reference: %s", terminal.Clip(s, maxQuoted), why)
+	return fmt.Errorf("%q is not an issue reference: %s", terminal.Clip(s, maxQuoted), why)
 }
 
 // String is the canonical form, host/owner/repo#n, or #name for a task. Parse reads it back to the same Ref. It is empty

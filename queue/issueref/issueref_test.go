@@ -87,9 +87,9 @@ func TestParseReadsTheURLOfAnIssueBelowThePathOfAForge(t *testing.T) {
 func TestParseSaysWhyItRefuses(t *testing.T) {
 	const (
 		form   = "want host/owner/repo#number"
-		noHost = "is no host"
-		noPart = "is no owner, group or repository"
-		noNum  = "is no issue number"
+		noHost = "is not a host"
+		noPart = "is not an owner, group or repository"
+		noNum  = "is not an issue number"
 		noURL  = "not that of an issue"
 		noPort = "want 1 to 65535"
 		user   = "holds credentials"
@@ -199,9 +199,9 @@ func TestBadDefaultHostIsRefusedOnlyWhereItIsUsed(t *testing.T) {
 	for host, want := range map[string]string{
 		"":               "no default one",
 		"gitea:0":        "want 1 to 65535",
-		"https://x.org":  "is no host name",
-		"x.org/y":        "is no host name",
-		"..":             "is no host name",
+		"https://x.org":  "is not a host name",
+		"x.org/y":        "is not a host name",
+		"..":             "is not a host name",
 		"x.org\x1b[2J\n": `\x1b[2J\n`,
 	} {
 		if _, err := Parse("owner/repo#1", host); err == nil || !strings.Contains(err.Error(), want) {
@@ -244,7 +244,7 @@ func TestErrorsAreShortAndHoldNoControlCharacters(t *testing.T) {
 		}
 	}
 	_, err := Parse(strings.Repeat("a", 76)+"月月", "github.com")
-	if want := `"` + strings.Repeat("a", 76) + `…" is no issue reference`; err == nil || !strings.HasPrefix(err.Error(), want) {
+	if want := `"` + strings.Repeat("a", 76) + `…" is not an issue reference`; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("a character was cut in two: %v", err)
 	}
 }

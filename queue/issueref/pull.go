@@ -20,7 +20,7 @@ func CheckURL(s string) error {
 	host, _, _ := strings.Cut(s[len(prefix):], "/")
 	switch {
 	case prefix == "" || host == "":
-		return fmt.Errorf("%q is no http or https URL", terminal.Clip(s, maxQuoted))
+		return fmt.Errorf("%q is not an http or https URL", terminal.Clip(s, maxQuoted))
 	case len(s) > maxURL:
 		return fmt.Errorf("%q is longer than %d bytes", terminal.Clip(s, maxQuoted), maxURL)
 	case !urlText.MatchString(s):

@@ -46,7 +46,7 @@ func ForTask(repo, name, defaultHost string) (Ref, error) {
 		r, why = build(parts[0], parts[1:], name, defaultHost, prefix != "")
 	}
 	if why != nil {
-		return Ref{}, fmt.Errorf("%q is no repository: %w", terminal.Clip(repo, maxQuoted), why)
+		return Ref{}, fmt.Errorf("%q is not a repository: %w", terminal.Clip(repo, maxQuoted), why)
 	}
 	r.HTTP = strings.EqualFold(prefix, "http://") && (strings.Contains(parts[0], ":") || !strings.Contains(r.Host, "."))
 	return r, nil
@@ -55,7 +55,7 @@ func ForTask(repo, name, defaultHost string) (Ref, error) {
 // CheckTask refuses a text that cannot be the name of a task.
 func CheckTask(name string) error {
 	if !task.MatchString(name) {
-		return fmt.Errorf("%q is no name of a task: want a small letter, then at most 39 small letters, digits and dashes", terminal.Clip(name, maxQuoted))
+		return fmt.Errorf("%q is not the name of a task: want a small letter, then at most 39 small letters, digits and dashes", terminal.Clip(name, maxQuoted))
 	}
 	return nil
 }
@@ -86,9 +86,9 @@ func (r Ref) CheckBranch(name string) error {
 	case len(name) > maxBranch:
 		return fmt.Errorf("the branch %q is longer than %d bytes", quoted, maxBranch)
 	case !branch.MatchString(name), strings.Contains(name, ".."), strings.Contains(name+"/", "./"), strings.Contains(strings.ToLower(name)+"/", ".lock/"):
-		return fmt.Errorf("%q is no branch: want letters, digits, dots, underscores, dashes and slashes, and each part as git takes it", quoted)
+		return fmt.Errorf("%q is not a branch: want letters, digits, dots, underscores, dashes and slashes, and each part as git takes it", quoted)
 	case last == "head", strings.HasPrefix(strings.ToLower(name), "refs/"):
-		return fmt.Errorf("%q is no branch: git means something else by it", quoted)
+		return fmt.Errorf("%q is not a branch: git means something else by it", quoted)
 	case name == r.Branch():
 		return nil
 	}

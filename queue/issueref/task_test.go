@@ -25,10 +25,10 @@ func TestForTaskReadsTheRepositoryOfATask(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"": "owner/repo", "repo": "owner/repo", "owner/repo#3": "without --repo", "a/b/c": "is no host", "owner/..": "is no owner",
-		"owner/": "is no owner", "/owner/repo": "is no host", "../repo": "is no owner", "own er/repo": "is no owner", "owner/repo\n": "is no owner",
+		"": "owner/repo", "repo": "owner/repo", "owner/repo#3": "without --repo", "a/b/c": "is not a host", "owner/..": "is not an owner",
+		"owner/": "is not an owner", "/owner/repo": "is not a host", "../repo": "is not an owner", "own er/repo": "is not an owner", "owner/repo\n": "is not an owner",
 		"git@github.com:owner/repo": "credentials", "https://me:secret@github.com/owner/repo": "credentials", "https://github.com": "owner/repo",
-		"https://github.com/owner": "owner/repo", "https://github.com/owner/repo?x": "is no owner", "https://github.com/ow\u00e9er/repo": "non-ASCII",
+		"https://github.com/owner": "owner/repo", "https://github.com/owner/repo?x": "is not an owner", "https://github.com/ow\u00e9er/repo": "non-ASCII",
 		"owner/" + strings.Repeat("r", 200): "longer than 200 bytes",
 	} {
 		r, err := ForTask(in, "deps", "github.com")

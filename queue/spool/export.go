@@ -48,7 +48,7 @@ func export(path string, data []byte) error {
 	case err != nil:
 		return wrap("write", path, err)
 	case !info.Mode().IsRegular():
-		return wrap("write", path, errors.New("it is there and is no regular file"))
+		return wrap("write", path, errors.New("it is there and is not a regular file"))
 	}
 	tmp, err := exportTemp(path, info, data)
 	if err != nil {

@@ -65,7 +65,7 @@ func ReadUser(path string) ([]byte, error) {
 // trusted refuses a file that another user may have written.
 func trusted(info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
-		return errors.New("it is no regular file")
+		return errors.New("it is not a regular file")
 	}
 	if uid, ok := Owner(info); ok && uid != os.Geteuid() && uid != 0 {
 		return fmt.Errorf("it belongs to uid %d, neither to uid %d nor to root", uid, os.Geteuid())

@@ -47,10 +47,10 @@ func TestFileOfTheUsersMayBeALinkToOneThatCanBeTrusted(t *testing.T) {
 		{link("loop", "loop"), "it is a link to itself"},
 		{link("all", "toAll"), "all users may write to it (mode 0602)"},
 		{at("all"), "all users may write to it (mode 0602)"},
-		{fifo, "it is no regular file"},
-		{link("fifo", "toFifo"), "it is no regular file"},
-		{link("/dev/zero", "zero"), "it is no regular file"},
-		{dir, "it is no regular file"},
+		{fifo, "it is not a regular file"},
+		{link("fifo", "toFifo"), "it is not a regular file"},
+		{link("/dev/zero", "zero"), "it is not a regular file"},
+		{dir, "it is not a regular file"},
 		{at("plain/x"), "not a directory"},
 	} {
 		_, err := ReadUser(c.path)

@@ -22,7 +22,7 @@ func (p Preset) CheckArgs(model, args string) error {
 		return fault.New(fault.Usage, "AGENT_COMMAND is its command line", "the agent %s takes no arguments of an item", p.Name)
 	}
 	if !isModel(model) && model != "" {
-		return fault.New(fault.Usage, "write it as "+p.Name+" does, without its flag", "%.60q is no name of a model", model)
+		return fault.New(fault.Usage, "write it as "+p.Name+" does, without its flag", "%.60q is not the name of a model", model)
 	}
 	if strings.ContainsRune(args, 0) {
 		return fault.New(fault.Usage, "leave it out", "the arguments of the agent hold a NUL")
@@ -44,7 +44,7 @@ func isModel(name string) bool {
 // the flag twice.
 func prompted(p string, model []string, c Call) (args []string, err error) {
 	if c.Conversation != "" && !isConversation(c.Conversation) {
-		return nil, fault.New(fault.Config, "", "%q is no id of a conversation of %s", c.Conversation, p)
+		return nil, fault.New(fault.Config, "", "%q is not the id of a conversation of %s", c.Conversation, p)
 	}
 	if args, err = Split(c.Args); err != nil {
 		return nil, fmt.Errorf("AGENT_ARGS of %s: %w", p, err)
@@ -53,7 +53,7 @@ func prompted(p string, model []string, c Call) (args []string, err error) {
 		return args, nil
 	}
 	if !isModel(c.Model) {
-		return nil, fault.New(fault.Config, "", "%.60q is no name of a model of %s", c.Model, p)
+		return nil, fault.New(fault.Config, "", "%.60q is not the name of a model of %s", c.Model, p)
 	}
 	return append(without(args, model), model[0], c.Model), nil
 }

@@ -55,9 +55,9 @@ func TestOpencodeArgvRefusesWhatWouldNotReachTheAgentAsMeant(t *testing.T) {
 	}{
 		{Call{Args: "-m 'x"}, "AGENT_ARGS of opencode: the ' at byte 4"},
 		{Call{Args: "-m $MODEL"}, "AGENT_ARGS of opencode: the '$'"},
-		{Call{Conversation: "--share"}, `"--share" is no id`},
-		{Call{Conversation: "a b"}, `"a b" is no id`},
-		{Call{Conversation: strings.Repeat("a", 129)}, "is no id"},
+		{Call{Conversation: "--share"}, `"--share" is not the id`},
+		{Call{Conversation: "a b"}, `"a b" is not the id`},
+		{Call{Conversation: strings.Repeat("a", 129)}, "is not the id"},
 	} {
 		_, err := opencode.Argv(tt.call)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || fault.Code(err) != fault.Config {

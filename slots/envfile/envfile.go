@@ -101,7 +101,7 @@ func read(text string) (v Var, length int, why string) {
 	case m == nil && !strings.Contains(line, "="):
 		return v, 0, "it has no =, and is not KEY=value"
 	case m == nil, nameless.MatchString(line):
-		return v, 0, "before the = stands no name of letters, digits and _, of which the first is no digit"
+		return v, 0, "the name before the = is not made of letters, digits and _, or begins with a digit"
 	}
 	v.Name = line[m[2]:m[3]]
 	value := text[m[1]:]
@@ -178,7 +178,7 @@ func plain(value, before string) string {
 	case strings.Contains(text, "$"):
 		return "only a shell would expand the $: " + inQuotes
 	case strings.TrimFunc(trimmed, unicode.IsSpace) != trimmed:
-		return "a space that is none of ASCII's begins or ends the value: " + inQuotes
+		return "a space that is not ASCII begins or ends the value: " + inQuotes
 	}
 	return ""
 }

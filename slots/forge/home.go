@@ -141,7 +141,7 @@ func at(host, repo string, env []string) (request, error) {
 		repo = repo[len(repo)-len(below):]
 	}
 	if !isRepo(repo) {
-		return request{}, fmt.Errorf("%q is no repository", repo)
+		return request{}, fmt.Errorf("%q is not a repository", repo)
 	}
 	var errs []error
 	var without *request // its home has a port, and the reference has none

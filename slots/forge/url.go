@@ -42,7 +42,7 @@ func parse(s string) (request, error) {
 		if len(s) > maxQuoted {
 			s = s[:maxQuoted] + "..."
 		}
-		return request{}, fmt.Errorf("%q is no pull or merge request: %s", s, why)
+		return request{}, fmt.Errorf("%q is not a pull or merge request: %s", s, why)
 	}
 	if len(s) > maxURL {
 		return refuse("it is too long")
@@ -126,7 +126,7 @@ func originOf(scheme, authority string) (string, error) {
 			host = "[" + host + "]"
 		}
 	case !isName(host):
-		return "", errors.New("its host is no host name")
+		return "", errors.New("its host is not a host name")
 	}
 	switch {
 	case scheme == "https" && port == "443", scheme == "http" && port == "80":

@@ -20,7 +20,7 @@ func Self() (string, error) { return self, selfErr }
 func called(name string) (string, error) {
 	file, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("where am I: %w", err)
+		return "", fmt.Errorf("the path of this program is not known: %w", err)
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {

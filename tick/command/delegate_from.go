@@ -105,7 +105,7 @@ func plain(err error) error {
 	case !errors.As(err, &wrong):
 		return err
 	case wrong.Field == "":
-		return fmt.Errorf("it is no object but a %s", clip(wrong.Value))
+		return fmt.Errorf("want an object, found: %s", clip(wrong.Value))
 	}
 	return fmt.Errorf("%s cannot be a %s", wrong.Field, clip(wrong.Value))
 }

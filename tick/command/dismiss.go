@@ -28,7 +28,7 @@ item can still be retried. Dismissals are forgotten after QUEUE_CLEANUP_AGE_DAYS
 // Run dismisses them, all or none.
 func (c *Dismiss) Run(a *App) error {
 	if len(c.IDs) == 0 && !c.All {
-		return fault.New(fault.Usage, "kugetsu shows what needs you, and the id of each; --all dismisses everything", "dismiss what?")
+		return fault.New(fault.Usage, "kugetsu shows what needs you, and the id of each; --all dismisses everything", "kugetsu dismiss needs ids or --all")
 	}
 	o, err := overview.Read(a.Tick, mostWaiting)
 	if err != nil {

@@ -21,7 +21,7 @@ type Doctor struct {
 // Help is its long help.
 func (*Doctor) Help() string {
 	return longHelp(`
-The command checks, in the poor environment that cron gives, all that a tick depends on. A line is printed for each
+The command checks, in the small environment that cron gives, all that a tick depends on. A line is printed for each
 thing that is wrong: level (warn, error), fact, remedy. Where one thing is the reason of many, only that one is printed.
 -v and --json print every check.
 

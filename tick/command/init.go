@@ -82,9 +82,9 @@ func (c *Init) tell(a *App, path string) {
 	missing, line := doctor.Lacking(path, old)
 	switch {
 	case old == "":
-		say("%s sets no PATH, and cron's is poor; put there: %s", config, doctor.PathLine(doctor.SearchPath(path)))
+		say("%s sets no PATH, and cron's PATH is short; add the line: %s", config, doctor.PathLine(doctor.SearchPath(path)))
 	case len(missing) > 0:
-		say("the PATH in %s lacks %s; put there: %s", config, missing[0].Path, line)
+		say("the PATH in %s lacks %s; write: %s", config, missing[0].Path, line)
 	}
 	say("next: kugetsu queue-daemon start lets ticks run; kugetsu doctor owner/repo#12 checks all of it; kugetsu delegate --tick owner/repo#12 \"what to do\" begins")
 }

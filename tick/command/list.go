@@ -98,7 +98,7 @@ func (c *List) Run(a *App) error {
 	for i := range list {
 		list[i].add(seen[list[i].Name])
 		if err := seen[list[i].Name].Err; err != nil && a.Tick.Config == nil {
-			a.Log.Warn("a worktree could not be looked at", "session", list[i].Name, "err", clean(err.Error()))
+			a.Log.Warn("a worktree could not be inspected", "session", list[i].Name, "err", clean(err.Error()))
 		}
 	}
 	if c.JSON {

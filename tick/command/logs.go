@@ -137,7 +137,7 @@ func (a *App) nextRun(run string, seen func(*queue.Item) error) (next string, it
 	id, number, _ := strings.Cut(run, ".")
 	n, err := strconv.Atoi(number)
 	if err != nil {
-		return "", nil, fmt.Errorf("%s is no run: %w", run, err)
+		return "", nil, fmt.Errorf("%s is not a run: %w", run, err)
 	}
 	tell, file := a.tellWaiting(), ""
 	for {

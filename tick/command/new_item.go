@@ -241,7 +241,7 @@ func (a *App) announce(it *queue.Item, id string, priority int, asJSON bool) err
 // tellWhen prints on a terminal when an item starts, and in any case a warning if no tick will start it.
 func (a *App) tellWhen(id string) error {
 	if a.Tick.Config != nil { // an error in env files or prompts: with bad settings no item is enqueued
-		a.note("warning: it is enqueued, and nothing is started before this is corrected: %s", clean(strings.ReplaceAll(a.Tick.Config.Error(), "\n", "; ")))
+		a.note("warning: the item is enqueued, but nothing is started until this is corrected: %s", clean(strings.ReplaceAll(a.Tick.Config.Error(), "\n", "; ")))
 		return nil
 	}
 	view, err := a.Tick.Snapshot()

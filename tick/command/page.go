@@ -30,7 +30,7 @@ With STATUS_PAGE=/path/to/file in the config, ticks write it anew, once a minute
 // Run writes it. A bad configuration is shown, and then is the error.
 func (c *Page) Run(a *App) error {
 	if c.File == "" && a.Terminal {
-		return fault.New(fault.Usage, "kugetsu page status.html; kugetsu page - prints it all the same", "the page is an HTML file, and stdout is a terminal")
+		return fault.New(fault.Usage, "kugetsu page status.html; kugetsu page - prints it anyway", "the page is an HTML file, and stdout is a terminal")
 	}
 	p, err := page.Read(a.Tick)
 	if err != nil {

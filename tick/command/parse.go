@@ -15,7 +15,7 @@ import (
 func parse(grammar any, source *settings.Source, args []string) (*kong.Context, error) {
 	for n, arg := range args {
 		if !utf8.ValidString(arg) { // kong passes words through JSON, which would replace the bytes without an error
-			return nil, fault.New(fault.Usage, "convert it with iconv, or put it into a file and name that", "argument %d is not valid UTF-8", n+1)
+			return nil, fault.New(fault.Usage, "convert it with iconv, or put it into a file and name the file", "argument %d is not valid UTF-8", n+1)
 		}
 	}
 	// To build the whole grammar takes longer than most commands do. What is wrong with a command line is said by the whole of it.

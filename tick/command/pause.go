@@ -77,7 +77,7 @@ func (c *Resume) Run(a *App) error {
 	case err != nil:
 		return fault.New(fault.Usage, "kugetsu doctor lists what is on hold", "%w, and no remote's host of that name is on hold", err)
 	default:
-		fmt.Fprintf(a.Stderr, "%s was not held\n", c.Agent)
+		fmt.Fprintf(a.Stderr, "%s was not on hold\n", c.Agent)
 	}
 	return nil
 }

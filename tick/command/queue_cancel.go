@@ -50,7 +50,7 @@ const (
 func (a *App) cancel(id string) error {
 	running, err := a.Tick.Cancel(a.Ctx, id)
 	if errors.Is(err, tick.ErrOver) {
-		return a.print("%s is error already\n", a.short(id))
+		return a.print("%s is an error already\n", a.short(id))
 	}
 	if err != nil {
 		return err

@@ -59,7 +59,7 @@ func (c *QueueShow) Run(a *App) error {
 		line("error", "%s", *it.Error)
 	}
 	line("priority", "%02d", e.Priority)
-	line("runs", "%d, %d of them charged", it.Runs, it.Attempts)
+	line("runs", "%d, %d counted as attempts", it.Runs, it.Attempts)
 	line("enqueued", "%s", stamp(queue.IDTime(it.ID)))
 	if it.NotBefore != nil {
 		line("not before", "%s", stamp(*it.NotBefore))
@@ -163,7 +163,7 @@ func describe(r queue.Run) string {
 		text += fmt.Sprintf(", %d tokens, $%.4f", r.Cost.Input+r.Cost.Output+r.Cost.Reasoning+r.Cost.CacheRead+r.Cost.CacheWrite, r.Cost.USD)
 	}
 	if !r.Charged {
-		text += ", not charged"
+		text += ", not counted as an attempt"
 	}
 	return text
 }

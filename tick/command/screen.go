@@ -238,7 +238,7 @@ func (s *screen) done() {
 func (s *screen) capacity() {
 	c := s.Capacity
 	s.line("", "")
-	s.line("", fmt.Sprintf("%d of %d slots taken, %d waiting", c.Occupied, c.Limit, c.Waiting))
+	s.line("", fmt.Sprintf("%d of %d slots occupied, %d waiting", c.Occupied, c.Limit, c.Waiting))
 	if c.Why != "" {
 		s.line("", s.ids("nothing more starts: "+c.Why))
 	}

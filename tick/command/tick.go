@@ -12,8 +12,8 @@ import (
 
 // Tick is one pass.
 type Tick struct {
-	DryRun bool `help:"Say what a pass would do and why it would not, and do nothing."`
-	Drain  bool `help:"Stay in the foreground until nothing is left to run. Exits 0 when all completed, 1 when something is an error, 75 when only held work remains."`
+	DryRun bool `help:"Print what a pass would do, and why it would not start the rest; do nothing."`
+	Drain  bool `help:"Stay in the foreground until nothing is left to run. Exits 0 when all completed, 1 when something is an error, 75 when all that is left is blocked."`
 	Now    bool `name:"now" help:"Start outside of RUN_HOURS, beyond the budgets of a day, and into QUOTA_RESERVE, too."`
 	JSON   bool `name:"json" help:"Print JSON."`
 	Wait   bool `hidden:"" help:"Wait for the lock: the last act of a runner."`

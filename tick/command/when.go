@@ -35,7 +35,7 @@ func parseWhen(s string, now time.Time) (time.Time, error) {
 	}
 	// Some year that JSON has no form for would make an item that cannot be written again.
 	if at = at.UTC(); err != nil || at.Year() < 1 || at.Year() > 9999 {
-		return time.Time{}, fault.New(fault.Usage, "08:00, '2026-11-30 08:00', 2026-11-30T08:00:00Z, or 90m from now", "%q is no time to start at", clip(s))
+		return time.Time{}, fault.New(fault.Usage, "08:00, '2026-11-30 08:00', 2026-11-30T08:00:00Z, or 90m from now", "%q is not a time to start at", clip(s))
 	}
 	return at, nil
 }

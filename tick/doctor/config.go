@@ -75,7 +75,7 @@ func (x *Exam) path() {
 	}
 	for _, dir := range filepath.SplitList(path) {
 		if info, err := os.Stat(dir); !filepath.IsAbs(dir) {
-			x.add(Warn, fmt.Sprintf("the folder %q in the PATH of the config is relative and passed over", dir), "write it out from the root, or remove it")
+			x.add(Warn, fmt.Sprintf("the folder %q in the PATH of the config is relative and is not searched", dir), "write it out from the root, or remove it")
 		} else if err != nil || !info.IsDir() {
 			x.add(Warn, fmt.Sprintf("the folder %s in the PATH of the config does not exist", dir), "remove it, or install again what was in it")
 		}
@@ -185,7 +185,7 @@ func (x *Exam) misplaced() {
 			case v.Name:
 				x.add(Warn, place+key+" is a setting, and has no effect in an env file", "move the line to "+x.in("config"))
 			default:
-				x.add(Warn, place+v.Name+" is no setting (did you mean "+key+"?)", "correct it, and move the line to "+x.in("config"))
+				x.add(Warn, place+v.Name+" is not a setting (did you mean "+key+"?)", "correct it, and move the line to "+x.in("config"))
 			}
 		}
 	}

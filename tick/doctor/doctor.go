@@ -141,7 +141,7 @@ func (x *Exam) last() *Finding { return &x.listed[len(x.listed)-1] }
 
 // unknown adds the error of a check that could not be made.
 func (x *Exam) unknown(err error) {
-	x.add(Error, err.Error(), "see to that first, and ask again")
+	x.add(Error, err.Error(), "solve that first, then ask again")
 	x.last().err = err
 }
 

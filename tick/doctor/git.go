@@ -64,7 +64,7 @@ func (x *Exam) gitProgram() {
 		x.unknown(err)
 	}
 	for _, name := range missing {
-		x.add(Warn, "git's configuration names "+terminal.Line(name, 200)+", which is not in the PATH of the config", "install it, put its folder into PATH in "+x.in("config")+", or take it out of git's configuration")
+		x.add(Warn, "git's configuration names "+terminal.Line(name, 200)+", which is not in the PATH of the config", "install it, put its folder into PATH in "+x.in("config")+", or remove it from git's configuration")
 		x.last().lacks = name
 	}
 }
@@ -192,9 +192,9 @@ func (x *Exam) worktrees() {
 		case err != nil:
 			x.unknown(err)
 		case !there:
-			x.add(Warn, path+" belongs to no session", "look into it; the next item on the issue takes it over, git worktree remove removes it")
+			x.add(Warn, path+" belongs to no session", "inspect it: the next item on the issue uses it, and git worktree remove removes it")
 		case name != slots.PMSession && complete && !known[realPath(path)]:
-			x.add(Warn, "no repository knows the worktree "+path, "look into it: git -C "+path+" status; move it away for a new one to be made")
+			x.add(Warn, "no repository knows the worktree "+path, "inspect it: git -C "+path+" status; move it away, and the next run makes a new one")
 		}
 	}
 }
@@ -221,7 +221,7 @@ func (x *Exam) registered(g *worktree.Git, src worktree.Source, known map[string
 	if gone == 0 {
 		return true
 	}
-	what := fmt.Sprintf("%s remembers %d worktrees whose folders are gone", dir, gone)
+	what := fmt.Sprintf("%s has records of %d worktrees whose folders are gone", dir, gone)
 	remedy := "git -C " + dir + " worktree prune"
 	if src.Local != "" { // the owner of the checkout may have worktrees on a disk that is not mounted
 		x.add(Warn, what, remedy)

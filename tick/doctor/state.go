@@ -134,7 +134,7 @@ func (x *Exam) bad() {
 	}
 	if len(names) > 0 {
 		x.add(Warn, fmt.Sprintf("%d files were quarantined in %s: %s", len(names), x.Tick.Queue.Bad, some(names)),
-			"look at each, delegate anew what was an item, and remove it there")
+			"inspect each, delegate again what was an item, and delete the file")
 	}
 }
 
@@ -163,9 +163,9 @@ func (x *Exam) slots() {
 		}
 		switch {
 		case errors.Is(err, spool.ErrNewer):
-			x.add(Error, err.Error(), "update kugetsu; the slot is taken until then")
+			x.add(Error, err.Error(), "update kugetsu; the slot stays occupied until then")
 		case err != nil:
-			x.add(Error, err.Error(), "kugetsu tick sets it aside")
+			x.add(Error, err.Error(), "kugetsu tick moves it to bad/")
 		case heldErr != nil:
 			x.unknown(heldErr)
 		case in == nil && held:
@@ -212,7 +212,7 @@ func (x *Exam) items() {
 			case errors.Is(err, queue.ErrNewer):
 				x.add(Warn, err.Error(), "update kugetsu; it waits until then")
 			case err != nil:
-				x.add(Warn, err.Error(), "kugetsu tick sets it aside")
+				x.add(Warn, err.Error(), "kugetsu tick moves it to bad/")
 			case it.State == queue.Notified && !named[it.ID]:
 				x.add(Warn, it.ID+" is notified, but no slot names it", "kugetsu tick settles it")
 			case it.State == queue.Pending && x.Tick.MayStart(it) != nil:
@@ -225,7 +225,7 @@ func (x *Exam) items() {
 			x.unknown(err)
 		}
 		for _, path := range strays {
-			x.add(Warn, path+" is no item's file", "kugetsu tick sets it aside")
+			x.add(Warn, path+" is not the file of an item", "kugetsu tick moves it to bad/")
 		}
 	}
 }

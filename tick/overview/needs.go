@@ -200,7 +200,7 @@ func (x *exam) faults() (list []Need, err error) {
 func (x *exam) noSchedule() ([]Need, error) {
 	n := Need{ID: needID(NoSchedule, ""), Kind: NoSchedule, Since: x.view.Last, Command: "kugetsu queue-daemon status"}
 	if late := Overdue(x.t.Home, x.now, x.view.Last); late != "" {
-		n.What, n.Why, n.Cause = "no tick comes, though one was to", late, "overdue"
+		n.What, n.Why, n.Cause = "the schedule runs no ticks", late, "overdue"
 		x.problems = append(x.problems, late)
 	} else if none := Unscheduled(x.t.Home, x.now); none != "" && len(x.view.Waiting) > 0 && !x.view.Busy() {
 		n.What, n.Why, n.Cause, n.Command = "no schedule, so nothing starts by itself", "kugetsu tick starts what waits now", "none", "kugetsu queue-daemon start"
@@ -241,7 +241,7 @@ func what(held tick.Held, h *tick.Hold) string {
 		return held.Name()
 	}
 	if h.Outcome == outcome.Auth {
-		return "the login of " + held.Name()
+		return "the login server of " + held.Name()
 	}
 	return "the model's server of " + held.Name()
 }
@@ -323,7 +323,7 @@ func (x *exam) inQuarantine() ([]Need, error) {
 	}
 	text := terminal.Count(len(names), "file") + " quarantined in " + x.t.Queue.Bad
 	x.problems = append(x.problems, text)
-	n := Need{ID: needID(Quarantined, ""), Kind: Quarantined, What: text + ": look at each, and remove it there", Why: strings.Join(names[:min(3, len(names))], ", "),
+	n := Need{ID: needID(Quarantined, ""), Kind: Quarantined, What: text + ": inspect each, and delete it", Why: strings.Join(names[:min(3, len(names))], ", "),
 		Cause: strings.Join(names, "/"), Command: "ls -l " + x.t.Queue.Bad}
 	if info, err := os.Lstat(x.t.Queue.Bad); err == nil {
 		at := info.ModTime().UTC()

@@ -234,7 +234,7 @@ func TestNeedsOfTheFolder(t *testing.T) {
 		{"bad configuration", func(f *folder) { f.Config = fault.New(fault.Config, "", "bad configuration: config: line 4: what?") },
 			"config | the configuration is bad, so nothing is started | config: line 4: what? | kugetsu doctor"},
 		{"quarantine", func(f *folder) { f.must(os.WriteFile(filepath.Join(f.Queue.Bad, "50-x.json"), nil, 0o600)) },
-			"quarantine | 1 file quarantined in BAD: look at each, and remove it there | 50-x.json | ls -l BAD"},
+			"quarantine | 1 file quarantined in BAD: inspect each, and delete it | 50-x.json | ls -l BAD"},
 		{"not logged in", func(f *folder) {
 			f.hold("claude", `{"until":null,"since":null,"reason":"Please run /login","outcome":"auth","count":1,"run":"r","probe":""}`)
 		},

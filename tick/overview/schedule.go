@@ -64,7 +64,7 @@ func NoTick(home slots.Dir, now time.Time, view *tick.View) string {
 		return text
 	}
 	if Overdue(home, now, view.Last) != "" {
-		return "no tick comes, though one was to (kugetsu queue-daemon status): kugetsu tick makes one now"
+		return "the schedule runs no ticks (kugetsu queue-daemon status): kugetsu tick makes one now"
 	}
 	return ""
 }

@@ -159,7 +159,7 @@ func (c cron) edit(ctx context.Context, change func(string) (string, error)) err
 			return err
 		}
 		if err := c.write(ctx, after); err != nil {
-			return fault.New(fault.Failed, "the crontab is as it was", "the crontab could not be written: %w", err)
+			return fault.New(fault.Failed, "the crontab is unchanged", "the crontab could not be written: %w", err)
 		}
 	}
 	text, err := c.read(ctx)

@@ -14,7 +14,7 @@ func (d *Daily) UnmarshalText(text []byte) error {
 	word := strings.TrimSpace(string(text))
 	if word != "" {
 		if at, err := minutes(word); err != nil || at == 24*60 {
-			return fmt.Errorf("%.40q is no time of day: write 08:00, or 17:30", word)
+			return fmt.Errorf("%.40q is not a time of day: write 08:00, or 17:30", word)
 		}
 	}
 	*d = Daily(word)

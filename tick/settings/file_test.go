@@ -94,8 +94,8 @@ func TestLineOfTheFileIsOneSetting(t *testing.T) {
 		{"AGENT_ARGS=a~b", "a~b", ""},
 
 		{"AGENT_ARGS", "", "line 1: it has no ="},
-		{"=a", "", "line 1: before the = stands no name"},
-		{"1=a", "", "line 1: before the = stands no name"},
+		{"=a", "", "line 1: the name before the = is not made"},
+		{"1=a", "", "line 1: the name before the = is not made"},
 		{"AGENT-ARGS=a", "", "line 1: unknown setting AGENT-ARGS (did you mean AGENT_ARGS?)"},
 		{"AGENT_ARGS='a", "", "line 1: the quote that begins the value is never closed"},
 		{`AGENT_ARGS="a`, "", "line 1: the quote that begins the value is never closed"},

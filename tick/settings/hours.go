@@ -60,7 +60,7 @@ func parseWindow(words []string) (w window, err error) {
 	}
 	from, until := weekday(first), weekday(last)
 	if from < 0 || until < 0 || strings.HasSuffix(days, "-") {
-		return w, fmt.Errorf("%q is no day, or days", days)
+		return w, fmt.Errorf("%q is not a day, or days", days)
 	}
 	for day := from; ; day = (day + 1) % 7 {
 		w.days[day] = true
@@ -100,7 +100,7 @@ func minutes(s string) (int, error) {
 	}
 	at, err := time.Parse("15:04", s)
 	if err != nil || len(s) != len("15:04") {
-		return 0, fmt.Errorf("%q is no time of day", s)
+		return 0, fmt.Errorf("%q is not a time of day", s)
 	}
 	return at.Hour()*60 + at.Minute(), nil
 }

@@ -74,13 +74,13 @@ func TestHoursOpenAndClose(t *testing.T) {
 
 func TestHoursThatAreNone(t *testing.T) {
 	for text, want := range map[string]string{
-		"22-7":                     "no time of day",
-		"Mon-Fri":                  "no time of day",
-		"Mon-Fri 22:00":            "no time of day",
-		"Mon-Foo 22:00-07:00":      "no day",
-		"Mon- 22:00-07:00":         "no day",
-		"22:00-25:00":              "no time of day",
-		"1:00-2:00":                "no time of day",
+		"22-7":                     "not a time of day",
+		"Mon-Fri":                  "not a time of day",
+		"Mon-Fri 22:00":            "not a time of day",
+		"Mon-Foo 22:00-07:00":      "not a day",
+		"Mon- 22:00-07:00":         "not a day",
+		"22:00-25:00":              "not a time of day",
+		"1:00-2:00":                "not a time of day",
 		"08:00-08:00":              "holds no time",
 		"24:00-08:00":              "holds no time",
 		"Mon 22:00-07:00 and more": "not days and hours",

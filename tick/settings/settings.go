@@ -149,7 +149,7 @@ func ParseInt(word string) (int, error) {
 		return 0, fmt.Errorf("%.40q is too large a number", word)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%.40q is no whole number in decimal digits", word)
+		return 0, fmt.Errorf("%.40q is not a whole number in decimal digits", word)
 	}
 	return n, nil
 }
