@@ -3,6 +3,7 @@ package tick
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -19,9 +20,11 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/event"
+	"kugetsu/queue/fault"
 	"kugetsu/queue/ledger"
 	"kugetsu/queue/outcome"
 	"kugetsu/slots"
+	"kugetsu/slots/agent"
 	"kugetsu/tick/settings"
 )
 
@@ -59,8 +62,13 @@ func newTick(t *testing.T, now func() time.Time) *Tick {
 
 // publish enqueues an item for an issue of a number; 0 is the PM agent's. From 100 on they are of another repository.
 func (t *Tick) publish(issue, priority int, notBefore *time.Time, after ...string) (string, error) {
-	it := &queue.Item{ID: queue.NewID(t.Now()), Agent: "command", Message: "m", Mode: queue.Auto, PendingSince: t.Now(),
+	return t.publishFor([]string{"command"}, issue, priority, notBefore, after...)
+}
+
+func (t *Tick) publishFor(agents []string, issue, priority int, notBefore *time.Time, after ...string) (string, error) {
+	it := &queue.Item{ID: queue.NewID(t.Now()), Message: "m", Mode: queue.Auto, PendingSince: t.Now(),
 		NotBefore: notBefore, After: after, History: []queue.Run{}}
+	it.SetAgents(agents)
 	lane := queue.PM
 	if issue > 0 {
 		lane, it.IssueRef = queue.Dev, fmt.Sprintf("github.com/you/project#%d", issue)
@@ -94,11 +102,24 @@ func (t *Tick) end(s Started, how outcome.Outcome) error {
 	return os.Rename(filepath.Join(dir, "exit"), filepath.Join(dir, fmt.Sprintf("end.%s.0", how)))
 }
 
+// tellCost writes what a run reports of its cost, before it ends.
+func (t *Tick) tellCost(s Started, how outcome.Outcome, cents int, at time.Time) error {
+	data, err := json.Marshal(slots.Result{V: 1, Outcome: how, StartedAt: &at, EndedAt: at, Cost: map[string]any{"usd": float64(cents) / 100}})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(t.Home.RunDir(slots.RunName(s.Item, s.Run)), "result.json"), data, 0o600)
+}
+
 // ordered is what the model knows of an item.
 type ordered struct {
 	id        string
 	issue     int // 0: the PM agent's
 	priority  int
+	agents    []string  // in the order in which they are asked
+	agent     string    // that starts
+	cents     int       // that a run costs
+	ended     time.Time // of its newest run
 	notBefore time.Time
 	after     []*ordered
 	failures  int // runs that fail before the last
@@ -121,7 +142,7 @@ func (o *ordered) outcome() outcome.Outcome {
 }
 
 // settle is what the end of a run makes of an item.
-func (o *ordered) settle(now time.Time) {
+func (o *ordered) settle() {
 	how := o.outcome()
 	o.attempts++
 	switch {
@@ -130,46 +151,125 @@ func (o *ordered) settle(now time.Time) {
 	case how == outcome.Denied || o.attempts == 3:
 		o.state = queue.Errored
 	default: // the wait is this long at least; see spread
-		o.state, o.notBefore = queue.Pending, now.Add(time.Minute<<(o.attempts-1))
+		o.state, o.notBefore = queue.Pending, o.ended.Add(time.Minute<<(o.attempts-1))
 	}
 }
 
 // spread takes over how long an item waits for its next attempt: up to a quarter longer.
-func (o *ordered) spread(t *rapid.T, tick *Tick, now time.Time) {
+func (o *ordered) spread(t *rapid.T, tick *Tick) {
 	_, it, err := tick.item(o.id)
-	if err != nil || it.NotBefore == nil || it.NotBefore.Before(o.notBefore) || it.NotBefore.Sub(now) > o.notBefore.Sub(now)*5/4 {
+	if err != nil || it.NotBefore == nil || it.NotBefore.Before(o.notBefore) || it.NotBefore.Sub(o.ended) > o.notBefore.Sub(o.ended)*5/4 {
 		t.Fatalf("%s waits until %s at least: %+v, %v", o.id, o.notBefore, it, err)
 	}
 	o.notBefore = *it.NotBefore
 }
 
-// predict is which items a pass starts within the hours: of those sorted by priority and age the first that are eligible, as long
-// as there is a slot, and as no more run of the agent, or work on the other repository, than may.
-//
-// begun are the times of the runs that were started, and left is how many more may be.
-func predict(items []*ordered, now time.Time, s *settings.Settings, other int, begun []time.Time) (first []*ordered) {
-	if !s.RunHours.Open(now) {
+// limits is what the model knows of all that limits starts, beside the slots.
+type limits struct {
+	*settings.Settings
+	other int       // runs at work on the other repository
+	begun []used    // runs, by when they were handed over
+	spent []used    // what they cost, by when they ended
+	quota time.Time // until then claude has less left than is kept; the zero time: never
+}
+
+// left is how many runs may begin, of an agent or, with "", of all.
+func (l *limits) left(agent string, now time.Time, most int, dollars settings.Dollars) int {
+	if most == 0 {
+		most = 1 << 20
+	}
+	cents := 0.0
+	for _, u := range l.begun {
+		if now.Sub(u.at) < 24*time.Hour && (agent == "" || u.agent == agent) {
+			most--
+		}
+	}
+	for _, u := range l.spent {
+		if now.Sub(u.at) < 24*time.Hour && (agent == "" || u.agent == agent) {
+			cents += u.usd * 100
+		}
+	}
+	if dollars > 0 && cents >= float64(dollars)*100-0.001 {
+		return 0
+	}
+	return most
+}
+
+// all is how many runs of any agent may begin.
+func (l *limits) all(now time.Time) int { return l.left("", now, l.MaxRuns, l.MaxCost) }
+
+// predict is which items a pass starts, and with which agent: of those sorted by priority and age the first that are eligible, as
+// long as there is a slot, within the hours and budgets, and as no more of an agent, or on the other repository, are at work than may.
+func (l *limits) predict(items []*ordered, now time.Time) (first []*ordered) {
+	if !l.RunHours.Open(now) {
 		return nil
 	}
-	left := min(s.MaxRuns, s.MaxRunsCommand) - within(begun, now)
-	places := s.MaxAgents
 	slices.SortFunc(items, func(a, b *ordered) int {
 		return cmp.Or(min(a.issue, 1)*-1+min(b.issue, 1), a.priority-b.priority, strings.Compare(a.id, b.id)) // the PM agent's last
 	})
-	free := map[bool]int{true: places, false: 1}
+	free, other := map[bool]int{true: l.MaxAgents, false: 1}, l.other
+	started := func(agent string) (n int) {
+		for _, f := range first {
+			if f.agent == agent {
+				n++
+			}
+		}
+		return n
+	}
+	may := func(agent string) bool {
+		runs, cost := l.BudgetOf(agent)
+		most := l.MaxOf(agent)
+		return l.HoursOf(agent).Open(now) && (most == 0 || started(agent) < most) && started(agent) < l.left(agent, now, runs, cost) &&
+			(agent != "claude" || !now.Before(l.quota))
+	}
 	for _, o := range items {
 		busy := slices.ContainsFunc(first, func(f *ordered) bool { return f.issue == o.issue })
 		waits := slices.ContainsFunc(o.after, func(d *ordered) bool { return d.state != queue.Completed })
-		capped := len(first) >= left || len(first) == s.MaxCommand || o.issue >= otherRepo && other == 0
-		if o.state == queue.Pending && !now.Before(o.notBefore) && !busy && !waits && !capped && free[o.issue > 0] > 0 {
-			first = append(first, o)
-			if o.issue >= otherRepo {
-				other--
-			}
-			free[o.issue > 0]--
+		capped := len(first) >= l.all(now) || o.issue >= otherRepo && other == 0
+		if o.state != queue.Pending || now.Before(o.notBefore) || busy || waits || capped || free[o.issue > 0] == 0 {
+			continue
 		}
+		n := slices.IndexFunc(o.agents, may)
+		if n < 0 {
+			continue
+		}
+		o.agent = o.agents[n]
+		first = append(first, o)
+		if o.issue >= otherRepo {
+			other--
+		}
+		free[o.issue > 0]--
 	}
 	return first
+}
+
+// changes is when something of this changes next after a time; the zero time for never.
+func (l *limits) changes(items []*ordered, now time.Time) (next time.Time) {
+	consider := func(at time.Time) {
+		if at.After(now) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	waits := false
+	for _, o := range items {
+		if o.state == queue.Pending {
+			waits = true
+			consider(o.notBefore)
+		}
+	}
+	if !waits {
+		return next
+	}
+	for _, u := range slices.Concat(l.begun, l.spent) {
+		consider(u.at.Add(24 * time.Hour))
+	}
+	consider(l.quota)
+	for _, hours := range []settings.Hours{l.RunHours, l.HoursClaude} {
+		if !hours.Open(now) {
+			consider(hours.Next(now))
+		}
+	}
+	return next
 }
 
 // fewChecks sets the number of checks of a test that syncs thousands of files, unless a number is given.
@@ -180,18 +280,9 @@ func fewChecks(t *testing.T, n string) {
 	}
 }
 
-// within is how many runs were begun within the last 24 hours.
-func within(begun []time.Time, now time.Time) (n int) {
-	for _, at := range begun {
-		if now.Sub(at) < 24*time.Hour {
-			n++
-		}
-	}
-	return n
-}
-
 // An item starts when it is the first by priority and age of those that may: with 200 random ones, of which some wait for
-// a time or for others, some fail, some get another priority, and some come late. The runner is a stand-in, all else is
+// a time or for others, some fail, some get another priority, some come late, and some have a choice of agents, which have caps,
+// hours, budgets of runs and dollars, and a reserve of their quota. The runner is a stand-in, all else is
 // real.
 func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 	fewChecks(t, "1")
@@ -202,11 +293,24 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 		tick := newTick(t, func() time.Time { return now })
 		tick.Settings.MaxAgents = rapid.IntRange(1, 3).Draw(rt, "places")
 		tick.Settings.MaxCommand = rapid.IntRange(1, 4).Draw(rt, "of the agent")
-		tick.Settings.MaxRuns = rapid.IntRange(30, 400).Draw(rt, "runs a day")
-		tick.Settings.MaxRunsCommand = rapid.IntRange(30, 400).Draw(rt, "runs a day of the agent")
-		var begun []time.Time
-		other := rapid.IntRange(1, 3).Draw(rt, "of the repository")
-		if err := os.WriteFile(filepath.Join(string(tick.Home), "repos.json"), fmt.Appendf(nil, `{"github.com/you/other": {"max": %d}}`, other), 0o600); err != nil {
+		tick.Settings.MaxRuns = rapid.IntRange(60, 400).Draw(rt, "runs a day")
+		tick.Settings.MaxRunsCommand = rapid.IntRange(60, 400).Draw(rt, "runs a day of the agent")
+		tick.Settings.MaxClaude = rapid.IntRange(0, 2).Draw(rt, "of claude")
+		tick.Settings.MaxRunsClaude = rapid.IntRange(10, 100).Draw(rt, "runs a day of claude")
+		tick.Settings.MaxCost = settings.Dollars(rapid.IntRange(20, 200).Draw(rt, "dollars a day"))
+		tick.Settings.MaxCostClaude = settings.Dollars(rapid.IntRange(5, 50).Draw(rt, "dollars a day of claude"))
+		tick.Settings.AgentPrefix = "sh" // every agent is there
+		l := &limits{Settings: tick.Settings, other: rapid.IntRange(1, 3).Draw(rt, "of the repository")}
+		tick.Settings.Reserve = "20"
+		window := agent.Window{Name: "five_hour", Used: rapid.SampledFrom([]float64{85, 60, 100}).Draw(rt, "used"), At: begin,
+			Reset: begin.Add(rapid.SampledFrom([]time.Duration{90, 3, 300}).Draw(rt, "minutes to the reset") * time.Minute)}
+		for _, lane := range queue.Lanes {
+			told(t, tick, "claude", lane, window)
+		}
+		if window.Used > 80 {
+			l.quota = window.Reset
+		}
+		if err := os.WriteFile(filepath.Join(string(tick.Home), "repos.json"), fmt.Appendf(nil, `{"github.com/you/other": {"max": %d}}`, l.other), 0o600); err != nil {
 			rt.Fatal(err)
 		}
 		if rapid.Bool().Draw(rt, "hours") {
@@ -214,6 +318,14 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 				return begin.Add(time.Duration(minutes) * time.Minute).Local().Format("15:04")
 			}
 			if err := tick.Settings.RunHours.UnmarshalText([]byte(clock(0) + "-" + clock(2) + ", " + clock(7) + "-" + clock(60*23))); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		if rapid.Bool().Draw(rt, "hours of claude") {
+			at := func(minutes int) string {
+				return begin.Add(time.Duration(minutes) * time.Minute).Local().Format("15:04")
+			}
+			if err := tick.Settings.HoursClaude.UnmarshalText([]byte(at(5) + "-" + at(0))); err != nil {
 				rt.Fatal(err)
 			}
 		}
@@ -227,6 +339,8 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 		publish := func() {
 			o := &ordered{
 				issue: rapid.IntRange(0, 120).Draw(rt, "issue"), priority: rapid.IntRange(48, 52).Draw(rt, "priority"), state: queue.Pending,
+				agents:   rapid.SampledFrom([][]string{{"command"}, {"command"}, {"claude"}, {"claude", "command"}, {"command", "claude"}, {"claude", "codex", "command"}}).Draw(rt, "agents"),
+				cents:    rapid.IntRange(0, 80).Draw(rt, "cents"),
 				last:     rapid.SampledFrom([]outcome.Outcome{outcome.OK, outcome.OK, outcome.OK, outcome.OK, outcome.Denied}).Draw(rt, "outcome"),
 				failures: max(0, rapid.IntRange(-12, 3).Draw(rt, "failures")),
 			}
@@ -243,7 +357,7 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 				}
 			}
 			var err error
-			o.id, err = tick.publish(o.issue, o.priority, notBefore, ids...)
+			o.id, err = tick.publishFor(o.agents, o.issue, o.priority, notBefore, ids...)
 			check(err)
 			items = append(items, o)
 		}
@@ -260,15 +374,15 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 				check(tick.Prioritize(context.Background(), o.id, o.priority))
 			}
 			for _, o := range running {
-				o.settle(now)
+				o.settle()
 			}
-			want := predict(items, now, tick.Settings, other, begun)
+			want := l.predict(items, now)
 			if rapid.Bool().Draw(rt, "looked") { // with nothing left to settle: what a pass settles changes what it starts
 				check(tick.Locked(context.Background(), 0, func() error {
 					_, err := tick.reconcile(context.Background(), &Report{})
 					return err
 				}))
-				checkForeseen(rt, tick, idsOf(want))
+				checkForeseen(rt, tick, want)
 			}
 			report, err := tick.Run(context.Background(), 0)
 			check(err)
@@ -277,15 +391,22 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 			}
 			for _, o := range running {
 				if o.state == queue.Pending {
-					o.spread(rt, tick, now)
+					o.spread(rt, tick)
 				}
 			}
 			for n, o := range want {
-				begun = append(begun, now)
-				o.state = queue.Notified
+				l.begun = append(l.begun, used{agent: o.agent, at: now})
+				if o.cents > 0 {
+					l.spent = append(l.spent, used{agent: o.agent, at: now, usd: float64(o.cents) / 100})
+				}
+				o.state, o.ended = queue.Notified, now
+				if _, it, err := tick.item(o.id); err != nil || it.Agent != o.agent {
+					rt.Fatalf("%s runs with %s, not %s of %v: %v", o.id, it.Agent, o.agent, o.agents, err)
+				}
+				check(tick.tellCost(report.Started[n], o.outcome(), o.cents, now))
 				check(tick.end(report.Started[n], o.outcome()))
 			}
-			if len(want) == 0 && tick.Settings.RunHours.Open(now) && within(begun, now) < tick.Settings.MaxRuns { // all were met
+			if len(want) == 0 && tick.Settings.RunHours.Open(now) && l.all(now) > 0 { // all were met
 				checkInVain(rt, tick, items)
 			}
 			running = want
@@ -294,20 +415,9 @@ func TestOrderOfStartsIsThatOfASimpleModel(t *testing.T) {
 				continue
 			}
 			// Nothing runs: go on when the next one's time has come, be it within the second.
-			next := time.Time{}
-			for _, o := range items {
-				if o.state == queue.Pending && now.Before(o.notBefore) && (next.IsZero() || o.notBefore.Before(next)) {
-					next = o.notBefore
-				}
-			}
-			if budget := min(tick.Settings.MaxRuns, tick.Settings.MaxRunsCommand); within(begun, now) >= budget { // the budget lifts first
-				next = begun[len(begun)-budget].Add(24 * time.Hour)
-			}
-			if next.IsZero() && tick.Settings.RunHours.Open(now) {
+			next := l.changes(items, now)
+			if next.IsZero() {
 				break
-			}
-			if opens := tick.Settings.RunHours.Next(now); !tick.Settings.RunHours.Open(now) && (next.IsZero() || opens.Before(next)) {
-				next = opens
 			}
 			now = next
 		}
@@ -340,7 +450,11 @@ func checkInVain(t *rapid.T, tick *Tick, items []*ordered) {
 }
 
 // checkForeseen makes sure that a snapshot and the dry run say of each item that waits what the next pass does.
-func checkForeseen(t *rapid.T, tick *Tick, want []string) {
+func checkForeseen(t *rapid.T, tick *Tick, starts []*ordered) {
+	agents, want := map[string]string{}, idsOf(starts)
+	for _, o := range starts {
+		agents[o.id] = o.agent
+	}
 	view, err := tick.Snapshot()
 	if err != nil {
 		t.Fatal(err)
@@ -349,6 +463,11 @@ func checkForeseen(t *rapid.T, tick *Tick, want []string) {
 	for _, w := range view.Waiting {
 		if w.Kind == Eligible {
 			foreseen = append(foreseen, w.Item)
+			if agents[w.Item] != w.Agent {
+				t.Fatalf("status foresees %s with %s, and a pass starts it with %q", w.Item, w.Agent, agents[w.Item])
+			}
+		} else if code := fault.Code(w.reason.refusal()); code != w.reason.Code() || code == 0 {
+			t.Fatalf("%s does not start, and the exit code is %d: %+v", w.Item, code, w)
 		} else if view.WhyNot(w) == "" {
 			t.Fatalf("%s does not start, and no reason is given: %+v", w.Item, w)
 		}
