@@ -55,6 +55,9 @@ func TestTaskIsNamedSoThatNoIssueIs(t *testing.T) {
 			t.Errorf("Parse reads the task %q as %#v", name, r)
 		}
 	}
+	if a, b := (Ref{Host: "h", Repo: "a/b", Task: "a"}), (Ref{Host: "h", Repo: "a/b", Task: "a-base"}); a.KeptBase() == b.Kept() {
+		t.Errorf("the base of %s and the work of %s are kept at one place", a, b)
+	}
 	if r, err := Parse("https://github.com/owner/repo/issues/deps", "github.com"); err == nil {
 		t.Errorf("a URL is that of the task %s", r)
 	}
