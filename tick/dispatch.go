@@ -144,9 +144,10 @@ func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) 
 	return running, err
 }
 
-// Retry puts a settled item back into the queue and counts its attempts from zero. Its worktree and conversation are kept.
-func (t *Tick) Retry(ctx context.Context, id string) error {
-	err := t.Locked(ctx, LockWait, func() error {
+// Retry puts a settled item back into the queue and counts its attempts from zero. Its worktree and conversation are kept. It returns
+// what the item was.
+func (t *Tick) Retry(ctx context.Context, id string) (was queue.State, err error) {
+	err = t.Locked(ctx, LockWait, func() error {
 		var report Report
 		// A slot may still name the item's last run. That run must be settled before the item moves.
 		k, err := t.reconcile(ctx, &report)
@@ -160,11 +161,12 @@ func (t *Tick) Retry(ctx context.Context, id string) error {
 		if _, live := t.Queue.Lane(e); live || k.items[id] {
 			return fault.New(fault.Failed, "kugetsu queue wait "+it.ID, "%s is %s: only a settled item can be retried", it.ID, it.State)
 		}
+		was = it.State
 		_, err = t.Queue.Retry(e, it)
 		return err
 	})
 	if errors.Is(err, ErrLocked) {
-		return Busy()
+		return was, Busy()
 	}
-	return err
+	return was, err
 }

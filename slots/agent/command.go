@@ -19,6 +19,9 @@ var command = Preset{
 	Parser: func(func() time.Time) Parser { return new(commandParser) },
 }
 
+// Placeholders are the words in AGENT_COMMAND that are replaced.
+var Placeholders = []string{"{worktree}", "{issue_ref}", "{session}", "{message_file}"}
+
 // commandArgv splits the setting first and fills in the placeholders afterwards, inside each word: a path or an issue never becomes
 // two arguments, whatever it holds.
 func commandArgv(c Call) ([]string, error) {

@@ -40,6 +40,7 @@ type App struct {
 	Terminal bool // stdout is a terminal
 	Width    int  // columns of that terminal; 0 where that is not known
 	Verbose  bool
+	Quiet    bool // a command that acts does not say what it did
 	Now      func() time.Time
 	Log      *slog.Logger
 	Version  string

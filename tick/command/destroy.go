@@ -35,6 +35,9 @@ func (c *Destroy) Run(a *App) error {
 	if c.JSON && err == nil {
 		return a.printJSON(map[string]any{"issue_ref": ref.String(), "kept": append([]string{}, kept...)})
 	}
+	if err == nil {
+		a.say("the session of %s is ended", ref)
+	}
 	errs := []error{err} // the refs are printed also after an error
 	for _, name := range kept {
 		errs = append(errs, a.print("%s\n", terminal.Clean(name)))

@@ -44,7 +44,7 @@ func (c *Dismiss) Run(a *App) error {
 	for _, n := range chosen {
 		err := tick.Dismiss(a.Home, n.ID, n.Cause, a.Now())
 		if err == nil {
-			err = a.print("dismissed: %s\n", clean(n.What))
+			err = a.did("dismissed: %s\n", clean(n.What))
 		}
 		errs = append(errs, err)
 	}

@@ -47,8 +47,8 @@ func (a *App) findOrLast(word *string) (queue.Entry, *queue.Item, error) {
 }
 
 // needsID is the error of a command that changes an item and was not told which. None is chosen: the hint names the newest item that
-// it could have been.
-func (a *App) needsID(command string, may func(it *queue.Item) bool) error {
+// it could have been, and more that could be typed.
+func (a *App) needsID(command, more string, may func(it *queue.Item) bool) error {
 	example := "owner/repo#12"
 	places, err := a.Queue.Places()
 	if err != nil {
@@ -60,7 +60,7 @@ func (a *App) needsID(command string, may func(it *queue.Item) bool) error {
 			break
 		}
 	}
-	return fault.New(fault.Usage, command+" "+example, "%s needs an id, or an issue", command)
+	return fault.New(fault.Usage, command+" "+example+more, "%s needs an id, or an issue", command)
 }
 
 // findAll resolves all words before anything is done to one.

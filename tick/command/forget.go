@@ -1,5 +1,7 @@
 package command
 
+import "kugetsu/queue/issueref"
+
 // Forget deletes a ref.
 type Forget struct {
 	At    string `arg:"" name:"ref" help:"A ref below refs/kugetsu/, as restore --list shows it."`
@@ -18,12 +20,17 @@ collection: git gc --prune=now in the repository, while no agent works there.`,
 
 // Run deletes it.
 func (c *Forget) Run(a *App) error {
-	if c.Issue == "" {
-		return a.Tick.Sessions().ForgetKept(a.Ctx, c.At, nil)
+	var of *issueref.Ref
+	if c.Issue != "" {
+		ref, err := a.ref(c.Issue)
+		if err != nil {
+			return err
+		}
+		of = &ref
 	}
-	ref, err := a.ref(c.Issue)
-	if err != nil {
-		return err
+	err := a.Tick.Sessions().ForgetKept(a.Ctx, c.At, of)
+	if err == nil {
+		a.say("%s is deleted", c.At)
 	}
-	return a.Tick.Sessions().ForgetKept(a.Ctx, c.At, &ref)
+	return err
 }

@@ -126,6 +126,9 @@ func (c *List) Run(a *App) error {
 		rows = append(rows, []string{issueOrPM(s.IssueRef), state, s.Branch, known(s.Ahead), known(s.Behind), known(s.Dirty), known(s.Unpushed),
 			size, s.Agent, ago(a.Now(), s.LastUsedAt), pr, s.Worktree})
 	}
+	if len(errs) == 0 {
+		a.sayEmpty(rows, "no issue has a session; the first run of an issue makes its worktree, its branch and its conversation")
+	}
 	return errors.Join(append(errs, a.table(a.sessionColumns(), rows))...)
 }
 

@@ -28,6 +28,7 @@ import (
 type Globals struct {
 	settings.Settings
 	Verbose bool             `short:"v" help:"Say more on stderr."`
+	Quiet   bool             `short:"q" help:"Do not say what was done; ids and errors are printed all the same."`
 	Number  kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
 }
 
@@ -79,7 +80,7 @@ func execute(grammar any, globals *Globals, args []string) error {
 	pass, isTick := selected.(*Tick)
 	app := &App{
 		Ctx: ctx, Home: slots.Dir(home), Settings: &globals.Settings, Config: source.Err(&globals.Settings),
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()), Width: terminal.Columns(os.Stdout), Verbose: globals.Verbose,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()), Width: terminal.Columns(os.Stdout), Verbose: globals.Verbose, Quiet: globals.Quiet,
 		// UTC: files and --json hold no time zone but Z, whatever TZ is.
 		Now: func() time.Time { return time.Now().UTC() }, Log: logger(globals.Verbose, isTick && !pass.Drain && !pass.Scheduled), Version: version(),
 	}

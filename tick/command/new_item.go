@@ -253,7 +253,7 @@ func (a *App) tellWhen(id string) error {
 	switch {
 	case none != "":
 		a.note("warning: %s", clean(none))
-	case !a.Terminal || id == "":
+	case !a.Terminal || id == "" || a.Quiet:
 	case starts:
 		a.note("%s; kugetsu tick makes one now", a.starts(view))
 	case why != "":

@@ -49,6 +49,7 @@ func (c *NotifyList) Run(a *App) error {
 		}
 		rows = append(rows, []string{ev.At.Local().Format("01-02 15:04:05"), string(ev.Type), ev.IssueRef, a.short(ev.Item), did, text})
 	}
+	a.sayEmpty(rows, "no event was told since the last kugetsu notify clear; kugetsu delegate and every run make some")
 	return a.table([]terminal.Column{{Name: "TIME"}, {Name: "EVENT"}, a.issueColumn(), {Name: "ITEM"}, {Name: "CHANGES", Gives: 2, Drops: true}, {Name: "TEXT", Gives: 1}}, rows)
 }
 
@@ -72,7 +73,7 @@ func (c *NotifyClear) Run(a *App) error {
 	if c.JSON {
 		return errors.Join(err, a.printJSON(map[string]int{"cleared": n}))
 	}
-	return errors.Join(err, a.print("%d cleared\n", n))
+	return errors.Join(err, a.did("%d cleared\n", n))
 }
 
 // NotifyTest tries NOTIFY_COMMAND.
@@ -91,5 +92,5 @@ func (c *NotifyTest) Run(a *App) error {
 	if err := a.Tick.TestNotify(a.Ctx); err != nil {
 		return err
 	}
-	return a.print("NOTIFY_COMMAND took a test event\n")
+	return a.did("NOTIFY_COMMAND took a test event\n")
 }

@@ -57,6 +57,28 @@ func (a *App) issueColumn() terminal.Column {
 
 func duration(d time.Duration) string { return tick.Duration(d) }
 
+// did prints what a command did, where a script may read it: a line that begins with the id, or a number.
+func (a *App) did(format string, args ...any) error {
+	if a.Quiet {
+		return nil
+	}
+	return a.print(format, args...)
+}
+
+// say tells a person what a command did, or that there is nothing to show.
+func (a *App) say(format string, args ...any) {
+	if !a.Quiet {
+		a.note("%s", clean(fmt.Sprintf(format, args...)))
+	}
+}
+
+// sayEmpty tells, of a list without a row, what would fill it.
+func (a *App) sayEmpty(rows [][]string, format string, args ...any) {
+	if len(rows) == 0 {
+		a.say(format, args...)
+	}
+}
+
 // note is a line on stderr.
 func (a *App) note(format string, args ...any) { fmt.Fprintf(a.Stderr, format+"\n", args...) }
 

@@ -50,5 +50,5 @@ func (c *Page) Run(a *App) error {
 	if err := spool.Export(c.File, html); err != nil {
 		return err
 	}
-	return errors.Join(a.print("%s is written\n", clean(c.File)), a.Tick.Config)
+	return errors.Join(a.did("%s is written\n", clean(c.File)), a.Tick.Config)
 }

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"cmp"
+	"os"
 	"reflect"
 	"strings"
 	"unicode/utf8"
@@ -21,8 +23,12 @@ func parse(grammar any, source *settings.Source, args []string) (*kong.Context, 
 	// To build the whole grammar takes longer than most commands do. What is wrong with a command line is said by the whole of it.
 	if only := narrow(grammar, args); only != nil {
 		if parser, err := newParser(grammar, source, only); err == nil {
-			if kctx, err := parser.Parse(permute(parser.Model.Node, args)); err == nil {
+			kctx, err := parser.Parse(permute(parser.Model.Node, args))
+			if err == nil {
 				return kctx, nil
+			}
+			if unhelped(parser) != nil {
+				return nil, unhelped(parser)
 			}
 		}
 	}
@@ -32,13 +38,33 @@ func parse(grammar any, source *settings.Source, args []string) (*kong.Context, 
 	}
 	kctx, err := parser.Parse(permute(parser.Model.Node, args))
 	if err != nil {
-		return nil, usage(parser.Model, args, err)
+		return nil, cmp.Or(unhelped(parser), usage(parser.Model, args, err))
 	}
 	return kctx, nil
 }
 
+// helpOut is where a parser prints help. It keeps the error of a write, such as that of a pipe whose reader has enough: a parser
+// takes that for a wrong command line.
+type helpOut struct{ err error }
+
+func (h *helpOut) Write(p []byte) (int, error) {
+	n, err := os.Stdout.Write(p)
+	if err != nil {
+		h.err = unprinted(err)
+	}
+	return n, err
+}
+
+// unhelped is the error with which a parser could not print help.
+func unhelped(parser *kong.Kong) error {
+	if out, ok := parser.Stdout.(*helpOut); ok {
+		return out.err
+	}
+	return nil
+}
+
 func newParser(grammar any, source *settings.Source, more ...kong.Option) (*kong.Kong, error) {
-	return kong.New(grammar, append(append(settings.Options(source), kong.Name("kugetsu"),
+	return kong.New(grammar, append(append(settings.Options(source), kong.Name("kugetsu"), kong.Writers(&helpOut{}, os.Stderr),
 		kong.Description("Queue work for AI coding agents and run a bounded number of them. No daemon: cron runs kugetsu tick.\n\n"+
 			"Settings are in the file config of the state folder ($KUGETSU_DIR, ~/.kugetsu); kugetsu init writes one that explains them all.\n\n"+
 			"Data goes to stdout, everything else to stderr. Commands that show something take --json, but for logs. An id may be any "+

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -36,7 +35,15 @@ func (c *Pause) Run(a *App) error {
 		until := since.Add(c.For)
 		p.Since, p.Until = &since, &until
 	}
-	return tick.WritePause(a.Home, p)
+	err := tick.WritePause(a.Home, p)
+	if err == nil {
+		until := "kugetsu resume"
+		if p.Until != nil {
+			until = stamp(*p.Until)
+		}
+		a.say("paused until %s: nothing is started, what runs goes on", until)
+	}
+	return err
 }
 
 // Resume lifts a pause, or a hold.
@@ -58,8 +65,12 @@ hold: log in first where credentials were refused.`,
 func (c *Resume) Run(a *App) error {
 	if c.Agent == "" {
 		was, err := tick.Resume(a.Home)
-		if err == nil && !was {
-			fmt.Fprintln(a.Stderr, "nothing was paused")
+		switch {
+		case err != nil:
+		case was:
+			a.say("resumed: what waits may start")
+		default:
+			a.say("nothing was paused")
 		}
 		return err
 	}
@@ -74,10 +85,11 @@ func (c *Resume) Run(a *App) error {
 	_, err := agent.Lookup(c.Agent)
 	switch {
 	case was:
+		a.say("%s is not on hold any more: what waits for it may start", c.Agent)
 	case err != nil:
 		return fault.New(fault.Usage, "kugetsu doctor lists what is on hold", "%w, and no remote's host of that name is on hold", err)
 	default:
-		fmt.Fprintf(a.Stderr, "%s was not on hold\n", c.Agent)
+		a.say("%s was not on hold", c.Agent)
 	}
 	return nil
 }

@@ -33,6 +33,9 @@ func (c *Prune) Run(a *App) error {
 	if c.JSON {
 		return errors.Join(err, a.printJSON(list))
 	}
+	if err == nil && len(list) == 0 {
+		a.say("there is no session and no leftover to look at")
+	}
 	errs := []error{err}
 	for _, p := range list {
 		what := "kept"

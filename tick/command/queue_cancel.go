@@ -12,7 +12,7 @@ import (
 
 // QueueCancel ends items for good.
 type QueueCancel struct {
-	IDs []string `arg:"" name:"id" complete:"live" help:"Ids, parts of them, or issue references."`
+	IDs []string `arg:"" optional:"" name:"id" complete:"live" help:"Ids, parts of them, or issue references."`
 }
 
 // Help is its long help.
@@ -27,6 +27,9 @@ not answer within 15 s (75 s while it keeps the work) is ended, too.`,
 
 // Run cancels, and waits until what ran has ended.
 func (c *QueueCancel) Run(a *App) error {
+	if len(c.IDs) == 0 {
+		return a.needsID("kugetsu queue cancel", "", func(it *queue.Item) bool { return !it.State.Settled() })
+	}
 	entries, err := a.findAll(c.IDs)
 	if err != nil {
 		return err
@@ -50,7 +53,7 @@ const (
 func (a *App) cancel(id string) error {
 	running, err := a.Tick.Cancel(a.Ctx, id)
 	if errors.Is(err, tick.ErrOver) {
-		return a.print("%s is an error already\n", a.short(id))
+		return a.did("%s is an error already\n", a.short(id))
 	}
 	if err != nil {
 		return err
@@ -64,7 +67,7 @@ func (a *App) cancel(id string) error {
 			return fault.New(fault.Failed, "kugetsu queue show "+id, "%s completed before it could be cancelled", id)
 		}
 	}
-	return a.print("%s cancelled\n", a.short(id))
+	return a.did("%s cancelled\n", a.short(id))
 }
 
 // endUnanswered returns a function to call while a cancelled run ends. It makes passes, since the runner may be gone, and ends a

@@ -46,5 +46,5 @@ func (c *QueueClear) Run(a *App) error {
 	if c.JSON {
 		return errors.Join(a.printJSON(map[string]int{"deleted": n}), err)
 	}
-	return errors.Join(a.print("%d deleted\n", n), err)
+	return errors.Join(a.did("%d deleted\n", n), err)
 }

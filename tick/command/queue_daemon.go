@@ -48,7 +48,7 @@ func (c *DaemonStart) Run(a *App) error {
 	if err != nil {
 		return err
 	}
-	a.note("%s now runs kugetsu tick every %s", k, overview.Minutes(j.Minutes))
+	a.say("%s now runs kugetsu tick every %s", k, overview.Minutes(j.Minutes))
 	if idle := schedule.Idle(k); idle != "" {
 		a.note("warning: %s", idle)
 	}
@@ -94,7 +94,7 @@ func (c *DaemonStop) Run(a *App) error {
 	if err := j.Stop(a.Ctx); err != nil {
 		return err
 	}
-	a.note("no schedule is installed now; running agents go on, and the end of each run starts a tick")
+	a.say("no schedule is installed now; running agents go on, and the end of each run starts a tick")
 	return nil
 }
 

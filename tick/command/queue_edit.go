@@ -54,7 +54,7 @@ func (c *QueueEdit) Run(a *App) error {
 		return a.Config
 	}
 	if c.ID == nil {
-		return a.needsID("kugetsu queue edit", func(it *queue.Item) bool { return it.State == queue.Pending })
+		return a.needsID("kugetsu queue edit", "", func(it *queue.Item) bool { return it.State == queue.Pending })
 	}
 	_, it, err := a.find(*c.ID)
 	if err != nil {
@@ -88,9 +88,9 @@ func (a *App) edit(id string, change editing) error {
 	case err != nil:
 		return err
 	case len(changed) == 0:
-		return a.print("%s is so already\n", a.short(id))
+		return a.did("%s is so already\n", a.short(id))
 	}
-	return a.print("%s edited: %s\n", a.short(id), strings.Join(changed, ", "))
+	return a.did("%s edited: %s\n", a.short(id), strings.Join(changed, ", "))
 }
 
 // differences names what is not the same in two items.
@@ -236,7 +236,7 @@ func (c *QueueEdit) inEditor(a *App, it *queue.Item) error {
 			return err
 		}
 	} else if err == nil {
-		err = a.print("%s is so already\n", a.short(it.ID))
+		err = a.did("%s is so already\n", a.short(it.ID))
 	}
 	return errors.Join(err, os.Remove(path))
 }

@@ -60,6 +60,14 @@ func (c *QueueList) Run(a *App) error {
 		rows = append(rows, []string{a.short(l.ID), fmt.Sprintf("%02d", l.Priority), l.State.Word(), fmt.Sprint(l.Runs),
 			since(a.Now(), queue.IDTime(l.ID)), issueOrPM(l.IssueRef), terminal.Short(shortIDs(l.why(), a.short), 100), terminal.Short(l.Message, 60)})
 	}
+	switch {
+	case c.State != "":
+		a.sayEmpty(rows, "no item is %s; kugetsu queue list --all shows all", queue.State(c.State).Word())
+	case c.All:
+		a.sayEmpty(rows, `there is no item; kugetsu delegate owner/repo#12 "what to do" enqueues one`)
+	default:
+		a.sayEmpty(rows, `no item waits or runs; kugetsu delegate owner/repo#12 "what to do" enqueues one, --all shows those that ended`)
+	}
 	return errors.Join(a.table([]terminal.Column{{Name: "ID"}, {Name: "PRI", Drops: true}, {Name: "STATE"}, {Name: "RUNS", Drops: true}, {Name: "AGE"}, a.issueColumn(),
 		{Name: "WHY", Gives: 2}, {Name: "MESSAGE", Gives: 1}}, rows), skipped)
 }

@@ -40,7 +40,7 @@ func (c *QueuePriority) Run(a *App) error {
 	for _, e := range entries {
 		err := a.Tick.Prioritize(a.Ctx, e.ID, priority)
 		if err == nil {
-			err = a.print("%s %02d\n", a.short(e.ID), priority)
+			err = a.did("%s %02d\n", a.short(e.ID), priority)
 		}
 		errs = append(errs, err)
 	}

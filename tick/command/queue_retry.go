@@ -29,8 +29,11 @@ anew.`,
 
 // Run puts items back into the queue, with their worktree and conversation.
 func (c *QueueRetry) Run(a *App) error {
-	if (len(c.IDs) == 0) != c.AllFailed {
-		return fault.New(fault.Usage, "kugetsu queue retry owner/repo#12, or kugetsu queue retry --all-failed", "kugetsu queue retry needs either ids or --all-failed")
+	if len(c.IDs) == 0 && !c.AllFailed {
+		return a.needsID("kugetsu queue retry", ", or kugetsu queue retry --all-failed", func(it *queue.Item) bool { return it.State == queue.Errored })
+	}
+	if len(c.IDs) > 0 && c.AllFailed {
+		return fault.New(fault.Usage, "kugetsu queue retry owner/repo#12, or kugetsu queue retry --all-failed", "kugetsu queue retry takes ids or --all-failed, not both")
 	}
 	entries, err := a.findAll(c.IDs)
 	if c.AllFailed {
@@ -39,10 +42,18 @@ func (c *QueueRetry) Run(a *App) error {
 	if err != nil {
 		return err
 	}
+	if len(entries) == 0 {
+		a.say("no item ended in an error")
+	}
 	var errs []error
 	for _, e := range entries {
-		err := a.Tick.Retry(a.Ctx, e.ID)
+		was, err := a.Tick.Retry(a.Ctx, e.ID)
 		if err == nil {
+			if was == queue.Completed {
+				a.say("%s had completed; it waits again", a.short(e.ID))
+			} else {
+				a.say("%s waits again", a.short(e.ID))
+			}
 			err = a.print("%s\n", a.short(e.ID))
 		}
 		errs = append(errs, err)

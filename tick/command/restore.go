@@ -44,6 +44,7 @@ func (c *Restore) Run(a *App) error {
 		if c.JSON {
 			return a.printJSON(map[string]string{"issue_ref": ref.String(), "ref": at})
 		}
+		a.say("the work is back in the worktree of %s", ref)
 		return a.print("%s\n", terminal.Clean(at))
 	}
 	list, err := a.Tick.Sessions().Kept(a.Ctx, ref)
@@ -64,5 +65,6 @@ func (c *Restore) Run(a *App) error {
 		}
 		rows = append(rows, []string{k.Date, k.Ref, terminal.Short(what, 100)})
 	}
+	a.sayEmpty(rows, "nothing is kept of %s: a run that leaves uncommitted files keeps them at a ref", ref)
 	return a.table([]terminal.Column{{Name: "DATE"}, {Name: "REF"}, {Name: "WHAT", Gives: 1}}, rows)
 }

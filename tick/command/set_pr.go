@@ -30,5 +30,9 @@ func (c *SetPR) Run(a *App) error {
 	if err := issueref.CheckURL(c.URL); err != nil {
 		return fault.New(fault.Usage, "https://github.com/owner/repo/pull/12", "%w", err)
 	}
-	return a.Tick.Sessions().SetPR(ref, c.URL)
+	err = a.Tick.Sessions().SetPR(ref, c.URL)
+	if err == nil {
+		a.say("the pull request of %s is %s", ref, c.URL)
+	}
+	return err
 }

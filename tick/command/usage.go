@@ -19,6 +19,9 @@ type Help struct {
 func (c *Help) Run(_ *App, ctx *kong.Context) error {
 	_, err := ctx.Kong.Parse(append(c.Words, "--help")) // kong prints, and exits
 	if err != nil {
+		if unhelped(ctx.Kong) != nil {
+			return unhelped(ctx.Kong)
+		}
 		return usage(ctx.Model, c.Words, err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -279,6 +280,14 @@ func (s *Settings) check() error {
 			*v = ""
 		}
 	}
+	// replaced refuses a word in braces that would not be replaced: the program would get it as it is.
+	replaced := func(v, key string, known ...string) {
+		for _, word := range placeholder.FindAllString(v, -1) {
+			if word[0] != '$' && !slices.Contains(known, word) {
+				errs = append(errs, fmt.Errorf("%s: %s is not replaced: there are %s", key, word, strings.Join(known, ", ")))
+			}
+		}
+	}
 	if _, err := git.ParseIdentity(s.Identity); err != nil {
 		errs = append(errs, fmt.Errorf("GIT_IDENTITY: %w", err))
 		s.Identity = ""
@@ -317,12 +326,18 @@ func (s *Settings) check() error {
 	words(&s.ArgsOpencode, "AGENT_ARGS_OPENCODE")
 	words(&s.AgentCommand, "AGENT_COMMAND")
 	words(&s.ContinueCommand, "AGENT_CONTINUE_COMMAND")
+	replaced(s.AgentCommand, "AGENT_COMMAND", agent.Placeholders...)
+	replaced(s.ContinueCommand, "AGENT_CONTINUE_COMMAND", agent.Placeholders...)
+	replaced(s.CloneURL, "GIT_CLONE_URL", "{scheme}", "{host}", "{path}")
 	words(&s.AgentPrefix, "AGENT_PREFIX")
 	words(&s.WorktreeHook, "WORKTREE_HOOK")
 	words(&s.Verify, "VERIFY_COMMAND")
 	words(&s.NotifyCommand, "NOTIFY_COMMAND")
 	return errors.Join(errs...)
 }
+
+// placeholder matches what looks like a word to be replaced; ${word} is for a shell.
+var placeholder = regexp.MustCompile(`\$?\{[a-z_]+\}`)
 
 // Keys lists the names of all settings that an environment may set.
 func Keys() []string {
