@@ -90,7 +90,7 @@ var Rows = []Row{
 	{Outcome: Auth, Then: Holds, Told: "was cut off: its credentials were refused", Mark: Refused,
 		Need: "refused", One: "was refused its credentials", Many: "tasks were refused their credentials", Command: "show %s"},
 	{Outcome: UsageLimit, Then: Holds, Told: "was cut off by a usage limit", Mark: Limited,
-		Need: "outage", One: "met a server that is down", Many: "tasks met a server that is down", Command: "retry %s"},
+		Need: "usage_limit", One: "met a usage limit", Many: "tasks met a usage limit", Command: "retry %s"},
 	{Outcome: Outage, Then: Holds, Began: Perhaps, Told: "was cut off: the model's server did not answer", Mark: Limited,
 		Need: "outage", One: "met a server that is down", Many: "tasks met a server that is down", Command: "retry %s"},
 	{Outcome: Void, Then: Retries, Began: Never, Mark: Idle, Need: "failed", One: "failed", Many: "tasks failed", Command: "show %s"},
