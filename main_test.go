@@ -59,6 +59,8 @@ func TestScripts(t *testing.T) {
 					switch cond {
 					case "root":
 						return os.Geteuid() == 0, nil
+					case "race":
+						return raced(), nil
 					case "cgroup":
 						dir, err := controlGroup("1000000000")
 						return err == nil && os.Remove(dir) == nil, nil
@@ -76,12 +78,18 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// raced says whether the test has the race detector.
+func raced() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
 // buildKugetsu builds the binary under test: with the race detector if the test has it, else static as a release is, which starts
 // in two thirds of the time.
 func buildKugetsu(t *testing.T) (dir string) {
 	dir = t.TempDir()
 	cmd := exec.Command("go", "build", "-ldflags=-w", "-o", filepath.Join(dir, "kugetsu"))
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	if raced() {
 		cmd.Args = append(cmd.Args, "-race")
 	} else {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
