@@ -68,11 +68,14 @@ func OfHost(err error) bool {
 	return slices.ContainsFunc(hostErrors, func(n syscall.Errno) bool { return errors.Is(err, n) })
 }
 
+// noRoom is what git prints, in place of the system's words, where a write of its index or of a pack wrote nothing.
+const noRoom = "out of diskspace"
+
 // saysHost finds the same errors in git's stderr. A line of the remote's is about the remote's own disk.
 func saysHost(stderr string) bool {
 	for line := range strings.Lines(strings.ToLower(stderr)) {
-		if !strings.HasPrefix(line, "remote:") &&
-			slices.ContainsFunc(hostErrors, func(n syscall.Errno) bool { return strings.Contains(line, strings.ToLower(n.Error())) }) {
+		if !strings.HasPrefix(line, "remote:") && (strings.Contains(line, noRoom) ||
+			slices.ContainsFunc(hostErrors, func(n syscall.Errno) bool { return strings.Contains(line, strings.ToLower(n.Error())) })) {
 			return true
 		}
 	}

@@ -38,6 +38,7 @@ func TestErrorOfAFullMachineIsToldFromOneOfTheItem(t *testing.T) {
 		{"a full disk under a file of ours", &Error{Op: "prepare", Err: &fs.PathError{Op: "open", Path: "/x", Err: syscall.ENOSPC}}, true},
 		{"no process for git", &Error{Op: "git fetch", Err: &fs.PathError{Op: "fork/exec", Path: "git", Err: syscall.EAGAIN}}, true},
 		{"a full disk under git", said("error: unable to write file a.txt: No space left on device\nfatal: unable to checkout working tree\n"), true},
+		{"a full disk, in git's own words", said("fatal: sha1 file '/x/index.lock' write error. Out of diskspace\n"), true},
 		{"a quota", said("fatal: write error: Disk quota exceeded\n"), true},
 		{"no process for git's own child", said("error: cannot fork() for index-pack: Resource temporarily unavailable\n"), true},
 		{"the remote's disk", said("remote: fatal: No space left on device\nfatal: the remote end hung up unexpectedly\n"), false},
