@@ -123,8 +123,8 @@ func TestDestroyIsKilledAtEverySystemCall(t *testing.T) {
 			return w.left(1)
 		}), w.holds(texts...), w.judge(completed))
 	}
-	sweep(t, killed, "destroy --force", "signal=KILL", sample(list, 20), try)
-	failed(t, "destroy --force", list, 12, try)
+	sweep(t, killed, "destroy --force", "signal=KILL", sample(list, 10), try)
+	failed(t, "destroy --force", list, 6, try)
 }
 
 // TestPruneIsKilledAtEverySystemCall: what holds work stays whole, and the next prune removes the rest.
@@ -159,6 +159,6 @@ func TestPruneIsKilledAtEverySystemCall(t *testing.T) {
 		}
 		return errors.Join(err, w.holds(texts...), w.judge(completed))
 	}
-	sweep(t, killed, "prune", "signal=KILL", sample(list, 20), try)
-	failed(t, "prune", list, 12, try)
+	sweep(t, killed, "prune", "signal=KILL", sample(list, 10), try)
+	failed(t, "prune", list, 6, try)
 }

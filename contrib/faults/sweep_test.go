@@ -146,7 +146,7 @@ func TestTickIsKilledAtEverySystemCall(t *testing.T) {
 	w.orphaned()
 	list := points(t, w, "tick")
 	w.close()
-	sweep(t, killed, "tick", "signal=KILL", sample(list, 30), killTick)
+	sweep(t, killed, "tick", "signal=KILL", sample(list, 16), killTick)
 }
 
 // TestTickIsKilledAsItHoldsAnAgent: a run met a usage limit. However far the tick came that settles it, it is not charged,
