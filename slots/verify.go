@@ -43,7 +43,7 @@ func (r *Runner) verifier(w *ready) (argv []string, err error) {
 		err = errors.New("there is no command")
 	}
 	if err == nil && (r.task.Agent.Prefix == "" || strings.Contains(words[0], "/") && !filepath.IsAbs(words[0])) {
-		_, err = executable(words[0], r.env, w.session.Worktree) // what another name means behind a prefix is the prefix's to say
+		_, err = proc.Program(words[0], r.env, w.session.Worktree) // what another name means behind a prefix is the prefix's to say
 	}
 	if err == nil {
 		argv, err = prefixed(r.task.Agent.Prefix, words)
@@ -52,19 +52,6 @@ func (r *Runner) verifier(w *ready) (argv []string, err error) {
 		return nil, fmt.Errorf("%w: %s: %w", errVerifier, r.task.Verify.By, err)
 	}
 	return argv, nil
-}
-
-// executable finds a program, and makes sure that it is one.
-func executable(name string, env []string, dir string) (string, error) {
-	path, err := proc.LookPath(name, env, dir)
-	if err != nil {
-		return "", err
-	}
-	info, err := os.Stat(path)
-	if err == nil && (!info.Mode().IsRegular() || unix.Access(path, unix.X_OK) != nil) {
-		err = fmt.Errorf("%s is not a program", path)
-	}
-	return path, err
 }
 
 // verification is the process that verifies a run, and what it prints.
@@ -143,7 +130,7 @@ func (r *Runner) tookVerifier(w *ready) bool {
 	if err != nil || len(words) == 0 || !strings.Contains(words[0], "/") {
 		return false
 	}
-	path, err := executable(words[0], r.env, w.session.Worktree)
+	path, err := proc.Program(words[0], r.env, w.session.Worktree)
 	return strings.HasPrefix(filepath.Clean(path), filepath.Clean(w.session.Worktree)+"/") && (err != nil || r.task.Agent.Prefix == "")
 }
 

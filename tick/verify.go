@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
@@ -93,15 +91,7 @@ func (t *Tick) verifier(command string) (program string, err error) {
 	if err != nil {
 		return "", nil // told elsewhere
 	}
-	program, err = proc.LookPath(words[0], env, "/")
-	if err != nil {
-		return "", err
-	}
-	info, err := os.Stat(program)
-	if err == nil && (!info.Mode().IsRegular() || unix.Access(program, unix.X_OK) != nil) {
-		err = fmt.Errorf("%s is not a program", program)
-	}
-	return program, err
+	return proc.Program(words[0], env, "/")
 }
 
 // Verifiable says that the command which verifies the runs of an item cannot be started. The error asks for exit code 78.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // LookPath finds a program in the PATH of env; exec would search that of this process. Folders of PATH that are not absolute
@@ -30,6 +32,19 @@ func LookPath(name string, env []string, dir string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s is not in the PATH %q", name, path)
+}
+
+// Program is LookPath of a name, or of a path, behind which there is a program that this process may run.
+func Program(name string, env []string, dir string) (string, error) {
+	path, err := LookPath(name, env, dir)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(path)
+	if err == nil && (!info.Mode().IsRegular() || unix.Access(path, unix.X_OK) != nil) {
+		err = fmt.Errorf("%s is not a program", path)
+	}
+	return path, err
 }
 
 // AbsolutePath is a PATH without the folders that are not absolute: those depend on the working folder, which an agent may have

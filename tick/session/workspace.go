@@ -98,20 +98,19 @@ func (k *Keeper) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.P
 	return do(p)
 }
 
-// live lists the live items of an issue, and those whose branch is to begin at that of the issue.
-func (k *Keeper) live(ref issueref.Ref) ([]string, error) {
+// live lists the live items of an issue, and those whose branch is to begin at that of the issue: their ids, and what each is to it.
+func (k *Keeper) live(ref issueref.Ref) (ids, texts []string, err error) {
 	same := issueref.Same(ref.String())
-	var ids []string
-	err := k.Queue.LivePublic(func(id string, p queue.Public) {
+	err = k.Queue.LivePublic(func(id string, p queue.Public) {
 		switch {
 		case p.State.Settled():
 		case same(p.IssueRef):
-			ids = append(ids, "the live item "+id)
+			ids, texts = append(ids, id), append(texts, "the live item "+id)
 		case p.OnTop != "" && same(p.OnTop):
-			ids = append(ids, "the live item "+id+" on top of it")
+			ids, texts = append(ids, id), append(texts, "the live item "+id+" on top of it")
 		}
 	})
-	return ids, err
+	return ids, texts, err
 }
 
 // Destroy removes an issue's workspace. It refuses while the workspace has unsaved work, an item of the issue is live, or its pull
@@ -122,12 +121,12 @@ func (k *Keeper) Destroy(ctx context.Context, ref issueref.Ref, force bool) (kep
 		if p.Session == nil && !p.Holding.There {
 			return fault.New(fault.Failed, "kugetsu list shows them", "%s has no session", ref)
 		}
-		live, err := k.live(ref)
+		ids, live, err := k.live(ref)
 		if err != nil {
 			return err
 		}
 		if len(live) > 0 {
-			return fault.New(fault.Failed, "kugetsu queue cancel "+strings.Fields(live[0])[3]+" ends it", "%s is not destroyed: it has %s", ref, strings.Join(live, ", "))
+			return fault.New(fault.Failed, "kugetsu queue cancel "+ids[0]+" ends it", "%s is not destroyed: it has %s", ref, strings.Join(live, ", "))
 		}
 		why := p.Work()
 		if k.pr(ctx, p.Session) == forge.Open {
@@ -223,7 +222,7 @@ func (k *Keeper) prune(ctx context.Context, name, surplus string, dry bool) (Pru
 		if p.Session != nil {
 			r.IssueRef, r.used = p.Session.IssueRef, p.Session.LastUsedAt
 		}
-		live, err := k.live(ref)
+		_, live, err := k.live(ref)
 		if err != nil {
 			return err
 		}
