@@ -99,3 +99,32 @@ func TestFirstAgentThatMayStartIsChosen(t *testing.T) {
 		})
 	}
 }
+
+// What a look foresees counts the agents that it chose, though no file says them yet: else a third item would find a cap open that
+// the second one fills.
+func TestChosenAgentsCountBeforeTheyAreOnRecord(t *testing.T) {
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	tick, _ := withAgents(t, now, "claude", "codex")
+	tick.Settings.CloneURL = "{scheme}://{host}/{path}.git"
+	tick.Settings.MaxClaude, tick.Settings.MaxCodex = 1, 1
+	el := tick.eligibility(newOccupied())
+	var chosen []string
+	for n := 2; n < 5; n++ {
+		id, err := tick.publish(n, 50, nil)
+		must(t, err)
+		_, it, err := tick.item(id)
+		must(t, err)
+		it.Agent, it.Agents = "claude", []string{"claude", "codex"}
+		c := el.candidate(queue.Dev, it)
+		r := el.why(c)
+		if r.Kind != Eligible {
+			chosen = append(chosen, string(r.Kind))
+			continue
+		}
+		el.starts(c)
+		chosen = append(chosen, c.agent)
+	}
+	if got, want := strings.Join(chosen, " "), "claude codex "+string(AgentCap); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
