@@ -23,6 +23,15 @@ type wrongWay struct {
 // mustNotice tries faults on kugetsus that do something the wrong way: what cannot fail proves nothing.
 func mustNotice(t *testing.T, list ...wrongWay) { mustNoticeBuilt(t, buildChanged, list...) }
 
+// current makes sure that the sources still have what faults change which only -full builds.
+func current(t *testing.T, list ...wrongWay) {
+	for _, wrong := range list {
+		if _, err := change(t, filepath.Join("..", "..", wrong.file), wrong.changes...); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func mustNoticeBuilt(t *testing.T, build func(t *testing.T, dir string, replace map[string]string) error, list ...wrongWay) {
 	right := bin
 	defer func() { bin = right }()
