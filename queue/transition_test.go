@@ -66,7 +66,7 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 		{"too much memory", outcome.Outgrown, 0, "took 1 GiB", nil, over("outgrown: took 1 GiB")},
 		{"a usage limit", outcome.UsageLimit, 0, "429", heldFor(5 * time.Hour), want{Pending, false, 5 * time.Hour, ""}},
 		{"a usage limit, attempts or not", outcome.UsageLimit, 2, "429", heldFor(5 * time.Hour), want{Pending, false, 5 * time.Hour, ""}},
-		{"a usage limit until somebody says so", outcome.UsageLimit, 0, "429", nil, want{Pending, false, 0, ""}},
+		{"a usage limit until a person lifts the hold", outcome.UsageLimit, 0, "429", nil, want{Pending, false, 0, ""}},
 		{"credentials", outcome.Auth, 2, "401", nil, want{Pending, false, 0, ""}},
 
 		{"credentials of a run that had worked", outcome.Auth, 2, "401", heldFor(time.Minute), want{Pending, false, time.Minute, ""}},

@@ -510,7 +510,7 @@ func TestRulesEventByEvent(t *testing.T) {
 		{"a call of the next one did", "claude", uses(clUses, "1", "a", "Bash") + as(clFails, "a") + uses(clUses, "2", "b", "Write") + as(clWorks, "b") + clEnds, outcome.OK, "done"},
 		{"a look is no work", "claude", uses(clUses, "1", "a", "Bash") + as(clFails, "a") + uses(clUses, "2", "b", "Read") + as(clWorks, "b") + clEnds, outcome.Denied, "permission refused: Bash make\ndone"},
 		{"a look makes up for a look", "claude", uses(clUses, "1", "a", "WebFetch") + as(clFails, "a") + uses(clUses, "2", "b", "Read") + as(clWorks, "b") + clEnds, outcome.OK, "done"},
-		{"a refusal in a subagent that nobody saw", "claude", clEnds, outcome.Denied, "permission refused: Bash make\ndone"},
+		{"a refusal in a subagent that the agent does not tell of", "claude", clEnds, outcome.Denied, "permission refused: Bash make\ndone"},
 		{"no result, and exit 0", "claude", uses(clUses, "1", "a", "Bash"), outcome.Failed, "it broke off without a result"},
 		{"no words", "claude", `{"type":"result","subtype":"success","result":" "}`, outcome.Denied, "ended without an answer"},
 		{"an empty result after an answer", "claude", clSays + `{"type":"result","subtype":"success","result":""}`, outcome.OK, "It is done."},

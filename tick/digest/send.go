@@ -72,7 +72,7 @@ func (d *Digest) tell(box *event.Box, day string) (time.Time, error) {
 	name := fmt.Sprintf("%s.%s", event.Digest, day)
 	told, err := box.Find(name)
 	switch {
-	case errors.Is(err, spool.ErrBad): // somebody's hand was at it; when it was told is not known
+	case errors.Is(err, spool.ErrBad): // edited by hand: when it was told is not known
 		return d.At, nil
 	case err != nil:
 		return d.At, err
