@@ -14,6 +14,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"kugetsu/queue"
+	"kugetsu/slots"
 )
 
 func contextFor(d time.Duration) (context.Context, context.CancelFunc) {
@@ -253,4 +256,51 @@ func killTick(w *world, inject []string) error {
 		return err
 	}
 	return w.judge(completed)
+}
+
+// TestTickIsKilledAsItMeetsARunThatCannotBeVerified: however far the tick came that settles such a run, it does not count, a person
+// is told once, and nothing is started until the command is another file. Then that is told once, and the item completes.
+func TestTickIsKilledAsItMeetsARunThatCannotBeVerified(t *testing.T) {
+	needStrace(t)
+	w := newWorld(t)
+	w.unverifiable()
+	list := points(t, w, "tick")
+	w.close()
+	sweep(t, killed, "tick, as it meets a run that cannot be verified", "signal=KILL", sample(list, 8), func(w *world, inject []string) error {
+		w.unverifiable()
+		w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
+		w.kugetsu("tick")
+		w.kugetsu("tick")
+		err := w.told("verifier_missing", "verifier_back", 0)
+		if _, it, loadErr := load(w, w.ids[0]); loadErr != nil || it.State != queue.Pending || it.Runs != 1 || it.Attempts != 0 {
+			err = errors.Join(err, loadErr, fmt.Errorf("the item is %s, after %d runs, of which %d count", it.State, it.Runs, it.Attempts))
+		}
+		w.must(os.WriteFile(w.verifier, []byte("#!/bin/sh\n# repaired\n"), 0o700))
+		return errors.Join(err, w.settle(), w.told("verifier_missing", "verifier_back", 1), w.judge(completed))
+	})
+}
+
+// unverifiable is a world in which an agent had worked when the command that verifies its run did not start.
+func (w *world) unverifiable() {
+	w.verifier = filepath.Join(w.dir, "verifier")
+	w.must(os.WriteFile(w.verifier, []byte("#!/nowhere/sh\n"), 0o700))
+	w.env = append(w.env, "VERIFY_COMMAND="+w.verifier)
+	_, it := w.inSlot("1", 1, "end.unverifiable.0", true)
+	w.paid[0] = 0
+	text := fmt.Sprintf(`{"v":1,"outcome":"unverifiable","exit_code":0,"summary":"runs cannot be verified","started_at":%q,"ended_at":%[1]q,"unverifiable":%q}`,
+		time.Now().UTC().Format(time.RFC3339), w.verifier)
+	w.must(os.WriteFile(filepath.Join(w.home.RunDir(slots.RunName(it.ID, 1)), "result.json"), []byte(text), 0o600))
+}
+
+// told makes sure that a condition was told of once, and its end as often as is wanted.
+func (w *world) told(begins, ends string, times int) error {
+	var errs []error
+	for kind, want := range map[string]int{begins: 1, ends: times} {
+		files, err := filepath.Glob(filepath.Join(w.q.Events.New, kind+".*"))
+		if err == nil && len(files) != want {
+			err = fmt.Errorf("%s was told %d times, not %d", kind, len(files), want)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
