@@ -67,7 +67,14 @@ func share(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, strconv.Itoa(os.Getpid())+".json"), data, 0o644); err != nil {
+	f, err := os.CreateTemp(dir, "*.json") // not named after the process: pids come again, and rows were lost by it
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Close(); err != nil {
 		return err
 	}
 	for _, path := range others {
