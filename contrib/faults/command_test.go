@@ -214,7 +214,9 @@ func TestCommandsAreKilledAtEverySystemCall(t *testing.T) {
 		}
 		sweep(t, killed, c.name, "signal=KILL", sample(list, 10), func(w *world, inject []string) error {
 			return try(w, inject, func(code int, out string) error {
-				if code != 137 && code != -1 {
+				// How many threads the runtime starts differs from run to run, so the last of them may not be met again.
+				thread := slices.ContainsFunc(inject, func(arg string) bool { return strings.HasPrefix(arg, "inject=clone") })
+				if code != 137 && code != -1 && !thread {
 					return fmt.Errorf("it was not killed: exit code %d: %s", code, out)
 				}
 				return nil
