@@ -40,10 +40,10 @@ func (it *Item) edit(to *Item) (changed bool) {
 		it.NotBefore, it.ByHand, changed = at, at != nil, true
 	}
 	changed = changed || it.Message != to.Message || it.Agent != to.Agent || !slices.Equal(it.Agents, to.Agents) || it.Model != to.Model || it.AgentArgs != to.AgentArgs ||
-		it.Timeout != to.Timeout || !slices.Equal(it.After, to.After)
+		it.Timeout != to.Timeout || it.Verify != to.Verify || !slices.Equal(it.After, to.After)
 	it.Message, it.Model, it.AgentArgs = to.Message, to.Model, to.AgentArgs
 	it.Agent, it.Agents, it.AgentWhy = to.Agent, to.Agents, to.AgentWhy
-	it.Timeout, it.After = to.Timeout, to.After
+	it.Timeout, it.Verify, it.After = to.Timeout, to.Verify, to.After
 	return changed
 }
 

@@ -104,6 +104,7 @@ _kugetsu() {
 	' queue edit --model') return ;;
 	' queue edit --priority') return ;;
 	' queue edit --timeout') return ;;
+	' queue edit --verify') return ;;
 	' queue edit --after') COMPREPLY=(); _kugetsu_live item; return ;;
 	' queue edit --not-before') return ;;
 	' queue clear --older-than') return ;;
@@ -155,7 +156,7 @@ _kugetsu() {
 	' queue logs') words='--follow --run --raw --help --verbose --quiet' kind=item ;;
 	' queue wait') words='--all --timeout --json --help --verbose --quiet' kind=live ;;
 	' queue priority') words='--help --verbose --quiet' kind=live ;;
-	' queue edit') words='--message --agent --model --priority --timeout --after --not-before --help --verbose --quiet' kind=waiting ;;
+	' queue edit') words='--message --agent --model --priority --timeout --verify --no-verify --after --not-before --help --verbose --quiet' kind=waiting ;;
 	' queue cancel') words='--help --verbose --quiet' kind=live ;;
 	' queue retry') words='--all-failed --tick --help --verbose --quiet' kind=settled ;;
 	' queue clear') words='--older-than --json --help --verbose --quiet' ;;

@@ -347,6 +347,8 @@ complete -c kugetsu -n '__kugetsu_at queue edit' -l agent -x -a '(__kugetsu_live
 complete -c kugetsu -n '__kugetsu_at queue edit' -l model -r -d 'Its model, as its agent names it; default is what the settings say.'
 complete -c kugetsu -n '__kugetsu_at queue edit' -l priority -r -d '00 runs first, 99 last.'
 complete -c kugetsu -n '__kugetsu_at queue edit' -l timeout -r -d 'How long its runs may take (90m); default is TASK_TIMEOUT.'
+complete -c kugetsu -n '__kugetsu_at queue edit' -l verify -r -d 'Command that verifies its runs; default is that of its repository, or VERIFY_COMMAND.'
+complete -c kugetsu -n '__kugetsu_at queue edit' -l no-verify -d 'Its runs are not verified.'
 complete -c kugetsu -n '__kugetsu_at queue edit' -l after -x -a '(__kugetsu_live item)' -d 'Only when these completed, and no others: ids, parts of them, or issue references; none is no item.'
 complete -c kugetsu -n '__kugetsu_at queue edit' -l not-before -r -d 'Only from then on: 08:00, \'2026-11-30 08:00\', RFC 3339, or 90m from now; now is at once.'
 complete -c kugetsu -n '__kugetsu_at queue edit' -l help -s h -d 'Show context-sensitive help.'

@@ -116,19 +116,19 @@ func (a *App) agents(text, model, args string) ([]string, error) {
 	return names, nil
 }
 
-// verify is how the runs of a new item are verified.
-func (c *New) verify() (queue.Verify, error) {
-	if c.Verify == nil {
-		return queue.Verify{None: c.NoVerify}, nil
+// verify is what --verify and --no-verify say of the runs of an item.
+func verify(command *string, none bool) (queue.Verify, error) {
+	if command == nil {
+		return queue.Verify{None: none}, nil
 	}
-	words, err := agent.Split(*c.Verify)
+	words, err := agent.Split(*command)
 	if err == nil && (len(words) == 0 || words[0] == "") {
 		err = fault.New(fault.Usage, "--no-verify does without", "there is no command")
 	}
 	if err != nil {
 		return queue.Verify{}, fault.New(fault.Usage, fault.HintOf(err), "--verify: %w", err)
 	}
-	return queue.Verify{Command: *c.Verify}, nil
+	return queue.Verify{Command: *command}, nil
 }
 
 // item makes a new item.
@@ -146,7 +146,7 @@ func (c *New) item(a *App, ref issueref.Ref, message string, mode queue.Mode) (*
 	if err != nil {
 		return nil, err
 	}
-	verify, err := c.verify()
+	verify, err := verify(c.Verify, c.NoVerify)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,8 @@ type QueueEdit struct {
 	Args      string   `kong:"-"` // --agent-args, which is a setting for the other commands
 	Priority  *int     `help:"00 runs first, 99 last." placeholder:"N"`
 	Timeout   *string  `help:"How long its runs may take (90m); default is TASK_TIMEOUT." placeholder:"D"`
+	Verify    *string  `help:"Command that verifies its runs; default is that of its repository, or VERIFY_COMMAND." placeholder:"CMD" xor:"verify"`
+	NoVerify  bool     `name:"no-verify" help:"Its runs are not verified." xor:"verify"`
 	After     []string `complete:"item" help:"Only when these completed, and no others: ids, parts of them, or issue references; none is no item." placeholder:"ID" sep:"none"`
 	NotBefore *string  `help:"Only from then on: 08:00, '2026-11-30 08:00', RFC 3339, or 90m from now; now is at once." placeholder:"WHEN"`
 }
@@ -60,7 +62,7 @@ func (c *QueueEdit) Run(a *App) error {
 	if err != nil {
 		return err
 	}
-	if c.Message == nil && c.Agent == nil && c.Model == nil && c.Args == "" && c.Priority == nil && c.Timeout == nil && c.After == nil && c.NotBefore == nil {
+	if !c.flagged() {
 		return c.inEditor(a, it)
 	}
 	change, err := c.change(a)
@@ -69,6 +71,14 @@ func (c *QueueEdit) Run(a *App) error {
 	}
 	return a.edit(it.ID, change)
 }
+
+// flagged says whether a flag says what to change.
+func (c *QueueEdit) flagged() bool {
+	return c.Message != nil || c.Agent != nil || c.Model != nil || c.Args != "" || c.Priority != nil || c.Timeout != nil || c.verifies() ||
+		c.After != nil || c.NotBefore != nil
+}
+
+func (c *QueueEdit) verifies() bool { return c.Verify != nil || c.NoVerify }
 
 // editing changes a copy of an item and returns the priority that it is to have.
 type editing func(it *queue.Item, priority int) (int, error)
@@ -111,6 +121,7 @@ func differences(a, b *queue.Item, was, is int) (names []string) {
 		{"arguments", a.AgentArgs != b.AgentArgs},
 		{"priority", was != is},
 		{"timeout", a.Timeout != b.Timeout},
+		{"verify", a.Verify != b.Verify},
 		{"after", strings.Join(a.After, " ") != strings.Join(b.After, " ")},
 		{"not before", !at(a.NotBefore).Equal(at(b.NotBefore))},
 	} {
@@ -121,39 +132,11 @@ func differences(a, b *queue.Item, was, is int) (names []string) {
 	return names
 }
 
-// change checks the flags as delegate does, before tick.lock is locked, and returns what they ask for.
+// change checks the flags, before tick.lock is locked, and returns what they ask for.
 func (c *QueueEdit) change(a *App) (editing, error) {
-	to := &queue.Item{}
-	if c.Message != nil {
-		var err error
-		if to.Message, err = a.message([]string{*c.Message}); err == nil {
-			err = queue.CheckMessage(to.Message)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if c.Priority != nil {
-		if err := checkPriority(*c.Priority); err != nil {
-			return nil, err
-		}
-	}
-	if c.Timeout != nil && *c.Timeout != "default" {
-		if err := timeout(to, *c.Timeout); err != nil {
-			return nil, err
-		}
-	}
-	to.After = []string{}
-	if len(c.After) != 1 || c.After[0] != "none" {
-		var err error
-		if to.After, err = a.dependencies(c.After); err != nil {
-			return nil, err
-		}
-	}
-	if c.NotBefore != nil && *c.NotBefore != "now" {
-		if err := notBefore(a, to, *c.NotBefore); err != nil {
-			return nil, err
-		}
+	to, err := c.checked(a)
+	if err != nil {
+		return nil, err
 	}
 	return func(it *queue.Item, priority int) (int, error) {
 		if c.Message != nil {
@@ -168,6 +151,10 @@ func (c *QueueEdit) change(a *App) (editing, error) {
 		if c.Timeout != nil {
 			it.Timeout = to.Timeout
 		}
+		if c.verifies() {
+			it.Verify = to.Verify
+			a.warn(a.Tick.Verifiable(it))
+		}
 		if c.After != nil && it.OnTop != "" {
 			return 0, fault.New(fault.Failed, "cancel it, and delegate it anew", "it is to begin on top of %s, and waits for that", it.OnTop)
 		}
@@ -179,6 +166,32 @@ func (c *QueueEdit) change(a *App) (editing, error) {
 		}
 		return priority, nil
 	}, nil
+}
+
+// checked has what the flags say, checked as delegate checks it. The agent is not among it: what it may be depends on the item.
+func (c *QueueEdit) checked(a *App) (to *queue.Item, err error) {
+	to = &queue.Item{After: []string{}}
+	if c.Message != nil {
+		if to.Message, err = a.message([]string{*c.Message}); err == nil {
+			err = queue.CheckMessage(to.Message)
+		}
+	}
+	if err == nil && c.Priority != nil {
+		err = checkPriority(*c.Priority)
+	}
+	if err == nil && c.Timeout != nil && *c.Timeout != "default" {
+		err = timeout(to, *c.Timeout)
+	}
+	if err == nil && c.verifies() && (c.Verify == nil || *c.Verify != "default") {
+		to.Verify, err = verify(c.Verify, c.NoVerify)
+	}
+	if err == nil && (len(c.After) != 1 || c.After[0] != "none") {
+		to.After, err = a.dependencies(c.After)
+	}
+	if err == nil && c.NotBefore != nil && *c.NotBefore != "now" {
+		err = notBefore(a, to, *c.NotBefore)
+	}
+	return to, err
 }
 
 // setAgent gives an item another agent, model or arguments, checked as delegate checks them.
