@@ -19,6 +19,7 @@ import (
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
+	"kugetsu/tick/settings"
 )
 
 // repos is repos.json: what is known of repositories. Its keys are in lower case.
@@ -31,7 +32,8 @@ type repo struct {
 	Hook *string `json:"hook"` // for WORKTREE_HOOK; "" for none
 	Max  *int    `json:"max"`  // how many runs may work on it at once; 0 starts none
 
-	Verify queue.Verify `json:"verify"` // for VERIFY_COMMAND; false for none
+	Verify queue.Verify     `json:"verify"` // for VERIFY_COMMAND; false for none
+	Follow *settings.Follow `json:"follow"` // for FOLLOW_PR; "none" for nothing
 }
 
 // UnmarshalJSON reads a string or an object. An unknown key is an error: a misspelt one would be ignored.
@@ -66,7 +68,7 @@ func (r *repo) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-const reposHint = `it maps "host/owner/repo" to a url, the path of a local checkout, or {"url": …, "base": …, "hook": …, "verify": …, "max": 1}`
+const reposHint = `it maps "host/owner/repo" to a url, the path of a local checkout, or {"url": …, "base": …, "hook": …, "verify": …, "follow": …, "max": 1}`
 
 // lineOf says in which line of repos.json a key stands, "" if that is not found.
 func lineOf(path, key string) string {
@@ -104,6 +106,14 @@ func readRepos(home slots.Dir) (repos, error) {
 		known[strings.ToLower(key)] = r
 	}
 	return known, nil
+}
+
+// follow is what of the pull requests of a repository becomes work.
+func (r repos) follow(repository string, otherwise settings.Follow) settings.Follow {
+	if f := r[repository].Follow; f != nil {
+		return *f
+	}
+	return otherwise
 }
 
 // Repos is where the repositories of repos.json come from, by their names in lower case. The error has exit code 78.

@@ -96,6 +96,11 @@ type Settings struct {
 	Verify        string        `key:"VERIFY_COMMAND" name:"verify-command" hidden:"" help:"Command that verifies a run whose agent is done: it runs in the worktree, and exit 0 means verified (make test). Otherwise the agent is told, and tries again."`
 	VerifyTimeout time.Duration `key:"VERIFY_TIMEOUT" name:"verify-timeout" default:"15m" hidden:"" help:"Time limit of VERIFY_COMMAND (90s, 15m)."`
 
+	Follow         Follow        `key:"FOLLOW_PR" name:"follow-pr" hidden:"" help:"What of a session's pull request becomes a task for its agent: some of ci (failed checks), review (requested changes), conflict; draft follows drafts, too (default: nothing, since each task spends money)."`
+	FollowInterval time.Duration `key:"FOLLOW_INTERVAL" name:"follow-interval" default:"15m" hidden:"" help:"How often the forge is asked about a pull request that is followed, at most (15m, 1h)."`
+	FollowPriority int           `key:"FOLLOW_PRIORITY" name:"follow-priority" default:"40" hidden:"" help:"Priority of the tasks that FOLLOW_PR makes, 0 to 99."`
+	FollowMax      int           `key:"FOLLOW_MAX" name:"follow-max" default:"3" hidden:"" help:"Number of tasks that FOLLOW_PR makes of one pull request, 1 to 100. Then it needs a person, and no more are made until a person continues the issue."`
+
 	Identity string `key:"GIT_IDENTITY" name:"git-identity" hidden:"" help:"Author of an agent's commits where git knows none: Name <email> (default: kugetsu <kugetsu@localhost>)."`
 
 	MaxWorktrees int `key:"MAX_WORKTREES" name:"max-worktrees" default:"0" hidden:"" help:"Number of worktrees to keep. Beyond it the oldest ones that hold no work are removed. 0 keeps any number."`
@@ -311,10 +316,17 @@ func (s *Settings) check() error {
 	duration(&s.TaskTimeout, 0, "TASK_TIMEOUT")
 	duration(&s.IdleTimeout, 0, "IDLE_TIMEOUT")
 	duration(&s.HoldMax, 6*time.Hour, "HOLD_MAX")
-	if s.VerifyTimeout <= 0 {
-		errs = append(errs, fmt.Errorf("VERIFY_TIMEOUT must be more than 0"))
-		s.VerifyTimeout = 15 * time.Minute
+	for _, d := range []struct {
+		v   *time.Duration
+		key string
+	}{{&s.VerifyTimeout, "VERIFY_TIMEOUT"}, {&s.FollowInterval, "FOLLOW_INTERVAL"}} {
+		if *d.v <= 0 {
+			errs = append(errs, fmt.Errorf("%s must be more than 0", d.key))
+			*d.v = 15 * time.Minute
+		}
 	}
+	number(&s.FollowPriority, 0, 99, 40, "FOLLOW_PRIORITY")
+	number(&s.FollowMax, 1, 100, 3, "FOLLOW_MAX")
 	folder(&s.QueueDir, "QUEUE_DIR")
 	folder(&s.QueueItemsDir, "QUEUE_ITEMS_DIR")
 	folder(&s.StatusPage, "STATUS_PAGE")
