@@ -3,8 +3,10 @@ package slots
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -18,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kugetsu/queue/outcome"
+	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/git"
@@ -76,6 +79,9 @@ func (r *Runner) verify(ctx context.Context, w *ready) bool {
 		return true
 	}
 	r.log.say("verifying: %s", r.task.Verify.Command)
+	if err := r.home.setVerifying(r.name, Verifying{terminal.Line(r.task.Verify.Command, maxCommand), time.Now().UTC()}); err != nil {
+		r.log.say("%v", err) // only status does not say so
+	}
 	var v *verification
 	if err == nil {
 		if v, err = r.startVerifier(w, argv); err != nil {
@@ -122,6 +128,39 @@ func (r *Runner) verify(ctx context.Context, w *ready) bool {
 	r.result.Outcome = outcome.Unverified
 	r.result.Summary = strings.TrimSpace(judged.Command + ": " + judged.Why + "\n" + r.result.Summary)
 	return true
+}
+
+// Verifying is the command that verifies a run at this instant, cleaned, and since when.
+type Verifying struct {
+	Command string    `json:"command"`
+	Since   time.Time `json:"since"`
+}
+
+func (d Dir) verifyingPath(run string) string { return filepath.Join(d.RunDir(run), "verifying") }
+
+// setVerifying records that a run is being verified. The file stays: it means something only while the run's slot is occupied.
+func (d Dir) setVerifying(run string, v Verifying) error {
+	if err := d.real(run); err != nil {
+		return err
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("%s: %w", run, err)
+	}
+	return spool.WriteSoon(d.verifyingPath(run), append(data, '\n'))
+}
+
+// Verifying is what verifies a run that occupies its slot; nil where its agent is not done, or where it is not verified.
+func (d Dir) Verifying(run string) (*Verifying, error) {
+	v := &Verifying{}
+	err := spool.ReadJSON(d.verifyingPath(run), v)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // tookVerifier says whether the program that verifies the run lies in the worktree, and the agent took it away or spoilt it.

@@ -42,6 +42,8 @@ type SlotView struct {
 	Since    *time.Time `json:"since,omitempty"` // handed to a runner
 	Beyond   bool       `json:"beyond_limit,omitempty"`
 	Waits    string     `json:"waits,omitempty"` // what its agent waits for within its process: a limit, a server
+
+	Verifying *slots.Verifying `json:"verifying,omitempty"` // what verifies the run; its agent is done then
 }
 
 // Waiting is a pending item.
@@ -155,7 +157,10 @@ func (t *Tick) inspectSlot(name string, v *View) SlotView {
 		v.occupied.occupy(name, in)
 	}
 	if s.Held && in != nil {
-		if s.Waits, err = t.Home.Waits(in.RunName()); err != nil {
+		if s.Verifying, err = t.Home.Verifying(in.RunName()); err == nil && s.Verifying == nil {
+			s.Waits, err = t.Home.Waits(in.RunName())
+		}
+		if err != nil {
 			v.problem("slot %s: %v", name, err)
 		}
 	}

@@ -160,7 +160,7 @@ func (s *screen) running() {
 			held = "ended"
 		}
 		t.Rows = append(t.Rows, []string{r.Slot, held, r.Agent, issueOrPM(r.IssueRef), s.short(r.Item), fmt.Sprint(r.Run)})
-		below = append(below, cmp.Or(r.Line, terminal.Short(clean(r.Title), 200)))
+		below = append(below, cmp.Or(r.Doing(s.now), terminal.Short(clean(r.Title), 200)))
 		if r.Waits != "" {
 			waits = append(waits, fmt.Sprintf("slot %s waits, %s: %s", r.Slot, r.Agent, r.Waits))
 		}

@@ -129,7 +129,7 @@ func (d *Digest) running(issue column) section {
 		if r.Since != nil {
 			since = age(d.At, *r.Since)
 		}
-		s.rows = append(s.rows, []string{name(r.IssueRef), since, r.Agent, cmp.Or(r.Line, terminal.Short(r.Title, titleMost))})
+		s.rows = append(s.rows, []string{name(r.IssueRef), since, r.Agent, cmp.Or(r.Doing(d.At), terminal.Short(r.Title, titleMost))})
 	}
 	return s
 }

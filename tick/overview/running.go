@@ -2,8 +2,10 @@ package overview
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
@@ -11,6 +13,14 @@ import (
 	"kugetsu/slots/transcript"
 	"kugetsu/tick"
 )
+
+// Doing is what happens in the slot, in a line: what verifies the run, else what its agent said or did last.
+func (r Running) Doing(now time.Time) string {
+	if v := r.Verifying; v != nil {
+		return fmt.Sprintf("verifying: %s, %s", line(v.Command), tick.Duration(now.Sub(v.Since)))
+	}
+	return r.Line
+}
 
 // tailMost is how much of the end of a log is read for its last line. An event of an agent can be longer, and then more is read.
 var tailMost = []int64{32 << 10, 1 << 20}

@@ -165,7 +165,7 @@ func needMark(k overview.Kind) string {
 func (p *Page) running() column {
 	c := column{ID: "running", Title: "Working", Empty: "no agent"}
 	for _, r := range p.Running {
-		one := card{Mark: "running", Title: p.name(r.IssueRef), Text: text(r.Line), Why: text(r.Waits)}
+		one := card{Mark: "running", Title: p.name(r.IssueRef), Text: text(r.Doing(p.At)), Why: text(r.Waits)}
 		switch {
 		case r.Beyond:
 			one.Tag, one.Mark = "beyond its time limit", "failed"
@@ -173,6 +173,8 @@ func (p *Page) running() column {
 			one.Tag = "ended, and settled by the next tick"
 		case r.Waits != "":
 			one.Tag, one.Mark = "waits", "limited"
+		case r.Verifying != nil:
+			one.Tag = "verifies"
 		}
 		if r.Since != nil {
 			one.Meta = append(one.Meta, p.since(*r.Since))
