@@ -165,10 +165,68 @@ func (p *Private) Done() {
 // lead makes it lead to the repository, after a check of each file and folder: an agent may have put a link or a FIFO there,
 // with which git would write elsewhere, or wait.
 func (p *Private) lead(ctx context.Context) error {
-	common := p.At.Common
-	if common == "" {
+	if p.At.Common == "" {
 		return p.leadNowhere(ctx)
 	}
+	tables, err := p.linkRepository()
+	if err != nil {
+		return err
+	}
+	if err := p.noAlternates(); err != nil {
+		return err
+	}
+	if err := p.writeHead(tables); err != nil {
+		return err
+	}
+	if err := p.writeExclude(); err != nil {
+		return err
+	}
+	lazy := p.At.Lazy
+	p.At.Lazy = false // until it is known that the user made it a partial clone
+	if err := p.format(tables, ""); err != nil {
+		return err
+	}
+	user, err := p.Runner.userConfig(ctx, p.At.Common, p.Dir)
+	if err != nil {
+		return err
+	}
+	repo, err := p.Runner.repoConfig(ctx, p)
+	if err != nil {
+		return err
+	}
+	if err := p.owned(user); err != nil {
+		return err
+	}
+	kind, err := objectFormat(p.At.Common, repo)
+	if err != nil {
+		return err
+	}
+	if err := p.format(tables, kind); err != nil {
+		return err
+	}
+	if err := p.linkLFS(user); err != nil {
+		return err
+	}
+	if p.At.Local != "" {
+		p.At.Remotes = remotesOf(repo, p.At.Local, p.At.Base)
+		p.At.URL, p.At.Base = p.At.Remotes.url, strings.TrimPrefix(p.At.Base, p.At.Remotes.Name+"/")
+		promisor, _ := value(repo, "remote."+p.At.Remotes.Name+".promisor")
+		if p.At.Lazy = lazy && promisor == "true" && p.At.URL != ""; p.At.Lazy {
+			if err := p.format(tables, kind); err != nil {
+				return err
+			}
+		}
+	}
+	p.At.Elsewhere = leadsElsewhere(repo, p.At)
+	p.configure(slices.Concat(only(user, conversions), only(repo, ofRepository), only(user, ofUser)))
+	if tables && p.At.GitDir != "" && p.At.GitDir != p.At.Common {
+		return p.leadToTables()
+	}
+	return p.leadToHalves()
+}
+
+// checkFolders makes sure that the folders of a repository are folders.
+func checkFolders(common string) error {
 	for _, dir := range []string{common, filepath.Join(common, "objects"), filepath.Join(common, "refs"), filepath.Join(common, "refs", "heads")} {
 		info, err := os.Lstat(dir)
 		if err == nil && dir != common && !info.IsDir() && filepath.Base(dir) == "heads" && info.Mode().IsRegular() {
@@ -184,106 +242,77 @@ func (p *Private) lead(ctx context.Context) error {
 			return Refuse("git", "%s is not a folder", dir)
 		}
 	}
+	return nil
+}
+
+// linkRepository makes the links to the repository's objects and references, and says whether its references are in tables.
+func (p *Private) linkRepository() (tables bool, err error) {
+	common := p.At.Common
+	if err := checkFolders(common); err != nil {
+		return false, err
+	}
 	links := []string{"objects", "refs"}
 	for _, name := range []string{"packed-refs", "shallow"} {
 		info, err := os.Lstat(filepath.Join(common, name))
 		if err != nil && !Absent(err) {
-			return &Error{Op: "git", Err: err}
+			return false, &Error{Op: "git", Err: err}
 		}
 		if err == nil && !info.Mode().IsRegular() {
-			return Refuse("git", "%s is not a regular file", filepath.Join(common, name))
+			return false, Refuse("git", "%s is not a regular file", filepath.Join(common, name))
 		}
 		links = append(links, name) // also where it is not there: git makes it through the link
 	}
-	tables := IsDir(filepath.Join(common, "reftable"))
+	tables = IsDir(filepath.Join(common, "reftable"))
 	if tables {
 		links = append(links, "reftable")
 	}
 	if err := p.noteStrange(); err != nil {
-		return err
+		return false, err
 	}
 	if p.At.strict {
 		links = links[1:]
 		if err := p.linkObjects(); err != nil {
-			return err
+			return false, err
 		}
 	}
 	for _, name := range links {
 		if err := os.Symlink(filepath.Join(common, name), filepath.Join(p.Dir, name)); err != nil {
-			return &Error{Op: "git", Err: err}
+			return false, &Error{Op: "git", Err: err}
 		}
 	}
-	if err := p.noAlternates(); err != nil {
-		return err
-	}
-	head, err := p.head(tables)
-	if err != nil {
-		return err
-	}
-	if err := p.Write("HEAD", head); err != nil {
-		return err
-	}
-	exclude, _ := ReadSmall(filepath.Join(common, "info", "exclude"), 1<<20) // git needs none
+	return tables, nil
+}
+
+// writeExclude writes info/exclude: the repository's own, and the worktrees inside.
+func (p *Private) writeExclude() (err error) {
+	exclude, _ := ReadSmall(filepath.Join(p.At.Common, "info", "exclude"), 1<<20) // git needs none
 	if p.At.Path != "" {
 		if p.Inside, err = inside(p.At); err != nil {
 			return err
 		}
 	}
-	if err := p.Write("info/exclude", string(exclude)+"\n"+excludes(p.Inside)); err != nil {
-		return err
-	}
-	lazy := p.At.Lazy
-	p.At.Lazy = false // until it is known that the user made it a partial clone
-	if err := p.format(tables, ""); err != nil {
-		return err
-	}
-	user, err := p.Runner.userConfig(ctx, common, p.Dir)
-	if err != nil {
-		return err
-	}
-	repo, err := p.Runner.repoConfig(ctx, p)
-	if err != nil {
-		return err
-	}
-	if err := p.owned(user); err != nil {
-		return err
-	}
-	kind, err := objectFormat(common, repo)
-	if err != nil {
-		return err
-	}
-	if err := p.format(tables, kind); err != nil {
-		return err
-	}
+	return p.Write("info/exclude", string(exclude)+"\n"+excludes(p.Inside))
+}
+
+// linkLFS says whether git-lfs is run, and where the user's configuration has it as a process, leads it to the repository's own
+// objects.
+func (p *Private) linkLFS(user []Setting) error {
 	_, process := value(user, "filter.lfs.process")
 	_, single := value(user, "filter.lfs.clean")
 	p.lfs = process || single
-	if process { // its objects are the repository's
-		if err := os.Mkdir(filepath.Join(common, "lfs"), 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+	if !process {
+		return nil
+	}
+	objects := filepath.Join(p.At.Common, "lfs")
+	if err := os.Mkdir(objects, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+		return &Error{Op: "git", Err: err}
+	}
+	if IsDir(objects) {
+		if err := os.Symlink(objects, filepath.Join(p.Dir, "lfs")); err != nil {
 			return &Error{Op: "git", Err: err}
 		}
-		if IsDir(filepath.Join(common, "lfs")) {
-			if err := os.Symlink(filepath.Join(common, "lfs"), filepath.Join(p.Dir, "lfs")); err != nil {
-				return &Error{Op: "git", Err: err}
-			}
-		}
 	}
-	if p.At.Local != "" {
-		p.At.Remotes = remotesOf(repo, p.At.Local, p.At.Base)
-		p.At.URL, p.At.Base = p.At.Remotes.url, strings.TrimPrefix(p.At.Base, p.At.Remotes.Name+"/")
-		promisor, _ := value(repo, "remote."+p.At.Remotes.Name+".promisor")
-		if p.At.Lazy = lazy && promisor == "true" && p.At.URL != ""; p.At.Lazy {
-			if err := p.format(tables, kind); err != nil {
-				return err
-			}
-		}
-	}
-	p.At.Elsewhere = leadsElsewhere(repo, p.At)
-	p.configure(slices.Concat(only(user, conversions), only(repo, ofRepository), only(user, ofUser)))
-	if tables && p.At.GitDir != "" && p.At.GitDir != common {
-		return p.leadToTables()
-	}
-	return p.leadToHalves()
+	return nil
 }
 
 // leadToHalves makes the halves of a split index be where git looks for them: in its git directory, although the index
@@ -345,6 +374,15 @@ const NoBranch = "refs/heads/kugetsu/none"
 
 // InvalidBranch is the branch in the file HEAD where the references are in tables.
 const InvalidBranch = "refs/heads/.invalid"
+
+// writeHead writes HEAD.
+func (p *Private) writeHead(tables bool) error {
+	head, err := p.head(tables)
+	if err != nil {
+		return err
+	}
+	return p.Write("HEAD", head)
+}
 
 // head is the text for HEAD.
 func (p *Private) head(tables bool) (string, error) {

@@ -98,22 +98,8 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 	}
 	h.There = h.There || h.Tip != "" || len(admins) > 0
 	if v.stands {
-		h.Branch, h.Head = v.made.Branch, cmp.Or(v.made.Head, v.lost)
-		p, err := g.Open(ctx, v.at)
-		if err != nil {
+		if err := g.examineFiles(ctx, v, &h); err != nil {
 			return h, err
-		}
-		defer p.Done()
-		st, missed, err := p.Status(ctx)
-		if err != nil {
-			return h, err
-		}
-		h.Dirty, h.Bad = st.Dirty, missed
-		if err := examineInside(ctx, p, &h); err != nil {
-			return h, err
-		}
-		if st.By.Fresh { // files may have been staged, which is not known: that must not count as clean
-			h.Dirty = max(h.Dirty, 1)
 		}
 	} else if _, err := r.clearable(ctx, admins, v.why); err != nil {
 		if !errors.As(err, &e) || !e.Permanent {
@@ -125,23 +111,53 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 		}
 	}
 	for _, admin := range admins {
-		reason, err := git.ReadSmall(filepath.Join(admin, "locked"), 64<<10)
-		if err == nil && git.OneLine(reason) != "initializing" {
-			h.Locked = git.Clean("locked: " + git.OneLine(reason))
-		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return h, &git.Error{Op: "examine", Err: err}
-		}
-		if _, err := os.Lstat(filepath.Join(admin, "modules")); err == nil {
-			h.Submodules = true
-		}
-		if !v.stands && h.Head == "" { // the folder is gone: a detached HEAD hangs by the record alone
-			if head, err := git.ReadSmall(filepath.Join(admin, "HEAD"), 1<<10); err == nil && git.CommitID.MatchString(git.OneLine(head)) {
-				h.Head = git.OneLine(head)
-			}
+		if err := examineRecord(admin, &h); err != nil {
+			return h, err
 		}
 	}
 	err = r.count(ctx, refs, &h)
 	return h, err
+}
+
+// examineFiles adds to a holding what is checked out in the worktree that stands, and the files of it that are uncommitted.
+func (g *Git) examineFiles(ctx context.Context, v view, h *Holding) error {
+	h.Branch, h.Head = v.made.Branch, cmp.Or(v.made.Head, v.lost)
+	p, err := g.Open(ctx, v.at)
+	if err != nil {
+		return err
+	}
+	defer p.Done()
+	st, missed, err := p.Status(ctx)
+	if err != nil {
+		return err
+	}
+	h.Dirty, h.Bad = st.Dirty, missed
+	if err := examineInside(ctx, p, h); err != nil {
+		return err
+	}
+	if st.By.Fresh { // files may have been staged, which is not known: that must not count as clean
+		h.Dirty = max(h.Dirty, 1)
+	}
+	return nil
+}
+
+// examineRecord adds to a holding what git's record of the worktree says.
+func examineRecord(admin string, h *Holding) error {
+	reason, err := git.ReadSmall(filepath.Join(admin, "locked"), 64<<10)
+	if err == nil && git.OneLine(reason) != "initializing" {
+		h.Locked = git.Clean("locked: " + git.OneLine(reason))
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &git.Error{Op: "examine", Err: err}
+	}
+	if _, err := os.Lstat(filepath.Join(admin, "modules")); err == nil {
+		h.Submodules = true
+	}
+	if !h.Stands && h.Head == "" { // the folder is gone: a detached HEAD hangs by the record alone
+		if head, err := git.ReadSmall(filepath.Join(admin, "HEAD"), 1<<10); err == nil && git.CommitID.MatchString(git.OneLine(head)) {
+			h.Head = git.OneLine(head)
+		}
+	}
+	return nil
 }
 
 // Work lists what would be lost with the workspace, and the reasons not to remove it; nil where there is neither.

@@ -97,39 +97,13 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 		return nil, err
 	}
 	defer p.Done()
-	ask := func(p *git.Private, stdin string, args ...string) (string, error) {
-		return p.Run(ctx, git.Command{Stdin: stdin, Most: includeNames, Args: args})
-	}
-	out, err := ask(p, "", "ls-tree", "--long", "-z", "HEAD", "--", IncludeFile)
-	if git.ExitCode(err) == 128 {
-		if _, none := ask(p, "", "rev-parse", "--verify", "--quiet", "HEAD^{commit}"); git.ExitCode(none) == 1 { // no commit yet, so no file
-			return nil, nil
-		}
-	}
-	if err != nil || out == "" {
-		return nil, err
-	}
-	meta, _, _ := strings.Cut(out, "\t") // mode, type, name of the object, size
-	field := strings.Fields(meta)
-	if len(field) != 4 || !strings.HasPrefix(field[0], "100") {
-		g.Say("%s is not a file: nothing is copied", IncludeFile)
-		return nil, nil
-	}
-	if s.Source.Local == "" {
-		g.Say("%s names files of a local checkout (repos.json); from a clone there is nothing to copy", IncludeFile)
-		return nil, nil
-	}
-	if size, err := strconv.ParseInt(field[3], 10, 64); err != nil || size > includePatterns {
-		return nil, git.Refuse("include", "%s has %s bytes; %d are allowed", IncludeFile, field[3], includePatterns)
-	}
-	patterns, err := ask(p, "", "cat-file", "blob", field[2])
-	if err != nil {
+	patterns, err := g.patterns(ctx, s, p)
+	if err != nil || patterns == "" {
 		return nil, err
 	}
 	if err := p.Write("patterns", patterns); err != nil {
 		return nil, err
 	}
-	file := filepath.Join(p.Dir, "patterns")
 	local := v.at
 	local.Path = s.Source.Local
 	if local.GitDir, err = git.GitDirOf(s.Source.Local); err != nil {
@@ -140,9 +114,58 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 		return nil, err
 	}
 	defer from.Done()
-	out, err = ask(from, "", "ls-files", "-z", "--others", "--ignored", "--exclude-from="+file)
+	names, err := g.matching(ctx, s, from, filepath.Join(p.Dir, "patterns"))
+	for _, p := range []*git.Private{from, p} {
+		if err == nil && len(names) > 0 {
+			names, err = g.ignored(ctx, p, names)
+		}
+	}
+	if err == nil && len(names) > includeFiles {
+		err = git.ErrTooLong
+	}
 	if err != nil {
 		return nil, g.tooMany(err)
+	}
+	return names, nil
+}
+
+// askInclude runs git, whose answer may be a list of files.
+func askInclude(ctx context.Context, p *git.Private, stdin string, args ...string) (string, error) {
+	return p.Run(ctx, git.Command{Stdin: stdin, Most: includeNames, Args: args})
+}
+
+// patterns reads .worktreeinclude as it is committed. It is empty where nothing is to be copied.
+func (g *Git) patterns(ctx context.Context, s Spec, p *git.Private) (string, error) {
+	out, err := askInclude(ctx, p, "", "ls-tree", "--long", "-z", "HEAD", "--", IncludeFile)
+	if git.ExitCode(err) == 128 {
+		if _, none := askInclude(ctx, p, "", "rev-parse", "--verify", "--quiet", "HEAD^{commit}"); git.ExitCode(none) == 1 { // no commit yet, so no file
+			return "", nil
+		}
+	}
+	if err != nil || out == "" {
+		return "", err
+	}
+	meta, _, _ := strings.Cut(out, "\t") // mode, type, name of the object, size
+	field := strings.Fields(meta)
+	if len(field) != 4 || !strings.HasPrefix(field[0], "100") {
+		g.Say("%s is not a file: nothing is copied", IncludeFile)
+		return "", nil
+	}
+	if s.Source.Local == "" {
+		g.Say("%s names files of a local checkout (repos.json); from a clone there is nothing to copy", IncludeFile)
+		return "", nil
+	}
+	if size, err := strconv.ParseInt(field[3], 10, 64); err != nil || size > includePatterns {
+		return "", git.Refuse("include", "%s has %s bytes; %d are allowed", IncludeFile, field[3], includePatterns)
+	}
+	return askInclude(ctx, p, "", "cat-file", "blob", field[2])
+}
+
+// matching lists the files of the local checkout that match the patterns in a file.
+func (g *Git) matching(ctx context.Context, s Spec, from *git.Private, patterns string) ([]string, error) {
+	out, err := askInclude(ctx, from, "", "ls-files", "-z", "--others", "--ignored", "--exclude-from="+patterns)
+	if err != nil {
+		return nil, err
 	}
 	// Where the way to it leads over a link git would die, and we would write somewhere else.
 	var names []string
@@ -159,26 +182,22 @@ func (g *Git) included(ctx context.Context, s Spec) ([]string, error) {
 			names = append(names, name)
 		}
 	}
-	for _, p := range []*git.Private{from, p} {
-		if len(names) == 0 {
-			return nil, nil
-		}
-		out, err = ask(p, strings.Join(names, "\x00")+"\x00", "check-ignore", "-z", "--stdin")
-		switch {
-		case git.ExitCode(err) == 1: // none
-			return nil, nil
-		case git.ExitCode(err) == 128: // git gives up at a name that lies in a submodule, and says so; the hook can copy instead
-			g.Say("%s: nothing is copied: %v", IncludeFile, err)
-			return nil, nil
-		case err != nil:
-			return nil, g.tooMany(err)
-		}
-		names = strings.Split(strings.TrimSuffix(out, "\x00"), "\x00")
-	}
-	if len(names) > includeFiles {
-		return nil, g.tooMany(git.ErrTooLong)
-	}
 	return names, nil
+}
+
+// ignored keeps of the names those that git ignores in a worktree.
+func (g *Git) ignored(ctx context.Context, p *git.Private, names []string) ([]string, error) {
+	out, err := askInclude(ctx, p, strings.Join(names, "\x00")+"\x00", "check-ignore", "-z", "--stdin")
+	switch {
+	case git.ExitCode(err) == 1: // none
+		return nil, nil
+	case git.ExitCode(err) == 128: // git gives up at a name that lies in a submodule, and says so; the hook can copy instead
+		g.Say("%s: nothing is copied: %v", IncludeFile, err)
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return strings.Split(strings.TrimSuffix(out, "\x00"), "\x00"), nil
 }
 
 // tooMany says of an answer that was too long what that means.

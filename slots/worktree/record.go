@@ -28,26 +28,10 @@ func (g *Git) standing(s Spec) (view, error) {
 		return view{}, &git.Error{Op: "prepare", Err: err}
 	}
 	link := filepath.Join(s.Path, ".git")
-	info, err := os.Lstat(link)
-	switch {
-	case git.Absent(err):
-		return view{}, nil // clear finds out what is there instead
-	case err != nil: // an error is never "is not there"
-		return view{}, &git.Error{Op: "prepare", Err: err}
-	case info.IsDir():
-		return view{}, git.Refuse("prepare", "%s is a repository, not a worktree of one: its .git was replaced", s.Path)
-	case !info.Mode().IsRegular():
-		return view{}, git.Refuse("prepare", "%s is not a file: it was replaced", link)
+	admin, why, err := linked(s.Path, link)
+	if err != nil || admin == "" {
+		return view{why: why}, err
 	}
-	text, err := git.ReadSmall(link, 64<<10)
-	if err != nil {
-		return view{}, git.Unread("prepare", err)
-	}
-	target, ok := strings.CutPrefix(git.OneLine(text), "gitdir: ")
-	if !ok || target == "" {
-		return view{why: fmt.Sprintf("%s is not a link to a repository", link)}, nil
-	}
-	admin := git.Rel(s.Path, target)
 	want, err := s.repository()
 	if err != nil {
 		return view{}, err
@@ -88,6 +72,31 @@ func (g *Git) standing(s Spec) (view, error) {
 	at := s.at(want)
 	at.GitDir, at.Path = admin, s.Path
 	return view{stands: true, at: at}, nil
+}
+
+// linked reads the link in a worktree. It returns the record that the link leads to, or else why it leads to none: empty where
+// there is no link.
+func linked(path, link string) (admin, why string, err error) {
+	info, err := os.Lstat(link)
+	switch {
+	case git.Absent(err):
+		return "", "", nil // clear finds out what is there instead
+	case err != nil: // an error is never "is not there"
+		return "", "", &git.Error{Op: "prepare", Err: err}
+	case info.IsDir():
+		return "", "", git.Refuse("prepare", "%s is a repository, not a worktree of one: its .git was replaced", path)
+	case !info.Mode().IsRegular():
+		return "", "", git.Refuse("prepare", "%s is not a file: it was replaced", link)
+	}
+	text, err := git.ReadSmall(link, 64<<10)
+	if err != nil {
+		return "", "", git.Unread("prepare", err)
+	}
+	target, ok := strings.CutPrefix(git.OneLine(text), "gitdir: ")
+	if !ok || target == "" {
+		return "", fmt.Sprintf("%s is not a link to a repository", link), nil
+	}
+	return git.Rel(path, target), "", nil
 }
 
 // leadsBack demands that a record is of the worktree with this link, or of one of its name that is gone: a person has moved

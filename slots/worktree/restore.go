@@ -53,20 +53,9 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 	if st.Dirty > 0 {
 		return git.Refuse("restore", "it would overwrite %s in %s", terminal.Count(st.Dirty, "uncommitted or untracked file"), s.Path)
 	}
-	out, err := p.Run(ctx, git.Command{Args: []string{"rev-list", "--parents", "--max-count=1", ref}})
+	kept, err := readKept(ctx, p, ref, snapshot)
 	if err != nil {
 		return err
-	}
-	line := strings.Fields(out) // the commit, then its parents
-	if len(line) == 0 {
-		return git.Refuse("restore", "%s names no commit", ref)
-	}
-	under := line[0]
-	if snapshot {
-		if len(line) < 2 {
-			return git.Refuse("restore", "%s was made before the first commit: git show shows what it holds", ref)
-		}
-		under = line[1]
 	}
 	st.By.Same = nil // this index becomes the worktree's own
 	in, err := p.Scratch(ctx, st.By)
@@ -75,20 +64,43 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 	}
 	defer in.Remove()
 	to := restoring{in: in, v: v}
-	if err := to.forward(ctx, under); err != nil && (!snapshot || !errors.Is(err, errNotForward)) {
+	if err := to.forward(ctx, kept.under); err != nil && (!snapshot || !errors.Is(err, errNotForward)) {
 		return err // the branch went another way: kugetsu does not join the two
 	}
 	if !snapshot {
 		return nil
 	}
-	for n, from := range line[2:] { // what was staged
-		if n == 0 {
-			if err := to.bring(ctx, under, from, "--staged"); err != nil {
-				return err
-			}
+	if kept.staged != "" {
+		if err := to.bring(ctx, kept.under, kept.staged, "--staged"); err != nil {
+			return err
 		}
 	}
-	return to.bring(ctx, under, line[0], "--worktree")
+	return to.bring(ctx, kept.under, kept.commit, "--worktree")
+}
+
+// keptWork is what a ref of kugetsu's names. A snapshot is a commit on top of another, and has a second parent for what was staged.
+type keptWork struct{ commit, under, staged string }
+
+func readKept(ctx context.Context, p *git.Private, ref string, snapshot bool) (keptWork, error) {
+	out, err := p.Run(ctx, git.Command{Args: []string{"rev-list", "--parents", "--max-count=1", ref}})
+	if err != nil {
+		return keptWork{}, err
+	}
+	line := strings.Fields(out) // the commit, then its parents
+	if len(line) == 0 {
+		return keptWork{}, git.Refuse("restore", "%s names no commit", ref)
+	}
+	if !snapshot {
+		return keptWork{commit: line[0], under: line[0]}, nil
+	}
+	if len(line) < 2 {
+		return keptWork{}, git.Refuse("restore", "%s was made before the first commit: git show shows what it holds", ref)
+	}
+	kept := keptWork{commit: line[0], under: line[1]}
+	if len(line) > 2 {
+		kept.staged = line[2]
+	}
+	return kept, nil
 }
 
 // restoring brings something back into a worktree. Git writes the index in private.
