@@ -126,6 +126,18 @@ func (t *Tick) Repos() (map[string]string, error) {
 	return from, err
 }
 
+// Hooks are the hooks of repos.json, by repository.
+func (t *Tick) Hooks() (map[string]string, error) {
+	known, err := readRepos(t.Home)
+	hooks := map[string]string{}
+	for name, r := range known {
+		if r.Hook != nil {
+			hooks[name] = *r.Hook
+		}
+	}
+	return hooks, err
+}
+
 // max is how many runs may work on a repository at once; false if nothing is said of that.
 func (r repos) max(repository string) (most int, limited bool) {
 	if m := r[repository].Max; m != nil {

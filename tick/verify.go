@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kugetsu/queue"
@@ -92,6 +94,35 @@ func (t *Tick) verifier(command string) (program string, err error) {
 		return "", nil // told elsewhere
 	}
 	return proc.Program(words[0], env, "/")
+}
+
+// Verifier is a command that verifies the runs of a repository, or of all others.
+type Verifier struct {
+	By      string // what names it
+	Name    string // of the program, as the command has it
+	Program string // its path; "" where only a worktree or AGENT_PREFIX has it
+	Err     error  // why it cannot be started
+}
+
+// Verifiers are the commands of VERIFY_COMMAND and repos.json, each looked for as a run looks for it.
+func (t *Tick) Verifiers() (list []Verifier, err error) {
+	add := func(by string, v queue.Verify) {
+		if v.Command == "" {
+			return
+		}
+		one := Verifier{By: by}
+		if words, err := agent.Split(v.Command); err == nil && len(words) > 0 {
+			one.Name = words[0]
+		}
+		one.Program, one.Err = t.verifier(v.Command)
+		list = append(list, one)
+	}
+	add("VERIFY_COMMAND", queue.Verify{Command: t.Settings.Verify})
+	repos, err := readRepos(t.Home)
+	for _, name := range slices.Sorted(maps.Keys(repos)) {
+		add("repos.json: "+name, repos[name].Verify)
+	}
+	return list, err
 }
 
 // Verifiable says that the command which verifies the runs of an item cannot be started. The error asks for exit code 78.

@@ -284,6 +284,28 @@ func (x *Exam) programs() {
 			x.runs(p.key, p.words, Error)
 		}
 	}
+	hooks, _ := x.Tick.Hooks() // config has the error
+	for _, repo := range slices.Sorted(maps.Keys(hooks)) {
+		x.runs("repos.json: "+repo+": hook", hooks[repo], Error)
+	}
+}
+
+// verifiers looks for the programs that verify runs, as a tick does: nothing is started that one would have to verify and cannot.
+func (x *Exam) verifiers() {
+	list, _ := x.Tick.Verifiers() // config has the error
+	for _, v := range list {
+		switch {
+		case v.Err != nil:
+			x.add(Error, v.By+": "+v.Err.Error(), "correct the command in "+x.fileOf(v.By)+", or install its program")
+			if v.Program == "" && !strings.Contains(v.Name, "/") {
+				x.last().lacks = v.Name
+			}
+		case v.Program == "":
+			x.ok(v.By + " runs " + v.Name + ", which is looked for in each run")
+		default:
+			x.ok(v.By + " runs " + v.Program)
+		}
+	}
 }
 
 // runs checks that the first word of a command line is a program. A path relative to the worktree cannot be checked.
@@ -300,13 +322,21 @@ func (x *Exam) runs(key, words string, level Level) {
 		}
 	}
 	if err != nil {
-		x.add(level, key+": "+err.Error(), "write its path out in "+x.in("config"))
+		x.add(level, key+": "+err.Error(), "write its path out in "+x.fileOf(key))
 		if path == "" {
 			x.last().lacks = argv[0]
 		}
 		return
 	}
 	x.ok(key + " runs " + path)
+}
+
+// fileOf is the file in which a command line stands, by the beginning of its name.
+func (x *Exam) fileOf(key string) string {
+	if strings.HasPrefix(key, "repos.json: ") {
+		return x.in("repos.json")
+	}
+	return x.in("config")
 }
 
 // ask runs a program in the environment of an agent and in a folder of its own, and returns its stdout. It ends every process

@@ -96,6 +96,7 @@ var checks = []struct {
 	{"environment", (*Exam).environment},
 	{"agents", (*Exam).agentPrograms},
 	{"programs", (*Exam).programs},
+	{"verifier", (*Exam).verifiers},
 	{"exports", (*Exam).exports},
 	{"git", (*Exam).gitProgram},
 	{"identity", (*Exam).identity},
