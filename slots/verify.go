@@ -68,6 +68,7 @@ type verification struct {
 	begun  time.Time
 	took   time.Duration
 	state  *os.ProcessState // how the process ended; nil while that is not known
+	memory memory
 }
 
 // verify runs the operator's command in the worktree, and judges the run by it. It is false where the run was interrupted and there
@@ -89,32 +90,29 @@ func (r *Runner) verify(ctx context.Context, w *ready) bool {
 		}
 	}
 	judged := outcome.Verification{Command: terminal.Line(r.task.Verify.Command, maxCommand), By: r.task.Verify.By}
-	switch {
-	case err != nil && !git.OfHost(err) && r.tookVerifier(w): // it was there before the agent began
+	badly := outcome.Unverified
+	if err != nil {
+		if !r.tookVerifier(w) || git.OfHost(err) {
+			r.unverifiable(err)
+			return true
+		} // else it was there before the agent began
 		judged.Code, judged.Why = 127, "it could not be started: "+terminal.Line(err.Error(), maxShown)
-	case err != nil && git.OfHost(err):
-		r.log.say("%v", err)
-		r.result.Outcome, r.result.Summary = outcome.Void, strings.TrimSpace(err.Error()+"\n"+r.result.Summary)
-		return true
-	case err != nil:
-		r.log.say("%v", err)
-		r.result.Outcome, r.result.Unverifiable = outcome.Unverifiable, r.task.Verify.Command
-		r.result.Summary = strings.TrimSpace(err.Error() + "\n" + r.result.Summary)
-		return true
-	default:
+	} else {
 		end := v.wait(ctx)
 		if err := r.endProcesses(); err != nil {
 			r.log.say("%v", err)
 			return false
 		}
 		v.judge(end, &judged)
-		if end == interrupted && !r.isCancelled() {
-			r.log.say("interrupted; %s will be retried", r.name)
-			return false
-		}
-		if end == interrupted {
+		switch {
+		case end == interrupted && r.isCancelled():
 			r.result.Outcome = outcome.Cancelled
 			return true
+		case end == interrupted:
+			r.log.say("interrupted; %s will be retried", r.name)
+			return false
+		case end == outgrew: // it would most likely grow as much again
+			badly = outcome.Outgrown
 		}
 	}
 	r.result.Verification = &judged
@@ -125,9 +123,19 @@ func (r *Runner) verify(ctx context.Context, w *ready) bool {
 	}
 	w.session.Judged = string(outcome.Unverified)
 	r.log.say("not verified: %s", judged.Why)
-	r.result.Outcome = outcome.Unverified
+	r.result.Outcome = badly
 	r.result.Summary = strings.TrimSpace(judged.Command + ": " + judged.Why + "\n" + r.result.Summary)
 	return true
+}
+
+// unverifiable fills the result of a run whose verification could not be started, and the agent is not the cause.
+func (r *Runner) unverifiable(err error) {
+	r.log.say("%v", err)
+	r.result.Outcome = outcome.Void
+	if !git.OfHost(err) {
+		r.result.Outcome, r.result.Unverifiable = outcome.Unverifiable, r.task.Verify.Command
+	}
+	r.result.Summary = strings.TrimSpace(err.Error() + "\n" + r.result.Summary)
 }
 
 // Verifying is the command that verifies a run at this instant, cleaned, and since when.
@@ -218,13 +226,16 @@ func (v *verification) read() {
 	}
 }
 
-// wait waits for the end of the process, and ends all that it started when its time is over or the run is told to end.
+// wait waits for the end of the process. It ends all that the process started when its time is over, when it has too much memory, or
+// when the run is told to end.
 func (v *verification) wait(ctx context.Context) ending {
 	timeout := time.NewTimer(time.Until(v.begun.Add(v.r.task.Verify.Timeout)))
 	defer timeout.Stop()
 	child := make(chan os.Signal, 1)
 	signal.Notify(child, syscall.SIGCHLD)
 	defer signal.Stop(child)
+	v.memory.begin()
+	defer v.memory.next.Stop()
 	end, done := exited, ctx.Done()
 	var killing sync.WaitGroup
 	killed := make(chan error, 1)
@@ -246,6 +257,16 @@ func (v *verification) wait(ctx context.Context) ending {
 		case <-child:
 			proc.Reap()
 			continue
+		case <-v.memory.next.C:
+			v.memory.measure(v.r)
+			continue
+		case taken := <-v.memory.measured:
+			v.memory.note(v.r, taken)
+			if end != exited || !v.memory.over(v.r) {
+				continue
+			}
+			end = outgrew
+			v.r.grace = outgrownGrace
 		case <-timeout.C:
 			end = tookTooLong
 		case <-done:
@@ -266,6 +287,8 @@ func (v *verification) judge(end ending, j *outcome.Verification) {
 	}
 	v.reader.Wait()
 	_ = v.pipe.Close() // only read from
+	v.memory.end(v.r)
+	v.r.result.PeakMemory = max(v.r.result.PeakMemory, v.memory.peak)
 	switch {
 	case end == tookTooLong:
 		j.Code, j.Why = 124, fmt.Sprintf("took longer than %s", v.r.task.Verify.Timeout) // 124 as of timeout(1)
@@ -279,6 +302,9 @@ func (v *verification) judge(end ending, j *outcome.Verification) {
 		} else if j.Code != 0 {
 			j.Why = fmt.Sprintf("exit code %d", j.Code)
 		}
+	}
+	if end == outgrew {
+		j.Code, j.Why = max(j.Code, 1), v.memory.tooMuch(v.r) // it may have exited with 0 as it was ended
 	}
 	if j.Why != "" {
 		j.Output = terminal.Tail(terminal.Plain(string(v.tail)), outcome.MaxOutput)

@@ -96,7 +96,7 @@ func previous(it *queue.Item) (how, said string, refuted *outcome.Verification) 
 		switch {
 		case row.Began == outcome.Never, row.Began == outcome.Perhaps && last.StartedAt == nil:
 			which = "An earlier run"
-		case last.Outcome == outcome.Unverified && last.Verification != nil:
+		case last.Verification != nil && !last.Verified(): // unverified, or outgrown while it was verified
 			return "", "", last.Verification
 		case row.Told == "":
 			return "", "", nil
