@@ -69,6 +69,7 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	// Before the agent starts: a runner that is killed leaves the name of its run here. The next run in the workspace, of any
 	// item, first keeps the work of that run.
 	w.session.Unkept, w.session.Unready, w.session.Judged, w.session.LastUsedAt = r.name, false, "", time.Now().UTC()
+	w.session.LastItem = r.task.Item
 	if err := r.home.WriteSession(r.task.Session, w.session); err != nil {
 		w.undo()
 		return nil, err

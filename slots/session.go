@@ -33,6 +33,7 @@ type Session struct {
 	OnTop        string    `json:"on_top,omitempty"`       // the branch of another session that this one is on top of, until it is merged
 	Start        string    `json:"start_commit,omitempty"` // the commit at which the branch was made for this session; "" for a branch of the user's
 	Judged       string    `json:"judged,omitempty"`       // "verified" or "unverified": how a command judged the last run; "" where none did
+	LastItem     string    `json:"last_item,omitempty"`    // whose run worked here last
 	PRURL        string    `json:"pr_url"`
 	PRSet        bool      `json:"pr_set,omitempty"`     // a person set it: no run replaces it
 	Unready      bool      `json:"unready,omitempty"`    // its worktree was missing, and the hook may not have run in the new one yet

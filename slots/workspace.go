@@ -147,7 +147,23 @@ func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err erro
 		return kept, err
 	}
 	// After the session: a tick that asks a forge meanwhile writes its answer first, and looks for the session after that.
-	return kept, spool.Unlink(filepath.Join(p.home.Reviews(), p.Name+".json"))
+	return kept, p.home.DropReview(p.Name)
+}
+
+// DropReview removes what is known of the pull request of a session that is gone, and what was made of it.
+func (d Dir) DropReview(session string) error {
+	files, err := spool.List(d.Reviews())
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if file == session+".json" || strings.HasPrefix(file, session+"~") { // no session's name has a ~
+			if err := spool.Unlink(filepath.Join(d.Reviews(), file)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (p *Place) issue() string {

@@ -1,6 +1,10 @@
 package tick
 
-import "kugetsu/slots"
+import (
+	"kugetsu/queue/issueref"
+	"kugetsu/slots"
+	"kugetsu/tick/settings"
+)
 
 // reviews is the policy that no new issue is started while too many pull requests wait for review. An issue is new without a
 // session: comments on an existing request must reach its agent, or the request would never be finished.
@@ -30,3 +34,13 @@ func (p *reviews) why(c *candidate) Reason {
 }
 
 func (*reviews) starts(*candidate) {}
+
+// follows says what of the pull requests of an issue's repository becomes work, and whether anything does of any repository.
+func (t *Tick) follows() (of func(issueref.Ref) settings.Follow, any bool, err error) {
+	known, err := readRepos(t.Home)
+	any = t.Settings.Follow != ""
+	for _, r := range known {
+		any = any || r.Follow != nil && *r.Follow != ""
+	}
+	return func(ref issueref.Ref) settings.Follow { return known.follow(ref.RepoPath(), t.Settings.Follow) }, any, err
+}

@@ -126,7 +126,7 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 // Sessions looks after the sessions.
 func (t *Tick) Sessions() *session.Keeper {
 	return &session.Keeper{Home: t.Home, Queue: t.Queue, Settings: t.Settings, Config: t.Config, Now: t.Now, Log: t.Log,
-		Environ: t.Environ, Workspaces: t.workspaces, InUse: t.sessionInUse}
+		Environ: t.Environ, Workspaces: t.workspaces, InUse: t.sessionInUse, Follow: t.follows}
 }
 
 func (t *Tick) lockPath() string { return filepath.Join(string(t.Home), "tick.lock") }

@@ -6,7 +6,7 @@ import (
 )
 
 func TestChoiceIsReadFromLeftToRight(t *testing.T) {
-	usual := []Type{TaskCompleted, TaskError, QueueEmpty, AgentHeld, AgentLifted, RoomLow, RoomBack, AgentMissing, AgentBack, VerifierMissing, VerifierBack, FileBad, Digest}
+	usual := []Type{TaskCompleted, TaskError, PRReady, NeedsHuman, QueueEmpty, AgentHeld, AgentLifted, RoomLow, RoomBack, AgentMissing, AgentBack, VerifierMissing, VerifierBack, FileBad, Digest}
 	every := All()
 	less := func(list []Type, gone ...Type) []Type {
 		return slices.DeleteFunc(slices.Clone(list), func(t Type) bool { return slices.Contains(gone, t) })

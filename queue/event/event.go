@@ -21,27 +21,32 @@ type Type string
 
 // The types of events.
 const (
-	TaskQueued      Type = "task_queued"      // enqueued, or put back by hand
-	TaskDequeued    Type = "task_dequeued"    // handed to a runner
-	TaskStarted     Type = "task_started"     // its agent runs
-	TaskRetry       Type = "task_retry"       // the run failed, the item is pending again
-	TaskCompleted   Type = "task_completed"   // settled as completed
-	TaskError       Type = "task_error"       // settled as an error
-	Verified        Type = "verified"         // its agent was done, and the command that verifies it exited with 0
-	Unverified      Type = "unverified"       // its agent was done, and that command said no
-	TaskCancelled   Type = "task_cancelled"   // settled as an error, since a person asked for it
-	QueueEmpty      Type = "queue_empty"      // the last item that waited or ran is settled
-	AgentHeld       Type = "agent_held"       // this agent, or this host, is on hold: a usage limit, refused credentials, a server that is down
-	AgentLifted     Type = "agent_lifted"     // a run got through: this agent, or this host, is on hold no longer
-	RoomLow         Type = "room_low"         // nothing more is started: too little disk or memory
-	RoomBack        Type = "room_back"        // there is enough disk and memory again
-	AgentMissing    Type = "agent_missing"    // the program of this agent is not there: none of its items is started
-	AgentBack       Type = "agent_back"       // it is there again
-	VerifierMissing Type = "verifier_missing" // the command that verifies runs in a repository cannot be started: nothing of that is started
-	VerifierBack    Type = "verifier_back"    // it is there again, or another is named
-	FileBad         Type = "file_bad"         // a file could not be read as an item: it was quarantined, or left alone
-	Digest          Type = "digest"           // what was done since the last digest, once a day: DIGEST_AT
-	Test            Type = "test"             // a person asked for it: kugetsu notify test
+	TaskQueued      Type = "task_queued"       // enqueued, or put back by hand
+	TaskDequeued    Type = "task_dequeued"     // handed to a runner
+	TaskStarted     Type = "task_started"      // its agent runs
+	TaskRetry       Type = "task_retry"        // the run failed, the item is pending again
+	TaskCompleted   Type = "task_completed"    // settled as completed
+	TaskError       Type = "task_error"        // settled as an error
+	Verified        Type = "verified"          // its agent was done, and the command that verifies it exited with 0
+	Unverified      Type = "unverified"        // its agent was done, and that command said no
+	TaskCancelled   Type = "task_cancelled"    // settled as an error, since a person asked for it
+	CIFailed        Type = "ci_failed"         // checks of a session's pull request failed, and its agent gets that as a task
+	ChangesWanted   Type = "changes_requested" // a reviewer requests changes, and its agent gets that as a task
+	Conflict        Type = "conflict"          // the request conflicts with its base, and its agent gets that as a task
+	PRReady         Type = "pr_ready"          // the request is green, approved and mergeable: a person may merge it
+	NeedsHuman      Type = "needs_human"       // FOLLOW_MAX tasks were made of a request, and it still is not ready
+	QueueEmpty      Type = "queue_empty"       // the last item that waited or ran is settled
+	AgentHeld       Type = "agent_held"        // this agent, or this host, is on hold: a usage limit, refused credentials, a server that is down
+	AgentLifted     Type = "agent_lifted"      // a run got through: this agent, or this host, is on hold no longer
+	RoomLow         Type = "room_low"          // nothing more is started: too little disk or memory
+	RoomBack        Type = "room_back"         // there is enough disk and memory again
+	AgentMissing    Type = "agent_missing"     // the program of this agent is not there: none of its items is started
+	AgentBack       Type = "agent_back"        // it is there again
+	VerifierMissing Type = "verifier_missing"  // the command that verifies runs in a repository cannot be started: nothing of that is started
+	VerifierBack    Type = "verifier_back"     // it is there again, or another is named
+	FileBad         Type = "file_bad"          // a file could not be read as an item: it was quarantined, or left alone
+	Digest          Type = "digest"            // what was done since the last digest, once a day: DIGEST_AT
+	Test            Type = "test"              // a person asked for it: kugetsu notify test
 )
 
 // types are the types that may be chosen. By default NOTIFY_COMMAND is told of what a person acts on or waits for.
@@ -50,7 +55,8 @@ var types = []struct {
 	told bool
 }{
 	{TaskQueued, false}, {TaskDequeued, false}, {TaskStarted, false}, {TaskRetry, false},
-	{TaskCompleted, true}, {TaskError, true}, {TaskCancelled, false}, {Verified, false}, {Unverified, false}, {QueueEmpty, true},
+	{TaskCompleted, true}, {TaskError, true}, {TaskCancelled, false}, {Verified, false}, {Unverified, false},
+	{CIFailed, false}, {ChangesWanted, false}, {Conflict, false}, {PRReady, true}, {NeedsHuman, true}, {QueueEmpty, true},
 	{AgentHeld, true}, {AgentLifted, true}, {RoomLow, true}, {RoomBack, true}, {AgentMissing, true}, {AgentBack, true}, {VerifierMissing, true}, {VerifierBack, true}, {FileBad, true}, {Digest, true},
 }
 

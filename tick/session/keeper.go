@@ -1,7 +1,8 @@
 // Package session ends and looks after sessions: the worktree, the branch and the conversation of an issue. It removes, bounds,
 // restores and inspects worktrees, and asks the forges for the pull requests of sessions.
 //
-// Nothing here takes tick.lock, starts an item or changes one. A session that is changed is locked, see Alone.
+// It follows requests: what a forge says of one becomes an item. Nothing here takes tick.lock, starts an item or changes one. A session
+// that is changed is locked, see Alone.
 package session
 
 import (
@@ -17,14 +18,15 @@ import (
 // Keeper looks after the sessions of a state folder.
 type Keeper struct {
 	Home     slots.Dir
-	Queue    *queue.Queue // it is only read: an issue with a live item keeps its workspace
+	Queue    *queue.Queue // nothing in it is changed, and only items of requests that are followed are added
 	Settings *settings.Settings
 	Config   error // an error in the configuration: where the repositories are is not known
 	Now      func() time.Time
 	Log      *slog.Logger
 
 	// What only a pass knows.
-	Environ    func() ([]string, error)                               // the environment of a runner
-	Workspaces func() (func(ref issueref.Ref) slots.Workspace, error) // the settings of an issue's worktree
-	InUse      func(session string) bool                              // a run works in the session, although its lease is free
+	Environ    func() ([]string, error)                                            // the environment of a runner
+	Workspaces func() (func(ref issueref.Ref) slots.Workspace, error)              // the settings of an issue's worktree
+	InUse      func(session string) bool                                           // a run works in the session, although its lease is free
+	Follow     func() (of func(issueref.Ref) settings.Follow, any bool, err error) // what of the requests of an issue's repository is followed, and whether any are; nil: none
 }

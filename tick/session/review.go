@@ -5,14 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"kugetsu/queue"
+	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/forge"
+	"kugetsu/tick/settings"
 )
 
 const (
@@ -29,10 +33,11 @@ const (
 // Review is the file reviews/<session>.json: the state of a session's pull request when the forge was last asked. It exists so that
 // the forge is asked seldom, and never under a lock.
 type Review struct {
-	URL     string       `json:"url"`
-	State   forge.Status `json:"state"` // of the last successful question
-	AskedAt time.Time    `json:"asked_at"`
-	Why     string       `json:"why,omitempty"` // why the last question failed
+	URL      string       `json:"url"`
+	State    forge.Status `json:"state"` // of the last successful question
+	AskedAt  time.Time    `json:"asked_at"`
+	Why      string       `json:"why,omitempty"`      // why the last question failed
+	Followed *Followed    `json:"followed,omitempty"` // nil where it was never followed
 }
 
 func reviewFile(home slots.Dir, session string) spool.File[Review] {
@@ -52,9 +57,11 @@ func ReadReview(home slots.Dir, session, url string) (Review, error) {
 // request a moment ago, and a forge that is down must not lift the limit.
 func (r Review) waits() bool { return r.State != forge.Merged && r.State != forge.Closed }
 
-// due says whether it is time to ask.
-func (r Review) due(now time.Time) bool {
-	every := reviewEvery
+// due says whether it is time to ask for the state.
+func (r Review) due(now time.Time) bool { return r.dueIn(now, reviewEvery) }
+
+// dueIn is due where an open request is asked about that often.
+func (r Review) dueIn(now time.Time, every time.Duration) bool {
 	switch {
 	case r.URL == "":
 		every = reviewFindEvery
@@ -116,11 +123,44 @@ func (k *Keeper) eachRequest(visit func(name string, s *slots.Session, r Review)
 	return nil
 }
 
-// AskReviews asks the forges for the states of pull requests, those first whose last question is oldest. It is never called under
-// tick.lock, since a forge may be slow.
+// question is a session whose request is asked about.
+type question struct {
+	name    string
+	session *slots.Session
+	follow  settings.Follow // what of it is followed; "" where it is asked for its state alone
+	until   time.Time       // the host refuses an answer until then; the zero time where it does not
+	Review
+}
+
+// host is whom the question goes to.
+func (q *question) host() string {
+	at := q.URL
+	if at == "" {
+		at = "https://" + q.session.IssueRef
+	}
+	u, err := url.Parse(at)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
+}
+
+// refused notes that the host's limit is met.
+func (q *question) refused(err error) {
+	if limit := (*forge.LimitError)(nil); errors.As(err, &limit) {
+		q.until = limit.Until
+	}
+}
+
+// AskReviews asks the forges for the states of pull requests, those first whose last question is oldest, and follows those that are to
+// be followed. It is never called under tick.lock, since a forge may be slow.
 func (k *Keeper) AskReviews(ctx context.Context) error {
-	if k.Config != nil || k.Settings.MaxReview == 0 && !k.bounded() { // the states are not needed
+	if k.Config != nil {
 		return nil
+	}
+	follow, any, err := k.following()
+	if err != nil || !any && !k.statesNeeded() {
+		return err
 	}
 	lock, err := slots.TryLock(filepath.Join(k.Home.Reviews(), "ask.lock")) // a second process would ask the same
 	if errors.Is(err, slots.ErrBusy) {
@@ -130,21 +170,7 @@ func (k *Keeper) AskReviews(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
-	type question struct {
-		name    string
-		session *slots.Session
-		Review
-	}
-	var due []question
-	known := map[string]bool{}
-	err = k.eachRequest(func(name string, s *slots.Session, r Review) {
-		if known[name] = true; r.due(k.Now()) {
-			due = append(due, question{name, s, r})
-		}
-	})
-	if err == nil {
-		err = k.forgetReviews(known)
-	}
+	due, limits, err := k.due(follow)
 	if err != nil || len(due) == 0 {
 		return err
 	}
@@ -152,18 +178,24 @@ func (k *Keeper) AskReviews(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(due, func(a, b question) int {
+	slices.SortFunc(due, func(a, b *question) int {
 		return cmp.Or(a.AskedAt.Compare(b.AskedAt), strings.Compare(a.name, b.name))
 	})
 	ctx, cancel := context.WithTimeout(ctx, reviewLimit)
 	defer cancel()
 	for _, q := range due[:min(len(due), reviewMost)] {
-		r, err := k.askReview(ctx, q.name, q.session, q.Review, env)
+		if limits.refuses(q.host(), k.Now()) { // since an answer of this pass
+			continue
+		}
+		err := k.ask(ctx, q, env)
+		if !q.until.IsZero() {
+			err = errors.Join(err, limits.note(k.Home, q.host(), q.until))
+		}
 		if ctx.Err() != nil { // the time of the whole round is up: the next pass asks this one first
-			break
+			return err
 		}
 		if err == nil {
-			err = k.writeReview(q.name, r)
+			err = k.writeReview(q.name, q.Review)
 		}
 		if err != nil { // for example a full disk, which the others would meet as well
 			return err
@@ -172,41 +204,128 @@ func (k *Keeper) AskReviews(ctx context.Context) error {
 	return nil
 }
 
-// askReview asks for the state of one request. Where none is known it looks for the one of the session's branch, and records that
-// in the session.
-func (k *Keeper) askReview(ctx context.Context, name string, s *slots.Session, r Review, env []string) (Review, error) {
-	var why error
-	state := forge.Unknown
-	if r.URL == "" {
-		state, why = s.AskRequest(ctx, env)
-	} else {
-		state, why = forge.State(ctx, r.URL, env)
+// statesNeeded says whether anything but following needs the states of requests.
+func (k *Keeper) statesNeeded() bool { return k.Settings.MaxReview > 0 || k.bounded() }
+
+// following says what of the requests of an issue's repository is followed, and whether anything is of any repository.
+func (k *Keeper) following() (of func(issueref.Ref) settings.Follow, any bool, err error) {
+	if k.Follow == nil {
+		return func(issueref.Ref) settings.Follow { return "" }, false, nil
 	}
-	if ctx.Err() != nil {
-		return r, nil
-	}
-	r.AskedAt, r.Why = k.Now(), ""
-	if why != nil {
-		k.Log.Debug("a pull request's state is not known", "session", name, "err", why)
-		r.Why = why.Error()
-		return r, nil
-	}
-	if r.State = state; r.URL == s.PRURL {
-		return r, nil
-	}
-	recorded, err := k.recordRequest(name, s.PRURL)
-	if recorded {
-		k.Log.Info("found a pull request by its branch", "session", name, "url", s.PRURL)
-		r.URL = s.PRURL
-	} else {
-		r.State = forge.Unknown
-	}
-	return r, err
+	return k.Follow()
 }
 
-// recordRequest records the request that was found for a session without one. It is false where a run works in the session, which
-// finds the request itself, and where the session has got another one meanwhile.
-func (k *Keeper) recordRequest(name, url string) (bool, error) {
+// due are the sessions that are to be asked about, and which hosts refuse answers.
+func (k *Keeper) due(follow func(issueref.Ref) settings.Follow) (due []*question, l limits, err error) {
+	if l, err = readLimits(k.Home); err != nil {
+		return nil, nil, err
+	}
+	known, live := map[string]bool{}, map[string]bool(nil)
+	var liveErr error
+	err = k.eachRequest(func(name string, s *slots.Session, r Review) {
+		known[name] = true
+		q := &question{name: name, session: s, Review: r}
+		if l.refuses(q.host(), k.Now()) {
+			return
+		}
+		if ref, err := issueref.FromSession(name); err == nil && r.dueIn(k.Now(), k.Settings.FollowInterval) {
+			q.follow = follow(ref)
+		}
+		if q.follow != "" && live == nil { // read once, and only where it matters
+			live, liveErr = k.liveSessions()
+		}
+		if live[name] {
+			q.follow = ""
+		}
+		if q.follow != "" || k.statesNeeded() && r.due(k.Now()) {
+			due = append(due, q)
+		}
+	})
+	if err = cmp.Or(err, liveErr); err == nil {
+		err = k.forgetReviews(known)
+	}
+	return due, l, err
+}
+
+// liveSessions are the sessions that have a live item.
+func (k *Keeper) liveSessions() (map[string]bool, error) {
+	live := map[string]bool{}
+	err := k.Queue.LivePublic(func(_ string, p queue.Public) {
+		if ref, err := issueref.Canonical(p.IssueRef); err == nil && !p.State.Settled() {
+			live[ref.Session()] = true
+		}
+	})
+	return live, err
+}
+
+// ask asks about one request. Where none is known it looks for the one of the session's branch, and records that in the session. The
+// error is one that stops the pass; why the forge did not tell is in q.Why.
+func (k *Keeper) ask(ctx context.Context, q *question, env []string) error {
+	var why error
+	state, before, cause := forge.Unknown, q.session.PRURL, error(nil)
+	q.Review.Why = ""
+	switch {
+	case q.URL == "":
+		state, why = q.session.AskRequest(ctx, env)
+	case q.follow != "":
+		state, why, cause = k.inspectRequest(ctx, q, env)
+	default:
+		state, why = forge.State(ctx, q.URL, env)
+	}
+	if ctx.Err() != nil || cause != nil {
+		return cause
+	}
+	q.AskedAt = k.Now()
+	if why != nil {
+		k.Log.Debug("a pull request's state is not known", "session", q.name, "err", why)
+		q.refused(why)
+		q.Why = why.Error()
+		return nil
+	}
+	if q.State = state; q.session.PRURL == before {
+		return nil
+	}
+	recorded, err := k.recordRequest(q.name, before, q.session.PRURL)
+	if !recorded {
+		q.State = forge.Unknown
+		return err
+	}
+	k.Log.Info("found a pull request by its branch", "session", q.name, "url", q.session.PRURL)
+	q.Review = Review{URL: q.session.PRURL, State: state, AskedAt: q.AskedAt}
+	if q.follow == "" || !q.until.IsZero() {
+		return nil
+	}
+	return k.ask(ctx, q, env) // once: the request is that of the branch now
+}
+
+// inspectRequest asks for all of a request that is followed, and makes of it what is to be made. A request that turns out to be that of
+// another branch is looked for anew. The error err is one that stops the pass.
+func (k *Keeper) inspectRequest(ctx context.Context, q *question, env []string) (state forge.Status, why, err error) {
+	cache, err := readCache(k.Home, q.name)
+	if err != nil {
+		return forge.Unknown, nil, err
+	}
+	rep, why := forge.Inspect(ctx, q.URL, env, cache, forge.Want{Checks: true, Reviews: true})
+	if ctx.Err() != nil {
+		return forge.Unknown, why, nil
+	}
+	if err := cacheFile(k.Home, q.name).WriteSoon(cache); err != nil {
+		return forge.Unknown, nil, err
+	}
+	if q.until = rep.NotBefore; why != nil {
+		return forge.Unknown, why, nil
+	}
+	if other := rep.Fork || rep.HeadBranch != "" && rep.HeadBranch != q.session.Branch; other && !q.session.PRSet && q.until.IsZero() {
+		if state, why := q.session.AskRequest(ctx, env); why == nil && q.session.PRURL != q.URL {
+			return state, nil, nil
+		}
+	}
+	return rep.Status, nil, k.follow(ctx, q, rep, env)
+}
+
+// recordRequest records the request that was found for a session which had another one, or none. It is false where a run works in the
+// session, which finds the request itself, and where the session has got another one meanwhile.
+func (k *Keeper) recordRequest(name, before, url string) (bool, error) {
 	lock, err := slots.TryLock(k.Home.SessionLock(name))
 	if errors.Is(err, slots.ErrBusy) {
 		return false, nil
@@ -216,7 +335,7 @@ func (k *Keeper) recordRequest(name, url string) (bool, error) {
 	}
 	defer lock.Close()
 	s, err := k.Home.ReadSession(name)
-	if err != nil || s == nil || s.PRURL != "" || s.PRSet || k.InUse(name) {
+	if err != nil || s == nil || s.PRURL != before || s.PRSet || k.InUse(name) {
 		return false, err
 	}
 	s.PRURL = url
@@ -232,7 +351,7 @@ func (k *Keeper) writeReview(name string, r Review) error {
 	if err != nil || s != nil {
 		return err
 	}
-	return spool.Unlink(reviewFile(k.Home, name).Path)
+	return k.Home.DropReview(name)
 }
 
 // forgetReviews removes the files of requests that no session has any more.
@@ -241,7 +360,13 @@ func (k *Keeper) forgetReviews(known map[string]bool) error {
 	if err != nil {
 		return err
 	}
+	if err := k.forgetBeside(files); err != nil {
+		return err
+	}
 	for _, f := range files {
+		if isBeside(f) {
+			continue
+		}
 		if session, ok := strings.CutSuffix(f, ".json"); ok && !known[session] {
 			if err := spool.Unlink(filepath.Join(k.Home.Reviews(), f)); err != nil {
 				return err

@@ -1,0 +1,293 @@
+package session
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"kugetsu/queue/event"
+	"kugetsu/queue/issueref"
+	"kugetsu/queue/terminal"
+	"kugetsu/slots"
+	"kugetsu/slots/forge"
+	"kugetsu/tick/settings"
+)
+
+// A request is followed: what a forge says of it becomes work for its agent, once. The order of what is decided and written is
+//
+//	the forge is asked            nothing is written: what was killed asks again
+//	a fingerprint is new          no file reviews/<session>~<fingerprint>.json
+//	the intent is published       that file, which names the item to be: of two passes one makes it, and both go on with its item
+//	the event, then the item      under the names in the intent: neither exists twice, whoever comes first
+//	the intent says published     from now on the item may be filed, cleared or given another priority
+//	the record is written         reviews/<session>.json
+//
+// A pass that finds an intent which is not said to be published looks for its item in all places first.
+
+// Followed is what a forge said of a request that is followed, and what was told of it. Names are cleaned and cut: they are the words
+// of strangers.
+type Followed struct {
+	Head      string        `json:"head"`
+	HeadSince time.Time     `json:"head_since"` // when it was seen first
+	Draft     bool          `json:"draft,omitempty"`
+	Merge     forge.Merge   `json:"merge,omitempty"`
+	CI        forge.Verdict `json:"ci,omitempty"`
+	Running   bool          `json:"running,omitempty"` // a check has not ended
+	Failed    []string      `json:"failed,omitempty"`  // names of checks
+	Approvals int           `json:"approvals,omitempty"`
+	Changes   int           `json:"changes_requested,omitempty"` // by so many people who may write
+	Ready     bool          `json:"ready,omitempty"`             // a person may merge it
+	Not       string        `json:"not,omitempty"`               // why it is not followed now
+	Since     string        `json:"since,omitempty"`             // the newest item of a person; FOLLOW_MAX counts those that were made after it
+	Told      string        `json:"ready_told,omitempty"`        // the head that was told to be ready
+	Needs     *Needs        `json:"needs,omitempty"`
+}
+
+// Needs is why a request needs a person.
+type Needs struct {
+	At   time.Time `json:"at"`
+	Why  string    `json:"why"`  // what its agent did not get done
+	Made int       `json:"made"` // how many items
+}
+
+const (
+	// failedMost is how many failed checks are named, nameMost how many bytes of a name are kept.
+	failedMost = 20
+	nameMost   = 100
+)
+
+// name is a stranger's name for one line.
+func name(text string) string { return terminal.Line(terminal.Joined(text), nameMost) }
+
+// see fills in what a report says. What was told of a request stays while it is the same request.
+func (f *Followed) see(rep forge.Report, now time.Time) {
+	if rep.Head != f.Head || f.HeadSince.After(now) { // the latter: the clock was set back
+		f.Head, f.HeadSince = rep.Head, now
+	}
+	f.Draft, f.Merge, f.CI, f.Approvals, f.Not = rep.Draft, rep.Merge, rep.CI(), rep.Approvals, ""
+	f.Running, f.Failed, f.Changes = false, nil, len(requested(rep))
+	for _, c := range rep.Checks {
+		f.Running = f.Running || c.Verdict == forge.Pending
+		if c.Verdict == forge.Failed && len(f.Failed) < failedMost {
+			f.Failed = append(f.Failed, name(c.Name))
+		}
+	}
+}
+
+// requested are the reviews that request changes, of people who may write. Those of other people are not looked at any further.
+func requested(rep forge.Report) (list []forge.Review) {
+	for _, r := range rep.Reviews {
+		if r.Opinion == forge.ChangesRequested && r.MayWrite {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// news is one thing that a request asks of its agent.
+type news struct {
+	kind event.Type
+	what string // in one line, cleaned
+	mark []string
+}
+
+// fingerprint tells news from other news of the same session. It is a part of file names.
+func (n news) fingerprint(session, url string) string {
+	text, _ := json.Marshal(append([]string{session, url, string(n.kind)}, n.mark...)) // texts can be encoded
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6])
+}
+
+// newsOf lists what a request asks for, in the order in which it is worked on: a reviewer first, since each push makes the checks run
+// again and may end a conflict. A check that still runs may fail as well: until all have ended, none has failed.
+func newsOf(rep forge.Report, follow settings.Follow) (list []news) {
+	if reviews := requested(rep); follow.Has(settings.FollowReview) && len(reviews) > 0 {
+		newest := slices.MaxFunc(reviews, func(a, b forge.Review) int { return a.At.Compare(b.At) })
+		// Without the head: the same review stands after the agent's push, until the reviewer looks again.
+		list = append(list, news{kind: event.ChangesWanted, what: fmt.Sprintf("changes requested by %d", len(reviews)), mark: []string{newest.Commit, newest.ID}})
+	}
+	if follow.Has(settings.FollowConflict) && rep.Merge == forge.MergeConflict {
+		list = append(list, news{kind: event.Conflict, what: "conflicts with its base", mark: []string{rep.Head}})
+	}
+	var failed []string
+	for _, c := range rep.Checks {
+		if c.Verdict == forge.Pending {
+			return list
+		}
+		if c.Verdict == forge.Failed {
+			failed = append(failed, c.Name)
+		}
+	}
+	if follow.Has(settings.FollowCI) && len(failed) > 0 {
+		slices.Sort(failed)
+		list = append(list, news{kind: event.CIFailed, what: "CI failing: " + names(failed), mark: append([]string{rep.Head}, failed...)})
+	}
+	return list
+}
+
+// shownMost is how many names stand in a line.
+const shownMost = 3
+
+// names lists the first names, and says how many there are beside them.
+func names(all []string) string {
+	var shown []string
+	for _, one := range all[:min(len(all), shownMost)] {
+		shown = append(shown, name(one))
+	}
+	text := strings.Join(shown, ", ")
+	if more := len(all) - len(shown); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// Strip says in a few words how far a request is: PR #57 open, CI failing: test, changes requested by 1. It is "" without a request.
+func (r Review) Strip() string {
+	if r.URL == "" {
+		return ""
+	}
+	parts := []string{strings.TrimSpace("PR "+number(r.URL)) + " " + string(r.State)}
+	if f := r.Followed; f != nil && r.State == forge.Open {
+		parts = append(parts, f.strip()...)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// number is the number of a request, #57; "" where its URL does not end with one.
+func number(url string) string {
+	last := url[strings.LastIndexByte(url, '/')+1:]
+	if last == "" || strings.Trim(last, "0123456789") != "" {
+		return ""
+	}
+	return "#" + last
+}
+
+func (f *Followed) strip() (parts []string) {
+	add := func(is bool, text string) {
+		if is {
+			parts = append(parts, text)
+		}
+	}
+	add(f.Draft, "draft")
+	add(f.Merge == forge.MergeConflict, "conflicts with its base")
+	add(len(f.Failed) > 0, "CI failing: "+names(f.Failed))
+	add(len(f.Failed) == 0 && f.Running, "CI running")
+	add(f.CI == forge.Passed, "CI passed")
+	add(f.Changes > 0, fmt.Sprintf("changes requested by %d", f.Changes))
+	add(f.Approvals > 0, fmt.Sprintf("approved by %d", f.Approvals))
+	add(f.Ready, "ready to merge")
+	add(f.Needs != nil, "needs a person")
+	add(f.Not != "", "not followed: "+f.Not)
+	return parts
+}
+
+// notFollowed says why an open request is not followed, or "".
+func (k *Keeper) notFollowed(ctx context.Context, q *question, rep forge.Report) (string, error) {
+	switch {
+	case rep.Draft && !q.follow.Has(settings.FollowDraft):
+		return "it is a draft", nil
+	case !q.session.PRSet && (rep.Fork || rep.HeadBranch != "" && rep.HeadBranch != q.session.Branch):
+		return "it is not of the branch " + q.session.Branch, nil
+	case rep.Head == "":
+		return "the forge does not name its head", nil
+	}
+	ours, err := k.pushed(ctx, q, rep.Head)
+	if err != nil {
+		return "", err
+	}
+	if !ours {
+		return "its head " + name(rep.Head[:min(len(rep.Head), 10)]) + " is not of this session", nil
+	}
+	return "", nil
+}
+
+// pushed says whether a commit is one that the session's own branch has. Any other was pushed by a person, who has taken over.
+func (k *Keeper) pushed(ctx context.Context, q *question, commit string) (bool, error) {
+	workspace, err := k.Workspaces()
+	if err != nil {
+		return false, err
+	}
+	env, err := k.Environ()
+	if err != nil {
+		return false, err
+	}
+	ref, err := issueref.FromSession(q.name)
+	if err != nil {
+		return false, err
+	}
+	p, err := k.Home.Place(ref, workspace(ref), env, nil)
+	if err != nil {
+		return false, err
+	}
+	return p.Git.Had(ctx, p.Spec, commit)
+}
+
+// follow makes of a report what is to be made of it: an item, an event, or nothing. It fills in q.Followed. A part that could not be
+// found out is told in q.Why; the error is one that stops the pass.
+func (k *Keeper) follow(ctx context.Context, q *question, rep forge.Report, env []string) error {
+	f := q.Followed
+	if f == nil {
+		f = &Followed{}
+		q.Followed = f
+	}
+	f.see(rep, k.Now())
+	f.Ready = false
+	if rep.Status != forge.Open {
+		f.Needs = nil
+		return nil
+	}
+	not, err := k.notFollowed(ctx, q, rep)
+	if err != nil {
+		q.Why = err.Error()
+		return nil
+	}
+	if f.Not = not; not != "" {
+		return nil
+	}
+	made, err := k.intents(q.name)
+	if err != nil {
+		return err
+	}
+	f.heard(q.session, made)
+	if list := newsOf(rep, q.follow); len(list) > 0 {
+		for _, n := range list {
+			if !made.has(n.fingerprint(q.name, q.URL)) {
+				return k.tell(ctx, q, rep, n, made, env)
+			}
+		}
+		return nil
+	}
+	if !f.Running {
+		f.Needs = nil // what it was needed for is done
+	}
+	f.Ready = rep.Ready() && (rep.CI() != forge.NoChecks || k.Now().Sub(f.HeadSince) >= k.Settings.FollowInterval)
+	if !f.Ready || f.Told == f.Head {
+		return nil
+	}
+	ready := news{kind: event.PRReady, what: "ready to merge", mark: []string{f.Head}}
+	if err := k.Queue.Events.PutOnce(k.event(q, ready, "")); err != nil {
+		return err
+	}
+	f.Told = f.Head
+	return nil
+}
+
+// heard begins the count of items anew where a person continued the issue since.
+func (f *Followed) heard(s *slots.Session, made intents) {
+	if s.LastItem > f.Since && !made.item(s.LastItem) {
+		f.Since, f.Needs = s.LastItem, nil
+	}
+}
+
+// event is the event of news, whose name is the same every time.
+func (k *Keeper) event(q *question, n news, item string) event.Event {
+	ev := event.Event{Name: string(n.kind) + "." + n.fingerprint(q.name, q.URL), Type: n.kind, Item: item, IssueRef: q.session.IssueRef,
+		Agent: q.session.Agent, Text: strings.TrimSpace("PR "+number(q.URL)) + " " + n.what}
+	ev.PRURL = q.URL
+	return ev
+}
