@@ -83,9 +83,10 @@ func parseName(path string) (Entry, bool) {
 
 func list(dir string) ([]Entry, error) {
 	names, err := spool.List(dir)
-	if err != nil {
-		return nil, err
-	}
+	return entries(dir, names), err
+}
+
+func entries(dir string, names []string) []Entry {
 	entries := make([]Entry, 0, len(names))
 	dir = filepath.Clean(dir) + string(filepath.Separator) // once: joining ten thousand paths takes milliseconds
 	for _, name := range names {
@@ -94,7 +95,7 @@ func list(dir string) ([]Entry, error) {
 			entries = append(entries, e)
 		}
 	}
-	return entries, nil
+	return entries
 }
 
 // Live lists a lane in run order.
@@ -125,6 +126,12 @@ func (q *Queue) Ahead(lane Lane, keep func(id string) bool) (entries iter.Seq[En
 
 // Settled lists finished/, by priority and age.
 func (q *Queue) Settled() ([]Entry, error) { return list(q.Finished) }
+
+// SettledUnsorted is Settled in any order.
+func (q *Queue) SettledUnsorted() ([]Entry, error) {
+	names, err := spool.Unsorted(q.Finished)
+	return entries(q.Finished, names), err
+}
 
 // Newest lists the n items of finished/ that were settled last, the newest first, and says how many there are. An item's file is
 // written last when the item is settled, and filing keeps its time. Each is called with every id, in any order.

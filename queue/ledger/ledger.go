@@ -137,7 +137,7 @@ func (l *Ledger) Since(from time.Time) ([]Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []Run
+	var days [][]Run
 	for _, name := range names {
 		if name < day(from) {
 			changed, err := spool.Changed(filepath.Join(l.Dir, name))
@@ -151,24 +151,28 @@ func (l *Ledger) Since(from time.Time) ([]Run, error) {
 		case err != nil:
 			return nil, err
 		default:
-			all = append(all, f.runs...)
+			days = append(days, f.runs)
 		}
 	}
+	all := slices.Concat(days...)
 	return slices.DeleteFunc(last(all), func(r Run) bool { return r.NotifiedAt.Before(from) && r.EndedAt.Before(from) }), nil
 }
 
 // last keeps the last record of each run, at the place of the first.
 func last(all []Run) []Run {
-	at, kept := make(map[string]int, len(all)), all[:0]
-	for _, r := range all {
-		if i, there := at[r.Name]; there {
-			kept[i] = r
+	at, n := make(map[string]int, len(all)), 0
+	for i := range all {
+		if before, there := at[all[i].Name]; there {
+			all[before] = all[i]
 			continue
 		}
-		at[r.Name] = len(kept)
-		kept = append(kept, r)
+		at[all[i].Name] = n
+		if n < i {
+			all[n] = all[i]
+		}
+		n++
 	}
-	return kept
+	return all[:n]
 }
 
 // file is what a day's file holds.
@@ -194,8 +198,15 @@ func (l *Ledger) read(name string) (file, error) {
 		all.Go(func() { files[i] = parse(part) })
 	}
 	all.Wait()
-	f := files[0]
-	for _, more := range files[1:] {
+	if len(files) == 1 {
+		return files[0], nil
+	}
+	n := 0
+	for _, part := range files {
+		n += len(part.lines)
+	}
+	f := file{runs: make([]Run, 0, n), lines: make([][]byte, 0, n)}
+	for _, more := range files {
 		f.runs, f.lines, f.damaged = append(f.runs, more.runs...), append(f.lines, more.lines...), f.damaged || more.damaged
 	}
 	return f, nil
@@ -216,11 +227,19 @@ func split(data []byte, n int) (parts [][]byte) {
 
 // parse reads lines. Those that are empty are damage, too: no record is missing there, but kugetsu writes none.
 func parse(data []byte) (f file) {
+	text := string(data) // once: the texts of the runs are parts of it
+	n := bytes.Count(data, []byte{'\n'})
+	f.runs, f.lines = make([]Run, 0, n), make([][]byte, 0, n)
 	for len(data) > 0 {
 		line, rest, whole := bytes.Cut(data, []byte{'\n'})
+		f.runs = append(f.runs, Run{}) // it is read at its place: there are many
+		r, n := &f.runs[len(f.runs)-1], len(f.runs)-1
+		var err error
+		if !r.quick(text[len(text)-len(data):][:len(line)]) {
+			*r = Run{}
+			err = spool.DecodeVersion(line, Version, r, &r.V)
+		}
 		data = rest
-		var r Run
-		err := spool.DecodeVersion(line, Version, &r, &r.V)
 		switch {
 		case !whole:
 			f.damaged = true
@@ -229,8 +248,10 @@ func parse(data []byte) (f file) {
 		case err != nil || !r.sound():
 			f.damaged = true
 		default:
-			f.lines, f.runs = append(f.lines, line), append(f.runs, r)
+			f.lines = append(f.lines, line)
+			continue
 		}
+		f.runs = f.runs[:n]
 	}
 	return f
 }

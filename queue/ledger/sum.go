@@ -125,14 +125,15 @@ func of(sums map[string]*Sum, name string) *Sum {
 	return sums[name]
 }
 
-// States is the state of each item after its last run among these.
-func States(runs []Run) map[string]string {
-	last, states := make(map[string]string, len(runs)), make(map[string]string, len(runs))
-	for _, r := range runs {
-		item, n, _ := strings.Cut(r.Name, ".")
-		if before := last[item]; len(n) > len(before) || len(n) == len(before) && n > before {
-			last[item], states[item] = n, r.State
+// States says what the state of an item is after its last run among these; "" where it has none.
+func States(runs []Run) func(item string) string {
+	type last struct{ n, state string }
+	of := make(map[string]last, len(runs))
+	for i := range runs {
+		item, n, _ := strings.Cut(runs[i].Name, ".")
+		if before := of[item].n; len(n) > len(before) || len(n) == len(before) && n > before {
+			of[item] = last{n, runs[i].State}
 		}
 	}
-	return states
+	return func(item string) string { return of[item].state }
 }

@@ -50,7 +50,7 @@ func TestStatesAreThoseOfTheLastRun(t *testing.T) {
 	second.Name, second.State = second.Item()+".2", "pending"
 	tenth.Name, tenth.State = second.Item()+".10", "error"
 	for _, runs := range [][]Run{{run(1, time.Hour), second, tenth}, {tenth, second, run(1, time.Hour)}} {
-		if got := States(runs)[second.Item()]; got != "error" {
+		if got := States(runs)(second.Item()); got != "error" {
 			t.Errorf("%s", got)
 		}
 	}

@@ -88,11 +88,11 @@ func (c *QueueStats) Run(a *App) error {
 // countLive counts the items that wait and run, by their names and the slots. It returns how long each run has had its slot.
 func (a *App) countLive(s *queueStats) (under []time.Duration, err error) {
 	for _, lane := range queue.Lanes {
-		entries, err := a.Queue.Live(lane)
+		_, n, err := a.Queue.Ahead(lane, func(string) bool { return true })
 		if err != nil {
 			return nil, err
 		}
-		s.Pending += len(entries)
+		s.Pending += n
 	}
 	views, err := a.Tick.SnapshotSlots()
 	if err != nil {
@@ -112,14 +112,14 @@ func (a *App) countLive(s *queueStats) (under []time.Duration, err error) {
 }
 
 // countSettled counts the settled items. Those that the ledger does not know, because they ended without a run, are read.
-func (a *App) countSettled(s *queueStats, states map[string]string) (skipped, err error) {
-	entries, err := a.Queue.Settled()
+func (a *App) countSettled(s *queueStats, stateOf func(item string) string) (skipped, err error) {
+	entries, err := a.Queue.SettledUnsorted()
 	if err != nil {
 		return nil, err
 	}
 	var errs []error
 	for _, e := range entries {
-		state := queue.State(states[e.ID])
+		state := queue.State(stateOf(e.ID))
 		if !state.Settled() {
 			it, err := a.Queue.Load(e)
 			if queue.IsAbsent(err) {
