@@ -509,7 +509,8 @@ type item struct {
 	History  []struct {
 		Run      int
 		Outcome  string
-		ExitCode *int `json:"exit_code"`
+		Started  *time.Time `json:"started_at"`
+		ExitCode *int       `json:"exit_code"`
 		Summary  string
 		Changes  *struct{ Commits, Dirty int }
 		Cost     *struct {

@@ -27,11 +27,27 @@ import (
 //
 // The model's name chooses a failure: "ok" follows the script, "e400" and "e401" answer every request with that HTTP
 // status, "e429" likewise, with a limit that is lifted after limitLength, told as the provider of the format tells it.
+//
+// After tell every good answer says, in the headers of the format's provider, how much of the account's windows is used.
 type stub struct {
 	server *httptest.Server
 
 	mu       sync.Mutex
 	requests []request
+	told     *windows
+}
+
+// Windows is what the provider tells of an account: percents, and when the shorter window begins anew.
+type windows struct {
+	fiveHours, week int
+	reset           time.Time
+}
+
+// tell lets the answers from now on say how much is used; of the week little is.
+func (s *stub) tell(fiveHours int, reset time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = &windows{fiveHours: fiveHours, week: 7, reset: reset}
 }
 
 // A request is what an agent asked for: the whole conversation, oldest turn
@@ -110,7 +126,7 @@ func (s *stub) serve(w http.ResponseWriter, r *http.Request, wire wire) {
 	}
 	s.mu.Lock()
 	s.requests = append(s.requests, q)
-	n := len(s.requests)
+	n, told := len(s.requests), s.told
 	s.mu.Unlock()
 
 	status, known := statuses[q.Model]
@@ -124,6 +140,9 @@ func (s *stub) serve(w http.ResponseWriter, r *http.Request, wire wire) {
 	if status != http.StatusOK {
 		reply(w, status, wire.failure(status, fmt.Sprintf("stub: model %s answers with status %d", q.Model, status)))
 		return
+	}
+	if told != nil && wire.tell != nil {
+		wire.tell(w.Header(), *told)
 	}
 	wire.send(w, q, decide(q), n)
 }

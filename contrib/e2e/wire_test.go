@@ -17,14 +17,15 @@ type wire struct {
 	send    func(w http.ResponseWriter, q request, a answer, n int)
 	failure func(status int, message string) object
 	limit   func(w http.ResponseWriter)
+	tell    func(h http.Header, told windows) // nil for a provider that tells nothing before its wall
 }
 
 // wires are the formats by the path of their requests.
 var wires = map[string]wire{
-	"/v1/chat/completions":   {readChat, sendChat, failureChat, limitChat},                 // opencode
-	"/v1/messages":           {readMessages, sendMessages, failureMessages, limitMessages}, // claude
-	"/v1/responses":          {readResponses, sendResponses, failureChat, limitResponses},  // codex
-	"/v1beta/models/{model}": {readGenerate, sendGenerate, failureGenerate, limitGenerate}, // gemini
+	"/v1/chat/completions":   {readChat, sendChat, failureChat, limitChat, nil},                          // opencode
+	"/v1/messages":           {readMessages, sendMessages, failureMessages, limitMessages, tellMessages}, // claude
+	"/v1/responses":          {readResponses, sendResponses, failureChat, limitResponses, tellResponses}, // codex
+	"/v1beta/models/{model}": {readGenerate, sendGenerate, failureGenerate, limitGenerate, nil},          // gemini
 }
 
 // call is a tool that an agent offers, and the arguments by which it wants to be called for a step of the script.
@@ -231,6 +232,20 @@ func limitResponses(w http.ResponseWriter) {
 	}})
 }
 
+func tellResponses(h http.Header, told windows) {
+	for place, w := range map[string]struct {
+		percent, minutes int
+		reset            time.Time
+	}{
+		"Primary":   {told.fiveHours, 300, told.reset},
+		"Secondary": {told.week, 10080, told.reset.Add(72 * time.Hour)},
+	} {
+		h.Set("X-Codex-"+place+"-Used-Percent", strconv.Itoa(w.percent))
+		h.Set("X-Codex-"+place+"-Window-Minutes", strconv.Itoa(w.minutes))
+		h.Set("X-Codex-"+place+"-Reset-At", strconv.FormatInt(w.reset.Unix(), 10))
+	}
+}
+
 // Anthropic's messages.
 
 func readMessages(_ *http.Request, body []byte) (request, error) {
@@ -321,6 +336,23 @@ func limitMessages(w http.ResponseWriter) {
 	w.Header().Set("Anthropic-Ratelimit-Unified-Representative-Claim", "five_hour")
 	w.Header().Set("Anthropic-Ratelimit-Unified-Reset", strconv.FormatInt(time.Now().Add(limitLength).Unix(), 10))
 	reply(w, http.StatusTooManyRequests, object{"type": "error", "error": object{"type": "rate_limit_error", "message": "no more"}})
+}
+
+// tellMessages says that a share of the session was surpassed: only then does claude 2.1.197 tell how much is used.
+func tellMessages(h http.Header, told windows) {
+	h.Set("Anthropic-Ratelimit-Unified-Status", "allowed_warning")
+	h.Set("Anthropic-Ratelimit-Unified-Representative-Claim", "five_hour")
+	h.Set("Anthropic-Ratelimit-Unified-Reset", strconv.FormatInt(told.reset.Unix(), 10))
+	if told.fiveHours > 75 {
+		h.Set("Anthropic-Ratelimit-Unified-5h-Surpassed-Threshold", "0.75")
+	}
+	for claim, w := range map[string]struct {
+		percent int
+		reset   time.Time
+	}{"5h": {told.fiveHours, told.reset}, "7d": {told.week, told.reset.Add(72 * time.Hour)}} {
+		h.Set("Anthropic-Ratelimit-Unified-"+claim+"-Utilization", strconv.FormatFloat(float64(w.percent)/100, 'f', -1, 64))
+		h.Set("Anthropic-Ratelimit-Unified-"+claim+"-Reset", strconv.FormatInt(w.reset.Unix(), 10))
+	}
 }
 
 // Google's generateContent.
