@@ -130,3 +130,44 @@ func TestPassEndsABoundedNumberAndTheNextGoesOn(t *testing.T) {
 		}
 	}
 }
+
+// What keeps everything from starting does not keep an item waiting whose dependency failed.
+func TestDependencyFailsWhileNothingMayStart(t *testing.T) {
+	noon := time.Date(2026, 11, 28, 12, 0, 0, 0, time.Local) // a Saturday
+	for name, set := range map[string]func(t *testing.T, tick *Tick){
+		"hours": func(t *testing.T, tick *Tick) { tick.Settings.RunHours = "Mon 00:00-24:00" },
+		"runs a day": func(t *testing.T, tick *Tick) {
+			past(t, tick, "command", time.Hour, 0, outcome.OK)
+			tick.Settings.MaxRuns = 1
+		},
+		"dollars a day": func(t *testing.T, tick *Tick) {
+			past(t, tick, "command", time.Hour, 5, outcome.OK)
+			tick.Settings.MaxCost = 5
+		},
+		"no slots":     func(t *testing.T, tick *Tick) { tick.Settings.MaxAgents = 0 },
+		"a pause":      func(t *testing.T, tick *Tick) { must(t, WritePause(tick.Home, Pause{Reason: "lunch"})) },
+		"no disk left": func(t *testing.T, tick *Tick) { tick.Settings.MinFreeDisk = 1 << 60 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			tick := newTick(t, func() time.Time { return noon })
+			set(t, tick)
+			lost := left(t, tick, 1, queue.Errored)
+			first, err := tick.publish(2, 10, nil)
+			must(t, err)
+			second, err := tick.publish(3, 20, nil, lost)
+			must(t, err)
+			third, err := tick.publish(4, 30, nil, second)
+			must(t, err)
+			report, err := tick.Run(context.Background(), 0)
+			must(t, err)
+			if len(report.Started) > 0 || len(report.Why) == 0 {
+				t.Errorf("it is open: %+v", report)
+			}
+			for id, want := range map[string]queue.State{first: queue.Pending, second: queue.Errored, third: queue.Errored} {
+				if e, it, err := tick.item(id); err != nil || it.State != want || want == queue.Errored && filepath.Dir(e.Path) != tick.Queue.Finished {
+					t.Errorf("%s: %s, %+v, %v", id, e.Path, it, err)
+				}
+			}
+		})
+	}
+}

@@ -20,9 +20,13 @@ import (
 func (t *Tick) fill(ctx context.Context, el *eligibility, report *Report) error {
 	if el.closed.Kind != Eligible {
 		report.Why = append(report.Why, el.closed.Text)
-		return el.closed.err
+		if el.closed.err != nil || el.closed.Kind == Misconfigured { // what the items wait for may not be known either
+			return el.closed.err
+		}
 	}
-	report.Why = append(report.Why, el.holds.inForce()...)
+	if el.closed.Kind == Eligible {
+		report.Why = append(report.Why, el.holds.inForce()...)
+	}
 	var errs []error
 	for _, lane := range queue.Lanes {
 		errs = append(errs, t.fillLane(ctx, lane, el, report))
@@ -35,30 +39,42 @@ func (t *Tick) fill(ctx context.Context, el *eligibility, report *Report) error 
 	return errors.Join(errs...)
 }
 
+// fillLane walks a lane until its slots are full. Where a reason stops everything the rest of the lane is walked, too: an item whose
+// dependency failed does not wait for the end of the night, of a budget or of a pause to say so.
 func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, el *eligibility, report *Report) error {
-	if el.slots.full(lane).Kind != Eligible {
+	closed := el.closed.Kind != Eligible
+	if !closed && el.slots.full(lane).Kind != Eligible {
 		return nil
 	}
-	errs := []error{t.quarantineForeign(lane)}
+	var errs []error
+	if !closed {
+		errs = append(errs, t.quarantineForeign(lane))
+	}
 	entries, _, err := t.Queue.Ahead(lane, func(string) bool { return true })
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
 	for e := range el.holds.lastToTry(entries) {
-		if el.slots.full(lane).Kind != Eligible {
+		if !closed && el.slots.full(lane).Kind != Eligible {
 			break
 		}
 		if ctx.Err() != nil {
 			return errors.Join(append(errs, context.Cause(ctx))...)
+		}
+		if closed {
+			errs = append(errs, t.failOne(e, el, report))
+			continue
 		}
 		r, err := t.fillOne(ctx, lane, e, el, report)
 		if errors.Is(err, errNoSlot) { // no slot after all: no error
 			break
 		}
 		errs = append(errs, err)
-		if errors.Is(err, errStop) || kinds[r.Kind].stops != one {
+		stops := kinds[r.Kind].stops
+		if errors.Is(err, errStop) || stops != one && stops != all {
 			break
 		}
+		closed = stops == all
 	}
 	return errors.Join(errs...)
 }
@@ -85,6 +101,17 @@ func (t *Tick) fillOne(ctx context.Context, lane queue.Lane, e queue.Entry, el *
 		return r, nil
 	}
 	return r, r.err
+}
+
+// failOne ends an item whose dependency failed, and leaves all else as it is: the next pass that may start something reports what
+// cannot be read, and repairs what a crash left.
+func (t *Tick) failOne(e queue.Entry, el *eligibility, report *Report) error {
+	it, err := t.Queue.Load(e)
+	if err != nil || it.State != queue.Pending || el.occupied.items[it.ID] {
+		return nil
+	}
+	_, err = el.after.fail(e, it, report)
+	return err
 }
 
 // errStop is wrapped by an error that every other item would meet as well: no slot, no process, no disk.
