@@ -13,6 +13,7 @@ import (
 
 	"kugetsu/queue/spool"
 	"kugetsu/slots/agent"
+	"kugetsu/slots/forge"
 	"kugetsu/slots/git"
 	"kugetsu/slots/proc"
 	"kugetsu/slots/worktree"
@@ -59,6 +60,9 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	if w.agentEnv, err = r.agentEnvironment(w.session.Worktree); err != nil {
 		return nil, err
 	}
+	if !w.existed {
+		r.task.Workspace.Merged = r.topMerged(ctx, w.agentEnv)
+	}
 	if r.task.Workspace.Repo == "" {
 		if err := os.MkdirAll(w.session.Worktree, 0o700); err != nil {
 			return nil, err
@@ -75,6 +79,20 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// topMerged says whether the branch at which a new one is to begin was merged. What the tick knew is up to a quarter of an hour old, or
+// was never asked, and a branch that was squashed may not be seen in the base: so the forge is asked.
+func (r *Runner) topMerged(ctx context.Context, env []string) bool {
+	ws := r.task.Workspace
+	if ws.Merged || ws.OnTop == "" || ws.TopURL == "" {
+		return ws.Merged
+	}
+	state, err := forge.State(ctx, ws.TopURL, env)
+	if err != nil {
+		r.log.say("whether %s was merged is not known by its pull request: %v", ws.OnTop, err)
+	}
+	return state == forge.Merged
 }
 
 // spec is the workspace of a run in the terms of package worktree.

@@ -63,8 +63,9 @@ type Workspace struct {
 	Local  string `json:"local"` // a local checkout that is used instead of a clone
 	Host   string `json:"host"`  // the host of the URL, "" for none
 	Branch string `json:"branch"`
-	OnTop  string `json:"on_top"` // the branch at which a new one begins, "" for the base
-	Merged bool   `json:"merged"` // the request of that branch was merged
+	OnTop  string `json:"on_top"`  // the branch at which a new one begins, "" for the base
+	Merged bool   `json:"merged"`  // the request of that branch was merged
+	TopURL string `json:"top_url"` // the request of that branch, where it is known and was not merged when it was asked about last
 	Base   string `json:"base"`
 	Hook   string `json:"hook"` // command run in a new worktree
 

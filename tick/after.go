@@ -128,7 +128,9 @@ func (t *Tick) onTop(it *queue.Item, w *slots.Workspace) error {
 		return err
 	}
 	review, err := session.ReadReview(t.Home, name, s.PRURL)
-	w.OnTop, w.Merged = s.Branch, review.State == forge.Merged
+	if w.OnTop, w.Merged = s.Branch, review.State == forge.Merged; !w.Merged {
+		w.TopURL = s.PRURL
+	}
 	return err
 }
 

@@ -43,7 +43,8 @@ func (r *repo) base(ctx context.Context, f refs) (name, commit string, err error
 }
 
 // top is the commit of the branch that the session is on top of, empty where that branch is in the base already, or not there. The
-// branch here has what was not pushed yet.
+// branch here has what was not pushed yet. One that was deleted on the remote is not there, although it is here: forges delete what
+// was merged, and no request can go there.
 func (s Spec) top(ctx context.Context, p *git.Private, base string) (commit string, there bool, err error) {
 	if s.OnTop == "" || s.Merged {
 		return "", s.Merged, nil
@@ -62,11 +63,45 @@ func (s Spec) top(ctx context.Context, p *git.Private, base string) (commit stri
 	if commit == "" || base == "" {
 		return commit, commit != "", nil
 	}
-	_, err = p.Run(ctx, git.Command{Args: []string{"merge-base", "--is-ancestor", commit, base}})
-	if git.ExitCode(err) == 1 {
-		return commit, true, nil
+	if merged, err := s.merged(ctx, p, commit, base); err != nil || merged {
+		return "", true, err
 	}
-	return "", true, err
+	gone, err := s.deleted(ctx, p)
+	if err != nil || gone {
+		return "", false, err
+	}
+	return commit, true, nil
+}
+
+// merged says whether the base has all that a branch did: its commits, or, where they were squashed, their changes.
+func (s Spec) merged(ctx context.Context, p *git.Private, commit, base string) (bool, error) {
+	run := func(args ...string) (string, bool, error) {
+		out, err := p.Run(ctx, git.Command{Args: args})
+		if git.ExitCode(err) == 1 {
+			return "", false, nil
+		}
+		return strings.TrimSpace(out), err == nil, err
+	}
+	if _, is, err := run("merge-base", "--is-ancestor", commit, base); err != nil || is {
+		return is, err
+	}
+	from, related, err := run("merge-base", commit, base)
+	if err != nil || !related {
+		return false, err
+	}
+	trees, _, err := run("rev-parse", from+"^{tree}", commit+"^{tree}", base+"^{tree}")
+	tree := strings.Fields(trees)
+	if err != nil || len(tree) != 3 || tree[0] == tree[1] { // it changed nothing, and so the base cannot have that
+		return false, err
+	}
+	both, clean, err := run("merge-tree", "--write-tree", base, commit)
+	return clean && both == tree[2], err
+}
+
+// deleted says whether the branch that the session is on top of was pushed, and is not on the remote any more.
+func (s Spec) deleted(ctx context.Context, p *git.Private) (bool, error) {
+	out, err := p.Run(ctx, git.Command{Args: []string{"for-each-ref", "--format=%(refname)", pushedRefs + s.OnTop, p.At.Tracking() + s.OnTop}})
+	return strings.TrimSpace(out) == pushedRefs+s.OnTop, err
 }
 
 // known is the commit of the base of that name, empty where there is none.

@@ -187,7 +187,7 @@ func (r *repo) start(ctx context.Context, f refs, made *Made) (b beginning, err 
 	if s.OnTop != "" && name != s.OnTop && f.branch.commit == "" && f.origin.commit == "" {
 		_, there, err := s.top(ctx, r.made, base)
 		if err == nil && !there {
-			err = git.Refuse("prepare", "the branch %s, on top of which this one begins, is gone, and nothing says that it was merged", s.OnTop)
+			err = r.topless(ctx)
 		}
 		if err != nil {
 			return b, err
@@ -220,6 +220,20 @@ func (r *repo) start(ctx context.Context, f refs, made *Made) (b beginning, err 
 		return b, r.noHead // the network went away between two requests
 	}
 	return b, git.Refuse("prepare", "the default branch of the remote %s is not known: set KUGETSU_BASE_BRANCH", cmp.Or(r.made.At.Remotes.Name, git.Origin))
+}
+
+// topless is the error of a new branch that would begin on top of one that is not there.
+func (r *repo) topless(ctx context.Context) error {
+	s, how := r.spec, "is gone"
+	gone, err := s.deleted(ctx, r.made)
+	if err != nil {
+		return err
+	}
+	if gone {
+		how = "was deleted on the remote"
+	}
+	return git.Refuse("prepare", "the branch %s, on top of which this one begins, %s, and nothing says that it was merged: "+
+		"delegate the task without --on-top, or push that branch again and retry this", s.OnTop, how)
 }
 
 // view describes the worktree at Spec.Path.
