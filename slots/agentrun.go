@@ -65,6 +65,8 @@ type agentRun struct {
 	found   agent.Report // of a parked agent: the reason why it waited
 	worked  atomic.Bool  // the model answered
 	memory  memory
+	killing sync.WaitGroup
+	killed  chan error // endProcesses is through
 }
 
 // start starts the agent and records that it started.
@@ -85,7 +87,7 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 		return nil, err
 	}
 	a := &agentRun{r: r, w: w, preset: preset, parser: preset.Parser(clockIn(w.agentEnv)), exit: make(chan *os.ProcessState, 1), talk: make(chan string, 1),
-		alive: make(chan bool, 1), park: make(chan bool, 1)}
+		alive: make(chan bool, 1), park: make(chan bool, 1), killed: make(chan error, 1)}
 	a.cmd = &exec.Cmd{
 		Path: path, Args: argv, Dir: w.session.Worktree, Env: w.agentEnv, Stdin: stdin,
 		ExtraFiles: []*os.File{r.slot, r.session}, SysProcAttr: proc.Attach(),
@@ -241,43 +243,22 @@ func (a *agentRun) read(pipe *os.File, known bool, parse func(line []byte) bool)
 // wait waits for the end of the agent's process. It ends the agent when its time is over, when it is parked, or when the run is
 // cancelled or interrupted.
 func (a *agentRun) wait(ctx context.Context) ending {
-	// The time counts from the start of the agent, which may have stopped this process since. It is the monotonic clock: a wall
-	// clock that is set forward ends nothing early.
-	timeout := time.NewTimer(time.Until(a.begun.Add(a.r.task.Timeout)))
-	defer timeout.Stop()
-	idle := time.NewTimer(a.r.task.Idle)
-	defer idle.Stop()
-	if a.r.task.Idle == 0 {
-		idle.Stop()
-	}
-	child := make(chan os.Signal, 1)
-	signal.Notify(child, syscall.SIGCHLD)
-	defer signal.Stop(child)
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	a.memory.begin()
-	defer a.memory.next.Stop()
+	on := a.setAlarms()
+	defer on.stop()
 	end, done, park := exited, ctx.Done(), a.park
-	var killing sync.WaitGroup
-	killed := make(chan error, 1)
 	for {
 		select {
 		case a.state = <-a.exit:
 			// endProcesses must be through: the tick that this process starts as its last act is one of its children, too.
-			killing.Wait()
-			select {
-			case <-timeout.C: // this process was stopped meanwhile: it is not known when the agent ended, only that the time is over
-				end = tookTooLong
-			default:
+			a.killing.Wait()
+			if on.overdue() { // this process was stopped meanwhile: it is not known when the agent ended, only that the time is over
+				return tookTooLong
 			}
 			return end
-		case err := <-killed:
-			killing.Wait()
-			if err != nil {
-				a.r.log.say("%v", err)
-			}
-			if err != nil || slices.ContainsFunc(a.r.left, func(p proc.Left) bool { return p.PID == a.cmd.Process.Pid }) {
-				return end // the agent itself cannot be ended: it is another user's, or stuck in the kernel
+		case err := <-a.killed:
+			a.killing.Wait()
+			if a.livesOn(err) {
+				return end
 			}
 			continue
 		case id := <-a.talk:
@@ -285,24 +266,17 @@ func (a *agentRun) wait(ctx context.Context) ending {
 			continue
 		case heard := <-a.alive:
 			if end == exited && a.r.task.Idle > 0 {
-				idle.Reset(a.r.task.Idle)
+				on.idle.Reset(a.r.task.Idle)
 			}
 			a.answer(heard)
 			continue
-		case <-child:
+		case <-on.child:
 			proc.Reap()
 			continue
-		case <-look.C: // a program that waits for a limit may print nothing more, so the parser is asked again
-			a.mu.Lock()
-			tooLong := a.parser.Parked()
-			a.mu.Unlock()
-			a.sayWaits()
-			a.sayQuota(false)
-			if tooLong {
-				tell(a.park, true)
-			}
+		case <-on.look.C:
+			a.askAgain()
 			continue
-		case <-a.memory.next.C:
+		case <-on.measure.C:
 			a.memory.measure(a.r)
 			continue
 		case taken := <-a.memory.measured:
@@ -310,25 +284,97 @@ func (a *agentRun) wait(ctx context.Context) ending {
 			if end != exited || !a.memory.over(a.r) {
 				continue
 			}
-			end = outgrew
-			a.r.grace = outgrownGrace
-		case <-timeout.C:
+			end, a.r.grace = outgrew, outgrownGrace
+		case <-on.timeout.C:
 			end = a.orParked(tookTooLong)
-		case <-idle.C:
+		case <-on.idle.C:
 			end = a.orParked(showedNothing)
 		case <-park:
-			end = a.orParked(exited)
-			if end == exited { // the agent goes on meanwhile
+			if end = a.orParked(exited); end == exited { // the agent goes on meanwhile
 				continue
 			}
 		case <-done:
 			end = interrupted
 		}
-		a.r.log.say("ending the agent: %s", saysEnding[end])
-		timeout.Stop()
-		idle.Stop()
+		on.stopTime()
 		done, park = nil, nil
-		killing.Go(func() { killed <- a.r.endProcesses() })
+		a.kill(end)
+	}
+}
+
+// kill begins to end the processes of the run. killed says when that is done.
+func (a *agentRun) kill(why ending) {
+	a.r.log.say("ending the agent: %s", saysEnding[why])
+	a.killing.Go(func() { a.killed <- a.r.endProcesses() })
+}
+
+// alarms are the clocks and the signal that wake wait, beside what the agent itself does.
+type alarms struct {
+	timeout, idle, measure *time.Timer
+	look                   *time.Ticker
+	child                  chan os.Signal
+}
+
+func (a *agentRun) setAlarms() alarms {
+	w := alarms{
+		// The time counts from the start of the agent, which may have stopped this process since. It is the monotonic clock: a wall
+		// clock that is set forward ends nothing early.
+		timeout: time.NewTimer(time.Until(a.begun.Add(a.r.task.Timeout))),
+		idle:    time.NewTimer(a.r.task.Idle),
+		look:    time.NewTicker(lookEvery),
+		child:   make(chan os.Signal, 1),
+	}
+	if a.r.task.Idle == 0 {
+		w.idle.Stop()
+	}
+	signal.Notify(w.child, syscall.SIGCHLD)
+	a.memory.begin()
+	w.measure = a.memory.next
+	return w
+}
+
+// overdue says whether the timeout is over and wait has not met it.
+func (w alarms) overdue() bool {
+	select {
+	case <-w.timeout.C:
+		return true
+	default:
+		return false
+	}
+}
+
+// stopTime stops the clocks that end the agent.
+func (w alarms) stopTime() {
+	w.timeout.Stop()
+	w.idle.Stop()
+}
+
+func (w alarms) stop() {
+	w.stopTime()
+	w.measure.Stop()
+	w.look.Stop()
+	signal.Stop(w.child)
+}
+
+// livesOn says, after endProcesses returned err, whether the agent itself cannot be ended: it is another user's, or stuck in the
+// kernel.
+func (a *agentRun) livesOn(err error) bool {
+	if err != nil {
+		a.r.log.say("%v", err)
+		return true
+	}
+	return slices.ContainsFunc(a.r.left, func(p proc.Left) bool { return p.PID == a.cmd.Process.Pid })
+}
+
+// askAgain asks the parser whether the agent waits for a limit. Such a program may print nothing more.
+func (a *agentRun) askAgain() {
+	a.mu.Lock()
+	tooLong := a.parser.Parked()
+	a.mu.Unlock()
+	a.sayWaits()
+	a.sayQuota(false)
+	if tooLong {
+		tell(a.park, true)
 	}
 }
 

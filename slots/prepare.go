@@ -129,23 +129,7 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 			r.log.say("%v", err) // the run's end will tell it
 		}
 	}
-	w.undo = func() {
-		// A process that the hook left would go on writing into the folders that are removed here.
-		if err := r.endProcesses(); err != nil {
-			r.log.say("%v", err)
-			return
-		}
-		// Only what this run created: a worktree that stood before holds work. Prepare may have created a part also where it
-		// failed.
-		if err := r.git.Undo(context.Background(), spec, w.made); err != nil {
-			r.log.say("%v", err)
-		}
-		if !w.existed {
-			if err := spool.Remove(r.home.session(r.task.Session).Path); err != nil {
-				r.log.say("%v", err)
-			}
-		}
-	}
+	w.undo = func() { r.undo(w, spec) }
 	if w.made.CreatedBranch && err == nil {
 		w.session.Start = w.made.Head
 	}
@@ -183,6 +167,25 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		}
 	}
 	return nil
+}
+
+// undo removes what preparing made, for a run whose agent did not start.
+func (r *Runner) undo(w *ready, spec worktree.Spec) {
+	// A process that the hook left would go on writing into the folders that are removed here.
+	if err := r.endProcesses(); err != nil {
+		r.log.say("%v", err)
+		return
+	}
+	// Only what this run created: a worktree that stood before holds work. Prepare may have created a part also where it
+	// failed.
+	if err := r.git.Undo(context.Background(), spec, w.made); err != nil {
+		r.log.say("%v", err)
+	}
+	if !w.existed {
+		if err := spool.Remove(r.home.session(r.task.Session).Path); err != nil {
+			r.log.say("%v", err)
+		}
+	}
 }
 
 // keepBefore keeps the work in the workspace before the agent can change it, where it may not be kept yet: an earlier runner was

@@ -20,6 +20,7 @@ import (
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
+	"kugetsu/slots/agent"
 	"kugetsu/slots/forge"
 	"kugetsu/slots/git"
 	"kugetsu/slots/proc"
@@ -187,7 +188,6 @@ func (r *Runner) work(ctx context.Context) bool {
 		return false
 	}
 	run.memory.end(r)
-	r.result.PeakMemory = run.memory.peak
 	report := run.report()
 	if end == interrupted {
 		if r.isCancelled() {
@@ -197,9 +197,31 @@ func (r *Runner) work(ctx context.Context) bool {
 			return false
 		}
 	}
+	r.judge(run, report, end)
+	ready.session.note(report)
+	if err := r.home.mark(r.name, keepingMark); err != nil {
+		r.log.say("%v", err) // without the mark a command that cancels the run waits for a shorter time
+	}
+	idle, pull := r.keepWork(ready), ready.session.PRURL
+	r.findPull(ctx, ready, report.Summary)
+	r.result.PRURL = ready.session.PRURL
+	// A new pull request may be that of another branch: such a run is not idle.
+	if idle && ready.session.PRURL == pull && r.task.ExpectChanges && r.result.Outcome == outcome.OK {
+		r.result.Outcome, r.result.Summary = outcome.Failed, strings.TrimSpace("made no changes\n"+r.result.Summary)
+	}
+	if r.result.Outcome == outcome.OK && !r.verify(ctx, ready) {
+		return false
+	}
+	r.tellLeft()
+	r.saveSession(ready)
+	return true
+}
+
+// judge fills the result from what the agent reported and how its process ended.
+func (r *Runner) judge(run *agentRun, report agent.Report, end ending) {
 	r.result.Outcome, r.result.Summary = report.Outcome, report.Summary
 	r.result.Refused = shown(report.Refused)
-	r.result.Cost = report.Cost
+	r.result.Cost, r.result.PeakMemory = report.Cost, run.memory.peak
 	if !report.Reset.IsZero() {
 		r.result.Reset = &report.Reset
 	}
@@ -219,28 +241,6 @@ func (r *Runner) work(ctx context.Context) bool {
 	case end == wasCancelled:
 		r.result.Outcome = outcome.Cancelled
 	}
-	if report.Gone || report.Spent {
-		ready.session.Conversation = "" // the next attempt begins a new one, and gets the last words of this one
-	}
-	if report.Words != "" {
-		ready.session.Words = report.Words
-	}
-	if err := r.home.mark(r.name, keepingMark); err != nil {
-		r.log.say("%v", err) // without the mark a command that cancels the run waits for a shorter time
-	}
-	idle, pull := r.keepWork(ready), ready.session.PRURL
-	r.findPull(ctx, ready, report.Summary)
-	r.result.PRURL = ready.session.PRURL
-	// A new pull request may be that of another branch: such a run is not idle.
-	if idle && ready.session.PRURL == pull && r.task.ExpectChanges && r.result.Outcome == outcome.OK {
-		r.result.Outcome, r.result.Summary = outcome.Failed, strings.TrimSpace("made no changes\n"+r.result.Summary)
-	}
-	if r.result.Outcome == outcome.OK && !r.verify(ctx, ready) {
-		return false
-	}
-	r.tellLeft()
-	r.saveSession(ready)
-	return true
 }
 
 // findPull looks for the session's pull request. The forge knows the one of the session's branch; else the agent's last words say

@@ -9,6 +9,7 @@ import (
 
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
+	"kugetsu/slots/agent"
 )
 
 // PMSession is the session of the PM agent.
@@ -82,6 +83,16 @@ func (s *Session) issue() issueref.Ref {
 	host, _, _ := strings.Cut(s.IssueRef, "/")
 	ref, _ := issueref.Parse(s.IssueRef, host) // ReadSession checked it
 	return ref
+}
+
+// note notes what the next run of the session needs of an agent's report.
+func (s *Session) note(report agent.Report) {
+	if report.Gone || report.Spent {
+		s.Conversation = "" // the next attempt begins a new one, and gets the last words of this one
+	}
+	if report.Words != "" {
+		s.Words = report.Words
+	}
 }
 
 // WriteSession replaces a session's file. The caller holds the session's lock. An older kugetsu knows no task that has no issue.

@@ -202,16 +202,9 @@ func (t *Tick) item(id string) (queue.Entry, *queue.Item, error) {
 // The order is: settle, file, empty. Each step is one rename and may be repeated. As long as the slot names the run, the next tick
 // knows that work is left.
 func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, held bool, err error) {
-	in, err = t.Home.ReadIntent(slot)
-	switch {
-	case errors.Is(err, spool.ErrBad):
-		// The run is found again through its item, which no slot names from now on.
-		t.Log.Warn("an unreadable slot file was quarantined", "slot", slot, "err", err)
-		return nil, false, t.Queue.SetAsideAs(t.Home.IntentPath(slot), "slot."+slot+".json", err)
-	case err != nil:
-		return nil, true, t.ignoreBad(slot, err)
-	case in == nil:
-		return nil, false, nil
+	in, held, err = t.readSlot(slot)
+	if in == nil || err != nil {
+		return nil, held, err
 	}
 	path := t.Home.SessionLock(in.Session)
 	session, err := slots.TryLockPatiently(path)
@@ -263,6 +256,20 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 		}
 	}
 	return in, false, t.Home.Empty(slot)
+}
+
+// readSlot reads which run a locked slot names. A slot file that cannot be read is quarantined, or keeps its slot occupied.
+func (t *Tick) readSlot(slot string) (in *slots.Intent, held bool, err error) {
+	in, err = t.Home.ReadIntent(slot)
+	switch {
+	case errors.Is(err, spool.ErrBad):
+		// The run is found again through its item, which no slot names from now on.
+		t.Log.Warn("an unreadable slot file was quarantined", "slot", slot, "err", err)
+		return nil, false, t.Queue.SetAsideAs(t.Home.IntentPath(slot), "slot."+slot+".json", err)
+	case err != nil:
+		return nil, true, t.ignoreBad(slot, err)
+	}
+	return in, false, nil
 }
 
 // settle records the end of a notified item's newest run. The caller has found its lease free. in is nil where no slot names the
