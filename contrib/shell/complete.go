@@ -115,17 +115,7 @@ _kugetsu() {
 		fmt.Fprintf(&b, "\t\t(%s) at=%s ;;\n", quote(step[0]), quote(step[1]))
 	}
 	b.WriteString("\t\tesac\n\tdone\n\tcase \"$at ${words[CURRENT-1]}\" in\n")
-	for _, p := range places(g) {
-		for _, f := range p.flags(g) {
-			if len(f.Values) > 0 {
-				fmt.Fprintf(&b, "\t(%s)\n\t\tcompadd -- %s\n\t\treturn ;;\n", quote(spaced(p.words)+" --"+f.Name), strings.Join(f.Values, " "))
-			} else if f.Kind != "" {
-				fmt.Fprintf(&b, "\t(%s)\n\t\t_kugetsu_live %s\n\t\treturn ;;\n", quote(spaced(p.words)+" --"+f.Name), f.Kind)
-			} else if f.Value != "" {
-				fmt.Fprintf(&b, "\t(%s)\n\t\t_files\n\t\treturn ;;\n", quote(spaced(p.words)+" --"+f.Name))
-			}
-		}
-	}
+	b.WriteString(zshValues(g))
 	b.WriteString("\tesac\n\tcase \"$at\" in\n")
 	described := func(name, help string) string {
 		return quote(strings.ReplaceAll(name, ":", `\:`) + ":" + help)
@@ -155,6 +145,23 @@ else
 	compdef _kugetsu kugetsu
 fi
 `)
+	return b.String()
+}
+
+// zshValues completes the values of flags.
+func zshValues(g command.Node) string {
+	var b strings.Builder
+	for _, p := range places(g) {
+		for _, f := range p.flags(g) {
+			if len(f.Values) > 0 {
+				fmt.Fprintf(&b, "\t(%s)\n\t\tcompadd -- %s\n\t\treturn ;;\n", quote(spaced(p.words)+" --"+f.Name), strings.Join(f.Values, " "))
+			} else if f.Kind != "" {
+				fmt.Fprintf(&b, "\t(%s)\n\t\t_kugetsu_live %s\n\t\treturn ;;\n", quote(spaced(p.words)+" --"+f.Name), f.Kind)
+			} else if f.Value != "" {
+				fmt.Fprintf(&b, "\t(%s)\n\t\t_files\n\t\treturn ;;\n", quote(spaced(p.words)+" --"+f.Name))
+			}
+		}
+	}
 	return b.String()
 }
 

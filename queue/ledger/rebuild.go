@@ -160,18 +160,20 @@ func (l *Ledger) Rebuild(runs []Run) error {
 		files[name], changed[name], there[r.Name] = f, true, true
 	}
 	for name, f := range files {
-		path := filepath.Join(l.Dir, name)
-		switch {
-		case !changed[name]:
-			continue
-		case len(f.lines) == 0:
-			err = spool.Remove(path)
-		default:
-			err = spool.Write(path, append(bytes.Join(f.lines, []byte{'\n'}), '\n'))
-		}
-		if err != nil {
-			return err
+		if changed[name] {
+			if err := l.replace(name, f); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// replace replaces the file of a day, and removes one that has no line any more.
+func (l *Ledger) replace(name string, f file) error {
+	path := filepath.Join(l.Dir, name)
+	if len(f.lines) == 0 {
+		return spool.Remove(path)
+	}
+	return spool.Write(path, append(bytes.Join(f.lines, []byte{'\n'}), '\n'))
 }

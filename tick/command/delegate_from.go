@@ -201,25 +201,7 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string, plan []plan
 	if err != nil {
 		return p, err
 	}
-	flags.Agent = cmp.Or(l.Agent, flags.Agent)
-	flags.Model, flags.Args = cmp.Or(l.Model, flags.Model), cmp.Or(l.AgentArgs, flags.Args)
-	flags.Timeout = cmp.Or(l.Timeout, flags.Timeout)
-	flags.Branch = cmp.Or(l.Branch, flags.Branch)
-	if l.OnTop != nil {
-		wait.OnTop = *l.OnTop
-	}
-	if l.Verify != (queue.Verify{}) {
-		flags.Verify, flags.NoVerify = nil, l.Verify.None
-		if !l.Verify.None {
-			flags.Verify = &l.Verify.Command
-		}
-	}
-	if l.Priority != nil {
-		flags.Priority = *l.Priority
-	}
-	if l.After != nil {
-		wait.After = l.After
-	}
+	l.override(&flags, &wait)
 	p.priority = flags.Priority
 	if p.item, err = flags.item(a, ref, l.Message, queue.Auto); err != nil {
 		return p, err
@@ -251,6 +233,29 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string, plan []plan
 		known[ref.Branch()] = p.item.ID
 	}
 	return p, p.item.Fits()
+}
+
+// override puts the values that a line has in place of those of the flags.
+func (l line) override(flags *New, wait *Wait) {
+	flags.Agent = cmp.Or(l.Agent, flags.Agent)
+	flags.Model, flags.Args = cmp.Or(l.Model, flags.Model), cmp.Or(l.AgentArgs, flags.Args)
+	flags.Timeout = cmp.Or(l.Timeout, flags.Timeout)
+	flags.Branch = cmp.Or(l.Branch, flags.Branch)
+	if l.OnTop != nil {
+		wait.OnTop = *l.OnTop
+	}
+	if l.Verify != (queue.Verify{}) {
+		flags.Verify, flags.NoVerify = nil, l.Verify.None
+		if !l.Verify.None {
+			flags.Verify = &l.Verify.Command
+		}
+	}
+	if l.Priority != nil {
+		flags.Priority = *l.Priority
+	}
+	if l.After != nil {
+		wait.After = l.After
+	}
 }
 
 // issueIn is issueOf, also for the items of the earlier lines.

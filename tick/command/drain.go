@@ -17,69 +17,29 @@ import (
 // drain makes passes until no item is left to run, and reports on stderr. It is for CI and for a terminal. The runners' own
 // ticks refill the slots, so drain mostly watches.
 func (c *Tick) drain(a *App) error {
-	watched := map[string]queue.State{}
-	failed, newer := 0, 0
-	last := time.Time{}
-	var wrong error // the error of the first pass that had one; the other items go on
-	inRow, wasStuck := 0, false
-	var why []string // why the last pass started no more items
-	told := false
-	var looked time.Time
-	live, running := 0, 0
+	d := &drain{App: a, watched: map[string]queue.State{}}
 	for {
 		proc.Collect() // this process outlives its runners, and may be the first process of a container
-		if time.Since(last) > tickEvery || a.somethingEnded() {
-			last = time.Now()
-			report, err := a.Tick.Run(a.Ctx, 0)
-			if errors.Is(err, tick.ErrLocked) { // another pass does the work
-				err = nil
-			} else {
-				why, told = report.Why, told && len(report.Why) > 0
-			}
-			if wrong == nil {
-				wrong = err
-			}
-			if inRow++; err == nil {
-				inRow = 0
-			}
+		if time.Since(d.passed) > tickEvery || a.somethingEnded() {
+			d.pass()
 		}
 		// Hundreds of items may wait. They are read when a folder changed, and every tickEvery.
-		fresh := time.Since(looked) > tickEvery || a.Queue.Changed(looked)
+		fresh := time.Since(d.read) > tickEvery || a.Queue.Changed(d.read)
 		if fresh {
-			looked = time.Now()
-			var err error
-			if live, running, newer, err = c.progress(a, watched, &failed); err != nil {
+			d.read = time.Now()
+			if err := d.progress(); err != nil {
 				return err
 			}
 		}
-		if live == 0 {
-			break
+		if d.live == 0 {
+			return d.result()
 		}
-		if running > 0 && len(why) > 0 && !told { // once: the numbers change with every pass
-			told = true
-			for _, w := range why {
-				fmt.Fprintf(a.Stderr, "%s  %-9s  %s\n", a.Now().Local().Format("15:04:05"), "held", clean(w))
-			}
-		}
-		if running == 0 && fresh {
-			if inRow > 1 { // a second pass in a row failed: it is no quarantined file, and does not get better
-				return errors.Join(wrong, a.Tick.Config)
-			}
-			view, err := a.Tick.Snapshot()
-			if err != nil {
+		if d.running > 0 {
+			d.tellWhy()
+		} else if fresh {
+			if rests, err := d.rests(); rests || err != nil {
 				return err
 			}
-			if !view.Busy() && a.Tick.Config != nil {
-				return fmt.Errorf("%w; waiting: %s", a.Tick.Config, terminal.Count(live, "item"))
-			}
-			r, stuck := view.Rest()
-			if r.Kind != tick.Eligible && (!stuck || wasStuck) { // once may be between two steps of another's pass
-				if stuck {
-					return errors.Join(wrong, r.Left(live))
-				}
-				return r.Left(live)
-			}
-			wasStuck = stuck
 		}
 		select {
 		case <-a.Ctx.Done():
@@ -87,13 +47,85 @@ func (c *Tick) drain(a *App) error {
 		case <-time.After(pollEvery):
 		}
 	}
-	switch { // the result of the items decides the exit code, so it stands before an error of a pass
-	case failed > 0:
-		return errors.Join(fault.New(fault.Failed, "kugetsu queue list --state error", "%d of %d ended in an error", failed, len(watched)), wrong)
-	case newer > 0:
-		return errors.Join(fault.New(fault.Temp, "", "left alone: %s: %w", terminal.Count(newer, "item"), queue.ErrNewer), wrong)
+}
+
+// drain is what drain knows of the queue.
+type drain struct {
+	*App
+	watched       map[string]queue.State // every item that was live since drain began, and the state that was told last
+	failed, newer int                    // of these items: that ended in an error, that a newer kugetsu wrote
+	live, running int                    // of these items, and the running ones among them
+	read          time.Time              // when the items were read
+
+	passed   time.Time // when the last pass began
+	wrong    error     // the error of the first pass that had one; the other items go on
+	inRow    int       // so many passes in a row had one
+	why      []string  // why the last pass started no more items
+	told     bool      // why is told
+	wasStuck bool      // nothing that can still happen would start an item, when it was last asked
+}
+
+// pass makes one pass.
+func (d *drain) pass() {
+	d.passed = time.Now()
+	report, err := d.Tick.Run(d.Ctx, 0)
+	if errors.Is(err, tick.ErrLocked) { // another pass does the work
+		err = nil
+	} else {
+		d.why, d.told = report.Why, d.told && len(report.Why) > 0
 	}
-	return wrong
+	if d.wrong == nil {
+		d.wrong = err
+	}
+	if d.inRow++; err == nil {
+		d.inRow = 0
+	}
+}
+
+// tellWhy says why no more items were started: once, since the numbers change with every pass.
+func (d *drain) tellWhy() {
+	if len(d.why) == 0 || d.told {
+		return
+	}
+	d.told = true
+	for _, w := range d.why {
+		fmt.Fprintf(d.Stderr, "%s  %-9s  %s\n", d.Now().Local().Format("15:04:05"), "held", clean(w))
+	}
+}
+
+// rests says, while nothing runs, whether nothing will start by itself, and with which error drain ends then.
+func (d *drain) rests() (bool, error) {
+	if d.inRow > 1 { // a second pass in a row failed: it is no quarantined file, and does not get better
+		return true, errors.Join(d.wrong, d.Tick.Config)
+	}
+	view, err := d.Tick.Snapshot()
+	if err != nil {
+		return true, err
+	}
+	if !view.Busy() && d.Tick.Config != nil {
+		return true, fmt.Errorf("%w; waiting: %s", d.Tick.Config, terminal.Count(d.live, "item"))
+	}
+	r, stuck := view.Rest()
+	if r.Kind != tick.Eligible && (!stuck || d.wasStuck) { // once may be between two steps of another's pass
+		if stuck {
+			return true, errors.Join(d.wrong, r.Left(d.live))
+		}
+		return true, r.Left(d.live)
+	}
+	d.wasStuck = stuck
+	return false, nil
+}
+
+// result is the error that drain ends with when no item is left. The result of the items decides the exit code, so it stands
+// before an error of a pass.
+func (d *drain) result() error {
+	switch {
+	case d.failed > 0:
+		return errors.Join(fault.New(fault.Failed, "kugetsu queue list --state error", "%d of %d ended in an error", d.failed, len(d.watched)), d.wrong)
+	case d.newer > 0:
+		return errors.Join(fault.New(fault.Temp, "", "left alone: %s: %w", terminal.Count(d.newer, "item"), queue.ErrNewer), d.wrong)
+	}
+	return d.wrong
 }
 
 // somethingEnded says whether a slot names a run that has ended.
@@ -110,79 +142,86 @@ func (a *App) somethingEnded() bool {
 	return false
 }
 
-// progress reports the changes since its last call, for every item that was live since drain began. It counts the live items,
-// the running ones among them, and the items of a newer kugetsu, which this version does not run.
-func (c *Tick) progress(a *App, watched map[string]queue.State, failed *int) (live, running, newer int, err error) {
+// progress reports the changes since its last call, for every item that was live since drain began, and counts these items.
+func (d *drain) progress() error {
 	for _, lane := range queue.Lanes {
-		entries, err := a.Queue.Live(lane)
+		entries, err := d.Queue.Live(lane)
 		if err != nil {
-			return 0, 0, 0, err
+			return err
 		}
 		for _, e := range entries {
-			if _, known := watched[e.ID]; !known {
-				watched[e.ID] = ""
+			if _, known := d.watched[e.ID]; !known {
+				d.watched[e.ID] = ""
 			}
 		}
 	}
-	places, err := a.Queue.Places()
+	places, err := d.Queue.Places()
 	if err != nil {
-		return 0, 0, 0, err
+		return err
 	}
-	for id, before := range watched {
+	d.live, d.running, d.newer = 0, 0, 0
+	for id, before := range d.watched {
 		if before.Settled() {
 			continue
 		}
 		e, there := places[id]
 		if !there {
-			e, err = a.Queue.Find(id) // it moves just now, or is gone
+			e, err = d.Queue.Find(id) // it moves just now, or is gone
 		}
 		if queue.IsAbsent(err) { // quarantined, or cleared
-			watched[id] = queue.Errored
-			*failed++
+			d.watched[id] = queue.Errored
+			d.failed++
 			continue
 		}
 		if err != nil {
-			return 0, 0, 0, err
+			return err
 		}
-		it, err := a.Queue.Load(e)
-		switch {
-		case queue.IsAbsent(err), errors.Is(err, spool.ErrBad): // it moves just now, or the next pass moves it
-			live++
-			continue
-		case errors.Is(err, queue.ErrNewer):
-			newer++
-			continue
-		}
-		if err != nil {
-			return 0, 0, 0, err
-		}
-		// A settled item is rewritten where it is, and then moved. Until then commands that count the files of a folder count
-		// the item as running, and after drain nothing may run.
-		if _, unmoved := a.Queue.Lane(e); unmoved && it.State.Settled() {
-			live++
-			continue
-		}
-		if it.State != before {
-			c.tell(a, it, before)
-			watched[id] = it.State
-		}
-		switch it.State {
-		case queue.Notified:
-			live, running = live+1, running+1
-		case queue.Pending:
-			if a.Tick.MayStart(it) != nil { // its session is a newer kugetsu's
-				newer++
-			} else {
-				live++
-			}
-		case queue.Errored:
-			*failed++
+		if err := d.count(e, before); err != nil {
+			return err
 		}
 	}
-	return live, running, newer, nil
+	return nil
 }
 
-func (c *Tick) tell(a *App, it *queue.Item, before queue.State) {
+// count counts an item, and tells its state where it is another one than before.
+func (d *drain) count(e queue.Entry, before queue.State) error {
+	it, err := d.Queue.Load(e)
+	switch {
+	case queue.IsAbsent(err), errors.Is(err, spool.ErrBad): // it moves just now, or the next pass moves it
+		d.live++
+		return nil
+	case errors.Is(err, queue.ErrNewer):
+		d.newer++
+		return nil
+	case err != nil:
+		return err
+	}
+	// A settled item is rewritten where it is, and then moved. Until then commands that count the files of a folder count
+	// the item as running, and after drain nothing may run.
+	if _, unmoved := d.Queue.Lane(e); unmoved && it.State.Settled() {
+		d.live++
+		return nil
+	}
+	if it.State != before {
+		d.tell(it, before)
+		d.watched[it.ID] = it.State
+	}
+	switch it.State {
+	case queue.Notified:
+		d.live, d.running = d.live+1, d.running+1
+	case queue.Pending:
+		if d.Tick.MayStart(it) != nil { // its session is a newer kugetsu's
+			d.newer++
+		} else {
+			d.live++
+		}
+	case queue.Errored:
+		d.failed++
+	}
+	return nil
+}
+
+func (d *drain) tell(it *queue.Item, before queue.State) {
 	what := map[queue.State]string{queue.Pending: "waiting", queue.Notified: "running", queue.Completed: "completed", queue.Errored: "error"}[it.State]
 	text := terminal.Short(it.Message, 60)
 	if n := len(it.History); n > 0 && it.State != queue.Notified {
@@ -193,7 +232,7 @@ func (c *Tick) tell(a *App, it *queue.Item, before queue.State) {
 	} else if it.Error != nil {
 		text = lastLine(*it.Error)
 	}
-	fmt.Fprintf(a.Stderr, "%s  %-9s  %s  %s\n", a.Now().Local().Format("15:04:05"), what, clean(issueOrPM(it.IssueRef)), clean(text))
+	fmt.Fprintf(d.Stderr, "%s  %-9s  %s  %s\n", d.Now().Local().Format("15:04:05"), what, clean(issueOrPM(it.IssueRef)), clean(text))
 }
 
 // lastLine is the last line of a text. There an agent says how its run went.

@@ -30,17 +30,17 @@ func TestDrainWaitsUntilASettledItemIsMoved(t *testing.T) {
 	}
 	var said bytes.Buffer
 	a := &App{Queue: q, Stderr: &said, Now: time.Now}
-	watched, failed := map[string]queue.State{it.ID: queue.Notified}, 0
+	d := &drain{App: a, watched: map[string]queue.State{it.ID: queue.Notified}}
 	if err := q.Cancel(e, it); err != nil { // rewrites the item in place
 		t.Fatal(err)
 	}
-	if live, running, _, err := (&Tick{}).progress(a, watched, &failed); live != 1 || running != 0 || failed != 0 || err != nil {
-		t.Errorf("not moved yet: %d live, %d running, %d failed, %v", live, running, failed, err)
+	if err := d.progress(); d.live != 1 || d.running != 0 || d.failed != 0 || err != nil {
+		t.Errorf("not moved yet: %d live, %d running, %d failed, %v", d.live, d.running, d.failed, err)
 	}
 	if err := os.Rename(e.Path, filepath.Join(q.Finished, filepath.Base(e.Path))); err != nil {
 		t.Fatal(err)
 	}
-	if live, _, _, err := (&Tick{}).progress(a, watched, &failed); live != 0 || failed != 1 || err != nil {
-		t.Errorf("moved: %d live, %d failed, %v", live, failed, err)
+	if err := d.progress(); d.live != 0 || d.failed != 1 || err != nil {
+		t.Errorf("moved: %d live, %d failed, %v", d.live, d.failed, err)
 	}
 }

@@ -106,25 +106,7 @@ func (c *List) Run(a *App) error {
 	}
 	var rows [][]string
 	for _, s := range list {
-		state := "idle"
-		if s.Running {
-			state = "running"
-		}
-		switch s.Judged {
-		case "verified":
-			state += ", verified"
-		case "unverified":
-			state += ", not verified"
-		}
-		size, pr := "?", strings.TrimSpace(s.PR+" "+s.PRURL)
-		if s.Size != nil {
-			size = humanize.IBytes(uint64(*s.Size))
-		}
-		if pr == "" {
-			pr = "-"
-		}
-		rows = append(rows, []string{issueOrPM(s.IssueRef), state, s.Branch, known(s.Ahead), known(s.Behind), known(s.Dirty), known(s.Unpushed),
-			size, s.Agent, ago(a.Now(), s.LastUsedAt), pr, s.Worktree})
+		rows = append(rows, a.sessionRow(s))
 	}
 	if len(errs) == 0 {
 		a.sayEmpty(rows, "no issue has a session; the first run of an issue makes its worktree, its branch and its conversation")
@@ -135,6 +117,29 @@ func (c *List) Run(a *App) error {
 func (a *App) sessionColumns() []terminal.Column {
 	return []terminal.Column{a.issueColumn(), {Name: "STATE"}, {Name: "BRANCH", Gives: 3}, {Name: "AHEAD", Drops: true}, {Name: "BEHIND", Drops: true},
 		{Name: "DIRTY"}, {Name: "UNPUSHED"}, {Name: "SIZE", Drops: true}, {Name: "AGENT", Drops: true}, {Name: "USED"}, {Name: "PR", Gives: 2}, {Name: "WORKTREE", Gives: 1, Drops: true}}
+}
+
+// sessionRow is the row of a session below those columns.
+func (a *App) sessionRow(s shown) []string {
+	state := "idle"
+	if s.Running {
+		state = "running"
+	}
+	switch s.Judged {
+	case "verified":
+		state += ", verified"
+	case "unverified":
+		state += ", not verified"
+	}
+	size, pr := "?", strings.TrimSpace(s.PR+" "+s.PRURL)
+	if s.Size != nil {
+		size = humanize.IBytes(uint64(*s.Size))
+	}
+	if pr == "" {
+		pr = "-"
+	}
+	return []string{issueOrPM(s.IssueRef), state, s.Branch, known(s.Ahead), known(s.Behind), known(s.Dirty), known(s.Unpushed),
+		size, s.Agent, ago(a.Now(), s.LastUsedAt), pr, s.Worktree}
 }
 
 // compareRefs orders references by repository and then by number: #9 before #10.

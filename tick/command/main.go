@@ -80,12 +80,8 @@ func execute(grammar any, globals *Globals, args []string) error {
 		c.take(source, &globals.Settings)
 	}
 	pass, isTick := selected.(*Tick)
-	app := &App{
-		Ctx: ctx, Home: slots.Dir(home), Settings: &globals.Settings, Config: source.Err(&globals.Settings),
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()), Width: terminal.Columns(os.Stdout), Verbose: globals.Verbose, Quiet: globals.Quiet,
-		// UTC: files and --json hold no time zone but Z, whatever TZ is.
-		Now: func() time.Time { return time.Now().UTC() }, Log: logger(globals.Verbose, isTick && !pass.Drain && !pass.Scheduled), Version: version(),
-	}
+	app := newApp(ctx, home, source, globals)
+	app.Log = logger(globals.Verbose, isTick && !pass.Drain && !pass.Scheduled)
 	kept := io.Discard // where the error is written, too
 	// Doctor reports a bad state folder, with which other commands do not go on.
 	switch selected.(type) {
@@ -95,32 +91,54 @@ func execute(grammar any, globals *Globals, args []string) error {
 			app.place(source)
 		}
 	default:
-		if homeErr != nil {
-			return homeErr
-		}
-		if err := proc.CloseOnExec(); err != nil {
-			return err
-		}
-		if err := source.Unreadable(); err != nil {
-			return err
-		}
-		if err := app.Open(source); err != nil {
+		if err := app.start(source, homeErr); err != nil {
 			return err
 		}
 		if isTick && pass.Scheduled {
-			file, err := app.Home.OpenTickLog()
-			if err != nil { // the slots are filled all the same
-				app.Log.Warn("tick.log cannot be written", "err", err)
-			} else {
+			if file := app.keepLog(); file != nil {
 				defer file.Close()
 				kept = file
-				app.LogTo(slog.New(slog.NewMultiHandler(handler(file, slog.LevelInfo, false), app.Log.Handler())))
 			}
 		}
 	}
 	err = kctx.Run(app)
 	tell(kept, err)
 	return err
+}
+
+func newApp(ctx context.Context, home string, source *settings.Source, globals *Globals) *App {
+	return &App{
+		Ctx: ctx, Home: slots.Dir(home), Settings: &globals.Settings, Config: source.Err(&globals.Settings),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: isatty.IsTerminal(os.Stdout.Fd()), Width: terminal.Columns(os.Stdout), Verbose: globals.Verbose, Quiet: globals.Quiet,
+		// UTC: files and --json hold no time zone but Z, whatever TZ is.
+		Now: func() time.Time { return time.Now().UTC() }, Version: version(),
+	}
+}
+
+// start opens the state folder for a command, after a look at what would make that unsafe.
+func (a *App) start(source *settings.Source, homeErr error) error {
+	if homeErr != nil {
+		return homeErr
+	}
+	if err := proc.CloseOnExec(); err != nil {
+		return err
+	}
+	if err := source.Unreadable(); err != nil {
+		return err
+	}
+	return a.Open(source)
+}
+
+// keepLog sends the log to tick.log, too, and returns that file. It is nil where the file cannot be opened: the slots are filled all
+// the same.
+func (a *App) keepLog() *os.File {
+	file, err := a.Home.OpenTickLog()
+	if err != nil {
+		a.Log.Warn("tick.log cannot be written", "err", err)
+		return nil
+	}
+	a.LogTo(slog.New(slog.NewMultiHandler(handler(file, slog.LevelInfo, false), a.Log.Handler())))
+	return file
 }
 
 // logger writes to stderr, in colour on a terminal. A tick by hand logs what it did; other commands log only warnings and

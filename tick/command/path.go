@@ -62,7 +62,7 @@ func (c *Path) Run(a *App) error {
 }
 
 // showWork says where the work on an item is, and what to do next.
-func (a *App) showWork(it *queue.Item, line func(name, format string, args ...any)) error {
+func (a *App) showWork(it *queue.Item, line printLine) error {
 	var s *slots.Session
 	if it.Lane() == queue.Dev {
 		var err error

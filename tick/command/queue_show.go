@@ -45,9 +45,34 @@ func (c *QueueShow) Run(a *App) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-10s %s\n", name, terminal.Clean(fmt.Sprintf(format, args...)))
 	}
+	a.showTask(items[0], line)
+	a.showState(items[0], line)
+	if err := a.showWork(it, line); err != nil {
+		return err
+	}
+	for _, r := range it.History {
+		fmt.Fprintf(w, "\nrun %d: %s\n", r.Run, terminal.Clean(describe(r)))
+		if r.Agent != "" {
+			line("agent", "%s", because(r.Agent, r.AgentWhy))
+		}
+		if r.PeakMemory > 0 {
+			line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemory)))
+		}
+		showEvidence(line, r.Evidence)
+		fmt.Fprintf(w, "%s\n", indent(r.Summary))
+	}
+	fmt.Fprintf(w, "\n%s\n", it.Message)
+	return nil
+}
+
+// printLine prints a name and a text as a line.
+type printLine func(name, format string, args ...any)
+
+// showTask shows what was asked for.
+func (a *App) showTask(it listed, line printLine) {
 	line("id", "%s", it.ID) // whole: this is the place where it is copied from
 	line("issue", "%s", issueOrPM(it.IssueRef))
-	line("agent", "%s", chosen(it))
+	line("agent", "%s", chosen(it.Item))
 	if it.Model != "" {
 		line("model", "%s", it.Model)
 	}
@@ -58,7 +83,7 @@ func (c *QueueShow) Run(a *App) error {
 	if it.Error != nil {
 		line("error", "%s", *it.Error)
 	}
-	line("priority", "%02d", e.Priority)
+	line("priority", "%02d", it.Priority)
 	line("runs", "%d, %d counted as attempts", it.Runs, it.Attempts)
 	line("enqueued", "%s", stamp(queue.IDTime(it.ID)))
 	if it.NotBefore != nil {
@@ -82,7 +107,11 @@ func (c *QueueShow) Run(a *App) error {
 	if it.Timeout != "" {
 		line("timeout", "%s", it.Timeout)
 	}
-	if why := items[0].Why; why != "" {
+}
+
+// showState shows why an item waits, for how long it runs, or when it was settled.
+func (a *App) showState(it listed, line printLine) {
+	if why := it.Why; why != "" {
 		line("why", "%s", why)
 	}
 	if it.NotifiedAt != nil && it.State == queue.Notified {
@@ -95,22 +124,6 @@ func (c *QueueShow) Run(a *App) error {
 	if it.CompletedAt != nil {
 		line("settled", "%s", stamp(*it.CompletedAt))
 	}
-	if err := a.showWork(it, line); err != nil {
-		return err
-	}
-	for _, r := range it.History {
-		fmt.Fprintf(w, "\nrun %d: %s\n", r.Run, terminal.Clean(describe(r)))
-		if r.Agent != "" {
-			line("agent", "%s", because(r.Agent, r.AgentWhy))
-		}
-		if r.PeakMemory > 0 {
-			line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemory)))
-		}
-		showEvidence(line, r.Evidence)
-		fmt.Fprintf(w, "%s\n", indent(r.Summary))
-	}
-	fmt.Fprintf(w, "\n%s\n", it.Message)
-	return nil
 }
 
 // chosen says which agent an item is for, and of several which one runs or ran, and why.
@@ -182,7 +195,7 @@ func brief(c *outcome.Changes) string {
 }
 
 // showEvidence prints the evidence of a run: commits, files, refused permissions, pull request.
-func showEvidence(line func(name, format string, args ...any), e outcome.Evidence) {
+func showEvidence(line printLine, e outcome.Evidence) {
 	list := func(name string, texts []string, all int) {
 		for _, text := range texts {
 			line(name, "%s", text)

@@ -256,45 +256,10 @@ func (s *Settings) CleanupAge() time.Duration { return time.Duration(s.CleanupDa
 // check finds values of the right type that are out of bounds, and replaces them by the defaults. A tick with a bad
 // configuration still settles runs, and needs some valid values for that.
 func (s *Settings) check() error {
-	var errs []error
-	number := func(v *int, lo, hi, def int, key string) {
-		if *v < lo || *v > hi {
-			errs = append(errs, fmt.Errorf("%s must be between %d and %d, not %d", key, lo, hi, *v))
-			*v = def
-		}
-	}
-	duration := func(v *time.Duration, def time.Duration, key string) {
-		if *v < 0 {
-			errs = append(errs, fmt.Errorf("%s must not be negative", key))
-			*v = def
-		}
-	}
-	folder := func(v *string, key string) {
-		if *v != "" && !filepath.IsAbs(*v) {
-			errs = append(errs, fmt.Errorf("%s must be an absolute path, not %q", key, *v))
-			*v = ""
-		}
-		if !plainPath(*v) {
-			errs = append(errs, fmt.Errorf("%s is not UTF-8, or holds control characters: %q", key, *v))
-			*v = ""
-		}
-	}
-	words := func(v *string, key string) {
-		if _, err := agent.Split(*v); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", key, err))
-			*v = ""
-		}
-	}
-	// replaced refuses a word in braces that would not be replaced: the program would get it as it is.
-	replaced := func(v, key string, known ...string) {
-		for _, word := range placeholder.FindAllString(v, -1) {
-			if word[0] != '$' && !slices.Contains(known, word) {
-				errs = append(errs, fmt.Errorf("%s: %s is not replaced: there are %s", key, word, strings.Join(known, ", ")))
-			}
-		}
-	}
+	var c checker
+	number, duration, folder, words, replaced := c.number, c.duration, c.folder, c.words, c.replaced
 	if _, err := git.ParseIdentity(s.Identity); err != nil {
-		errs = append(errs, fmt.Errorf("GIT_IDENTITY: %w", err))
+		c.bad("GIT_IDENTITY: %w", err)
 		s.Identity = ""
 	}
 	number(&s.MaxAgents, 0, 999, 3, "MAX_CONCURRENT_AGENTS")
@@ -321,7 +286,7 @@ func (s *Settings) check() error {
 		key string
 	}{{&s.VerifyTimeout, "VERIFY_TIMEOUT"}, {&s.FollowInterval, "FOLLOW_INTERVAL"}} {
 		if *d.v <= 0 {
-			errs = append(errs, fmt.Errorf("%s must be more than 0", d.key))
+			c.bad("%s must be more than 0", d.key)
 			*d.v = 15 * time.Minute
 		}
 	}
@@ -345,7 +310,55 @@ func (s *Settings) check() error {
 	words(&s.WorktreeHook, "WORKTREE_HOOK")
 	words(&s.Verify, "VERIFY_COMMAND")
 	words(&s.NotifyCommand, "NOTIFY_COMMAND")
-	return errors.Join(errs...)
+	return errors.Join(c.errs...)
+}
+
+// checker collects the errors of check.
+type checker struct{ errs []error }
+
+func (c *checker) bad(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf(format, args...))
+}
+
+func (c *checker) number(v *int, lo, hi, def int, key string) {
+	if *v < lo || *v > hi {
+		c.bad("%s must be between %d and %d, not %d", key, lo, hi, *v)
+		*v = def
+	}
+}
+
+func (c *checker) duration(v *time.Duration, def time.Duration, key string) {
+	if *v < 0 {
+		c.bad("%s must not be negative", key)
+		*v = def
+	}
+}
+
+func (c *checker) folder(v *string, key string) {
+	if *v != "" && !filepath.IsAbs(*v) {
+		c.bad("%s must be an absolute path, not %q", key, *v)
+		*v = ""
+	}
+	if !plainPath(*v) {
+		c.bad("%s is not UTF-8, or holds control characters: %q", key, *v)
+		*v = ""
+	}
+}
+
+func (c *checker) words(v *string, key string) {
+	if _, err := agent.Split(*v); err != nil {
+		c.bad("%s: %w", key, err)
+		*v = ""
+	}
+}
+
+// replaced refuses a word in braces that would not be replaced: the program would get it as it is.
+func (c *checker) replaced(v, key string, known ...string) {
+	for _, word := range placeholder.FindAllString(v, -1) {
+		if word[0] != '$' && !slices.Contains(known, word) {
+			c.bad("%s: %s is not replaced: there are %s", key, word, strings.Join(known, ", "))
+		}
+	}
 }
 
 // placeholder matches what looks like a word to be replaced; ${word} is for a shell.
