@@ -9,8 +9,10 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"kugetsu/queue"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
+	"kugetsu/tick/overview"
 	"kugetsu/tick/session"
 )
 
@@ -22,9 +24,10 @@ type List struct {
 // Help is its long help.
 func (*List) Help() string {
 	return longHelp(`
-A session is an issue's worktree, branch and conversation. The columns are: issue, whether it runs and whether its last
-run was verified, branch, commits ahead of and behind its base, uncommitted or untracked files, commits that were not
-pushed, size on the disk, agent, last use, pull request, worktree. A ? could not be found out within 5 s.`,
+A session is an issue's worktree, branch and conversation. The columns are: issue, whether it runs, branch, commits
+ahead of and behind its base, uncommitted or untracked files, commits that were not pushed, size on the disk, agent,
+last use, progress (how the last run ended, whether it was verified, how the pull request stands), pull request,
+worktree. A ? could not be found out within 5 s.`,
 		codes{0: "shown", 1: "a session could not be read"},
 		"kugetsu list",
 		"kugetsu list --json")
@@ -40,6 +43,7 @@ type shown struct {
 	Dirty    *int   `json:"dirty"`    // files that are uncommitted or untracked
 	Unpushed *int   `json:"unpushed"` // commits that no remote-tracking branch has
 	Size     *int64 `json:"size"`     // bytes on the disk
+	Strip    string `json:"strip"`    // how far the work is: agent ok · verified · PR #57 open, CI failing: test
 	PR       string `json:"pr_state"` // open, merged, closed or unknown, as it was when it was last asked; "" without one
 }
 
@@ -73,6 +77,10 @@ func (c *List) Run(a *App) error {
 	for _, s := range view.Slots {
 		running[s.Session] = running[s.Session] || s.Held
 	}
+	places, err := a.Queue.Places()
+	if err != nil {
+		return err
+	}
 	list := []shown{}
 	sessions := map[string]*slots.Session{}
 	var errs []error
@@ -84,11 +92,13 @@ func (c *List) Run(a *App) error {
 		}
 		if s != nil {
 			one := shown{Name: name, Session: s, Running: running[name]}
+			var review session.Review
 			if s.PRURL != "" {
-				review, err := session.ReadReview(a.Home, name, s.PRURL)
+				review, err = session.ReadReview(a.Home, name, s.PRURL)
 				errs = append(errs, err)
 				one.PR = string(review.State)
 			}
+			one.Strip = overview.Strip(a.lastRun(places, s.LastItem), s, review)
 			list = append(list, one)
 			sessions[name] = s
 		}
@@ -114,9 +124,22 @@ func (c *List) Run(a *App) error {
 	return errors.Join(append(errs, a.table(a.sessionColumns(), rows))...)
 }
 
+// lastRun is the newest run of an item, nil where it is not known.
+func (a *App) lastRun(places map[string]queue.Entry, id string) *queue.Run {
+	e, there := places[id]
+	if !there {
+		return nil
+	}
+	it, err := a.Queue.Load(e)
+	if err != nil { // the tick reports it
+		return nil
+	}
+	return it.Last()
+}
+
 func (a *App) sessionColumns() []terminal.Column {
 	return []terminal.Column{a.issueColumn(), {Name: "STATE"}, {Name: "BRANCH", Gives: 3}, {Name: "AHEAD", Drops: true}, {Name: "BEHIND", Drops: true},
-		{Name: "DIRTY"}, {Name: "UNPUSHED"}, {Name: "SIZE", Drops: true}, {Name: "AGENT", Drops: true}, {Name: "USED"}, {Name: "PR", Gives: 2}, {Name: "WORKTREE", Gives: 1, Drops: true}}
+		{Name: "DIRTY"}, {Name: "UNPUSHED"}, {Name: "SIZE", Drops: true}, {Name: "AGENT", Drops: true}, {Name: "USED"}, {Name: "PROGRESS", Gives: 4}, {Name: "PR", Gives: 2, Drops: true}, {Name: "WORKTREE", Gives: 1, Drops: true}}
 }
 
 // sessionRow is the row of a session below those columns.
@@ -125,21 +148,12 @@ func (a *App) sessionRow(s shown) []string {
 	if s.Running {
 		state = "running"
 	}
-	switch s.Judged {
-	case "verified":
-		state += ", verified"
-	case "unverified":
-		state += ", not verified"
-	}
-	size, pr := "?", strings.TrimSpace(s.PR+" "+s.PRURL)
+	size := "?"
 	if s.Size != nil {
 		size = humanize.IBytes(uint64(*s.Size))
 	}
-	if pr == "" {
-		pr = "-"
-	}
 	return []string{issueOrPM(s.IssueRef), state, s.Branch, known(s.Ahead), known(s.Behind), known(s.Dirty), known(s.Unpushed),
-		size, s.Agent, ago(a.Now(), s.LastUsedAt), pr, s.Worktree}
+		size, s.Agent, ago(a.Now(), s.LastUsedAt), cmp.Or(s.Strip, "-"), cmp.Or(s.PRURL, "-"), s.Worktree}
 }
 
 // compareRefs orders references by repository and then by number: #9 before #10.

@@ -14,7 +14,8 @@ import (
 type listed struct {
 	*queue.Item
 	Priority int    `json:"priority"`
-	Why      string `json:"why,omitempty"` // why a pending item does not start now
+	Why      string `json:"why,omitempty"`   // why a pending item does not start now
+	Strip    string `json:"strip,omitempty"` // how far the work is, see overview.Strip; of queue show alone
 }
 
 // QueueList shows items.

@@ -10,6 +10,8 @@ import (
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
 	"kugetsu/tick"
+	"kugetsu/tick/overview"
+	"kugetsu/tick/session"
 )
 
 // QueueShow shows all of an item.
@@ -36,6 +38,9 @@ func (c *QueueShow) Run(a *App) error {
 	}
 	items := []listed{{Item: it, Priority: e.Priority}}
 	if err := a.addWhy(items); err != nil {
+		return err
+	}
+	if items[0].Strip, err = a.strip(it); err != nil {
 		return err
 	}
 	if c.JSON {
@@ -80,6 +85,9 @@ func (a *App) showTask(it listed, line printLine) {
 		line("arguments", "%s", it.AgentArgs)
 	}
 	line("state", "%s", it.State.Word())
+	if it.Strip != "" {
+		line("progress", "%s", it.Strip)
+	}
 	if it.Error != nil {
 		line("error", "%s", *it.Error)
 	}
@@ -124,6 +132,19 @@ func (a *App) showState(it listed, line printLine) {
 	if it.CompletedAt != nil {
 		line("settled", "%s", stamp(*it.CompletedAt))
 	}
+}
+
+// strip says how far the work on an item is.
+func (a *App) strip(it *queue.Item) (string, error) {
+	if it.Lane() != queue.Dev {
+		return "", nil
+	}
+	var review session.Review
+	s, err := a.Home.ReadSession(it.Ref().Session())
+	if err == nil && s != nil {
+		review, err = session.ReadReview(a.Home, it.Ref().Session(), s.PRURL)
+	}
+	return overview.Strip(it.Last(), nil, review), err
 }
 
 // chosen says which agent an item is for, and of several which one runs or ran, and why.

@@ -191,9 +191,9 @@ func (s *screen) waiting() {
 }
 
 func (s *screen) requests(heading string, list []overview.Request) {
-	t := terminal.Table{Columns: []terminal.Column{s.issue(heading, 2), {Name: "STATE"}, {Name: "USED", Drops: true}, {Name: "PULL REQUEST", Gives: 1}}}
+	t := terminal.Table{Columns: []terminal.Column{s.issue(heading, 2), {Name: "STATE", Gives: 3}, {Name: "USED", Drops: true}, {Name: "PULL REQUEST", Gives: 1}}}
 	for _, r := range list {
-		t.Rows = append(t.Rows, []string{r.Ref, string(r.State), ago(s.now, r.LastUsed), r.URL})
+		t.Rows = append(t.Rows, []string{r.Ref, r.Says, ago(s.now, r.LastUsed), r.URL})
 	}
 	s.table(t, nil)
 }

@@ -110,14 +110,14 @@ func (d *Digest) done(issue column) section {
 }
 
 func (d *Digest) requests(title string, list []overview.Request, issue func(string, int) column) section {
-	s := section{title: title[:1] + strings.ToLower(title[1:]), columns: []column{issue(title, 2), {Column: terminal.Column{Name: "STATE"}}, ours("ASKED", true),
+	s := section{title: title[:1] + strings.ToLower(title[1:]), columns: []column{issue(title, 2), {Column: terminal.Column{Name: "STATE", Gives: 3}}, ours("ASKED", true),
 		{Column: terminal.Column{Name: "PULL REQUEST"}}, {Column: terminal.Column{Name: "WHY", Gives: 1, Drops: true}}}}
 	for _, r := range list {
 		asked := "never"
 		if r.AskedAt != nil {
 			asked = tick.Ago(d.At, *r.AskedAt)
 		}
-		s.rows = append(s.rows, []string{r.Ref, cmp.Or(string(r.State), "unknown"), asked, r.URL, r.Why})
+		s.rows = append(s.rows, []string{r.Ref, cmp.Or(r.Says, string(r.State), "unknown"), asked, r.URL, r.Why})
 	}
 	return s
 }

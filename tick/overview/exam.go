@@ -28,6 +28,8 @@ type exam struct {
 	settled  []*queue.Item // those of done, in the same order
 	sessions map[string]*slots.Session
 	requests []Request
+	ready    []Request // that can be merged
+	stuck    []Need    // of those that need a person
 	holds    map[tick.Held]*tick.Hold
 	held     []tick.Held // sorted
 	bound    Bound
@@ -108,6 +110,10 @@ func (x *exam) readSessions() error {
 		return err
 	}
 	x.bound.Sessions, x.sessions = all, map[string]*slots.Session{}
+	runs := map[string]*queue.Run{}
+	for _, it := range x.settled {
+		runs[it.ID] = it.Last()
+	}
 	for _, name := range names {
 		s, err := x.t.Home.ReadSession(name)
 		if err != nil || s == nil { // the doctor reports it
@@ -129,7 +135,15 @@ func (x *exam) readSessions() error {
 		if !r.AskedAt.IsZero() {
 			one.AskedAt = &r.AskedAt
 		}
+		one.Says, one.Strip = r.Says(), Strip(runs[s.LastItem], s, r)
+		if r.Ready() {
+			x.ready = append(x.ready, one)
+			continue
+		}
 		x.requests = append(x.requests, one)
+		if n := stuck(s, r); n != nil {
+			x.stuck = append(x.stuck, *n)
+		}
 	}
 	return nil
 }

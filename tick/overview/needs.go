@@ -12,8 +12,11 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
+	"kugetsu/slots"
+	"kugetsu/slots/forge"
 	"kugetsu/slots/machine"
 	"kugetsu/tick"
+	"kugetsu/tick/session"
 )
 
 // Kind is the kind of a need.
@@ -36,7 +39,8 @@ const (
 	Failed      Kind = "failed"       // an item ended in an error; package outcome has more of these kinds, one or none for each outcome
 	StartFailed Kind = "start_failed" // the same: repository gone, hook failed
 	InVain      Kind = "dependency"
-	Unpushed    Kind = "unpushed" // commits in a session that no pull request shows
+	NeedsHuman  Kind = "needs_human" // a pull request asks for more after FOLLOW_MAX tasks
+	Unpushed    Kind = "unpushed"    // commits in a session that no pull request shows
 )
 
 // look is all that follows from a kind.
@@ -65,6 +69,7 @@ var kinds = slices.Concat([]look{
 	{kind: Quarantined},
 }, ofOutcomes(), []look{
 	{kind: InVain, one: "waited for a task that failed", many: "tasks waited for one that failed", command: "retry %s"},
+	{kind: NeedsHuman, many: "pull requests need a person"},
 	{kind: Unpushed, sound: true, one: "has commits to look at", many: "tasks have commits to look at"},
 })
 
@@ -89,7 +94,7 @@ func Kinds() (list []Kind) {
 // finders find the needs; each finds those of one kind or of several.
 var finders = []func(*exam) ([]Need, error){
 	(*exam).badConfig, (*exam).diskLow, (*exam).faults, (*exam).noSchedule, (*exam).onHold, (*exam).missing, (*exam).unrunnable, (*exam).unverifiable,
-	(*exam).notTold, (*exam).inQuarantine, (*exam).errors, (*exam).unpushed,
+	(*exam).notTold, (*exam).inQuarantine, (*exam).errors, (*exam).needHuman, (*exam).unpushed,
 }
 
 // rank is the place of a kind in the table.
@@ -369,6 +374,19 @@ func needOf(it *queue.Item) Need {
 	}
 	return Need{ID: needID(kind, it.ID), Kind: kind, What: name(it.IssueRef) + " " + row.one, Why: why, Since: it.CompletedAt, Command: "kugetsu " + fmt.Sprintf(row.command, arg),
 		Item: it.ID, Ref: it.IssueRef, Agent: it.Agent, Cause: fmt.Sprintf("run %d at %s", it.Runs, it.CompletedAt.Format(time.RFC3339Nano))}
+}
+
+// needHuman are the requests of which FOLLOW_MAX tasks were made.
+func (x *exam) needHuman() ([]Need, error) { return x.stuck, nil }
+
+// stuck is the need of a session whose request needs a person, nil where it does not.
+func stuck(s *slots.Session, r session.Review) *Need {
+	if r.State != forge.Open || r.Followed == nil || r.Followed.Needs == nil {
+		return nil
+	}
+	needs := r.Followed.Needs
+	return &Need{ID: needID(NeedsHuman, fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(s.IssueRef)))), Kind: NeedsHuman, What: s.IssueRef + ": " + r.Called() + " needs a person", Why: fmt.Sprintf("%s, after %s of it", needs.Why, terminal.Count(needs.Made, "task")),
+		Since: &needs.At, Command: "kugetsu show " + s.IssueRef, Ref: s.IssueRef, Agent: s.Agent, Cause: needs.At.Format(time.RFC3339Nano)}
 }
 
 // unpushed are the sessions whose last item completed with commits and for which no pull request is known. Git is not asked: the

@@ -76,6 +76,8 @@ type Request struct {
 	State    forge.Status `json:"state"`
 	AskedAt  *time.Time   `json:"asked_at,omitempty"` // nil: the forge was not asked yet
 	Why      string       `json:"why,omitempty"`      // why the state is not known, cleaned
+	Strip    string       `json:"strip"`              // how far the work on it is, see Strip
+	Says     string       `json:"-"`                  // the part of it about the request, without its number
 	LastUsed time.Time    `json:"last_used_at"`       // when a run worked on it last
 }
 
@@ -149,7 +151,7 @@ func Read(t *tick.Tick, most int) (*Overview, error) {
 	if o.Problems == nil {
 		o.Problems = []string{}
 	}
-	o.Review = append(o.Review, x.requests...)
+	o.Review, o.Ready = append(o.Review, x.requests...), append(o.Ready, x.ready...)
 	o.Healthy, o.Sentence = x.sentence(o)
 	return o, nil
 }

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"strings"
 
+	"kugetsu/queue"
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
+	"kugetsu/slots"
+	"kugetsu/tick/session"
 )
 
 // Work is what a run left, in a few words.
@@ -32,6 +35,29 @@ func Work(e outcome.Evidence) string {
 		parts = append(parts, "no changes")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// Strip says how far the work on an issue is, in the order in which it has to go on: agent ok · verified · PR #57 open, CI failing: test.
+// The run is the newest one of the session s, nil where that is not known.
+func Strip(run *queue.Run, s *slots.Session, r session.Review) string {
+	var parts []string
+	switch {
+	case run != nil:
+		how := run.Outcome
+		if how == outcome.Unverified { // the agent said that it was done
+			how = outcome.OK
+		}
+		parts = append(parts, "agent "+strings.ReplaceAll(terminal.Line(string(how), 40), "_", " "))
+		if judged := Judged(run.Evidence); judged != "" {
+			parts = append(parts, judged)
+		}
+	case s != nil && s.Judged != "": // its item was cleared
+		parts = append(parts, map[bool]string{true: "verified", false: "not verified"}[s.Judged == "verified"])
+	}
+	if pull := r.Strip(); pull != "" {
+		parts = append(parts, pull)
+	}
+	return strings.Join(parts, " · ")
 }
 
 // Judged is the word for a run that was verified, or was not; "" where no command judged it.

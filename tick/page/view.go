@@ -220,8 +220,8 @@ func (p *Page) requests(c column, mark string, list []overview.Request) column {
 	for _, r := range list {
 		one := card{Mark: mark, Title: p.name(r.Ref), URL: link(r.URL), Why: text(r.Why), Meta: []stamp{p.since(r.LastUsed)},
 			Command: "kugetsu show " + clean(p.short(r.Ref))}
-		if r.State != "" {
-			one.Tag = clean(string(r.State))
+		if says := cmp.Or(r.Says, string(r.State)); says != "" {
+			one.Tag = clean(says)
 		}
 		if r.Branch != "" {
 			one.Meta = append(one.Meta, plain(r.Branch))

@@ -151,7 +151,15 @@ func (r Review) Strip() string {
 	if r.URL == "" {
 		return ""
 	}
-	parts := []string{strings.TrimSpace("PR "+number(r.URL)) + " " + string(r.State)}
+	return r.Called() + " " + r.Says()
+}
+
+// Called is the short name of a request: PR #57.
+func (r Review) Called() string { return strings.TrimSpace("PR " + number(r.URL)) }
+
+// Says is what is known of a request: its state and, where it is followed, that of its checks and reviews.
+func (r Review) Says() string {
+	parts := []string{string(r.State)}
 	if f := r.Followed; f != nil && r.State == forge.Open {
 		parts = append(parts, f.strip()...)
 	}
@@ -185,6 +193,9 @@ func (f *Followed) strip() (parts []string) {
 	add(f.Not != "", "not followed: "+f.Not)
 	return parts
 }
+
+// Ready says whether a person may merge a request that is followed.
+func (r Review) Ready() bool { return r.State == forge.Open && r.Followed != nil && r.Followed.Ready }
 
 // notFollowed says why an open request is not followed, or "".
 func (k *Keeper) notFollowed(ctx context.Context, q *question, rep forge.Report) (string, error) {

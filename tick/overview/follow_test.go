@@ -1,0 +1,56 @@
+package overview
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kugetsu/queue"
+	"kugetsu/queue/outcome"
+	"kugetsu/slots"
+)
+
+// followed gives issue n a session, whose last item is one that ended, and what was found out of its request.
+func (f *folder) followed(n int, item, record string) {
+	f.Helper()
+	name := fmt.Sprintf("github.com+you+shop@%d", n)
+	url := fmt.Sprintf("https://github.com/you/shop/pull/%d", 50+n)
+	f.must(f.Home.WriteSession(name, &slots.Session{Type: "forked", IssueRef: fmt.Sprintf("github.com/you/shop#%d", n), Agent: "command", Branch: "fix/issue-1",
+		Worktree: f.Home.Worktree(name), PRURL: url, LastItem: item}))
+	f.must(os.WriteFile(filepath.Join(f.Home.Reviews(), name+".json"), fmt.Appendf(nil, `{"url": %q, "state": "open", "asked_at": "2026-04-05T12:00:00Z", "followed": %s}`, url, record), 0o600))
+}
+
+func TestFollowedRequestsStandWhereAPersonLooksForThem(t *testing.T) {
+	f := newFolder(t)
+	e, it := f.enqueue(1, "do it")
+	f.settle(e, it, verified())
+	f.followed(1, it.ID, `{"head": "a", "ci": "failed", "failed": ["test"], "changes_requested": 1}`)
+	f.followed(2, "", `{"head": "b", "ci": "passed", "approvals": 2, "ready": true}`)
+	f.followed(3, "", `{"head": "c", "ci": "failed", "failed": ["a", "b", "c", "d"], "needs": {"at": "2026-04-05T12:00:00Z", "why": "CI failing: a", "made": 3}}`)
+	o := f.read()
+	if len(o.Ready) != 1 || o.Ready[0].Strip != "PR #52 open, CI passed, approved by 2, ready to merge" {
+		t.Errorf("ready: %+v", o.Ready)
+	}
+	strips := map[string]string{}
+	for _, r := range o.Review {
+		strips[r.Ref] = r.Strip
+	}
+	if got := strips["github.com/you/shop#1"]; len(strips) != 2 || got != "agent ok · verified · PR #51 open, CI failing: test, changes requested by 1" {
+		t.Errorf("%q", strips)
+	}
+	if got := strips["github.com/you/shop#3"]; got != "PR #53 open, CI failing: a, b, c and 1 more, needs a person" {
+		t.Errorf("%q", got)
+	}
+	const want = "needs_human | github.com/you/shop#3: PR #53 needs a person | CI failing: a, after 3 tasks of it | kugetsu show github.com/you/shop#3\n"
+	if got := shown(o); !strings.Contains(got, want) || o.Healthy {
+		t.Errorf("%s", got)
+	}
+}
+
+func verified() (r queue.Result) {
+	r = ended(outcome.OK, "done")
+	r.Verification = &outcome.Verification{Command: "make test"}
+	return r
+}
