@@ -1,14 +1,18 @@
 package queue
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"path/filepath"
 	"time"
 
+	"kugetsu/queue/event"
 	"kugetsu/queue/ledger"
 	"kugetsu/queue/spool"
+	"kugetsu/queue/terminal"
 )
 
 // ledger is what a run of the item was and cost. handed is when it was handed over; nil where that is not known any more.
@@ -61,26 +65,51 @@ func (q *Queue) setAsideLedger(path string, why error) error {
 
 // KeepLedger makes sure that each run of the items that are there is in the ledger, and that the ledger grows no longer than a bounded
 // time. Only where the ledger may lack runs are the items read. The caller holds tick.lock.
+//
+// Broken lines of runs that are recorded nowhere else are quarantined before the file is written anew without them: a crash between
+// the two makes the next pass quarantine them again, under the same name.
 func (q *Queue) KeepLedger() error {
-	whole, bad, err := q.Ledger.Check()
+	found, err := q.Ledger.Check()
 	if err != nil {
 		return err
 	}
-	for _, path := range bad {
+	for _, path := range found.Bad {
 		if err := q.setAsideLedger(path, fmt.Errorf("%s: %w", path, spool.ErrBad)); err != nil {
 			return err
 		}
 	}
-	if !whole {
+	if !found.Whole {
 		runs, err := q.ended()
 		if err != nil {
 			return err
 		}
-		if err := q.Ledger.Rebuild(runs); err != nil {
+		for _, day := range found.Damaged {
+			if err := q.setAsideLines(day, runs); err != nil {
+				return err
+			}
+		}
+		if err := q.Ledger.Rebuild(runs, found.Damaged); err != nil {
 			return err
 		}
 	}
 	return q.Ledger.Checked()
+}
+
+// setAsideLines quarantines what is lost of a day. The name of its file comes from its content.
+func (q *Queue) setAsideLines(day string, runs []ledger.Run) error {
+	lost, err := q.Ledger.Lost(day, runs)
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	n := bytes.Count(lost, []byte{'\n'})
+	base := fmt.Sprintf("usage.%s.%08x", day, crc32.ChecksumIEEE(lost))
+	if err := q.Events.PutOnce(event.Bad(base, fmt.Errorf("%s of usage/%s: no record of a run, and no other is known", terminal.Count(n, "line"), day))); err != nil {
+		return err
+	}
+	if err := spool.Publish(filepath.Join(q.Bad, base), lost); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // ended lists the runs that are in the histories of all items. An item that cannot be read is left out: a pass quarantines it.

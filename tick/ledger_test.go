@@ -36,6 +36,7 @@ type books struct {
 	open    map[string]outcome.Outcome // of the runs that ended and are not settled
 	runs    map[string]*counted
 	settled []string // items in finished/
+	lost    []string // broken lines whose runs nothing else knows
 }
 
 func (m *books) check(t *rapid.T, err error) {
@@ -205,6 +206,37 @@ func (m *books) Lose(t *rapid.T) {
 	}
 }
 
+// Damage changes a byte in a line. Where another line has its run, or its item says so, nothing is lost; else the line is quarantined.
+func (m *books) Damage(t *rapid.T) {
+	path := m.day(t)
+	if path == "" {
+		t.Skip("none")
+	}
+	data, err := os.ReadFile(path)
+	m.check(t, err)
+	lines := strings.SplitAfter(string(data), "\n")
+	n := rapid.IntRange(0, len(lines)-1).Draw(t, "line")
+	line := strings.TrimSuffix(lines[n], "\n")
+	lines[n] = strings.Replace(lines[n], `"outcome":`, `"outcome";`, 1)
+	if line == "" || strings.Join(lines, "") == string(data) {
+		t.Skip("no record")
+	}
+	m.check(t, os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600))
+	name := strings.Split(line, `"`)[5] // {"v":1,"run":"…"
+	for i, other := range lines {
+		if i != n && strings.Contains(other, name+`"`) && strings.Contains(other, `"outcome":`) {
+			return
+		}
+	}
+	if c := m.runs[name]; c == nil || !c.settled {
+		m.lost = append(m.lost, name)
+		delete(m.runs, name)
+	} else if _, _, err := m.item(c.item); queue.IsAbsent(err) {
+		m.lost = append(m.lost, name)
+		delete(m.runs, name)
+	}
+}
+
 func (m *books) day(t *rapid.T) string {
 	days, err := filepath.Glob(filepath.Join(m.Queue.Ledger.Dir, "2*.jsonl"))
 	m.check(t, err)
@@ -235,12 +267,36 @@ func (m *books) Check(t *rapid.T) {
 	if !slices.Equal(got, want) {
 		t.Fatalf("the ledger has\n%s\nand not\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	m.checkLost(t)
 }
 
-// Settles, crashes after the ledger was written, clears, retries, torn lines and lost files, in any order: every run that was
-// settled is in the ledger once, unless its line and its item are both gone.
+// checkLost makes sure that what is lost, and nothing else, is quarantined.
+func (m *books) checkLost(t *rapid.T) {
+	files, err := filepath.Glob(filepath.Join(m.Queue.Bad, "usage.*"))
+	m.check(t, err)
+	var bad []string
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		m.check(t, err)
+		for line := range strings.Lines(string(data)) {
+			bad = append(bad, strings.Split(line, `"`)[5])
+		}
+	}
+	slices.Sort(bad)
+	slices.Sort(m.lost)
+	if !slices.Equal(slices.Compact(bad), slices.Compact(slices.Clone(m.lost))) {
+		t.Fatalf("quarantined are the lines of\n%s\nand not\n%s", strings.Join(bad, "\n"), strings.Join(m.lost, "\n"))
+	}
+}
+
+// Settles, crashes after the ledger was written, clears, retries, torn and damaged lines and lost files, in any order: every run that was
+// settled is in the ledger once, unless its line and its item are both gone. Then its line is quarantined, if there is one.
 func TestLedgerCountsEveryRunOnceWhateverHappensBetween(t *testing.T) {
-	fewChecks(t, "10")
+	checks := "30"
+	if testing.Short() {
+		checks = "10"
+	}
+	fewChecks(t, checks)
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &books{now: noon, open: map[string]outcome.Outcome{}, runs: map[string]*counted{}}
 		m.Tick = newTick(t, func() time.Time { return m.now })

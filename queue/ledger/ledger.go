@@ -8,7 +8,8 @@
 // megabytes: to replace that file for each of them takes twenty times as long as the settle. And a line that a crash tears is
 // never the only record of its run: it is written before the item, so the next tick settles the run, and writes the line, again.
 // A reader leaves out what is no whole line. The file of a day in which there is one, or which is gone, is written anew from the
-// items that are left, by an atomic rename: see Rebuild.
+// items that are left, by an atomic rename: see Rebuild. Before that, a broken line whose run is recorded nowhere else is quarantined:
+// see Lost.
 package ledger
 
 import (
@@ -179,7 +180,8 @@ func last(all []Run) []Run {
 type file struct {
 	runs    []Run
 	lines   [][]byte // all that are whole, those of a newer kugetsu too
-	damaged bool     // there is something else
+	broken  [][]byte // the others
+	damaged bool     // there is something else: broken lines, or empty ones
 }
 
 // maxDay bounds a day's file: a quarter of a million runs.
@@ -207,7 +209,8 @@ func (l *Ledger) read(name string) (file, error) {
 	}
 	f := file{runs: make([]Run, 0, n), lines: make([][]byte, 0, n)}
 	for _, more := range files {
-		f.runs, f.lines, f.damaged = append(f.runs, more.runs...), append(f.lines, more.lines...), f.damaged || more.damaged
+		f.runs, f.lines, f.broken = append(f.runs, more.runs...), append(f.lines, more.lines...), append(f.broken, more.broken...)
+		f.damaged = f.damaged || more.damaged
 	}
 	return f, nil
 }
@@ -241,12 +244,14 @@ func parse(data []byte) (f file) {
 		}
 		data = rest
 		switch {
-		case !whole:
+		case whole && len(line) == 0:
 			f.damaged = true
+		case !whole:
+			f.broken, f.damaged = append(f.broken, line), true
 		case errors.Is(err, spool.ErrNewer):
 			f.lines = append(f.lines, line)
 		case err != nil || !r.sound():
-			f.damaged = true
+			f.broken, f.damaged = append(f.broken, line), true
 		default:
 			f.lines = append(f.lines, line)
 			continue

@@ -129,19 +129,19 @@ func TestCheckNoticesWhatIsLostOrDamagedAndRebuildMendsIt(t *testing.T) {
 		must(t, l.Add(run(1, time.Hour)))
 		must(t, l.Add(run(2, time.Hour)))
 		tt.harm(t, filepath.Join(l.Dir, day))
-		whole, bad, err := l.Check()
+		found, err := l.Check()
 		must(t, err)
-		if whole != tt.whole || len(bad) > 0 {
-			t.Errorf("%s: whole %v, bad %v", tt.name, whole, bad)
+		if found.Whole != tt.whole || len(found.Bad) > 0 {
+			t.Errorf("%s: %+v", tt.name, found)
 		}
-		if !whole {
-			must(t, l.Rebuild([]Run{run(2, time.Hour), run(3, time.Hour), run(5, Keep+time.Hour)}))
+		if !found.Whole {
+			must(t, l.Rebuild([]Run{run(2, time.Hour), run(3, time.Hour), run(5, Keep+time.Hour)}, found.Damaged))
 		}
 		must(t, l.Checked())
 		if got := l.numbers(t, noon.Add(-Keep)); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: runs %v, not %v", tt.name, got, tt.want)
 		}
-		if whole, _, err := l.Check(); !whole || err != nil {
+		if found, err := l.Check(); !found.Whole || err != nil {
 			t.Errorf("%s: it is not whole: %v", tt.name, err)
 		}
 		if data, err := os.ReadFile(filepath.Join(l.Dir, day)); tt.name[0] == 'a' && tt.whole && (err != nil || !strings.Contains(string(data), `"v":2`)) {
@@ -150,14 +150,53 @@ func TestCheckNoticesWhatIsLostOrDamagedAndRebuildMendsIt(t *testing.T) {
 	}
 }
 
+func TestBrokenLineIsLostWhereNothingElseKnowsItsRun(t *testing.T) {
+	const day = "2026-11-28.jsonl"
+	known, other := run(1, time.Hour), run(2, time.Hour)
+	whole, err := other.line()
+	must(t, err)
+	broken := strings.Replace(strings.TrimSpace(string(whole)), `"ended_at":"2026`, `"ended_at":"20x6`, 1)
+	for _, tt := range []struct {
+		name, line string
+		items      []Run // that the items know
+		want       bool
+	}{
+		{"a number that is none", broken, nil, true},
+		{"the items know its run", broken, []Run{other}, false},
+		{"another line knows its run", strings.ReplaceAll(broken, other.Name, known.Name), nil, false},
+		{"a run that is named like none", strings.ReplaceAll(broken, other.Name, "q_?.1"), []Run{other}, true},
+		{"it is not text", "\xff\xfe", nil, true},
+		{"a hole that a power cut leaves", "\x00\x00\x00", nil, false},
+		{"an empty line", "", nil, false},
+	} {
+		l := newLedger(t)
+		must(t, l.Add(known))
+		must(t, spool.Append(filepath.Join(l.Dir, day), []byte(tt.line+"\n")))
+		got, err := l.Lost(day, tt.items)
+		must(t, err)
+		if want := tt.line + "\n"; tt.want && string(got) != want || !tt.want && len(got) > 0 {
+			t.Errorf("%s: %q is lost", tt.name, got)
+		}
+	}
+	for cut := range len(whole) - 1 { // a line that is whole but for its end is no record either, and the items know its run by then
+		l := newLedger(t)
+		must(t, l.Add(known))
+		must(t, spool.Append(filepath.Join(l.Dir, day), whole[:cut+1]))
+		must(t, l.Add(other))
+		if got, err := l.Lost(day, nil); err != nil || len(got) > 0 {
+			t.Errorf("torn after %d bytes: %q, %v", cut+1, got, err)
+		}
+	}
+}
+
 func TestCheckNamesWhatIsNoFileOfADay(t *testing.T) {
 	l := newLedger(t)
 	path := filepath.Join(l.Dir, "2026-11-28.jsonl")
 	must(t, os.Mkdir(path, 0o700))
-	whole, bad, err := l.Check()
+	found, err := l.Check()
 	must(t, err)
-	if whole || !slices.Equal(bad, []string{path}) {
-		t.Errorf("whole %v, bad %v", whole, bad)
+	if found.Whole || !slices.Equal(found.Bad, []string{path}) {
+		t.Errorf("%+v", found)
 	}
 	if err := l.Add(run(1, time.Hour)); err == nil || !strings.Contains(err.Error(), "not a state file: a folder") {
 		t.Error(err)
@@ -177,7 +216,7 @@ func TestDaysAreRemovedAfterAYearAFewAPass(t *testing.T) {
 		if len(names) != want {
 			t.Errorf("%d days are left, not %d: %v", len(names), want, names)
 		}
-		if whole, _, err := l.Check(); !whole || err != nil {
+		if found, err := l.Check(); !found.Whole || err != nil {
 			t.Errorf("an old day looks lost: %v", err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -34,34 +35,41 @@ func (l *Ledger) note(name string) error {
 // Begun says whether the ledger was ever completed: a folder of an older kugetsu, and one that was lost, has no notes.
 func (l *Ledger) Begun() (bool, error) { return spool.Exists(l.notes().Path) }
 
-// Check says whether runs may be missing: a day that was noted is gone, or what changed since the last check is damaged. bad are
-// the paths where something else is in the place of a file. The caller holds tick.lock.
-func (l *Ledger) Check() (whole bool, bad []string, err error) {
+// Findings are what Check found.
+type Findings struct {
+	Whole   bool     // no run can be missing
+	Bad     []string // the paths where something else is in the place of a file
+	Damaged []string // the names of the files that have something else than records
+}
+
+// Check says whether runs may be missing: a day that was noted is gone, or what changed since the last check is damaged. The caller
+// holds tick.lock.
+func (l *Ledger) Check() (found Findings, err error) {
 	n, err := l.notes().ReadGood()
 	if err != nil {
-		return false, nil, err
+		return found, err
 	}
 	names, err := l.days()
 	if err != nil {
-		return false, nil, err
+		return found, err
 	}
 	if n == nil {
 		n = &noted{}
 	} else {
-		whole = true
+		found.Whole = true
 	}
 	for _, name := range n.Days {
-		whole = whole && slices.Contains(names, name)
+		found.Whole = found.Whole && slices.Contains(names, name)
 	}
 	last, err := spool.Changed(l.notes().Path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, nil, err
+		return found, err
 	}
 	for _, name := range names {
 		path := filepath.Join(l.Dir, name)
 		changed, err := spool.Changed(path)
 		if err != nil {
-			return false, nil, err
+			return found, err
 		}
 		if changed.Before(last.Add(-time.Second)) { // the time of a file may be coarse
 			continue
@@ -69,13 +77,45 @@ func (l *Ledger) Check() (whole bool, bad []string, err error) {
 		f, err := l.read(name)
 		switch {
 		case errors.Is(err, spool.ErrBad):
-			whole, bad = false, append(bad, path)
+			found.Whole, found.Bad = false, append(found.Bad, path)
 		case err != nil:
-			return false, nil, err
+			return found, err
+		case f.damaged:
+			found.Whole, found.Damaged = false, append(found.Damaged, name)
 		}
-		whole = whole && !f.damaged
 	}
-	return whole, bad, nil
+	return found, nil
+}
+
+// Lost returns the broken lines of a day whose runs are known from nowhere else: neither from another line, nor from the items. A line
+// that a crash tore is not among them, since its run is settled again.
+func (l *Ledger) Lost(name string, runs []Run) ([]byte, error) {
+	f, err := l.read(name)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for _, r := range append(f.runs, runs...) {
+		known[r.Name] = true
+	}
+	var lost []byte
+	for _, line := range f.broken {
+		if m := runIn.FindSubmatch(line); m == nil && !tornEarly(line) || m != nil && !known[string(m[1])] {
+			lost = append(append(lost, line...), '\n')
+		}
+	}
+	return lost, nil
+}
+
+var (
+	head  = []byte(`{"v":1,"run":"`)
+	runIn = regexp.MustCompile(`"run":"(q_[0-9a-z]{26}\.[0-9]+)"`)
+)
+
+// tornEarly says whether a line is what a crash leaves that tore it before the end of its run's name, or a hole in its place.
+func tornEarly(line []byte) bool {
+	name, begun := bytes.CutPrefix(line, head)
+	return bytes.HasPrefix(head, line) || begun && !bytes.ContainsRune(name, '"') || len(bytes.Trim(line, "\x00")) == 0
 }
 
 // Checked notes which days there are, for the next Check, and removes those that are older than Keep, a few at most. The caller
@@ -111,9 +151,9 @@ func (l *Ledger) Checked() error {
 // expireMost bounds how many days one pass removes.
 const expireMost = 10
 
-// Rebuild adds the runs that are missing, of all that the items know, and drops what is no record. It may be repeated, and
-// stopped anywhere: each file is replaced as a whole. The caller holds tick.lock.
-func (l *Ledger) Rebuild(runs []Run) error {
+// Rebuild adds the runs that are missing, of all that the items know, and drops what is no record, from the damaged files as well. It
+// may be repeated, and stopped anywhere: each file is replaced as a whole. The caller holds tick.lock.
+func (l *Ledger) Rebuild(runs []Run, damaged []string) error {
 	runs = slices.DeleteFunc(runs, func(r Run) bool { return l.Now().Sub(r.NotifiedAt) > Keep })
 	names, err := l.days()
 	if err != nil {
@@ -130,7 +170,7 @@ func (l *Ledger) Rebuild(runs []Run) error {
 	from := day(oldest.Add(-24 * time.Hour))
 	files, there := map[string]file{}, map[string]bool{}
 	for _, name := range names {
-		if name < from {
+		if name < from && !slices.Contains(damaged, name) {
 			continue
 		}
 		f, err := l.read(name)
