@@ -2,6 +2,7 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -30,7 +31,14 @@ type config struct {
 	flags string
 	ends  bool // show that every order of events comes to rest, too
 	large bool // only with -full
+	model string
 }
+
+// The models: of a run's life, and of how a followed request becomes an item.
+const (
+	protocol  = "protocol.pml"
+	following = "follow.pml"
+)
 
 const unlocked = "-DNOLOCK -DPASSES=2 "
 
@@ -54,6 +62,9 @@ var configs = []config{
 	{name: "one slot, two items, a runner hangs whose lease was unlocked: every order of events comes to rest", flags: "-DSLOTS=1 -DRUNNERS=2 -DHANGS=1 -DUNLOCKS=1 -DMAX_ATTEMPTS=1 -DKILLS=0", ends: true},
 	{name: "two passes that tick.lock keeps apart, two items, one attempt, one kill", flags: "-DPASSES=2 -DMAX_ATTEMPTS=1"},
 	{name: "two passes without tick.lock, two slots, one item, one attempt, no kill", flags: unlocked + "-DITEMS=1 -DMAX_ATTEMPTS=1 -DKILLS=0"},
+
+	{name: "a fingerprint, two passes that ask.lock keeps apart, the item moves, two kills", flags: "-DKILLS=2 -DMOVES", model: following},
+	{name: "a fingerprint, two passes without ask.lock, two kills", flags: "-DKILLS=2 -DUNLOCKED", model: following},
 
 	{name: "two slots, one item, runs are verified, one kill", flags: "-DITEMS=1 -DVERIFIES", large: true},
 	{name: "one slot, one item, runs are verified, a command, one kill: every order of events comes to rest", flags: "-DSLOTS=1 -DITEMS=1 -DVERIFIES -DCOMMANDS=1 -DMAX_ATTEMPTS=1", ends: true},
@@ -79,6 +90,7 @@ type wrong struct {
 	name        string
 	want        string // the properties that may notice it
 	ends        bool   // only that some order of events never comes to rest tells it
+	model       string
 }
 
 var wrongs = []wrong{
@@ -109,6 +121,10 @@ var wrongs = []wrong{
 	{flag: "RETRY_WRITTEN_FIRST", name: "retry rewrites the item before it moves it back", flags: "-DCOMMANDS=1 -DITEMS=1", want: "P5"},
 	{flag: "VERIFIER_NOT_INHERITED", name: "the verifier does not inherit the lease", flags: "-DVERIFIES -DITEMS=1 -DSLOTS=1 -DMAX_ATTEMPTS=1", want: "P3"},
 	{flag: "VERIFIED_AFTER_RECORD", name: "a run is recorded as ok first and verified after", flags: "-DVERIFIES -DITEMS=1 -DSLOTS=1 -DMAX_ATTEMPTS=1", want: "P3 P2"},
+	{flag: "PUBLISHED_FIRST", name: "the item of a followed request is published before the intent", want: "P10", model: following},
+	{flag: "INTENT_REPLACED", name: "an intent that is there is replaced; no ask.lock", flags: "-DUNLOCKED -DKILLS=0", want: "P10", model: following},
+	{flag: "ONE_PLACE", name: "the item of an intent is looked for under one name alone", flags: "-DMOVES", want: "P10", model: following},
+	{flag: "SAID_FIRST", name: "an intent says that it is published before the item is", want: "P11", model: following},
 	{flag: "FOLDER_KEPT", name: "an unused run folder that is in the way is not removed; a slot file is lost", flags: "-DLOSSES=1 -DITEMS=1 -DSLOTS=1", want: "rest", ends: true},
 }
 
@@ -123,6 +139,8 @@ var properties = map[string]string{
 	"P7":   "a used run folder is kept, an intent not overwritten, and every end can be recorded",
 	"P8":   "what was cancelled is not retried",
 	"P9":   "a run whose runner was ended is not retried",
+	"P10":  "a fingerprint never has two items",
+	"P11":  "at rest a fingerprint has one item",
 	"rest": "every order of events comes to rest",
 }
 
@@ -146,7 +164,7 @@ func TestPropertiesHoldInEveryOrderOfEvents(t *testing.T) {
 				t.Skip("large: only with -full")
 			}
 			t.Parallel()
-			found := search(t, c.flags, c.ends)
+			found := search(t, c.model, c.flags, c.ends)
 			t.Logf("%s states in %s", thousands(found.states), found.took)
 			result := "no error"
 			switch {
@@ -156,7 +174,7 @@ func TestPropertiesHoldInEveryOrderOfEvents(t *testing.T) {
 			case !found.complete:
 				result = "not complete: " + found.why
 				t.Errorf("the search was not complete: %s", found.why)
-			case found.states < 10000:
+			case found.states < 10000 && c.model == "", found.states < 500:
 				t.Errorf("only %d states: that is not the protocol", found.states)
 			}
 			rows[n] = fmt.Sprintf("| %s | `%s` | %s | %s |", c.name, c.flags, thousands(found.states), result)
@@ -170,7 +188,7 @@ func TestSeededFaultIsNoticed(t *testing.T) {
 	for n, w := range wrongs {
 		t.Run(w.flag, func(t *testing.T) {
 			t.Parallel()
-			found := search(t, "-DWRONG_"+w.flag+" "+w.flags, w.ends)
+			found := search(t, w.model, "-DWRONG_"+w.flag+" "+w.flags, w.ends)
 			t.Logf("noticed by %s after %s states", found.property, thousands(found.states))
 			if found.err == "" || found.property == "" || !strings.Contains(w.want, found.property) {
 				t.Errorf("%s: got %q by property %q, want %s\n%s", w.name, found.err, found.property, w.want, found.why)
@@ -185,9 +203,13 @@ func TestSeededFaultIsNoticed(t *testing.T) {
 }
 
 func TestFaultsOfTheModelAreTried(t *testing.T) {
-	text, err := os.ReadFile("protocol.pml")
-	if err != nil {
-		t.Fatal(err)
+	var text []byte
+	for _, model := range []string{protocol, following} {
+		one, err := os.ReadFile(model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, one...)
 	}
 	there, tried := map[string]bool{}, map[string]bool{}
 	for _, m := range regexp.MustCompile(`def WRONG_(\w+)`).FindAllSubmatch(text, -1) {
@@ -223,7 +245,7 @@ type finding struct {
 	complete bool
 	why      string // not complete
 	err      string // what the checker says is wrong
-	property string // of the header of protocol.pml
+	property string // of the header of its model
 	story    string // how it came to that
 	took     time.Duration
 }
@@ -239,16 +261,17 @@ var (
 	states  = regexp.MustCompile(`(?m)^\s*([0-9.e+]+) states, stored`)
 	errs    = regexp.MustCompile(`errors: (\d+)`)
 	problem = regexp.MustCompile(`(?m)^pan:1: (.*?) \(at depth`)
-	at      = regexp.MustCompile(`protocol\.pml:(\d+), Error: assertion violated`)
-	named   = regexp.MustCompile(`/\* (P\d)`)
+	at      = regexp.MustCompile(`\.pml:(\d+), Error: assertion violated`)
+	named   = regexp.MustCompile(`/\* (P\d+)`)
 )
 
 // search makes the checker for a world and lets it search all of it, or until an error. ends: for an order of events that
 // never comes to rest, else for one that breaks an assertion.
-func search(t *testing.T, flags string, ends bool) finding {
+func search(t *testing.T, model, flags string, ends bool) finding {
 	t.Helper()
 	dir := t.TempDir()
-	model, err := filepath.Abs("protocol.pml")
+	name := cmp.Or(model, protocol)
+	model, err := filepath.Abs(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +323,7 @@ func search(t *testing.T, flags string, ends bool) finding {
 	if p := problem.FindStringSubmatch(out); p != nil {
 		f.err = p[1]
 	}
-	f.story = run(limit, "spin", append(append([]string{"-t", "-T"}, defines...), "-k", "protocol.pml.trail", model)...)
+	f.story = run(limit, "spin", append(append([]string{"-t", "-T"}, defines...), "-k", name+".trail", model)...)
 	if strings.HasPrefix(f.err, "non-progress cycle") {
 		f.property = "rest"
 		return f
@@ -342,8 +365,8 @@ func writeTable() error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The protocol in every order of events\n\nWritten by `go test ./contrib/model -full -table FILE`, not by hand: %s, %s.\n\n"+
-		"[protocol.pml](protocol.pml) is a model of the steps of a pass, a runner and its agent; its header names the\n"+
-		"properties and what is left out. Each row is a world that was searched completely: every order of its steps, with a\n"+
+		"[protocol.pml](protocol.pml) is a model of the steps of a pass, a runner and its agent, and [follow.pml](follow.pml)\n"+
+		"one of how a followed pull request becomes an item; their headers name the properties and what is left out. Each row is a world that was searched completely: every order of its steps, with a\n"+
 		"kill before any of them, ends in a state where nothing is broken or stuck.\n\n"+
 		"| world | flags | states | result |\n|---|---|--:|---|\n%s\n\n"+
 		"## The protocol is wrong on purpose, which must be noticed\n\n| fault | flags | property that noticed it |\n|---|---|---|\n%s\n",

@@ -1,0 +1,132 @@
+/* How what a pull request asks for becomes one item, as a model that Spin checks in every order of events: tell, claim and publish
+ * of tick/session. It is beside protocol.pml, since publishing an item needs no tick.lock and touches no other.
+ *
+ * A step is one durable write or one read. kill -9 (KILL) may come before each write; before a read it would leave the same.
+ *
+ * What must hold, in every state that can be reached:
+ *
+ *	P10  a fingerprint never has two items, wherever a pass dies, and whatever becomes of the item meanwhile
+ *	P11  at rest it has one, and its intent says so
+ *
+ * Left out: the event, which has one name; what the forge says, which is the same to all passes; an item that a person clears before
+ * the pass after the one that died has looked for it.
+ */
+#ifndef KILLS
+#define KILLS 2
+#endif
+#define PASSES 2
+#define IDS (PASSES + KILLS)
+/* UNLOCKED: ask.lock keeps no two passes apart, as when it is deleted while it is locked */
+/* MOVES: the item is given another priority, or ends and is filed */
+
+#define ABSENT 0
+#define THERE  1        /* at the name that Publish gives it */
+#define MOVED  2
+
+byte intent;            /* the file reviews/<session>~<fingerprint>.json names this item, + 1; 0: there is none */
+bit  said;              /* and says that it is published */
+byte item[IDS];
+byte made, kills, used; /* items made, in all; passes killed; ids given out */
+bit  lock;
+
+#ifdef UNLOCKED
+#define LOCK   skip
+#define UNLOCK skip
+#else
+#define LOCK   atomic { lock == 0 -> lock = 1 }
+#define UNLOCK lock = 0
+#endif
+#define KILL   :: atomic { kills < KILLS -> kills++ } goto killed
+
+inline publish(id) {
+	/* Queue.Publish: link(2) makes no second file of a name */
+	if KILL
+	:: atomic { true; /* else the else below would be that of the outer choice */
+		if
+		:: item[id] == THERE
+		:: else -> item[id] = THERE; made++; assert(made <= 1) /* P10 */
+		fi
+	}
+	fi
+}
+
+active [PASSES] proctype pass()
+{
+	byte mine, new;
+	bit seen;
+begin:
+	LOCK;
+	/* intents */
+	if
+	:: said -> goto done
+	:: else
+	fi;
+	atomic { new = used; used++ }
+#ifdef WRONG_PUBLISHED_FIRST
+	mine = new;
+	publish(mine);
+#endif
+	/* claim */
+	if KILL
+	:: atomic { true;
+#ifdef WRONG_INTENT_REPLACED
+		intent = new + 1;
+#else
+		if
+		:: intent == 0 -> intent = new + 1
+		:: else
+		fi;
+#endif
+		mine = intent - 1
+	}
+	fi;
+#ifdef WRONG_SAID_FIRST
+	if KILL
+	:: said = 1
+	fi;
+#endif
+	/* publish: the item is looked for in all places */
+	atomic {
+#ifdef WRONG_ONE_PLACE
+		seen = item[mine] == THERE
+#else
+		seen = item[mine] != ABSENT
+#endif
+	};
+#ifndef WRONG_PUBLISHED_FIRST
+	if
+	:: seen
+	:: else -> publish(mine)
+	fi;
+#endif
+	if KILL
+	:: said = 1
+	fi;
+done:
+	UNLOCK;
+	goto end;
+killed:
+	UNLOCK; /* the kernel does */
+	atomic { mine = 0; new = 0; seen = 0 };
+	goto begin; /* the next pass */
+end:
+	skip
+}
+
+#ifdef MOVES
+active proctype world()
+{
+	byte id;
+end:
+	do
+	:: atomic { item[id] == THERE -> item[id] = MOVED }
+	:: atomic { id < IDS - 1 -> id++ }
+	:: atomic { id > 0 -> id-- }
+	od
+}
+#endif
+
+active proctype rest()
+{
+	timeout -> assert(made == 1 && said) /* P11 */
+}
