@@ -73,7 +73,7 @@ func TestFirstAgentThatMayStartIsChosen(t *testing.T) {
 		{name: "all slots are occupied", set: func(t *testing.T, tick *Tick, k *occupied) {
 			tick.Settings.MaxAgents = 1
 			k.occupy("1", nil)
-		}, kind: SlotsOccupied, says: "all 1 slots"},
+		}, kind: SlotsOccupied, says: "the only slot"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			agents := "claude,codex"

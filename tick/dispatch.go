@@ -3,6 +3,7 @@ package tick
 import (
 	"context"
 	"errors"
+	"fmt"
 	"syscall"
 	"time"
 
@@ -52,7 +53,7 @@ func (t *Tick) isNew(it *queue.Item) error {
 		return err
 	}
 	if s != nil {
-		return fault.New(fault.Failed, "continue it with kugetsu continue "+it.IssueRef, "%s already has a session", it.IssueRef)
+		return fault.New(fault.Failed, fmt.Sprintf(`kugetsu continue %s "what to do" goes on in it`, it.IssueRef), "%s already has a session", it.IssueRef)
 	}
 	live, err := t.Queue.Live(queue.Dev)
 	if err != nil {
@@ -64,7 +65,7 @@ func (t *Tick) isNew(it *queue.Item) error {
 			continue // an unreadable item belongs to no issue; the next pass reports it
 		}
 		if other.Ref().Session() == it.Ref().Session() {
-			return fault.New(fault.Failed, "kugetsu queue wait "+e.ID, "%s is already in the queue, as %s", it.IssueRef, e.ID)
+			return fault.New(fault.Failed, fmt.Sprintf(`kugetsu delegate %s "what to do" enqueues another task behind it`, it.IssueRef), "%s is already in the queue, as %s", it.IssueRef, e.ID)
 		}
 	}
 	return nil

@@ -32,6 +32,8 @@ func (p *slotLimit) full(lane queue.Lane) Reason {
 		r.Text = "the PM agent works on another"
 	case k.dev > most: // the limit was lowered
 		r.Text = fmt.Sprintf("%d of %d slots are occupied", k.dev, most)
+	case most == 1:
+		r.Text = "the only slot is occupied"
 	default:
 		r.Text = fmt.Sprintf("all %d slots are occupied", most)
 	}

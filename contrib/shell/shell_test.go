@@ -90,6 +90,9 @@ func TestManualPageNamesEveryCommandAndSetting(t *testing.T) {
 		if len(p.Commands) == 0 && !strings.Contains(text, "kugetsu "+p.words) {
 			t.Errorf("it lacks %q", p.words)
 		}
+		if len(p.Commands) == 0 && !strings.Contains(p.Detail, "\nExamples:\n") {
+			t.Errorf("the help of %q has no example", p.words)
+		}
 	}
 	for _, f := range g.Flags {
 		if f.Key != "" && !strings.Contains(text, f.Key) {

@@ -152,7 +152,7 @@ func quoted(text string) (length int, why string) {
 				return 0, fmt.Sprintf(`\%c in double quotes: %s`, text[i], inQuotes)
 			}
 		case c == '$' && quote == '"':
-			return 0, `only a shell would expand the $: put the value in single quotes, or write \$`
+			return 0, `only a shell would expand the $: write out what it stands for, or put the value in single quotes, or write \$`
 		}
 	}
 	return 0, "the quote that begins the value is never closed"
@@ -176,7 +176,7 @@ func plain(value, before string) string {
 	case remark && open(text) != 0 && strings.IndexByte(value[len(text):], open(text)) >= 0:
 		return "the # may be a remark or stand in the quotes: " + inQuotes + " as a whole"
 	case strings.Contains(text, "$"):
-		return "only a shell would expand the $: " + inQuotes
+		return "only a shell would expand the $: write out what it stands for, or " + inQuotes
 	case strings.TrimFunc(trimmed, unicode.IsSpace) != trimmed:
 		return "a space that is not ASCII begins or ends the value: " + inQuotes
 	}

@@ -89,7 +89,7 @@ func (d *drain) tellWhy() {
 	}
 	d.told = true
 	for _, w := range d.why {
-		fmt.Fprintf(d.Stderr, "%s  %-9s  %s\n", d.Now().Local().Format("15:04:05"), "held", clean(w))
+		d.say("%s  %-9s  %s", d.Now().Local().Format("15:04:05"), "held", w)
 	}
 }
 
@@ -232,7 +232,7 @@ func (d *drain) tell(it *queue.Item, before queue.State) {
 	} else if it.Error != nil {
 		text = lastLine(*it.Error)
 	}
-	fmt.Fprintf(d.Stderr, "%s  %-9s  %s  %s\n", d.Now().Local().Format("15:04:05"), what, clean(issueOrPM(it.IssueRef)), clean(text))
+	d.say("%s  %-9s  %s  %s", d.Now().Local().Format("15:04:05"), what, issueOrPM(it.IssueRef), text)
 }
 
 // lastLine is the last line of a text. There an agent says how its run went.

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,7 +35,7 @@ func (c *Init) Run(a *App) error {
 		there, err := spool.Exists(filepath.Join(home, file.Name))
 		if err == nil && !there {
 			if err = file.Make(a.Home); err == nil {
-				fmt.Fprintf(a.Stderr, "made %s\n", clean(filepath.Join(home, file.Name)))
+				a.say("made %s", filepath.Join(home, file.Name))
 			}
 		}
 		if err != nil {
@@ -63,9 +62,6 @@ func (c *Init) session(a *App) error {
 
 // tell says which agents there are, what is missing for cron to find them, and what to do next.
 func (c *Init) tell(a *App, path string) {
-	say := func(format string, args ...any) {
-		fmt.Fprintln(a.Stderr, clean(fmt.Sprintf(format, args...)))
-	}
 	config := filepath.Join(string(a.Home), "config")
 	var names []string
 	for _, f := range doctor.Agents(path) {
@@ -73,18 +69,18 @@ func (c *Init) tell(a *App, path string) {
 	}
 	switch {
 	case len(names) > 0:
-		say("found %s", strings.Join(names, ", "))
+		a.say("found %s", strings.Join(names, ", "))
 	case a.Settings.AgentCommand == "":
-		say("no agent found on PATH: install one, or set AGENT_COMMAND and KUGETSU_AGENT=command in %s", config)
+		a.say("no agent found on PATH: install one, or set AGENT_COMMAND and KUGETSU_AGENT=command in %s", config)
 	}
 	// The config may be older than the installed agents. It is the user's: Run does not change it.
 	old := settings.Open(string(a.Home), true).File("PATH")
 	missing, line := doctor.Lacking(path, old)
 	switch {
 	case old == "":
-		say("%s sets no PATH, and cron's PATH is short; add the line: %s", config, doctor.PathLine(doctor.SearchPath(path)))
+		a.say("%s sets no PATH, and cron's PATH is short; add the line: %s", config, doctor.PathLine(doctor.SearchPath(path)))
 	case len(missing) > 0:
-		say("the PATH in %s lacks %s; write: %s", config, missing[0].Path, line)
+		a.say("the PATH in %s lacks %s; write: %s", config, missing[0].Path, line)
 	}
-	say("next: kugetsu queue-daemon start lets ticks run; kugetsu doctor owner/repo#12 checks all of it; kugetsu delegate --tick owner/repo#12 \"what to do\" begins")
+	a.say("next: kugetsu queue-daemon start lets ticks run; kugetsu doctor owner/repo#12 checks all of it; kugetsu delegate --tick owner/repo#12 \"what to do\" begins")
 }

@@ -111,7 +111,7 @@ func (c *Logs) goOn(a *App, run string) error {
 		case err != nil:
 			return err
 		case next != "":
-			a.note("run %s begins", shortIDs(next, a.short))
+			a.say("run %s begins", shortIDs(next, a.short))
 			if err := c.show(a, next); err != nil {
 				return err
 			}
@@ -120,7 +120,7 @@ func (c *Logs) goOn(a *App, run string) error {
 		case it == nil: // it was cleared
 			return nil
 		case it.State == queue.Completed:
-			a.note("%s %s: completed", a.short(it.ID), clean(issueOrPM(it.IssueRef)))
+			a.say("%s %s: completed", a.short(it.ID), issueOrPM(it.IssueRef))
 			return nil
 		}
 		why := "error" // an item written by hand may have no text

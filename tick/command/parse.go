@@ -66,9 +66,10 @@ func unhelped(parser *kong.Kong) error {
 func newParser(grammar any, source *settings.Source, more ...kong.Option) (*kong.Kong, error) {
 	return kong.New(grammar, append(append(settings.Options(source), kong.Name("kugetsu"), kong.Writers(&helpOut{}, os.Stderr),
 		kong.Description("Queue work for AI coding agents and run a bounded number of them. No daemon: cron runs kugetsu tick.\n\n"+
-			"Settings are in the file config of the state folder ($KUGETSU_DIR, ~/.kugetsu); kugetsu init writes one that explains them all.\n\n"+
+			"Settings are in the file config of the state folder ($KUGETSU_DIR, ~/.kugetsu); kugetsu init writes one that explains them all. "+
+			"Each is also a variable, and a flag of every command: --max-attempts 5.\n\n"+
 			"Data goes to stdout, everything else to stderr. Commands that show something take --json, but for logs. An id may be any "+
-			"part of an id that fits one item, or an issue: host/owner/repo#12, owner/repo#12, or a URL.\n\n"+
+			"part of an id that fits one item, or an issue: host/owner/repo#12, owner/repo#12, or a URL. A task without an issue is owner/repo#name.\n\n"+
 			"Exit codes: 0 done; 1 failed; 2 no free slot (start, continue); 75 left undone for a passing reason; 77 the state folder is "+
 			"not safely yours; 78 bad configuration; 80 wrong command line. kugetsu <command> --help has those of a command, and examples."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Vars{"version": "kugetsu " + version()}), more...)...)

@@ -36,7 +36,10 @@ func (c *Prune) Run(a *App) error {
 	if err == nil && len(list) == 0 {
 		a.say("there is no session and no leftover to look at")
 	}
-	errs := []error{err}
+	errs, tell := []error{err}, a.did
+	if c.DryRun { // what was asked for
+		tell = a.print
+	}
 	for _, p := range list {
 		what := "kept"
 		switch {
@@ -47,7 +50,7 @@ func (c *Prune) Run(a *App) error {
 		case c.DryRun:
 			what = "would keep"
 		}
-		errs = append(errs, a.print("%s %s: %s\n", what, clean(p.IssueRef+p.Run), clean(p.Why)))
+		errs = append(errs, tell("%s %s: %s\n", what, clean(p.IssueRef+p.Run), clean(p.Why)))
 	}
 	return errors.Join(errs...)
 }

@@ -56,7 +56,7 @@ func (c *DaemonStart) Run(a *App) error {
 	if k == schedule.Systemd && !schedule.Lingers(j.User) {
 		a.note("warning: %s", notLingering)
 	}
-	return a.print("%s\n", k)
+	return a.did("%s\n", k)
 }
 
 const notLingering = "lingering is off: no tick comes while you are logged out, and a logout ends the agents; loginctl enable-linger turns it on"
@@ -174,7 +174,7 @@ func (c *DaemonStatus) Run(a *App) error {
 		text = string(s.Kind) + ", at an interval that was changed by hand"
 	}
 	if s.Kind != "" {
-		a.note("there is no daemon: %s runs kugetsu tick", s.Kind)
+		a.say("there is no daemon: %s runs kugetsu tick", s.Kind)
 	}
 	errs := []error{a.print("schedule:  %s\n", text)}
 	last, next := "never", "not known"

@@ -1,15 +1,20 @@
 package command
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
+	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/tick/settings"
 )
 
 // QueuePriority gives items another place.
 type QueuePriority struct {
-	Words []string `arg:"" name:"id-and-priority" complete:"live" help:"Ids, parts of them, or issue references; and last the priority: 00 runs first, 99 last."`
+	Words []string `arg:"" optional:"" name:"id-and-priority" complete:"live" help:"Ids, parts of them, or issue references; and last the priority: 00 runs first, 99 last."`
 }
 
 // Help is its long help.
@@ -24,12 +29,8 @@ is 50.`,
 
 // Run gives them the priority. One that runs keeps running: it counts when the item is retried.
 func (c *QueuePriority) Run(a *App) error {
-	words, last := c.Words[:len(c.Words)-1], c.Words[len(c.Words)-1]
-	priority, err := settings.ParseInt(last)
-	if err != nil || len(words) == 0 {
-		return fault.New(fault.Usage, "kugetsu queue priority owner/repo#12 10", "say which items, and last their priority")
-	}
-	if err := checkPriority(priority); err != nil {
+	words, priority, err := c.split(a)
+	if err != nil {
 		return err
 	}
 	entries, err := a.findAll(words)
@@ -45,4 +46,29 @@ func (c *QueuePriority) Run(a *App) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// split takes the priority, which stands last, from the words before it.
+func (c *QueuePriority) split(a *App) (words []string, priority int, err error) {
+	const command = "kugetsu queue priority"
+	number := func(i int) bool { _, err := settings.ParseInt(c.Words[i]); return err == nil }
+	last := len(c.Words) - 1
+	if last < 0 || last == 0 && number(0) {
+		return nil, 0, a.needsID(command, " "+cmp.Or(strings.Join(c.Words, ""), "10"), func(it *queue.Item) bool { return !it.State.Settled() })
+	}
+	words, hint := c.Words[:last], ""
+	switch priority, err = settings.ParseInt(c.Words[last]); {
+	case err == nil:
+		return words, priority, checkPriority(priority)
+	case number(0):
+		hint = strings.Join(append(slices.Clone(c.Words[1:]), c.Words[0]), " ")
+		err = errors.New("the priority stands last, behind the items")
+	case last == 0:
+		hint = c.Words[0] + " 10"
+		err = errors.New(command + " needs a priority: 00 runs first, 99 last")
+	default:
+		hint = strings.Join(words, " ") + " 10"
+		err = fmt.Errorf("%q is not a priority: 00 runs first, 99 last", clip(c.Words[last]))
+	}
+	return nil, 0, fault.New(fault.Usage, command+" "+clean(hint), "%w", err)
 }

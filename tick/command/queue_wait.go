@@ -159,7 +159,7 @@ func (a *App) tellWaiting() func(it *queue.Item) {
 		text = clean(text)
 		if same := numbers.ReplaceAllString(text, "0"); same != told {
 			told = same
-			fmt.Fprintf(a.Stderr, "waiting for %s %s: %s\n", it.ID, clean(issueOrPM(it.IssueRef)), text)
+			a.say("waiting for %s %s: %s", it.ID, issueOrPM(it.IssueRef), text)
 		}
 	}
 }
