@@ -15,6 +15,8 @@
 //	pending; an item of its after is an error   waiting in vain: the tick that meets it makes it an error, then files it
 //	or not there, or the session that it is to  (after those it waits for, where they wait in vain, too)
 //	be on top of is gone; no slot names it
+//	pending; its agents cannot take its model   a file that was damaged, or written by hand: the tick that meets it makes it an
+//	or its arguments; no slot names it          error, then files it
 //	pending; edited, at its old place           the new text without the new priority: waiting, nothing to mend. The same
 //	                                            command asked for again repeats the rename
 //	pending; a slot names run runs+1 of it      a tick died while dispatching, nothing was handed out: the next tick

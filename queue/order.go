@@ -67,16 +67,21 @@ func (it *Item) InVain() bool {
 	return it.State == Errored && it.Error != nil && strings.HasPrefix(*it.Error, dependencyFailed)
 }
 
-// FailDependency settles a pending item as an error, without a run: an item that it depends on can never complete.
+// FailDependency is Fail for an item that waits for one which can never complete.
+func (q *Queue) FailDependency(e Entry, it *Item, why string) error {
+	return q.Fail(e, it, dependencyFailed+why)
+}
+
+// Fail settles a pending item as an error, without a run: it can never start.
 //
 // The event comes first, as in Publish. Its name holds the time since which the item is pending, too: the event of an
 // earlier run that failed, before a retry, is another one. A crash before the last write makes the next tick repeat the others
 // under the same name. A crash after it leaves a settled item in its lane: the next tick files it.
-func (q *Queue) FailDependency(e Entry, it *Item, why string) error {
+func (q *Queue) Fail(e Entry, it *Item, why string) error {
 	if it.State != Pending {
 		return fmt.Errorf("%s is %s, not pending", it.ID, it.State)
 	}
-	it.finish(Errored, dependencyFailed+why, q.Now())
+	it.finish(Errored, why, q.Now())
 	ev := about(it, event.TaskError, *it.Error)
 	ev.Name = fmt.Sprintf("%s.%d", ev.Name, it.PendingSince.UnixMilli())
 	if err := q.Events.Put(ev); err != nil {

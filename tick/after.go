@@ -187,10 +187,15 @@ func (p *dependencies) fail(e queue.Entry, it *queue.Item, report *Report) (bool
 	if dep := p.known[it.ID]; dep != nil {
 		dep.state = it.State
 	}
+	return true, p.t.settledWithoutRun(e, it, why, report)
+}
+
+// settledWithoutRun reports an item that this pass made an error, and files it.
+func (t *Tick) settledWithoutRun(e queue.Entry, it *queue.Item, why string, report *Report) error {
 	report.Settled = append(report.Settled, Settled{Item: it.ID, IssueRef: it.IssueRef, Run: it.Runs, State: it.State})
-	p.t.Log.Info("settled without a run", "item", it.ID, "issue", it.IssueRef, "state", string(it.State), "why", why)
-	_, err := p.t.Queue.File(e)
-	return true, err
+	t.Log.Info("settled without a run", "item", it.ID, "issue", it.IssueRef, "state", string(it.State), "why", why)
+	_, err := t.Queue.File(e)
+	return err
 }
 
 // needed are the items for which a live one waits. They are not deleted.

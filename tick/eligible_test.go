@@ -43,6 +43,10 @@ func TestReasonsHaveTheirKindAndExitCode(t *testing.T) {
 		{"a dependency that failed", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			it.After = []string{left(t, tick, 2, queue.Errored)}
 		}, DependencyFailed, fault.Failed},
+		{"arguments that are no words", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
+			it.SetAgents([]string{"codex"})
+			it.AgentArgs = `-c "x`
+		}, BadArguments, fault.Failed},
 		{"a dependency that completed", func(t *testing.T, tick *Tick, k *occupied, it *queue.Item) {
 			it.After = []string{left(t, tick, 2, queue.Completed)}
 		}, Eligible, 0},
@@ -155,8 +159,9 @@ func closedAt(at time.Time) []byte {
 }
 
 func TestKindsHaveARow(t *testing.T) {
-	for _, kind := range []Kind{Misconfigured, Unusable, Paused, NoSlots, DependencyFailed, Dependency, NewerSession, OnHold, Probing,
-		OutsideHours, AgentHours, AgentCap, RepositoryCap, AwaitingReview, NotBefore, SessionBusy, Behind, Unrunnable, NotInstalled, SlotsOccupied, CapacityUnknown, NoCapacity} {
+	for _, kind := range []Kind{Misconfigured, Unusable, Paused, NoSlots, DependencyFailed, BadArguments, Dependency, NewerSession, OnHold, Probing,
+		OutsideHours, AgentHours, AgentCap, RepositoryCap, AgentBudget, DailyBudget, QuotaReserve, AwaitingReview, NotBefore, SessionBusy, Behind, Unrunnable,
+		NotInstalled, Unverifiable, SlotsOccupied, CapacityUnknown, NoCapacity} {
 		if rule, there := kinds[kind]; !there || rule.code == 0 {
 			t.Errorf("%s: %+v", kind, rule)
 		}

@@ -39,8 +39,8 @@ func (t *Tick) fill(ctx context.Context, el *eligibility, report *Report) error 
 	return errors.Join(errs...)
 }
 
-// fillLane walks a lane until its slots are full. Where a reason stops everything the rest of the lane is walked, too: an item whose
-// dependency failed does not wait for the end of the night, of a budget or of a pause to say so.
+// fillLane walks a lane until its slots are full. Where a reason stops everything the rest of the lane is walked, too: an item
+// that can never start does not wait for the end of the night, of a budget or of a pause to say so.
 func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, el *eligibility, report *Report) error {
 	closed := el.closed.Kind != Eligible
 	if !closed && el.slots.full(lane).Kind != Eligible {
@@ -85,7 +85,7 @@ func (t *Tick) fillOne(ctx context.Context, lane queue.Lane, e queue.Entry, el *
 	if err != nil || it == nil {
 		return Reason{}, err
 	}
-	if ended, err := el.after.fail(e, it, report); err != nil || ended {
+	if ended, err := t.failVain(e, it, el, report); err != nil || ended {
 		return Reason{}, err
 	}
 	c := el.candidate(lane, it)
@@ -103,14 +103,22 @@ func (t *Tick) fillOne(ctx context.Context, lane queue.Lane, e queue.Entry, el *
 	return r, r.err
 }
 
-// failOne ends an item whose dependency failed, and leaves all else as it is: the next pass that may start something reports what
+// failVain makes an item an error that can never start, and returns true then.
+func (t *Tick) failVain(e queue.Entry, it *queue.Item, el *eligibility, report *Report) (bool, error) {
+	if ended, err := el.after.fail(e, it, report); err != nil || ended {
+		return ended, err
+	}
+	return t.failArguments(e, it, report)
+}
+
+// failOne ends an item that can never start, and leaves all else as it is: the next pass that may start something reports what
 // cannot be read, and repairs what a crash left.
 func (t *Tick) failOne(e queue.Entry, el *eligibility, report *Report) error {
 	it, err := t.Queue.Load(e)
 	if err != nil || it.State != queue.Pending || el.occupied.items[it.ID] {
 		return nil
 	}
-	_, err = el.after.fail(e, it, report)
+	_, err = t.failVain(e, it, el, report)
 	return err
 }
 
