@@ -222,3 +222,35 @@ func TestFreeDiskOfAFolder(t *testing.T) {
 		}
 	}
 }
+
+// The files of the memory controller in the unified hierarchy, and in the other one, are read from a folder tree: a machine has the
+// controller in one of the two.
+func TestTakenInAGroupOfItsOwnIsTheSameInBothHierarchies(t *testing.T) {
+	const own2, own1 = scope + "/run", root1 + "/jobs/one/run"
+	stat := "anon 100\nfile 90000000\nshmem 20000000\ntotal_cache 90000000\ntotal_shmem 20000000\n"
+	v2 := machineOf(self2, mount2, tree{root2 + "/cgroup.procs": "1\n", "/proc/41/cgroup": strings.TrimSpace(self2) + "/run\n", "/proc/42/cgroup": strings.TrimSpace(self2) + "/run\n",
+		own2 + "/cgroup.procs": "41\n42\n", own2 + "/memory.current": "300000000\n", own2 + "/memory.stat": stat})
+	v1 := machineOf(self1, mount1+mountHybrid, tree{root1 + "/cgroup.procs": "1\n", "/proc/41/cgroup": "4:hugetlb,memory:/jobs/one/run\n0::/\n", "/proc/42/cgroup": "4:hugetlb,memory:/jobs/one/run\n0::/\n",
+		own1 + "/cgroup.procs": "41\n42\n", own1 + "/memory.usage_in_bytes": "300000000\n", own1 + "/memory.stat": stat})
+	single := tree{"/proc/41/smaps_rollup": "00-ff ---p 0 00:00 0 [rollup]\nRss: 9 kB\nPss: 1000 kB\n", "/proc/42/smaps_rollup": "00-ff ---p 0 00:00 0 [rollup]\nRss: 9 kB\nPss: 2000 kB\n"}
+	const kernel, sum = 300000000 - (90000000 - 20000000), 3000 << 10
+	for _, c := range []struct {
+		name string
+		tree tree
+		want int64
+	}{
+		{"v2", v2, kernel},
+		{"v1", v1, kernel},
+		{"v2, without the controller", v2.without(own2 + "/memory.current"), sum},
+		{"v2, another process is in it", v2.with(tree{own2 + "/cgroup.procs": "41\n42\n43\n"}), sum},
+		{"v2, this process is in it", v2.with(tree{"/proc/self/cgroup": strings.TrimSpace(self2) + "/run\n"}), sum},
+		{"v2, one is in another group", v2.with(tree{"/proc/42/cgroup": self2}), sum},
+		{"v2, one has ended", v2.without("/proc/42/cgroup").with(tree{own2 + "/cgroup.procs": "41\n"}), kernel},
+		{"v2, not mounted", v2.with(tree{"/proc/self/mountinfo": mountOthers}), sum},
+		{"no control groups", v2.without("/proc/self/cgroup"), sum},
+	} {
+		if got, err := c.tree.with(single).record(t).Taken([]int{41, 42}); err != nil || got != c.want {
+			t.Errorf("%s: %d, not %d: %v", c.name, got, c.want, err)
+		}
+	}
+}
