@@ -129,6 +129,11 @@ func (t *Tick) Sessions() *session.Keeper {
 		Environ: t.Environ, Workspaces: t.workspaces, InUse: t.sessionInUse, Follow: t.follows}
 }
 
+// Folders are those in which kugetsu keeps its own files.
+func (t *Tick) Folders() []string {
+	return []string{string(t.Home), t.Settings.QueueDir, t.Settings.QueueItemsDir}
+}
+
 func (t *Tick) lockPath() string { return filepath.Join(string(t.Home), "tick.lock") }
 
 // Locked calls do under tick.lock.

@@ -15,10 +15,33 @@ import (
 
 // Export makes or replaces a file outside of the state folder, which a person named, as Write does it: a reader sees the old file
 // or the new one, whole. Unlike a state file, it is made with the mode of any new file, and one that is there keeps its mode: others
-// may be meant to read it. Of a symbolic link, the file that it leads to is replaced. Anything but a regular file is refused. A file
-// system that does not answer is given up on.
-func Export(path string, data []byte) error {
-	return Answered(path, func() error { return export(path, data) })
+// may be meant to read it. Of a symbolic link, the file that it leads to is replaced. Anything but a regular file is refused, and a file
+// in one of the folders that are kugetsu's own, wherever a link leads: it would replace a state file. A file system that does not answer
+// is given up on.
+func Export(path string, data []byte, own ...string) error {
+	return Answered(path, func() error { return export(path, data, own) })
+}
+
+// Within is the first of some folders in which a file lies, or would lie, by its real path; "" for none.
+func Within(path string, folders ...string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		path = to
+	} else if to, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		path = filepath.Join(to, filepath.Base(path))
+	}
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		for _, folder := range folders {
+			if folder != "" && (SameFolder(dir, folder) || dir == filepath.Clean(folder)) {
+				return folder
+			}
+		}
+		if dir == filepath.Dir(dir) {
+			return ""
+		}
+	}
 }
 
 // Exported is when a file outside of the state folder was written; the zero time where there is none.
@@ -38,7 +61,10 @@ func Exported(path string) (at time.Time, err error) {
 	return at, nil
 }
 
-func export(path string, data []byte) error {
+func export(path string, data []byte, own []string) error {
+	if folder := Within(path, own...); folder != "" {
+		return wrap("write", path, fmt.Errorf("it lies in %s, where kugetsu keeps its own files", folder))
+	}
 	if to, err := filepath.EvalSymlinks(path); err == nil {
 		path = to
 	}

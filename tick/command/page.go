@@ -32,6 +32,9 @@ func (c *Page) Run(a *App) error {
 	if c.File == "" && a.Terminal {
 		return fault.New(fault.Usage, "kugetsu page status.html; kugetsu page - prints it anyway", "the page is an HTML file, and stdout is a terminal")
 	}
+	if folder := spool.Within(c.File, a.Tick.Folders()...); c.File != "" && c.File != "-" && folder != "" {
+		return fault.New(fault.Usage, "name a file elsewhere", "%s lies in %s, where kugetsu keeps its own files", c.File, folder)
+	}
 	p, err := page.Read(a.Tick)
 	if err != nil {
 		return err
@@ -47,7 +50,7 @@ func (c *Page) Run(a *App) error {
 		_, err = a.Stdout.Write(html)
 		return errors.Join(unprinted(err), a.Tick.Config)
 	}
-	if err := spool.Export(c.File, html); err != nil {
+	if err := spool.Export(c.File, html, a.Tick.Folders()...); err != nil {
 		return err
 	}
 	return errors.Join(a.did("%s is written\n", clean(c.File)), a.Tick.Config)

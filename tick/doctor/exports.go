@@ -21,6 +21,9 @@ func (x *Exam) exports() {
 		}
 		var whats []string
 		err := spool.Answered(e.path, func() (err error) {
+			if folder := spool.Within(e.path, x.Tick.Folders()...); folder != "" {
+				return fmt.Errorf("%s leads into %s, where kugetsu keeps its own files", e.path, folder)
+			}
 			whats, err = exported(e.path)
 			return err
 		})

@@ -50,7 +50,7 @@ func Refresh(t *tick.Tick, changed bool) error {
 	if err != nil {
 		return err
 	}
-	return spool.Export(path, m.Text())
+	return spool.Export(path, m.Text(), t.Folders()...)
 }
 
 // Metrics is what is told.

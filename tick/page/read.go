@@ -77,5 +77,5 @@ func Refresh(t *tick.Tick) error {
 	if err != nil {
 		return err
 	}
-	return spool.Export(path, html)
+	return spool.Export(path, html, t.Folders()...)
 }

@@ -193,7 +193,7 @@ func (s *Source) Err(set *Settings) error {
 		return s.fatal
 	}
 	problems := slices.Clone(s.problems)
-	if err := set.check(); err != nil {
+	if err := set.check(filepath.Dir(s.path)); err != nil {
 		for problem := range strings.SplitSeq(err.Error(), "\n") {
 			problems = append(problems, s.placed(problem))
 		}

@@ -255,7 +255,7 @@ func (s *Settings) CleanupAge() time.Duration { return time.Duration(s.CleanupDa
 
 // check finds values of the right type that are out of bounds, and replaces them by the defaults. A tick with a bad
 // configuration still settles runs, and needs some valid values for that.
-func (s *Settings) check() error {
+func (s *Settings) check(home string) error {
 	var c checker
 	number, duration, folder, words, replaced := c.number, c.duration, c.folder, c.words, c.replaced
 	if _, err := git.ParseIdentity(s.Identity); err != nil {
@@ -294,8 +294,8 @@ func (s *Settings) check() error {
 	number(&s.FollowMax, 1, 100, 3, "FOLLOW_MAX")
 	folder(&s.QueueDir, "QUEUE_DIR")
 	folder(&s.QueueItemsDir, "QUEUE_ITEMS_DIR")
-	folder(&s.StatusPage, "STATUS_PAGE")
-	folder(&s.MetricsFile, "METRICS_FILE")
+	c.export(&s.StatusPage, "STATUS_PAGE", home, s.QueueDir, s.QueueItemsDir)
+	c.export(&s.MetricsFile, "METRICS_FILE", home, s.QueueDir, s.QueueItemsDir)
 	words(&s.AgentArgs, "AGENT_ARGS")
 	words(&s.ArgsClaude, "AGENT_ARGS_CLAUDE")
 	words(&s.ArgsCodex, "AGENT_ARGS_CODEX")
@@ -341,6 +341,20 @@ func (c *checker) folder(v *string, key string) {
 	}
 	if !plainPath(*v) {
 		c.bad("%s is not UTF-8, or holds control characters: %q", key, *v)
+		*v = ""
+	}
+}
+
+// export refuses a file in a folder of kugetsu's own: it would replace a state file. It goes by the name alone, since the folder of the
+// file may not answer; spool.Export looks where the name leads.
+func (c *checker) export(v *string, key string, own ...string) {
+	c.folder(v, key)
+	for _, folder := range own {
+		rel, err := filepath.Rel(folder, *v)
+		if *v == "" || folder == "" || err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
+			continue
+		}
+		c.bad("%s must not lie in %s, where kugetsu keeps its own files: %s", key, folder, *v)
 		*v = ""
 	}
 }
