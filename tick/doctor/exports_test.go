@@ -31,6 +31,7 @@ func TestFilesForOthersHaveAFolderThatIsOurs(t *testing.T) {
 		{"", ""},
 		{in("own/kugetsu.prom"), ""},
 		{in("link.prom"), ""},
+		{in("state/kugetsu.prom"), "where kugetsu keeps its own files"},
 		{in("own/kugetsu.txt"), "does not end in .prom"},
 		{in("missing/kugetsu.prom"), "the folder " + in("missing") + " is not there"},
 		{in("file/kugetsu.prom"), "is not a folder"},
@@ -39,7 +40,7 @@ func TestFilesForOthersHaveAFolderThatIsOurs(t *testing.T) {
 		{in("sticky/kugetsu.prom"), "others may write to " + in("sticky") + ", and could put a link"},
 		{"/proc/kugetsu.prom", "you may not write into /proc"},
 	} {
-		x := &Exam{check: "exports", Tick: &tick.Tick{Home: slots.Dir(dir), Settings: &settings.Settings{MetricsFile: c.path}}}
+		x := &Exam{check: "exports", Tick: &tick.Tick{Home: slots.Dir(in("state")), Settings: &settings.Settings{MetricsFile: c.path}}}
 		if strings.HasPrefix(c.path, "/proc") && os.Geteuid() == 0 {
 			continue // root may, as far as the system says
 		}
