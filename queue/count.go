@@ -60,7 +60,7 @@ func (q *Queue) count(u ledger.Run) error {
 }
 
 func (q *Queue) setAsideLedger(path string, why error) error {
-	return q.SetAsideAs(path, "usage."+filepath.Base(path), why)
+	return q.QuarantineAs(path, "usage."+filepath.Base(path), why)
 }
 
 // KeepLedger makes sure that each run of the items that are there is in the ledger, and that the ledger grows no longer than a bounded
@@ -114,7 +114,7 @@ func (q *Queue) setAsideLines(day string, runs []ledger.Run) error {
 
 // ended lists the runs that are in the histories of all items. An item that cannot be read is left out: a pass quarantines it.
 func (q *Queue) ended() ([]ledger.Run, error) {
-	places, err := q.Places()
+	places, err := q.Locations()
 	if err != nil {
 		return nil, err
 	}

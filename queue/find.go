@@ -31,7 +31,7 @@ const (
 	// files is that coarse.
 	quiet = 10 * time.Millisecond
 	// looks bounds how often the folders are listed: other items may come and go all the time.
-	looks = 50
+	tries = 50
 )
 
 // again calls look until it finds something, or until the folders did not change during a call that found nothing.
@@ -40,7 +40,7 @@ func (q *Queue) again(look func() error) error {
 		before := q.changed()
 		calm := time.Since(before) > quiet || time.Until(before) > quiet // a clock that was set back
 		err := look()
-		if !IsAbsent(err) || n == looks || calm && q.changed().Equal(before) {
+		if !IsAbsent(err) || n == tries || calm && q.changed().Equal(before) {
 			return err
 		}
 		time.Sleep(quiet)
@@ -96,8 +96,8 @@ func (q *Queue) Each(visit func(*Item) bool) error {
 	return nil
 }
 
-// Places maps every id to its entry: Find for all items at once.
-func (q *Queue) Places() (map[string]Entry, error) {
+// Locations maps every id to its entry: Find for all items at once.
+func (q *Queue) Locations() (map[string]Entry, error) {
 	places := map[string]Entry{}
 	for _, dir := range []string{q.Items, q.PM, q.Finished} { // the order of Find, for the same reason
 		entries, err := list(dir)

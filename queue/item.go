@@ -29,12 +29,12 @@ func (it *Item) version() int {
 	return 1
 }
 
-// Limits of an item, in bytes. MaxItem bounds a new item. All that an item gets later must fit below spool.MaxFile, too: room
+// Limits of an item, in bytes. MaxItem bounds a new item. All that an item gets later must fit below spool.MaxFile, too: slack
 // is for everything but the history. Of the history, save keeps as many runs as fit.
 const (
 	MaxMessage = 512 << 10
 	MaxItem    = 768 << 10
-	room       = 32 << 10
+	slack      = 32 << 10
 	keepRuns   = 20
 	maxText    = 4 << 10 // of a summary or an error; up to six times as much where all of it is escaped
 )
@@ -174,7 +174,7 @@ type Run struct {
 	StartedAt *time.Time      `json:"started_at"`          // when the agent started; null when it never did
 	EndedAt   time.Time       `json:"ended_at"`
 	Outcome   outcome.Outcome `json:"outcome"`
-	Charged   bool            `json:"charged"`
+	Counted   bool            `json:"charged"`
 	ExitCode  *int            `json:"exit_code"` // of the agent; 128 + number after a signal
 	Signal    string          `json:"signal,omitempty"`
 	Summary   string          `json:"summary"` // the agent's final message, or why the run failed
@@ -301,7 +301,7 @@ func (it *Item) lasts(size int) bool {
 	bare := *it
 	bare.History = nil
 	data, err := bare.encode()
-	return err == nil && len(data) <= MaxItem+room
+	return err == nil && len(data) <= MaxItem+slack
 }
 
 // ErrNewer is wrapped by the error for an item of a version that this code does not know.

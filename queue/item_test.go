@@ -136,7 +136,7 @@ func TestFileThatIsNoItemIsNotReadAsOne(t *testing.T) {
 		{"not before a time", item(`,"not_before":"2026-04-05T10:00:00+02:00"`), nil},
 		{"not before a day", item(`,"not_before":"2026-04-05"`), spool.ErrBad},
 		{"not before nonsense", item(`,"not_before":"soon"`), spool.ErrBad},
-		{"a message that leaves no room for a history", item(`,"message":"` + strings.Repeat("x", MaxItem+room) + `"`), spool.ErrBad},
+		{"a message that leaves no room for a history", item(`,"message":"` + strings.Repeat("x", MaxItem+slack) + `"`), spool.ErrBad},
 		{"a newer version", `{"v":3,"id":7,"state":[]}`, ErrNewer},
 	} {
 		it, err := decode(someID, []byte(c.data))

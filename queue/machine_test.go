@@ -26,7 +26,7 @@ func newQueue(t testing.TB, now func() time.Time) *Queue {
 	at := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
 	q := &Queue{
 		Dirs:   Dirs{Items: at("queue", "items"), PM: at("queue", "pm"), Finished: at("queue", "finished"), Bad: at("queue", "bad")},
-		Events: &event.Box{New: at("notes", "new"), Seen: at("notes", "seen"), Owed: at("notes", "owed"), Wanted: func(event.Type) bool { return true }, Now: now},
+		Events: &event.Box{New: at("notes", "new"), Seen: at("notes", "seen"), Undelivered: at("notes", "owed"), Wanted: func(event.Type) bool { return true }, Now: now},
 		Ledger: &ledger.Ledger{Dir: at("usage"), Now: now},
 		Now:    now,
 	}
@@ -253,9 +253,9 @@ func (m *machine) Drop(t *rapid.T) {
 	}
 }
 
-func (m *machine) SetAside(t *rapid.T) {
+func (m *machine) Quarantine(t *rapid.T) {
 	_, want, e, _ := m.any(t, func(w *modelled) bool { return !w.filed && !w.set })
-	fatal(t, m.q.SetAside(e.Path, errors.New("it is bad")))
+	fatal(t, m.q.Quarantine(e.Path, errors.New("it is bad")))
 	want.set = true
 }
 
@@ -407,7 +407,7 @@ func TestItemThatIsTooLargeIsRefusedAndLeavesNothing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(MaxItem)) {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{q.Items, q.Events.New, q.Events.Owed} {
+	for _, dir := range []string{q.Items, q.Events.New, q.Events.Undelivered} {
 		if names, err := spool.List(dir); err != nil || len(names) > 0 {
 			t.Errorf("%s: %v, %v", dir, names, err)
 		}

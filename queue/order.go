@@ -62,8 +62,8 @@ func (it *Item) Cancelled() bool {
 // dependencyFailed precedes the reason in the error of an item that was settled for a dependency.
 const dependencyFailed = "dependency: "
 
-// InVain says whether the item was settled without a run, because an item that it depends on can never complete.
-func (it *Item) InVain() bool {
+// DependencyFailed says whether the item was settled without a run, because an item that it depends on can never complete.
+func (it *Item) DependencyFailed() bool {
 	return it.State == Errored && it.Error != nil && strings.HasPrefix(*it.Error, dependencyFailed)
 }
 

@@ -357,14 +357,14 @@ func (q *Queue) Drop(e Entry) error {
 	return spool.Remove(e.Path)
 }
 
-// SetAside quarantines a file that cannot be read as an item: it is moved to bad/, and reported once. The caller holds
+// Quarantine quarantines a file that cannot be read as an item: it is moved to bad/, and reported once. The caller holds
 // tick.lock.
-func (q *Queue) SetAside(path string, why error) error {
-	return q.SetAsideAs(path, filepath.Base(path), why)
+func (q *Queue) Quarantine(path string, why error) error {
+	return q.QuarantineAs(path, filepath.Base(path), why)
 }
 
-// SetAsideAs is SetAside with another name in bad/, which says what the file was.
-func (q *Queue) SetAsideAs(path, base string, why error) error {
+// QuarantineAs is Quarantine with another name in bad/, which says what the file was.
+func (q *Queue) QuarantineAs(path, base string, why error) error {
 	to := filepath.Join(q.Bad, base)
 	for n := 2; ; n++ {
 		taken, err := spool.Exists(to)
@@ -382,21 +382,21 @@ func (q *Queue) SetAsideAs(path, base string, why error) error {
 	return spool.Rename(path, to)
 }
 
-// Strays lists the foreign files of a lane: they end in .json, but their names are not those of items. The tick quarantines
+// ForeignFiles lists the foreign files of a lane: they end in .json, but their names are not those of items. The tick quarantines
 // them.
-func (q *Queue) Strays(lane Lane) ([]string, error) {
+func (q *Queue) ForeignFiles(lane Lane) ([]string, error) {
 	names, err := spool.List(q.dir(lane))
 	if err != nil {
 		return nil, err
 	}
-	var strays []string
+	var foreign []string
 	for _, name := range names {
 		path := filepath.Join(q.dir(lane), name)
 		if _, ok := parseName(path); !ok && strings.HasSuffix(name, ".json") {
-			strays = append(strays, path)
+			foreign = append(foreign, path)
 		}
 	}
-	return strays, nil
+	return foreign, nil
 }
 
 // IsAbsent says whether an error of Load or Find means that the item is not there. Any other error means: not known.

@@ -15,8 +15,8 @@ type Result struct {
 	Permanent bool   // of a start_failed: git says that a retry would fail in the same way
 	Rebooted  bool   // of a lost: the machine was started again since the run began
 	Slot      string // in which the run was; "" where no slot named it any more
-	// HeldUntil is, of a usage_limit, an auth or an outage, when the hold ends; nil where only a person lifts it.
-	HeldUntil *time.Time
+	// OnHoldUntil is, of a usage_limit, an auth or an outage, when the hold ends; nil where only a person lifts it.
+	OnHoldUntil *time.Time
 	// Alone says, of an auth or an outage, that no hold was in force: if an earlier run of the item met the same, another run
 	// got past it since.
 	Alone bool
@@ -47,20 +47,20 @@ func (it *Item) notify(run, pid int, r *Runner, now time.Time) {
 // that will be retried is never visible as an error.
 func (it *Item) settle(r Result, p Policy, now time.Time) {
 	row, _ := r.Outcome.Row()
-	charged := row.Counts
+	counted := row.Counts
 	if r.Outcome == outcome.Void && r.StartedAt != nil && it.vain() >= maxVoids {
-		charged = true // a full disk is emptied some day, but an agent that always gives up at its start may never recover
+		counted = true // a full disk is emptied some day, but an agent that always gives up at its start may never recover
 	}
 	if (r.Outcome == outcome.Auth || r.Outcome == outcome.Outage) && r.Alone && it.shutOut() >= maxAlone {
-		charged = true // other items get through, so the cause is this item
+		counted = true // other items get through, so the cause is this item
 	}
 	if r.Outcome == outcome.Lost && r.Rebooted && !it.lostFree() {
-		charged = false // the first reboot is not the item's fault; an item that crashes the machine again must end as an error
+		counted = false // the first reboot is not the item's fault; an item that crashes the machine again must end as an error
 	}
-	if charged {
+	if counted {
 		it.Attempts++
 	}
-	r.Charged = charged
+	r.Counted = counted
 	r.Summary = terminal.Clip(r.Summary, maxText)
 	if len(it.Agents) > 0 {
 		r.Agent, r.AgentWhy = it.Agent, it.AgentWhy
@@ -74,21 +74,21 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 	case outcome.Fails:
 		it.finish(Errored, reason(r), now)
 	case outcome.Holds:
-		if charged && it.Attempts >= p.MaxAttempts {
+		if counted && it.Attempts >= p.MaxAttempts {
 			it.finish(Errored, fmt.Sprintf("%s (attempt %d of %d)", reason(r), it.Attempts, p.MaxAttempts), now)
 			break
 		}
 		it.again(r.EndedAt, 0)
-		it.NotBefore = r.HeldUntil
+		it.NotBefore = r.OnHoldUntil
 	default:
 		switch {
-		case r.Outcome == outcome.Void && (!charged || it.Attempts < p.MaxAttempts), r.Outcome == outcome.Unverifiable:
+		case r.Outcome == outcome.Void && (!counted || it.Attempts < p.MaxAttempts), r.Outcome == outcome.Unverifiable:
 			it.again(r.EndedAt, p.wait(it.row(r.Outcome)))
 		case r.Permanent:
 			it.finish(Errored, reason(r), now)
 		case it.Attempts >= p.MaxAttempts:
 			it.finish(Errored, fmt.Sprintf("%s (attempt %d of %d)", reason(r), it.Attempts, p.MaxAttempts), now)
-		case charged:
+		case counted:
 			it.again(r.EndedAt, p.wait(it.Attempts))
 		default:
 			it.again(r.EndedAt, 0)
@@ -126,7 +126,7 @@ func (it *Item) row(o outcome.Outcome) int {
 func (it *Item) vain() int {
 	n := 0
 	for _, r := range slices.Backward(it.History) {
-		if r.Outcome != outcome.Void || r.Charged {
+		if r.Outcome != outcome.Void || r.Counted {
 			break
 		}
 		if r.StartedAt != nil {
@@ -173,7 +173,7 @@ func (it *Item) again(ended time.Time, delay time.Duration) {
 // lostFree says whether a reboot ended a run of the item before, and that run did not count as an attempt.
 func (it *Item) lostFree() bool {
 	for _, r := range it.History {
-		if r.Outcome == outcome.Lost && !r.Charged {
+		if r.Outcome == outcome.Lost && !r.Counted {
 			return true
 		}
 	}

@@ -92,7 +92,7 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 
 			got := want{state: it.State}
 			last := it.History[len(it.History)-1]
-			got.charged = last.Charged
+			got.charged = last.Counted
 			if it.NotBefore != nil {
 				got.delay = it.NotBefore.Sub(noon)
 			}
@@ -117,7 +117,7 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 }
 
 func heldFor(d time.Duration) func(*Item, *Result) {
-	return func(_ *Item, r *Result) { at := noon.Add(d); r.HeldUntil = &at }
+	return func(_ *Item, r *Result) { at := noon.Add(d); r.OnHoldUntil = &at }
 }
 
 // shutOut makes the last n runs of an item ones that met a server that is down; alone: others got through since.
@@ -179,8 +179,8 @@ func TestAgentThatAlwaysGivesUpBeforeItBeginsEndsInAnError(t *testing.T) {
 		it.notify(n, 7, &Runner{Birth: "b"}, noon)
 		r := Run{Run: n, Outcome: outcome.Void, StartedAt: &noon, EndedAt: noon, Summary: "locked"}
 		it.settle(Result{Run: r}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
-		if got := it.Last(); got.Outcome != outcome.Void || got.Charged != (n%6 == 0) || it.Attempts != n/6 {
-			t.Errorf("run %d: %s, charged %t, %d attempts", n, got.Outcome, got.Charged, it.Attempts)
+		if got := it.Last(); got.Outcome != outcome.Void || got.Counted != (n%6 == 0) || it.Attempts != n/6 {
+			t.Errorf("run %d: %s, charged %t, %d attempts", n, got.Outcome, got.Counted, it.Attempts)
 		}
 	}
 	if n != 18 || it.State != Errored || *it.Error != "void: locked (attempt 3 of 3)" {

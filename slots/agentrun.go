@@ -173,8 +173,8 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 	return argv, stdin, preset, nil
 }
 
-// hear gives a line to the parser, and tells wait about a new conversation, progress or a parked agent.
-func (a *agentRun) hear(line []byte, parse func([]byte) bool) {
+// takeLine gives a line to the parser, and tells wait about a new conversation, progress or a parked agent.
+func (a *agentRun) takeLine(line []byte, parse func([]byte) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := a.parser.Conversation()
@@ -222,7 +222,7 @@ func (a *agentRun) read(pipe *os.File, known bool, parse func(line []byte) bool)
 			}
 			if whole {
 				if !tooLong {
-					a.hear(line, parse)
+					a.takeLine(line, parse)
 				}
 				line, tooLong = line[:0], false
 			}
@@ -230,7 +230,7 @@ func (a *agentRun) read(pipe *os.File, known bool, parse func(line []byte) bool)
 		}
 		if err != nil {
 			if len(line) > 0 {
-				a.hear(line, parse)
+				a.takeLine(line, parse)
 			}
 			if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) {
 				a.r.log.say("reading the agent's output: %v", err)
@@ -264,11 +264,11 @@ func (a *agentRun) wait(ctx context.Context) ending {
 		case id := <-a.talk:
 			a.remember(id)
 			continue
-		case heard := <-a.alive:
+		case answered := <-a.alive:
 			if end == exited && a.r.task.Idle > 0 {
 				on.idle.Reset(a.r.task.Idle)
 			}
-			a.answer(heard)
+			a.answer(answered)
 			continue
 		case <-on.child:
 			proc.Reap()
@@ -414,8 +414,8 @@ func (a *agentRun) remember(id string) {
 }
 
 // answer records, once, that the model answers: items that wait for this run to try the agent need not wait for its end.
-func (a *agentRun) answer(heard bool) {
-	if !heard || !a.r.task.Probe {
+func (a *agentRun) answer(answered bool) {
+	if !answered || !a.r.task.Probe {
 		return
 	}
 	a.r.task.Probe = false

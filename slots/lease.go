@@ -44,8 +44,8 @@ func TryLockFor(path string, patience time.Duration) (*Lock, error) {
 	}
 }
 
-// Held says whether a process has locked the file. It takes a shared lock for an instant, so two readers do not see each other.
-func Held(path string) (bool, error) {
+// Locked says whether a process has locked the file. It takes a shared lock for an instant, so two readers do not see each other.
+func Locked(path string) (bool, error) {
 	if there, err := spool.Exists(path); err != nil || !there {
 		return false, err
 	}

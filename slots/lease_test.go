@@ -30,11 +30,11 @@ func TestLockIsHeldOnceAndFreeAfterClose(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if held, err := Held(path); err != nil || !held {
+		if held, err := Locked(path); err != nil || !held {
 			t.Errorf("held: %t, %v", held, err)
 		}
 		must(t, lock.Close())
-		if held, err := Held(path); err != nil || held {
+		if held, err := Locked(path); err != nil || held {
 			t.Errorf("held: %t, %v", held, err)
 		}
 	}
@@ -73,7 +73,7 @@ func TestLockThatWasPassedOnIsHeldUntilTheLastHolderIsGone(t *testing.T) {
 			if _, err := TryLock(path); !errors.Is(err, ErrBusy) {
 				t.Errorf("its holder lives: %v", err)
 			}
-			if held, err := Held(path); err != nil || !held {
+			if held, err := Locked(path); err != nil || !held {
 				t.Errorf("its holder lives: held %t, %v", held, err)
 			}
 			must(t, c.end(cmd, stdin))
@@ -95,7 +95,7 @@ func TestOnlookersDoNotFoolEachOther(t *testing.T) {
 	for range 8 {
 		lookers.Go(func() {
 			for range 500 {
-				if held, err := Held(path); err != nil || held {
+				if held, err := Locked(path); err != nil || held {
 					t.Errorf("held by nobody but onlookers: %t, %v", held, err)
 					return
 				}
@@ -128,7 +128,7 @@ func TestOnlookerDoesNotMakeASlotLookTaken(t *testing.T) {
 
 func TestLookingMakesNoLockFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "1.lock")
-	if held, err := Held(path); err != nil || held {
+	if held, err := Locked(path); err != nil || held {
 		t.Errorf("%t, %v", held, err)
 	}
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
@@ -148,7 +148,7 @@ func TestLockThatCannotBeTriedIsNeitherHeldNorFree(t *testing.T) {
 		}
 	}
 	for _, path := range []string{filepath.Join(dir, "link"), filepath.Join(dir, "folder"), filepath.Join(file, "below")} {
-		if held, err := Held(path); err == nil {
+		if held, err := Locked(path); err == nil {
 			t.Errorf("%s: held %t", path, held)
 		}
 	}

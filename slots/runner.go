@@ -417,7 +417,7 @@ func (r *Runner) cleanTmp() {
 // tellStarted emits the event that the agent runs. Settling emits it again in case this fails.
 func (r *Runner) tellStarted() {
 	ev := r.task.Events
-	box := event.Box{New: ev.New, Seen: ev.Seen, Owed: ev.Owed, Wanted: func(event.Type) bool { return ev.Tell }, Now: time.Now}
+	box := event.Box{New: ev.New, Seen: ev.Seen, Undelivered: ev.Undelivered, Wanted: func(event.Type) bool { return ev.Tell }, Now: time.Now}
 	err := box.Put(event.Event{Name: event.Name(r.task.Item, r.task.Run, event.TaskStarted), Type: event.TaskStarted,
 		Item: r.task.Item, IssueRef: r.task.IssueRef, Agent: r.task.Agent.Preset, Run: r.task.Run, State: "notified"})
 	if err != nil {

@@ -74,8 +74,9 @@ type Workspace struct {
 
 // Events are the folders of the event that the agent started.
 type Events struct {
-	New, Seen, Owed string
-	Tell            bool // NOTIFY_COMMAND is told of it
+	New, Seen   string
+	Undelivered string `json:"Owed"`
+	Tell        bool   // NOTIFY_COMMAND is told of it
 }
 
 // issue is the issue or the task of the run; the zero Ref for a run of the PM agent.

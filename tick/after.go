@@ -15,11 +15,11 @@ import (
 // dependencies knows the items that other items wait for, during one pass or one snapshot. Nothing is read before the first
 // question, so a queue without dependencies pays nothing. Then the folders are listed once, and each item is read once.
 type dependencies struct {
-	t      *Tick
-	slots  *occupied
-	places map[string]queue.Entry // of every item, at the time of the first question
-	known  map[string]*dependency
-	failed int // items that this pass made errors
+	t       *Tick
+	slots   *occupied
+	located map[string]queue.Entry // of every item, at the time of the first question
+	known   map[string]*dependency
+	failed  int // items that this pass made errors
 }
 
 // failMost limits the items that one pass makes errors because a dependency failed. tick.lock is locked meanwhile, and each such
@@ -43,12 +43,12 @@ func (p *dependencies) dependency(id string) *dependency {
 	}
 	dep := &dependency{}
 	p.known[id] = dep
-	if p.places == nil {
-		if p.places, dep.err = p.t.Queue.Places(); dep.err != nil { // a folder is missing: its items are not known
+	if p.located == nil {
+		if p.located, dep.err = p.t.Queue.Locations(); dep.err != nil { // a folder is missing: its items are not known
 			return dep
 		}
 	}
-	e, it, err := p.t.placed(id, p.places)
+	e, it, err := p.t.loadListed(id, p.located)
 	switch {
 	case queue.IsAbsent(err), errors.Is(err, spool.ErrBad): // a file that is no item can never complete
 		dep.absent = true
@@ -60,9 +60,9 @@ func (p *dependencies) dependency(id string) *dependency {
 	return dep
 }
 
-// placed finds an item in the listing of the folders.
-func (t *Tick) placed(id string, places map[string]queue.Entry) (queue.Entry, *queue.Item, error) {
-	if e, listed := places[id]; listed {
+// loadListed finds an item in the listing of the folders.
+func (t *Tick) loadListed(id string, locations map[string]queue.Entry) (queue.Entry, *queue.Item, error) {
+	if e, listed := locations[id]; listed {
 		if it, err := t.Queue.Load(e); !queue.IsAbsent(err) {
 			return e, it, err
 		}

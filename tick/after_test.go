@@ -106,7 +106,7 @@ func TestDependenciesAreNotLookedUpWithoutAnItemThatWaits(t *testing.T) {
 	el := tick.eligibility(newOccupied())
 	var report Report
 	must(t, tick.fill(context.Background(), el, &report))
-	if len(report.Started) != 2 || el.after.places != nil {
+	if len(report.Started) != 2 || el.after.located != nil {
 		t.Errorf("%+v, %+v", report, el.after)
 	}
 	for _, s := range report.Started {

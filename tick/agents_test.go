@@ -25,8 +25,8 @@ func withAgents(t *testing.T, now time.Time, agents ...string) (*Tick, *queue.It
 func TestFirstAgentThatMayStartIsChosen(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	until := func(d time.Duration) *time.Time { at := now.Add(d); return &at }
-	hold := func(t *testing.T, tick *Tick, held Held, end *time.Time) {
-		must(t, tick.writeHold(held, &Hold{Pause: Pause{Until: end, Reason: "a limit"}, Outcome: outcome.UsageLimit, Count: 1, Run: "r"}))
+	hold := func(t *testing.T, tick *Tick, target HoldTarget, end *time.Time) {
+		must(t, tick.writeHold(target, &Hold{Pause: Pause{Until: end, Reason: "a limit"}, Outcome: outcome.UsageLimit, Count: 1, Run: "r"}))
 	}
 	for _, tt := range []struct {
 		name   string

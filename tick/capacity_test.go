@@ -75,7 +75,7 @@ func ticker(t *testing.T, available string, s settings.Settings) *Tick {
 	at := func(name string) string { return filepath.Join(dir, "queue", name) }
 	q := &queue.Queue{
 		Dirs:   queue.Dirs{Items: at("items"), PM: at("pm"), Finished: at("finished"), Bad: at("bad")},
-		Events: &event.Box{New: at("new"), Seen: at("seen"), Owed: at("owed"), Now: time.Now},
+		Events: &event.Box{New: at("new"), Seen: at("seen"), Undelivered: at("owed"), Now: time.Now},
 		Ledger: &ledger.Ledger{Dir: filepath.Join(dir, "usage"), Now: time.Now},
 		Now:    time.Now,
 	}

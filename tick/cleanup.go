@@ -41,7 +41,7 @@ func (t *Tick) cleanUp() (due bool, err error) {
 	}
 	errs := []error{err, t.Home.SweepTmp(t.Now())}
 	for _, dir := range []string{t.Queue.Items, t.Queue.PM, t.Queue.Finished, t.Queue.Events.New, t.Queue.Events.Seen,
-		t.Queue.Events.Owed, string(t.Home), filepath.Join(string(t.Home), "slots"), filepath.Join(string(t.Home), "sessions"),
+		t.Queue.Events.Undelivered, string(t.Home), filepath.Join(string(t.Home), "slots"), filepath.Join(string(t.Home), "sessions"),
 		filepath.Join(string(t.Home), "agents"), t.Home.Holds(), t.Home.Reviews(), t.Home.Quotas(), t.Queue.Ledger.Dir} {
 		errs = append(errs, spool.Sweep(dir, t.Now(), last))
 	}
@@ -177,7 +177,7 @@ func (t *Tick) PruneRuns(ctx context.Context, dry bool) (list []session.Pruned, 
 		if err != nil {
 			return err
 		}
-		places, err := t.Queue.Places()
+		locations, err := t.Queue.Locations()
 		if err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func (t *Tick) PruneRuns(ctx context.Context, dry bool) (list []session.Pruned, 
 		}
 		for _, run := range runs {
 			item, _, _ := strings.Cut(run, ".")
-			if _, there := places[item]; there || named[run] || t.Now().Sub(queue.IDTime(item)) < t.Settings.CleanupAge() {
+			if _, there := locations[item]; there || named[run] || t.Now().Sub(queue.IDTime(item)) < t.Settings.CleanupAge() {
 				continue
 			}
 			if !dry {

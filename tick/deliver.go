@@ -32,7 +32,7 @@ func (t *Tick) deliver(ctx context.Context) error {
 		return err
 	}
 	// One process delivers at a time: two would report every event twice.
-	lock, err := slots.TryLock(filepath.Join(t.Queue.Events.Owed, "deliver.lock"))
+	lock, err := slots.TryLock(filepath.Join(t.Queue.Events.Undelivered, "deliver.lock"))
 	if errors.Is(err, slots.ErrBusy) {
 		return nil
 	}
@@ -42,7 +42,7 @@ func (t *Tick) deliver(ctx context.Context) error {
 	defer lock.Close()
 	ctx, cancel := context.WithTimeout(ctx, deliverLimit)
 	defer cancel()
-	events, err := t.Queue.Events.Undelivered(t.Queue.SetAsideAs)
+	events, err := t.Queue.Events.ToDeliver(t.Queue.QuarantineAs)
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func TestNotifyCommandThatDoesNotReadTheEventHasTakenIt(t *testing.T) {
 func TestEventIsGivenUpForItsAgeOnlyAfterATry(t *testing.T) {
 	dir := t.TempDir()
 	told := filepath.Join(dir, "told")
-	box := &event.Box{New: dir + "/new", Seen: dir + "/seen", Owed: dir + "/owed", Wanted: func(event.Type) bool { return true },
+	box := &event.Box{New: dir + "/new", Seen: dir + "/seen", Undelivered: dir + "/owed", Wanted: func(event.Type) bool { return true },
 		Now: func() time.Time { return time.Now().AddDate(-1, 0, 0) }}
 	if err := box.Make(); err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func TestEventIsGivenUpForItsAgeOnlyAfterATry(t *testing.T) {
 	if data, err := os.ReadFile(told); err != nil || strings.Count(string(data), `"name":"old"`) != 1 {
 		t.Errorf("told: %s %v", data, err)
 	}
-	if left, err := box.Undelivered(func(_, name string, why error) error { return fmt.Errorf("%s: %w", name, why) }); err != nil || len(left) > 0 {
+	if left, err := box.ToDeliver(func(_, name string, why error) error { return fmt.Errorf("%s: %w", name, why) }); err != nil || len(left) > 0 {
 		t.Errorf("owed: %v %v", left, err)
 	}
 }

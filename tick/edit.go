@@ -63,7 +63,7 @@ func (t *Tick) cycle(id string, after []string) ([]string, error) {
 	if len(after) == 0 {
 		return nil, nil
 	}
-	places, err := t.Queue.Places()
+	locations, err := t.Queue.Locations()
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (t *Tick) cycle(id string, after []string) ([]string, error) {
 				continue
 			}
 			seen[next] = true
-			_, it, err := t.placed(next, places)
+			_, it, err := t.loadListed(next, locations)
 			switch {
 			case queue.IsAbsent(err), errors.Is(err, spool.ErrBad): // it waits for nothing
 				continue

@@ -79,7 +79,7 @@ func TestEditRefusesAnItemThatWouldWaitForItself(t *testing.T) {
 	four := publish(three, gone)
 	e, _, err := tick.item(gone)
 	must(t, err)
-	must(t, tick.Queue.SetAside(e.Path, err))
+	must(t, tick.Queue.Quarantine(e.Path, err))
 	e, it, err := tick.item(two) // settled: it may be retried
 	must(t, err)
 	must(t, tick.Queue.Cancel(e, it))

@@ -318,7 +318,7 @@ func (p due) text(it *queue.Item) string {
 		return "not before " + at.Local().Format("2006-01-02 15:04:05")
 	}
 	last, again := it.History[len(it.History)-1], "tried again"
-	if last.Charged {
+	if last.Counted {
 		again = fmt.Sprintf("retry %d of %d", it.Attempts+1, p.t.Settings.MaxAttempts)
 	}
 	why := terminal.Line(terminal.Title(last.Summary), 200)

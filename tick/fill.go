@@ -129,7 +129,7 @@ var errStop = errors.New("nothing more is started")
 var errNoSlot = errors.New("no free slot")
 
 func (t *Tick) quarantineForeign(lane queue.Lane) error {
-	foreign, err := t.Queue.Strays(lane)
+	foreign, err := t.Queue.ForeignFiles(lane)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (t *Tick) quarantineForeign(lane queue.Lane) error {
 
 // quarantine moves a bad file to quarantine. It always returns an error: the pass exits with 75, so that cron reports it.
 func (t *Tick) quarantine(path string, why error) error {
-	if err := t.Queue.SetAside(path, why); err != nil {
+	if err := t.Queue.Quarantine(path, why); err != nil {
 		return err
 	}
 	return &spool.Error{Op: "quarantine", Path: path, Err: why}
@@ -208,7 +208,7 @@ func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item,
 	if it.State != queue.Notified || it.Runs != read {
 		return nil
 	}
-	if held, err := t.settle(ctx, "", nil, e, it, report); held || err != nil {
+	if occupied, err := t.settle(ctx, "", nil, e, it, report); occupied || err != nil {
 		return err
 	}
 	if it.State.Settled() {
@@ -277,8 +277,8 @@ func (t *Tick) reserve(ctx context.Context, c *candidate, el *eligibility, repor
 		lock, err := slots.TryLockPatiently(t.Home.SlotLock(name))
 		if err == nil {
 			// An intent is never overwritten: one that appeared since reconcile is settled first.
-			_, held, settleErr := t.settleSlot(ctx, name, report)
-			if settleErr == nil && !held {
+			_, occupied, settleErr := t.settleSlot(ctx, name, report)
+			if settleErr == nil && !occupied {
 				return t.reserveSession(name, lock, c.name)
 			}
 			_ = lock.Close()

@@ -78,7 +78,7 @@ func TestResultsOfAReleasedVersionAreWhatTheirItemsKeep(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept := it.History[0]
-		got := queue.Result{Run: queue.Run{Run: kept.Run, Outcome: kept.Outcome, Charged: kept.Charged}}
+		got := queue.Result{Run: queue.Run{Run: kept.Run, Outcome: kept.Outcome, Counted: kept.Counted}}
 		tick.addReport(&got, run)
 		if !reflect.DeepEqual(got.Run, kept) {
 			t.Errorf("%s told\n%+v\nand its item keeps\n%+v", run, got.Run, kept)

@@ -29,14 +29,14 @@ type Hold struct {
 	Unpaid  bool            `json:"unpaid,omitempty"`  // a spend cap or missing credits: a person can lift it at once, and no time is known that does
 }
 
-// Held is the subject of a hold: an agent by its name, or the host of a remote. It is the name of the file, too.
-type Held string
+// HoldTarget is the subject of a hold: an agent by its name, or the host of a remote. It is the name of the file, too.
+type HoldTarget string
 
 // hostPrefix precedes the host in the name of a hold's file. No agent's name has a plus sign.
 const hostPrefix = "host+"
 
 // Name is the subject as people know it.
-func (h Held) Name() string {
+func (h HoldTarget) Name() string {
 	if host, ok := strings.CutPrefix(string(h), hostPrefix); ok {
 		return strings.ReplaceAll(host, "+", ":")
 	}
@@ -44,18 +44,18 @@ func (h Held) Name() string {
 }
 
 // IsHost says whether it is the host of a remote, and no agent.
-func (h Held) IsHost() bool { return strings.HasPrefix(string(h), hostPrefix) }
+func (h HoldTarget) IsHost() bool { return strings.HasPrefix(string(h), hostPrefix) }
 
-// HeldNamed is the subject that a person means by the name of an agent or of a host. It is false for any other word.
-func HeldNamed(name string) (Held, bool) {
+// HoldTargetNamed is the subject that a person means by the name of an agent or of a host. It is false for any other word.
+func HoldTargetNamed(name string) (HoldTarget, bool) {
 	if slices.Contains(agent.Names(), name) {
-		return Held(name), true
+		return HoldTarget(name), true
 	}
-	return heldHost(name)
+	return hostTarget(name)
 }
 
-// heldHost is the subject for a host. It is false for a string that is no host, since the string becomes a file name.
-func heldHost(host string) (Held, bool) {
+// hostTarget is the subject for a host. It is false for a string that is no host, since the string becomes a file name.
+func hostTarget(host string) (HoldTarget, bool) {
 	host = strings.ToLower(host)
 	odd := func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune(".-_:[]", r)
@@ -63,33 +63,33 @@ func heldHost(host string) (Held, bool) {
 	if host == "" || len(host) > 200 || strings.ContainsFunc(host, odd) {
 		return "", false
 	}
-	return Held(hostPrefix + strings.ReplaceAll(host, ":", "+")), true
+	return HoldTarget(hostPrefix + strings.ReplaceAll(host, ":", "+")), true
 }
 
-func holdFile(home slots.Dir, held Held) spool.File[Hold] {
-	return spool.File[Hold]{Path: filepath.Join(home.Holds(), string(held)+".json"), Layout: spool.Line}
+func holdFile(home slots.Dir, target HoldTarget) spool.File[Hold] {
+	return spool.File[Hold]{Path: filepath.Join(home.Holds(), string(target)+".json"), Layout: spool.Line}
 }
 
 // Holds returns all holds, also those that have ended, and their sorted subjects.
-func Holds(home slots.Dir) (map[Held]*Hold, []Held, error) {
+func Holds(home slots.Dir) (map[HoldTarget]*Hold, []HoldTarget, error) {
 	names, err := spool.List(home.Holds())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}
-	holds, list := map[Held]*Hold{}, []Held{}
+	holds, list := map[HoldTarget]*Hold{}, []HoldTarget{}
 	for _, file := range names {
 		name, ok := strings.CutSuffix(file, ".json")
-		held := Held(name)
-		if !ok || !held.IsHost() && !slices.Contains(agent.Names(), name) {
+		target := HoldTarget(name)
+		if !ok || !target.IsHost() && !slices.Contains(agent.Names(), name) {
 			continue
 		}
-		h, err := ReadHold(home, held)
+		h, err := ReadHold(home, target)
 		if err != nil {
 			return nil, nil, err
 		}
 		if h != nil {
-			holds[held] = h
-			list = append(list, held)
+			holds[target] = h
+			list = append(list, target)
 		}
 	}
 	slices.Sort(list)
@@ -98,8 +98,8 @@ func Holds(home slots.Dir) (map[Held]*Hold, []Held, error) {
 
 // ReadHold is the hold of an agent or a host, nil for none. A file that cannot be understood holds until it is removed: a person
 // may have written it.
-func ReadHold(home slots.Dir, held Held) (*Hold, error) {
-	h, err := holdFile(home, held).Read()
+func ReadHold(home slots.Dir, target HoldTarget) (*Hold, error) {
+	h, err := holdFile(home, target).Read()
 	if errors.Is(err, spool.ErrBad) {
 		return &Hold{Pause: Pause{Reason: "the file of the hold is damaged: remove it, or kugetsu resume"}}, nil
 	}
@@ -110,34 +110,36 @@ func ReadHold(home slots.Dir, held Held) (*Hold, error) {
 func (h *Hold) Ended(now time.Time) bool { return h.ended(now) }
 
 // Remedy is what a person can do about the hold. A hold with an end asks for patience only.
-func (h *Hold) Remedy(held Held) string {
+func (h *Hold) Remedy(target HoldTarget) string {
 	switch {
 	case h.Until != nil && h.Unpaid:
-		return "add credits or raise the cap, then kugetsu resume " + held.Name() + "; else one run tries again by itself"
+		return "add credits or raise the cap, then kugetsu resume " + target.Name() + "; else one run tries again by itself"
 	case h.Until != nil:
 		return "wait: one run then tries again by itself"
 	case h.Outcome == outcome.Auth:
-		return "log in, or repair what it says, then kugetsu resume " + held.Name()
+		return "log in, or repair what it says, then kugetsu resume " + target.Name()
 	}
-	return "kugetsu resume " + held.Name()
+	return "kugetsu resume " + target.Name()
 }
 
 // Text is the hold as a reason to wait.
-func (h *Hold) Text(held Held) string {
-	text := held.Name() + " is on hold" + h.rest()
+func (h *Hold) Text(target HoldTarget) string {
+	text := target.Name() + " is on hold" + h.rest()
 	if h.Count > 1 {
 		text += fmt.Sprintf(" (%d times in a row)", h.Count)
 	}
 	if h.Unpaid || h.Until == nil && h.Outcome == outcome.Auth {
-		text += "; " + h.Remedy(held)
+		text += "; " + h.Remedy(target)
 	}
 	return text
 }
 
-func (t *Tick) writeHold(held Held, h *Hold) error { return holdFile(t.Home, held).Write(h) }
+func (t *Tick) writeHold(target HoldTarget, h *Hold) error { return holdFile(t.Home, target).Write(h) }
 
 // LiftHold removes a hold. It returns false if there was none.
-func LiftHold(home slots.Dir, held Held) (bool, error) { return holdFile(home, held).Remove() }
+func LiftHold(home slots.Dir, target HoldTarget) (bool, error) {
+	return holdFile(home, target).Remove()
+}
 
 // runnerReport is what a runner reported beside the run's result.
 type runnerReport struct {
@@ -158,14 +160,14 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerRe
 			return err
 		}
 	}
-	var met Held
+	var met HoldTarget
 	if r.Outcome.Holds() {
-		host, ok := heldHost(of.host)
+		host, ok := hostTarget(of.host)
 		switch {
 		case ok:
 			met = host
 		case slices.Contains(agent.Names(), it.Agent): // an agent of a newer kugetsu cannot be put on hold
-			met = Held(it.Agent)
+			met = HoldTarget(it.Agent)
 		}
 	}
 	holds, list, err := Holds(t.Home)
@@ -173,19 +175,19 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerRe
 		return err
 	}
 	row, _ := r.Outcome.Row()
-	for _, held := range list {
-		if held == met || holds[held].Probe != run {
+	for _, target := range list {
+		if target == met || holds[target].Probe != run {
 			continue
 		}
-		_, passed, err := t.tries(held, run)
+		_, passed, err := t.tries(target, run)
 		if err != nil {
 			return err
 		}
 		// However the run ended, an agent that had an answer was let in. A run that ended before any answer tells nothing: the next
 		// run is the probe.
-		passed = passed || !held.IsHost() && row.Answered
+		passed = passed || !target.IsHost() && row.Answered
 		if passed {
-			if err := t.lift(it, held, holds[held]); err != nil {
+			if err := t.lift(it, target, holds[target]); err != nil {
 				return err
 			}
 		}
@@ -194,29 +196,29 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerRe
 		return nil
 	}
 	r.Alone = holds[met] == nil
-	r.HeldUntil, err = t.hold(it, run, met, holds[met], r, of)
+	r.OnHoldUntil, err = t.hold(it, run, met, holds[met], r, of)
 	return err
 }
 
 // lift removes a hold that the newest run of an item got past. The event comes first, as with every transition.
-func (t *Tick) lift(it *queue.Item, held Held, h *Hold) error {
-	text := held.Name() + " is on hold no longer"
+func (t *Tick) lift(it *queue.Item, target HoldTarget, h *Hold) error {
+	text := target.Name() + " is on hold no longer"
 	if h.Reason != "" {
 		text += "; it was: " + h.Reason
 	}
-	ev := event.Event{Name: event.Name(it.ID, it.Runs, event.AgentLifted) + "." + event.SafeName(string(held)), Type: event.AgentLifted, Item: it.ID,
+	ev := event.Event{Name: event.Name(it.ID, it.Runs, event.AgentLifted) + "." + event.SafeName(string(target)), Type: event.AgentLifted, Item: it.ID,
 		IssueRef: it.IssueRef, Agent: it.Agent, Run: it.Runs, Text: text}
 	if err := t.Queue.Events.Put(ev); err != nil {
 		return err
 	}
-	_, err := LiftHold(t.Home, held)
+	_, err := LiftHold(t.Home, target)
 	return err
 }
 
-// heldUntil is when to try again; nil means when a person says so. Credentials that were refused at the start need a person. Those of
+// onHoldUntil is when to try again; nil means when a person says so. Credentials that were refused at the start need a person. Those of
 // a run that had worked were good a moment ago, and a tool may have written the line that says otherwise: such a run is
 // tried again, as after an outage.
-func (t *Tick) heldUntil(count int, r *queue.Result, of runnerReport) *time.Time {
+func (t *Tick) onHoldUntil(count int, r *queue.Result, of runnerReport) *time.Time {
 	switch {
 	case r.Outcome == outcome.UsageLimit && !t.Settings.AutoResume, r.Outcome == outcome.Auth && !of.worked:
 		return nil
@@ -234,7 +236,7 @@ func (t *Tick) heldUntil(count int, r *queue.Result, of runnerReport) *time.Time
 
 // hold writes a hold. The event comes first, as with every transition. It is sent once, when the hold begins, and not for each
 // failed probe.
-func (t *Tick) hold(it *queue.Item, run string, held Held, h *Hold, r *queue.Result, of runnerReport) (*time.Time, error) {
+func (t *Tick) hold(it *queue.Item, run string, target HoldTarget, h *Hold, r *queue.Result, of runnerReport) (*time.Time, error) {
 	switch {
 	case h != nil && h.Run == run: // this pass repeats what a killed pass did
 		r.Alone = h.Count == 1 && h.Probe == ""
@@ -246,7 +248,7 @@ func (t *Tick) hold(it *queue.Item, run string, held Held, h *Hold, r *queue.Res
 		h.Count++
 	}
 	now := t.Now()
-	until := t.heldUntil(h.Count, r, of)
+	until := t.onHoldUntil(h.Count, r, of)
 	if h.Run != "" && h.Probe != run && (h.Until == nil || until != nil && h.Until.After(*until)) {
 		until = h.Until // runs that ended at about the same time reported different times: the latest counts
 	} else {
@@ -256,11 +258,11 @@ func (t *Tick) hold(it *queue.Item, run string, held Held, h *Hold, r *queue.Res
 	h.Until, h.Since, h.Run = until, &now, run
 	if begins {
 		ev := event.Event{Name: event.Name(it.ID, it.Runs, event.AgentHeld), Type: event.AgentHeld, Item: it.ID, IssueRef: it.IssueRef,
-			Agent: it.Agent, Run: it.Runs, Text: h.Text(held)}
+			Agent: it.Agent, Run: it.Runs, Text: h.Text(target)}
 		if err := t.Queue.Events.Put(ev); err != nil {
 			return nil, err
 		}
 	}
-	t.Log.Warn("on hold", "what", held.Name(), "run", run, "outcome", string(r.Outcome), "times", h.Count)
-	return until, t.writeHold(held, h)
+	t.Log.Warn("on hold", "what", target.Name(), "run", run, "outcome", string(r.Outcome), "times", h.Count)
+	return until, t.writeHold(target, h)
 }

@@ -32,7 +32,7 @@ func newHolder(t *testing.T) *holder {
 	clock := func() time.Time { return h.now }
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, "notifications", name) }
-	h.Tick = &Tick{Home: slots.Dir(dir), Queue: &queue.Queue{Events: &event.Box{New: at("new"), Seen: at("seen"), Owed: at("owed"), Now: clock}},
+	h.Tick = &Tick{Home: slots.Dir(dir), Queue: &queue.Queue{Events: &event.Box{New: at("new"), Seen: at("seen"), Undelivered: at("owed"), Now: clock}},
 		Settings: &settings.Settings{RetryDelay: time.Minute, HoldMax: 6 * time.Hour, AutoResume: true}, Now: clock, Log: slog.New(slog.DiscardHandler)}
 	must(t, h.Home.Make())
 	must(t, h.Queue.Events.Make())
@@ -56,11 +56,11 @@ func (h *holder) met(n int, how outcome.Outcome, of runnerReport) time.Duration 
 	h.it.Runs = n
 	h.last = queue.Result{Run: queue.Run{Run: n, Outcome: how, Summary: "says the provider"}}
 	must(h.t, h.afterRun(h.it, slots.RunName(h.it.ID, n), &h.last, of))
-	held := Held("opencode")
+	target := HoldTarget("opencode")
 	if of.host != "" {
-		held, _ = heldHost(of.host)
+		target, _ = hostTarget(of.host)
 	}
-	hold, err := ReadHold(h.Home, held)
+	hold, err := ReadHold(h.Home, target)
 	must(h.t, err)
 	switch {
 	case hold == nil:
@@ -227,31 +227,31 @@ func TestEndOfAHoldIsToldUnderOneName(t *testing.T) {
 	h := newHolder(t)
 	for _, host := range []string{"", strings.Repeat("a", 200)} { // a host of any length
 		of := runnerReport{host: host}
-		held := Held("opencode")
+		target := HoldTarget("opencode")
 		if host != "" {
-			held, _ = heldHost(host)
+			target, _ = hostTarget(host)
 		}
 		h.it.Runs++
 		h.met(h.it.Runs, outcome.Outage, of)
 		h.now = h.now.Add(time.Hour)
 		h.it.Runs++
 		run := slots.RunName(h.it.ID, h.it.Runs)
-		hold, err := ReadHold(h.Home, held)
+		hold, err := ReadHold(h.Home, target)
 		must(t, err)
 		hold.Probe = run
-		must(t, h.writeHold(held, hold))
+		must(t, h.writeHold(target, hold))
 		before := h.lifted()
 		for range 2 {
-			must(t, h.lift(h.it, held, hold))
+			must(t, h.lift(h.it, target, hold))
 			if got := h.lifted(); got != before+1 {
-				t.Errorf("%.20s: told %d times, not %d", held, got, before+1)
+				t.Errorf("%.20s: told %d times, not %d", target, got, before+1)
 			}
-			if left, err := ReadHold(h.Home, held); err != nil || left != nil {
-				t.Errorf("%.20s is on hold still: %v", held, err)
+			if left, err := ReadHold(h.Home, target); err != nil || left != nil {
+				t.Errorf("%.20s is on hold still: %v", target, err)
 			}
-			must(t, h.writeHold(held, hold))
+			must(t, h.writeHold(target, hold))
 		}
-		_, err = LiftHold(h.Home, held)
+		_, err = LiftHold(h.Home, target)
 		must(t, err)
 	}
 }
@@ -393,21 +393,21 @@ func TestHostIsHeldForWhatCannotBeginWithoutIt(t *testing.T) {
 	h.tries(2)
 	run := slots.RunName(h.it.ID, 2)
 	must(t, h.Home.ClaimRun(run))
-	look := func() (held bool, why string) {
+	look := func() (blocked bool, why string) {
 		k := newOccupied()
 		k.occupy("1", &slots.Intent{Item: h.it.ID, Run: 2})
 		p := h.holds(k)
 		return p.all["host+github.com+3000"] != nil, p.held(h.it)
 	}
-	if held, why := look(); !held || why != "github.com:3000 was on hold: run "+run+" tries it again" {
-		t.Errorf("%t %q", held, why)
+	if blocked, why := look(); !blocked || why != "github.com:3000 was on hold: run "+run+" tries it again" {
+		t.Errorf("%t %q", blocked, why)
 	}
 	must(t, os.Rename(filepath.Join(h.Home.RunDir(run), "exit"), filepath.Join(h.Home.RunDir(run), "started")))
-	if held, why := look(); !held || why != "" {
-		t.Errorf("it went on without the host: %t %q", held, why)
+	if blocked, why := look(); !blocked || why != "" {
+		t.Errorf("it went on without the host: %t %q", blocked, why)
 	}
 	must(t, os.WriteFile(filepath.Join(h.Home.RunDir(run), "fetched"), nil, 0o600))
-	if held, _ := look(); held {
+	if blocked, _ := look(); blocked {
 		t.Error("git had an answer")
 	}
 	if got := h.met(2, outcome.OK, runnerReport{host: "github.com:3000"}); got != 0 {
@@ -426,11 +426,11 @@ func TestHostOfARemoteIsReadFromItsURL(t *testing.T) {
 			t.Errorf("%q: %q, not %q", remote, got, want)
 		}
 	}
-	for host, want := range map[string]Held{
+	for host, want := range map[string]HoldTarget{
 		"github.com": "host+github.com", "[::1]:3000": "host+[++1]+3000", "GITEA": "host+gitea",
 		"": "", "../x": "", "a/b": "", "a b": "", "a+b": "", strings.Repeat("a", 201): "",
 	} {
-		got, ok := heldHost(host)
+		got, ok := hostTarget(host)
 		if got != want || ok != (want != "") || ok && got.Name() != strings.ToLower(host) {
 			t.Errorf("%q: %q %t", host, got, ok)
 		}

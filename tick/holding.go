@@ -16,10 +16,10 @@ type holds struct {
 	occupied *occupied
 	repos    repos // they say which host an item needs
 
-	all   map[Held]*Hold
-	list  []Held        // sorted
-	hosts bool          // a host is among them
-	begun map[Held]bool // an item of this pass is the probe
+	all   map[HoldTarget]*Hold
+	list  []HoldTarget        // sorted
+	hosts bool                // a host is among them
+	begun map[HoldTarget]bool // an item of this pass is the probe
 }
 
 // read reads all holds. It leaves out a hold whose probe has had an answer.
@@ -29,41 +29,41 @@ func (p *holds) read() error {
 		return err
 	}
 	p.all, p.list, p.hosts = all, list, false
-	for _, held := range list {
-		h := all[held]
+	for _, target := range list {
+		h := all[target]
 		if p.occupied.runs[h.Probe] {
-			tries, answered, err := p.t.tries(held, h.Probe)
+			tries, answered, err := p.t.tries(target, h.Probe)
 			if err != nil {
 				return err
 			}
 			if answered {
-				delete(all, held)
+				delete(all, target)
 				continue
 			}
 			if !tries {
 				h.Probe = "" // in this snapshot only: another run may try
 			}
 		}
-		p.hosts = p.hosts || held.IsHost()
+		p.hosts = p.hosts || target.IsHost()
 	}
 	return nil
 }
 
 // inForce are the reasons of the holds that have not ended.
 func (p *holds) inForce() (list []string) {
-	for _, held := range p.list {
-		if h := p.all[held]; h != nil && !h.ended(p.t.Now()) {
-			list = append(list, h.Text(held))
+	for _, target := range p.list {
+		if h := p.all[target]; h != nil && !h.ended(p.t.Now()) {
+			list = append(list, h.Text(target))
 		}
 	}
 	return list
 }
 
 // of are the holds that concern an item.
-func (p *holds) of(it *queue.Item, agent string) []Held {
-	var list []Held
-	if p.all[Held(agent)] != nil {
-		list = append(list, Held(agent))
+func (p *holds) of(it *queue.Item, agent string) []HoldTarget {
+	var list []HoldTarget
+	if p.all[HoldTarget(agent)] != nil {
+		list = append(list, HoldTarget(agent))
 	}
 	if p.hosts {
 		if host := p.t.hostFor(it, p.repos); p.all[host] != nil {
@@ -74,36 +74,36 @@ func (p *holds) of(it *queue.Item, agent string) []Held {
 }
 
 func (p *holds) why(c *candidate) Reason {
-	for _, held := range p.of(c.it, c.agent) {
+	for _, target := range p.of(c.it, c.agent) {
 		agent := c.agent
-		if held.IsHost() { // another agent needs it as well
+		if target.IsHost() { // another agent needs it as well
 			agent = ""
 		}
-		switch h := p.all[held]; {
+		switch h := p.all[target]; {
 		case !h.ended(p.t.Now()):
-			return Reason{Kind: OnHold, agent: agent, Text: h.Text(held), Hint: h.Remedy(held), Until: h.Until}
-		case p.begun[held]:
-			return Reason{Kind: Behind, agent: agent, Text: "an item before it tries " + held.Name() + " again"}
+			return Reason{Kind: OnHold, agent: agent, Text: h.Text(target), Hint: h.Remedy(target), Until: h.Until}
+		case p.begun[target]:
+			return Reason{Kind: Behind, agent: agent, Text: "an item before it tries " + target.Name() + " again"}
 		case p.occupied.runs[h.Probe]:
-			return Reason{Kind: Probing, agent: agent, Text: fmt.Sprintf("%s was on hold: run %s tries it again", held.Name(), h.Probe)}
+			return Reason{Kind: Probing, agent: agent, Text: fmt.Sprintf("%s was on hold: run %s tries it again", target.Name(), h.Probe)}
 		}
 	}
 	return Reason{}
 }
 
 func (p *holds) starts(c *candidate) {
-	for _, held := range p.of(c.it, c.agent) {
+	for _, target := range p.of(c.it, c.agent) {
 		if p.begun == nil {
-			p.begun = map[Held]bool{}
+			p.begun = map[HoldTarget]bool{}
 		}
-		p.begun[held] = true
+		p.begun[target] = true
 	}
 }
 
 // tries says whether a run still tries its hold, and whether it had an answer. A run that could continue without the remote's host
 // gives no answer about that host once its agent has begun.
-func (t *Tick) tries(held Held, run string) (tries, answered bool, err error) {
-	if !held.IsHost() {
+func (t *Tick) tries(target HoldTarget, run string) (tries, answered bool, err error) {
+	if !target.IsHost() {
 		answered, err = t.Home.Answered(run)
 		return !answered, answered, err
 	}
@@ -150,14 +150,14 @@ func (p *holds) lastToTry(entries iter.Seq[queue.Entry]) iter.Seq[queue.Entry] {
 // the intent: a crash between the two leaves a probe that no slot names, and the next item becomes the probe. In the other order
 // two runs could try at once.
 func (p *holds) probe(it *queue.Item, run string) (ofAgent, ofHost bool, err error) {
-	for _, held := range p.of(it, it.Agent) {
-		h := p.all[held]
+	for _, target := range p.of(it, it.Agent) {
+		h := p.all[target]
 		h.Probe = run
-		if err := p.t.writeHold(held, h); err != nil {
+		if err := p.t.writeHold(target, h); err != nil {
 			return false, false, err
 		}
-		ofHost = ofHost || held.IsHost()
-		ofAgent = ofAgent || !held.IsHost()
+		ofHost = ofHost || target.IsHost()
+		ofAgent = ofAgent || !target.IsHost()
 	}
 	return ofAgent, ofHost, nil
 }

@@ -31,7 +31,7 @@ func remoteHost(remote string) string {
 
 // hostFor is the host without which an item cannot begin, "" for none. An item whose worktree exists continues there. A local
 // checkout needs no host either.
-func (t *Tick) hostFor(it *queue.Item, known repos) Held {
+func (t *Tick) hostFor(it *queue.Item, known repos) HoldTarget {
 	ref := it.Ref()
 	if ref.IsZero() {
 		return "" // items of the PM agent belong to no issue
@@ -43,6 +43,6 @@ func (t *Tick) hostFor(it *queue.Item, known repos) Held {
 	if _, err := os.Lstat(filepath.Join(t.Home.Worktree(ref.Session()), ".git")); err == nil {
 		return ""
 	}
-	held, _ := heldHost(w.Host)
-	return held
+	target, _ := hostTarget(w.Host)
+	return target
 }

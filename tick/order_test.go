@@ -49,7 +49,7 @@ func newTick(t *testing.T, now func() time.Time) *Tick {
 		Home: slots.Dir(dir), Now: now, Log: slog.New(slog.DiscardHandler), Source: settings.Open(dir, false),
 		Queue: &queue.Queue{
 			Dirs:   queue.Dirs{Items: at("items"), PM: at("pm"), Finished: at("finished"), Bad: at("bad")},
-			Events: &event.Box{New: at("new"), Seen: at("seen"), Owed: at("owed"), Now: now},
+			Events: &event.Box{New: at("new"), Seen: at("seen"), Undelivered: at("owed"), Now: now},
 			Ledger: &ledger.Ledger{Dir: filepath.Join(dir, "usage"), Now: now},
 			Now:    now,
 		},
@@ -88,11 +88,11 @@ func (t *Tick) end(s Started, how outcome.Outcome) error {
 	session := sessionOf(&queue.Item{IssueRef: s.IssueRef})
 	for _, lock := range []string{t.Home.SlotLock(s.Slot), t.Home.SessionLock(session)} { // as the kernel drops them
 		for { // until the stand-in is gone
-			held, err := slots.Held(lock)
+			locked, err := slots.Locked(lock)
 			if err != nil {
 				return err
 			}
-			if !held {
+			if !locked {
 				break
 			}
 			<-time.After(time.Millisecond)

@@ -11,7 +11,7 @@ import (
 func (v *View) Plan() []string {
 	var plan []string
 	for _, s := range v.Slots {
-		if s.Item != "" && !s.Held {
+		if s.Item != "" && !s.Occupied {
 			plan = append(plan, fmt.Sprintf("would settle run %d of %s %s", s.Run, s.Item, s.IssueRef))
 		}
 	}

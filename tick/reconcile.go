@@ -61,8 +61,8 @@ func (t *Tick) reconcile(ctx context.Context, report *Report) (*occupied, error)
 	}
 	var errs []error
 	for _, slot := range names {
-		in, held, err := t.reconcileSlot(ctx, slot, report)
-		if held || err != nil {
+		in, occupied, err := t.reconcileSlot(ctx, slot, report)
+		if occupied || err != nil {
 			k.occupy(slot, in)
 			k.unknown = k.unknown || in == nil
 		}
@@ -74,7 +74,7 @@ func (t *Tick) reconcile(ctx context.Context, report *Report) (*occupied, error)
 }
 
 // reconcileSlot settles the run in a slot, unless the slot is locked. The lease is tried before the marker is read.
-func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, held bool, err error) {
+func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, occupied bool, err error) {
 	lock, err := slots.TryLock(t.Home.SlotLock(slot))
 	if errors.Is(err, slots.ErrBusy) {
 		if in, err = t.Home.ReadIntent(slot); err != nil {
@@ -201,10 +201,10 @@ func (t *Tick) item(id string) (queue.Entry, *queue.Item, error) {
 //
 // The order is: settle, file, empty. Each step is one rename and may be repeated. As long as the slot names the run, the next tick
 // knows that work is left.
-func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, held bool, err error) {
-	in, held, err = t.readSlot(slot)
+func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, occupied bool, err error) {
+	in, occupied, err = t.readSlot(slot)
 	if in == nil || err != nil {
-		return nil, held, err
+		return nil, occupied, err
 	}
 	path := t.Home.SessionLock(in.Session)
 	session, err := slots.TryLockPatiently(path)
@@ -228,7 +228,7 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 	case queue.IsAbsent(err): // with a bad configuration the item may lie in a queue that we do not know
 		return in, true, nil
 	case errors.Is(err, spool.ErrBad):
-		if err := t.Queue.SetAside(e.Path, err); err != nil {
+		if err := t.Queue.Quarantine(e.Path, err); err != nil {
 			return in, true, err
 		}
 		return in, false, t.Home.Empty(slot)
@@ -245,7 +245,7 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 			return in, true, err
 		}
 	case it.State == queue.Notified && in.Run == it.Runs:
-		if held, err := t.settle(ctx, slot, in, e, it, report); held || err != nil {
+		if occupied, err := t.settle(ctx, slot, in, e, it, report); occupied || err != nil {
 			return in, true, err
 		}
 	}
@@ -259,13 +259,13 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 }
 
 // readSlot reads which run a locked slot names. A slot file that cannot be read is quarantined, or keeps its slot occupied.
-func (t *Tick) readSlot(slot string) (in *slots.Intent, held bool, err error) {
+func (t *Tick) readSlot(slot string) (in *slots.Intent, occupied bool, err error) {
 	in, err = t.Home.ReadIntent(slot)
 	switch {
 	case errors.Is(err, spool.ErrBad):
 		// The run is found again through its item, which no slot names from now on.
 		t.Log.Warn("an unreadable slot file was quarantined", "slot", slot, "err", err)
-		return nil, false, t.Queue.SetAsideAs(t.Home.IntentPath(slot), "slot."+slot+".json", err)
+		return nil, false, t.Queue.QuarantineAs(t.Home.IntentPath(slot), "slot."+slot+".json", err)
 	case err != nil:
 		return nil, true, t.ignoreBad(slot, err)
 	}
@@ -276,7 +276,7 @@ func (t *Tick) readSlot(slot string) (in *slots.Intent, held bool, err error) {
 // run. held means that the runner lives: its agent unlocked the inherited lease.
 //
 // The order is: lease, runner, marker. So a run that ends between two of them is never taken for lost.
-func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queue.Entry, it *queue.Item, report *Report) (held bool, err error) {
+func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queue.Entry, it *queue.Item, report *Report) (occupied bool, err error) {
 	run := slots.RunName(it.ID, it.Runs)
 	alive := t.unlocked(it)
 	marker, err := t.Home.ReadMarker(run)

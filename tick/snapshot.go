@@ -32,7 +32,7 @@ type View struct {
 // SlotView is one slot.
 type SlotView struct {
 	Slot     string     `json:"slot"`
-	Held     bool       `json:"held"`
+	Occupied bool       `json:"held"`
 	Item     string     `json:"item,omitempty"`
 	IssueRef string     `json:"issue_ref,omitempty"`
 	Agent    string     `json:"agent,omitempty"`
@@ -62,7 +62,7 @@ type Waiting struct {
 	Kind      Kind       `json:"kind"`  // of the reason why the next pass does not start it, "" if it does
 	Why       string     `json:"why"`   // the reason, unless the item only waits for its turn
 	Until     *time.Time `json:"until"` // when that ends, if it is known
-	Held      bool       `json:"held"`  // no tick starts it before a person or something outside ends that
+	Blocked   bool       `json:"held"`  // no tick starts it before a person or something outside ends that
 	reason    Reason
 }
 
@@ -141,11 +141,11 @@ func (t *Tick) inspectSlot(name string, v *View) SlotView {
 		v.problem("slot %s: %v", name, err)
 	}
 	newer := errors.Is(err, spool.ErrNewer)
-	if s.Held, err = slots.Held(t.Home.SlotLock(name)); err != nil {
+	if s.Occupied, err = slots.Locked(t.Home.SlotLock(name)); err != nil {
 		v.problem("slot %s: %v", name, err)
-		s.Held = true
+		s.Occupied = true
 	}
-	s.Held = s.Held || newer
+	s.Occupied = s.Occupied || newer
 	if in != nil {
 		s.Item, s.Run, s.Session = in.Item, in.Run, in.Session
 		if _, it, err := t.itemIn(in); err == nil {
@@ -153,10 +153,10 @@ func (t *Tick) inspectSlot(name string, v *View) SlotView {
 			t.inspectRunner(&s, it, v)
 		}
 	}
-	if s.Held {
+	if s.Occupied {
 		v.occupied.occupy(name, in)
 	}
-	if s.Held && in != nil {
+	if s.Occupied && in != nil {
 		if s.Verifying, err = t.Home.Verifying(in.RunName()); err == nil && s.Verifying == nil {
 			s.Waits, err = t.Home.Waits(in.RunName())
 		}
@@ -172,11 +172,11 @@ func (t *Tick) inspectRunner(s *SlotView, it *queue.Item, v *View) {
 	if it.State != queue.Notified || it.Runs != s.Run {
 		return
 	}
-	if !s.Held && t.unlocked(it) {
+	if !s.Occupied && t.unlocked(it) {
 		marker, err := t.Home.ReadMarker(slots.RunName(it.ID, it.Runs))
-		s.Held = err != nil || marker.Phase != slots.Ended
+		s.Occupied = err != nil || marker.Phase != slots.Ended
 	}
-	if s.Held && Beyond(it) {
+	if s.Occupied && Beyond(it) {
 		s.Beyond = true
 		v.problem("slot %s: run %d of %s is beyond its limit of %s: a tick ends it", s.Slot, s.Run, s.Item, slots.Limit(it.Runner.Timeout, it.Runner.Verify))
 	}
@@ -222,7 +222,7 @@ func waiting(lane queue.Lane, e queue.Entry, it *queue.Item, el *eligibility) Wa
 		w.Agent = c.agent
 	}
 	if rule := kinds[r.Kind]; !rule.turn {
-		w.Why, w.Held = r.Text, rule.ends == outside
+		w.Why, w.Blocked = r.Text, rule.ends == outside
 	}
 	return w
 }

@@ -29,7 +29,7 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 		Prompt:   t.Home.PromptFile("dev.md"),
 		Agent: slots.AgentTask{Preset: it.Agent, Prefix: s.AgentPrefix, Args: cmp.Or(it.AgentArgs, s.Args(it.Agent)), Model: it.Model,
 			Command: s.AgentCommand, ContinueCommand: s.ContinueCommand},
-		Events: slots.Events{New: t.Queue.Events.New, Seen: t.Queue.Events.Seen, Owed: t.Queue.Events.Owed, Tell: t.Queue.Events.Wants(event.TaskStarted)},
+		Events: slots.Events{New: t.Queue.Events.New, Seen: t.Queue.Events.Seen, Undelivered: t.Queue.Events.Undelivered, Tell: t.Queue.Events.Wants(event.TaskStarted)},
 	}
 	if env, err := t.agentEnviron(it.Lane()); err == nil { // else the run tells it
 		task.Account = slots.Account(it.Agent, env)
@@ -69,7 +69,7 @@ func (t *Tick) workspace(ref issueref.Ref, repos repos) slots.Workspace {
 	}
 	if w.URL, w.Local = repos.source(ref, func() string { return t.cloneURL(ref) }); w.Local == "" {
 		host := remoteHost(w.URL)
-		if _, ok := heldHost(host); ok {
+		if _, ok := hostTarget(host); ok {
 			w.Host = host
 		}
 	}

@@ -46,10 +46,10 @@ type Tick struct {
 
 // Report says what a pass did.
 type Report struct {
-	Settled []Settled `json:"settled"`
-	Started []Started `json:"started"`
-	Held    int       `json:"held"` // slots of dev agents that were occupied at the end
-	Why     []string  `json:"why"`  // why not more was started
+	Settled  []Settled `json:"settled"`
+	Started  []Started `json:"started"`
+	Occupied int       `json:"held"` // slots of dev agents that were occupied at the end
+	Why      []string  `json:"why"`  // why not more was started
 
 	standing    []Reason // that keep items waiting through many passes, see condition
 	standingNew bool     // no earlier pass told of one of them
@@ -89,7 +89,7 @@ func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 		el := t.eligibility(k)
 		err = errors.Join(err, t.fill(ctx, el, &report))
 		err = errors.Join(err, t.tellConditions(el, &report))
-		report.Held = k.dev
+		report.Occupied = k.dev
 		var cleanErr error
 		sweep, cleanErr = t.cleanUp()
 		return errors.Join(err, cleanErr)
@@ -145,14 +145,14 @@ func locked(ctx context.Context, path string, wait time.Duration, do func() erro
 	deadline, deleted := time.Now().Add(wait), 0
 	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)) // the flags: opening a FIFO must not hang
 	for {
-		held, err := lock.TryLock()
+		got, err := lock.TryLock()
 		if err != nil {
 			return &spool.Error{Op: "lock", Path: path, Err: err}
 		}
-		if held && sameFile(lock, path) {
+		if got && sameFile(lock, path) {
 			break
 		}
-		if held { // the file was deleted after we opened it: our lock excludes no other process
+		if got { // the file was deleted after we opened it: our lock excludes no other process
 			if err := lock.Unlock(); err != nil {
 				return &spool.Error{Op: "unlock", Path: path, Err: err}
 			}
@@ -179,12 +179,12 @@ func locked(ctx context.Context, path string, wait time.Duration, do func() erro
 }
 
 func sameFile(lock *flock.Flock, path string) bool {
-	held, err := lock.Stat()
+	ours, err := lock.Stat()
 	if err != nil {
 		return false
 	}
 	named, err := os.Stat(path)
-	return err == nil && os.SameFile(held, named)
+	return err == nil && os.SameFile(ours, named)
 }
 
 // LastPass is when the last pass began. It is the zero time if there was no pass.

@@ -63,7 +63,7 @@ func folder(tb testing.TB, waiting, completed int) *state {
 	in := func(names ...string) string { return filepath.Join(append([]string{s.home}, names...)...) }
 	home := slots.Dir(s.home)
 	s.q = &queue.Queue{Dirs: queue.Dirs{Items: in("queue", "items"), PM: in("queue", "pm"), Finished: in("queue", "finished"), Bad: in("queue", "bad")},
-		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Owed: in("notifications", "owed"), Now: clock},
+		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Undelivered: in("notifications", "owed"), Now: clock},
 		Ledger: &ledger.Ledger{Dir: home.Usage(), Now: clock}, Now: clock}
 	s.must(home.Make(), s.q.Make(), os.WriteFile(in("config"), []byte("KUGETSU_AGENT=command\nAGENT_COMMAND=true\nAGENT_MEMORY=0\nMIN_FREE_DISK=0\n"), 0o600),
 		os.WriteFile(in("scheduled"), nil, 0o600))

@@ -359,7 +359,7 @@ func (k *keeper) settled(p place, id string) (*queue.Item, error) {
 			return it, nil
 		case it.State == queue.Notified:
 			// Not by its pid: whoever inherits a killed runner may leave it a zombie for long.
-			held, err := slots.Held(k.home.SessionLock(p.session()))
+			held, err := slots.Locked(k.home.SessionLock(p.session()))
 			if err != nil {
 				return nil, err
 			}

@@ -241,7 +241,7 @@ func cutAfterTheEnd(t *testing.T, f format, withForeign bool) error {
 	must(t, err)
 	// The runner gives up its lease when the end is on record, not before.
 	w.await("the run is over", func() bool {
-		held, err := slots.Held(w.home.SlotLock("1"))
+		held, err := slots.Locked(w.home.SlotLock("1"))
 		must(t, err)
 		return !held
 	})

@@ -100,7 +100,7 @@ func (w *world) outcomes(id string) string {
 	var list []string
 	for _, run := range it.History {
 		text := string(run.Outcome)
-		if run.Charged {
+		if run.Counted {
 			text += "+"
 		}
 		list = append(list, text)

@@ -130,7 +130,7 @@ func newWorldOn(t testing.TB, mount func(state string) (unmount func())) *world 
 	queueDir := filepath.Join(string(w.home), "queue")
 	notes := filepath.Join(string(w.home), "notifications")
 	w.q = &queue.Queue{Dirs: queue.Dirs{Items: queueDir + "/items", PM: queueDir + "/pm", Finished: queueDir + "/finished", Bad: queueDir + "/bad"},
-		Events: &event.Box{New: notes + "/new", Seen: notes + "/seen", Owed: notes + "/owed", Now: time.Now},
+		Events: &event.Box{New: notes + "/new", Seen: notes + "/seen", Undelivered: notes + "/owed", Now: time.Now},
 		Ledger: &ledger.Ledger{Dir: w.home.Usage(), Now: time.Now}, Now: time.Now}
 	w.env = []string{"HOME=" + dir, "KUGETSU_DIR=" + string(w.home), "PATH=" + bin + ":" + os.Getenv("PATH"), "KUGETSU_AGENT=command",
 		"AGENT_COMMAND=env REC=" + w.record() + " " + filepath.Join(dir, "agent"), fmt.Sprintf("MAX_CONCURRENT_AGENTS=%d", limit),

@@ -125,10 +125,10 @@ var wrongs = []wrongWay{
 	{
 		name: "the marker is read before the lease is probed",
 		file: "tick/reconcile.go",
-		changes: []string{`func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, held bool, err error) {
+		changes: []string{`func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, occupied bool, err error) {
 `, `var markers = map[string]slots.Marker{}
 
-func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, held bool, err error) {
+func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (in *slots.Intent, occupied bool, err error) {
 	if named, err := t.Home.ReadIntent(slot); err == nil && named != nil {
 		if marker, err := t.Home.ReadMarker(named.RunName()); err == nil {
 			markers[named.RunName()] = marker

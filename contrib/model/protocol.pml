@@ -1103,7 +1103,7 @@ inline item_events(item)
 inline slot_events(slot)
 {
 	if
-	:: d_step { looks < LOOKS && slot_lock[slot] == 0 -> looks++; slot_lock[slot] = ONLOOKER }	/* slots.Held */
+	:: d_step { looks < LOOKS && slot_lock[slot] == 0 -> looks++; slot_lock[slot] = ONLOOKER }	/* slots.Locked */
 	:: d_step { slot_lock[slot] & ONLOOKER -> LET_GO(slot_lock[slot], ONLOOKER) }
 	:: d_step { losses < LOSSES && slot_run[slot] != 0 ->
 		losses++; slot_item[slot] = 0; slot_run[slot] = 0; printf("the file of slot %d is lost\n", slot+1); CHANGED }

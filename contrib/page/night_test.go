@@ -36,15 +36,15 @@ func night() *page.Page {
 				Since: before(2*time.Hour + 3*time.Minute), Command: "kugetsu show q_01m8jp9ywpzz6k77hzf4f6e70p", Agent: "codex"},
 		},
 		Running: []overview.Running{
-			{SlotView: tick.SlotView{Slot: "1", Held: true, Item: id(41), IssueRef: "github.com/you/shop#31", Agent: "opencode", Run: 1, Since: before(38 * time.Minute)},
+			{SlotView: tick.SlotView{Slot: "1", Occupied: true, Item: id(41), IssueRef: "github.com/you/shop#31", Agent: "opencode", Run: 1, Since: before(38 * time.Minute)},
 				Line: "$ go test ./basket/...  ✓ 12.4s"},
-			{SlotView: tick.SlotView{Slot: "3", Held: true, Item: id(42), IssueRef: "git.example.org/team/暦#8", Agent: "codex", Run: 2, Since: before(3*time.Minute + 20*time.Second)},
+			{SlotView: tick.SlotView{Slot: "3", Occupied: true, Item: id(42), IssueRef: "git.example.org/team/暦#8", Agent: "codex", Run: 2, Since: before(3*time.Minute + 20*time.Second)},
 				Line: "祝日の一覧を読みます。 holidays.json has no entry for 2027; I add a test first."},
 		},
 		Waiting: []overview.Waiting{
 			{Waiting: tick.Waiting{Item: id(30), IssueRef: "github.com/you/shop#32", Agent: "opencode", Priority: 20, Since: *before(52 * time.Minute)},
 				Says: "waits for github.com/you/shop#31, which runs"},
-			{Waiting: tick.Waiting{Item: id(31), IssueRef: "github.com/you/shop#35", Agent: "claude", Priority: 50, Since: *before(7 * time.Hour), Held: true},
+			{Waiting: tick.Waiting{Item: id(31), IssueRef: "github.com/you/shop#35", Agent: "claude", Priority: 50, Since: *before(7 * time.Hour), Blocked: true},
 				Says: "claude is on hold: API Error: 401 invalid x-api-key; log in, then kugetsu resume claude"},
 			{Waiting: tick.Waiting{Item: id(32), IssueRef: "github.com/you/lamp#5", Agent: "codex", Priority: 50, Since: *before(44 * time.Minute)}, Says: "the next tick starts it"},
 		},

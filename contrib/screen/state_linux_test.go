@@ -51,7 +51,7 @@ func makeState(t *testing.T, home string) {
 	clock := func() time.Time { return f.now }
 	in := func(names ...string) string { return filepath.Join(append([]string{home}, names...)...) }
 	f.q = &queue.Queue{Dirs: queue.Dirs{Items: in("queue", "items"), PM: in("queue", "pm"), Finished: in("queue", "finished"), Bad: in("queue", "bad")},
-		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Owed: in("notifications", "owed"), Now: clock},
+		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Undelivered: in("notifications", "owed"), Now: clock},
 		Ledger: &ledger.Ledger{Dir: f.home.Usage(), Now: clock}, Now: clock}
 	f.must(os.MkdirAll(home, 0o700), f.home.Make(), f.q.Make())
 	f.write(in("config"), config)

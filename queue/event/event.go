@@ -79,14 +79,14 @@ type Event struct {
 
 // Box is the folders of events.
 type Box struct {
-	New, Seen, Owed string          // not yet cleared; cleared; not yet taken by NOTIFY_COMMAND
-	Wanted          func(Type) bool // by NOTIFY_COMMAND: new events of this type are undelivered at first; nil without one
-	Now             func() time.Time
+	New, Seen, Undelivered string          // not yet cleared; cleared; not yet taken by NOTIFY_COMMAND
+	Wanted                 func(Type) bool // by NOTIFY_COMMAND: new events of this type are undelivered at first; nil without one
+	Now                    func() time.Time
 }
 
 // Make makes the folders.
 func (b *Box) Make() error {
-	return spool.MakeDirs(filepath.Dir(b.New), b.New, b.Seen, b.Owed)
+	return spool.MakeDirs(filepath.Dir(b.New), b.New, b.Seen, b.Undelivered)
 }
 
 // Wants says whether NOTIFY_COMMAND is told of events of a type.
@@ -125,7 +125,7 @@ func SafeName(s string) string {
 func (b *Box) Put(ev Event) error {
 	ev.V, ev.At = 1, b.Now().UTC()
 	if b.Wants(ev.Type) {
-		if err := file(b.Owed, ev.Name).Write(&ev); err != nil {
+		if err := file(b.Undelivered, ev.Name).Write(&ev); err != nil {
 			return err
 		}
 	}
@@ -134,7 +134,7 @@ func (b *Box) Put(ev Event) error {
 
 // Retract removes an event whose transition failed.
 func (b *Box) Retract(name string) error {
-	return errors.Join(spool.Unlink(file(b.Owed, name).Path), spool.Unlink(file(b.New, name).Path))
+	return errors.Join(spool.Unlink(file(b.Undelivered, name).Path), spool.Unlink(file(b.New, name).Path))
 }
 
 // PutOnce is Put for an event that may have been written before: then it does nothing, also where the event was cleared since.
@@ -224,29 +224,29 @@ func sortByTime(events []Event) {
 	})
 }
 
-// Undelivered returns the events that NOTIFY_COMMAND has not taken: the oldest first, those that it refused behind them. A
+// ToDeliver returns the events that NOTIFY_COMMAND has not taken: the oldest first, those that it refused behind them. A
 // file that is not an event is passed to setAside, with a name for bad/ that says what it was: otherwise it would block the
 // others for ever.
-func (b *Box) Undelivered(setAside func(path, name string, why error) error) ([]Event, error) {
-	names, err := spool.List(b.Owed)
+func (b *Box) ToDeliver(quarantine func(path, name string, why error) error) ([]Event, error) {
+	names, err := spool.List(b.Undelivered)
 	if err != nil {
 		return nil, err
 	}
-	type owed struct {
+	type undelivered struct {
 		Event
 		since time.Time // when it was written, or last refused
 	}
-	var list []owed
+	var list []undelivered
 	for _, base := range names {
 		name, ok := strings.CutSuffix(base, ".json")
 		if !ok {
 			continue
 		}
-		path := filepath.Join(b.Owed, base)
-		ev, err := read(b.Owed, name)
+		path := filepath.Join(b.Undelivered, base)
+		ev, err := read(b.Undelivered, name)
 		switch {
 		case errors.Is(err, spool.ErrBad):
-			if err := setAside(path, "event."+SafeName(base), err); err != nil {
+			if err := quarantine(path, "event."+SafeName(base), err); err != nil {
 				return nil, err
 			}
 		case errors.Is(err, spool.ErrNewer):
@@ -257,10 +257,10 @@ func (b *Box) Undelivered(setAside func(path, name string, why error) error) ([]
 			if info, err := os.Lstat(path); err == nil {
 				since = info.ModTime()
 			}
-			list = append(list, owed{*ev, since})
+			list = append(list, undelivered{*ev, since})
 		}
 	}
-	slices.SortStableFunc(list, func(a, b owed) int { return a.since.Compare(b.since) })
+	slices.SortStableFunc(list, func(a, b undelivered) int { return a.since.Compare(b.since) })
 	events := make([]Event, len(list))
 	for i, o := range list {
 		events[i] = o.Event
@@ -270,14 +270,16 @@ func (b *Box) Undelivered(setAside func(path, name string, why error) error) ([]
 
 // ReadOwed reads a file of the folder of undelivered events, nil where it is gone.
 func (b *Box) ReadOwed(file string) (*Event, error) {
-	return read(b.Owed, strings.TrimSuffix(file, ".json"))
+	return read(b.Undelivered, strings.TrimSuffix(file, ".json"))
 }
 
 // Delivered records that NOTIFY_COMMAND took an event. A crash just before makes it be delivered again.
-func (b *Box) Delivered(ev Event) error { return spool.Remove(file(b.Owed, ev.Name).Path) }
+func (b *Box) Delivered(ev Event) error { return spool.Remove(file(b.Undelivered, ev.Name).Path) }
 
 // Postpone puts an event that NOTIFY_COMMAND refused behind the others: an event that is never taken must not block them.
-func (b *Box) Postpone(ev Event) error { return spool.Touch(file(b.Owed, ev.Name).Path, b.Now()) }
+func (b *Box) Postpone(ev Event) error {
+	return spool.Touch(file(b.Undelivered, ev.Name).Path, b.Now())
+}
 
 // Expire deletes the events that are older than age, cleared or not: events that are never cleared must not fill the disk. It
 // deletes most of them at once at most, since it runs under tick.lock; the next call goes on.

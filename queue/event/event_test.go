@@ -26,7 +26,7 @@ func newBox(t *testing.T) *box {
 	dir := t.TempDir()
 	b := &box{t: t, now: time.Now()}
 	b.Box = &Box{
-		New: filepath.Join(dir, "notes", "new"), Seen: filepath.Join(dir, "notes", "seen"), Owed: filepath.Join(dir, "notes", "owed"),
+		New: filepath.Join(dir, "notes", "new"), Seen: filepath.Join(dir, "notes", "seen"), Undelivered: filepath.Join(dir, "notes", "owed"),
 		Wanted: func(Type) bool { return true }, Now: func() time.Time { return b.now },
 	}
 	must(t, b.Make())
@@ -50,7 +50,7 @@ func (b *box) put(name string) {
 func (b *box) age(name string, by time.Duration) {
 	b.t.Helper()
 	at := b.now.Add(-by)
-	for _, dir := range []string{b.New, b.Seen, b.Owed} {
+	for _, dir := range []string{b.New, b.Seen, b.Undelivered} {
 		if err := os.Chtimes(filepath.Join(dir, name+".json"), at, at); err != nil && !os.IsNotExist(err) {
 			b.t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func (b *box) listed() []string {
 
 func (b *box) owed() []string {
 	b.t.Helper()
-	events, err := b.Undelivered(nil)
+	events, err := b.ToDeliver(nil)
 	must(b.t, err)
 	return names(events)
 }
@@ -130,7 +130,7 @@ func TestEventThatWasToldIsNotToldOnceMore(t *testing.T) {
 	b := newBox(t)
 	ev := Event{Name: "x", Type: TaskStarted}
 	must(t, b.PutOnce(ev))
-	events, err := b.Undelivered(nil)
+	events, err := b.ToDeliver(nil)
 	must(t, err)
 	must(t, b.Delivered(events[0]))
 	must(t, b.PutOnce(ev))
@@ -167,7 +167,7 @@ func TestRefusedEventIsToldAfterTheOthers(t *testing.T) {
 		b.now = b.now.Add(time.Second)
 	}
 	b.want("owed", b.owed(), "a", "b", "c")
-	events, err := b.Undelivered(nil)
+	events, err := b.ToDeliver(nil)
 	must(t, err)
 	must(t, b.Postpone(events[0]))
 	b.want("owed", b.owed(), "b", "c", "a")
@@ -181,14 +181,14 @@ func TestRefusedEventIsToldAfterTheOthers(t *testing.T) {
 func TestFileThatIsNoEventIsSetAsideAndHoldsUpNone(t *testing.T) {
 	b := newBox(t)
 	b.put("good")
-	must(t, os.WriteFile(filepath.Join(b.Owed, "junk.json"), []byte("{"), 0o600))
-	must(t, os.Symlink("/dev/zero", filepath.Join(b.Owed, "\x1b zeros.json")))
-	must(t, os.WriteFile(filepath.Join(b.Owed, "deliver.lock"), nil, 0o600))
-	newer := filepath.Join(b.Owed, "newer.json")
+	must(t, os.WriteFile(filepath.Join(b.Undelivered, "junk.json"), []byte("{"), 0o600))
+	must(t, os.Symlink("/dev/zero", filepath.Join(b.Undelivered, "\x1b zeros.json")))
+	must(t, os.WriteFile(filepath.Join(b.Undelivered, "deliver.lock"), nil, 0o600))
+	newer := filepath.Join(b.Undelivered, "newer.json")
 	must(t, os.WriteFile(newer, []byte(`{"v":99,"name":["newer"]}`), 0o600))
 	bad := t.TempDir()
 	for range 2 {
-		events, err := b.Undelivered(func(path, name string, why error) error {
+		events, err := b.ToDeliver(func(path, name string, why error) error {
 			return spool.Rename(path, filepath.Join(bad, name))
 		})
 		must(t, err)

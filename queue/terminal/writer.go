@@ -29,7 +29,7 @@ func Writer(w io.Writer) io.Writer {
 type writer struct {
 	w     io.Writer
 	state state
-	held  []byte // the first bytes of a character
+	rest  []byte // the first bytes of a character
 	seq   []byte // the sequence so far, from its escape character on
 	out   []byte // shown, not written yet
 }
@@ -49,9 +49,9 @@ const (
 
 func (w *writer) Write(p []byte) (int, error) {
 	rest := p
-	if len(w.held) > 0 {
-		rest = append(w.held, p...)
-		w.held = nil
+	if len(w.rest) > 0 {
+		rest = append(w.rest, p...)
+		w.rest = nil
 	}
 	for utf8.FullRune(rest) {
 		r, n := utf8.DecodeRune(rest)
@@ -63,7 +63,7 @@ func (w *writer) Write(p []byte) (int, error) {
 			}
 		}
 	}
-	w.held = append(w.held, rest...)
+	w.rest = append(w.rest, rest...)
 	if err := w.flush(); err != nil {
 		return 0, err
 	}

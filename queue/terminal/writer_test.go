@@ -87,8 +87,8 @@ func TestWriterHoldsLittle(t *testing.T) {
 		}
 		// A slice that grew may have room for twice what was needed, and one give-up shows up
 		// to four bytes for each that was held.
-		if held := cap(w.seq) + cap(w.out) + cap(w.held); held > 2*(maxSequence+maxOut+4*maxSequence) {
-			t.Errorf("%d bytes held after %.10q…", held, chunk)
+		if rest := cap(w.seq) + cap(w.out) + cap(w.rest); rest > 2*(maxSequence+maxOut+4*maxSequence) {
+			t.Errorf("%d bytes held after %.10q…", rest, chunk)
 		}
 	}
 }

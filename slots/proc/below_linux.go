@@ -24,7 +24,7 @@ func Below(ctx context.Context, run string, isRunner func(pid int, home, run str
 		for _, pid := range list {
 			switch ppid, zombie := parent(pid); {
 			case zombie:
-				bury(pid)
+				reapOne(pid)
 				ended = true
 			case ppid < 0:
 				ended = true
@@ -88,7 +88,7 @@ func Tree(run string, isRunner func(pid int, home, run string) bool) (list []int
 func below(root int, other func(pid int) bool) (found []Process, err error) {
 	ended := func(pid, ppid int) {
 		if ppid == os.Getpid() {
-			bury(pid)
+			reapOne(pid)
 		}
 	}
 	err = walk(root, other, ended, func(pid, ppid int) {

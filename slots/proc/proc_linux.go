@@ -266,12 +266,12 @@ func owner(pid int) (uid int, there bool) {
 func Reap() {
 	pids, _ := children()
 	for _, pid := range pids {
-		bury(pid)
+		reapOne(pid)
 	}
 }
 
-// bury reaps a child of this process that ended; it does nothing to one that lives.
-func bury(pid int) {
+// reapOne reaps a child of this process that ended; it does nothing to one that lives.
+func reapOne(pid int) {
 	if int64(pid) != watched.Load() {
 		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 	}

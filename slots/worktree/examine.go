@@ -78,7 +78,7 @@ func (g *Git) Examine(ctx context.Context, s Spec) (Holding, error) {
 		}
 		return h, nil
 	}
-	v, err := g.look(ctx, s)
+	v, err := g.inspect(ctx, s)
 	var e *git.Error
 	if errors.As(err, &e) && e.Permanent {
 		h.Bad = err

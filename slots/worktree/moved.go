@@ -103,7 +103,7 @@ func (r *repo) movedAdmin() (string, error) {
 
 // relink joins a worktree and its repository again after one of them, or both, were moved. First the record, then the link:
 // as long as the link leads nowhere, the next to come does it again.
-func (g *Git) relink(ctx context.Context, s Spec) (mended bool, err error) {
+func (g *Git) relink(ctx context.Context, s Spec) (repaired bool, err error) {
 	r, s, err := g.repository(s)
 	if err != nil || r == nil {
 		return false, err

@@ -58,11 +58,11 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 	if err := s.noteAlternates(); err != nil {
 		return Made{}, err
 	}
-	v, err := g.look(ctx, s)
+	v, err := g.inspect(ctx, s)
 	if err == nil && v.why != "" { // a link that leads nowhere, perhaps
-		if mended, linkErr := g.relink(ctx, s); mended || linkErr != nil {
+		if repaired, linkErr := g.relink(ctx, s); repaired || linkErr != nil {
 			if err = linkErr; err == nil {
-				v, err = g.look(ctx, s)
+				v, err = g.inspect(ctx, s)
 			}
 		}
 	}
@@ -116,7 +116,7 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 	// The second try looks at everything anew: the first may have got as far as making the branch.
 	err := r.twice(ctx, func() error {
 		if made.CreatedWorktree {
-			if v, err := r.g.look(ctx, s); err != nil || v.stands { // the first try got to the end, whatever it said
+			if v, err := r.g.inspect(ctx, s); err != nil || v.stands { // the first try got to the end, whatever it said
 				return err
 			}
 		}
@@ -149,7 +149,7 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 	if err != nil {
 		return made, err
 	}
-	v, err := r.g.look(ctx, s)
+	v, err := r.g.inspect(ctx, s)
 	if err == nil && !v.stands {
 		err = &git.Error{Op: "prepare", Last: git.Clean("git made a worktree that cannot be used: " + v.why)}
 	}
@@ -245,9 +245,9 @@ type view struct {
 	lost   string // it does, but its branch was deleted: the commit that was checked out last
 }
 
-// look is the hot path: a few files say whether a worktree of this repository stands at the path, and one git process what
+// inspect is the hot path: a few files say whether a worktree of this repository stands at the path, and one git process what
 // is checked out there. It is an error if one of another repository does, since it would be in the way for ever.
-func (g *Git) look(ctx context.Context, s Spec) (view, error) {
+func (g *Git) inspect(ctx context.Context, s Spec) (view, error) {
 	v, err := g.standing(s)
 	if err != nil || !v.stands {
 		return v, err

@@ -59,7 +59,7 @@ func (g *Git) Remove(ctx context.Context, s Spec, dropTip string) error {
 		if err := r.completeRecords(); err != nil { // of a git that was killed; else ours would die as well
 			return err
 		}
-		v, err := g.look(ctx, s)
+		v, err := g.inspect(ctx, s)
 		if err != nil {
 			return err
 		}

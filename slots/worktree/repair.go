@@ -303,7 +303,7 @@ func (g *Git) Undo(ctx context.Context, s Spec, m Made) error {
 		return err
 	}
 	defer r.close()
-	v, err := g.look(ctx, s)
+	v, err := g.inspect(ctx, s)
 	if err != nil {
 		return err
 	}

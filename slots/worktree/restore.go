@@ -34,7 +34,7 @@ func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) er
 	if !strings.HasPrefix(ref, "refs/kugetsu/") || !git.ValidRef(ref) {
 		return git.Refuse("restore", "not a reference below refs/kugetsu/: %q", ref)
 	}
-	v, err := g.look(ctx, s)
+	v, err := g.inspect(ctx, s)
 	if err != nil {
 		return err
 	}

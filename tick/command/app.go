@@ -51,7 +51,7 @@ type App struct {
 
 // Open makes missing folders of the state folder, and the queue and the tick that work on them.
 func (a *App) Open(source *settings.Source) error {
-	a.place(source)
+	a.setPaths(source)
 	if err := a.Home.Make(); err != nil {
 		return err
 	}
@@ -64,8 +64,8 @@ func (a *App) Open(source *settings.Source) error {
 	return a.owned(true)
 }
 
-// place sets the paths of the queue and the tick. It makes no folder.
-func (a *App) place(source *settings.Source) {
+// setPaths sets the paths of the queue and the tick. It makes no folder.
+func (a *App) setPaths(source *settings.Source) {
 	s := a.Settings
 	dir := s.QueueDir
 	if dir == "" {
@@ -78,7 +78,7 @@ func (a *App) place(source *settings.Source) {
 	notes := filepath.Join(string(a.Home), "notifications")
 	a.Queue = &queue.Queue{
 		Dirs: queue.Dirs{Items: items, PM: filepath.Join(dir, "pm"), Finished: filepath.Join(dir, "finished"), Bad: filepath.Join(dir, "bad")},
-		Events: &event.Box{New: filepath.Join(notes, "new"), Seen: filepath.Join(notes, "seen"), Owed: filepath.Join(notes, "owed"),
+		Events: &event.Box{New: filepath.Join(notes, "new"), Seen: filepath.Join(notes, "seen"), Undelivered: filepath.Join(notes, "owed"),
 			Now: a.Now},
 		Ledger: &ledger.Ledger{Dir: a.Home.Usage(), Now: a.Now},
 		Now:    a.Now,

@@ -76,13 +76,13 @@ func (a *App) itemWords(kind, prefix string) (refs []string) {
 	if a.Queue == nil {
 		return nil
 	}
-	places, err := a.Queue.Places()
+	locations, err := a.Queue.Locations()
 	if err != nil {
 		return nil
 	}
 	var entries []queue.Entry
-	ids := make([]string, 0, len(places))
-	for id, e := range places {
+	ids := make([]string, 0, len(locations))
+	for id, e := range locations {
 		ids = append(ids, id)
 		if _, live := a.Queue.Lane(e); live && kind != "settled" || !live && kind != "waiting" && kind != "live" {
 			entries = append(entries, e)

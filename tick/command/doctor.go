@@ -45,7 +45,7 @@ func (c *Doctor) Run(a *App) error {
 		if err := source.Unreadable(); err != nil { // not even the path of the queue is known
 			found = append(found, doctor.Unreadable(string(a.Home), err))
 		} else {
-			a.place(source) // files in the state folder decide how a reference is read
+			a.setPaths(source) // files in the state folder decide how a reference is read
 			var ref issueref.Ref
 			if c.Ref != "" {
 				var err error

@@ -135,7 +135,7 @@ func (a *App) somethingEnded() bool {
 		return true
 	}
 	for _, s := range view {
-		if s.Item != "" && !s.Held {
+		if s.Item != "" && !s.Occupied {
 			return true
 		}
 	}
@@ -155,7 +155,7 @@ func (d *drain) progress() error {
 			}
 		}
 	}
-	places, err := d.Queue.Places()
+	locations, err := d.Queue.Locations()
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (d *drain) progress() error {
 		if before.Settled() {
 			continue
 		}
-		e, there := places[id]
+		e, there := locations[id]
 		if !there {
 			e, err = d.Queue.Find(id) // it moves just now, or is gone
 		}

@@ -17,7 +17,7 @@ func TestDrainWaitsUntilASettledItemIsMoved(t *testing.T) {
 	at := func(parts ...string) string { return filepath.Join(append([]string{dir}, parts...)...) }
 	q := &queue.Queue{
 		Dirs:   queue.Dirs{Items: at("queue", "items"), PM: at("queue", "pm"), Finished: at("queue", "finished"), Bad: at("queue", "bad")},
-		Events: &event.Box{New: at("new"), Seen: at("seen"), Owed: at("owed"), Wanted: func(event.Type) bool { return true }, Now: time.Now},
+		Events: &event.Box{New: at("new"), Seen: at("seen"), Undelivered: at("owed"), Wanted: func(event.Type) bool { return true }, Now: time.Now},
 		Now:    time.Now,
 	}
 	if err := q.Make(); err != nil {

@@ -32,12 +32,12 @@ func (a *App) findOrLast(word *string) (queue.Entry, *queue.Item, error) {
 	if word != nil {
 		return a.find(*word)
 	}
-	places, err := a.Queue.Places()
+	locations, err := a.Queue.Locations()
 	if err != nil {
 		return queue.Entry{}, nil, err
 	}
 	last := ""
-	for id := range places { // an id begins with its time
+	for id := range locations { // an id begins with its time
 		last = max(last, id)
 	}
 	if last == "" {
@@ -50,12 +50,12 @@ func (a *App) findOrLast(word *string) (queue.Entry, *queue.Item, error) {
 // it could have been, and more that could be typed.
 func (a *App) needsID(command, more string, may func(it *queue.Item) bool) error {
 	example := "owner/repo#12"
-	places, err := a.Queue.Places()
+	locations, err := a.Queue.Locations()
 	if err != nil {
 		return err
 	}
-	for _, id := range slices.Backward(slices.Sorted(maps.Keys(places))) {
-		if it, err := a.Queue.Load(places[id]); err == nil && may(it) {
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(locations))) {
+		if it, err := a.Queue.Load(locations[id]); err == nil && may(it) {
 			example = a.short(id)
 			break
 		}

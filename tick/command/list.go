@@ -75,9 +75,9 @@ func (c *List) Run(a *App) error {
 	}
 	running := map[string]bool{}
 	for _, s := range view.Slots {
-		running[s.Session] = running[s.Session] || s.Held
+		running[s.Session] = running[s.Session] || s.Occupied
 	}
-	places, err := a.Queue.Places()
+	places, err := a.Queue.Locations()
 	if err != nil {
 		return err
 	}

@@ -268,7 +268,7 @@ func (c *Logs) over(a *App, run string) (bool, error) {
 		return true, err
 	}
 	for _, s := range view.Slots {
-		if s.Held && slots.RunName(s.Item, s.Run) == run {
+		if s.Occupied && slots.RunName(s.Item, s.Run) == run {
 			return false, nil
 		}
 	}

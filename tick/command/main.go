@@ -88,7 +88,7 @@ func execute(grammar any, globals *Globals, args []string) error {
 	case *Version, *Help, *Doctor, *Grammar:
 	case *Complete:
 		if homeErr == nil {
-			app.place(source)
+			app.setPaths(source)
 		}
 	default:
 		if err := app.start(source, homeErr); err != nil {

@@ -74,11 +74,11 @@ func (c *Resume) Run(a *App) error {
 		}
 		return err
 	}
-	held, ok := tick.HeldNamed(c.Agent)
+	target, ok := tick.HoldTargetNamed(c.Agent)
 	was := false
 	if ok {
 		var err error
-		if was, err = tick.LiftHold(a.Home, held); err != nil {
+		if was, err = tick.LiftHold(a.Home, target); err != nil {
 			return err
 		}
 	}

@@ -159,7 +159,7 @@ func (c *DaemonStatus) Run(a *App) error {
 		return err
 	}
 	found, err := j.Find(a.Ctx)
-	s, wrong := a.look(j, found)
+	s, wrong := a.inspectSchedule(j, found)
 	if err != nil { // a schedule that cannot be read is not absent
 		wrong = err
 	}
@@ -191,8 +191,8 @@ func (c *DaemonStatus) Run(a *App) error {
 	return errors.Join(append(errs, wrong)...)
 }
 
-// look makes the view of the schedules that were found, and the error to exit with.
-func (a *App) look(j schedule.Job, found []schedule.Found) (s scheduled, wrong error) {
+// inspectSchedule makes the view of the schedules that were found, and the error to exit with.
+func (a *App) inspectSchedule(j schedule.Job, found []schedule.Found) (s scheduled, wrong error) {
 	s.Problem = []string{}
 	last, err := tick.LastPass(a.Home)
 	if err != nil {
@@ -242,7 +242,7 @@ func (a *App) ticks(ctx context.Context) (doctor.Installed, error) {
 		return doctor.Installed{}, err
 	}
 	found, err := j.Find(ctx)
-	s, _ := a.look(j, found)
+	s, _ := a.inspectSchedule(j, found)
 	installed := doctor.Installed{Kind: string(s.Kind), Overdue: s.Overdue, Problem: s.Problem}
 	if len(found) > 0 {
 		installed.Program = found[0].Program

@@ -196,7 +196,7 @@ func describe(r queue.Run) string {
 	if r.Cost != nil {
 		text += fmt.Sprintf(", %d tokens, $%.4f", r.Cost.Input+r.Cost.Output+r.Cost.Reasoning+r.Cost.CacheRead+r.Cost.CacheWrite, r.Cost.USD)
 	}
-	if !r.Charged {
+	if !r.Counted {
 		text += ", not counted as an attempt"
 	}
 	return text

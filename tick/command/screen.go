@@ -156,7 +156,7 @@ func (s *screen) running() {
 		if r.Since != nil {
 			held = since(s.now, *r.Since)
 		}
-		if !r.Held {
+		if !r.Occupied {
 			held = "ended"
 		}
 		t.Rows = append(t.Rows, []string{r.Slot, held, r.Agent, issueOrPM(r.IssueRef), s.short(r.Item), fmt.Sprint(r.Run)})

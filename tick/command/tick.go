@@ -73,7 +73,7 @@ func (c *Tick) Run(a *App) error {
 			break // another pass does the work
 		}
 		report.Settled, report.Started = append(report.Settled, more.Settled...), append(report.Started, more.Started...)
-		report.Held, report.Why = more.Held, more.Why
+		report.Occupied, report.Why = more.Occupied, more.Why
 		var again bool
 		standing, again = more.Standing()
 		begins = begins || again

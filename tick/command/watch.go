@@ -186,10 +186,10 @@ func (w *watcher) refresh() error {
 func filled(text string, width, height int) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	var b strings.Builder
-	kept, room := 0, height-1 // the last row says how to leave
+	kept, left := 0, height-1 // the last row says how to leave
 	for _, line := range lines {
 		used := terminal.Width(colours.ReplaceAllString(line, ""))
-		if room -= max(1, (used+width-1)/width); room < 0 { // a row more would scroll the first one away
+		if left -= max(1, (used+width-1)/width); left < 0 { // a row more would scroll the first one away
 			break
 		}
 		kept++
@@ -211,7 +211,7 @@ func filled(text string, width, height int) string {
 func (w *watcher) changed() bool {
 	a := w.app
 	home := func(names ...string) string { return filepath.Join(append([]string{string(a.Home)}, names...)...) }
-	paths := []string{a.Queue.Items, a.Queue.PM, a.Queue.Finished, a.Queue.Bad, a.Queue.Events.Owed, a.Home.Holds(), a.Home.Reviews(),
+	paths := []string{a.Queue.Items, a.Queue.PM, a.Queue.Finished, a.Queue.Bad, a.Queue.Events.Undelivered, a.Home.Holds(), a.Home.Reviews(),
 		home(), home("slots"), home("sessions"), home("agents"), home("dismissed"), home("tick.lock"), home("schedule.json"), home("config")}
 	if w.overview != nil {
 		for _, r := range w.overview.Running {

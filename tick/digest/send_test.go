@@ -38,7 +38,7 @@ func newHouse(t *testing.T) *house {
 	s.DigestAt = "08:00"
 	clock := func() time.Time { return h.now }
 	q := &queue.Queue{Dirs: queue.Dirs{Items: in("queue", "items"), PM: in("queue", "pm"), Finished: in("queue", "finished"), Bad: in("queue", "bad")},
-		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Owed: in("notifications", "owed"), Now: clock, Wanted: func(event.Type) bool { return true }},
+		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Undelivered: in("notifications", "owed"), Now: clock, Wanted: func(event.Type) bool { return true }},
 		Ledger: &ledger.Ledger{Dir: slots.Dir(home).Usage(), Now: clock}, Now: clock}
 	h.Tick = &tick.Tick{Home: slots.Dir(home), Queue: q, Settings: s, Source: source, Now: clock, Log: slog.New(slog.DiscardHandler)}
 	h.must(h.Home.Make())
@@ -77,7 +77,7 @@ func (h *house) completed(title string, ago time.Duration) {
 func (h *house) told() (names []string) {
 	h.Helper()
 	h.must(Send(h.Tick))
-	list, err := h.Queue.Events.Undelivered(nil)
+	list, err := h.Queue.Events.ToDeliver(nil)
 	h.must(err)
 	for _, ev := range list {
 		if ev.Type == event.Digest {

@@ -68,7 +68,7 @@ func (x *Exam) path() {
 			x.last().explains = x.notInPath
 			return
 		}
-		x.mend(Warn, "the config sets no PATH: agents get cron's, "+os.Getenv("PATH"), "put into "+x.in("config")+": "+line,
+		x.repair(Warn, "the config sets no PATH: agents get cron's, "+os.Getenv("PATH"), "put into "+x.in("config")+": "+line,
 			func() error { return x.addLine(line) })
 		x.last().explains = x.notInPath
 		return

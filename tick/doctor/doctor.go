@@ -86,7 +86,7 @@ var checks = []struct {
 	{"space", (*Exam).space},
 	{"writable", (*Exam).writable},
 	{"file system", (*Exam).fileSystem},
-	{"queue", (*Exam).place},
+	{"queue", (*Exam).location},
 	{"memory", (*Exam).memory},
 	{"clock", (*Exam).clock},
 	{"processes", (*Exam).processes},
@@ -146,8 +146,8 @@ func (x *Exam) unknown(err error) {
 	x.last().err = err
 }
 
-// mend adds a finding that doctor can repair, and repairs it where that was asked for.
-func (x *Exam) mend(level Level, what, remedy string, fix func() error) {
+// repair adds a finding that doctor can repair, and repairs it where that was asked for.
+func (x *Exam) repair(level Level, what, remedy string, fix func() error) {
 	if !x.Fix {
 		x.add(level, what, remedy)
 		return

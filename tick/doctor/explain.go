@@ -53,7 +53,7 @@ func (f Finding) leadsTo(other Finding, earlier bool) bool {
 	if f.explains != nil && (earlier || other.explains == nil) && f.explains(other) {
 		return true
 	}
-	path := other.place()
+	path := other.path()
 	if !earlier || f.at == "" || path == "" || other.err == nil {
 		return false
 	}
@@ -72,8 +72,8 @@ func number(err error) syscall.Errno {
 	return no
 }
 
-// place returns the file or folder of a finding, "" where it is not known.
-func (f Finding) place() string {
+// path returns the file or folder of a finding, "" where it is not known.
+func (f Finding) path() string {
 	var state *spool.Error
 	var path *fs.PathError
 	switch {

@@ -34,7 +34,7 @@ func Home(dir string, fix bool) ([]Finding, bool) {
 	err := spool.CheckRoot(dir, "KUGETSU_DIR")
 	info, statErr := os.Lstat(dir)
 	if err == nil && errors.Is(statErr, fs.ErrNotExist) {
-		x.mend(Error, dir+" is not there", "kugetsu init", func() error { return spool.MakeDirs(dir) })
+		x.repair(Error, dir+" is not there", "kugetsu init", func() error { return spool.MakeDirs(dir) })
 		return x.listed, x.listed[0].Level == Fixed
 	}
 	if real, statErr := os.Stat(dir); err == nil && statErr == nil && real.Mode().Perm()&0o700 != 0o700 {
@@ -45,7 +45,7 @@ func Home(dir string, fix bool) ([]Finding, bool) {
 		return nil, true
 	}
 	if statErr == nil && info.IsDir() && owner(info) == os.Geteuid() {
-		x.mend(Error, err.Error(), fault.HintOf(err), func() error { return spool.Chmod(dir, 0o700) })
+		x.repair(Error, err.Error(), fault.HintOf(err), func() error { return spool.Chmod(dir, 0o700) })
 	} else {
 		x.add(Error, err.Error(), fault.HintOf(err))
 	}
@@ -82,7 +82,7 @@ func (x *Exam) ours() []string {
 	q := x.Tick.Queue
 	all := append(x.Tick.Home.Folders(), x.in("env"), x.in("prompts"))
 	all = append(all, q.Folders()...)
-	return append(all, filepath.Dir(q.Events.New), q.Events.New, q.Events.Seen, q.Events.Owed)
+	return append(all, filepath.Dir(q.Events.New), q.Events.New, q.Events.Seen, q.Events.Undelivered)
 }
 
 // folders checks that all of them exist and are folders.
@@ -91,7 +91,7 @@ func (x *Exam) folders() {
 		info, err := os.Stat(dir)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			x.mend(Warn, dir+" is missing", "kugetsu init", func() error { return spool.MakeDirs(dir) })
+			x.repair(Warn, dir+" is missing", "kugetsu init", func() error { return spool.MakeDirs(dir) })
 			x.last().at, x.last().err = dir, cmp.Or(x.last().err, err)
 		case err != nil:
 			x.unknown(err)
@@ -152,7 +152,7 @@ func (x *Exam) modes() {
 }
 
 func (x *Exam) chmod(level Level, path, why string, is, want fs.FileMode) {
-	x.mend(level, fmt.Sprintf("%s %s (mode %04o)", why, path, is), fmt.Sprintf("chmod %o %s", want, path),
+	x.repair(level, fmt.Sprintf("%s %s (mode %04o)", why, path, is), fmt.Sprintf("chmod %o %s", want, path),
 		func() error { return spool.Chmod(path, want) })
 }
 
@@ -200,7 +200,7 @@ func (x *Exam) files() {
 		if err != nil {
 			x.unknown(err)
 		} else if !there {
-			x.mend(Warn, x.in(f.Name)+" is missing", "kugetsu init", func() error { return f.Make(x.Tick.Home) })
+			x.repair(Warn, x.in(f.Name)+" is missing", "kugetsu init", func() error { return f.Make(x.Tick.Home) })
 			x.last().err = cmp.Or[error](x.last().err, &fs.PathError{Op: "stat", Path: x.in(f.Name), Err: unix.ENOENT})
 			if f.Name != "config" {
 				continue
@@ -267,8 +267,8 @@ func (x *Exam) fileSystem() {
 	}
 }
 
-// place checks that the folders of the queue are on one file system and belong to this state folder.
-func (x *Exam) place() {
+// location checks that the folders of the queue are on one file system and belong to this state folder.
+func (x *Exam) location() {
 	if err := x.Owned(); err != nil {
 		x.add(Error, err.Error(), fault.HintOf(err))
 	}
@@ -305,16 +305,16 @@ func (x *Exam) space() {
 	}
 	least := int64(x.Tick.Settings.MinFreeDisk)
 	what := fmt.Sprintf("%d MiB are free in %s", free>>20, x.in())
-	const room = "free disk space: kugetsu queue clear --older-than 1d, kugetsu prune, or git gc in repos/"
+	const remedy = "free disk space: kugetsu queue clear --older-than 1d, kugetsu prune, or git gc in repos/"
 	switch {
 	case free < least:
-		x.add(Error, fmt.Sprintf("%s, less than MIN_FREE_DISK, %d MiB: nothing is started", what, least>>20), room)
+		x.add(Error, fmt.Sprintf("%s, less than MIN_FREE_DISK, %d MiB: nothing is started", what, least>>20), remedy)
 	case free < spaceOut:
-		x.add(Error, what, room)
+		x.add(Error, what, remedy)
 	case free < least+spaceLow:
-		x.add(Warn, what, room)
+		x.add(Warn, what, remedy)
 	case st.Files > 0 && uint64(st.Ffree) < st.Files/inodesLow: // some file systems do not count inodes
-		x.add(Warn, fmt.Sprintf("%d of %d inodes are free in %s", st.Ffree, st.Files, x.in()), room)
+		x.add(Warn, fmt.Sprintf("%d of %d inodes are free in %s", st.Ffree, st.Files, x.in()), remedy)
 	default:
 		x.ok(what)
 	}
@@ -326,7 +326,7 @@ func (x *Exam) space() {
 // sameDisk reports whether the file or folder of a finding is on the disk of the state folder. A finding without one counts as
 // being there.
 func (x *Exam) sameDisk(f Finding) bool {
-	for path := f.place(); path != ""; path = filepath.Dir(path) {
+	for path := f.path(); path != ""; path = filepath.Dir(path) {
 		info, err := os.Stat(path)
 		if err != nil && path != filepath.Dir(path) {
 			continue // not made yet, or removed meanwhile

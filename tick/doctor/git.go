@@ -183,7 +183,7 @@ func (x *Exam) worktrees() {
 		x.unknown(err)
 	}
 	for _, name := range names {
-		if busy, err := slots.Held(x.Tick.Home.SessionLock(name)); err != nil || busy {
+		if busy, err := slots.Locked(x.Tick.Home.SessionLock(name)); err != nil || busy {
 			continue // a run may be making it now
 		}
 		path := x.in("worktrees", name)
@@ -227,7 +227,7 @@ func (x *Exam) registered(g *worktree.Git, src worktree.Source, known map[string
 		x.add(Warn, what, remedy)
 		return true
 	}
-	x.mend(Warn, what, remedy, func() error {
+	x.repair(Warn, what, remedy, func() error {
 		ctx, cancel := context.WithTimeout(x.Ctx, gitLimit)
 		defer cancel()
 		return g.Prune(ctx, src)

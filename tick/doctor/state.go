@@ -21,8 +21,8 @@ import (
 )
 
 const (
-	owedOld  = time.Hour // an event that is undelivered for longer is a finding
-	maxNamed = 3         // how many names a finding lists
+	undeliveredOld = time.Hour // an event that is undelivered for longer is a finding
+	maxNamed       = 3         // how many names a finding lists
 )
 
 // noClock is a time that has passed. A clock before it was not set: a machine without a battery starts in 1970.
@@ -117,9 +117,9 @@ func (x *Exam) holds() {
 		x.unknown(err)
 		return
 	}
-	for _, held := range list {
-		if h := holds[held]; !h.Ended(x.Now()) {
-			x.add(Warn, held.Name()+" is on hold"+strings.TrimPrefix(h.Pause.String(), "paused"), h.Remedy(held))
+	for _, target := range list {
+		if h := holds[target]; !h.Ended(x.Now()) {
+			x.add(Warn, target.Name()+" is on hold"+strings.TrimPrefix(h.Pause.String(), "paused"), h.Remedy(target))
 		}
 	}
 }
@@ -156,21 +156,21 @@ func (x *Exam) slots() {
 		return
 	}
 	for _, name := range names {
-		held, heldErr := slots.Held(x.Tick.Home.SlotLock(name))
+		occupied, lockErr := slots.Locked(x.Tick.Home.SlotLock(name))
 		in, err := x.Tick.Home.ReadIntent(name)
-		if in != nil && !held { // it may have been filled between the two questions
-			held, heldErr = slots.Held(x.Tick.Home.SlotLock(name))
+		if in != nil && !occupied { // it may have been filled between the two questions
+			occupied, lockErr = slots.Locked(x.Tick.Home.SlotLock(name))
 		}
 		switch {
 		case errors.Is(err, spool.ErrNewer):
 			x.add(Error, err.Error(), "update kugetsu; the slot stays occupied until then")
 		case err != nil:
 			x.add(Error, err.Error(), "kugetsu tick moves it to bad/")
-		case heldErr != nil:
-			x.unknown(heldErr)
-		case in == nil && held:
+		case lockErr != nil:
+			x.unknown(lockErr)
+		case in == nil && occupied:
 			x.add(Warn, "slot "+name+" is locked, and names no run", "find the process that has it: fuser -v "+x.Tick.Home.SlotLock(name))
-		case in != nil && !held && !x.Tick.Lives(in):
+		case in != nil && !occupied && !x.Tick.Lives(in):
 			x.add(Warn, fmt.Sprintf("slot %s names %s, which ended and is not settled", name, in.RunName()), "kugetsu tick")
 		}
 		if in == nil {
@@ -220,11 +220,11 @@ func (x *Exam) items() {
 				x.add(Warn, it.ID+": "+err.Error(), fault.HintOf(err))
 			}
 		}
-		strays, err := x.Tick.Queue.Strays(lane)
+		foreign, err := x.Tick.Queue.ForeignFiles(lane)
 		if err != nil {
 			x.unknown(err)
 		}
-		for _, path := range strays {
+		for _, path := range foreign {
 			x.add(Warn, path+" is not the file of an item", "kugetsu tick moves it to bad/")
 		}
 	}
@@ -248,7 +248,7 @@ func (x *Exam) sessions() {
 		if s == nil || s.LastUsedAt.IsZero() { // gone meanwhile, or not used yet
 			continue
 		}
-		switch busy, err := slots.Held(x.Tick.Home.SessionLock(name)); {
+		switch busy, err := slots.Locked(x.Tick.Home.SessionLock(name)); {
 		case err != nil:
 			x.unknown(err)
 		case busy:
@@ -265,25 +265,25 @@ func (x *Exam) sessions() {
 // events finds events that NOTIFY_COMMAND did not take, and a digest that it is not told of.
 func (x *Exam) events() {
 	x.digest()
-	names, err := spool.List(x.Tick.Queue.Events.Owed)
+	names, err := spool.List(x.Tick.Queue.Events.Undelivered)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			x.unknown(err)
 		}
 		return
 	}
-	owed := 0
+	late := 0
 	for _, name := range names {
-		ev, err := spool.File[event.Event]{Path: filepath.Join(x.Tick.Queue.Events.Owed, name)}.Read()
+		ev, err := spool.File[event.Event]{Path: filepath.Join(x.Tick.Queue.Events.Undelivered, name)}.Read()
 		if !strings.HasSuffix(name, ".json") || ev == nil || err != nil {
 			continue
 		}
-		if x.Now().Sub(ev.At) > owedOld {
-			owed++
+		if x.Now().Sub(ev.At) > undeliveredOld {
+			late++
 		}
 	}
-	if owed > 0 {
-		x.add(Warn, fmt.Sprintf("%d events could not be delivered for more than %s", owed, owedOld), "see what NOTIFY_COMMAND says: kugetsu tick")
+	if late > 0 {
+		x.add(Warn, fmt.Sprintf("%d events could not be delivered for more than %s", late, undeliveredOld), "see what NOTIFY_COMMAND says: kugetsu tick")
 	}
 }
 

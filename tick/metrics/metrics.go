@@ -81,11 +81,11 @@ func Read(t *tick.Tick) (*Metrics, error) {
 	if m.Totals, err = t.Queue.Ledger.Totals(); err != nil {
 		return nil, err
 	}
-	holds, held, err := tick.Holds(t.Home)
+	holds, targets, err := tick.Holds(t.Home)
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range held {
+	for _, h := range targets {
 		if !holds[h].Ended(o.At) {
 			m.OnHold = append(m.OnHold, Hold{Name: h.Name(), Host: h.IsHost()})
 		}
@@ -95,11 +95,11 @@ func Read(t *tick.Tick) (*Metrics, error) {
 		return nil, err
 	}
 	m.Paused = pause != nil
-	owed, err := spool.List(t.Queue.Events.Owed)
+	undelivered, err := spool.List(t.Queue.Events.Undelivered)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range owed {
+	for _, name := range undelivered {
 		if strings.HasSuffix(name, ".json") {
 			m.Undelivered++
 		}
@@ -146,7 +146,7 @@ func (m *Metrics) Text() []byte {
 	w.metric("items", gauge, "Items by state: those that are settled until they are cleared.")
 	running := 0
 	for _, r := range m.Running {
-		if r.Held {
+		if r.Occupied {
 			running++
 		}
 	}

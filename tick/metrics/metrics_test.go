@@ -27,7 +27,7 @@ func newTick(t *testing.T) (*tick.Tick, *time.Time) {
 	must(t, err)
 	clock := func() time.Time { return at }
 	q := &queue.Queue{Dirs: queue.Dirs{Items: in("queue", "items"), PM: in("queue", "pm"), Finished: in("queue", "finished"), Bad: in("queue", "bad")},
-		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Owed: in("notifications", "owed"), Now: clock},
+		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Undelivered: in("notifications", "owed"), Now: clock},
 		Ledger: &ledger.Ledger{Dir: slots.Dir(home).Usage(), Now: clock}, Now: clock}
 	tk := &tick.Tick{Home: slots.Dir(home), Queue: q, Settings: s, Source: source, Now: clock, Log: slog.New(slog.DiscardHandler)}
 	must(t, tk.Home.Make())
@@ -55,7 +55,7 @@ func TestMetricsTellOfTheQueue(t *testing.T) {
 	ran := 90.5
 	must(t, tk.Queue.Ledger.Add(ledger.Run{Name: "q_01m8k2kh601v7hgg1svx4z22t9.1", Agent: "claude", NotifiedAt: *at, EndedAt: *at, Ran: &ran, Outcome: "ok", Cost: &outcome.Cost{USD: 1.5, Input: 7}}))
 	must(t, os.WriteFile(filepath.Join(tk.Home.Holds(), "claude.json"), []byte(`{"until":null,"since":"2026-11-29T00:00:00Z","reason":"401","outcome":"auth","count":1,"run":"q.1","probe":""}`), 0o600))
-	must(t, os.WriteFile(filepath.Join(tk.Queue.Events.Owed, "q_1.json"), []byte(`{"v":1,"name":"q_1"}`), 0o600))
+	must(t, os.WriteFile(filepath.Join(tk.Queue.Events.Undelivered, "q_1.json"), []byte(`{"v":1,"name":"q_1"}`), 0o600))
 	m, err := Read(tk)
 	must(t, err)
 	text := string(m.Text())

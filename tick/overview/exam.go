@@ -30,15 +30,15 @@ type exam struct {
 	requests []Request
 	ready    []Request // that can be merged
 	stuck    []Need    // of those that need a person
-	holds    map[tick.Held]*tick.Hold
-	held     []tick.Held // sorted
+	holds    map[tick.HoldTarget]*tick.Hold
+	targets  []tick.HoldTarget // sorted
 	bound    Bound
 	problems []string
 	ids      []string // of all settled items
 }
 
 func (x *exam) read() (err error) {
-	if x.holds, x.held, err = tick.Holds(x.t.Home); err != nil {
+	if x.holds, x.targets, err = tick.Holds(x.t.Home); err != nil {
 		return err
 	}
 	if err := x.readSettled(); err != nil {
@@ -95,7 +95,7 @@ func doneOf(it *queue.Item) Done {
 	switch {
 	case it.Cancelled():
 		d.Ended = string(outcome.Cancelled)
-	case it.InVain():
+	case it.DependencyFailed():
 		d.Ended = "dependency failed"
 	default:
 		d.Ended = cmp.Or(string(d.Outcome), string(d.State))
@@ -169,9 +169,9 @@ func (x *exam) capacity() Capacity {
 	if available, err := x.t.Machine.Available(); err == nil {
 		c.Memory = &available
 	}
-	for _, held := range x.held {
-		if h := x.holds[held]; !h.Ended(x.now) {
-			c.Holds = append(c.Holds, line(h.Text(held)))
+	for _, target := range x.targets {
+		if h := x.holds[target]; !h.Ended(x.now) {
+			c.Holds = append(c.Holds, line(h.Text(target)))
 		}
 	}
 	return c
@@ -184,7 +184,7 @@ func (x *exam) undelivered() (n int, oldest time.Time, err error) {
 	if x.t.Settings.NotifyCommand == "" || x.view.Last == nil {
 		return 0, oldest, nil
 	}
-	names, err := spool.List(x.t.Queue.Events.Owed)
+	names, err := spool.List(x.t.Queue.Events.Undelivered)
 	if err != nil {
 		return 0, oldest, err
 	}

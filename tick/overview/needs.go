@@ -24,27 +24,27 @@ type Kind string
 
 // The kinds of needs.
 const (
-	BadConfig   Kind = "config"       // the configuration is bad: nothing starts
-	DiskLow     Kind = "disk"         // too little disk for an agent, or for the queue itself
-	Problem     Kind = "problem"      // a slot or a state file is not as it should be
-	NoSchedule  Kind = "schedule"     // no tick comes by itself, and something waits for one
-	LogIn       Kind = "login"        // an agent's credentials were refused
-	OnHold      Kind = "hold"         // an agent is on hold until a person lifts that
-	Down        Kind = "down"         // a model's server, or a remote's host, does not answer
-	Missing     Kind = "missing"      // the program of an agent is not there
-	Unrunnable  Kind = "unrunnable"   // waiting items name an agent that the settings cannot run
-	NoVerifier  Kind = "verifier"     // the command that verifies runs cannot be started
-	NotTold     Kind = "notify"       // NOTIFY_COMMAND does not take events
-	Quarantined Kind = "quarantine"   // files in bad/
-	Failed      Kind = "failed"       // an item ended in an error; package outcome has more of these kinds, one or none for each outcome
-	StartFailed Kind = "start_failed" // the same: repository gone, hook failed
-	InVain      Kind = "dependency"
-	NeedsHuman  Kind = "needs_human" // a pull request asks for more after FOLLOW_MAX tasks
-	Unpushed    Kind = "unpushed"    // commits in a session that no pull request shows
+	BadConfig        Kind = "config"       // the configuration is bad: nothing starts
+	DiskLow          Kind = "disk"         // too little disk for an agent, or for the queue itself
+	Problem          Kind = "problem"      // a slot or a state file is not as it should be
+	NoSchedule       Kind = "schedule"     // no tick comes by itself, and something waits for one
+	LogIn            Kind = "login"        // an agent's credentials were refused
+	OnHold           Kind = "hold"         // an agent is on hold until a person lifts that
+	Down             Kind = "down"         // a model's server, or a remote's host, does not answer
+	Missing          Kind = "missing"      // the program of an agent is not there
+	Unrunnable       Kind = "unrunnable"   // waiting items name an agent that the settings cannot run
+	NoVerifier       Kind = "verifier"     // the command that verifies runs cannot be started
+	NotTold          Kind = "notify"       // NOTIFY_COMMAND does not take events
+	Quarantined      Kind = "quarantine"   // files in bad/
+	Failed           Kind = "failed"       // an item ended in an error; package outcome has more of these kinds, one or none for each outcome
+	StartFailed      Kind = "start_failed" // the same: repository gone, hook failed
+	DependencyFailed Kind = "dependency"
+	NeedsHuman       Kind = "needs_human" // a pull request asks for more after FOLLOW_MAX tasks
+	Unpushed         Kind = "unpushed"    // commits in a session that no pull request shows
 )
 
-// look is all that follows from a kind.
-type look struct {
+// kindRow is all that follows from a kind.
+type kindRow struct {
 	kind    Kind
 	stops   bool   // tasks do not start because of it, all or those of one agent or host
 	sound   bool   // nothing is broken: the queue is healthy all the same
@@ -54,7 +54,7 @@ type look struct {
 }
 
 // kinds are all kinds. Their order is that of urgency, and of the sections that show needs.
-var kinds = slices.Concat([]look{
+var kinds = slices.Concat([]kindRow{
 	{kind: BadConfig, stops: true},
 	{kind: DiskLow, stops: true},
 	{kind: Problem, stops: true, many: "problems"},
@@ -67,17 +67,17 @@ var kinds = slices.Concat([]look{
 	{kind: NoVerifier, stops: true, many: "repositories cannot be verified"},
 	{kind: NotTold},
 	{kind: Quarantined},
-}, ofOutcomes(), []look{
-	{kind: InVain, one: "waited for a task that failed", many: "tasks waited for one that failed", command: "retry %s"},
+}, ofOutcomes(), []kindRow{
+	{kind: DependencyFailed, one: "waited for a task that failed", many: "tasks waited for one that failed", command: "retry %s"},
 	{kind: NeedsHuman, many: "pull requests need a person"},
 	{kind: Unpushed, sound: true, one: "has commits to look at", many: "tasks have commits to look at"},
 })
 
 // ofOutcomes are the kinds of items that ended in an error.
-func ofOutcomes() (list []look) {
+func ofOutcomes() (list []kindRow) {
 	for _, r := range outcome.Rows {
-		if r.Need != "" && !slices.ContainsFunc(list, func(l look) bool { return l.kind == Kind(r.Need) }) {
-			list = append(list, look{kind: Kind(r.Need), one: r.One, many: r.Many, command: r.Command})
+		if r.Need != "" && !slices.ContainsFunc(list, func(l kindRow) bool { return l.kind == Kind(r.Need) }) {
+			list = append(list, kindRow{kind: Kind(r.Need), one: r.One, many: r.Many, command: r.Command})
 		}
 	}
 	return list
@@ -218,37 +218,37 @@ func (x *exam) noSchedule() ([]Need, error) {
 
 // onHold are the holds that a person can end. A usage limit with a known end asks for patience only.
 func (x *exam) onHold() (list []Need, err error) {
-	for _, held := range x.held {
-		h := x.holds[held]
+	for _, target := range x.targets {
+		h := x.holds[target]
 		if h.Ended(x.now) {
 			continue
 		}
-		n := Need{Why: h.Reason, Since: h.Since, Command: "kugetsu resume " + held.Name(), Agent: held.Name()}
+		n := Need{Why: h.Reason, Since: h.Since, Command: "kugetsu resume " + target.Name(), Agent: target.Name()}
 		switch {
 		case h.Outcome == outcome.Auth && h.Until == nil:
-			n.Kind, n.What = LogIn, held.Name()+" is not logged in: log in, then lift the hold"
+			n.Kind, n.What = LogIn, target.Name()+" is not logged in: log in, then lift the hold"
 		case h.Until == nil:
-			n.Kind, n.What = OnHold, held.Name()+" is on hold until you lift that"
+			n.Kind, n.What = OnHold, target.Name()+" is on hold until you lift that"
 		case h.Outcome != outcome.UsageLimit:
-			n.Kind, n.What = Down, fmt.Sprintf("%s does not answer; it is tried again at %s, or now", what(held, h), h.Until.Local().Format("15:04"))
+			n.Kind, n.What = Down, fmt.Sprintf("%s does not answer; it is tried again at %s, or now", what(target, h), h.Until.Local().Format("15:04"))
 		default:
 			continue
 		}
-		n.ID, n.Cause = needID(n.Kind, string(held)), h.Reason
+		n.ID, n.Cause = needID(n.Kind, string(target)), h.Reason
 		list = append(list, n)
 	}
 	return list, nil
 }
 
 // what names what is down: the host of a remote, or the server that an agent talks to.
-func what(held tick.Held, h *tick.Hold) string {
-	if held.IsHost() {
-		return held.Name()
+func what(target tick.HoldTarget, h *tick.Hold) string {
+	if target.IsHost() {
+		return target.Name()
 	}
 	if h.Outcome == outcome.Auth {
-		return "the login server of " + held.Name()
+		return "the login server of " + target.Name()
 	}
-	return "the model's server of " + held.Name()
+	return "the model's server of " + target.Name()
 }
 
 // missing are the agents that the last pass missed, and those that items wait for since.
@@ -359,8 +359,8 @@ func needOf(it *queue.Item) Need {
 	if it.Error != nil {
 		why = *it.Error
 	}
-	if last := it.Last(); it.InVain() {
-		kind = InVain
+	if last := it.Last(); it.DependencyFailed() {
+		kind = DependencyFailed
 	} else if last != nil {
 		if row, _ := last.Outcome.Row(); row.Need != "" {
 			kind = Kind(row.Need)

@@ -42,7 +42,7 @@ func newFolder(t *testing.T) *folder {
 	clock := func() time.Time { return f.now }
 	in := func(names ...string) string { return filepath.Join(append([]string{home}, names...)...) }
 	q := &queue.Queue{Dirs: queue.Dirs{Items: in("queue", "items"), PM: in("queue", "pm"), Finished: in("queue", "finished"), Bad: in("queue", "bad")},
-		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Owed: in("notifications", "owed"), Now: clock},
+		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Undelivered: in("notifications", "owed"), Now: clock},
 		Ledger: &ledger.Ledger{Dir: slots.Dir(home).Usage(), Now: clock}, Now: clock}
 	f.Tick = &tick.Tick{Home: slots.Dir(home), Queue: q, Settings: s, Source: source, Now: clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	f.must(f.Home.Make())

@@ -28,7 +28,7 @@ var tailMost = []int64{32 << 10, 1 << 20}
 func (x *exam) running() []Running {
 	list := []Running{}
 	for _, s := range x.view.Slots {
-		if s.Item == "" && !s.Held {
+		if s.Item == "" && !s.Occupied {
 			continue
 		}
 		r := Running{SlotView: s}

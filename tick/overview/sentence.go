@@ -52,7 +52,7 @@ func NeedYou(n int) string {
 func (x *exam) activity(o *Overview) string {
 	agents := 0
 	for _, r := range o.Running {
-		if r.Held {
+		if r.Occupied {
 			agents++
 		}
 	}

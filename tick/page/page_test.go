@@ -33,7 +33,7 @@ func full(text string) *Page {
 	evidence := outcome.Evidence{Changes: &outcome.Changes{Commits: 2, Dirty: 1, Diff: &outcome.Diff{Files: 3, Insertions: 4, Deletions: 5}}}
 	p := &Page{Server: "github.com", Interval: 5 * time.Minute, Refreshed: true, Overview: &overview.Overview{At: now,
 		Needs:   []overview.Need{{Since: &earlier}},
-		Running: []overview.Running{{SlotView: tick.SlotView{Held: true, Since: &earlier, Run: 2}}},
+		Running: []overview.Running{{SlotView: tick.SlotView{Occupied: true, Since: &earlier, Run: 2}}},
 		Waiting: []overview.Waiting{{Waiting: tick.Waiting{Since: earlier}}},
 		Review:  []overview.Request{{LastUsed: earlier}}, Ready: []overview.Request{{LastUsed: earlier}},
 		Done:     []overview.Done{{At: earlier, Took: time.Minute, Evidence: evidence, Cost: &cost}},
@@ -338,7 +338,7 @@ func TestBarsLieWhereTheirRunsWere(t *testing.T) {
 		{IssueRef: "a/b/c#3", Slot: "pm", NotifiedAt: at(12), EndedAt: at(6), Outcome: "failed"},
 	}, Shades: []Shade{{From: at(48), Until: at(12), Says: "closed"}}}
 	since := at(3)
-	p.Running = []overview.Running{{SlotView: tick.SlotView{Slot: "2", Held: true, IssueRef: "a/b/c#4", Since: &since}}}
+	p.Running = []overview.Running{{SlotView: tick.SlotView{Slot: "2", Occupied: true, IssueRef: "a/b/c#4", Since: &since}}}
 	s := p.strip()
 	var got []string
 	for _, b := range s.Bars {

@@ -46,8 +46,8 @@ func shades(t *tick.Tick) (list []Shade, err error) {
 	if pause != nil {
 		stands(*pause, pause.String())
 	}
-	holds, held, err := tick.Holds(t.Home)
-	for _, name := range held {
+	holds, targets, err := tick.Holds(t.Home)
+	for _, name := range targets {
 		if h := holds[name]; !h.Ended(now) {
 			stands(h.Pause, h.Text(name))
 		}

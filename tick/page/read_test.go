@@ -29,7 +29,7 @@ func newTick(t *testing.T) (*tick.Tick, *time.Time) {
 	}
 	clock := func() time.Time { return at }
 	q := &queue.Queue{Dirs: queue.Dirs{Items: in("queue", "items"), PM: in("queue", "pm"), Finished: in("queue", "finished"), Bad: in("queue", "bad")},
-		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Owed: in("notifications", "owed"), Now: clock},
+		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Undelivered: in("notifications", "owed"), Now: clock},
 		Ledger: &ledger.Ledger{Dir: slots.Dir(home).Usage(), Now: clock}, Now: clock}
 	tk := &tick.Tick{Home: slots.Dir(home), Queue: q, Settings: s, Source: source, Now: clock, Log: slog.New(slog.DiscardHandler)}
 	if err := tk.Home.Make(); err != nil {

@@ -99,7 +99,7 @@ func (p *Page) runsOfDay() (list []drawn) {
 		list = append(list, drawn{r.Slot, p.name(r.IssueRef), r.Agent, r.Outcome, r.NotifiedAt, r.EndedAt})
 	}
 	for _, r := range p.Running {
-		if r.Since != nil && r.Held {
+		if r.Since != nil && r.Occupied {
 			list = append(list, drawn{r.Slot, p.name(r.IssueRef), r.Agent, running, *r.Since, p.At})
 		}
 	}

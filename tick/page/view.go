@@ -169,7 +169,7 @@ func (p *Page) running() column {
 		switch {
 		case r.Beyond:
 			one.Tag, one.Mark = "beyond its time limit", "failed"
-		case !r.Held:
+		case !r.Occupied:
 			one.Tag = "ended, and settled by the next tick"
 		case r.Waits != "":
 			one.Tag, one.Mark = "waits", "limited"
@@ -200,7 +200,7 @@ func (p *Page) waiting() column {
 		if w.Priority != queue.DefaultPriority {
 			one.Meta = append(one.Meta, plain(fmt.Sprintf("priority %02d", w.Priority)))
 		}
-		if w.Held {
+		if w.Blocked {
 			one.Mark = "limited"
 		}
 		c.Cards = append(c.Cards, one)

@@ -36,7 +36,7 @@ func newFollower(t *testing.T) *follower {
 	in := func(names ...string) string { return filepath.Join(append([]string{string(f.Home)}, names...)...) }
 	clock := func() time.Time { return f.now }
 	f.Queue = &queue.Queue{Dirs: queue.Dirs{Items: in("queue", "items"), PM: in("queue", "pm"), Finished: in("queue", "finished"), Bad: in("queue", "bad")},
-		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Owed: in("notifications", "owed"), Now: clock},
+		Events: &event.Box{New: in("notifications", "new"), Seen: in("notifications", "seen"), Undelivered: in("notifications", "owed"), Now: clock},
 		Ledger: &ledger.Ledger{Dir: f.Home.Usage(), Now: clock}, Now: clock}
 	must(t, f.Queue.Make())
 	f.Settings.FollowInterval, f.Settings.FollowPriority, f.Settings.FollowMax, f.Settings.Agent = 15*time.Minute, 40, 3, "command"

@@ -32,11 +32,11 @@ func (k *Keeper) Inspect(ctx context.Context, sessions map[string]*slots.Session
 	seen := map[string]Inspected{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	places := make(chan struct{}, 2*runtime.NumCPU()) // git waits for the disk half of the time
+	atOnce := make(chan struct{}, 2*runtime.NumCPU()) // git waits for the disk half of the time
 	for name, s := range sessions {
 		all.Go(func() {
-			places <- struct{}{}
-			defer func() { <-places }()
+			atOnce <- struct{}{}
+			defer func() { <-atOnce }()
 			one := k.inspect(ctx, name, s)
 			mu.Lock()
 			defer mu.Unlock()

@@ -195,7 +195,7 @@ func (s *Source) Err(set *Settings) error {
 	problems := slices.Clone(s.problems)
 	if err := set.check(filepath.Dir(s.path)); err != nil {
 		for problem := range strings.SplitSeq(err.Error(), "\n") {
-			problems = append(problems, s.placed(problem))
+			problems = append(problems, s.withOrigin(problem))
 		}
 	}
 	if len(problems) == 0 {
@@ -205,8 +205,8 @@ func (s *Source) Err(set *Settings) error {
 		"bad configuration: %s", strings.Join(problems, "; "))
 }
 
-// placed puts the place of a setting before its problem. The problem begins with the key of the setting.
-func (s *Source) placed(problem string) string {
+// withOrigin puts the place of a setting before its problem. The problem begins with the key of the setting.
+func (s *Source) withOrigin(problem string) string {
 	key := problem[:len(problem)-len(strings.TrimLeft(problem, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"))]
 	switch {
 	case s.flags[key] != "":
