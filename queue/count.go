@@ -114,12 +114,12 @@ func (q *Queue) setAsideLines(day string, runs []ledger.Run) error {
 
 // ended lists the runs that are in the histories of all items. An item that cannot be read is left out: a pass quarantines it.
 func (q *Queue) ended() ([]ledger.Run, error) {
-	places, err := q.Locations()
+	locations, err := q.Locations()
 	if err != nil {
 		return nil, err
 	}
 	var all []ledger.Run
-	for _, e := range places {
+	for _, e := range locations {
 		it, err := q.Load(e)
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, spool.ErrBad), errors.Is(err, ErrNewer):

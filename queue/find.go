@@ -30,16 +30,16 @@ const (
 	// quiet is how old the time of a folder must be before an equal time means that nothing changed: the kernel's clock for
 	// files is that coarse.
 	quiet = 10 * time.Millisecond
-	// looks bounds how often the folders are listed: other items may come and go all the time.
+	// tries bounds how often the folders are listed: other items may come and go all the time.
 	tries = 50
 )
 
-// again calls look until it finds something, or until the folders did not change during a call that found nothing.
-func (q *Queue) again(look func() error) error {
+// again calls find until it finds something, or until the folders did not change during a call that found nothing.
+func (q *Queue) again(find func() error) error {
 	for n := 1; ; n++ {
 		before := q.changed()
 		calm := time.Since(before) > quiet || time.Until(before) > quiet // a clock that was set back
-		err := look()
+		err := find()
 		if !IsAbsent(err) || n == tries || calm && q.changed().Equal(before) {
 			return err
 		}
@@ -98,19 +98,19 @@ func (q *Queue) Each(visit func(*Item) bool) error {
 
 // Locations maps every id to its entry: Find for all items at once.
 func (q *Queue) Locations() (map[string]Entry, error) {
-	places := map[string]Entry{}
+	locations := map[string]Entry{}
 	for _, dir := range []string{q.Items, q.PM, q.Finished} { // the order of Find, for the same reason
 		entries, err := list(dir)
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range entries {
-			if _, there := places[e.ID]; !there {
-				places[e.ID] = e
+			if _, there := locations[e.ID]; !there {
+				locations[e.ID] = e
 			}
 		}
 	}
-	return places, nil
+	return locations, nil
 }
 
 // FindHinted is Find for a caller that knows an earlier name of the item's file. Where that name is still good no folder is

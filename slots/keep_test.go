@@ -42,7 +42,7 @@ func TestFIFOInThePlaceOfAFileOfGitsHangsNoRun(t *testing.T) {
 		must(t, d.ClaimRun(someRun))
 		log, err := openLog(d.LogPath(someRun), LogCap)
 		must(t, err)
-		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: Workspace{Repo: "r", Local: local, Branch: "fix/issue-1"}},
+		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: WorkspaceSettings{Repo: "r", Local: local, Branch: "fix/issue-1"}},
 			git: &worktree.Git{Runner: git.Runner{Env: os.Environ(), Log: log, Own: t.TempDir()}}}
 		w := &ready{session: &Session{Worktree: dir, Unkept: someRun}}
 		done := make(chan bool)
@@ -103,7 +103,7 @@ func TestRunEndsWhateverIsNotKnownOfIt(t *testing.T) {
 		must(t, d.ClaimRun(someRun))
 		log, err := openLog(d.LogPath(someRun), LogCap)
 		must(t, err)
-		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: Workspace{Repo: "r", Local: local, Branch: "fix/issue-1"}},
+		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: WorkspaceSettings{Repo: "r", Local: local, Branch: "fix/issue-1"}},
 			git: &worktree.Git{Runner: git.Runner{Env: append(slices.Clone(os.Environ()), "PATH="+bin+":"+os.Getenv("PATH")), Log: log, Own: t.TempDir()}}}
 		w := &ready{session: &Session{Worktree: dir, Unkept: someRun}, made: worktree.Made{Head: from}}
 		if r.keepWork(w) {

@@ -89,7 +89,7 @@ func (d Dir) KeptBy(ref string) (string, error) {
 
 // Forget deletes a ref, and the record of it. It returns false where there is no such ref. The ref goes first: a record without
 // its ref does no harm.
-func (p *Place) Forget(ctx context.Context, ref string) (found bool, err error) {
+func (p *Workspace) Forget(ctx context.Context, ref string) (found bool, err error) {
 	if found, err = p.Git.Forget(ctx, p.Spec, ref); err != nil {
 		return found, err
 	}

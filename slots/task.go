@@ -35,7 +35,7 @@ type Task struct {
 	Prompt        string                `json:"prompt"`         // file whose text precedes the message, where the preset takes a prompt
 	Agent         AgentTask             `json:"agent"`
 	Account       string                `json:"account"` // of the agent: see Account
-	Workspace     Workspace             `json:"workspace"`
+	Workspace     WorkspaceSettings     `json:"workspace"`
 	Events        Events                `json:"events"`
 }
 
@@ -56,8 +56,8 @@ type VerifyTask struct {
 	Timeout time.Duration `json:"timeout"`
 }
 
-// Workspace is the settings of the worktree. A workspace without a repository is a plain folder: the PM agent's.
-type Workspace struct {
+// WorkspaceSettings are the settings of the worktree. A workspace without a repository is a plain folder: the PM agent's.
+type WorkspaceSettings struct {
 	Repo   string `json:"repo"`  // flat name of the repository, "" for none
 	URL    string `json:"url"`   // the remote of the bare clone
 	Local  string `json:"local"` // a local checkout that is used instead of a clone

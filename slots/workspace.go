@@ -15,9 +15,9 @@ import (
 	"kugetsu/slots/worktree"
 )
 
-// Place is an issue's workspace, for the commands that show it, end it or restore work in it. A caller that changes something
+// Workspace is an issue's workspace, for the commands that show it, end it or restore work in it. A caller that changes something
 // has locked the session.
-type Place struct {
+type Workspace struct {
 	Name    string
 	Session *Session // nil: the session has no file
 	Spec    worktree.Spec
@@ -27,15 +27,15 @@ type Place struct {
 	refs    string // see issueref.Ref.Kept
 }
 
-// Place finds the workspace of an issue. The environment is that of a runner. Git gets env/default.env as well, which may hold the
+// Workspace finds the workspace of an issue. The environment is that of a runner. Git gets env/default.env as well, which may hold the
 // credentials for the remote. Lock is the session's, or nil where nothing is changed.
-func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*Place, error) {
+func (d Dir) Workspace(ref issueref.Ref, ws WorkspaceSettings, env []string, lock *Lock) (*Workspace, error) {
 	name := ref.Session()
 	vars, err := readEnv(d.EnvFile("default.env"))
 	if err != nil {
 		return nil, err
 	}
-	p := &Place{Name: name, home: d, refs: ref.Kept(),
+	p := &Workspace{Name: name, home: d, refs: ref.Kept(),
 		Git: &worktree.Git{Runner: git.Runner{Env: with(env, vars...), Own: d.git()}}}
 	if lock != nil { // a git that outlives this process keeps the session locked
 		p.Git.Files = []*os.File{lock.File()}
@@ -52,7 +52,7 @@ func (d Dir) Place(ref issueref.Ref, ws Workspace, env []string, lock *Lock) (*P
 }
 
 // spec is a worktree in the terms of package worktree.
-func (d Dir) spec(path string, ws Workspace) worktree.Spec {
+func (d Dir) spec(path string, ws WorkspaceSettings) worktree.Spec {
 	return worktree.Spec{Path: path, Branch: ws.Branch, OnTop: ws.OnTop, Merged: ws.Merged, Base: ws.Base, Source: worktree.Source{
 		URL: ws.URL, Local: ws.Local,
 		Cache: filepath.Join(d.repos(), ws.Repo+".git"), Lock: filepath.Join(d.repos(), ws.Repo+".lock"),
@@ -60,7 +60,7 @@ func (d Dir) spec(path string, ws Workspace) worktree.Spec {
 }
 
 // Bases are the branches on which no session of a workspace's repository may work, as far as they are known here.
-func (d Dir) Bases(ws Workspace) []string { return d.spec("", ws).Bases() }
+func (d Dir) Bases(ws WorkspaceSettings) []string { return d.spec("", ws).Bases() }
 
 // outside says whether a session's worktree is in another state folder: this one was copied or moved after the session was
 // written. That worktree may belong to a session of the other folder, which is not locked here.
@@ -69,7 +69,7 @@ func (d Dir) outside(name string, s *Session) bool {
 }
 
 // Examine looks at what the workspace holds.
-func (p *Place) Examine(ctx context.Context) (err error) {
+func (p *Workspace) Examine(ctx context.Context) (err error) {
 	if s := p.Session; s != nil && p.home.outside(p.Name, s) {
 		p.Holding.There = true
 		p.Holding.Bad = fmt.Errorf("its worktree is outside this state folder, at %s", s.Worktree)
@@ -80,7 +80,7 @@ func (p *Place) Examine(ctx context.Context) (err error) {
 }
 
 // Work names the work that would be lost with the workspace.
-func (p *Place) Work() []string {
+func (p *Workspace) Work() []string {
 	work := p.Holding.Work()
 	if s := p.Session; s != nil && s.Unkept != "" && p.Holding.Stands {
 		work = append(work, "the run "+s.Unkept+", whose work was not kept yet")
@@ -95,7 +95,7 @@ func (p *Place) Work() []string {
 // The order is refs, worktree, branch, and the session's file last: as long as that file is there, list shows the session, and
 // the same command ends the rest. Every step does nothing where it was done before. So after a crash between two steps the same
 // command, or prune, is the repair.
-func (p *Place) End(ctx context.Context, now time.Time) (kept []string, err error) {
+func (p *Workspace) End(ctx context.Context, now time.Time) (kept []string, err error) {
 	h := p.Holding
 	if bad := h.Unkeepable(); len(bad) > 0 {
 		return nil, fmt.Errorf("some of its work cannot be kept: %s", strings.Join(bad, "; "))
@@ -166,7 +166,7 @@ func (d Dir) DropReview(session string) error {
 	return nil
 }
 
-func (p *Place) issue() string {
+func (p *Workspace) issue() string {
 	if p.Session != nil {
 		return p.Session.IssueRef
 	}
@@ -230,7 +230,7 @@ type Kept struct {
 }
 
 // Kept lists the refs at which work on the issue is kept, the newest first.
-func (p *Place) Kept(ctx context.Context) ([]Kept, error) {
+func (p *Workspace) Kept(ctx context.Context) ([]Kept, error) {
 	all, err := p.Git.AllKept(ctx, p.Spec)
 	if err != nil {
 		return nil, err
@@ -256,7 +256,7 @@ func (p *Place) Kept(ctx context.Context) ([]Kept, error) {
 // Restore brings back the work at a ref. The worktree and the session are made where they are missing. The next run adds to a new
 // worktree the files of .worktreeinclude and of the hook. The session says so before the worktree is made, since after that the
 // worktree looks ready.
-func (p *Place) Restore(ctx context.Context, k Kept, agent string, now time.Time) error {
+func (p *Workspace) Restore(ctx context.Context, k Kept, agent string, now time.Time) error {
 	if _, err := os.Lstat(filepath.Join(p.Spec.Path, ".git")); err != nil && p.Session != nil {
 		p.Session.Unready = true
 		if err := p.home.WriteSession(p.Name, p.Session); err != nil {

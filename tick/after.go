@@ -118,7 +118,7 @@ func under(it *queue.Item) issueref.Ref {
 }
 
 // onTop adds the branch at which a new one begins. A branch whose request was merged is in the base, also where git cannot see it.
-func (t *Tick) onTop(it *queue.Item, w *slots.Workspace) error {
+func (t *Tick) onTop(it *queue.Item, w *slots.WorkspaceSettings) error {
 	if it.OnTop == "" {
 		return nil
 	}

@@ -51,14 +51,14 @@ func (t *Tick) task(it *queue.Item, session string, repos repos) (slots.Task, er
 }
 
 // workspaces reads repos.json, and returns the settings of the worktree of an issue.
-func (t *Tick) workspaces() (func(ref issueref.Ref) slots.Workspace, error) {
+func (t *Tick) workspaces() (func(ref issueref.Ref) slots.WorkspaceSettings, error) {
 	repos, err := readRepos(t.Home)
-	return func(ref issueref.Ref) slots.Workspace { return t.workspace(ref, repos) }, err
+	return func(ref issueref.Ref) slots.WorkspaceSettings { return t.workspace(ref, repos) }, err
 }
 
 // workspace is the settings of the worktree of an issue.
-func (t *Tick) workspace(ref issueref.Ref, repos repos) slots.Workspace {
-	w := slots.Workspace{Repo: ref.RepoName(), Branch: ref.Branch(), Base: t.Settings.BaseBranch, Hook: t.Settings.WorktreeHook,
+func (t *Tick) workspace(ref issueref.Ref, repos repos) slots.WorkspaceSettings {
+	w := slots.WorkspaceSettings{Repo: ref.RepoName(), Branch: ref.Branch(), Base: t.Settings.BaseBranch, Hook: t.Settings.WorktreeHook,
 		Identity: t.Settings.Identity}
 	own := repos[ref.RepoPath()]
 	if own.Base != "" {

@@ -41,7 +41,7 @@ func (w *world) runner(inject []string) (it *queue.Item, code int, out string) {
 	}
 	task, err := json.Marshal(slots.Task{V: 1, Verify: verify, Item: it.ID, Run: 1, Session: session(1), IssueRef: it.IssueRef, Message: it.Message,
 		Timeout: patience, EnvFiles: []string{w.dir + "/default.env", w.dir + "/dev.env"}, Agent: slots.AgentTask{Preset: "command", Command: "env REC=" + w.record() + " " + filepath.Join(w.dir, "agent")},
-		Workspace: slots.Workspace{Repo: "github.com+you+project", Local: filepath.Join(w.dir, "repo"), Branch: "fix/issue-1"},
+		Workspace: slots.WorkspaceSettings{Repo: "github.com+you+project", Local: filepath.Join(w.dir, "repo"), Branch: "fix/issue-1"},
 		Events:    slots.Events{New: notes.New, Seen: notes.Seen, Undelivered: notes.Undelivered}})
 	w.must(err)
 	_, _ = gate.Write(task) // it may be dead already

@@ -231,7 +231,7 @@ func (k *Keeper) pushed(ctx context.Context, q *question, commit string) (bool, 
 	if err != nil {
 		return false, err
 	}
-	p, err := k.Home.Place(ref, workspace(ref), env, nil)
+	p, err := k.Home.Workspace(ref, workspace(ref), env, nil)
 	if err != nil {
 		return false, err
 	}

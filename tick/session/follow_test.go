@@ -46,9 +46,9 @@ func newFollower(t *testing.T) *follower {
 	f.git("-C", checkout, "commit", "-q", "--allow-empty", "-m", "first")
 	f.git("-C", checkout, "branch", "fix/issue-7")
 	f.head = f.git("-C", checkout, "rev-parse", "HEAD")
-	f.Workspaces = func() (func(issueref.Ref) slots.Workspace, error) {
-		return func(ref issueref.Ref) slots.Workspace {
-			return slots.Workspace{Repo: ref.RepoName(), Local: checkout, Branch: ref.Branch()}
+	f.Workspaces = func() (func(issueref.Ref) slots.WorkspaceSettings, error) {
+		return func(ref issueref.Ref) slots.WorkspaceSettings {
+			return slots.WorkspaceSettings{Repo: ref.RepoName(), Local: checkout, Branch: ref.Branch()}
 		}, nil
 	}
 	f.person()

@@ -26,7 +26,7 @@ type Keeper struct {
 
 	// What only a pass knows.
 	Environ    func() ([]string, error)                                            // the environment of a runner
-	Workspaces func() (func(ref issueref.Ref) slots.Workspace, error)              // the settings of an issue's worktree
+	Workspaces func() (func(ref issueref.Ref) slots.WorkspaceSettings, error)      // the settings of an issue's worktree
 	InUse      func(session string) bool                                           // a run works in the session, although its lease is free
 	Follow     func() (of func(issueref.Ref) settings.Follow, any bool, err error) // what of the requests of an issue's repository is followed, and whether any are; nil: none
 }

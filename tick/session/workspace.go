@@ -51,7 +51,7 @@ const readerWait = time.Second
 // and begins a new one.
 
 // at is the workspace of an issue, inspected; under the session's lock if there is one.
-func (k *Keeper) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slots.Place, error) {
+func (k *Keeper) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slots.Workspace, error) {
 	if k.Config != nil { // the place of the repository is not known
 		return nil, k.Config
 	}
@@ -63,7 +63,7 @@ func (k *Keeper) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*s
 	if err != nil {
 		return nil, err
 	}
-	p, err := k.Home.Place(ref, workspace(ref), env, lock)
+	p, err := k.Home.Workspace(ref, workspace(ref), env, lock)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (k *Keeper) lockSession(ref issueref.Ref) (*slots.Lock, error) {
 }
 
 // Alone calls do with a workspace, under the session's lock.
-func (k *Keeper) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.Place) error) (err error) {
+func (k *Keeper) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.Workspace) error) (err error) {
 	lock, err := k.lockSession(ref)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (k *Keeper) live(ref issueref.Ref) (ids, texts []string, err error) {
 // request is open. With force only a live item stops it, which would make the workspace again at once. Unsaved work is kept at refs
 // first, which are returned.
 func (k *Keeper) Destroy(ctx context.Context, ref issueref.Ref, force bool) (kept []string, err error) {
-	err = k.Alone(ctx, ref, func(p *slots.Place) error {
+	err = k.Alone(ctx, ref, func(p *slots.Workspace) error {
 		if p.Session == nil && !p.Holding.There {
 			return fault.New(fault.Failed, "kugetsu list shows them", "%s has no session", ref)
 		}
@@ -196,7 +196,7 @@ func (k *Keeper) fetchRemotes(ctx context.Context, names []string) {
 		if err != nil || asked[ref.RepoName()] {
 			continue
 		}
-		p, err := k.Home.Place(ref, workspace(ref), env, nil)
+		p, err := k.Home.Workspace(ref, workspace(ref), env, nil)
 		if err != nil {
 			continue // as above; another session of the repository may be well
 		}
@@ -218,7 +218,7 @@ func (k *Keeper) prune(ctx context.Context, name, surplus string, dry bool) (Pru
 		return r, err
 	}
 	r.IssueRef = ref.String()
-	err = k.Alone(ctx, ref, func(p *slots.Place) error {
+	err = k.Alone(ctx, ref, func(p *slots.Workspace) error {
 		if p.Session != nil {
 			r.IssueRef, r.used = p.Session.IssueRef, p.Session.LastUsedAt
 		}
@@ -248,7 +248,7 @@ func (k *Keeper) prune(ctx context.Context, name, surplus string, dry bool) (Pru
 }
 
 // done says whether a workspace without unsaved work is done, or else whether it is safe to remove, and why.
-func (k *Keeper) done(ctx context.Context, p *slots.Place) (done, safe bool, why string) {
+func (k *Keeper) done(ctx context.Context, p *slots.Workspace) (done, safe bool, why string) {
 	s, h := p.Session, p.Holding
 	if s == nil {
 		return true, true, "a worktree without a session"
@@ -303,7 +303,7 @@ func (k *Keeper) bound(ctx context.Context, list []Pruned, dry bool) error {
 // Restore brings the content of a ref back into the worktree of an issue: by default that of its newest snapshot. It returns the
 // ref.
 func (k *Keeper) Restore(ctx context.Context, ref issueref.Ref, at string) (string, error) {
-	err := k.Alone(ctx, ref, func(p *slots.Place) error {
+	err := k.Alone(ctx, ref, func(p *slots.Workspace) error {
 		all, err := p.Kept(ctx)
 		if err != nil {
 			return err
@@ -400,7 +400,7 @@ func (k *Keeper) ForgetKept(ctx context.Context, at string, issue *issueref.Ref)
 		}
 		issue = &ref
 	}
-	return k.Alone(ctx, *issue, func(p *slots.Place) error {
+	return k.Alone(ctx, *issue, func(p *slots.Workspace) error {
 		found, err := p.Forget(ctx, at)
 		if err == nil && !found {
 			err = fault.New(fault.Failed, "kugetsu restore --list "+issue.String(), "no work of %s is kept at %s", *issue, at)
