@@ -144,6 +144,7 @@ type Result struct {
 	Cost         any             `json:"cost,omitempty"`
 	PeakMemory   int64           `json:"peak_memory_bytes,omitempty"` // the most that its processes had together; 0: not measured
 	Reset        *time.Time      `json:"reset,omitempty"`             // of a usage limit, when it is lifted
+	Model        string          `json:"model,omitempty"`             // of a usage limit: the family of models that it is of alone
 	Unpaid       bool            `json:"unpaid,omitempty"`            // of a usage limit: money or a higher cap lifts it, and no time is known that does
 	Worked       bool            `json:"worked,omitempty"`            // the model answered
 	Unverifiable string          `json:"unverifiable,omitempty"`      // the command that verifies the run, where it cannot be started

@@ -225,7 +225,7 @@ func (r *Runner) judge(run *agentRun, report agent.Report, end ending) {
 	if !report.Reset.IsZero() {
 		r.result.Reset = &report.Reset
 	}
-	r.result.Unpaid = report.Unpaid
+	r.result.Model, r.result.Unpaid = report.Model, report.Unpaid
 	r.result.Worked = run.worked.Load()
 	switch {
 	case end == parked:

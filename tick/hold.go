@@ -18,7 +18,8 @@ import (
 )
 
 // Hold is a file in holds/. While it is in force, no item that needs what it names is started; other items are. An agent is put on
-// hold if it met a usage limit, if its credentials were refused, or if its model's server does not answer. The host of a remote is
+// hold if it met a usage limit, if its credentials were refused, or if its model's server does not answer; only a family of its models,
+// if the program says that the limit is theirs alone. The host of a remote is
 // put on hold if it does not answer. After the hold one run, the probe, tries again; the other items wait for the probe's result.
 type Hold struct {
 	Pause
@@ -29,7 +30,8 @@ type Hold struct {
 	Unpaid  bool            `json:"unpaid,omitempty"`  // a spend cap or missing credits: a person can lift it at once, and no time is known that does
 }
 
-// HoldTarget is the subject of a hold: an agent by its name, or the host of a remote. It is the name of the file, too.
+// HoldTarget is the subject of a hold: an agent by its name, a family of its models ("claude+opus"), or the host of a remote. It is the name
+// of the file, too.
 type HoldTarget string
 
 // hostPrefix precedes the host in the name of a hold's file. No agent's name has a plus sign.
@@ -40,7 +42,47 @@ func (h HoldTarget) Name() string {
 	if host, ok := strings.CutPrefix(string(h), hostPrefix); ok {
 		return strings.ReplaceAll(host, "+", ":")
 	}
+	if h.Model() != "" {
+		return h.Agent() + " (" + h.Model() + ")"
+	}
 	return string(h)
+}
+
+// Agent is the agent of the subject; "" for a host. Model is the family of its models; "" for all.
+func (h HoldTarget) Agent() string {
+	if h.IsHost() {
+		return ""
+	}
+	name, _, _ := strings.Cut(string(h), "+")
+	return name
+}
+
+func (h HoldTarget) Model() string {
+	_, model, _ := strings.Cut(string(h), "+")
+	if h.IsHost() {
+		return ""
+	}
+	return model
+}
+
+// Arg is the word after kugetsu resume that lifts the hold.
+func (h HoldTarget) Arg() string {
+	if h.IsHost() {
+		return h.Name()
+	}
+	return h.Agent()
+}
+
+// known says whether it is a subject of this version.
+func (h HoldTarget) known() bool {
+	_, limited := modelTarget(h.Agent(), h.Model())
+	return h.IsHost() || limited || slices.Contains(agent.Names(), string(h))
+}
+
+// modelTarget is the subject for a family of an agent's models. It is false where the agent does not tell of such a limit.
+func modelTarget(name, family string) (HoldTarget, bool) {
+	p, err := agent.Lookup(name)
+	return HoldTarget(name + "+" + family), err == nil && slices.Contains(p.Limited, family)
 }
 
 // IsHost says whether it is the host of a remote, and no agent.
@@ -80,7 +122,7 @@ func Holds(home slots.Dir) (map[HoldTarget]*Hold, []HoldTarget, error) {
 	for _, file := range names {
 		name, ok := strings.CutSuffix(file, ".json")
 		target := HoldTarget(name)
-		if !ok || !target.IsHost() && !slices.Contains(agent.Names(), name) {
+		if !ok || !target.known() {
 			continue
 		}
 		h, err := ReadHold(home, target)
@@ -113,13 +155,13 @@ func (h *Hold) Ended(now time.Time) bool { return h.ended(now) }
 func (h *Hold) Remedy(target HoldTarget) string {
 	switch {
 	case h.Until != nil && h.Unpaid:
-		return "add credits or raise the cap, then kugetsu resume " + target.Name() + "; else one run tries again by itself"
+		return "add credits or raise the cap, then kugetsu resume " + target.Arg() + "; else one run tries again by itself"
 	case h.Until != nil:
 		return "wait: one run then tries again by itself"
 	case h.Outcome == outcome.Auth:
-		return "log in, or repair what it says, then kugetsu resume " + target.Name()
+		return "log in, or repair what it says, then kugetsu resume " + target.Arg()
 	}
-	return "kugetsu resume " + target.Name()
+	return "kugetsu resume " + target.Arg()
 }
 
 // Text is the hold as a reason to wait.
@@ -141,11 +183,30 @@ func LiftHold(home slots.Dir, target HoldTarget) (bool, error) {
 	return holdFile(home, target).Remove()
 }
 
+// LiftHolds removes the hold of an agent and those of its models, or that of a host. It returns false if there was none.
+func LiftHolds(home slots.Dir, target HoldTarget) (was bool, err error) {
+	_, list, err := Holds(home)
+	if err != nil {
+		return false, err
+	}
+	for _, other := range list {
+		if other == target || target.Agent() != "" && other.Agent() == target.Agent() {
+			lifted, err := LiftHold(home, other)
+			if err != nil {
+				return was, err
+			}
+			was = was || lifted
+		}
+	}
+	return was, nil
+}
+
 // runnerReport is what a runner reported beside the run's result.
 type runnerReport struct {
 	reset  time.Time // when a usage limit is lifted; the zero time if that is not known
 	unpaid bool      // of a usage limit: money or a higher cap lifts it, and no time is known that does
 	worked bool      // the model answered in the run
+	model  string    // of a usage limit: the family of models that it is of alone, "" for all
 	host   string    // of an outage: the remote's host that is down; "" for the model's server
 
 	unverifiable string // the command that verifies the run, where it could not be started
@@ -163,9 +224,12 @@ func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerRe
 	var met HoldTarget
 	if r.Outcome.Holds() {
 		host, ok := hostTarget(of.host)
+		model, limited := modelTarget(it.Agent, of.model)
 		switch {
 		case ok:
 			met = host
+		case limited && r.Outcome == outcome.UsageLimit:
+			met = model
 		case slices.Contains(agent.Names(), it.Agent): // an agent of a newer kugetsu cannot be put on hold
 			met = HoldTarget(it.Agent)
 		}

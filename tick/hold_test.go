@@ -457,3 +457,60 @@ func TestSpendCapIsAHoldThatSaysHowAPersonLiftsIt(t *testing.T) {
 		t.Errorf("%q", hold.Text("opencode"))
 	}
 }
+
+func TestLimitOfAModelKeepsOnlyItsItemsFromStarting(t *testing.T) {
+	h := newHolder(t)
+	h.it.Agent = "claude"
+	h.met(1, outcome.UsageLimit, runnerReport{model: "opus", reset: h.now.Add(time.Hour)})
+	held, ok := modelTarget("claude", "opus")
+	if hold, err := ReadHold(h.Home, held); !ok || err != nil || hold == nil || hold.Until.Sub(h.now) != time.Hour {
+		t.Fatalf("%+v, %v", hold, err)
+	}
+	limited := []queue.Run{{Run: 1, Outcome: outcome.UsageLimit}}
+	holds := func(it queue.Item, args string) bool {
+		h.Settings.ArgsClaude = args
+		it.Agent = "claude"
+		return h.holds(newOccupied()).held(&it) != ""
+	}
+	for _, tt := range []struct {
+		name string
+		it   queue.Item
+		args string
+		want bool
+	}{
+		{"the same model", queue.Item{Model: "opus"}, "", true},
+		{"another name of it", queue.Item{Model: "claude-opus-4-1-20250805"}, "", true},
+		{"no model is named", queue.Item{}, "", true},
+		{"one that stands for several", queue.Item{Model: "opusplan"}, "", true},
+		{"another model", queue.Item{Model: "sonnet"}, "", false},
+		{"another model in its arguments", queue.Item{AgentArgs: "--model haiku"}, "", false},
+		{"another model in the settings", queue.Item{}, "--model=claude-sonnet-4-5", false},
+		{"its arguments stand in place of the settings'", queue.Item{AgentArgs: "-v"}, "--model sonnet", true},
+		{"another model, and it met a limit all the same", queue.Item{Model: "sonnet", History: limited}, "", true},
+	} {
+		if got := holds(tt.it, tt.args); got != tt.want {
+			t.Errorf("%s: on hold %t", tt.name, got)
+		}
+	}
+	if text := h.holds(newOccupied()).inForce(); len(text) != 1 || !strings.HasPrefix(text[0], "claude (opus) is on hold until ") {
+		t.Errorf("%q", text)
+	}
+
+	// A limit of the account holds all; then each lasts as long as it does.
+	h.met(2, outcome.UsageLimit, runnerReport{reset: h.now.Add(time.Minute)})
+	if !holds(queue.Item{Model: "sonnet"}, "") {
+		t.Error("the account's limit does not hold another model")
+	}
+	h.now = h.now.Add(2 * time.Minute)
+	if holds(queue.Item{Model: "sonnet"}, "") || !holds(queue.Item{Model: "opus"}, "") {
+		t.Error("the shorter hold ended the longer one, or does not end")
+	}
+	// A model that the agent does not tell of, or an agent that tells of none, is held as a whole.
+	h.met(3, outcome.UsageLimit, runnerReport{model: "haiku", reset: h.now.Add(time.Hour)})
+	if !holds(queue.Item{Model: "sonnet"}, "") {
+		t.Error("a model that is not known holds nothing")
+	}
+	if was, err := LiftHolds(h.Home, "claude"); err != nil || !was || holds(queue.Item{Model: "opus"}, "") {
+		t.Errorf("it was lifted %t, %v, and is on hold", was, err)
+	}
+}

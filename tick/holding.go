@@ -1,6 +1,7 @@
 package tick
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/outcome"
 	"kugetsu/slots"
+	"kugetsu/slots/agent"
 )
 
 // holds is the policy of agents and hosts on hold: none of their items starts before the end of the hold, and then one alone.
@@ -65,12 +67,32 @@ func (p *holds) of(it *queue.Item, agent string) []HoldTarget {
 	if p.all[HoldTarget(agent)] != nil {
 		list = append(list, HoldTarget(agent))
 	}
+	for _, target := range p.list {
+		if target.Model() != "" && target.Agent() == agent && p.all[target] != nil && p.t.mayUse(it, target) {
+			list = append(list, target)
+		}
+	}
 	if p.hosts {
 		if host := p.t.hostFor(it, p.repos); p.all[host] != nil {
 			list = append(list, host)
 		}
 	}
 	return list
+}
+
+// mayUse says whether an item may use a family of an agent's models. Only a model that is named, and whose name says another family,
+// does not. An item whose last run met a limit may: it uses more models than it names, as a subagent does, and would meet the limit at
+// once, again and again.
+func (t *Tick) mayUse(it *queue.Item, target HoldTarget) bool {
+	if last := it.Last(); last != nil && last.Outcome == outcome.UsageLimit {
+		return true
+	}
+	p, err := agent.Lookup(target.Agent())
+	if err != nil {
+		return true
+	}
+	of := p.Family(p.ModelOf(it.Model, cmp.Or(it.AgentArgs, t.Settings.Args(p.Name))))
+	return of == "" || of == target.Model()
 }
 
 func (p *holds) why(c *candidate) Reason {

@@ -380,7 +380,7 @@ func (t *Tick) addReport(r *queue.Result, run string) (of runnerReport) {
 	if cost != (outcome.Cost{}) {
 		r.Cost = &cost
 	}
-	of.worked, of.host, of.unpaid, of.unverifiable = said.Worked, said.Host, said.Unpaid, said.Unverifiable
+	of.worked, of.host, of.model, of.unpaid, of.unverifiable = said.Worked, said.Host, said.Model, said.Unpaid, said.Unverifiable
 	if said.Reset != nil {
 		of.reset = *said.Reset
 	}

@@ -87,6 +87,32 @@ func TestUsageLimitIsSatOut(t *testing.T) {
 	}
 }
 
+// TestLimitOfAModelLeavesTheOthers: claude says in a field of its own that the limit is that of one family of models. An item with
+// another model goes on, one without a model waits.
+func TestLimitOfAModelLeavesTheOthers(t *testing.T) {
+	c := clis[1]
+	program, stub := binary(t, c.preset), newStub(t)
+	w := newWorldOf(t, rig.Kugetsu(t), stub, c.preset, program, c.limited(c.home(t, stub))).with("MAX_CONCURRENT_AGENTS=1")
+	ask := func(issue, model string) string {
+		return strings.TrimSpace(w.kugetsu(0, "delegate", "--model", model, issue, "<<say done>>"))
+	}
+	limited := ask("you/project#1", limitedModel)
+	w.kugetsu(0, "tick")
+	w.until("the model is on hold", func() bool {
+		return strings.Contains(w.kugetsu(0, "status"), "claude (opus) is on hold until ")
+	})
+	unnamed, other := w.delegate("you/project#2", "<<say done>>"), ask("you/project#3", otherModel)
+	w.until("the other model's item is done", func() bool { w.kugetsu(0, "tick"); return w.item(other).State == "completed" })
+	for _, id := range []string{limited, unnamed} {
+		if it := w.item(id); it.State != "pending" || it.Attempts != 0 {
+			t.Errorf("want it pending, uncharged: %s\n%s", it, w.logs())
+		}
+	}
+	if it := w.item(limited); it.Runs != 1 || it.History[0].Outcome != "usage_limit" {
+		t.Errorf("want one run, at a limit: %s", it)
+	}
+}
+
 // sentTo is a model that was asked nothing after the last request whose user's turn holds a text.
 func sentTo(s *stub, text string) *stub {
 	seen := &stub{}

@@ -101,9 +101,12 @@ func (s *stub) Requests() []request {
 	return slices.Clone(s.requests)
 }
 
+// Two models of one provider, of which the limit of the first is its own.
+const limitedModel, otherModel = "claude-opus-9", "claude-sonnet-9"
+
 // statuses says what each model answers with.
 var statuses = map[string]int{
-	"ok": http.StatusOK, "e400": http.StatusBadRequest, "e401": http.StatusUnauthorized, "e429": http.StatusTooManyRequests,
+	"ok": http.StatusOK, limitedModel: http.StatusTooManyRequests, otherModel: http.StatusOK, "e400": http.StatusBadRequest, "e401": http.StatusUnauthorized, "e429": http.StatusTooManyRequests,
 }
 
 func (s *stub) models(w http.ResponseWriter, _ *http.Request) {
@@ -134,7 +137,7 @@ func (s *stub) serve(w http.ResponseWriter, r *http.Request, wire wire) {
 		status = http.StatusNotFound
 	}
 	if status == http.StatusTooManyRequests {
-		wire.limit(w)
+		wire.limit(w, q.Model)
 		return
 	}
 	if status != http.StatusOK {

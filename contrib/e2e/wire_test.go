@@ -16,7 +16,7 @@ type wire struct {
 	read    func(r *http.Request, body []byte) (request, error)
 	send    func(w http.ResponseWriter, q request, a answer, n int)
 	failure func(status int, message string) object
-	limit   func(w http.ResponseWriter)
+	limit   func(w http.ResponseWriter, model string)
 	tell    func(h http.Header, told windows) // nil for a provider that tells nothing before its wall
 }
 
@@ -164,7 +164,7 @@ func failureChat(status int, message string) object {
 }
 
 // limitChat tells the time in its words and in the header: opencode passes on only the words while it waits.
-func limitChat(w http.ResponseWriter) {
+func limitChat(w http.ResponseWriter, _ string) {
 	w.Header().Set("Retry-After", strconv.Itoa(int(limitLength.Seconds())))
 	reply(w, http.StatusTooManyRequests, failureChat(http.StatusTooManyRequests, "Usage limit reached. It will reset in 2 hours."))
 }
@@ -225,7 +225,7 @@ func sendResponses(w http.ResponseWriter, q request, a answer, n int) {
 		}})
 }
 
-func limitResponses(w http.ResponseWriter) {
+func limitResponses(w http.ResponseWriter, _ string) {
 	reply(w, http.StatusTooManyRequests, object{"error": object{
 		"type": "usage_limit_reached", "message": "The usage limit has been reached", "plan_type": "plus",
 		"resets_at": time.Now().Add(limitLength).Unix(),
@@ -330,10 +330,14 @@ func failureMessages(status int, message string) object {
 	return object{"type": "error", "error": object{"type": kind, "message": message}}
 }
 
-func limitMessages(w http.ResponseWriter) {
+func limitMessages(w http.ResponseWriter, model string) {
+	window := "five_hour"
+	if model == limitedModel {
+		window = "seven_day_opus"
+	}
 	w.Header().Set("Retry-After", strconv.Itoa(int(limitLength.Seconds())))
 	w.Header().Set("Anthropic-Ratelimit-Unified-Status", "rejected")
-	w.Header().Set("Anthropic-Ratelimit-Unified-Representative-Claim", "five_hour")
+	w.Header().Set("Anthropic-Ratelimit-Unified-Representative-Claim", window)
 	w.Header().Set("Anthropic-Ratelimit-Unified-Reset", strconv.FormatInt(time.Now().Add(limitLength).Unix(), 10))
 	reply(w, http.StatusTooManyRequests, object{"type": "error", "error": object{"type": "rate_limit_error", "message": "no more"}})
 }
@@ -419,7 +423,7 @@ func failureGenerate(status int, message string) object {
 	return object{"error": object{"code": status, "status": strings.ToUpper(http.StatusText(status)), "message": message}}
 }
 
-func limitGenerate(w http.ResponseWriter) {
+func limitGenerate(w http.ResponseWriter, _ string) {
 	failure := failureGenerate(http.StatusTooManyRequests, "Resource exhausted")
 	failure["error"].(object)["details"] = []object{{
 		"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": fmt.Sprintf("%.0fs", limitLength.Seconds()),

@@ -64,6 +64,11 @@ type Preset struct {
 
 	// Model are the names of the flag that chooses the model; nil for a program that has none.
 	Model []string
+	// Limited are the families of models of which the program tells, in a field of its own, that a limit is theirs alone; nil for a
+	// program that tells no such thing.
+	Limited []string
+	// Family is the family that the name of a model says, "" where it says none; nil where Limited is.
+	Family func(model string) string
 
 	// Argv is the command line of a run, the program first. Its errors are faults of the settings (exit code 78).
 	Argv func(Call) ([]string, error)
@@ -157,6 +162,8 @@ type Report struct {
 	// Reset is when a usage limit is lifted; the zero time where that is not known. It is the provider's own claim: it may be
 	// long past, or a thousand years ahead.
 	Reset time.Time
+	// Model is one of the preset's Limited where a usage limit is of that family alone; "" for a limit of the account, or an unknown one.
+	Model string
 	// Unpaid says that a person can lift a usage limit by paying or by raising a cap, and that no time is known at which it is
 	// lifted by itself.
 	Unpaid bool

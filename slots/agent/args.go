@@ -72,3 +72,25 @@ func without(words, names []string) []string {
 	}
 	return left
 }
+
+// ModelOf is the model that a call names, "" where it is left to the program's own settings.
+func (p Preset) ModelOf(model, args string) string {
+	if model != "" {
+		return model
+	}
+	words, err := Split(args)
+	if err != nil {
+		return ""
+	}
+	for i, word := range words {
+		name, value, joined := strings.Cut(word, "=")
+		switch {
+		case !slices.Contains(p.Model, name):
+		case joined:
+			model = value
+		case i+1 < len(words):
+			model = words[i+1]
+		}
+	}
+	return model
+}

@@ -14,6 +14,8 @@ var claude = Preset{
 	Name:     "claude",
 	Prompted: true,
 	Model:    claudeModel,
+	Limited:  []string{"opus", "sonnet"},
+	Family:   claudeFamily,
 	Accounts: []string{"CLAUDE_CONFIG_DIR", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"},
 	Argv:     claudeArgv,
 	Parser: func(now func() time.Time) Parser {
@@ -23,6 +25,20 @@ var claude = Preset{
 
 // claudeModel are the names of the flag for the model.
 var claudeModel = []string{"--model"}
+
+// claudeNames are the names of models that say a family: an alias, or a full name. Others, such as opusplan and default, stand for
+// several, or for one that is not known here.
+var claudeNames = lazy(`^(?:claude-(?:[a-z0-9.]+-)*)?(opus|sonnet|haiku)(?:-[a-z0-9.-]+)?(?:\[1m\])?$`)
+
+func claudeFamily(model string) string {
+	if m := claudeNames().FindStringSubmatch(model); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// claudeLimited are the windows that are of one family of models.
+var claudeLimited = map[string]string{"seven_day_opus": "opus", "seven_day_sonnet": "sonnet"}
 
 // claudeArgv allows edits and commands, so that the agent can commit and push. bypassPermissions would allow more, but claude
 // refuses it to root outside of a sandbox. Here claude still refuses edits that would run code later: of .git/hooks, .claude and
@@ -88,6 +104,7 @@ type claudeEvent struct {
 
 	RateLimit struct {
 		Status   string `json:"status"`
+		Type     string `json:"rateLimitType"`
 		ResetsAt int64  `json:"resetsAt"` // seconds since 1970
 	} `json:"rate_limit_info"`
 
@@ -147,9 +164,12 @@ func (p *claudeParser) Stdout(line []byte) bool {
 		return true
 	case e.Type == "rate_limit_event": // the newest one counts: a later try may be served
 		p.quota.claude(line, p.now())
-		p.reset = time.Time{}
-		if e.RateLimit.Status == "rejected" && e.RateLimit.ResetsAt > 0 {
-			p.reset = time.Unix(e.RateLimit.ResetsAt, 0)
+		p.reset, p.model = time.Time{}, ""
+		if e.RateLimit.Status == "rejected" {
+			p.model = claudeLimited[e.RateLimit.Type]
+			if e.RateLimit.ResetsAt > 0 {
+				p.reset = time.Unix(e.RateLimit.ResetsAt, 0)
+			}
 		}
 	case e.Type == "system" && e.Subtype == "api_retry":
 		why := e.Error

@@ -22,6 +22,7 @@ type account struct {
 	status       int       // the HTTP status of the failure; 0: not known
 	hearsay      bool      // the failure's words may be those of another program
 	reset        time.Time // when a limit is lifted, where the program gave that apart from the failure's words
+	model        string    // the family of models that a limit is of, where the program gave that; see Preset.Limited
 	unfinished   string    // why the output is not that of a whole run; "" where it is
 	unanswered   bool      // it ended with the call of a tool: the words before that are no answer
 	unbegun      string    // why the program gave up before it began, for a passing reason; "" where it did not
@@ -86,7 +87,7 @@ func (a *account) Waiting() (Report, bool) {
 //	otherwise                                           ok, and its last words are the answer
 func (a *account) judge(exit Exit) Report {
 	words := terminal.Plain(a.words)
-	r := Report{Outcome: outcome.Failed, Refused: a.refusals.named, Cost: a.cost, Words: ends(words, MaxSummary)}
+	r := Report{Outcome: outcome.Failed, Refused: a.refusals.named, Cost: a.cost, Words: ends(words, MaxSummary), Model: a.model}
 	switch {
 	case a.Parked():
 		w := a.waiting.report()

@@ -402,3 +402,54 @@ func TestModelsOwnWordsAreNoLimit(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// A limit of one family of models is known by the field of the event, and by that alone.
+func TestLimitOfAModelIsTheOneThatTheProgramNames(t *testing.T) {
+	event := func(status, window string) string {
+		return `{"type":"rate_limit_event","rate_limit_info":{"status":"` + status + `","rateLimitType":"` + window + `","resetsAt":1795641886}}` + "\n"
+	}
+	const wall = `{"type":"result","subtype":"success","is_error":true,"api_error_status":429,"result":"You've hit your Opus limit"}`
+	for _, tt := range []struct{ name, preset, out, want string }{
+		{"opus", "claude", event("rejected", "seven_day_opus") + wall, "opus"},
+		{"sonnet", "claude", event("rejected", "seven_day_sonnet") + wall, "sonnet"},
+		{"the week of all models", "claude", event("rejected", "seven_day") + wall, ""},
+		{"paid credits", "claude", event("rejected", "overage") + wall, ""},
+		{"what includes several models", "claude", event("rejected", "seven_day_overage_included") + wall, ""},
+		{"a warning alone", "claude", event("allowed_warning", "seven_day_opus") + wall, ""},
+		{"the newest event counts", "claude", event("rejected", "seven_day_opus") + event("rejected", "five_hour") + wall, ""},
+		{"words alone", "claude", wall, ""},
+		{"words alone, of codex", "codex", `{"type":"turn.failed","error":{"message":"You've hit your usage limit for GPT-5-Codex-Spark. Switch to another model now."}}`, ""},
+		{"words alone, of gemini", "gemini", `{"type":"result","status":"error","error":{"message":"You have exhausted your daily quota on this model."}}`, ""},
+	} {
+		p := parserOf(t, tt.preset, then)
+		feed(p, tt.out, "")
+		if r := p.Report(Exit{Code: 1}); r.Outcome != outcome.UsageLimit || r.Model != tt.want {
+			t.Errorf("%s: %s of %q, want %q", tt.name, r.Outcome, r.Model, tt.want)
+		}
+	}
+}
+
+func TestFamilyIsThatWhichTheNameOfTheModelSays(t *testing.T) {
+	for name, want := range map[string]string{
+		"opus": "opus", "sonnet": "sonnet", "haiku": "haiku", "sonnet[1m]": "sonnet", "claude-opus-4-1-20250805": "opus", "claude-3-5-sonnet-20241022": "sonnet",
+		"claude-sonnet-4-5[1m]": "sonnet",
+		"opusplan":              "", "default": "", "best": "", "": "", "Opus": "", "my-opus": "", "anthropic.claude-opus-4-1-v1:0": "", "claude-next": "", "opus sonnet": "",
+	} {
+		if got := claude.Family(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+	for _, tt := range []struct{ model, args, want string }{
+		{"sonnet", "--model opus", "sonnet"},
+		{"", "--model opus -v", "opus"},
+		{"", "--model=opus", "opus"},
+		{"", "--model opus --model=haiku", "haiku"},
+		{"", "-v --model", ""},
+		{"", "-v", ""},
+		{"", `--model "`, ""},
+	} {
+		if got := claude.ModelOf(tt.model, tt.args); got != tt.want {
+			t.Errorf("%q, %q: %q, want %q", tt.model, tt.args, got, tt.want)
+		}
+	}
+}

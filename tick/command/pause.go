@@ -78,7 +78,7 @@ func (c *Resume) Run(a *App) error {
 	was := false
 	if ok {
 		var err error
-		if was, err = tick.LiftHold(a.Home, target); err != nil {
+		if was, err = tick.LiftHolds(a.Home, target); err != nil {
 			return err
 		}
 	}

@@ -223,7 +223,7 @@ func (x *exam) onHold() (list []Need, err error) {
 		if h.Ended(x.now) {
 			continue
 		}
-		n := Need{Why: h.Reason, Since: h.Since, Command: "kugetsu resume " + target.Name(), Agent: target.Name()}
+		n := Need{Why: h.Reason, Since: h.Since, Command: "kugetsu resume " + target.Arg(), Agent: target.Name()}
 		switch {
 		case h.Outcome == outcome.Auth && h.Until == nil:
 			n.Kind, n.What = LogIn, target.Name()+" is not logged in: log in, then lift the hold"
