@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"kugetsu/queue/terminal"
 	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
 	"syscall"
-	"unicode"
 )
 
 // Error says what failed in words that can be shown to a user. Use errors.As to get at it.
@@ -228,23 +228,12 @@ func lastSaid(stderr string) (last string, permanent bool) {
 
 var userinfo = regexp.MustCompile(`://[^/@\s']+@`)
 
-// Clean makes text fit for one line of a terminal or a log: no control and no formatting characters (escape
-// sequences, text direction), no invalid UTF-8, no credentials in URLs, at most 500 bytes or so.
+var lines = strings.NewReplacer("\n", " ", "\t", " ", "\r", " ")
+
+// Clean makes text fit for one line of a terminal or a log: terminal.Line, with spaces between its lines, and without credentials in
+// URLs.
 func Clean(text string) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t' || r == '\r':
-			return ' '
-		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), r == '\u2028', r == '\u2029':
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
-	text = userinfo.ReplaceAllString(strings.TrimSpace(text), "://")
-	if len(text) > 500 {
-		text = strings.ToValidUTF8(text[:500], "") + "…"
-	}
-	return text
+	return terminal.Line(WithoutSecret(strings.TrimSpace(lines.Replace(text))), 500)
 }
 
 // WithoutSecret is a URL without the name and the password in it: a token may change every day.

@@ -111,7 +111,7 @@ func TestLineThatIsShownSaysWhatWentWrong(t *testing.T) {
 		{"fatal: unable to access 'https://u:p@h/a/': The requested URL returned error: 403\n", "fatal: unable to access 'https://h/a/': The requested URL returned error: 403", true},
 		{"ssh: Could not resolve hostname github.com: Temporary failure in name resolution\nfatal: Could not read from remote repository.\n", "ssh: Could not resolve hostname github.com: Temporary failure in name resolution", false},
 		{"fatal: unable to access 'https://h/a/': The requested URL returned error: 503\n", "fatal: unable to access 'https://h/a/': The requested URL returned error: 503", false},
-		{"error: unable to create file a: Permission denied\nfatal: \x1b[31mred\x07\u202e\n", "fatal: [31mred", false},
+		{"error: unable to create file a: Permission denied\nfatal: \x1b[31mred\x07\u202e\n", `fatal: \x1b[31mred\a\u202e`, false},
 		{"Preparing worktree\nfatal: cannot lock ref 'x': Unable to create 'x.lock': File exists.\n\nAnother git process seems to be running in this repository, e.g.\nremove the file manually to continue.\n", "fatal: cannot lock ref 'x': Unable to create 'x.lock': File exists.", false},
 		{"fatal: Could not read from remote repository.\n", "fatal: Could not read from remote repository.", false},
 		{"", "", false},
