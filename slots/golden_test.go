@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 )
 
@@ -51,17 +50,14 @@ func TestFilesOfAReleasedVersionAreReadAndWrittenByteForByte(t *testing.T) {
 			return home.known(preset).Write(known)
 		}},
 		{"runs", "/result.json", func(run string) error {
-			r := Result{Cost: &outcome.Cost{}}
-			if err := golden.ReadResult(run, &r); err != nil {
+			r, err := golden.ReadResult(run)
+			if err != nil {
 				return err
 			}
 			if err := home.ClaimRun(run); err != nil {
 				return err
 			}
-			if cost := r.Cost.(*outcome.Cost); *cost == (outcome.Cost{}) && !strings.Contains(read(t, golden.resultPath(run)), `"cost"`) {
-				r.Cost = nil
-			}
-			return home.writeResult(run, r)
+			return home.writeResult(run, *r)
 		}},
 	} {
 		files, err := spool.List(filepath.Join(string(golden), c.dir))

@@ -1,7 +1,6 @@
 package slots
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -141,7 +140,7 @@ type Result struct {
 	StartedAt    *time.Time      `json:"started_at"`
 	EndedAt      time.Time       `json:"ended_at"`
 	Conversation string          `json:"conversation,omitempty"`
-	Cost         any             `json:"cost,omitempty"`
+	Cost         *outcome.Cost   `json:"cost,omitempty"`
 	PeakMemory   int64           `json:"peak_memory_bytes,omitempty"` // the most that its processes had together; 0: not measured
 	Reset        *time.Time      `json:"reset,omitempty"`             // of a usage limit, when it is lifted
 	Model        string          `json:"model,omitempty"`             // of a usage limit: the family of models that it is of alone
@@ -201,23 +200,21 @@ func (d Dir) setFetched(run string) error {
 	return spool.Create(d.fetched(run))
 }
 
-func (d Dir) resultPath(run string) string { return filepath.Join(d.RunDir(run), "result.json") }
+// result is without a version: the marker alone decides, so a report of any kugetsu may be read.
+func (d Dir) result(run string) spool.File[Result] {
+	return spool.File[Result]{Path: filepath.Join(d.RunDir(run), "result.json")}
+}
 
 func (d Dir) writeResult(run string, r Result) error {
 	r.V = 1
-	data, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("%s: %w", run, err)
-	}
 	if err := d.real(run); err != nil {
 		return err
 	}
-	return spool.WriteSoon(d.resultPath(run), data)
+	return d.result(run).WriteSoon(&r)
 }
 
-// ReadResult reads the runner's report into r, whose Cost may point to a struct. The error wraps fs.ErrNotExist where there is
-// no report.
-func (d Dir) ReadResult(run string, r *Result) error { return spool.ReadJSON(d.resultPath(run), r) }
+// ReadResult reads the runner's report; nil where there is none.
+func (d Dir) ReadResult(run string) (*Result, error) { return d.result(run).Read() }
 
 // The marks of a run, beside its marker. Each is an empty file that is made once.
 const (

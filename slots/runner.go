@@ -221,7 +221,7 @@ func (r *Runner) work(ctx context.Context) bool {
 func (r *Runner) judge(run *agentRun, report agent.Report, end ending) {
 	r.result.Outcome, r.result.Summary = report.Outcome, report.Summary
 	r.result.Refused = shown(report.Refused)
-	r.result.Cost, r.result.PeakMemory = report.Cost, run.memory.peak
+	r.result.Cost, r.result.PeakMemory = &report.Cost, run.memory.peak
 	if !report.Reset.IsZero() {
 		r.result.Reset = &report.Reset
 	}

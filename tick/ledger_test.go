@@ -98,7 +98,7 @@ func (m *books) end(t *rapid.T, id string) {
 	dir := m.Home.RunDir(in.RunName())
 	if rapid.IntRange(0, 3).Draw(t, "report") > 0 {
 		began := m.now.Add(-time.Minute)
-		data, err := json.Marshal(slots.Result{V: 1, Outcome: how, StartedAt: &began, EndedAt: m.now, Cost: outcome.Cost{USD: m.cost(in.RunName(), true)}})
+		data, err := json.Marshal(slots.Result{V: 1, Outcome: how, StartedAt: &began, EndedAt: m.now, Cost: &outcome.Cost{USD: m.cost(in.RunName(), true)}})
 		m.check(t, err)
 		m.check(t, spool.Write(filepath.Join(dir, "result.json"), data))
 	}

@@ -104,7 +104,7 @@ func (t *Tick) end(s Started, how outcome.Outcome) error {
 
 // tellCost writes what a run reports of its cost, before it ends.
 func (t *Tick) tellCost(s Started, how outcome.Outcome, cents int, at time.Time) error {
-	data, err := json.Marshal(slots.Result{V: 1, Outcome: how, StartedAt: &at, EndedAt: at, Cost: map[string]any{"usd": float64(cents) / 100}})
+	data, err := json.Marshal(slots.Result{V: 1, Outcome: how, StartedAt: &at, EndedAt: at, Cost: &outcome.Cost{USD: float64(cents) / 100}})
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -361,12 +360,11 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 
 // addReport adds the runner's result.json as far as it agrees with the marker. It returns the rest of that report.
 func (t *Tick) addReport(r *queue.Result, run string) (of runnerReport) {
-	var cost outcome.Cost
-	said := slots.Result{Cost: &cost}
-	if err := t.Home.ReadResult(run, &said); err != nil {
-		if !errors.Is(err, fs.ErrNotExist) { // for example because the disk was full at the end of the run
-			t.Log.Warn("a run's result could not be read", "run", run, "err", err)
-		}
+	said, err := t.Home.ReadResult(run)
+	if err != nil { // for example because the disk was full at the end of the run
+		t.Log.Warn("a run's result could not be read", "run", run, "err", err)
+	}
+	if err != nil || said == nil {
 		r.Summary = fmt.Sprintf("the run left no report, only exit code %d", *r.ExitCode)
 		return of
 	}
@@ -377,8 +375,8 @@ func (t *Tick) addReport(r *queue.Result, run string) (of runnerReport) {
 	r.StartedAt, r.EndedAt, r.ExitCode, r.Signal = said.StartedAt, said.EndedAt, said.ExitCode, said.Signal
 	r.Summary, r.Permanent, r.Evidence = said.Summary, said.Permanent, said.Evidence
 	r.PeakMemory = max(said.PeakMemory, 0)
-	if cost != (outcome.Cost{}) {
-		r.Cost = &cost
+	if said.Cost != nil && *said.Cost != (outcome.Cost{}) {
+		r.Cost = said.Cost
 	}
 	of.worked, of.host, of.model, of.unpaid, of.unverifiable = said.Worked, said.Host, said.Model, said.Unpaid, said.Unverifiable
 	if said.Reset != nil {

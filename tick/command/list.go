@@ -77,7 +77,7 @@ func (c *List) Run(a *App) error {
 	for _, s := range view.Slots {
 		running[s.Session] = running[s.Session] || s.Occupied
 	}
-	places, err := a.Queue.Locations()
+	locations, err := a.Queue.Locations()
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (c *List) Run(a *App) error {
 				errs = append(errs, err)
 				one.PR = string(review.State)
 			}
-			one.Strip = overview.Strip(a.lastRun(places, s.LastItem), s, review)
+			one.Strip = overview.Strip(a.lastRun(locations, s.LastItem), s, review)
 			list = append(list, one)
 			sessions[name] = s
 		}
@@ -125,8 +125,8 @@ func (c *List) Run(a *App) error {
 }
 
 // lastRun is the newest run of an item, nil where it is not known.
-func (a *App) lastRun(places map[string]queue.Entry, id string) *queue.Run {
-	e, there := places[id]
+func (a *App) lastRun(locations map[string]queue.Entry, id string) *queue.Run {
+	e, there := locations[id]
 	if !there {
 		return nil
 	}
