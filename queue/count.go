@@ -40,7 +40,7 @@ func (it *Item) ledger(r Run, handed *time.Time) ledger.Run {
 // seconds is a duration to the millisecond. A clock that was set back makes no time negative.
 func seconds(d time.Duration) float64 { return max(0, d.Round(time.Millisecond).Seconds()) }
 
-// count writes the line of a run into the ledger. What is in the place of the day's file is quarantined: it must not keep the run
+// count writes the line of a run into the ledger. If the day's file is no regular file it is quarantined: it must not keep the run
 // from being settled.
 func (q *Queue) count(u ledger.Run) error {
 	if u.EndedAt.IsZero() { // the report of a runner is a file that others may change

@@ -9,28 +9,28 @@
 //
 // A run of an item is named by a slot file (slots/k.json, the intent) and has a folder with a marker that is only ever
 // renamed: exit → started → end.<outcome>.<code>. The item's field runs is the number of its newest run. These are all
-// the states there are, what a crash leaves that stops right there, and who mends it:
+// the states there are, what a crash leaves that stops right there, and how it is repaired:
 //
-//	pending; no slot names it                   waiting: nothing to mend
-//	pending; an item of its after is an error   waiting in vain: the tick that meets it makes it an error, then files it
-//	or not there, or the session that it is to  (after those it waits for, where they wait in vain, too)
+//	pending; no slot names it                   waiting: nothing to repair
+//	pending; an item of its after is an error   can never start: the tick that meets it makes it an error, then files it
+//	or not there, or the session that it is to  (after those it waits for, where they can never start, too)
 //	be on top of is gone; no slot names it
 //	pending; its agents cannot take its model   a file that was damaged, or written by hand: the tick that meets it makes it an
 //	or its arguments; no slot names it          error, then files it
-//	pending; edited, at its old place           the new text without the new priority: waiting, nothing to mend. The same
+//	pending; edited, at its old place           the new text without the new priority: waiting, nothing to repair. The same
 //	                                            command asked for again repeats the rename
 //	pending; a slot names run runs+1 of it      a tick died while dispatching, nothing was handed out: the next tick
 //	                                            removes the unused run folder, then empties the slot. Which of several agents
 //	                                            runs is written with notified: until then each pass chooses anew
 //	any; a slot names another run of it         settled before: the next tick empties the slot, nothing else
-//	notified; lease held                        running: nothing to mend. The marker is started while the command runs that
+//	notified; lease locked                      running: nothing to repair. The marker is started while the command runs that
 //	                                            verifies the run, too: a process of the run, with its lease. A runner that lives beyond all its limits does
 //	                                            not answer: the tick that meets it marks the run as overdue, and then
 //	                                            ends the runner and what it started
 //	notified; lease free; marker end.…          ended, not settled: the next tick settles it by that outcome
 //	the same; the run has a line in usage/      a tick died while settling: the next tick settles the run again. It writes
 //	                                            another line, and the last line of a run counts
-//	notified; lease free; no marker end.…;      running, as if the lease were held: its agent unlocked it. The item says
+//	notified; lease free; no marker end.…;      running, as if the lease were locked: its agent unlocked it. The item says
 //	its runner lives                            which process that is, by pid, boot and start time
 //	notified; lease free; mark overdue;         its runner was ended: the next tick settles it as a timeout
 //	no marker end.…; no runner

@@ -8,10 +8,9 @@ import (
 	"kugetsu/queue/fault"
 )
 
-// Edit makes of a pending item what to is, as far as a person may change it: message, agent, model, arguments, timeout,
-// dependencies, start time; and gives it a priority. Everything else of to is ignored. An item that would be the same is not
-// written. Only the holder of tick.lock may call it: what it writes is the item as the caller read it, and a tick that handed it to
-// a runner meanwhile would be undone.
+// Edit takes over from to the fields that a person may change, message, agent, model, arguments, timeout, dependencies, start time, and
+// gives the item a priority. It ignores all other fields of to. An item that would be the same is not written. Only the holder of
+// tick.lock may call it: it writes the item as the caller read it, and would undo a tick that handed the item to a runner meanwhile.
 //
 // The item is rewritten first and renamed second. There is one file at any instant, so a crash between the two leaves a waiting
 // item with the new text at its old place, and the same command repeats the rename. In the other order a full disk, on which a

@@ -74,8 +74,8 @@ func sameEnd(a, b string) int {
 	return n
 }
 
-// endsIn leaves the entries whose ids end in a word of some length, where there are any: what was shown as the end of an id
-// means that id, also where it stands in the middle of another.
+// endsIn leaves the entries whose ids end in a word of some length, if there are any. A word that was shown as the end of an id
+// means that id, even if another id has the word in its middle.
 func endsIn(word string, found []Entry) []Entry {
 	var ends []Entry
 	for _, e := range found {

@@ -198,7 +198,7 @@ func reason(r Result) string {
 //
 // A clock that was set back since the last run ended must not make an item wait for ever: a run that ended in the future
 // lifts the wait. After a usage limit, refused credentials or an outage the hold alone says how long the item waits: where
-// a person lifts the hold, not_before does not matter. What a person asked for since then holds whatever the last run came to.
+// a person lifts the hold, not_before does not matter. A start time that a person has set since then holds, however the last run ended.
 func (it *Item) Ready(now time.Time) bool {
 	if it.NotBefore == nil || !now.Before(*it.NotBefore) {
 		return true

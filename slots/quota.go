@@ -16,8 +16,8 @@ import (
 	"kugetsu/slots/agent"
 )
 
-// quotas is quota/<agent>.json: what the runs of an agent were told of the windows of its accounts. It is a hint: where it is lost
-// or damaged nothing is known, and what is not known keeps nothing from starting.
+// quotas is quota/<agent>.json: what the runs of an agent were told of the windows of its accounts. It is a hint: if it is lost
+// or damaged, the quota is not known, and an unknown quota keeps nothing from starting.
 type quotas struct {
 	V        int                       `json:"v"`
 	Accounts map[string][]agent.Window `json:"accounts"` // by Account
@@ -63,7 +63,7 @@ func (d Dir) Quota(preset, account string, now time.Time) ([]agent.Window, error
 	return agent.Newest(now, q.Accounts[account]...), nil
 }
 
-// noteQuota adds what a run was told to what is known. What counts no more is dropped, of all accounts.
+// noteQuota adds the windows that a run was told of. It drops the windows that count no more, of all accounts.
 func (d Dir) noteQuota(ctx context.Context, preset, account string, told []agent.Window, now time.Time) error {
 	lock, err := spool.Lock(ctx, filepath.Join(d.Quotas(), preset+".lock"), nil)
 	if err != nil {

@@ -326,7 +326,7 @@ func (r *Runner) writeRefusal(w *ready) error {
 }
 
 // refuted tells an agent why the run before this one was not verified. The output may hold anything that the branch, its tests or
-// what they fetched print: it stands between two lines with a mark that no one could know before.
+// what they fetched print: it stands between two lines with a mark that cannot be known before.
 func refuted(v *outcome.Verification) string {
 	mark := rand.Text()
 	return "The run before this one was not accepted. The command that verifies it ran in this worktree, and said no:\n\n    " +

@@ -150,7 +150,7 @@ func (p *Workspace) End(ctx context.Context, now time.Time) (kept []string, err 
 	return kept, p.home.DropReview(p.Name)
 }
 
-// DropReview removes what is known of the pull request of a session that is gone, and what was made of it.
+// DropReview removes the files about the pull request of a session that is gone.
 func (d Dir) DropReview(session string) error {
 	files, err := spool.List(d.Reviews())
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"kugetsu/slots/agent"
 )
 
-// arguments is the policy that an item's model and arguments are such that its agents take them. They were checked when the item was
-// enqueued, so this is a file that was damaged or written by hand. No run could start its agent, and no time mends that.
+// arguments is the policy that an item's agents take its model and arguments. delegate checked them, so a bad value means that the
+// file was damaged or written by hand. No run could start the item's agent, now or later.
 type arguments struct{}
 
 func (arguments) why(c *candidate) Reason {

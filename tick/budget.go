@@ -22,7 +22,7 @@ type used struct {
 }
 
 // budgets keeps what may start within the budgets of the last 24 hours. It asks the ledger of the runs that ended, and the slots of
-// those under way, whose cost is not known yet. What is not known never blocks: a run without a figure costs nothing, and a ledger
+// those under way, whose cost is not known yet. An unknown cost never blocks: a run without a figure costs nothing, and a ledger
 // that cannot be read lets everything start.
 type budgets struct {
 	t     *Tick
@@ -32,7 +32,7 @@ type budgets struct {
 	costs []used
 }
 
-// read counts what the last 24 hours used: once for a pass, before it starts anything. What starts later is told by starts.
+// read counts what the last 24 hours used: once for a pass, before it starts anything. Later starts are counted by starts.
 func (b *budgets) read() {
 	if b.known {
 		return

@@ -7,8 +7,8 @@ import (
 	"kugetsu/queue/terminal"
 )
 
-// caps is the policy that no more runs of one agent, and none more in one repository, are under way than the settings allow. An
-// item over its cap is passed over: those behind it go on.
+// caps is the policy that the settings limit the runs of one agent, and the runs in one repository, that are under way. An item over
+// its cap is passed over: the items behind it may start.
 //
 // A slot that is occupied by a run that cannot be read counts for every agent and repository: a cap is never exceeded, and that run
 // ends some day.
@@ -22,7 +22,7 @@ type caps struct {
 	unknown int
 }
 
-// count counts what the slots hold, and what started since.
+// count counts the runs in the slots, and the items that started since.
 func (p *caps) count() {
 	if p.counted == nil {
 		p.counted, p.agents, p.works = map[string]bool{}, map[string]int{}, map[string]int{}

@@ -160,7 +160,7 @@ func (r Reason) refusal() error {
 	return fault.New(r.Code(), hint, "%s%s", rule.says, r.Text)
 }
 
-// policy is one rule about what may start. What it needs is read once for a pass or a snapshot.
+// policy is one rule about which items may start. It reads its files once for a pass or a snapshot.
 type policy interface {
 	// why says why an item must not start now; the zero Reason if this policy has no objection.
 	why(c *candidate) Reason

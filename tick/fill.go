@@ -250,7 +250,7 @@ type reservation struct {
 	slot, sessLock *slots.Lock
 }
 
-// close gives up this pass's share of the two locks. A runner keeps its own share. The session's lock goes first: whoever finds the
+// close gives up this pass's share of the two locks. A runner keeps its own share. The session's lock goes first: a process that finds the
 // slot free finds the session free as well.
 func (p *reservation) close() {
 	_ = p.sessLock.Close()

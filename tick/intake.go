@@ -10,8 +10,8 @@ import (
 	"kugetsu/queue/issueref"
 )
 
-// Intake does something under intake.lock: whoever looks whether something is queued, and else enqueues it, does both
-// there, so that two of them do not both enqueue. It waits for the lock as the commands that act wait for tick.lock, and
+// Intake does something under intake.lock. A command that enqueues a task only if none is queued asks and enqueues there, so that
+// two such commands do not both enqueue. It waits for the lock as the commands that act wait for tick.lock, and
 // may be called under that; never the other way round.
 func (t *Tick) Intake(ctx context.Context, do func() error) error {
 	err := locked(ctx, filepath.Join(string(t.Home), "intake.lock"), LockWait, do)

@@ -9,9 +9,9 @@ import (
 	"kugetsu/slots/agent"
 )
 
-// quotas is the policy that QUOTA_RESERVE of an agent's quota is left for a person. While less is left of a window, nothing new of
-// that agent starts until the window's reset; what runs goes on. It knows what earlier runs of the account were told. What is not
-// known never blocks: an agent that tells nothing, a file that cannot be read, a window whose reset has passed.
+// quotas is the policy that QUOTA_RESERVE of an agent's quota is left for a person. While less is left of a window, no run of
+// that agent starts until the window's reset; runs under way go on. The policy knows the windows that earlier runs of the account were
+// told of. An unknown window never blocks: of an agent that tells nothing, in a file that cannot be read, after its reset.
 type quotas struct {
 	t     *Tick
 	envs  map[queue.Lane][]string // of the agents of a lane, nil where that is not known
@@ -107,7 +107,7 @@ type Quota struct {
 	Text    string         `json:"text"` // one line, for people
 }
 
-// Quotas lists what is known of the quotas of the accounts that are used now, sorted by agent. What is not known is left out.
+// Quotas lists the known quotas of the accounts that are used now, sorted by agent.
 func (t *Tick) Quotas() []Quota {
 	list := []Quota{}
 	p := &quotas{t: t}

@@ -272,7 +272,7 @@ func (t *Tick) readSlot(slot string) (in *slots.Intent, occupied bool, err error
 }
 
 // settle records the end of a notified item's newest run. The caller has found its lease free. in is nil where no slot names the
-// run. held means that the runner lives: its agent unlocked the inherited lease.
+// run. occupied means that the runner lives: its agent unlocked the inherited lease.
 //
 // The order is: lease, runner, marker. So a run that ends between two of them is never taken for lost.
 func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queue.Entry, it *queue.Item, report *Report) (occupied bool, err error) {

@@ -25,7 +25,7 @@ import (
 // repos is repos.json: what is known of repositories. Its keys are in lower case.
 type repos map[string]repo
 
-// repo is what repos.json says of a repository: an object, or the URL alone. What it leaves out is as the settings say.
+// repo is what repos.json says of a repository: an object, or the URL alone. The settings say the rest.
 type repo struct {
 	URL  string  `json:"url"`  // or the path of a local checkout
 	Base string  `json:"base"` // the branch that new ones start from, for KUGETSU_BASE_BRANCH

@@ -73,8 +73,8 @@ type Waiting struct {
 // memory and its issue from the items behind it.
 func (t *Tick) Snapshot() (*View, error) { return t.Glance(-1) }
 
-// Glance is a snapshot in which at most so many waiting items of each lane are read, all if most is negative. Of those behind them
-// only the number is known. What it says of the items that it read is the same.
+// Glance is a snapshot in which at most so many waiting items of each lane are read, all if most is negative. The items behind them
+// are only counted. The items that were read are shown as in a whole snapshot.
 func (t *Tick) Glance(most int) (*View, error) {
 	v := &View{Limit: t.Settings.MaxAgents, occupied: newOccupied(), Slots: []SlotView{}, Waiting: []Waiting{}, Problem: []string{}}
 	names, err := t.Home.Names()

@@ -21,8 +21,8 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// verification is the command that verifies the runs of an item, and what names it; "" where they are not verified. What the item
-// says goes before what repos.json says of its repository, and that before the setting. The PM agent's runs are never verified.
+// verification is the command that verifies the runs of an item, and what names it; "" where they are not verified. The item
+// goes before the entry of its repository in repos.json, and that entry before the setting. The PM agent's runs are never verified.
 func (t *Tick) verification(it *queue.Item, repos repos) (command, by string) {
 	if it.Lane() == queue.PM {
 		return "", ""
@@ -75,7 +75,7 @@ func unverifiableCondition(home slots.Dir, repo, command string) condition {
 func reposDir(home slots.Dir) string { return filepath.Join(string(home), "repos") }
 
 // verifier looks for the program of a command that verifies runs, as the runner does. A path that is not absolute leads into a
-// worktree, and what is behind a prefix is the prefix's to find: neither is known before a run.
+// worktree, and the prefix finds the program behind it: neither is known before a run.
 func (t *Tick) verifier(command string) (program string, err error) {
 	words, err := agent.Split(command)
 	switch {

@@ -13,9 +13,9 @@ var answerMost = 10 * time.Second
 // unanswered are the paths at which a call has not returned.
 var unanswered sync.Map
 
-// Answered calls do, which uses a file outside of the state folder, and gives up on it after a bounded time. What do began then
-// goes on, or hangs; while it does, the same path is refused at once. The process does all else that it has to do, but where not even
-// SIGKILL ends such a call (a local file system that is frozen), the kernel keeps the process until the call returns.
+// Answered calls do, which uses a file outside of the state folder, and gives up on it after a bounded time. The call may hang on:
+// until it returns, the same path is refused at once. The process goes on with its other work. But if not even SIGKILL ends the call
+// (a local file system that is frozen), the kernel keeps the process until the call returns.
 func Answered(path string, do func() error) error {
 	late := wrap("use", path, fmt.Errorf("its file system did not answer within %s: is it mounted, and its server there?", answerMost))
 	if _, still := unanswered.LoadOrStore(path, true); still {
