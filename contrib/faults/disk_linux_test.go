@@ -228,7 +228,7 @@ func (w *world) alive() (names []string) {
 }
 
 // healed looks whether plain ticks bring the world to rest with every promise kept. A run that could not be prepared is
-// charged though no agent was started: so it is meant.
+// counted though no agent was started: so it is meant.
 func (w *world) healed(mayEnd map[queue.State]bool) error {
 	if err := w.settle(); err != nil {
 		return err

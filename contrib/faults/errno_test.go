@@ -58,7 +58,7 @@ func failed(t *testing.T, command string, list []point, most int, one attempt) {
 }
 
 // TestTickMeetsEveryErrorAtEverySystemCall: a tick whose system call fails says so in one line or copes; nothing is lost,
-// nothing runs twice, no attempt is charged for an agent that never started, and the ticks after it heal the rest.
+// nothing runs twice, no attempt is counted for an agent that never started, and the ticks after it heal the rest.
 func TestTickMeetsEveryErrorAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	w := newWorld(t)

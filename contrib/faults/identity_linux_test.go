@@ -477,7 +477,7 @@ func rebooted(w *world) error {
 	w.unpaid = 1 // the free one
 	_, now, err := load(w, it.ID)
 	if err == nil && (now.History[0].Summary != "the machine was restarted" || now.Runs != 3 || now.Attempts != 2) {
-		err = fmt.Errorf("%d runs, %d of them charged: %+v", now.Runs, now.Attempts, now.History)
+		err = fmt.Errorf("%d runs, %d of them counted as attempts: %+v", now.Runs, now.Attempts, now.History)
 	}
 	return errors.Join(err, w.wantOutcomes(it.ID, "lost lost+ ok+"), w.judge(completed))
 }
@@ -552,7 +552,7 @@ func shared(w *world) error {
 	if err := errors.Join(errs...); err != nil {
 		return errors.Join(err, unharmed(strangers))
 	}
-	w.unpaid = 1 // what is cancelled is not charged
+	w.unpaid = 1 // a cancelled run is no attempt
 	return errors.Join(unharmed(strangers), w.judge(map[queue.State]bool{queue.Completed: true, queue.Errored: true}),
 		w.wantOutcomes(w.ids[0], "cancelled"), w.wantOutcomes(w.ids[1], "lost+ ok+"), w.wantOutcomes(w.ids[2], "lost+ ok+"),
 		w.wantOutcomes(w.ids[limit], "ok+"))
@@ -635,6 +635,6 @@ func TestHarnessNoticesATrustedPid(t *testing.T) {
 			"it is not so: what was lost is settled", alone(zombies)},
 		wrongWay{"a restart of the machine is not noticed", "tick/reconcile.go",
 			[]string{`r.Rebooted = boot != "" && now != "" && boot != now`, `r.Rebooted = boot == "" && now == ""`},
-			"3 runs, 3 of them charged", alone(rebooted)},
+			"3 runs, 3 of them counted as attempts", alone(rebooted)},
 	)
 }

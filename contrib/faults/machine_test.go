@@ -81,7 +81,7 @@ func (m *machine) running() (n int) {
 	return n
 }
 
-// failed is the model of a run that is charged and did not succeed.
+// failed is the model of a run that counts as an attempt and did not succeed.
 func (m *machine) failed(e *expected) {
 	e.attempts++
 	if e.state = queue.Pending; e.attempts == 3 {

@@ -217,7 +217,7 @@ func cutInAWorktree(t *testing.T, f format, withForeign, clone bool) error {
 			return err
 		}
 		if it.Attempts != 1 {
-			return fmt.Errorf("%s was charged %d attempts over a power cut: %v", id, it.Attempts, it.History)
+			return fmt.Errorf("%s has %d attempts after a power cut: %v", id, it.Attempts, it.History)
 		}
 	}
 	return nil

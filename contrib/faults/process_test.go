@@ -91,7 +91,7 @@ func (w *world) runnerOf(id string) (int, error) {
 	return *it.ForkPID, nil
 }
 
-// outcomes is how the runs of an item ended, the charged ones with a plus.
+// outcomes is how the runs of an item ended, the attempts with a plus.
 func (w *world) outcomes(id string) string {
 	_, it, err := load(w, id)
 	if err != nil {

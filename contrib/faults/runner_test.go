@@ -76,7 +76,7 @@ func load(w *world, id string) (queue.Entry, *queue.Item, error) {
 }
 
 // TestRunnerIsKilledAtEverySystemCall: the agent dies with its runner, and the item is run again, never beside it, until
-// it is completed; an attempt is charged for each agent that started, but for one that started in the very instant.
+// it is completed; an attempt is counted for each agent that started, but for one that started in the very instant.
 func TestRunnerIsKilledAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	list := runnerPoints(t)
@@ -162,7 +162,7 @@ func TestRunnerThatVerifiesIsKilledAtEverySystemCall(t *testing.T) {
 }
 
 // TestRunnerMeetsEveryErrorAtEverySystemCall: a run whose runner cannot do what it must is run again and completes. No
-// attempt is charged when the machine had no room for the agent to start; an error that says nothing of the kind, EACCES,
+// attempt is counted when the machine had no room for the agent to start; an error that says nothing of the kind, EACCES,
 // may cost one.
 func TestRunnerMeetsEveryErrorAtEverySystemCall(t *testing.T) {
 	needStrace(t)

@@ -152,7 +152,7 @@ func TestTickIsKilledAtEverySystemCall(t *testing.T) {
 	sweep(t, killed, "tick", "signal=KILL", sample(list, 16), killTick)
 }
 
-// TestTickIsKilledAsItHoldsAnAgent: a run met a usage limit. However far the tick came that settles it, it is not charged,
+// TestTickIsKilledAsItHoldsAnAgent: a run met a usage limit. However far the tick came that settles it, it is no attempt,
 // its agent is held, told of once, and tried again.
 func TestTickIsKilledAsItHoldsAnAgent(t *testing.T) {
 	needStrace(t)

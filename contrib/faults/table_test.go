@@ -172,7 +172,7 @@ func writeTable() error {
 	fmt.Fprintf(&b, "# Faults\n\nWritten by `go test ./contrib/faults -full -table FILE`, not by hand,\nof commit %s, on Linux %s with %s and %s.\n\n"+
 		"A point is one system call of the command's main thread, or one time that a fault was made to happen. After each,\n"+
 		"plain ticks must bring the state folder to rest: every item there and settled, no run twice, as many attempts\n"+
-		"charged as agents were started, never more agents than the limit, never two in one worktree, no process left.\n"+
+		"counted as agents were started, never more agents than the limit, never two in one worktree, no process left.\n"+
 		"Every point was tried, but where a row says that it is of a sample.\n",
 		of, version("uname", "-r"), version("git", "--version"), strings.SplitN(version("go", "version"), " linux", 2)[0])
 	for _, group := range groups {

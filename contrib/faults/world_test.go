@@ -88,10 +88,10 @@ type world struct {
 	paid []int    // attempts of each that the world began with
 	held []*slots.Lock
 	ends []func() // what ends the processes that were started here
-	// unpaid is how many starts of an agent may have gone uncharged: its runner was killed in the instant between the
+	// unpaid is how many starts of an agent may not be counted as attempts: its runner was killed in the instant between the
 	// start and the record of it.
 	unpaid int
-	// unseen is how many charged starts the agent may not have noted: it was killed with its runner before its first line.
+	// unseen is how many counted starts the agent may not have noted: it was killed with its runner before its first line.
 	unseen int
 	// verifier is the command that verifies the runs, if one does.
 	verifier string
@@ -397,7 +397,7 @@ func (w *world) unsettled() string {
 	return ""
 }
 
-// judge looks whether the promises were kept: every item there and ended as it may, no run twice, as many attempts charged
+// judge looks whether the promises were kept: every item there and ended as it may, no run twice, as many attempts counted
 // as agents started (so none ran for an item whose only run had ended), never more agents than the limit, never two in
 // one worktree.
 func (w *world) judge(mayEnd map[queue.State]bool) error {
@@ -421,7 +421,7 @@ func (w *world) judge(mayEnd map[queue.State]bool) error {
 			complain("item %d is %s: %s", i+1, it.State, text)
 		} else if started := w.paid[i] + bytes.Count(data, []byte("begin "+id+".")); it.Attempts > started+w.unseen || it.Attempts < started-w.unpaid {
 			history, _ := json.Marshal(it.History)
-			complain("item %d was charged %d attempts, but its agent started %d times: %s", i+1, it.Attempts, started, history)
+			complain("item %d has %d attempts, but its agent started %d times: %s", i+1, it.Attempts, started, history)
 		} else if err := w.judgeLedger(it); err != nil {
 			complain("item %d: %w", i+1, err)
 		}

@@ -119,7 +119,7 @@ var wrongs = []wrongWay{
 	}
 	r.marker = Marker{Phase: Started}
 	run, err := r.start(ctx, ready)`},
-		notice: "was charged 2 attempts, but its agent started 1 times",
+		notice: "has 2 attempts, but its agent started 1 times",
 		one:    atAny(func(t *testing.T) []point { return only(runnerPoints(t), "pipe2", "clone") }, killRunner),
 	},
 	{
