@@ -129,7 +129,7 @@ func (l *Ledger) days() ([]string, error) {
 }
 
 // Since returns the runs that were handed over, or that ended, at or after a time, each once, in the order in which they were
-// recorded. What cannot be read as a record is left out. No lock is needed.
+// recorded. A line that is no record is left out. No lock is needed.
 //
 // A run is in the file of the day on which it was handed over, and may have ended many days later. But a file to which nothing
 // was added since that time has no such run.

@@ -56,7 +56,7 @@ const (
 // Row is what follows from an outcome.
 type Row struct {
 	Outcome  Outcome
-	Counts   bool // as an attempt of the item. package queue has the exceptions. What counts also says how well tasks and agents do
+	Counts   bool // as an attempt of the item. package queue has the exceptions. Only outcomes that count say how well tasks and agents do
 	Then     Then
 	Began    Began
 	Answered bool   // the model answered: an agent on hold is let in again

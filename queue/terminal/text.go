@@ -9,8 +9,8 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// These cut and tidy text. Lengths of what is kept in files are in bytes, lengths of what is shown in columns. None of them
-// makes text safe to show: Clean and Line do.
+// These cut and tidy text. A length is in bytes where the text is kept in a file, and in columns where it is shown. These do not make
+// text safe to show: Clean and Line do.
 
 // sequence is one ANSI escape sequence: agents colour their stderr even where it is no terminal.
 var sequence = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])`)

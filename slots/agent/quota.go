@@ -91,7 +91,7 @@ type quota struct{ windows []Window }
 // Quota is what it told.
 func (q *quota) Quota() []Window { return q.windows }
 
-// figure is a number of an event. What is missing, is no number, or is beyond all of them, is not known, and no error.
+// figure is a number of an event. A missing value, a word, or a number that is too large is not known, and no error.
 type figure struct {
 	is    float64
 	known bool
@@ -103,7 +103,7 @@ func (f *figure) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// note notes a window. What is missing, or is no share and no time, changes nothing.
+// note notes a window. A window without a share or a time changes nothing.
 func (q *quota) note(name string, percent, reset figure, at, now time.Time) {
 	if !percent.known || !reset.known || math.Abs(reset.is) > 1e11 {
 		return

@@ -26,8 +26,8 @@ type Report struct {
 	// repository wants no more of them: it asks for none or has enough, and no person who may write requests changes.
 	Approvals int
 	Approved  bool
-	// Unseen are reasons why a part that was wanted is not known: the token may not see it, or there is more than is read. What is in
-	// the report is right, and what is absent proves nothing: no report with an unseen part is ready.
+	// Unseen are reasons why a part that was wanted is not known: the token may not see it, or there is more than is read. The
+	// report is right as far as it goes, and says nothing of the rest: no report with an unseen part is ready.
 	Unseen []string
 	// NotBefore is set where this answer has spent the forge's limit: until then nothing more may be asked of its host.
 	NotBefore time.Time

@@ -22,8 +22,8 @@ type Reading struct {
 	Same   []string // files that differ, and are what a checkout writes: see unchanged
 }
 
-// Scratch is an index for git to work with in place of a worktree's own: a copy of that, if it can be used. What git
-// writes goes into an object store of its own, which is gone with it: see install.
+// Scratch is an index for git to work with in place of a worktree's own: a copy of that, if it can be used. Git
+// writes objects into a store of the scratch index, which is removed with it: see install.
 type Scratch struct {
 	Private *Private
 	tmp     string

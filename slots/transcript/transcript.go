@@ -9,7 +9,7 @@
 //	3010 tokens in, 42 out, $0.02
 //
 // It only reads: whether a run went well is for package agent to judge. A line that it does not understand is shown as
-// it is, so that nothing is hidden. What it returns is as the agent wrote it: a caller cleans it before a terminal gets it.
+// it is, so that nothing is hidden. Texts are returned as the agent wrote them: a caller cleans them before a terminal gets them.
 package transcript
 
 import (

@@ -7,8 +7,8 @@ import (
 )
 
 // Named tells what git's configuration says of names, as the git of an agent sees it in a session's worktree: the user's own
-// files, the repository's, and the worktree's. The zero Spec stands for no repository. What git would guess from the names of
-// the user and the host, which no forge knows, is no answer.
+// files, the repository's, and the worktree's. The zero Spec stands for no repository. A name that git would guess from the
+// user and the host is no answer, since no forge knows it.
 func (g *Git) Named(ctx context.Context, s Spec) (git.Named, error) {
 	at, err := g.configured(s)
 	if err != nil {

@@ -45,7 +45,7 @@ func (m Made) Writable() (folders []string) {
 // Prepare makes s.Path a worktree with s.Branch, or finds that it is one.
 //
 // A worktree that stands is taken as it is: one git process, no lock, no network. Otherwise the repository is locked,
-// cloned or fetched, what a crash left is mended, and the worktree is made: on the branch if there is one here, since
+// cloned or fetched, the rest of a crash is repaired, and the worktree is made: on the branch if there is one here, since
 // it holds work; else on a new one from origin's branch of that name, tracking it; else from the base, tracking
 // nothing, so that a plain `git push` cannot push to the base.
 //
@@ -295,7 +295,7 @@ func checkedOut(ctx context.Context, p *git.Private, s Spec, v view) (view, erro
 	}
 	// HEAD names no commit. On a branch that is yet to get its first one that is fine (an agent may have begun an
 	// orphan branch). A reference that is there but names nothing readable (a power cut leaves empty files) is not ours
-	// to mend, and an agent that is let in would take it for an empty repository.
+	// to repair, and an agent that is let in would take it for an empty repository.
 	if v.made.Branch, err = git.BranchIn(filepath.Join(v.at.GitDir, "HEAD"), "refs/heads/"); err != nil {
 		return view{}, err
 	}

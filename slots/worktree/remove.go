@@ -35,7 +35,7 @@ func (g *Git) repository(s Spec) (*repo, Spec, error) {
 // gone is where a worktree lies while it is deleted.
 func gone(path string) string { return filepath.Join(filepath.Dir(path), ".gone-"+filepath.Base(path)) }
 
-// Remove deletes the worktree and, with dropTip, the branch as long as it is at that commit. What they hold must be kept
+// Remove deletes the worktree and, with dropTip, the branch as long as it is at that commit. Their work must be kept
 // elsewhere: the caller has examined it, under the session's lock.
 //
 // The folder is renamed before it is deleted. `git worktree remove` deletes in place: killed on the way it leaves what

@@ -19,10 +19,10 @@ import (
 	"kugetsu/slots/git"
 )
 
-// Restore brings what is kept at a ref back into the session's worktree, which must stand and be clean. The commits under a
-// snapshot come back as well, where the branch can be moved forward to them; where it cannot, the files that the snapshot
-// changed are brought into what is checked out. What was staged and then changed is staged again; all else comes back as
-// uncommitted. snapshot says that the ref is one, and not commits that were kept.
+// Restore brings the work that is kept at a ref back into the session's worktree, which must stand and be clean. If the branch can be
+// moved forward to the commits under a snapshot, these come back as well. If not, the files that the snapshot changed are brought
+// into the worktree as it is. A file that was staged and then changed is staged again; all other work comes back as uncommitted.
+// snapshot says that the ref is a snapshot, and not commits that were kept.
 //
 // A file that git does not track, ignored or not, is not overwritten unless it is the same: what is in it may be nowhere
 // else.

@@ -11,8 +11,8 @@ import (
 	"kugetsu/slots/agent"
 )
 
-// Complete prints what can stand at a place of a command line, a line each, for the completions of the shells. It changes nothing, makes
-// no folder, and reads few files, whatever the queue holds. What cannot be read is left out without a word.
+// Complete prints the words that may follow in a command line, one on a line, for the completions of the shells. It changes nothing,
+// makes no folder, and reads few files, however long the queue is. It leaves out files that it cannot read, without a word.
 type Complete struct {
 	Kind   string `arg:"" enum:"agent,issue,session,item,waiting,live,settled" help:"agent, issue, session, item, waiting, live, settled"`
 	Prefix string `arg:"" optional:"" help:"How the word begins."`

@@ -286,7 +286,7 @@ var almost = []struct {
 	{regexp.MustCompile(`^\S+/\S+#\D*$`), "lacks a number behind #"},
 }
 
-// meant is a word that can only be meant as a reference. What is wrong with it is for the parser to say.
+// meant is a word that can only be meant as a reference. The parser says what is wrong with the word.
 var meant = regexp.MustCompile(`^([a-z]+://\S+/(issues|work_items|pulls?|merge_requests)/\d|[^\s/]+/\S+#\S*\d)`)
 
 // misread is the error of a word that was meant as a reference and is none, nil for other words.

@@ -20,7 +20,7 @@ func parse(grammar any, source *settings.Source, args []string) (*kong.Context, 
 			return nil, fault.New(fault.Usage, "convert it with iconv, or put it into a file and name the file", "argument %d is not valid UTF-8", n+1)
 		}
 	}
-	// To build the whole grammar takes longer than most commands do. What is wrong with a command line is said by the whole of it.
+	// Building the whole grammar takes longer than most commands do. The whole grammar is needed to say what is wrong with a command line.
 	if only := narrow(grammar, args); only != nil {
 		if parser, err := newParser(grammar, source, only); err == nil {
 			kctx, err := parser.Parse(permute(parser.Model.Node, args))

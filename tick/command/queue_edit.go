@@ -222,8 +222,8 @@ func (c *QueueEdit) setAgent(a *App, it *queue.Item) error {
 	return nil
 }
 
-// inEditor lets a person change the message of an item. What was written is never lost: its file is deleted only when the item has
-// the message.
+// inEditor lets a person change the message of an item. The new text is never lost: its file is deleted only when the item has the
+// message.
 func (c *QueueEdit) inEditor(a *App, it *queue.Item) error {
 	if stdin, ok := a.Stdin.(*os.File); !a.Terminal || !ok || !isatty.IsTerminal(stdin.Fd()) {
 		return fault.New(fault.Usage, "kugetsu queue edit --message - "+it.ID+" reads a message from stdin; kugetsu queue edit --help has all flags",

@@ -18,8 +18,8 @@ import (
 // The rules of the first screen. Its first line says whether all is well and what a person has to do. The sections follow in one
 // order: needs you, running, waiting, in review, ready to merge, lately done, capacity. A section without a row is left out. Each
 // section but needs you is a table that begins with its heading. No line is wider than the terminal, but for a command that a
-// person types, which is never cut. On a terminal each id is its shortest unique end, in sentences and commands too. What a script reads
-// is --json.
+// person types, which is never cut. On a terminal each id is its shortest unique end, in sentences and commands too. Scripts read
+// --json.
 
 const (
 	mostNeeds   = 20

@@ -21,7 +21,7 @@ const (
 	titleMost   = 100 // columns
 )
 
-// column is a column of a section. What is ours are words and numbers that this package made; all else is a stranger's.
+// column is a column of a section. It is ours if this package made its words and numbers; any other column is a stranger's text.
 type column struct {
 	terminal.Column
 	ours bool

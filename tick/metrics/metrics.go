@@ -1,6 +1,6 @@
 // Package metrics writes what Prometheus asks about a queue: one file in its text format, for the textfile collector of
-// node_exporter. What a file of metrics shows of a moment is derived as package overview derives it; counters come from the ledger, and
-// never shrink.
+// node_exporter. The state of a moment is derived as package overview derives it. Counters come from the ledger, and never
+// shrink.
 //
 // A time is written as a time and not as an age, which would be wrong as soon as the file is read. Values of labels may be
 // strangers' texts: package terminal shows hidden characters as escapes, and what is left is escaped for the format.

@@ -47,7 +47,7 @@ func (x *exam) read() (err error) {
 	return x.readSessions()
 }
 
-// readSettled reads the items that were settled last. What cannot be read is left to the tick.
+// readSettled reads the items that were settled last. Files that cannot be read are left to the tick.
 func (x *exam) readSettled() error {
 	entries, all, err := x.t.Queue.Newest(settledMost, func(id string) { x.ids = append(x.ids, id) })
 	if err != nil {

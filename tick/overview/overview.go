@@ -2,14 +2,14 @@
 // why, what is in review, what was done. The first screen, the digest and the page show one value of it, in one order.
 //
 // It takes no lock and writes nothing, so that it may be outdated when it is shown. It opens a bounded number of files, however
-// many items there are: those that are shown, and the items and sessions that were written last. What stands behind that bound
-// is counted where its file name tells enough, and Bound says it where not.
+// many items there are: those that are shown, and the items and sessions that were written last. Older files are counted
+// where their names tell enough; where not, Bound says so.
 //
 // What needs a person is not stored. It follows from the state, and ends when its cause ends, or when a person dismisses it (see
 // tick.Dismissal). One table, kinds in needs.go, says all that follows from a kind of need.
 //
 // Texts of agents, issues and forges are cut to one line and cleaned here where they explain something (Need.Why, Running.Line).
-// Titles, messages and evidence are as they were written: whoever shows them cleans them.
+// Titles, messages and evidence are as they were written: the package that shows them cleans them.
 package overview
 
 import (

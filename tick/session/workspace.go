@@ -42,7 +42,7 @@ func (k *Keeper) pr(ctx context.Context, s *slots.Session) forge.Status {
 // readerWait is how long a session's lock is tried for. A reader has it for an instant, the git of a killed kugetsu a little longer.
 const readerWait = time.Second
 
-// The locks: whoever removes a workspace, or restores something into it, takes the session's lock and no other. A tick takes
+// The locks: a command that removes a workspace, or restores something into it, takes the session's lock and no other. A tick takes
 // tick.lock, then a slot's lock, then the session's, and skips an item whose session is busy. So it starts nothing here while we
 // have the session's lock. We have no lock while we try, and we wait for no lock of a tick afterwards: no deadlock is possible.
 // Under tick.lock, git's work would keep all slots empty.
