@@ -68,5 +68,12 @@ func (x *exam) activity(o *Overview) string {
 	} else {
 		parts = append(parts, terminal.Count(o.Capacity.Waiting, "task")+" waiting")
 	}
+	switch n := len(o.Ready); n {
+	case 0:
+	case 1:
+		parts = append(parts, "1 pull request is ready to merge")
+	default:
+		parts = append(parts, fmt.Sprintf("%d pull requests are ready to merge", n))
+	}
 	return strings.Join(parts, ", ")
 }
