@@ -247,6 +247,15 @@ func IDTime(id string) time.Time {
 	return u.Timestamp()
 }
 
+// FirstID sorts before every id that is made at a time or later, and behind those that were made before it.
+func FirstID(at time.Time) string {
+	id := ulid.ULID{}
+	if err := id.SetTime(ulid.Timestamp(at)); err != nil { // beyond the times that an id can have
+		return "q_"
+	}
+	return "q_" + strings.ToLower(id.String())
+}
+
 // CheckMessage refuses a message that could not reach the agent byte for byte, or that is too long. The error asks for exit
 // code 80.
 func CheckMessage(message string) error {

@@ -56,6 +56,17 @@ func TestIDsOfOneMillisecondSortInTheOrderTheyWereMade(t *testing.T) {
 	}
 }
 
+func TestFirstIDPartsTheIDsOfATime(t *testing.T) {
+	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	first := FirstID(at)
+	if before, since := NewID(at.Add(-time.Millisecond)), NewID(at); !IsID(first) || before >= first || since < first {
+		t.Errorf("%s, %s, %s", before, first, since)
+	}
+	if never := FirstID(time.Unix(-1, 0)); NewID(time.Unix(0, 0)) < never {
+		t.Errorf("an id is older than 1970: %s", never)
+	}
+}
+
 func TestIDThatIsNoneHasNoTime(t *testing.T) {
 	for _, s := range []string{
 		"", "q_", "q_01", someID[2:], strings.ToUpper(someID), someID + "0", "q_81arz3ndektsv4rrffq69g5fav",

@@ -101,27 +101,40 @@ func entries(dir string, names []string) []Entry {
 // Live lists a lane in run order.
 func (q *Queue) Live(lane Lane) ([]Entry, error) { return list(q.dir(lane)) }
 
-// Ahead is Live for a caller that may need only the first of a long lane: these are found without sorting all. It leaves out the
-// ids that keep refuses, and says how many there are beside them; keep is asked for each, in any order. The entries can be walked
-// once.
-func (q *Queue) Ahead(lane Lane, keep func(id string) bool) (entries iter.Seq[Entry], all int, err error) {
+// Line is the names in a lane, listed once.
+type Line struct {
+	Entries iter.Seq[Entry] // in run order; the first are found without sorting all. They can be walked once
+	All     int             // how many they are
+	Foreign []string        // the paths that end in .json and are not those of items: see ForeignFiles
+}
+
+// Ahead is Live for a caller that may need only the first of a long lane. It leaves out the ids that keep refuses; keep is asked for
+// each, in any order, and nil keeps all.
+func (q *Queue) Ahead(lane Lane, keep func(id string) bool) (Line, error) {
 	dir := q.dir(lane)
 	names, err := spool.Unsorted(dir)
 	if err != nil {
-		return nil, 0, err
+		return Line{}, err
 	}
+	var l Line
 	names = slices.DeleteFunc(names, func(name string) bool {
 		e, ok := parseName(name)
-		return !ok || !keep(e.ID)
+		if !ok && strings.HasSuffix(name, ".json") {
+			l.Foreign = append(l.Foreign, filepath.Join(dir, name))
+		}
+		return !ok || keep != nil && !keep(e.ID)
 	})
-	return func(yield func(Entry) bool) {
+	slices.Sort(l.Foreign)
+	l.All = len(names)
+	l.Entries = func(yield func(Entry) bool) {
 		for name := range spool.Smallest(names) {
 			e, _ := parseName(filepath.Join(dir, name))
 			if !yield(e) {
 				return
 			}
 		}
-	}, len(names), nil
+	}
+	return l, nil
 }
 
 // Settled lists finished/, by priority and age.
@@ -385,18 +398,8 @@ func (q *Queue) QuarantineAs(path, base string, why error) error {
 // ForeignFiles lists the foreign files of a lane: they end in .json, but their names are not those of items. The tick quarantines
 // them.
 func (q *Queue) ForeignFiles(lane Lane) ([]string, error) {
-	names, err := spool.List(q.dir(lane))
-	if err != nil {
-		return nil, err
-	}
-	var foreign []string
-	for _, name := range names {
-		path := filepath.Join(q.dir(lane), name)
-		if _, ok := parseName(path); !ok && strings.HasSuffix(name, ".json") {
-			foreign = append(foreign, path)
-		}
-	}
-	return foreign, nil
+	l, err := q.Ahead(lane, nil)
+	return l.Foreign, err
 }
 
 // IsAbsent says whether an error of Load or Find means that the item is not there. Any other error means: not known.

@@ -74,22 +74,24 @@ func (t *Tick) keepLedger(due bool) error {
 }
 
 func (t *Tick) expire() error {
-	entries, err := t.Queue.Settled()
+	entries, err := t.Queue.SettledUnsorted()
 	if err != nil {
 		return err
 	}
 	var errs []error
 	deleted := 0
+	limit := t.Now().Add(-t.Settings.CleanupAge())
+	young := queue.FirstID(limit)
 	needed := sync.OnceValues(t.needed) // the live items are read only if there is something to delete
 	for _, e := range entries {
 		if deleted == expireMost {
 			break
 		}
 		// The id has the time of enqueueing. A younger item cannot have been settled long enough ago and need not be read.
-		if t.Now().Sub(queue.IDTime(e.ID)) < t.Settings.CleanupAge() {
+		if e.ID >= young {
 			continue
 		}
-		old, err := t.settledBefore(e, t.Now().Add(-t.Settings.CleanupAge()))
+		old, err := t.settledBefore(e, limit)
 		if err == nil && old {
 			keep, unknown := needed()
 			if unknown != nil {

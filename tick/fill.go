@@ -46,15 +46,15 @@ func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, el *eligibility, r
 	if !closed && el.slots.full(lane).Kind != Eligible {
 		return nil
 	}
+	line, err := t.Queue.Ahead(lane, nil)
+	if err != nil {
+		return err
+	}
 	var errs []error
 	if !closed {
-		errs = append(errs, t.quarantineForeign(lane))
+		errs = append(errs, t.quarantineForeign(line.Foreign))
 	}
-	entries, _, err := t.Queue.Ahead(lane, func(string) bool { return true })
-	if err != nil {
-		return errors.Join(append(errs, err)...)
-	}
-	for e := range el.holds.lastToTry(entries) {
+	for e := range el.holds.lastToTry(line.Entries) {
 		if !closed && el.slots.full(lane).Kind != Eligible {
 			break
 		}
@@ -128,11 +128,7 @@ var errStop = errors.New("nothing more is started")
 // errNoSlot is wrapped when every slot turned out to be occupied.
 var errNoSlot = errors.New("no free slot")
 
-func (t *Tick) quarantineForeign(lane queue.Lane) error {
-	foreign, err := t.Queue.ForeignFiles(lane)
-	if err != nil {
-		return err
-	}
+func (t *Tick) quarantineForeign(foreign []string) error {
 	var errs []error
 	for _, path := range foreign {
 		errs = append(errs, t.quarantine(path, fmt.Errorf("its name is not that of an item")))

@@ -76,6 +76,21 @@ func (t *Tick) Snapshot() (*View, error) { return t.Glance(-1) }
 // Glance is a snapshot in which at most so many waiting items of each lane are read, all if most is negative. The items behind them
 // are only counted. The items that were read are shown as in a whole snapshot.
 func (t *Tick) Glance(most int) (*View, error) {
+	return t.glance(func(lane queue.Lane, el *eligibility, v *View) error { return t.inspectLane(lane, el, v, most, "") })
+}
+
+// Until is a snapshot in which the waiting items are read no further than one of them, for a caller that asks about that one: how many
+// wait behind it must not cost anything. Of "" no item is read.
+func (t *Tick) Until(id string) (*View, error) {
+	return t.glance(func(lane queue.Lane, el *eligibility, v *View) error {
+		if id == "" || len(v.Waiting) > 0 && v.Waiting[len(v.Waiting)-1].Item == id {
+			return nil
+		}
+		return t.inspectLane(lane, el, v, -1, id)
+	})
+}
+
+func (t *Tick) glance(inspectLane func(queue.Lane, *eligibility, *View) error) (*View, error) {
 	v := &View{Limit: t.Settings.MaxAgents, occupied: newOccupied(), Slots: []SlotView{}, Waiting: []Waiting{}, Problem: []string{}}
 	names, err := t.Home.Names()
 	if err != nil {
@@ -93,7 +108,7 @@ func (t *Tick) Glance(most int) (*View, error) {
 	}
 	v.named = maps.Clone(v.occupied.items) // before items are planned for slots
 	for _, lane := range queue.Lanes {
-		if err := t.inspectLane(lane, el, v, most); err != nil {
+		if err := inspectLane(lane, el, v); err != nil {
 			return nil, err
 		}
 	}
@@ -182,15 +197,16 @@ func (t *Tick) inspectRunner(s *SlotView, it *queue.Item, v *View) {
 	}
 }
 
-func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View, most int) error {
-	entries, unread, err := t.Queue.Ahead(lane, func(id string) bool {
+func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View, most int, until string) error {
+	line, err := t.Queue.Ahead(lane, func(id string) bool {
 		v.IDs = append(v.IDs, id)
 		return !v.named[id] // without those that run
 	})
 	if err != nil {
 		return err
 	}
-	for e := range el.holds.lastToTry(entries) {
+	unread := line.All
+	for e := range el.holds.lastToTry(line.Entries) {
 		if most == 0 {
 			break
 		}
@@ -203,6 +219,9 @@ func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View, most int) 
 		case it.State == queue.Pending:
 			v.Waiting = append(v.Waiting, waiting(lane, e, it, el))
 			most--
+		}
+		if e.ID == until {
+			break
 		}
 	}
 	v.Unread += unread

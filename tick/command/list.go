@@ -69,12 +69,12 @@ func (c *List) Run(a *App) error {
 	if err != nil {
 		return err
 	}
-	view, err := a.Tick.Snapshot()
+	views, err := a.Tick.SnapshotSlots()
 	if err != nil {
 		return err
 	}
 	running := map[string]bool{}
-	for _, s := range view.Slots {
+	for _, s := range views {
 		running[s.Session] = running[s.Session] || s.Occupied
 	}
 	locations, err := a.Queue.Locations()

@@ -263,11 +263,11 @@ func (c *Logs) over(a *App, run string) (bool, error) {
 	if err != nil || marker.Phase == slots.Ended {
 		return true, err
 	}
-	view, err := a.Tick.Snapshot()
+	views, err := a.Tick.SnapshotSlots()
 	if err != nil {
 		return true, err
 	}
-	for _, s := range view.Slots {
+	for _, s := range views {
 		if s.Occupied && slots.RunName(s.Item, s.Run) == run {
 			return false, nil
 		}

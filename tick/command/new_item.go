@@ -244,7 +244,10 @@ func (a *App) tellWhen(id string) error {
 		a.note("warning: the item is enqueued, but nothing is started until this is corrected: %s", clean(strings.ReplaceAll(a.Tick.Config.Error(), "\n", "; ")))
 		return nil
 	}
-	view, err := a.Tick.Snapshot()
+	if !a.Terminal || a.Quiet {
+		id = "" // nothing is said of it
+	}
+	view, err := a.Tick.Until(id)
 	if err != nil {
 		return err
 	}
@@ -253,7 +256,7 @@ func (a *App) tellWhen(id string) error {
 	switch {
 	case none != "":
 		a.note("warning: %s", clean(none))
-	case !a.Terminal || id == "" || a.Quiet:
+	case id == "":
 	case starts:
 		a.note("%s; kugetsu tick makes one now", a.starts(view))
 	case why != "":

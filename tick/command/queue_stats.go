@@ -88,11 +88,11 @@ func (c *QueueStats) Run(a *App) error {
 // countLive counts the items that wait and run, by their names and the slots. It returns how long each run has had its slot.
 func (a *App) countLive(s *queueStats) (under []time.Duration, err error) {
 	for _, lane := range queue.Lanes {
-		_, n, err := a.Queue.Ahead(lane, func(string) bool { return true })
+		line, err := a.Queue.Ahead(lane, nil)
 		if err != nil {
 			return nil, err
 		}
-		s.Pending += n
+		s.Pending += line.All
 	}
 	views, err := a.Tick.SnapshotSlots()
 	if err != nil {

@@ -140,7 +140,7 @@ func (a *App) tellWaiting() func(it *queue.Item) {
 		looked = time.Now()
 		text := "it runs"
 		if it.State == queue.Pending {
-			view, err := a.Tick.Snapshot()
+			view, err := a.Tick.Until(it.ID)
 			if err != nil {
 				return // the wait goes on
 			}

@@ -103,12 +103,8 @@ const passes = 10
 func (a *App) live() map[string]bool {
 	ids := map[string]bool{}
 	for _, lane := range queue.Lanes {
-		entries, err := a.Queue.Live(lane)
-		if err != nil {
+		if _, err := a.Queue.Ahead(lane, func(id string) bool { ids[id] = true; return false }); err != nil {
 			return nil
-		}
-		for _, e := range entries {
-			ids[e.ID] = true
 		}
 	}
 	return ids

@@ -362,7 +362,7 @@ func (x *Exam) memory() {
 		x.unknown(err)
 		return
 	}
-	view, err := x.Tick.Snapshot()
+	view, err := x.Tick.Until("")
 	if err != nil {
 		x.unknown(err)
 		return

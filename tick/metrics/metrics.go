@@ -113,16 +113,21 @@ func (m *Metrics) oldest(q *queue.Queue) error {
 	for _, r := range m.Running {
 		running[r.Item] = true
 	}
+	first := ""
 	for _, lane := range queue.Lanes {
-		entries, _, err := q.Ahead(lane, func(id string) bool { return !running[id] })
+		_, err := q.Ahead(lane, func(id string) bool {
+			if !running[id] && (first == "" || id < first) {
+				first = id
+			}
+			return false
+		})
 		if err != nil {
 			return err
 		}
-		for e := range entries {
-			if at := queue.IDTime(e.ID); m.Oldest == nil || at.Before(*m.Oldest) {
-				m.Oldest = &at
-			}
-		}
+	}
+	if first != "" {
+		at := queue.IDTime(first)
+		m.Oldest = &at
 	}
 	return nil
 }

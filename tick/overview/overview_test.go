@@ -334,6 +334,16 @@ func TestGlanceAgreesWithTheSnapshot(t *testing.T) {
 			t.Errorf("%d: %q, not %q", i, b, a)
 		}
 	}
+	for n, w := range all.Waiting {
+		view, err := f.Until(w.Item)
+		f.must(err)
+		if len(view.Waiting) != n+1 || view.Waiting[n].Item != w.Item || view.WhyNot(view.Waiting[n]) != all.WhyNot(w) {
+			t.Errorf("until the item %d: %+v", n, view.Waiting)
+		}
+	}
+	if view, err := f.Until(""); err != nil || len(view.Waiting)+view.Unread != 0 || view.Limit != all.Limit {
+		t.Errorf("%+v, %v", view, err)
+	}
 }
 
 func TestManyTasksOfAnAgentThatCannotBeRunAreOneNeed(t *testing.T) {
