@@ -311,7 +311,7 @@ var inDesign = map[string][]string{
 	"tick/fill.go":              {"func (t *Tick) hand("},
 	"tick/dispatch.go":          {"func (t *Tick) Dispatch("},
 	"tick/eligible.go":          {"type Kind ", "var kinds = ", "type policy interface", "eligibility("},
-	"tick/settings/settings.go": {"check() error"},
+	"tick/settings/settings.go": {") check("},
 	"slots/agent/limit.go":      {"func verdict("},
 	"slots/agent/agent.go":      {"var presets = ", "type Preset struct"},
 	"queue/transition.go":       {"settle("},
