@@ -41,6 +41,58 @@ type forge struct {
 	fail   map[string]int // the status to answer a page with
 	seen   []string       // the Authorization of each request
 	asked  int
+	notes  map[int][]string // the comments of each issue
+	mute   string           // what becomes of a comment: "lost" is not made, "unanswered" is made, and neither is answered well
+	all    bool             // the forge has no such label, and gives every issue, as Gitea does
+}
+
+// noted takes a comment, or lists those of an issue, where the request is for that.
+func (f *forge) noted(w http.ResponseWriter, r *http.Request) bool {
+	m := regexp.MustCompile(`^(?:/repos/you/project|/projects/you%2Fproject)/issues/(\d+)/(comments|notes)$`).FindStringSubmatch(r.URL.EscapedPath())
+	if m == nil || (m[2] == "notes") != (f.kind == "gitlab") {
+		return false
+	}
+	n, _ := strconv.Atoi(m[1])
+	if r.Method == http.MethodGet {
+		list := []map[string]any{}
+		for i, body := range f.notes[n] {
+			if page, _ := strconv.Atoi(r.URL.Query().Get("page")); f.kind == "gitea" || i/2 == page-1 {
+				list = append(list, map[string]any{"id": i, "body": body})
+			}
+		}
+		_ = json.NewEncoder(w).Encode(list)
+		return true
+	}
+	var note struct{ Body string }
+	if err := json.NewDecoder(r.Body).Decode(&note); err != nil || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json" || f.mute == "lost" {
+		w.WriteHeader(http.StatusInternalServerError)
+		return true
+	}
+	if f.notes == nil {
+		f.notes = map[int][]string{}
+	}
+	f.notes[n] = append(f.notes[n], note.Body)
+	w.WriteHeader(http.StatusCreated)
+	if f.mute == "unanswered" {
+		panic(http.ErrAbortHandler)
+	}
+	fmt.Fprint(w, `{"id": 1}`)
+	return true
+}
+
+// said are the comments of an issue, without their marks.
+func (f *forge) said(n int) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var said []string
+	for _, body := range f.notes[n] {
+		text, mark, _ := strings.Cut(body, "\n\n<!-- kugetsu ")
+		if mark == "" {
+			text = "without a mark: " + body
+		}
+		said = append(said, text)
+	}
+	return said
 }
 
 // saw is the Authorization of each request since forget.
@@ -81,6 +133,9 @@ func (f *forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"gitea":  {"/repos/you/project/issues", "open", "limit", r.Header.Get("Authorization")},
 	}[f.kind]
 	f.seen = append(f.seen, want.auth)
+	if f.noted(w, r) {
+		return
+	}
 	page := q.Get("page")
 	if status := f.fail[page]; status != 0 {
 		w.Header().Set("Location", "/elsewhere")
@@ -94,14 +149,19 @@ func (f *forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var list []map[string]any
 	for _, is := range f.issues {
-		if is.closed || !slices.Contains(is.labels, q.Get("labels")) || f.kind == "gitlab" && is.pull {
+		if is.closed || !f.all && !slices.Contains(is.labels, q.Get("labels")) || f.kind == "gitlab" && is.pull {
 			continue // merge requests are not among the issues there
 		}
 		o := map[string]any{"title": is.title}
 		if f.kind == "gitlab" {
-			o["id"], o["iid"], o["description"], o["web_url"] = 9000+is.n, is.n, is.body, "x"
+			o["id"], o["iid"], o["description"], o["web_url"], o["labels"] = 9000+is.n, is.n, is.body, "x", is.labels
 		} else {
 			o["id"], o["number"], o["body"], o["html_url"] = 9000+is.n, is.n, is.body, "x"
+			labels := []map[string]any{}
+			for _, name := range is.labels {
+				labels = append(labels, map[string]any{"id": 1, "name": name})
+			}
+			o["labels"] = labels
 			if is.body == "" {
 				o["body"] = nil
 			}
