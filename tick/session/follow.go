@@ -202,7 +202,7 @@ func (k *Keeper) notFollowed(ctx context.Context, q *question, rep forge.Report)
 	switch {
 	case rep.Draft && !q.follow.Has(settings.FollowDraft):
 		return "it is a draft", nil
-	case !q.session.PRSet && (rep.Fork || rep.HeadBranch != "" && rep.HeadBranch != q.session.Branch):
+	case !q.session.PRSet && q.otherBranch(rep):
 		return "it is not of the branch " + q.session.Branch, nil
 	case rep.Head == "":
 		return "the forge does not name its head", nil

@@ -240,7 +240,8 @@ func TestRequestIsFollowedAsFarAsIsWanted(t *testing.T) {
 		{"closed", "ci", all(red("test"), func(rep *forge.Report) { rep.Status = forge.Closed }), ""},
 		{"of another head", "ci", all(red("test"), func(rep *forge.Report) { rep.Head = strings.Repeat("a", 40) }), ""},
 		{"of another branch", "ci", all(red("test"), func(rep *forge.Report) { rep.HeadBranch = "main" }), ""},
-		{"of a fork", "ci", all(red("test"), func(rep *forge.Report) { rep.Fork = true }), ""},
+		{"of a fork, with the commit of this session", "ci", all(red("test"), func(rep *forge.Report) { rep.Fork = true }), "CI failed"},
+		{"of a fork", "ci", all(red("test"), func(rep *forge.Report) { rep.Fork, rep.Head = true, strings.Repeat("a", 40) }), ""},
 		{"nothing", "ci,review,conflict", all(), ""},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {

@@ -145,6 +145,12 @@ func (q *question) host() string {
 	return strings.ToLower(u.Host)
 }
 
+// otherBranch says whether a request is that of another branch. The branch may be in a fork, which the session pushes to: whose it is
+// says the head.
+func (q *question) otherBranch(rep forge.Report) bool {
+	return rep.HeadBranch != "" && rep.HeadBranch != q.session.Branch
+}
+
 // refused notes that the host's limit is met.
 func (q *question) refused(err error) {
 	if limit := (*forge.LimitError)(nil); errors.As(err, &limit) {
@@ -315,7 +321,7 @@ func (k *Keeper) inspectRequest(ctx context.Context, q *question, env []string) 
 	if q.until = rep.NotBefore; why != nil {
 		return forge.Unknown, why, nil
 	}
-	if other := rep.Fork || rep.HeadBranch != "" && rep.HeadBranch != q.session.Branch; other && !q.session.PRSet && q.until.IsZero() {
+	if q.otherBranch(rep) && !q.session.PRSet && q.until.IsZero() {
 		if state, why := q.session.AskRequest(ctx, env); why == nil && q.session.PRURL != q.URL {
 			return state, nil, nil
 		}
