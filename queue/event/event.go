@@ -2,6 +2,7 @@
 package event
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -260,7 +261,8 @@ func (b *Box) ToDeliver(quarantine func(path, name string, why error) error) ([]
 			list = append(list, undelivered{*ev, since})
 		}
 	}
-	slices.SortStableFunc(list, func(a, b undelivered) int { return a.since.Compare(b.since) })
+	// A file system's clock ticks a few hundred times a second: the events of one pass may have one time in it.
+	slices.SortStableFunc(list, func(a, b undelivered) int { return cmp.Or(a.since.Compare(b.since), a.At.Compare(b.At)) })
 	events := make([]Event, len(list))
 	for i, o := range list {
 		events[i] = o.Event

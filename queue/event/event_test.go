@@ -178,6 +178,17 @@ func TestRefusedEventIsToldAfterTheOthers(t *testing.T) {
 	b.want("owed", b.owed(), "c", "a", "d")
 }
 
+func TestEventsOfOneTickOfTheFileClockAreToldInTheOrderTheyHappened(t *testing.T) {
+	b := newBox(t)
+	written := b.now
+	for _, name := range []string{"c", "a", "b"} {
+		b.put(name)
+		must(t, os.Chtimes(filepath.Join(b.Undelivered, name+".json"), written, written))
+		b.now = b.now.Add(time.Millisecond)
+	}
+	b.want("owed", b.owed(), "c", "a", "b")
+}
+
 func TestFileThatIsNoEventIsSetAsideAndHoldsUpNone(t *testing.T) {
 	b := newBox(t)
 	b.put("good")
