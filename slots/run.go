@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kugetsu/queue/outcome"
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 )
 
@@ -47,14 +48,14 @@ func (m Marker) name() string {
 	return fmt.Sprintf("end.%s.%d", m.Outcome, m.Code)
 }
 
-var endName = regexp.MustCompile(`^end\.([a-z_]{1,30})\.(\d{1,3})$`)
+var endName = pattern.Lazy(`^end\.([a-z_]{1,30})\.(\d{1,3})$`)
 
 func parseMarker(name string) (Marker, bool) {
 	switch name {
 	case string(Exit), string(Started):
 		return Marker{Phase: Phase(name)}, true
 	}
-	m := endName.FindStringSubmatch(name)
+	m := endName().FindStringSubmatch(name)
 	if m == nil {
 		return Marker{}, false
 	}

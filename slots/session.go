@@ -3,11 +3,11 @@ package slots
 import (
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
 	"kugetsu/queue/issueref"
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 	"kugetsu/slots/agent"
 )
@@ -17,9 +17,9 @@ const PMSession = "pm-agent"
 
 // sessionName is what issueref.Ref.Session makes, and PMSession. (A bound in the pattern would cost every process
 // half a millisecond to compile.)
-var sessionName = regexp.MustCompile(`^[a-z0-9][a-z0-9._+@-]*$`)
+var sessionName = pattern.Lazy(`^[a-z0-9][a-z0-9._+@-]*$`)
 
-func isSession(name string) bool { return len(name) <= 220 && sessionName.MatchString(name) }
+func isSession(name string) bool { return len(name) <= 220 && sessionName().MatchString(name) }
 
 // Session is the workspace of one issue, or of one task that has none, over many items. Whether it is running is never stored: it follows from the slots.
 type Session struct {

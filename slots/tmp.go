@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"time"
 
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 )
 
@@ -29,7 +29,7 @@ const (
 	tmpAge = time.Hour
 )
 
-var tmpLink = regexp.MustCompile(`^\.\./\.\./t/([1-9]\d{0,3})$`)
+var tmpLink = pattern.Lazy(`^\.\./\.\./t/([1-9]\d{0,3})$`)
 
 // tmpLink is the link to the TMPDIR of a run.
 func (d Dir) tmpLink(run string) string { return filepath.Join(d.RunDir(run), "tmp") }
@@ -75,7 +75,7 @@ func (d Dir) DropTmp(run string) error {
 		return nil
 	}
 	// A link that the agent put in place of this one is not followed.
-	if m := tmpLink.FindStringSubmatch(to); err == nil && m != nil {
+	if m := tmpLink().FindStringSubmatch(to); err == nil && m != nil {
 		if err := d.emptyTmp(m[1]); err != nil {
 			return err
 		}
@@ -152,14 +152,14 @@ func (d Dir) SweepTmp(now time.Time) error {
 	named := map[string]bool{}
 	for _, run := range runs {
 		to, err := os.Readlink(d.tmpLink(run))
-		if m := tmpLink.FindStringSubmatch(to); err == nil && m != nil {
+		if m := tmpLink().FindStringSubmatch(to); err == nil && m != nil {
 			named[m[1]] = true
 		}
 	}
 	var errs []error
 	for _, name := range names {
 		info, err := os.Lstat(filepath.Join(d.tmps(), name))
-		if err != nil || named[name] || !tmpLink.MatchString("../../t/"+name) || now.Sub(info.ModTime()) < tmpAge {
+		if err != nil || named[name] || !tmpLink().MatchString("../../t/"+name) || now.Sub(info.ModTime()) < tmpAge {
 			continue
 		}
 		errs = append(errs, d.emptyTmp(name))

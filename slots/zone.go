@@ -1,11 +1,12 @@
 package slots
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // the machine may have no list of the zones
+
+	"kugetsu/queue/pattern"
 )
 
 // clockIn is the clock of an agent: the time in the zone of a program with this environment. Programs print in that zone when a
@@ -21,7 +22,7 @@ func clockIn(env []string) func() time.Time {
 }
 
 // posixZone is a TZ that has its offset from UTC, to the west, in itself: "EST5", "<+08>-8", "NZST-12NZDT".
-var posixZone = regexp.MustCompile(`^(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]+>)([+-]?[0-9]{1,2})(?::([0-9]{2}))?(?:[A-Za-z<,].*)?$`)
+var posixZone = pattern.Lazy(`^(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]+>)([+-]?[0-9]{1,2})(?::([0-9]{2}))?(?:[A-Za-z<,].*)?$`)
 
 // zoneOf is the zone of a value of TZ. An unknown value is UTC, as for the C library. Rules of summer time behind an offset are
 // not read.
@@ -33,7 +34,7 @@ func zoneOf(tz string) *time.Location {
 	if zone, err := time.LoadLocation(tz); err == nil && tz != "Local" {
 		return zone
 	}
-	m := posixZone.FindStringSubmatch(tz)
+	m := posixZone().FindStringSubmatch(tz)
 	if m == nil {
 		return time.UTC
 	}

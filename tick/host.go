@@ -4,14 +4,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"kugetsu/queue"
+	"kugetsu/queue/pattern"
 )
 
 // scpURL is a remote as ssh knows it: [user@]host:path.
-var scpURL = regexp.MustCompile(`^(?:[^/@:]+@)?(\[[0-9A-Fa-f:]+\]|[^/@:]+):[^/]*`)
+var scpURL = pattern.Lazy(`^(?:[^/@:]+@)?(\[[0-9A-Fa-f:]+\]|[^/@:]+):[^/]*`)
 
 // remoteHost is the host of a remote's URL, with its port if the URL has one; "" for a URL without a host.
 func remoteHost(remote string) string {
@@ -22,7 +22,7 @@ func remoteHost(remote string) string {
 		}
 		return strings.ToLower(u.Host)
 	}
-	m := scpURL.FindStringSubmatch(remote)
+	m := scpURL().FindStringSubmatch(remote)
 	if m == nil || filepath.IsAbs(remote) {
 		return ""
 	}

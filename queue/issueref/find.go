@@ -2,15 +2,16 @@ package issueref
 
 import (
 	"iter"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"kugetsu/queue/pattern"
 )
 
 // labelledURL matches a URL right after a word and a colon or an equals sign, as in "Issue:https://…".
 // The short form is not split there: git@host:owner/repo#1 would get the wrong host.
-var labelledURL = regexp.MustCompile(`^[A-Za-z]+[:=]((?i:https?)://.*)$`)
+var labelledURL = pattern.Lazy(`^[A-Za-z]+[:=]((?i:https?)://.*)$`)
 
 // Find returns the different references in a text, in order of appearance. Two are the same where
 // their Session is the same; the first spelling is kept.
@@ -46,7 +47,7 @@ func Find(text, defaultHost string, below ...string) []Ref {
 }
 
 // bracketed matches an IPv6 address in the place of a host.
-var bracketed = regexp.MustCompile(`^\[[0-9A-Fa-f:]*:[0-9A-Fa-f:]*\](?::[0-9]+)?/`)
+var bracketed = pattern.Lazy(`^\[[0-9A-Fa-f:]*:[0-9A-Fa-f:]*\](?::[0-9]+)?/`)
 
 // chunks splits a text at the characters that end a URL. The brackets of an IPv6 address do not end one.
 func chunks(text string) iter.Seq[string] {
@@ -57,7 +58,7 @@ func chunks(text string) iter.Seq[string] {
 				continue
 			}
 			if r == '[' {
-				if skip = i + len(bracketed.FindString(text[i:])); skip > i {
+				if skip = i + len(bracketed().FindString(text[i:])); skip > i {
 					continue
 				}
 			}
@@ -96,7 +97,7 @@ func separates(r rune) bool {
 func strip(piece string) string {
 	piece = strings.TrimLeft(piece, "'")
 	piece, _, _ = strings.Cut(piece, "'") // a closing quote, or the genitive of owner/repo#1's
-	if m := labelledURL.FindStringSubmatch(piece); m != nil {
+	if m := labelledURL().FindStringSubmatch(piece); m != nil {
 		piece = m[1]
 	}
 	return strings.TrimRight(piece, ".:!?")

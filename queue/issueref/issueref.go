@@ -15,12 +15,14 @@ package issueref
 import (
 	"errors"
 	"fmt"
-	"kugetsu/queue/terminal"
 	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"kugetsu/queue/pattern"
+	"kugetsu/queue/terminal"
 )
 
 // maxLen bounds the canonical form, in bytes. A name that is made from it stays below the 255 bytes
@@ -32,11 +34,11 @@ const maxQuoted = 80
 
 var (
 	segment = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-	project = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+	project = pattern.Lazy(`^[A-Za-z0-9._-]+$`)
 	number  = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
-	task    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+	task    = pattern.Lazy(`^[a-z][a-z0-9-]{0,39}$`)
 	scheme  = regexp.MustCompile(`^(?i:https?)://`)
-	urlText = regexp.MustCompile(`^[!-~]*$`)
+	urlText = pattern.Lazy(`^[!-~]*$`)
 )
 
 // Ref names one issue, or pull request, of one repository on one forge; or a task there that has no issue. The zero Ref names none.
@@ -107,7 +109,7 @@ func parseURL(s, rest, defaultHost string, below []string) (Ref, error) {
 	if authority, _, _ := strings.Cut(rest, "/"); strings.Contains(authority, "@") {
 		return Ref{}, errCredentials
 	}
-	if !urlText.MatchString(rest) {
+	if !urlText().MatchString(rest) {
 		return Ref{}, refuse(s, "a URL holds no white space, control or non-ASCII characters")
 	}
 	if i := strings.IndexAny(rest, "?#"); i >= 0 {
@@ -207,7 +209,7 @@ func build(host string, repo []string, n, defaultHost string, isURL bool) (Ref, 
 		return Ref{}, fmt.Errorf("%q is not a host: it has no dot and no port, and is not the default one", terminal.Clip(host, maxQuoted))
 	case len(repo) < 2:
 		return Ref{}, errors.New("a repository is owner/repo")
-	case !number.MatchString(n) && !task.MatchString(n):
+	case !number.MatchString(n) && !task().MatchString(n):
 		return Ref{}, fmt.Errorf("%q is not an issue number", terminal.Clip(n, maxQuoted))
 	}
 	for i, part := range repo {
@@ -228,7 +230,7 @@ func build(host string, repo []string, n, defaultHost string, isURL bool) (Ref, 
 // isProject says whether name may be that of a repository. A dash alone ends the path of a project in GitLab's URLs, and .git
 // is the folder in which git keeps a repository.
 func isProject(name string) bool {
-	return project.MatchString(name) && !slices.Contains([]string{".", "..", "-", ".git"}, strings.ToLower(name))
+	return project().MatchString(name) && !slices.Contains([]string{".", "..", "-", ".git"}, strings.ToLower(name))
 }
 
 // refused is the error of a text that build refused; nil where it did not. The text is not quoted where it may hold a password.

@@ -3,10 +3,10 @@ package issueref
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/terminal"
 )
 
@@ -32,7 +32,7 @@ func ForTask(repo, name, defaultHost string) (Ref, error) {
 		why = errors.New("a repository is owner/repo")
 	case strings.Contains(repo, "#"):
 		why = errors.New("an issue is named without --repo")
-	case prefix != "" && !urlText.MatchString(repo):
+	case prefix != "" && !urlText().MatchString(repo):
 		why = errors.New("a URL holds no white space, control or non-ASCII characters")
 	case prefix != "":
 		parts = strings.Split(strings.TrimSuffix(strings.TrimSuffix(repo[len(prefix):], "/"), ".git"), "/")
@@ -54,7 +54,7 @@ func ForTask(repo, name, defaultHost string) (Ref, error) {
 
 // CheckTask refuses a text that cannot be the name of a task.
 func CheckTask(name string) error {
-	if !task.MatchString(name) {
+	if !task().MatchString(name) {
 		return fmt.Errorf("%q is not the name of a task: want a small letter, then at most 39 small letters, digits and dashes", terminal.Clip(name, maxQuoted))
 	}
 	return nil
@@ -65,7 +65,7 @@ func CheckTask(name string) error {
 // letter there.
 func TaskOf(id string) string {
 	for n := 10; n <= 16 && n < len(id); n++ {
-		if name := id[len(id)-n:]; task.MatchString(name) {
+		if name := id[len(id)-n:]; task().MatchString(name) {
 			return name
 		}
 	}
@@ -73,7 +73,7 @@ func TaskOf(id string) string {
 }
 
 // branch is looser than a name of a task, and stricter than git: no way of git's to name anything else than a branch fits it.
-var branch = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
+var branch = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
 
 // maxBranch bounds the name of a branch, in bytes.
 const maxBranch = 120
@@ -85,7 +85,7 @@ func (r Ref) CheckBranch(name string) error {
 	switch last := strings.ToLower(name[strings.LastIndex(name, "/")+1:]); {
 	case len(name) > maxBranch:
 		return fmt.Errorf("the branch %q is longer than %d bytes", quoted, maxBranch)
-	case !branch.MatchString(name), strings.Contains(name, ".."), strings.Contains(name+"/", "./"), strings.Contains(strings.ToLower(name)+"/", ".lock/"):
+	case !branch().MatchString(name), strings.Contains(name, ".."), strings.Contains(name+"/", "./"), strings.Contains(strings.ToLower(name)+"/", ".lock/"):
 		return fmt.Errorf("%q is not a branch: want letters, digits, dots, underscores, dashes and slashes, and each part as git takes it", quoted)
 	case last == "head", strings.HasPrefix(strings.ToLower(name), "refs/"):
 		return fmt.Errorf("%q is not a branch: git means something else by it", quoted)
@@ -94,7 +94,7 @@ func (r Ref) CheckBranch(name string) error {
 	}
 	for _, own := range []string{issueBranch, taskBranch} {
 		rest, ok := strings.CutPrefix(strings.ToLower(name), own)
-		if ok && (own == issueBranch && number.MatchString(rest) || own == taskBranch && task.MatchString(rest)) {
+		if ok && (own == issueBranch && number.MatchString(rest) || own == taskBranch && task().MatchString(rest)) {
 			return fmt.Errorf("the branch %q is that of another issue or task", quoted)
 		}
 	}

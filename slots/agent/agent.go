@@ -23,6 +23,7 @@ import (
 
 	"kugetsu/queue/fault"
 	"kugetsu/queue/outcome"
+	"kugetsu/queue/pattern"
 )
 
 // presets are all presets, sorted by name.
@@ -192,13 +193,13 @@ var conversationID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
 
 func isConversation(id string) bool { return len(id) <= 128 && conversationID.MatchString(id) }
 
-var version = regexp.MustCompile(`\bv?([0-9]{1,4})\.[0-9]`)
+var version = pattern.Lazy(`\bv?([0-9]{1,4})\.[0-9]`)
 
 // Major reads the major version in the first line of the output of an agent's Version: 1 for "1.18.33", 2 for
 // "opencode v2.0.1", 0 for "codex-cli 0.169.0". Where there is no version it is 0, and not found.
 func Major(output string) (major int, found bool) {
 	line, _, _ := strings.Cut(strings.TrimSpace(output), "\n")
-	m := version.FindStringSubmatch(line)
+	m := version().FindStringSubmatch(line)
 	if m == nil {
 		return 0, false
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kugetsu/queue/outcome"
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/terminal"
 )
 
@@ -28,7 +29,7 @@ var claudeModel = []string{"--model"}
 
 // claudeNames are the names of models that say a family: an alias, or a full name. Others, such as opusplan and default, stand for
 // several, or for one that is not known here.
-var claudeNames = lazy(`^(?:claude-(?:[a-z0-9.]+-)*)?(opus|sonnet|haiku)(?:-[a-z0-9.-]+)?(?:\[1m\])?$`)
+var claudeNames = pattern.Lazy(`^(?:claude-(?:[a-z0-9.]+-)*)?(opus|sonnet|haiku)(?:-[a-z0-9.-]+)?(?:\[1m\])?$`)
 
 func claudeFamily(model string) string {
 	if m := claudeNames().FindStringSubmatch(model); m != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kugetsu/queue/outcome"
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/terminal"
 )
 
@@ -167,7 +168,7 @@ func (p *geminiParser) Stderr(line []byte) bool {
 	return false
 }
 
-var geminiRetry = lazy(`^Attempt [0-9]+ failed`)
+var geminiRetry = pattern.Lazy(`^Attempt [0-9]+ failed`)
 
 // geminiAuth is the exit status of a run without credentials. The exit status of a refused request is the last eight bits of the
 // HTTP status: 173 is 429.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"kugetsu/queue/outcome"
+	"kugetsu/queue/pattern"
 )
 
 // The meaning of errors, for all presets. It is read in this order: the HTTP status, which an exit status may give, and the name
@@ -53,60 +54,60 @@ const (
 
 var (
 	// notWords are parts of a message that say nothing by their letters: addresses, paths, names of files, options.
-	notWords = lazy(`https?://[^\s"'<>)\]]+|(?:^|[\s'"(=\x60])\.{0,2}(?:/[\w.@~-]+)+|\b\w+(?:/[\w.@~-]+)*/[\w@~-]*\.\w+|(?:^|[\s'"(=\x60])-{1,2}[a-z][\w-]*|\b[\w-]*[a-z0-9_-]\.[a-z]{1,4}\b`)
+	notWords = pattern.Lazy(`https?://[^\s"'<>)\]]+|(?:^|[\s'"(=\x60])\.{0,2}(?:/[\w.@~-]+)+|\b\w+(?:/[\w.@~-]+)*/[\w@~-]*\.\w+|(?:^|[\s'"(=\x60])-{1,2}[a-z][\w-]*|\b[\w-]*[a-z0-9_-]\.[a-z]{1,4}\b`)
 	// ownLimits are limits that no provider lifts after a while: of one answer, of one conversation, of the program, of the machine.
-	ownLimits = lazy(`(?i)\b(?:output|context|input|prompt|tokens?|turns?|steps?|iterations?|retry|retries|time|size|length|memory|heap|stack|cpu|threads?|process(?:es)?|descriptors?|watch(?:er)?s?|pool|body|payload|nesting|depth|recursion|files?|lines?|images?|pages?|characters?|tool[ -]calls?|window|context window|thinking|reasoning|rollout token|disk|agents?|subagents?)[ _.-](?:(?:count|window|length|size|token|depth)[ _-])?(?:limits?|caps?|budgets?|quotas?)\b` +
+	ownLimits = pattern.Lazy(`(?i)\b(?:output|context|input|prompt|tokens?|turns?|steps?|iterations?|retry|retries|time|size|length|memory|heap|stack|cpu|threads?|process(?:es)?|descriptors?|watch(?:er)?s?|pool|body|payload|nesting|depth|recursion|files?|lines?|images?|pages?|characters?|tool[ -]calls?|window|context window|thinking|reasoning|rollout token|disk|agents?|subagents?)[ _.-](?:(?:count|window|length|size|token|depth)[ _-])?(?:limits?|caps?|budgets?|quotas?)\b` +
 		`|max(?:imum)?[ _](?:context|number of|output|input|budget|cost)[^.\n]*|max[_ ](?:turns|tokens|steps)(?: limit)?|context[ _](?:length|window)[^.\n]*` +
 		`|\bapi rate limit exceeded for (?:user|installation|[0-9a-f.:]+)[^.\n]*`) // the last one is a forge's
 	// timed are amounts for a time, whatever is counted: they are no program's own.
-	timed = lazy(`(?i)\b((?:hour|dai|week|month)ly|[0-9]+[ -]?h(?:ours?)?|per[ -](?:minute|hour|day|week|month)) (?:tokens?|requests?|messages?|output|input|time)\b`)
+	timed = pattern.Lazy(`(?i)\b((?:hour|dai|week|month)ly|[0-9]+[ -]?h(?:ours?)?|per[ -](?:minute|hour|day|week|month)) (?:tokens?|requests?|messages?|output|input|time)\b`)
 	// usedUp says that an amount is used up, before the amount or after it.
-	usedUp = lazy(`(?i)\b(?:hit|reach(?:ed|es|ing)?|exceed(?:s|ed|ing)?|exhaust(?:s|ed|ing)?|consumed|used (?:up|all)|out of|r[ua]n out of|no (?:more|remaining)|insufficient|not enough|(?:do|does)(?: not|n['’]t) have (?:enough|any)|can only afford|(?:requires?|needs?) more)\b` + gap + amount +
+	usedUp = pattern.Lazy(`(?i)\b(?:hit|reach(?:ed|es|ing)?|exceed(?:s|ed|ing)?|exhaust(?:s|ed|ing)?|consumed|used (?:up|all)|out of|r[ua]n out of|no (?:more|remaining)|insufficient|not enough|(?:do|does)(?: not|n['’]t) have (?:enough|any)|can only afford|(?:requires?|needs?) more)\b` + gap + amount +
 		`|\bused [0-9]+ ?%` + gap + amount +
 		`|\bover (?:(?:the|your|its) )?(?:\w+ )?` + amount +
 		`|` + amount + `(?:[^.;\n]|\.[^ \n]){0,40}?\b(?:reached|exceed(?:ed|s)|exhausted|depleted|used up|hit|spent|too low|insufficient|not enough|r[au]n out|left|gone)\b`)
 	// ofAccount says that an amount is an account's, or for a time: by its name, its owner, its period, or its end.
-	ofAccount = lazy(`(?i)\byou(?:r|['’](?:ve|re))?\b|\b(?:accounts?|org(?:ani[sz]ation)?s?|workspaces?|teams?|projects?|plan|subscription|members?|tier|tpm|tpd|rpm|rpd|api key|key)\b` +
+	ofAccount = pattern.Lazy(`(?i)\byou(?:r|['’](?:ve|re))?\b|\b(?:accounts?|org(?:ani[sz]ation)?s?|workspaces?|teams?|projects?|plan|subscription|members?|tier|tpm|tpd|rpm|rpd|api key|key)\b` +
 		`|\b(?:usage|quotas?|credits?|balance|funds|spend(?:ing)?|billing|allowance|allotment|budget|premium|free)\b` +
 		`|\b(?:(?:hour|dai|week|month)ly|session|per (?:minute|hour|day)|(?:minute|hour|day|week|month)s?|[0-9]+h)\b|\bresets?\b|\btry again|\bretry after`)
 	// limited are words that mean an account's limit in any sentence.
-	limited = lazy(`(?i)\brate[ _-]?limit(?:s|ed|ing|_error|_exceeded)?\b|RateLimitReached|\b(?:usage|session|weekly|daily|hourly|monthly|spend|spending|credit)[ _-]?limit\b|\btoo[ _-]?many[ _-]?(?:requests|tokens (?:per|a) )` +
+	limited = pattern.Lazy(`(?i)\brate[ _-]?limit(?:s|ed|ing|_error|_exceeded)?\b|RateLimitReached|\b(?:usage|session|weekly|daily|hourly|monthly|spend|spending|credit)[ _-]?limit\b|\btoo[ _-]?many[ _-]?(?:requests|tokens (?:per|a) )` +
 		`|\bresource[ _-]?(?:has[ _]been[ _])?exhausted\b|\bover[ _-]?budget\b|\bexceeded[ _-]?budget\b|\binsufficient_\w+|\bpayment required\b|\bthrottl(?:ed|ing)|\bcurrent quota\b|\bquota will reset\b` +
 		`|使用上限|(?:余额|额度)不足|(?:限额|额度|配额)[^。\n]{0,12}(?:用尽|耗尽|用完)`)
 	// money are the words of limits that a person can lift by paying, or by raising a cap.
-	money = lazy(`(?i)\b(?:credits?|balance|funds|payment|prepa(?:id|yment)|CreditsError|out_of_credits|\w+_credits_depleted|insufficient_(?:funds|balance|quota)|INSUFFICIENT_G1_CREDITS_BALANCE|billing_\w+)\b|\b(?:spend(?:ing)?|budget|billing|cost)\b|余额`)
+	money = pattern.Lazy(`(?i)\b(?:credits?|balance|funds|payment|prepa(?:id|yment)|CreditsError|out_of_credits|\w+_credits_depleted|insufficient_(?:funds|balance|quota)|INSUFFICIENT_G1_CREDITS_BALANCE|billing_\w+)\b|\b(?:spend(?:ing)?|budget|billing|cost)\b|余额`)
 
 	// throttled are the words of servers that are busy, whatever the status.
-	throttled = lazy(`(?i)not your usage limit|(?:temporarily|currently) (?:limiting|overloaded|unavailable|at capacity|rate[ -]limited)|(?:at|no|over) capacity|exceeded our capacity|capacity[_ ](?:exhausted|exceeded)|capacity constraints|high demand|overloaded|server is busy|engine is currently|rate[ -]limited (?:by )?upstream`)
+	throttled = pattern.Lazy(`(?i)not your usage limit|(?:temporarily|currently) (?:limiting|overloaded|unavailable|at capacity|rate[ -]limited)|(?:at|no|over) capacity|exceeded our capacity|capacity[_ ](?:exhausted|exceeded)|capacity constraints|high demand|overloaded|server is busy|engine is currently|rate[ -]limited (?:by )?upstream`)
 	// outageWords are the words of programs where a model's server, or the way to it, is down.
-	outageWords = lazy(`(?i)connection (?:was )?(?:refused|reset|closed|failed|error|lost|aborted|timed? ?out)|connection ?refused|\bE(?:CONN[A-Z]+|NOTFOUND|AI_AGAIN|TIMEDOUT|HOSTUNREACH|NETUNREACH)\b` +
+	outageWords = pattern.Lazy(`(?i)connection (?:was )?(?:refused|reset|closed|failed|error|lost|aborted|timed? ?out)|connection ?refused|\bE(?:CONN[A-Z]+|NOTFOUND|AI_AGAIN|TIMEDOUT|HOSTUNREACH|NETUNREACH)\b` +
 		`|socket hang ?up|socket connection was closed|fetch failed|(?:unable|failed|cannot|can't|can not|could not|couldn't|not able)(?: to)? (?:connect|reach|resolve)|error (?:sending request|trying to connect)` +
 		`|network (?:is )?(?:unreachable|down|error|failure|connection)|waiting for network|no (?:network|internet)|name resolution|getaddrinfo|\bdns (?:error|failure|lookup)|no route to host` +
 		`|(?:request|connection|operation|connect|read|gateway|response|headers?)[ -]time(?:d)?[ -]?out|timeout waiting|stream disconnected|stream (?:error|closed|ended) (?:before|unexpectedly)|premature close` +
 		`|service (?:is )?(?:temporarily )?unavailable|bad gateway|internal[ _]server[ _]error|overloaded_error|\bserver_error\b|\bapi_error\b|upstream (?:connect )?error|tls handshake|FailedToOpenSocket|ConnectionRefused`)
-	authWords = lazy(`(?i)(?:invalid|incorrect|missing|expired|no|revoked)[ _](?:or missing )?(?:x-)?(?:api|auth)[ _-]?(?:key|token)` +
+	authWords = pattern.Lazy(`(?i)(?:invalid|incorrect|missing|expired|no|revoked)[ _](?:or missing )?(?:x-)?(?:api|auth)[ _-]?(?:key|token)` +
 		`|(?:api|auth)[ _-]?(?:key|token)(?:[ _]has been|[ _]has|[ _]is|[ _]was)?[ _](?:not valid|not set|invalid|missing|expired|revoked|required)` +
 		`|token (?:has |is |was )?(?:been )?(?:expired|revoked)|(?:not|not yet) (?:logged|signed) in|please (?:run /login|log ?in|sign in|re-?authenticate)|(?:log|sign) ?in again` +
 		`|unauthorized|unauthenticated|unauthorised|authentication[ _](?:failed|error|required)|failed to authenticate|invalid credentials` +
 		`|set an auth method|providerautherror|missing environment variable`)
 	// personWords are limits that neither time nor a login lifts: a person must change a plan, a seat or an account.
-	personWords = lazy(`(?i)(?:usage )?credits (?:are |is )?required|extra usage (?:is )?required|(?:usage|allocation|access|account|organization|workspace|api key|subscription)[a-z' ]{0,30} (?:has been |have been |is |was |are )?(?:disabled|suspended|deactivated|terminated|banned|cancel+ed|inactive|not active|expired)` +
+	personWords = pattern.Lazy(`(?i)(?:usage )?credits (?:are |is )?required|extra usage (?:is )?required|(?:usage|allocation|access|account|organization|workspace|api key|subscription)[a-z' ]{0,30} (?:has been |have been |is |was |are )?(?:disabled|suspended|deactivated|terminated|banned|cancel+ed|inactive|not active|expired)` +
 		`|(?:disabled|blocked) by (?:your|an|the) (?:admin|administrator|organization|owner)|seat[a-z ]{0,20} (?:doesn['’]t|does not) include|(?:plan|subscription|seat|license)[a-z ]{0,20} (?:doesn['’]t|does not) (?:include|allow|support)|upgrade to [a-z]+(?: plan)? to (?:use|continue)|to use [a-z ]+ with your [a-z ]+ plan|not (?:included|available) (?:in|on|with|for) your (?:plan|subscription|seat)|requires? (?:a|an) (?:paid|active|pro|plus|max|team|enterprise)[a-z ]{0,20}(?:plan|subscription|account)` +
 		`|\btrial (?:period )?(?:has |is |was )?(?:expired|ended|over)\b|(?:no|add a) payment method`)
-	goneWords = lazy(`No conversation found with session ID|no rollout found for thread id|Error resuming session|Session not found`)
+	goneWords = pattern.Lazy(`No conversation found with session ID|no rollout found for thread id|Error resuming session|Session not found`)
 	// spentWords are the words for a conversation that the model refuses every time: it is too long, or broken where an agent was
 	// killed between a tool's call and its result.
-	spentWords = lazy(`(?i)(?:prompt|input|conversation|context|request|message)s? (?:is|are|was|has become|would be)? ?too (?:long|large|big)|(?:context|prompt)[ _]?(?:length|window|size)?[ _](?:limit )?(?:is |was |has been |would be )?(?:exceeded|overflow|too long|full)|contextoverflow|context_length|maximum context|context window|maximum number of (?:input )?tokens|exceeds? (?:the )?(?:maximum|model)[a-z' ]* (?:context|tokens|input|length)|ran out of room|request_too_large|prompt_too_long|too many (?:input |total )?tokens in` +
+	spentWords = pattern.Lazy(`(?i)(?:prompt|input|conversation|context|request|message)s? (?:is|are|was|has become|would be)? ?too (?:long|large|big)|(?:context|prompt)[ _]?(?:length|window|size)?[ _](?:limit )?(?:is |was |has been |would be )?(?:exceeded|overflow|too long|full)|contextoverflow|context_length|maximum context|context window|maximum number of (?:input )?tokens|exceeds? (?:the )?(?:maximum|model)[a-z' ]* (?:context|tokens|input|length)|ran out of room|request_too_large|prompt_too_long|too many (?:input |total )?tokens in` +
 		`|tool_use[\x60' ]*(?:ids?|blocks?)[^\n]*tool_result|tool_result[\x60' ]*(?:blocks?)?[^\n]*tool_use|tool_calls?[\x60'" ]*(?:must be|_ids? did)[^\n]*|tool_call_ids? (?:did not|without)|no tool (?:output|call) found|function response parts|function call turn|tool (?:result|output|response)s?[a-z ]* (?:missing|not found|without)|(?:missing|no|without)[a-z ]* tool (?:result|output|response)s?` +
 		`|(?:thinking|redacted_thinking)[\x60' a-z]*(?:blocks?)?[^\n]* (?:cannot be modified|must (?:be|start|remain))|signature[\x60' a-z]* (?:in )?[\x60']?thinking|expected [\x60']?(?:redacted_)?thinking|encrypted (?:content|reasoning)[a-z ]* (?:could not|cannot)|invalid_encrypted_content|provided without its required|roles must alternate|(?:content|text)[a-z ]*(?:blocks?)?[a-z ]* must be non-empty|must have non-empty content|could not process (?:the )?image|image (?:dimensions )?exceeds?`)
 	// tooLargeForAMinute is a request that no minute has room for: it comes as a 429, and no waiting helps.
-	tooLargeForAMinute = lazy(`(?i)request too large[^\n]*tokens per min`)
+	tooLargeForAMinute = pattern.Lazy(`(?i)request too large[^\n]*tokens per min`)
 
-	statusWords = lazy(`(?i)(?:status|code|api error|http|rejected)["':=\s(]*([45][0-9]{2})\b`)
-	leadingName = lazy(`^[A-Za-z0-9_]+`)
-	nameWords   = lazy(`"(?:type|code|status|reason|errorCode)"\s*:\s*"([A-Za-z0-9_]+)"`)
+	statusWords = pattern.Lazy(`(?i)(?:status|code|api error|http|rejected)["':=\s(]*([45][0-9]{2})\b`)
+	leadingName = pattern.Lazy(`^[A-Za-z0-9_]+`)
+	nameWords   = pattern.Lazy(`"(?:type|code|status|reason|errorCode)"\s*:\s*"([A-Za-z0-9_]+)"`)
 	// prefixes are what programs put before their own message.
-	prefixes = lazy(`^(?:(?:\[[^\]:]{0,40}\]|\[?(?:[A-Za-z_]*(?:Error|ERROR|Exception)|(?i:error|fatal|claude|codex|gemini|opencode|http|api error))(?: [45][0-9]{2})?(?: \[[^\]]*\])?:)\s*)+`)
+	prefixes = pattern.Lazy(`^(?:(?:\[[^\]:]{0,40}\]|\[?(?:[A-Za-z_]*(?:Error|ERROR|Exception)|(?i:error|fatal|claude|codex|gemini|opencode|http|api error))(?: [45][0-9]{2})?(?: \[[^\]]*\])?:)\s*)+`)
 )
 
 // own is the part of the words that is the program's own statement. Where the words may be those of another program, that is their
@@ -192,7 +193,7 @@ func firstSentence(text string) string {
 	return text
 }
 
-var sentenceEnd = lazy(`[.!] (?:[A-Z]|$)|\n`)
+var sentenceEnd = pattern.Lazy(`[.!] (?:[A-Z]|$)|\n`)
 
 // verdict is the outcome of an error: UsageLimit, Auth, Outage or Failed. The status and the name decide where they are known, with
 // these exceptions: a server that is busy has set no limit, a conversation that is refused is no limit of the account, and some

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kugetsu/queue/outcome"
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/terminal"
 )
 
@@ -188,8 +189,8 @@ func (p *opencodeParser) Stderr(line []byte) bool {
 }
 
 var (
-	logError   = lazy(` error\.error="((?:[^"\\]|\\.)*)"`)
-	logSession = lazy(` session\.id=(\S+)`)
+	logError   = pattern.Lazy(` error\.error="((?:[^"\\]|\\.)*)"`)
+	logSession = pattern.Lazy(` session\.id=(\S+)`)
 )
 
 // log reads a line of opencode's log. Such a line belongs into no summary: a failure comes as an event, too. It reports a request

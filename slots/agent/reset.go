@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kugetsu/queue/pattern"
 )
 
 // resetTime finds, in a message of a provider or a program, the time at which a limit is lifted; the zero time where the message
@@ -37,21 +39,21 @@ func resetTime(text string, now time.Time) time.Time {
 }
 
 var (
-	afterBar = lazy(`\|([0-9]{10}|[0-9]{13})\b`)
+	afterBar = pattern.Lazy(`\|([0-9]{10}|[0-9]{13})\b`)
 	// lifted is what precedes a time: "resets", "try again at", "retry-after:", `"resets_at":`, "available on".
-	lifted   = lazy(`(?i)\b(?:(?:quota)?resets?|retry(?:ing)?|again|available|regain access|until|wait)(?:[\s_"':=,~-]|at|in|after|on|for|delay|seconds|the|time|stamp|is|about|approximately|around|less than)*`)
-	digits   = lazy(`^(?:[0-9]{13}|[0-9]{10})\b`)
-	isoTime  = lazy(`^([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[T ]| at )([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]{1,9})?)?\s?\(?(Z\b|(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?\b|[A-Za-z]+(?:/[A-Za-z_]+)*)\)?`)
-	httpDate = lazy(`^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT`)
-	span     = lazy(`(?i)^(?:(?:and|,)?\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s{0,3}(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|ms|m|seconds?|secs?|s)\b,?\s*)`)
-	joined   = lazy(`(?i)^([0-9]{1,9}(?:\.[0-9]{1,9})?)(w|d|h|ms|m|s)`) // 2h5m30s
-	number   = lazy(`^[0-9]{1,9}(?:\.[0-9]{1,9})?\b`)
-	weekday  = lazy(`(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*,?(?: at)? `)
-	tomorrow = lazy(`(?i)^tomorrow,?(?: at)? `)
-	date     = lazy(`(?i)^([a-z]{3})[a-z]*\.? ([0-9]{1,2})(?:st|nd|rd|th)?\b(?:,? ([0-9]{4})\b)?(?:,? at |,? )?`)
-	dayFirst = lazy(`(?i)^([0-9]{1,2})(?:st|nd|rd|th)? ([a-z]{3})[a-z]*\.?(?:,? ([0-9]{4})\b)?(?:,? at |,? )?`)
-	clock    = lazy(`(?i)^([0-9]{1,2})(?::([0-9]{2}))?\s?(?:([ap])\.?m\b\.?)?(?:\s?\(?((?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?\b|[A-Za-z]+(?:[/_+-][A-Za-z0-9_+-]+)*)\)?)?`)
-	offset   = lazy(`^(?:UTC|GMT)?([+-])([0-9]{1,2}):?([0-9]{2})?$`)
+	lifted   = pattern.Lazy(`(?i)\b(?:(?:quota)?resets?|retry(?:ing)?|again|available|regain access|until|wait)(?:[\s_"':=,~-]|at|in|after|on|for|delay|seconds|the|time|stamp|is|about|approximately|around|less than)*`)
+	digits   = pattern.Lazy(`^(?:[0-9]{13}|[0-9]{10})\b`)
+	isoTime  = pattern.Lazy(`^([0-9]{4})-([0-9]{2})-([0-9]{2})(?:[T ]| at )([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.[0-9]{1,9})?)?\s?\(?(Z\b|(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?\b|[A-Za-z]+(?:/[A-Za-z_]+)*)\)?`)
+	httpDate = pattern.Lazy(`^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT`)
+	span     = pattern.Lazy(`(?i)^(?:(?:and|,)?\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s{0,3}(weeks?|w|days?|d|hours?|hrs?|h|minutes?|mins?|ms|m|seconds?|secs?|s)\b,?\s*)`)
+	joined   = pattern.Lazy(`(?i)^([0-9]{1,9}(?:\.[0-9]{1,9})?)(w|d|h|ms|m|s)`) // 2h5m30s
+	number   = pattern.Lazy(`^[0-9]{1,9}(?:\.[0-9]{1,9})?\b`)
+	weekday  = pattern.Lazy(`(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*,?(?: at)? `)
+	tomorrow = pattern.Lazy(`(?i)^tomorrow,?(?: at)? `)
+	date     = pattern.Lazy(`(?i)^([a-z]{3})[a-z]*\.? ([0-9]{1,2})(?:st|nd|rd|th)?\b(?:,? ([0-9]{4})\b)?(?:,? at |,? )?`)
+	dayFirst = pattern.Lazy(`(?i)^([0-9]{1,2})(?:st|nd|rd|th)? ([a-z]{3})[a-z]*\.?(?:,? ([0-9]{4})\b)?(?:,? at |,? )?`)
+	clock    = pattern.Lazy(`(?i)^([0-9]{1,2})(?::([0-9]{2}))?\s?(?:([ap])\.?m\b\.?)?(?:\s?\(?((?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?\b|[A-Za-z]+(?:[/_+-][A-Za-z0-9_+-]+)*)\)?)?`)
+	offset   = pattern.Lazy(`^(?:UTC|GMT)?([+-])([0-9]{1,2}):?([0-9]{2})?$`)
 )
 
 // zones are the short names of zones that are not in the database, or not with their summer time.
@@ -157,7 +159,7 @@ func inAWhile(before, s string, now time.Time) time.Time {
 	return later(now, seconds)
 }
 
-var plainSeconds = lazy(`(?i)retry[-_ ]after|seconds`)
+var plainSeconds = pattern.Lazy(`(?i)retry[-_ ]after|seconds`)
 
 // unit is the seconds of a unit of time.
 func unit(name string) float64 {

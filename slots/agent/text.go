@@ -1,21 +1,13 @@
 package agent
 
 import (
-	"regexp"
 	"slices"
-	"sync"
 
 	"kugetsu/queue/terminal"
 )
 
 // MaxSummary bounds a summary in bytes: it is stored in the item's history, twenty runs of it.
 const MaxSummary = 2000
-
-// lazy is a regular expression that is compiled at its first use. To compile all of them would cost every command a third of a
-// millisecond at its start, and few commands ever read an error.
-func lazy(expr string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
-}
 
 // ends cuts valid UTF-8 to at most limit bytes by leaving out its middle.
 func ends(s string, limit int) string {

@@ -53,7 +53,7 @@ var github = &kind{
 // isTenant says whether a host is one of GitHub's own for a company, whose API has a host of its own.
 func isTenant(host string) bool {
 	name, ok := strings.CutSuffix(host, ".ghe.com")
-	return ok && label.MatchString(name)
+	return ok && label().MatchString(name)
 }
 
 var gitlab = &kind{

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kugetsu/queue/pattern"
 )
 
 // request is one pull or merge request, or a repository with number 0.
@@ -29,8 +31,8 @@ var (
 	// segment is looser than that of an issue reference: it becomes part of a URL and never a file's name.
 	segment = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 	digits  = regexp.MustCompile(`^[1-9][0-9]*$`)
-	label   = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
-	numeric = regexp.MustCompile(`^(0x[0-9a-f]*|[0-9]+)$`)
+	label   = pattern.Lazy(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
+	numeric = pattern.Lazy(`^(0x[0-9a-f]*|[0-9]+)$`)
 )
 
 // parse reads the URL of a request. The part behind its number is ignored, and so is the query.
@@ -164,9 +166,9 @@ func address(host string) (netip.Addr, bool) {
 func isName(host string) bool {
 	labels := strings.Split(host, ".")
 	for _, l := range labels {
-		if len(l) > 63 || !label.MatchString(l) {
+		if len(l) > 63 || !label().MatchString(l) {
 			return false
 		}
 	}
-	return len(host) <= 253 && !numeric.MatchString(labels[len(labels)-1])
+	return len(host) <= 253 && !numeric().MatchString(labels[len(labels)-1])
 }

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"kugetsu/queue/terminal"
 	"os/exec"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
+
+	"kugetsu/queue/pattern"
+	"kugetsu/queue/terminal"
 )
 
 // Error says what failed in words that can be shown to a user. Use errors.As to get at it.
@@ -155,13 +156,13 @@ var unreachableTexts = []string{
 const tooSlow = "operation too slow"
 
 // serverError is what git says of a server that answers with 500 and above.
-var serverError = regexp.MustCompile(`returned error: 5\d\d`)
+var serverError = pattern.Lazy(`returned error: 5\d\d`)
 
 // SaysUnreachable says whether git could not talk to the remote's host. A line that the remote itself printed proves the
 // opposite.
 func SaysUnreachable(stderr string) bool {
 	for line := range strings.Lines(strings.ToLower(stderr)) {
-		if !strings.HasPrefix(line, "remote:") && (serverError.MatchString(line) ||
+		if !strings.HasPrefix(line, "remote:") && (serverError().MatchString(line) ||
 			slices.ContainsFunc(unreachableTexts, func(text string) bool { return strings.Contains(line, text) })) {
 			return true
 		}
@@ -183,7 +184,7 @@ var boilerplate = []string{
 
 // notThere matches the line that a shell, or git, prints where a program is not installed: a filter, a credential or remote
 // helper, an ssh.
-var notThere = regexp.MustCompile(`: \d+: .+: not found$|: command not found$|^error: cannot run .+: No such file or directory$|^git: '.+' is not a git command`)
+var notThere = pattern.Lazy(`: \d+: .+: not found$|: command not found$|^error: cannot run .+: No such file or directory$|^git: '.+' is not a git command`)
 
 // diagnose finds the line to show in git's stderr, and whether the error is permanent. A program that is missing is named
 // first: git's last line is only the consequence.
@@ -191,7 +192,7 @@ func diagnose(stderr string) (last string, permanent bool) {
 	last, permanent = lastSaid(stderr)
 	for line := range strings.Lines(stderr) {
 		line = Clean(line)
-		if !notThere.MatchString(line) || strings.HasPrefix(line, "remote:") {
+		if !notThere().MatchString(line) || strings.HasPrefix(line, "remote:") {
 			continue
 		}
 		if line != last {
@@ -226,7 +227,7 @@ func lastSaid(stderr string) (last string, permanent bool) {
 	return cmp.Or(failed, said, any), false
 }
 
-var userinfo = regexp.MustCompile(`://[^/@\s']+@`)
+var userinfo = pattern.Lazy(`://[^/@\s']+@`)
 
 var lines = strings.NewReplacer("\n", " ", "\t", " ", "\r", " ")
 
@@ -237,4 +238,4 @@ func Clean(text string) string {
 }
 
 // WithoutSecret is a URL without the name and the password in it: a token may change every day.
-func WithoutSecret(url string) string { return userinfo.ReplaceAllString(url, "://") }
+func WithoutSecret(url string) string { return userinfo().ReplaceAllString(url, "://") }

@@ -3,6 +3,8 @@ package git
 import (
 	"regexp"
 	"strings"
+
+	"kugetsu/queue/pattern"
 )
 
 var CommitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
@@ -37,11 +39,11 @@ func ValidBranch(name string) bool {
 
 // helperURL is git's syntax for a URL that names its own transport program: `ext::sh -c …`. The same syntax with an
 // IPv6 address has a bracket before the colons.
-var helperURL = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+.-]*::`)
+var helperURL = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9+.-]*::`)
 
 // BadURL says whether a URL is none that git may see: an option, a program, or a text of several lines.
 func BadURL(url string) bool {
-	return url == "" || strings.HasPrefix(url, "-") || helperURL.MatchString(url) ||
+	return url == "" || strings.HasPrefix(url, "-") || helperURL().MatchString(url) ||
 		strings.ContainsFunc(url, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/pattern"
 	"kugetsu/slots/proc"
 )
 
@@ -253,7 +253,7 @@ func (g *Runner) Say(format string, args ...any) {
 	}
 }
 
-var gitVersion = regexp.MustCompile(`^git version (\d{1,4})\.(\d{1,4})\S*`)
+var gitVersion = pattern.Lazy(`^git version (\d{1,4})\.(\d{1,4})\S*`)
 
 // Installed says whether there is a git.
 func (g *Runner) Installed() bool {
@@ -267,7 +267,7 @@ func (g *Runner) Version(ctx context.Context) (version string, old bool, err err
 	if err != nil {
 		return "", false, err
 	}
-	m := gitVersion.FindStringSubmatch(out)
+	m := gitVersion().FindStringSubmatch(out)
 	if m == nil {
 		return "", false, &Error{Op: "git version", Last: Clean(out), Err: fs.ErrInvalid}
 	}

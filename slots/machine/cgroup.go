@@ -6,9 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"kugetsu/queue/pattern"
 )
 
 // group is a control group whose memory may be limited.
@@ -183,11 +184,11 @@ func hasWord(list, word string) bool {
 	return false
 }
 
-var octal = regexp.MustCompile(`\\[0-7]{3}`)
+var octal = pattern.Lazy(`\\[0-7]{3}`)
 
 // unescape decodes the spaces and backslashes in a field of mountinfo.
 func unescape(s string) string {
-	return octal.ReplaceAllStringFunc(s, func(e string) string {
+	return octal().ReplaceAllStringFunc(s, func(e string) string {
 		n, _ := strconv.ParseUint(e[1:], 8, 8)
 		return string([]byte{byte(n)})
 	})

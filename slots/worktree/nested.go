@@ -5,21 +5,21 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
+	"kugetsu/queue/pattern"
 	"kugetsu/slots/git"
 )
 
-var notForRef = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+var notForRef = pattern.Lazy(`[^A-Za-z0-9_-]+`)
 
 // keepInside keeps what is in the worktrees inside, uncommitted or committed: what the outer one and the remote have is left
 // out. Each reference is named after the outer's and its worktree.
 func keepInside(ctx context.Context, p *git.Private, ref, message, head string) (list []Snapshot, err error) {
 	subject, rest, _ := strings.Cut(message, "\n")
 	for n, in := range p.Inside {
-		slug := notForRef.ReplaceAllString(filepath.Base(in.Name), "-")
+		slug := notForRef().ReplaceAllString(filepath.Base(in.Name), "-")
 		at := fmt.Sprintf("%s-inside%d-%s", ref, n+1, slug[:min(len(slug), 40)])
 		snap, keepErr := keepInner(ctx, p, in, at, subject+", in "+strconv.Quote(git.Clean(in.Name))+"\n"+rest, head)
 		if keepErr != nil {

@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 	"kugetsu/slots/git"
 )
@@ -198,11 +198,11 @@ func (g *Git) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-var killedClone = regexp.MustCompile(`\.git\.tmp-\d+$`)
+var killedClone = pattern.Lazy(`\.git\.tmp-\d+$`)
 
 // IsKilledClone says whether a name in the folder of the clones is of one that is being made, or was killed. A repository may
 // have such a name itself: the clone of x.git.tmp-1 is x.git.tmp-1.git.
-func IsKilledClone(name string) bool { return killedClone.MatchString(name) }
+func IsKilledClone(name string) bool { return killedClone().MatchString(name) }
 
 // removeKilled removes the leftovers of clones that were killed. The caller holds the lock, so their makers are dead. A child
 // of such a git may still write for an instant, so this is done every time. A leftover that cannot be removed now does

@@ -3,11 +3,11 @@ package command
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"kugetsu/queue"
+	"kugetsu/queue/pattern"
 	"kugetsu/slots/agent"
 )
 
@@ -22,7 +22,7 @@ type Complete struct {
 const mostRead = 300
 
 // plainWord matches what a shell can insert as it is.
-var plainWord = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._/+@:#-]*$`)
+var plainWord = pattern.Lazy(`^[a-zA-Z0-9][a-zA-Z0-9._/+@:#-]*$`)
 
 // Run prints the words that begin with the prefix.
 func (c *Complete) Run(a *App) error {
@@ -40,7 +40,7 @@ func (c *Complete) Run(a *App) error {
 	var b strings.Builder
 	told := map[string]bool{}
 	for _, word := range all {
-		if strings.HasPrefix(word, c.Prefix) && plainWord.MatchString(word) && !told[word] {
+		if strings.HasPrefix(word, c.Prefix) && plainWord().MatchString(word) && !told[word] {
 			told[word] = true
 			fmt.Fprintln(&b, word)
 		}

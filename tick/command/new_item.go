@@ -9,6 +9,7 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
+	"kugetsu/queue/pattern"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
 	"kugetsu/tick"
@@ -279,28 +280,28 @@ func (a *App) message(words []string) (string, error) {
 
 // almost are words that were meant to be a reference, and what each lacks. The first that fits counts.
 var almost = []struct {
-	form  *regexp.Regexp
+	form  func() *regexp.Regexp
 	lacks string
 }{
-	{regexp.MustCompile(`^#\d+$`), "lacks its repository"},
-	{regexp.MustCompile(`^[^/\s#@:]+#\d+$`), "lacks its owner"},
-	{regexp.MustCompile(`^\S*@\S+:\S+#\d+$`), "is the address of a repository, not of an issue"},
-	{regexp.MustCompile(`^[a-zA-Z0-9.-]+(:\d+)?/\S+/(issues|pulls?|merge_requests)/\d+`), "lacks https:// before it"},
-	{regexp.MustCompile(`^\S+/\S+#\D*$`), "lacks a number behind #"},
+	{pattern.Lazy(`^#\d+$`), "lacks its repository"},
+	{pattern.Lazy(`^[^/\s#@:]+#\d+$`), "lacks its owner"},
+	{pattern.Lazy(`^\S*@\S+:\S+#\d+$`), "is the address of a repository, not of an issue"},
+	{pattern.Lazy(`^[a-zA-Z0-9.-]+(:\d+)?/\S+/(issues|pulls?|merge_requests)/\d+`), "lacks https:// before it"},
+	{pattern.Lazy(`^\S+/\S+#\D*$`), "lacks a number behind #"},
 }
 
 // meant is a word that can only be meant as a reference. The parser says what is wrong with the word.
-var meant = regexp.MustCompile(`^([a-z]+://\S+/(issues|work_items|pulls?|merge_requests)/\d|[^\s/]+/\S+#\S*\d)`)
+var meant = pattern.Lazy(`^([a-z]+://\S+/(issues|work_items|pulls?|merge_requests)/\d|[^\s/]+/\S+#\S*\d)`)
 
 // misread is the error of a word that was meant as a reference and is none, nil for other words.
 func (a *App) misread(word string) error {
 	word = strings.TrimRight(word, ".,;:")
 	for _, near := range almost {
-		if near.form.MatchString(word) {
+		if near.form().MatchString(word) {
 			return fault.New(fault.Usage, nameFirst, "no issue reference: %q %s", clip(word), near.lacks)
 		}
 	}
-	if _, err := a.parse(word); err != nil && meant.MatchString(word) {
+	if _, err := a.parse(word); err != nil && meant().MatchString(word) {
 		return fault.New(fault.Usage, nameFirst, "%w", err)
 	}
 	return nil

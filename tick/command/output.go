@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"syscall"
 	"time"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/terminal"
 	"kugetsu/tick"
 )
@@ -129,11 +129,11 @@ func (a *App) short(id string) string {
 }
 
 // itemID is what may be an id in a text.
-var itemID = regexp.MustCompile(`\bq_[0-9a-z]+\b`)
+var itemID = pattern.Lazy(`\bq_[0-9a-z]+\b`)
 
 // shortIDs is a text of kugetsu's own with each id in it as short shows it.
 func shortIDs(text string, short func(id string) string) string {
-	return itemID.ReplaceAllStringFunc(text, func(word string) string {
+	return itemID().ReplaceAllStringFunc(text, func(word string) string {
 		if !queue.IsID(word) {
 			return word
 		}

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"time"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/terminal"
 )
 
@@ -127,7 +127,7 @@ const (
 )
 
 // numbers match the parts of a reason that change all the time: times, sizes, counts.
-var numbers = regexp.MustCompile(`[0-9]+`)
+var numbers = pattern.Lazy(`[0-9]+`)
 
 // tellWaiting reports on stderr what an item waits for, at first and after a change.
 func (a *App) tellWaiting() func(it *queue.Item) {
@@ -157,7 +157,7 @@ func (a *App) tellWaiting() func(it *queue.Item) {
 			}
 		}
 		text = clean(text)
-		if same := numbers.ReplaceAllString(text, "0"); same != told {
+		if same := numbers().ReplaceAllString(text, "0"); same != told {
 			told = same
 			a.say("waiting for %s %s: %s", it.ID, issueOrPM(it.IssueRef), text)
 		}

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
 	"kugetsu/tick/overview"
@@ -39,7 +39,7 @@ const (
 )
 
 // colours are the sequences that screen.painted writes. A cleaned text holds none.
-var colours = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+var colours = pattern.Lazy(`\x1b\[[0-9;]*m`)
 
 // watch shows the screen until q, ctrl-c or a signal. It leaves the terminal as it was, also while it is stopped by ctrl-z.
 func (a *App) watch() error {
@@ -188,7 +188,7 @@ func filled(text string, width, height int) string {
 	var b strings.Builder
 	kept, left := 0, height-1 // the last row says how to leave
 	for _, line := range lines {
-		used := terminal.Width(colours.ReplaceAllString(line, ""))
+		used := terminal.Width(colours().ReplaceAllString(line, ""))
 		if left -= max(1, (used+width-1)/width); left < 0 { // a row more would scroll the first one away
 			break
 		}

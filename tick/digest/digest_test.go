@@ -219,7 +219,7 @@ func TestCodeHoldsWhateverIsInIt(t *testing.T) {
 		if !whole || inner == "" || strings.HasSuffix(inner, "`") || strings.ContainsAny(inner, "|\n\r\x1b\u2028") {
 			t.Fatalf("%q becomes %q", text, got)
 		}
-		for _, run := range fences.FindAllString(inner, -1) {
+		for _, run := range fences().FindAllString(inner, -1) {
 			if len(run) == len(fence) {
 				t.Fatalf("%q ends in %q", text, got)
 			}

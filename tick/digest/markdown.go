@@ -3,9 +3,9 @@ package digest
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"strings"
 
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/terminal"
 	"kugetsu/tick"
 )
@@ -63,7 +63,7 @@ func (s *section) markdown(b *bytes.Buffer) {
 			switch {
 			case s.columns[i].ours:
 				shown[i] = terminal.Clean(cell)
-			case plainURL.MatchString(cell):
+			case plainURL().MatchString(cell):
 				shown[i] = "<" + cell + ">"
 			default:
 				shown[i] = code(cell)
@@ -77,9 +77,9 @@ func (s *section) markdown(b *bytes.Buffer) {
 }
 
 // plainURL is a link that can end neither its brackets nor the cell of a table.
-var plainURL = regexp.MustCompile(`^https?://[A-Za-z0-9._~:/?#=&%+,-]+$`)
+var plainURL = pattern.Lazy(`^https?://[A-Za-z0-9._~:/?#=&%+,-]+$`)
 
-var fences = regexp.MustCompile("`+")
+var fences = pattern.Lazy("`+")
 
 // code is a stranger's text as a code span, in which nothing has a meaning but its own end: that is longer than any row of
 // backquotes in the text. A bar would end the cell of a table, behind a backslash too, depending on who reads it: it is shown as an
@@ -90,7 +90,7 @@ func code(text string) string {
 		return ""
 	}
 	fence := "`"
-	for _, run := range fences.FindAllString(text, -1) {
+	for _, run := range fences().FindAllString(text, -1) {
 		if len(run) >= len(fence) {
 			fence = run + "`"
 		}

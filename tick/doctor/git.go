@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
@@ -138,11 +138,11 @@ func (x *Exam) remote() {
 }
 
 // helper matches the scheme of a URL that a remote helper serves: helper::address, or helper://address.
-var helper = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)(::|://)`)
+var helper = pattern.Lazy(`^([A-Za-z][A-Za-z0-9+.-]*)(::|://)`)
 
 // transport returns the program through which git reaches a URL, "" where git needs none.
 func transport(url string) string {
-	m := helper.FindStringSubmatch(url)
+	m := helper().FindStringSubmatch(url)
 	switch {
 	case m == nil && strings.Contains(url, ":") && !filepath.IsAbs(url), m != nil && (m[1] == "ssh" || m[1] == "git+ssh" || m[1] == "ssh+git"):
 		return "ssh"

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"html/template"
 	"strings"
+	"sync"
 	"time"
 
 	"kugetsu/queue/ledger"
@@ -25,7 +26,8 @@ import (
 //go:embed page.html page.css page.js
 var files embed.FS
 
-var shape = template.Must(template.ParseFS(files, "page.html"))
+// shape is parsed at its first use: few commands make a page.
+var shape = sync.OnceValue(func() *template.Template { return template.Must(template.ParseFS(files, "page.html")) })
 
 // Page is what the page shows.
 type Page struct {
@@ -55,7 +57,7 @@ func (p *Page) HTML() ([]byte, error) {
 	v.Style, v.Script = template.CSS(style), template.JS(script)
 	v.Policy = "default-src 'none'; style-src " + hash(style) + "; script-src " + hash(script) + "; base-uri 'none'; form-action 'none'"
 	var b bytes.Buffer
-	if err := shape.Execute(&b, v); err != nil {
+	if err := shape().Execute(&b, v); err != nil {
 		return nil, fmt.Errorf("page: %w", err)
 	}
 	return b.Bytes(), nil

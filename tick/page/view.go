@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"html/template"
-	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -14,6 +13,7 @@ import (
 
 	"kugetsu/queue"
 	"kugetsu/queue/outcome"
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/terminal"
 	"kugetsu/tick"
 	"kugetsu/tick/overview"
@@ -357,10 +357,10 @@ func upper(s string) string {
 
 // brief leaves out a second unit that is nothing: 9h ago, not 9h00m ago.
 func brief(s string) string {
-	return whole.ReplaceAllString(s, "$1")
+	return whole().ReplaceAllString(s, "$1")
 }
 
-var whole = regexp.MustCompile(`(\d[hm])00[ms]`)
+var whole = pattern.Lazy(`(\d[hm])00[ms]`)
 
 func plain(s string) stamp { return stamp{Text: clean(s)} }
 

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/pattern"
 )
 
 // cron is one marked block in the user's crontab.
@@ -28,13 +28,13 @@ func (c cron) block(text string) (string, error) {
 }
 
 // plain matches the words that need no quotes, in cron and in sh.
-var plain = regexp.MustCompile(`^[\w/.,:@+-]+$`)
+var plain = pattern.Lazy(`^[\w/.,:@+-]+$`)
 
 // quote returns a path as one word of the shell, for a line of a crontab. In a crontab a percent sign ends the command unless a
 // backslash precedes it. Some crons remove that backslash and others leave it to the shell, so it stands outside of the
 // quotes. Some crons also turn two backslashes into one, so no backslash is followed by another one or by a percent sign.
 func quote(path string) string {
-	if plain.MatchString(path) {
+	if plain().MatchString(path) {
 		return path
 	}
 	return "'" + strings.NewReplacer("'", `'\''`, "%", `'\%'`, `\`, `\''`).Replace(path) + "'"
@@ -187,10 +187,10 @@ func (c cron) remove(ctx context.Context) error {
 	return err
 }
 
-var cronMinutes = regexp.MustCompile(`^\*(?:/(\d+))? \* \* \* \* `)
+var cronMinutes = pattern.Lazy(`^\*(?:/(\d+))? \* \* \* \* `)
 
 // cronCommand matches the line; its group is the command without the arguments of kugetsu.
-var cronCommand = regexp.MustCompile(`^(?:\S+ ){5}(.*) tick --scheduled$`)
+var cronCommand = pattern.Lazy(`^(?:\S+ ){5}(.*) tick --scheduled$`)
 
 func (c cron) find(ctx context.Context) (*Found, error) {
 	text, err := c.read(ctx)
@@ -214,10 +214,10 @@ func (c cron) find(ctx context.Context) (*Found, error) {
 	if f.Problem == "" {
 		f.Problem = noCron()
 	}
-	if m := cronCommand.FindStringSubmatch(line); m != nil {
+	if m := cronCommand().FindStringSubmatch(line); m != nil {
 		f.Program = []string{"/bin/sh", "-c", m[1] + ` "$@"`, "sh"}
 	}
-	if m := cronMinutes.FindStringSubmatch(line); m != nil {
+	if m := cronMinutes().FindStringSubmatch(line); m != nil {
 		f.Minutes = 1
 		if m[1] != "" {
 			f.Minutes, _ = strconv.Atoi(m[1]) // 0, not known, where the number is too large

@@ -4,21 +4,21 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/pattern"
 )
 
 // assigned matches a line of a crontab that sets a variable for the lines below it.
-var assigned = regexp.MustCompile(`^[ \t]*(?:"([^"]+)"|'([^']+)'|([^\s='"#][^\s=]*))[ \t]*=[ \t]*(.*)$`)
+var assigned = pattern.Lazy(`^[ \t]*(?:"([^"]+)"|'([^']+)'|([^\s='"#][^\s=]*))[ \t]*=[ \t]*(.*)$`)
 
 // above returns the variables that a crontab sets for the lines after it. A carriage return belongs to a value, as in cron.
 func above(text string) map[string]string {
 	set := map[string]string{}
 	for line := range strings.SplitSeq(text, "\n") {
-		m := assigned.FindStringSubmatch(line)
+		m := assigned().FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}
@@ -58,7 +58,7 @@ func (c cron) lineBelow(text string) (string, error) {
 		command = strings.Join(append(names, command), " ")
 	case !slices.Contains(unlike, filepath.Base(shell)):
 		return "", move("the crontab sets SHELL to %q, a shell that kugetsu does not know", shell)
-	case !plain.MatchString(c.Binary) || !plain.MatchString(c.Dir) || !plain.MatchString(c.Home):
+	case !plain().MatchString(c.Binary) || !plain().MatchString(c.Dir) || !plain().MatchString(c.Home):
 		return "", move("the crontab sets SHELL to %q, which reads quotes differently from sh", shell)
 	case len(names) > 0:
 		command = "/usr/bin/env " + strings.Join(append(names, command), " ")

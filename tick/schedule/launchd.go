@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 )
 
@@ -103,9 +103,9 @@ func (l launchd) remove(ctx context.Context) error {
 	return spool.Unlink(l.path())
 }
 
-var launchdSeconds = regexp.MustCompile(`<key>StartInterval</key>\s*<integer>(\d+)</integer>`)
+var launchdSeconds = pattern.Lazy(`<key>StartInterval</key>\s*<integer>(\d+)</integer>`)
 
-var launchdProgram = regexp.MustCompile(`<key>ProgramArguments</key>\s*<array>\s*(<string>[^<]*</string>)`)
+var launchdProgram = pattern.Lazy(`<key>ProgramArguments</key>\s*<array>\s*(<string>[^<]*</string>)`)
 
 func (l launchd) find(ctx context.Context) (*Found, error) {
 	text, err := spool.Read(l.path())
@@ -116,13 +116,13 @@ func (l launchd) find(ctx context.Context) (*Found, error) {
 		return nil, err
 	}
 	f := &Found{Kind: Launchd, Current: string(text) == l.plist().Text}
-	if m := launchdProgram.FindSubmatch(text); m != nil {
+	if m := launchdProgram().FindSubmatch(text); m != nil {
 		program := ""
 		if xml.Unmarshal(m[1], &program) == nil {
 			f.Program = []string{program}
 		}
 	}
-	if m := launchdSeconds.FindSubmatch(text); m != nil {
+	if m := launchdSeconds().FindSubmatch(text); m != nil {
 		seconds, _ := strconv.Atoi(string(m[1])) // 0, not known, where the number is too large
 		f.Minutes = seconds / 60
 	}

@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 )
 
@@ -84,7 +84,7 @@ func (s systemd) path(path string) string {
 // word writes a word of a command line or an assignment, quoted where that is needed.
 func (s systemd) word(word string) string {
 	word = s.path(word)
-	if plain.MatchString(strings.TrimPrefix(word, "%h")) {
+	if plain().MatchString(strings.TrimPrefix(word, "%h")) {
 		return word
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`
@@ -192,9 +192,9 @@ func (s systemd) remove(ctx context.Context) error {
 	return err
 }
 
-var systemdMinutes = regexp.MustCompile(`(?m)^OnCalendar=\*:0/(\d+)$`)
+var systemdMinutes = pattern.Lazy(`(?m)^OnCalendar=\*:0/(\d+)$`)
 
-var systemdProgram = regexp.MustCompile(`(?m)^ExecStart=(.*) tick --scheduled --wait$`)
+var systemdProgram = pattern.Lazy(`(?m)^ExecStart=(.*) tick --scheduled --wait$`)
 
 // unquote returns the path from which word made its argument.
 func (s systemd) unquote(word string) string {
@@ -222,10 +222,10 @@ func (s systemd) find(ctx context.Context) (*Found, error) {
 		}
 		there++
 		f.Current = f.Current && string(text) == unit.Text
-		if m := systemdProgram.FindSubmatch(text); m != nil {
+		if m := systemdProgram().FindSubmatch(text); m != nil {
 			f.Program = []string{s.unquote(string(m[1]))}
 		}
-		if m := systemdMinutes.FindSubmatch(text); m != nil {
+		if m := systemdMinutes().FindSubmatch(text); m != nil {
 			f.Minutes, _ = strconv.Atoi(string(m[1])) // 0, not known, where the number is too large
 		}
 	}

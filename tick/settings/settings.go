@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +22,7 @@ import (
 
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
+	"kugetsu/queue/pattern"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/git"
 )
@@ -368,7 +368,7 @@ func (c *checker) words(v *string, key string) {
 
 // replaced refuses a word in braces that would not be replaced: the program would get it as it is.
 func (c *checker) replaced(v, key string, known ...string) {
-	for _, word := range placeholder.FindAllString(v, -1) {
+	for _, word := range placeholder().FindAllString(v, -1) {
 		if word[0] != '$' && !slices.Contains(known, word) {
 			c.bad("%s: %s is not replaced: there are %s", key, word, strings.Join(known, ", "))
 		}
@@ -376,7 +376,7 @@ func (c *checker) replaced(v, key string, known ...string) {
 }
 
 // placeholder matches what looks like a word to be replaced; ${word} is for a shell.
-var placeholder = regexp.MustCompile(`\$?\{[a-z_]+\}`)
+var placeholder = pattern.Lazy(`\$?\{[a-z_]+\}`)
 
 // Keys lists the names of all settings that an environment may set.
 func Keys() []string {
