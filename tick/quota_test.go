@@ -80,6 +80,37 @@ func TestQuotaReserveKeepsAnAgentFromStarting(t *testing.T) {
 	}
 }
 
+// The env files make accounts: the quota of one says nothing of the other.
+func TestQuotaReserveIsOfTheAccountThatRunsWouldUse(t *testing.T) {
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	tick := newTick(t, func() time.Time { return now })
+	must(t, tick.Settings.Reserve.UnmarshalText([]byte("20")))
+	used := func(percent float64) agent.Window {
+		return agent.Window{Name: "five_hour", Used: percent, Reset: now.Add(2 * time.Hour), At: now}
+	}
+	closed := func(lane queue.Lane) bool {
+		return (&quotas{t: tick}).why(&candidate{it: &queue.Item{Agent: "claude"}, agent: "claude", lane: lane}).Kind == QuotaReserve
+	}
+	told(t, tick, "claude", queue.Dev, used(85))
+	if !closed(queue.Dev) || !closed(queue.PM) {
+		t.Error("both lanes use the account, and it is not kept")
+	}
+	must(t, os.MkdirAll(filepath.Join(string(tick.Home), "env"), 0o700))
+	must(t, os.WriteFile(tick.Home.EnvFile("pm-agent.env"), []byte("CLAUDE_CODE_OAUTH_TOKEN=pm\n"), 0o600))
+	if !closed(queue.Dev) || closed(queue.PM) {
+		t.Error("the other account is kept, too, or the first is not")
+	}
+	told(t, tick, "claude", queue.PM, used(90))
+	must(t, os.WriteFile(tick.Home.EnvFile("dev.env"), []byte("CLAUDE_CODE_OAUTH_TOKEN=dev\n"), 0o600))
+	if closed(queue.Dev) || !closed(queue.PM) {
+		t.Error("a new account is kept, or the other one is not")
+	}
+	must(t, os.Remove(tick.Home.EnvFile("dev.env")))
+	if !closed(queue.Dev) {
+		t.Error("what was told of the first account is forgotten")
+	}
+}
+
 func TestQuotasAreThoseOfTheAccountsInUse(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.Local)
 	tick := newTick(t, func() time.Time { return now })

@@ -12,7 +12,7 @@ import (
 //	Mon-Fri 22:00-07:00, Sat-Sun 00:00-24:00
 //
 // A window without days is one of each day. One that ends before it begins ends on the next day: that of Fri 22:00-07:00 on
-// Saturday at 7. Where clocks are set forward or back, a window begins and ends as the clock on the wall says.
+// Saturday at 7. Where clocks are set forward or back, a window begins and ends as the clock on the wall says: see onWall.
 type Hours string
 
 // window is from and until minutes after the midnight of a day; until may be of the next day.
@@ -131,15 +131,28 @@ func (h Hours) around(now time.Time, first, last int, do func(begin, end time.Ti
 	for day := first; day <= last; day++ {
 		// Noon is on the same day, however clocks are set.
 		noon := time.Date(now.Year(), now.Month(), now.Day()+day, 12, 0, 0, 0, time.Local)
-		at := func(minutes int) time.Time {
-			return time.Date(noon.Year(), noon.Month(), noon.Day(), 0, minutes, 0, 0, time.Local)
-		}
+		at := func(minutes int) time.Time { return onWall(noon, minutes) }
 		for _, w := range windows {
-			if w.days[noon.Weekday()] {
-				do(at(w.from), at(w.until))
+			begin, end := at(w.from), at(w.until)
+			if w.days[noon.Weekday()] && begin.Before(end) { // one that lies in a skip is not there
+				do(begin, end)
 			}
 		}
 	}
+}
+
+// onWall is when the clock on the wall of a day shows so many minutes after midnight, or first shows more: where it is set forward it
+// skips an hour, and what begins or ends in that hour does so at the skip. Of a time that it shows twice it is the second.
+func onWall(day time.Time, minutes int) time.Time {
+	at := time.Date(day.Year(), day.Month(), day.Day(), 0, minutes, 0, 0, time.Local)
+	if at.Hour()*60+at.Minute() == minutes%(24*60) {
+		return at
+	}
+	begin, end := at.ZoneBounds() // at is on one of the two sides of the skip
+	if at.Hour()*60+at.Minute() > minutes%(24*60) {
+		return begin
+	}
+	return end
 }
 
 // Closed lists the times between two times at which nothing may start, in their order.

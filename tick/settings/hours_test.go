@@ -49,7 +49,13 @@ func TestHoursOpenAndClose(t *testing.T) {
 		{"Sat-Mon 08:00-09:00", "2026-12-08 08:30", false, "2026-12-12 08:00"},
 		{"mon 08:00-09:00", "2026-11-30 08:30", true, "2026-12-07 08:00"},
 		{"08:00-09:00, 20:00-21:00", "2026-11-30 12:00", false, "2026-11-30 20:00"},
-		{"02:30-04:00", "2026-03-29 01:59", false, "2026-03-29 03:30"}, // 2:30 is not there that day
+		{"02:30-04:00", "2026-03-29 01:59", false, "2026-03-29 03:00"}, // 2:30 is not there that day: after 1:59 it is 3:00
+		{"02:30-04:00", "2026-03-29 03:00", true, "2026-03-30 02:30"},
+		{"22:00-02:30", "2026-03-29 01:59", true, "2026-03-29 22:00"},
+		{"22:00-02:30", "2026-03-29 03:00", false, "2026-03-29 22:00"},
+		{"02:00-02:30", "2026-03-29 01:59", false, "2026-03-30 02:00"}, // all of it is skipped
+		{"00:00-03:00", "2026-03-29 01:59", true, "2026-03-30 00:00"},
+		{"00:00-03:00", "2026-03-29 03:00", false, "2026-03-30 00:00"},
 		{"00:00-24:00", "2026-03-29 23:59", true, "2026-03-30 00:00"},
 		{"22:00-07:00", "2026-10-25 06:59", true, "2026-10-25 22:00"}, // the night is an hour longer
 		{"22:00-07:00", "2026-10-25 07:00", false, "2026-10-25 22:00"},
@@ -68,6 +74,32 @@ func TestHoursOpenAndClose(t *testing.T) {
 		}
 		if got != test.next {
 			t.Errorf("%q at %s: opens next at %q, want %q", test.hours, test.now, got, test.next)
+		}
+	}
+}
+
+// In the night in which the clock shows 2:00 to 3:00 twice, what begins or ends then does so at the second time.
+func TestHoursOfATimeThatTheClockShowsTwice(t *testing.T) {
+	inBerlin(t)
+	for _, test := range []struct {
+		hours, utc string
+		open       bool
+	}{
+		{"22:00-02:30", "2026-10-25T00:30:00Z", true},
+		{"22:00-02:30", "2026-10-25T01:29:00Z", true},
+		{"22:00-02:30", "2026-10-25T01:30:00Z", false},
+		{"02:30-04:00", "2026-10-25T00:30:00Z", false},
+		{"02:30-04:00", "2026-10-25T01:29:00Z", false},
+		{"02:30-04:00", "2026-10-25T01:30:00Z", true},
+		{"02:30-04:00", "2026-10-25T02:59:00Z", true},
+		{"02:30-04:00", "2026-10-25T03:00:00Z", false},
+	} {
+		now, err := time.Parse(time.RFC3339, test.utc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hours(t, test.hours).Open(now); got != test.open {
+			t.Errorf("%q at %s: open is %v", test.hours, test.utc, got)
 		}
 	}
 }
