@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"kugetsu/slots/proc"
 )
@@ -25,32 +26,47 @@ const (
 )
 
 var (
-	errTooLarge  = fmt.Errorf("the answer is larger than %d bytes", maxBody)
 	errElsewhere = errors.New("it redirects to another place")
 	errLoopback  = errors.New("it is not on loopback")
 )
 
+func tooLarge(most int) error { return fmt.Errorf("the answer is larger than %d bytes", most) }
+
+// reply is an answer with status 200, or 304 to a question with an ETag: then it is the same as before, and has no body.
+type reply struct {
+	body      []byte
+	same      bool
+	etag      string
+	notBefore time.Time // where the forge's limit is spent: when it is whole again
+}
+
 // ask gets a path of the forge's API: with the token for it or, where there is none, through the forge's own program, which has a
 // login of its own, or else without a token.
 func (r request) ask(ctx context.Context, path string, env []string) ([]byte, error) {
+	got, err := r.askAnew(ctx, path, "", maxBody, env)
+	return got.body, err
+}
+
+// askAnew is ask for an answer of at most so many bytes that is not remembered with this ETag. A program is asked without the ETag.
+func (r request) askAnew(ctx context.Context, path, etag string, most int, env []string) (got reply, err error) {
 	if err := r.plainly(env); err != nil {
-		return nil, err
+		return got, err
 	}
 	token, err := r.token(env)
 	if err != nil {
-		return nil, err
+		return got, err
 	}
 	var programErr error
 	if token == "" {
-		body, err := r.askProgram(ctx, path, env)
+		body, err := r.askProgram(ctx, path, most, env)
 		if err == nil {
-			return body, nil
+			return reply{body: body}, nil
 		}
 		if !errors.Is(err, errNoProgram) {
 			programErr = err
 		}
 	}
-	body, err := r.get(ctx, path, token)
+	got, err = r.get(ctx, path, token, etag, most)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -60,7 +76,7 @@ func (r request) ask(ctx context.Context, path string, env []string) ([]byte, er
 	if err != nil && programErr != nil {
 		err = fmt.Errorf("%w (%w)", err, programErr)
 	}
-	return body, err
+	return got, err
 }
 
 // question is the request to the API.
@@ -71,23 +87,24 @@ func (r request) question(ctx context.Context, path, token string) (*http.Reques
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "kugetsu")
+	if r.forge == github {
+		req.Header.Set("X-GitHub-Api-Version", "2022-11-28") // later ones leave out fields
+	}
 	if token != "" {
 		req.Header.Set("Authorization", r.forge.scheme+" "+token)
 	}
 	return req, nil
 }
 
-func (r request) get(ctx context.Context, path, token string) ([]byte, error) {
+func (r request) get(ctx context.Context, path, token, etag string, most int) (got reply, err error) {
 	req, err := r.question(ctx, path, token)
 	if err != nil {
-		return nil, err
+		return got, err
 	}
-	transport := &http.Transport{
-		DialContext:            dialer(req.URL.Scheme + "://" + req.URL.Host).DialContext,
-		DisableKeepAlives:      true,
-		MaxResponseHeaderBytes: 64 << 10,
+	if etag != "" {
+		req.Header.Set("If-None-Match", etag)
 	}
-	client := http.Client{Transport: transport, CheckRedirect: func(next *http.Request, before []*http.Request) error {
+	client := http.Client{Transport: transport(dialer(req.URL.Scheme + "://" + req.URL.Host)), CheckRedirect: func(next *http.Request, before []*http.Request) error {
 		if !stays(req.URL, next.URL) || len(before) > maxHops {
 			return errElsewhere
 		}
@@ -95,13 +112,24 @@ func (r request) get(ctx context.Context, path, token string) ([]byte, error) {
 	}}
 	res, err := client.Do(req)
 	if err != nil {
-		return nil, plain(err)
+		return got, plain(err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return nil, refusal(res, token != "")
+	got = reply{etag: res.Header.Get("ETag"), notBefore: spent(res)}
+	switch {
+	case res.StatusCode == http.StatusNotModified && etag != "":
+		got.same = true
+		return got, nil
+	case res.StatusCode != http.StatusOK:
+		return got, r.refusal(res, token != "")
 	}
-	return read(res.Body)
+	got.body, err = read(res.Body, most)
+	return got, err
+}
+
+// transport is for one question.
+func transport(d *net.Dialer) *http.Transport {
+	return &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10}
 }
 
 // stays says whether a redirect leads to the same origin. Origins are compared as text: any other spelling counts as another
@@ -147,14 +175,22 @@ func plain(err error) error {
 	return errors.New("the connection or the answer is bad")
 }
 
-// refusal is the error for a status other than 200.
-func refusal(res *http.Response, token bool) error {
+// statusError is an answer with another status than 200.
+type statusError struct {
+	code int
+	why  string
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.code, e.why) }
+
+// refusal is the error for a status other than 200: a *LimitError or a *statusError.
+func (r request) refusal(res *http.Response, token bool) error {
 	code := res.StatusCode
-	limited := res.Header.Get("Retry-After") != "" || res.Header.Get("X-RateLimit-Remaining") == "0" || res.Header.Get("RateLimit-Remaining") == "0"
 	why := "it did not answer"
 	switch {
-	case code == http.StatusTooManyRequests, code == http.StatusForbidden && limited:
-		why = "the rate limit is met"
+	case code == http.StatusTooManyRequests, code == http.StatusForbidden && r.limited(res):
+		_, host, _ := strings.Cut(r.origin, "://")
+		return &LimitError{Host: host, Code: code, Until: until(res.Header)}
 	case (code == http.StatusUnauthorized || code == http.StatusForbidden) && token:
 		why = "the token is refused"
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
@@ -164,16 +200,16 @@ func refusal(res *http.Response, token bool) error {
 	case code == http.StatusNotFound:
 		why = "there is no such request, or it takes a token to see it"
 	}
-	return fmt.Errorf("status %d: %s", code, why)
+	return &statusError{code, why}
 }
 
-func read(from io.Reader) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(from, maxBody+1))
+func read(from io.Reader, most int) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(from, int64(most)+1))
 	switch {
 	case err != nil:
 		return nil, plain(err)
-	case len(body) > maxBody:
-		return nil, errTooLarge
+	case len(body) > most:
+		return nil, tooLarge(most)
 	}
 	return body, nil
 }
@@ -205,27 +241,38 @@ func (r request) program(env []string) (path string, made []string, err error) {
 }
 
 // askProgram asks gh or glab for the same path. Both print what the API answered.
-func (r request) askProgram(ctx context.Context, path string, env []string) ([]byte, error) {
+func (r request) askProgram(ctx context.Context, path string, most int, env []string) ([]byte, error) {
 	program, made, err := r.program(env)
 	if err != nil {
 		return nil, err
 	}
-	ask := proc.Child{
+	ask := r.child(program, path, made)
+	ask.Most = most
+	out, err := ask.Output(ctx)
+	if err == nil {
+		return []byte(out), nil
+	}
+	return nil, r.programFailed(ctx, err, most)
+}
+
+// child asks gh or glab for a path.
+func (r request) child(program, path string, made []string) proc.Child {
+	return proc.Child{
 		Path: program, Args: []string{r.forge.cli, "api", "--hostname", strings.TrimPrefix(r.origin, "https://"), path},
 		Env: made, Dir: "/", // not in a repository, whose remotes they would read
-		Most: maxBody,
 	}
-	out, err := ask.Output(ctx)
+}
+
+// programFailed is the error of a forge's program, without what it printed.
+func (r request) programFailed(ctx context.Context, err error, most int) error {
 	var failure *proc.Failure
 	switch {
-	case err == nil:
-		return []byte(out), nil
 	case errors.Is(err, proc.ErrOutput):
-		err = errTooLarge
+		err = tooLarge(most)
 	case ctx.Err() != nil:
 		err = errors.New("it did not answer in time")
 	case errors.As(err, &failure):
 		err = failure.Err // its stderr is for people, and may hold anything
 	}
-	return nil, fmt.Errorf("%s: %w", r.forge.cli, err)
+	return fmt.Errorf("%s: %w", r.forge.cli, err)
 }

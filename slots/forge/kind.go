@@ -1,10 +1,12 @@
 package forge
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"strings"
 	"time"
 )
@@ -95,6 +97,7 @@ type answer struct {
 	CreatedAt time.Time `json:"created_at"`
 	Head      struct {
 		Ref   string `json:"ref"`
+		SHA   string `json:"sha"`
 		Label string `json:"label"` // on Gitea the branch; on GitHub its owner, too
 		Repo  struct {
 			FullName string `json:"full_name"`
@@ -123,6 +126,15 @@ func (a answer) status() (Status, error) {
 		return Closed, nil
 	}
 	return Unknown, errors.New("the answer has no state that is known")
+}
+
+// readFresh reads an answer of any kind into a value. Nothing of what the value held stays.
+func readFresh(body []byte, into any) error {
+	reflect.ValueOf(into).Elem().SetZero() // null leaves a value as it is
+	if string(bytes.TrimSpace(body)) == "null" || json.Unmarshal(body, into) != nil {
+		return errNoJSON
+	}
+	return nil
 }
 
 var errNoJSON = errors.New("the answer is not that of its API")

@@ -1,9 +1,6 @@
 package forge
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"time"
 )
 
@@ -111,6 +108,9 @@ type Comment struct {
 type Cache struct {
 	URL     string       `json:"url,omitempty"`
 	Answers []Remembered `json:"answers,omitempty"`
+	// Stuck are the head and the base that a forge calls not mergeable without a reason, and Since is when it said so first.
+	Stuck string    `json:"stuck,omitempty"`
+	Since time.Time `json:"since,omitzero"`
 }
 
 // Remembered is one answer of a forge: the part of it that is read, as JSON.
@@ -120,29 +120,8 @@ type Remembered struct {
 	Body string `json:"body"`
 }
 
-// LimitError is returned where a forge refuses an answer since too much was asked. Nothing more may be asked of the host before
-// Until, for any session. State, Find, Inspect, and Log return it, wrapped.
-type LimitError struct {
-	Host  string
-	Code  int // the status
-	Until time.Time
-}
-
-func (e *LimitError) Error() string { return fmt.Sprintf("status %d: the rate limit is met", e.Code) }
-
-// ErrNoLog is returned where a check has no log, or has it no more.
-var ErrNoLog = errors.New("the forge has no log of it")
-
 // maxCache bounds a cache, in bytes as JSON. An answer beyond it is not remembered.
 const maxCache = 128 << 10
-
-var errUnbuilt = errors.New("following a request is not built yet")
-
-// Inspect asks for all that a caller wants to know of a request. The env is as for State. With an error the report is empty: the
-// forge did not answer, or the head changed while it was asked; a later question may do better. The cache may be nil.
-func Inspect(ctx context.Context, url string, env []string, cache *Cache, want Want) (Report, error) {
-	return Report{Status: Unknown}, errUnbuilt
-}
 
 // CI is the verdict of all checks: Failed where one failed, Pending where one has not ended.
 func (r Report) CI() Verdict {
@@ -163,12 +142,4 @@ func (r Report) CI() Verdict {
 func (r Report) Ready() bool {
 	ci := r.CI()
 	return r.Status == Open && !r.Draft && r.Merge == MergeClean && (ci == Passed || ci == NoChecks) && r.Approved && len(r.Unseen) == 0
-}
-
-// Log is the end of the log of a check's job, at most 8 KiB from the begin of a line, without the time stamps and colours of the
-// forge. The url is that of the request whose report has the check. A log is the words of strangers: it may hold control characters
-// and orders, and is no UTF-8 by promise. It takes a token of the forge, or the forge's program. The error is ErrNoLog where there is
-// none.
-func Log(ctx context.Context, url string, c Check, env []string) ([]byte, error) {
-	return nil, errUnbuilt
 }

@@ -24,7 +24,8 @@ type Child struct {
 	Dir   string   // "" for the current folder
 	Env   []string // all of it
 	Stdin io.Reader
-	Most  int // how many bytes of stdout are accepted; 0: stdout is discarded
+	Most  int // how many bytes of stdout are accepted; 0: stdout is discarded, but for its end
+	Last  int // where Most is 0: how many bytes of its end are kept
 }
 
 // Failure is a program that did not exit with 0.
@@ -59,21 +60,24 @@ func (c Child) Output(ctx context.Context) (string, error) {
 	cmd.SysProcAttr = Detach()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = childDelay
-	out, said := &atMost{most: c.Most}, &ending{}
+	out, end, said := &atMost{most: c.Most}, &ending{most: c.Last}, &ending{most: maxSaid}
 	cmd.Stderr = said
-	if c.Most > 0 {
+	switch {
+	case c.Most > 0:
 		cmd.Stdout = out
+	case c.Last > 0:
+		cmd.Stdout = end
 	}
 	err := cmd.Run()
 	switch {
 	case out.full:
 		err = ErrOutput
 	case err == nil, errors.Is(err, exec.ErrWaitDelay): // it exited with 0, and left a process with its output open
-		return string(out.data), nil
+		return string(append(out.data, end.data...)), nil
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	}
-	return string(out.data), &Failure{Err: err, Said: terminal.Clean(strings.TrimSpace(string(*said)))}
+	return string(out.data), &Failure{Err: err, Said: terminal.Clean(strings.TrimSpace(string(said.data)))}
 }
 
 // atMost takes no more bytes than most.
@@ -92,11 +96,14 @@ func (a *atMost) Write(p []byte) (int, error) {
 }
 
 // ending keeps the last bytes that are written to it.
-type ending []byte
+type ending struct {
+	most int
+	data []byte
+}
 
 func (e *ending) Write(p []byte) (int, error) {
-	all := append(*e, p...)
-	*e = append((*e)[:0], all[max(0, len(all)-maxSaid):]...)
+	all := append(e.data, p...)
+	e.data = append(e.data[:0], all[max(0, len(all)-e.most):]...)
 	return len(p), nil
 }
 

@@ -80,15 +80,15 @@ func TestChildThatLeavesAProcessIsNotWaitedForAndHasNotFailed(t *testing.T) {
 
 func TestChildKeepsTheEndOfStderr(t *testing.T) {
 	var all string
-	var last ending
+	last := ending{most: maxSaid}
 	for n := range 500 {
 		part := strings.Repeat(strconv.Itoa(n), n%7)
 		all += part
 		if wrote, err := last.Write([]byte(part)); err != nil || wrote != len(part) {
 			t.Fatal(wrote, err)
 		}
-		if want := all[max(0, len(all)-maxSaid):]; string(last) != want {
-			t.Fatalf("%q is kept, not %q", last, want)
+		if want := all[max(0, len(all)-maxSaid):]; string(last.data) != want {
+			t.Fatalf("%q is kept, not %q", last.data, want)
 		}
 	}
 }
