@@ -147,6 +147,9 @@ func (w *world) kugetsu(args ...string) string {
 		w.Errorf("kugetsu %s: .bashrc is %q, %v", strings.Join(args, " "), text, err)
 		w.write("home/.bashrc", "# mine\n")
 	}
+	if entries, err := os.ReadDir(w.at("home/elsewhere")); err == nil && len(entries) > 0 {
+		w.Errorf("kugetsu %s wrote %s where a link leads\n%s", strings.Join(args, " "), entries[0].Name(), out)
+	}
 	return out
 }
 
@@ -201,7 +204,8 @@ git -C nested add -A; git -C nested -c user.name=a -c user.email=a@b commit -qm 
 believe nested/.git/config
 printf '[submodule "nested"]\n\tpath = nested\n\turl = ./nested\n\tupdate = !%s submodule\n' "$canary" >.gitmodules; echo changed >nested/file`,
 	"links in the place of folders": `rm -rf "$common/info"; mkdir -p "$HOME/elsewhere"; ln -s "$HOME/elsewhere" "$common/info"
-mkdir -p "$common/refs/kugetsu"; ln -s "$HOME/elsewhere" "$common/refs/kugetsu/issue-1" 2>/dev/null; ln -s "$HOME/.bashrc" "$record/logs/HEAD.new" 2>/dev/null; true`,
+mkdir -p "$common/refs/kugetsu"; ln -s "$HOME/elsewhere" "$common/refs/kugetsu/issue-1" 2>/dev/null; rm -rf "$common/refs/remotes/origin" "$common/refs/tags"
+ln -s "$HOME/elsewhere" "$common/refs/remotes/origin"; ln -s "$HOME/elsewhere" "$common/refs/tags"; ln -s "$HOME/.bashrc" "$record/logs/HEAD.new" 2>/dev/null; true`,
 }
 
 // programs defines the function believe, which writes into a file what git runs, and makes the attributes that ask for it.

@@ -148,6 +148,9 @@ func (g *Runner) repoConfig(ctx context.Context, p *Private) ([]Setting, error) 
 	return all, nil
 }
 
+// maxConfig bounds a file of configuration, in bytes: it is held in memory.
+const maxConfig = 16 << 20
+
 // ReadConfig is what a file of configuration says now, without those that it includes.
 func (g *Runner) ReadConfig(ctx context.Context, file string, p *Private) ([]Setting, error) {
 	f, err := OpenRegular(file)
@@ -157,7 +160,13 @@ func (g *Runner) ReadConfig(ctx context.Context, file string, p *Private) ([]Set
 	if err != nil {
 		return nil, Unread("config", err)
 	}
-	_ = f.Close()
+	info, err := f.Stat()
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, Unread("config", err)
+	}
+	if info.Size() > maxConfig {
+		return nil, Refuse("config", "%s has more than %d bytes", file, maxConfig)
+	}
 	out, err := g.exec(ctx, nil, Command{dir: p.Dir, Env: []string{"GIT_DIR=" + p.Dir},
 		Args: []string{"config", "--file", file, "--no-includes", "--list", "-z"}})
 	return parseConfig(out), err

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // Absent says that a file is not there. Any other error says only that the file could not be inspected, and never counts as
@@ -40,9 +38,13 @@ func PlainWay(dir, name string) (bool, error) {
 }
 
 // WriteWhole writes a small file so that it is there whole or not at all, whenever the process is killed. It does not wait
-// for the disk.
+// for the disk. What an agent put in the place of the temporary file is removed first: a FIFO would hang us, under the
+// repository's lock, and a second name of another file would have that emptied.
 func WriteWhole(file, text string) error {
-	f, err := os.OpenFile(file+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
+	if err := os.Remove(file + ".new"); err != nil && !Absent(err) {
+		return err
+	}
+	f, err := os.OpenFile(file+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
@@ -91,16 +93,6 @@ func OpenRegular(path string) (*os.File, error) {
 	return f, nil
 }
 
-// ReadRegular is os.ReadFile for such a file.
-func ReadRegular(path string) ([]byte, error) {
-	f, err := OpenRegular(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
-}
-
 // readStart reads the first bytes of such a file.
 func readStart(path string, most int64) ([]byte, error) {
 	f, err := OpenRegular(path)
@@ -111,11 +103,26 @@ func readStart(path string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
+// ReadEnd reads the last bytes of such a file: what git logs grows, and an agent may make it of any size.
+func ReadEnd(path string, most int64) ([]byte, error) {
+	f, err := OpenRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > most {
+		if _, err := f.Seek(-most, io.SeekEnd); err != nil {
+			return nil, err
+		}
+	}
+	return io.ReadAll(io.LimitReader(f, most))
+}
+
 // ReadSmall reads such a file, of which more than so many bytes are an error.
 func ReadSmall(path string, most int64) ([]byte, error) {
 	b, err := readStart(path, most+1)
 	if err == nil && int64(len(b)) > most {
-		err = fmt.Errorf("%s has more than %d bytes", path, most)
+		err = fmt.Errorf("%s has more than %d bytes: %w", path, most, ErrTooLong)
 	}
 	return b, err
 }

@@ -52,7 +52,9 @@ func (in *Scratch) fill(ctx context.Context, by Reading) (err error) {
 		return &Error{Op: "snapshot", Err: err}
 	}
 	if by.raw {
-		in.config = unfiltered
+		if err := in.unfilter(); err != nil {
+			return err
+		}
 	}
 	if by.Fresh {
 		// With the files of HEAD, since one of those may be ignored by now. On a branch without a commit there are none.
@@ -89,6 +91,13 @@ func (in Scratch) unflag(ctx context.Context, flag, list string) error {
 // unfiltered is configuration with which no filter is run on a file that is added. git-lfs is the only one there may be: see
 // ofUser.
 var unfiltered = []string{"-c", "core.safecrlf=false", "-c", "filter.lfs.clean=", "-c", "filter.lfs.process=", "-c", "filter.lfs.required=false"}
+
+// unfilter has git take files as they are. An encoding that the C library does not know, or that a file is not in, would
+// end git as a filter does. No configuration turns encodings off, but attributes of the git directory win over the worktree's.
+func (in *Scratch) unfilter() error {
+	in.config = unfiltered
+	return in.Private.Write("info/attributes", "* !working-tree-encoding")
+}
 
 func (in Scratch) Index() string { return filepath.Join(in.tmp, "index") }
 
@@ -130,9 +139,11 @@ func (in *Scratch) All(ctx context.Context) (tree string, lost, err error) {
 		}
 	}
 	err = add()
-	if ExitCode(err) > 1 && in.config == nil { // a filter that fails ends git, whatever else there is to add
-		in.Private.Runner.Say("added again, without filters: %v", err)
-		in.config = unfiltered
+	if ExitCode(err) > 1 && in.config == nil { // a filter or an encoding that fails ends git, whatever else there is to add
+		in.Private.Runner.Say("added again as it stands, without filters and encodings: %v", err)
+		if err := in.unfilter(); err != nil {
+			return "", nil, err
+		}
 		err = add()
 	}
 	// Exit 1 with --ignore-errors: some could not be added, the others were. Anything else left no index to use.
@@ -157,6 +168,10 @@ func (in Scratch) links(ctx context.Context) ([]string, error) {
 	return links, err
 }
 
+// maxIndex bounds an index that is copied, in bytes: ten million files take about as much. A file full of holes would fill
+// the disk of the state folder.
+const maxIndex = 1 << 30
+
 // CopyIndex copies an index, without which git would have to read every file anew, together with its time. Git reads a file
 // again where the file is not older than the index. An index that seemed younger would hide a change of the same length
 // within the same second.
@@ -172,6 +187,9 @@ func CopyIndex(path, to string) error {
 	info, err := from.Stat()
 	if err != nil {
 		return err
+	}
+	if info.Size() > maxIndex {
+		return fmt.Errorf("%s has more than %d bytes: %w", path, int64(maxIndex), ErrTooLong)
 	}
 	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

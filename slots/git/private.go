@@ -427,9 +427,6 @@ func (p *Private) configure(config []Setting) {
 		config = append(config, Setting{"remote." + p.At.Remotes.Name + ".promisor", "true"}, Setting{"remote." + p.At.Remotes.Name + ".partialclonefilter", "blob:none"})
 	}
 	p.env = configEnv(config)
-	if p.At.Lazy {
-		p.env = append(p.env, "GIT_NO_LAZY_FETCH=0")
-	}
 }
 
 func (p *Private) Write(name, text string) error {
@@ -455,7 +452,10 @@ func (p *Private) noAlternates() error {
 
 // Run runs git through the private git directory.
 func (p *Private) Run(ctx context.Context, c Command) (string, error) {
-	c.Env = slices.Concat(p.env, []string{"GIT_DIR=" + p.GitDir}, c.Env)
+	if err := p.plainRefs(c.Args); err != nil {
+		return "", err
+	}
+	c.Env, c.lazy = slices.Concat(p.env, []string{"GIT_DIR=" + p.GitDir}, c.Env), p.At.Lazy
 	if c.dir == "" {
 		c.dir = cmp.Or(p.At.Path, p.Dir)
 	}

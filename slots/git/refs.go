@@ -1,7 +1,11 @@
 package git
 
 import (
+	"io/fs"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"kugetsu/queue/pattern"
@@ -55,6 +59,44 @@ func PlainRef(common, ref string) error {
 	}
 	if !ok {
 		return Refuse("git", "a folder on the path of %s in %s is a link or a file", ref, common)
+	}
+	return nil
+}
+
+// plainRefs refuses a command of git's that writes references where its way would lead over a link: an agent's sandbox opens
+// the references, and git would write one file for each of the remote's branches wherever the link leads.
+func (p *Private) plainRefs(args []string) error {
+	if p.At.Common == "" || !slices.Contains([]string{"update-ref", "fetch", "remote"}, args[0]) {
+		return nil
+	}
+	if n := slices.IndexFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "refs/") }); n > 0 && args[0] == "update-ref" {
+		for dir := filepath.Dir(args[n]); dir != "."; dir = filepath.Dir(dir) {
+			path := filepath.Join(p.At.Common, dir)
+			if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+				return Refuse("git", "%s is a link, over which git would write: rm %s", path, path)
+			}
+		}
+		return nil
+	}
+	for _, below := range []string{"refs/remotes", "refs/tags", "refs/kugetsu-pushed"} {
+		err := filepath.WalkDir(filepath.Join(p.At.Common, below), func(path string, d fs.DirEntry, err error) error {
+			if Absent(err) { // a reference went while we looked
+				return nil
+			}
+			if err != nil {
+				return &Error{Op: "git", Err: err}
+			}
+			if d.Type()&fs.ModeSymlink == 0 {
+				return nil
+			}
+			if info, err := os.Stat(path); err == nil && info.IsDir() {
+				return Refuse("git", "%s is a link to a folder, where git would write: rm %s", path, path)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

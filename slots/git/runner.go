@@ -75,7 +75,7 @@ var (
 )
 
 // environ is the environment of a git process. kugetsu's own variables come last, since the last of two equal names wins.
-func (g *Runner) environ(dir string, extra []string) []string {
+func (g *Runner) environ(dir string, lazy bool, extra []string) []string {
 	var env []string
 	for _, kv := range g.Env {
 		name, value, _ := strings.Cut(kv, "=")
@@ -92,18 +92,23 @@ func (g *Runner) environ(dir string, extra []string) []string {
 		"LC_ALL=C", // the texts in error.go are looked for in English
 		"GIT_TERMINAL_PROMPT=0",
 		"GIT_OPTIONAL_LOCKS=0",     // `status` must not rewrite the agent's index
-		"GIT_NO_LAZY_FETCH=1",      // an object that is missing is an error, never a call of a remote
 		"GIT_NO_REPLACE_OBJECTS=1", // what is kept is what was written, not what refs/replace/ makes of it
 		"GIT_ALLOW_PROTOCOL=file:git:http:https:ssh",
 		"GIT_CEILING_DIRECTORIES="+filepath.Dir(dir), // git in dir, or nothing: never a repository above it
 		"PWD="+dir,                                   // a stale one is believed
 	)
+	if !lazy { // an object that is missing is an error, never a call of a remote
+		// Where git may fetch it, there is no such variable at all: the upload-pack of a remote on this machine would inherit
+		// it, and by itself it fetches nothing for a repository that an agent may have made.
+		env = append(env, "GIT_NO_LAZY_FETCH=1")
+	}
 	return append(env, extra...)
 }
 
 // Command is one git call.
 type Command struct {
 	dir   string // where it runs, in place of the worktree
+	lazy  bool   // git may fetch objects that are missing
 	Index string // an index in place of the worktree's own
 	Stdin string
 	input *os.File // in place of stdin, where it may be of any length
@@ -126,7 +131,7 @@ func program(env []string, dir string) (string, error) { return proc.LookPath("g
 // Only Private.Run and the reading of configuration call it: a git that is started in another way would believe the
 // configuration that it finds where it runs.
 func (g *Runner) exec(ctx context.Context, read []string, c Command) (string, error) {
-	env := g.environ(c.dir, c.Env)
+	env := g.environ(c.dir, c.lazy, c.Env)
 	bin, err := program(env, c.dir)
 	if err != nil {
 		return "", &Error{Op: "git " + c.Args[0], Err: err}
@@ -214,7 +219,7 @@ type answer struct {
 	over bool
 }
 
-var ErrTooLong = errors.New("the answer is too long")
+var ErrTooLong = errors.New("too long")
 
 func (a *answer) Write(p []byte) (int, error) {
 	if a.most > 0 && a.text.Len()+len(p) > a.most {

@@ -18,7 +18,7 @@ import (
 // lastHead is the commit that was checked out last in a worktree, as its reflog says (gitrepository-layout(5)); empty where
 // it does not, or where that commit is gone.
 func lastHead(ctx context.Context, p *git.Private) (string, error) {
-	text, err := git.ReadRegular(filepath.Join(p.At.GitDir, "logs", "HEAD"))
+	text, err := git.ReadEnd(filepath.Join(p.At.GitDir, "logs", "HEAD"), 64<<10)
 	if err != nil && !git.Absent(err) {
 		return "", &git.Error{Op: "prepare", Err: err}
 	}
@@ -68,7 +68,7 @@ func (r *repo) movedAdmin() (string, error) {
 	if info, err := os.Lstat(file); git.Absent(err) || err == nil && !info.Mode().IsRegular() {
 		return "", nil // a folder: a repository
 	}
-	text, err := git.ReadRegular(file)
+	text, err := git.ReadSmall(file, 64<<10)
 	if err != nil {
 		return "", &git.Error{Op: "prepare", Err: err}
 	}
@@ -83,7 +83,7 @@ func (r *repo) movedAdmin() (string, error) {
 	if half, err := halfMade(admin); err != nil || half {
 		return "", err
 	}
-	text, err = git.ReadRegular(filepath.Join(admin, "gitdir"))
+	text, err = git.ReadSmall(filepath.Join(admin, "gitdir"), 64<<10)
 	if err != nil {
 		return "", &git.Error{Op: "prepare", Err: err}
 	}

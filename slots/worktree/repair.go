@@ -268,8 +268,8 @@ func (r *repo) copied(ctx context.Context) (bool, error) {
 			if err != nil {
 				return false, err
 			}
-			part, err := git.ReadRegular(filepath.Join(path, e.Path))
-			if errors.Is(err, syscall.ELOOP) { // a link in its place
+			part, err := git.ReadSmall(filepath.Join(path, e.Path), int64(len(whole)))
+			if errors.Is(err, syscall.ELOOP) || errors.Is(err, git.ErrTooLong) { // a link in its place, or more than it had
 				return false, nil
 			}
 			if err != nil {

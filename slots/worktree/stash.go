@@ -2,7 +2,6 @@ package worktree
 
 import (
 	"context"
-	"io"
 	"path/filepath"
 	"strings"
 
@@ -54,18 +53,10 @@ func onAnother(message, branch string) bool {
 
 // stashLog is the log of the stash in a file: a line each of the commit and the message.
 func stashLog(file string) (string, error) {
-	f, err := git.OpenRegular(file)
+	text, err := git.ReadEnd(file, maxStashLog)
 	if git.Absent(err) {
 		return "", nil
 	}
-	if err != nil {
-		return "", &git.Error{Op: "stash", Err: err}
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > maxStashLog {
-		_, _ = f.Seek(-maxStashLog, io.SeekEnd)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxStashLog))
 	if err != nil {
 		return "", &git.Error{Op: "stash", Err: err}
 	}
