@@ -1,0 +1,144 @@
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kugetsu/queue"
+	"kugetsu/slots"
+)
+
+// TestTickIsKilledAsItFollowsARequest: a check of a session's pull request failed. However far the tick came that follows it, the ticks
+// after it make exactly one item, which runs, and tell it once. No later tick makes another.
+func TestTickIsKilledAsItFollowsARequest(t *testing.T) {
+	needStrace(t)
+	w := newWorld(t)
+	w.followed()
+	list := points(t, w, "tick")
+	w.close()
+	late := list
+	if !*full { // the forge is asked, and heard, in the last third
+		late = list[len(list)*2/3:]
+	}
+	sweep(t, killed, "tick, as it follows a pull request", "signal=KILL", sample(late, 12), followKilled)
+	failed(t, "tick, as it follows a pull request", late, 6, func(w *world, inject []string) error {
+		w.followed()
+		code, out := w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
+		if err := oneLine(code, out, 0, 75, 77, 78); err != nil {
+			return err
+		}
+		return w.wasFollowed()
+	})
+}
+
+// TestHarnessNoticesAnItemBeforeItsIntent: the same, on a kugetsu that publishes before it says what.
+func TestHarnessNoticesAnItemBeforeItsIntent(t *testing.T) {
+	needStrace(t)
+	mustNotice(t, wrongWay{
+		name: "the item of a followed request is published before its intent",
+		file: "tick/session/tell.go",
+		changes: []string{"\tone, err := k.claim(", `	if err := k.publish(q, n, intent{Item: queue.NewID(now), Priority: k.Settings.FollowPriority}, text); err != nil {
+		return err
+	}
+	one, err := k.claim(`, `	if err := k.publish(q, n, one, text); err != nil {
+		return err
+	}
+	one.Published`, "\tone.Published"},
+		notice: "2 items",
+		one: atAny(func(t *testing.T) []point {
+			w := newWorld(t)
+			defer w.close()
+			w.followed()
+			return only(points(t, w, "tick"), "linkat")
+		}, followKilled),
+	})
+}
+
+// followKilled kills a tick that follows a request.
+func followKilled(w *world, inject []string) error {
+	w.followed()
+	w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
+	return w.wasFollowed()
+}
+
+// followed is a world with a session whose pull request is on a forge of its own, and has a failed check.
+func (w *world) followed() {
+	repo := filepath.Join(w.dir, "repo")
+	cmd := exec.Command("git", "-C", repo, "branch", "fix/issue-1")
+	cmd.Env = w.env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("%v\n%s", err, out)
+	}
+	head, err := exec.Command("git", "-C", repo, "rev-parse", "fix/issue-1").Output()
+	w.must(err)
+	forge := httptest.NewServer(http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) { answer(to, r, strings.TrimSpace(string(head))) }))
+	w.ends = append(w.ends, forge.Close)
+	w.must(w.home.WriteSession(session(1), &slots.Session{Type: "forked", IssueRef: "github.com/you/project#1", Agent: "command", Branch: "fix/issue-1",
+		Worktree: w.home.Worktree(session(1)), PRURL: forge.URL + "/you/project/pulls/11", PRSet: true, CreatedAt: time.Now().UTC(), LastUsedAt: time.Now().UTC()}))
+	w.must(os.MkdirAll(filepath.Join(string(w.home), "env"), 0o700))
+	w.must(os.WriteFile(w.home.EnvFile("default.env"), []byte("GITEA_URL="+forge.URL+"\nGITEA_TOKEN=sesame\n"), 0o600))
+	w.env = append(w.env, "FOLLOW_PR=ci,review,conflict", "FOLLOW_INTERVAL=1ns")
+}
+
+// answer is what a Gitea says of a request whose check "test" failed.
+func answer(to http.ResponseWriter, r *http.Request, head string) {
+	path := strings.TrimPrefix(r.URL.Path, "/api/v1/repos/you/project/")
+	switch path {
+	case "pulls/11":
+		fmt.Fprintf(to, `{"number": 11, "state": "open", "merged": false, "draft": false, "mergeable": true, "user": {"login": "agent"},
+			"head": {"label": "fix/issue-1", "ref": "fix/issue-1", "sha": %q, "repo_id": 1, "repo": {"id": 1, "full_name": "you/project"}},
+			"base": {"label": "main", "ref": "main", "sha": %[1]q, "repo_id": 1, "repo": {"id": 1, "full_name": "you/project"}}}`, head)
+	case "commits/" + head + "/status":
+		fmt.Fprint(to, `{"state": "failure", "total_count": 1, "statuses": [{"id": 1, "status": "failure", "context": "test", "target_url": "https://ci.example.com/7"}]}`)
+	case "commits/" + head + "/statuses":
+		fmt.Fprint(to, `[{"id": 1, "status": "failure", "context": "test", "target_url": "https://ci.example.com/7"}]`)
+	case "branches/main":
+		fmt.Fprint(to, `{"name": "main", "protected": false, "required_approvals": 0, "enable_status_check": false, "status_check_contexts": []}`)
+	case "pulls/11/reviews", "assignees":
+		fmt.Fprint(to, `[]`)
+	default:
+		to.WriteHeader(http.StatusNotFound)
+	}
+}
+
+// wasFollowed lets the world come to rest, and looks for the one item of the failed check.
+func (w *world) wasFollowed() error {
+	for range 2 {
+		w.kugetsu("tick")
+	}
+	if err := w.settle(); err != nil {
+		return err
+	}
+	w.kugetsu("tick")
+	var errs []error
+	entries, err := w.q.Settled()
+	live, liveErr := w.q.Live(queue.Dev)
+	for _, e := range append(entries, live...) {
+		w.ids, w.paid = append(w.ids, e.ID), append(w.paid, 0)
+		if it, err := w.q.Load(e); err != nil || !strings.Contains(it.Message, "failed: test") {
+			errs = append(errs, err, fmt.Errorf("%s is not about the check", e.ID))
+		}
+	}
+	if len(w.ids) != 1 {
+		errs = append(errs, fmt.Errorf("%d items", len(w.ids)))
+	}
+	told, globErr := filepath.Glob(filepath.Join(w.q.Events.New, "ci_failed.*"))
+	intents, intentErr := filepath.Glob(filepath.Join(w.home.Reviews(), session(1)+"~????????????.json"))
+	if len(told) != 1 || len(intents) != 1 {
+		errs = append(errs, fmt.Errorf("%d events, %d intents", len(told), len(intents)))
+	}
+	for _, file := range intents {
+		if data, err := os.ReadFile(file); err != nil || strings.Contains(string(data), `"published":null`) {
+			errs = append(errs, err, fmt.Errorf("%s says %s", file, data))
+		}
+	}
+	return errors.Join(append(errs, err, liveErr, globErr, intentErr, w.judge(completed))...)
+}
