@@ -370,7 +370,30 @@ func count(list []string, s string) (n int) {
 // Forty processes that all want the same slots: what is refused leaves nothing behind, what is not is done once.
 func TestStorm(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	blowStorm(t, newWorld(t), "work linger work")
+}
+
+// A cap holds as the slots do: there are more slots here than the agents let pass.
+func TestStormOverACap(t *testing.T) {
+	t.Parallel()
+	const long = "work linger linger linger linger linger linger work" // so that more of them would be at work at once
+	t.Run("of the agent", func(t *testing.T) {
+		t.Parallel()
+		blowStorm(t, newWorld(t, "MAX_CONCURRENT_AGENTS=8", fmt.Sprintf("MAX_CONCURRENT_AGENTS_COMMAND=%d", limit)), long)
+	})
+	t.Run("of the repository", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, "MAX_CONCURRENT_AGENTS=8")
+		repos := fmt.Appendf(nil, `{"github.com/you/project": {"url": %q, "max": %d}}`, filepath.Join(filepath.Dir(w.state), "project"), limit)
+		if err := os.WriteFile(filepath.Join(w.state, "repos.json"), repos, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		blowStorm(t, w, long)
+	})
+}
+
+func blowStorm(t *testing.T, w *world, message string) {
+	t.Helper()
 	const sessions = 5 // issues that continue fights over
 	type call struct {
 		args   []string
@@ -383,13 +406,13 @@ func TestStorm(t *testing.T) {
 		from := len(calls)
 		for n := range 10 {
 			issue := func(k int) string { return fmt.Sprintf("you/project#%d", k) }
-			delegate := []string{"delegate", issue(1 + n%(sessions+2)), "work linger work"}
+			delegate := []string{"delegate", issue(1 + n%(sessions+2)), message}
 			if n%2 == 0 {
 				delegate = slices.Insert(delegate, 1, "--tick")
 			}
 			calls = append(calls,
-				&call{args: []string{"start", issue(100 + 10*round + n), "work linger work"}},
-				&call{args: []string{"continue", issue(1 + n%sessions), "work linger work"}},
+				&call{args: []string{"start", issue(100 + 10*round + n), message}},
+				&call{args: []string{"continue", issue(1 + n%sessions), message}},
 				&call{args: []string{"tick"}},
 				&call{args: delegate},
 			)
