@@ -9,6 +9,10 @@
 // BenchmarkStatus and BenchmarkStats print what a look at a full folder costs more than one at an empty folder, in the same run:
 //
 //	go test -bench 'Status|Stats' -benchtime 11x ./contrib/bench
+//
+// TestTable writes RESULTS.md, what commands cost beside those of an earlier commit and beside the smallest Go program:
+//
+//	go test ./contrib/bench -run Table -table $PWD/contrib/bench/RESULTS.md -before KUGETSU
 package bench
 
 import (

@@ -134,7 +134,7 @@ func compare(b *testing.B, one, other *state, args ...string) (of, ofOther cost)
 	return of, ofOther
 }
 
-func (c *cost) measure(b *testing.B, program, home string, args ...string) {
+func (c *cost) measure(b testing.TB, program, home string, args ...string) {
 	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), "KUGETSU_DIR="+home)
 	begin := time.Now()
