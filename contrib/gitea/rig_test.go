@@ -36,6 +36,7 @@ func must(t *testing.T, err error) {
 type server struct {
 	t                *testing.T
 	url, host, token string
+	basic            string // a user and a password, where there is no token
 }
 
 // config is that of a server that reaches nothing but loopback.
@@ -156,6 +157,9 @@ func (s *server) api(method, path string, body, into any) {
 	req, err := http.NewRequest(method, s.url+"/api/v1/"+path, bytes.NewReader(data))
 	must(s.t, err)
 	req.Header.Set("Authorization", "token "+s.token)
+	if name, password, ok := strings.Cut(s.basic, ":"); ok {
+		req.SetBasicAuth(name, password)
+	}
 	req.Header.Set("Content-Type", "application/json")
 	// After a push Gitea looks at a request by itself, and merges none meanwhile.
 	for begin := time.Now(); ; <-time.After(50 * time.Millisecond) {

@@ -30,11 +30,11 @@ var inspectLimit = 30 * time.Second
 // inquiry is one Inspect.
 type inquiry struct {
 	request
-	ctx   context.Context
-	env   []string
 	cache *Cache
 	used  []Remembered // the answers to the questions of this time
 	rep   Report
+
+	answer func(path, etag string) (reply, error) // the forge
 }
 
 // Inspect asks for all that a caller wants to know of a request. The env is as for State. A request that is not open is asked for
@@ -57,7 +57,11 @@ func Inspect(ctx context.Context, url string, env []string, cache *Cache, want W
 	if cache.URL != r.url() {
 		*cache = Cache{URL: r.url()}
 	}
-	q := &inquiry{request: r, ctx: ctx, env: env, cache: cache}
+	q := &inquiry{request: r, cache: cache, answer: func(path, etag string) (reply, error) {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		return r.askAnew(ctx, path, etag, maxPage, env)
+	}}
 	err = q.look(want)
 	q.keep(err != nil)
 	if err != nil {
@@ -78,7 +82,7 @@ func (q *inquiry) look(want Want) error {
 	if q.rep.CI() != Failed {
 		return nil
 	}
-	again := inquiry{request: q.request, ctx: q.ctx, env: q.env, cache: &Cache{Answers: q.used}}
+	again := inquiry{request: q.request, answer: q.answer, cache: &Cache{Answers: q.used}}
 	again.rep.NotBefore = q.rep.NotBefore
 	if err := again.ask(Want{}); err != nil {
 		return err
@@ -111,9 +115,7 @@ func (q *inquiry) get(path string, into any) error {
 	if i := slices.IndexFunc(q.cache.Answers, func(a Remembered) bool { return a.Path == path }); i >= 0 && json.Unmarshal([]byte(q.cache.Answers[i].Body), into) == nil {
 		old = q.cache.Answers[i]
 	}
-	ctx, cancel := context.WithTimeout(q.ctx, limit)
-	defer cancel()
-	got, err := q.askAnew(ctx, path, old.ETag, maxPage, q.env)
+	got, err := q.answer(path, old.ETag)
 	q.rep.NotBefore = got.notBefore
 	if err != nil {
 		if asLimit := (*LimitError)(nil); errors.As(err, &asLimit) {

@@ -2,6 +2,7 @@ package forge
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -48,6 +49,9 @@ func Log(ctx context.Context, url string, c Check, env []string) ([]byte, error)
 	}
 	if !jobID.MatchString(c.Job) {
 		return nil, r.wrap(ErrNoLog)
+	}
+	if able, err := r.able(env); err != nil || !able {
+		return nil, r.wrap(cmp.Or(err, fmt.Errorf("%w: there is no token for it", ErrUnasked)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, logLimit)
 	defer cancel()
@@ -107,7 +111,7 @@ func (r request) askLog(ctx context.Context, path string, env []string) ([]byte,
 	if token == "" {
 		program, made, err := r.program(env)
 		if err != nil {
-			return nil, fmt.Errorf("%w: there is no token for it", ErrUnasked)
+			return nil, err
 		}
 		ask := r.child(program, path, made)
 		ask.Last = logRead
