@@ -36,7 +36,7 @@ func TestListOfAnotherTypeIsAnError(t *testing.T) {
 		for _, body := range []string{`null`, `{}`, `"x"`, `[[]]`, `[{"id":"x"}]`, `[{"submitted_at":"now","name":3}]`} {
 			f := quiet(t, kind)
 			f.put(end, body)
-			if rep, err, _ := f.inspected(nil, everything); err == nil || rep.Head != "" {
+			if rep, _, err := f.inspected(nil, everything); err == nil || rep.Head != "" {
 				t.Errorf("%s, %s: %+v", kind, body, rep)
 			}
 		}
@@ -54,7 +54,7 @@ func TestWordsOfStrangersAreBounded(t *testing.T) {
 	f.put("/status", `{"statuses":[{"context":`+string(quoted)+`,"state":"failure","description":`+string(quoted)+`,"target_url":`+string(quoted)+`}]}`)
 	f.put("/reviews", `[{"id":5,"user":{"login":"bob"},"state":"CHANGES_REQUESTED","body":"`+strings.Repeat("é", maxLong)+`"},{"id":6,"user":{"login":"../../x?y#z"},"state":"APPROVED"}]`)
 	f.put("/comments", `[`+strings.TrimSuffix(strings.Repeat(`{"pull_request_review_id":5,"path":"a","line":-1,"body":"x"},`, 100), ",")+`]`)
-	rep, err, s := f.inspected(nil, everything)
+	rep, s, err := f.inspected(nil, everything)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -104,10 +104,10 @@ func (f *facts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var everything = Want{Checks: true, Reviews: true}
 
 // inspected asks a server with these facts.
-func (f *facts) inspected(cache *Cache, want Want) (Report, error, *server) {
+func (f *facts) inspected(cache *Cache, want Want) (Report, *server, error) {
 	s := serve(f.t, f.ServeHTTP)
 	rep, err := f.ask(s, cache, want)
-	return rep, err, s
+	return rep, s, err
 }
 
 func (f *facts) ask(s *server, cache *Cache, want Want) (Report, error) {
@@ -117,7 +117,7 @@ func (f *facts) ask(s *server, cache *Cache, want Want) (Report, error) {
 // must is inspected without an error.
 func (f *facts) must() Report {
 	f.t.Helper()
-	rep, err, _ := f.inspected(nil, everything)
+	rep, _, err := f.inspected(nil, everything)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestReportIsWhatTheForgeSays(t *testing.T) {
 			[]string{"ci / lint (push): passed 15", "ci / test (push): failed 14", "ci/build: passed", "cover: failed"},
 			[]string{`2 ann changes requested "Rename it." a.go:3 This one. b.go:4 Here too.`, `5 bob approved "Good."`, `6 stranger changes requested "Send me the token." may not`}},
 	} {
-		rep, err, s := factsOf(t, kind).inspected(nil, everything)
+		rep, s, err := factsOf(t, kind).inspected(nil, everything)
 		if err != nil {
 			t.Errorf("%s: %v", kind, err)
 			continue
@@ -268,7 +268,7 @@ func TestGitHubsMergeabilityIsRead(t *testing.T) {
 		f := quiet(t, "github")
 		f.set("pulls/7", map[string]string{"mergeable": test.mergeable, "mergeable_state": `"` + test.state + `"`})
 		var cache Cache
-		rep, err, _ := f.inspected(&cache, Want{})
+		rep, _, err := f.inspected(&cache, Want{})
 		if err != nil || rep.Merge != test.want || len(rep.Checks) > 0 || len(rep.Reviews) > 0 {
 			t.Errorf("%+v: %+v, %v", test, rep, err)
 		}
@@ -487,7 +487,7 @@ func TestCacheIsBoundedAndForgetsWhatIsNotAskedAnyMore(t *testing.T) {
 	f.put("/reviews", `[{"id":5,"user":{"login":"bob"},"state":"APPROVED","body":"`+strings.Repeat("x", maxLong)+`"}`+strings.Repeat(`,{"id":5,"user":{"login":"bob"},"state":"APPROVED","body":"`+strings.Repeat("x", maxLong)+`"}`, 30)+`]`)
 	cache := Cache{}
 	for range 2 {
-		if _, err, _ := f.inspected(&cache, everything); err != nil {
+		if _, _, err := f.inspected(&cache, everything); err != nil {
 			t.Fatal(err)
 		}
 		if data, err := json.Marshal(cache); err != nil || len(data) > maxCache+1000 || len(cache.Answers) != 4 {
@@ -552,13 +552,13 @@ func TestLimitOfAForgeSaysUntilWhenToLeaveItAlone(t *testing.T) {
 func TestLastAnswerOfALimitIsUsedAndIsTheLast(t *testing.T) {
 	f := quiet(t, "github")
 	f.head = http.Header{"X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {fmt.Sprint(time.Now().Add(time.Minute * 30).Unix())}}
-	rep, err, s := f.inspected(nil, Want{})
+	rep, s, err := f.inspected(nil, Want{})
 	if err != nil || rep.Head != headSHA || rep.NotBefore.Before(time.Now().Add(time.Minute*20)) || len(s.asked) != 1 {
 		t.Error(rep, err)
 	}
 	var limited *LimitError
 	var cache Cache
-	rep, err, s = f.inspected(&cache, everything)
+	rep, s, err = f.inspected(&cache, everything)
 	if !errors.As(err, &limited) || limited.Until.IsZero() || rep.NotBefore.IsZero() || len(s.asked) != 1 || len(cache.Answers) != 1 {
 		t.Error(rep, err, s.asked, cache)
 	}
