@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -104,10 +105,11 @@ func (g *Runner) userConfig(ctx context.Context, gitDir, private string) ([]Sett
 		return all, nil
 	}
 	env := []string{"GIT_DIR=" + private}
-	if gitDir != "" {
-		env = []string{"GIT_DIR=" + gitDir, "GIT_COMMON_DIR=" + private}
+	var read []string
+	if gitDir != "" && opensHead(gitDir) {
+		env, read = []string{"GIT_DIR=" + gitDir, "GIT_COMMON_DIR=" + private}, []string{gitDir}
 	}
-	out, err := g.exec(ctx, nil, Command{dir: private, Env: env, Args: []string{"config", "--list", "-z", "--show-scope"}})
+	out, err := g.exec(ctx, read, Command{dir: private, Env: env, Args: []string{"config", "--list", "-z", "--show-scope"}})
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +125,13 @@ func (g *Runner) userConfig(ctx context.Context, gitDir, private string) ([]Sett
 	}
 	g.known.user[gitDir] = all
 	return all, nil
+}
+
+// opensHead says whether git can open the HEAD of a git directory without waiting: an agent may have put a FIFO there. Then no
+// condition of includeIf holds for the repository.
+func opensHead(gitDir string) bool {
+	info, err := os.Stat(filepath.Join(gitDir, "HEAD"))
+	return err != nil || info.Mode().IsRegular() // what git says of one that is missing is said as ever
 }
 
 // repoConfig is what the configuration file of a repository says, without the files that it includes. A file that git cannot

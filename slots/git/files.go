@@ -77,6 +77,9 @@ func Rel(dir, path string) string {
 
 func OneLine(b []byte) string { return strings.TrimRight(string(b), "\r\n") }
 
+// ErrNotRegular is the error for a FIFO, a folder or a device in the place of a file of git's.
+var ErrNotRegular = errors.New("not a regular file")
+
 // OpenRegular opens a file of git's that an agent may have replaced: a FIFO must not hang us, and no link is followed.
 func OpenRegular(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
@@ -85,7 +88,7 @@ func OpenRegular(path string) (*os.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", path)
+		err = fmt.Errorf("%s is %w", path, ErrNotRegular)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())

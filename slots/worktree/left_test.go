@@ -123,3 +123,26 @@ func TestLazyFetchEndsAtTheRemote(t *testing.T) {
 	w.equal("failed", err != nil && strings.Contains(err.Error(), "git"), true)
 	w.equal("ran", w.exists("ran"), false)
 }
+
+// Git opens HEAD by name, and open(2) of a FIFO waits for a writer for ever.
+func TestFIFOInThePlaceOfHEADHangsNoSession(t *testing.T) {
+	w := newWorld(t)
+	s := w.fromRemote(1)
+	w.prepare(s)
+	record := w.git(s.Path, "rev-parse", "--absolute-git-dir")
+	w.write(s.Path+"/a.txt", "two\n")
+	for _, dir := range []string{record, s.Source.Cache} {
+		w.equal("removed", os.Remove(dir+"/HEAD"), nil)
+		w.equal("fifo", syscall.Mkfifo(dir+"/HEAD", 0o600), nil)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	snap, err := w.newGit().Snapshot(ctx, s, "refs/kugetsu/x/1", "left")
+	w.equal("kept", err, nil)
+	_, err = w.newGit().Prepare(ctx, w.fromRemote(2))
+	w.equal("prepared", err, nil)
+	w.equal("in time", ctx.Err(), nil)
+	w.equal("removed", os.Remove(s.Source.Cache+"/HEAD"), nil) // for the test's own git
+	w.write(s.Source.Cache+"/HEAD", "ref: "+git.NoBranch+"\n")
+	w.equal("a.txt", w.git(s.Source.Cache, "cat-file", "blob", snap.Ref+":a.txt"), "two")
+}

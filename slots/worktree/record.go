@@ -136,6 +136,9 @@ func (r *repo) occupant(f refs) (string, error) {
 	}
 	for _, admin := range records {
 		branch, err := git.BranchIn(filepath.Join(admin, "HEAD"), "refs/heads/")
+		if errors.Is(err, git.ErrNotRegular) { // an agent's: no git reads a branch there, and its session alone is spoiled
+			continue
+		}
 		if err != nil {
 			return "", err
 		}
