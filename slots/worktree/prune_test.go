@@ -16,7 +16,7 @@ import (
 // A git prune of another session, again and again, takes nothing of what is said to be kept.
 func TestSnapshotIsWholeBesideGitPrune(t *testing.T) {
 	fullOnly(t, "a prune in a loop")
-	const sessions, runs = 4, 15
+	const sessions, runs = 4, 50
 	w := newWorld(t)
 	var specs []Spec
 	for n := range sessions {
