@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -153,17 +154,22 @@ func (w *world) kugetsu(args ...string) string {
 	return out
 }
 
+const everyKey = "every key that is documented"
+
+// planted is what the agent says that plants every key: how many git reads, of how many.
+var planted = regexp.MustCompile(`planted (\d+) of (\d+) keys`)
+
 // plants are what an agent leaves: scripts of bash in its worktree. $canary is the program, $common the repository, $record
 // that of the worktree.
 var plants = map[string]string{
 	// Every key that the git here documents, in the two files of configuration. What is no name of a program makes no sense there.
-	"every key that is documented": `
-git help --config >"$TMPDIR/keys"
-while read -r key; do
-	case $key in *\** | *'<'*'<'*) continue ;; esac
-	key=$(echo "$key" | sed 's/<[^>]*>/planted/g')
-	git config --file "$TMPDIR/all" "$key" "$canary $key" 2>/dev/null || git config --file "$TMPDIR/all" "x.$key" "$canary $key" 2>/dev/null
-done <"$TMPDIR/keys"
+	everyKey: `
+git help --config | awk -F. -v canary="$canary" '/^[a-zA-Z]/ && $NF ~ /^[a-zA-Z0-9-]+$/ && NF > 1 && !/\*/ && !/<.*</ {
+	gsub(/<[^>]*>/, "planted")
+	middle = substr($0, length($1) + 2, length($0) - length($1) - length($NF) - 2)
+	printf "[%s%s]\n\t%s = \"%s %s\"\n", $1, middle == "" ? "" : " \"" middle "\"", $NF, canary, $0
+}' >"$TMPDIR/all"
+echo "planted $(git config --file "$TMPDIR/all" --list | wc -l) of $(grep -c '^.[a-zA-Z].* = ' "$TMPDIR/all") keys"
 cat "$TMPDIR/all" >>"$common/config"
 cat "$TMPDIR/all" >>"$record/config.worktree"`,
 
@@ -261,10 +267,10 @@ func (w *world) settled() {
 }
 
 // newer are the plants of which a newer git may make something else: keys that it alone knows, and hooks by configuration.
-var newer = []string{"every key that is documented", "programs in config", "programs in config.worktree", "hooks"}
+var newer = []string{everyKey, "programs in config", "programs in config.worktree", "hooks"}
 
 // inCheckout are the plants that are tried in a local checkout as well: what differs there is whose configuration it is.
-var inCheckout = []string{"every key that is documented", "programs in config", "programs in config.worktree", "hooks", "core.worktree",
+var inCheckout = []string{everyKey, "programs in config", "programs in config.worktree", "hooks", "core.worktree",
 	"a promisor remote, and an object that is missing"}
 
 func TestPlantsOfAnAgentDoNotRun(t *testing.T) {
@@ -292,6 +298,12 @@ func TestPlantsOfAnAgentDoNotRun(t *testing.T) {
 					w.settled()
 					if out := w.kugetsu("queue", "show", one); !strings.Contains(out, "run 1:") {
 						t.Errorf("the agent did not run:\n%s", out)
+					}
+					if name == everyKey {
+						m := planted.FindStringSubmatch(w.kugetsu("logs", "--raw", one))
+						if m == nil || m[1] != m[2] || len(m[1]) < 3 {
+							t.Errorf("the keys are not planted: %q", m)
+						}
 					}
 					for _, args := range [][]string{
 						{}, {"status"}, {"list"}, {"queue", "list", "--all"}, {"queue", "stats"}, {"notify", "list"}, {"logs", one}, {"version"},
