@@ -350,8 +350,13 @@ func dead(ts *testscript.TestScript, neg bool, args []string) {
 
 // quiet waits until no kugetsu of this script runs: no runner, nor the tick that the last of them started.
 func quiet(ts *testscript.TestScript, _ bool, _ []string) {
-	bin, _, _ := strings.Cut(ts.Getenv("PATH"), string(os.PathListSeparator))
-	bin, err := filepath.EvalSymlinks(filepath.Join(bin, "kugetsu"))
+	var bin string
+	var err error
+	for dir := range strings.SplitSeq(ts.Getenv("PATH"), string(os.PathListSeparator)) { // a script may have programs before it
+		if bin, err = filepath.EvalSymlinks(filepath.Join(dir, "kugetsu")); err == nil {
+			break
+		}
+	}
 	ts.Check(err)
 	busy := func() bool {
 		exes, err := filepath.Glob("/proc/[0-9]*/exe")
