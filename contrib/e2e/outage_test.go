@@ -51,8 +51,8 @@ func TestModelServerThatIsDownIsSatOut(t *testing.T) {
 			before := w.session(1)
 
 			up := stub.down(t)
-			second := strings.TrimSpace(w.kugetsu(0, "delegate", "--timeout", "20s", "you/project#1", "<<bash git commit -q --allow-empty -m went_on>><<say went on>>"))
-			third := strings.TrimSpace(w.kugetsu(0, "delegate", "--timeout", "20s", "you/project#2", "<<say me too>>"))
+			second := strings.TrimSpace(w.kugetsu(0, "delegate", "--timeout", "60s", "you/project#1", "<<bash git commit -q --allow-empty -m went_on>><<say went on>>"))
+			third := strings.TrimSpace(w.kugetsu(0, "delegate", "--timeout", "60s", "you/project#2", "<<say me too>>"))
 			w.kugetsu(0, "tick")
 			w.until("status says that it waits", func() bool {
 				return strings.Contains(w.kugetsu(0, "status"), " waits, "+c.preset+": ")
