@@ -102,7 +102,8 @@ func (r *Runner) spec(w *ready) worktree.Spec {
 
 func (r *Runner) newSession() *Session {
 	s := &Session{Type: "forked", IssueRef: r.task.IssueRef, Agent: r.task.Agent.Preset, CreatedAt: time.Now().UTC(),
-		Worktree: r.home.Worktree(r.task.Session), Branch: r.task.Workspace.Branch, OnTop: r.task.Workspace.OnTop}
+		Worktree: r.home.Worktree(r.task.Session), Branch: r.task.Workspace.Branch, OnTop: r.task.Workspace.OnTop,
+		Began: r.task.Workspace.OnTop}
 	if r.task.Session == PMSession {
 		s.Type = "pm_agent"
 	}

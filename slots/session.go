@@ -1,6 +1,7 @@
 package slots
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,7 @@ type Session struct {
 	Worktree     string    `json:"worktree_path"`
 	Branch       string    `json:"branch_name"`
 	OnTop        string    `json:"on_top,omitempty"`       // the branch of another session that this one is on top of, until it is merged
+	Began        string    `json:"began_on_top,omitempty"` // the branch of another session, at which this one was to begin; it stays when that is merged
 	Start        string    `json:"start_commit,omitempty"` // the commit at which the branch was made for this session; "" for a branch of the user's
 	Judged       string    `json:"judged,omitempty"`       // "verified" or "unverified": how a command judged the last run; "" where none did
 	LastItem     string    `json:"last_item,omitempty"`    // whose run worked here last
@@ -42,6 +44,9 @@ type Session struct {
 	CreatedAt    time.Time `json:"created_at"`
 	LastUsedAt   time.Time `json:"last_used_at"`
 }
+
+// BeganOn says whether the session began on top of a branch of another one. An older kugetsu noted it only until that branch was merged.
+func (s *Session) BeganOn(branch string) bool { return cmp.Or(s.Began, s.OnTop) == branch }
 
 func (d Dir) session(name string) spool.File[Session] {
 	return spool.File[Session]{Path: filepath.Join(d.sessions(), name+".json"), Version: 2, Layout: spool.Indented}

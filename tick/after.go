@@ -97,18 +97,26 @@ func (p *dependencies) why(c *candidate) Reason {
 	return r
 }
 
-// gone says why the branch that an item is to begin at is not there any more, or "": its session was removed, and the item has none
-// of its own yet. It is asked when all dependencies completed: before that, the branch is not there yet.
+// gone says why an item cannot begin at the branch that it is to begin at, or "": the session of that branch was removed, or the item
+// has a session that began elsewhere. It is asked when all dependencies completed: before that, the branch is not there yet.
 func (p *dependencies) gone(it *queue.Item) (string, error) {
 	if it.OnTop == "" {
 		return "", nil
 	}
-	for _, name := range []string{sessionOf(it), under(it).Session()} {
-		if s, err := p.t.Home.ReadSession(name); err != nil || s != nil {
-			return "", err
-		}
+	own, err := p.t.Home.ReadSession(sessionOf(it))
+	if err != nil {
+		return "", err
 	}
-	return "the branch of " + it.OnTop + " is gone with its session", nil
+	below, err := p.t.Home.ReadSession(under(it).Session())
+	switch {
+	case err != nil && own == nil:
+		return "", err
+	case own == nil && below == nil:
+		return "the branch of " + it.OnTop + " is gone with its session", nil
+	case own != nil && (own.BeganOn("") || below != nil && !own.BeganOn(below.Branch)):
+		return fmt.Sprintf("%s has a session that did not begin on top of %s: delegate the task without --on-top to go on there, or kugetsu destroy %s and retry this", it.IssueRef, it.OnTop, it.IssueRef), nil
+	}
+	return "", nil
 }
 
 // under is the issue or task that an item is on top of.

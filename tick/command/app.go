@@ -28,25 +28,26 @@ import (
 
 // App is the context that every command runs in.
 type App struct {
-	Ctx      context.Context
-	Home     slots.Dir
-	Settings *settings.Settings
-	Config   error // errors in the settings; Tick.Config holds these and the errors in the user's other files
-	Tick     *tick.Tick
-	Queue    *queue.Queue
-	Stdin    io.Reader
-	Stdout   io.Writer
-	Stderr   io.Writer
-	Terminal bool // stdout is a terminal
-	Width    int  // columns of that terminal; 0 where that is not known
-	Verbose  bool
-	Quiet    bool // a command that acts does not say what it did
-	Now      func() time.Time
-	Log      *slog.Logger
-	Version  string
-	ends     queue.Ends // of all ids, as they were at the time listed: see short
-	listed   time.Time
-	warned   map[string]bool // agents of whose missing program the user was warned
+	Ctx        context.Context
+	Home       slots.Dir
+	Settings   *settings.Settings
+	Config     error // errors in the settings; Tick.Config holds these and the errors in the user's other files
+	Tick       *tick.Tick
+	Queue      *queue.Queue
+	Stdin      io.Reader
+	Stdout     io.Writer
+	Stderr     io.Writer
+	Terminal   bool // stdout is a terminal
+	Width      int  // columns of that terminal; 0 where that is not known
+	Verbose    bool
+	Quiet      bool // a command that acts does not say what it did
+	Now        func() time.Time
+	Log        *slog.Logger
+	Version    string
+	ends       queue.Ends // of all ids, as they were at the time listed: see short
+	listed     time.Time
+	siblingsOf map[string][]sibling // live items by session: see siblings
+	warned     map[string]bool      // agents of whose missing program the user was warned
 }
 
 // Open makes missing folders of the state folder, and the queue and the tick that work on them.

@@ -2,6 +2,7 @@ package command
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -38,12 +39,14 @@ func (a *App) checkBranch(ref issueref.Ref, name string) error {
 	if err != nil {
 		return err
 	}
+	began := false
 	for _, session := range names {
 		other, err := issueref.FromSession(session)
 		if err != nil || other.RepoName() != ref.RepoName() {
 			continue
 		}
 		s, err := a.Home.ReadSession(session)
+		began = began || s != nil && session == ref.Session()
 		switch {
 		case err != nil && session == ref.Session():
 			return err
@@ -61,8 +64,8 @@ func (a *App) checkBranch(ref issueref.Ref, name string) error {
 			return
 		}
 		switch its := cmp.Or(p.Branch, other.Branch()); {
-		case other.Session() == ref.Session() && p.Branch != "" && p.Branch != name:
-			taken = refuse("leave out --branch", "%s is to work on the branch %s: item %s says so", ref, its, a.short(id))
+		case other.Session() == ref.Session() && its != name && (p.Branch != "" || !began):
+			taken = refuse("leave out --branch", "%s is to work on the branch %s: item %s waits for it", ref, its, a.short(id))
 		case other.Session() != ref.Session() && clash(its):
 			taken = refuse("choose another name", "the branch %s is in the way of %s, the branch of item %s", name, its, a.short(id))
 		}
@@ -102,7 +105,7 @@ func (c *Wait) onTop(a *App, it *queue.Item, of func(id string) (issueref.Ref, q
 	if err != nil {
 		return err
 	}
-	if own != nil && (its == nil || own.OnTop != its.Branch) {
+	if own != nil && (its == nil || !own.BeganOn(its.Branch)) {
 		return fault.New(fault.Failed, "leave out --on-top, or end its session with kugetsu destroy", "%s has a session already, which began elsewhere", ref)
 	}
 	it.OnTop = under.String()
@@ -120,4 +123,66 @@ func (a *App) issueOf(id string) (issueref.Ref, queue.State, error) {
 		return issueref.Ref{}, "", err
 	}
 	return it.Ref(), it.State, nil
+}
+
+// sibling is a live item of the same issue or task as a new one.
+type sibling struct {
+	id, onTop, branch string
+}
+
+// siblings are the live items by session, and the queue is read once for all lines of a file.
+func (a *App) siblings(session string) ([]sibling, error) {
+	if a.siblingsOf == nil {
+		live := map[string][]sibling{}
+		err := a.Queue.LivePublic(func(id string, p queue.Public) {
+			if ref, err := issueref.Canonical(p.IssueRef); err == nil && !p.State.Settled() {
+				live[ref.Session()] = append(live[ref.Session()], sibling{id, p.OnTop, p.Branch})
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+		a.siblingsOf = live
+	}
+	return a.siblingsOf[session], nil
+}
+
+// checkBegin refuses a new item that could begin the session of its issue or task elsewhere than a live item wants it, and the other way
+// round: the first that runs begins it, for all. An item without a branch of its own gets that of the others. planned are the items of
+// earlier lines.
+func (a *App) checkBegin(it *queue.Item, planned []planned) error {
+	ref := it.Ref()
+	if ref.IsZero() || ref.Task != "" && ref.Task == issueref.TaskOf(it.ID) {
+		return nil
+	}
+	if own, err := a.Home.ReadSession(ref.Session()); err != nil || own != nil {
+		return nil // that session cannot be read before it is repaired, or it began
+	}
+	others, err := a.siblings(ref.Session())
+	if err != nil {
+		return err
+	}
+	others = slices.Clone(others)
+	for _, p := range planned {
+		if p.item.Ref().Session() == ref.Session() {
+			others = append(others, sibling{p.item.ID, p.item.OnTop, p.item.Branch})
+		}
+	}
+	for _, other := range others {
+		it.Branch = cmp.Or(it.Branch, other.branch)
+	}
+	if slices.ContainsFunc(others, func(s sibling) bool {
+		return it.OnTop != "" && s.onTop == it.OnTop || it.OnTop == "" && slices.Contains(it.After, s.id) // of which each was checked
+	}) {
+		return nil
+	}
+	for _, other := range others {
+		switch id := a.short(other.id); {
+		case it.OnTop != "":
+			return fault.New(fault.Failed, "leave out --on-top, or kugetsu queue cancel "+id, "%s begins elsewhere than on top of %s: item %s waits for it", ref, it.OnTop, id)
+		case other.onTop != "":
+			return fault.New(fault.Failed, fmt.Sprintf(`kugetsu delegate --after %s %s "what to do" waits for that`, id, ref), "%s is to begin on top of %s: item %s waits for that", ref, other.onTop, id)
+		}
+	}
+	return nil
 }

@@ -97,6 +97,9 @@ func (c *Delegate) one(a *App) (string, error) {
 		return "", err
 	}
 	if c.Repo != "" || c.Key != "" {
+		if ref, err := a.parse(c.Args[0]); err == nil {
+			return "", fault.New(fault.Usage, "name one of the two", "%s is named, and --repo gives a task of its own", ref)
+		}
 		ref, err := c.Work.task(a, &c.New)
 		if err != nil {
 			return "", err

@@ -226,6 +226,11 @@ func (c *Delegate) planLine(a *App, l line, known map[string]string, plan []plan
 	if err := notBefore(a, p.item, cmp.Or(l.NotBefore, wait.NotBefore)); err != nil {
 		return p, err
 	}
+	if !wait.UnlessQueued {
+		if err := a.checkBegin(p.item, plan); err != nil {
+			return p, err
+		}
+	}
 	if !ref.IsZero() {
 		known[ref.Session()] = p.item.ID
 	}

@@ -177,6 +177,11 @@ func (c *New) enqueue(a *App, ref issueref.Ref, message string, wait *Wait) (str
 	if err := wait.into(a, it); err != nil {
 		return "", err
 	}
+	if !wait.UnlessQueued { // else it is enqueued only where no other is
+		if err := a.checkBegin(it, nil); err != nil {
+			return "", err
+		}
+	}
 	id, err := a.enqueue(it, c.Priority, wait.UnlessQueued)
 	if err != nil {
 		return "", err
