@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"kugetsu/queue"
+	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
@@ -204,6 +205,41 @@ func (t *Tick) settledWithoutRun(e queue.Entry, it *queue.Item, why string, repo
 	t.Log.Info("settled without a run", "item", it.ID, "issue", it.IssueRef, "state", string(it.State), "why", why)
 	_, err := t.Queue.File(e)
 	return err
+}
+
+// Root is the item whose end made an item an error, down its dependencies; the item itself where it waited for none that failed. A
+// nil item of read is one that is not there.
+func Root(it *queue.Item, read func(id string) (*queue.Item, error)) (*queue.Item, error) {
+	seen := map[string]bool{}
+	for !seen[it.ID] {
+		seen[it.ID] = true
+		for _, id := range it.After {
+			below, err := read(id)
+			if err != nil {
+				return nil, err
+			}
+			if below != nil && below.State == queue.Errored {
+				it = below
+				break
+			}
+		}
+	}
+	return it, nil
+}
+
+// checkRetry refuses the retry of an item that would be an error at once again, since one that it waits for is an error.
+func (t *Tick) checkRetry(it *queue.Item) error {
+	root, err := Root(it, func(id string) (*queue.Item, error) {
+		_, below, err := t.item(id)
+		if queue.IsAbsent(err) || errors.Is(err, spool.ErrBad) {
+			return nil, nil
+		}
+		return below, err
+	})
+	if err != nil || root.ID == it.ID {
+		return err
+	}
+	return fault.New(fault.Failed, "kugetsu queue retry "+root.ID+" "+it.ID, "%s waits for %s, which ended in an error: it would fail at once again", it.ID, root.ID)
 }
 
 // needed are the items for which a live one waits. They are not deleted.

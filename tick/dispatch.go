@@ -162,6 +162,9 @@ func (t *Tick) Retry(ctx context.Context, id string) (was queue.State, err error
 		if _, live := t.Queue.Lane(e); live || k.items[id] {
 			return fault.New(fault.Failed, "kugetsu queue wait "+it.ID, "%s is %s: only a settled item can be retried", it.ID, it.State)
 		}
+		if err := t.checkRetry(it); err != nil {
+			return err
+		}
 		was = it.State
 		_, err = t.Queue.Retry(e, it)
 		return err

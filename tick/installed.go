@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"kugetsu/queue"
@@ -36,6 +37,18 @@ func (t *Tick) Installed(preset string) error {
 		return nil
 	}
 	return fault.New(fault.Config, "install it, or correct PATH in the file config; kugetsu doctor says more", "the agent %s is not installed, so none of its items is started: %w", preset, err)
+}
+
+// EditAgent is the command that gives a waiting item the agent of new items, where that can be run and the item's cannot. Else it is "":
+// the settings lack something, which doctor says.
+func (t *Tick) EditAgent(item string, choice []string) string {
+	lacks := func(name string) bool { return Runnable(name, t.Settings) != nil || t.Installed(name) != nil }
+	for _, name := range t.Settings.Agents() {
+		if !lacks(name) && !slices.ContainsFunc(choice, func(own string) bool { return !lacks(own) }) {
+			return "kugetsu queue edit --agent " + name + " " + item
+		}
+	}
+	return ""
 }
 
 // programOf is the first word of what is run for an agent, "" where that is not known.

@@ -101,6 +101,8 @@ func begun(it *queue.Item, s *slots.Session) string {
 func (a *App) next(it *queue.Item, s *slots.Session) string {
 	id := a.short(it.ID)
 	switch {
+	case it.State == queue.Pending && a.Tick.EditAgent(id, it.Choice()) != "":
+		return a.Tick.EditAgent(id, it.Choice()) + " gives it an agent that is there"
 	case it.State == queue.Pending:
 		return "kugetsu queue wait " + id
 	case it.State == queue.Notified:

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -194,20 +195,20 @@ func (x *Exam) misplaced() {
 // agentPrograms finds the programs of the agents and asks each for its version. The question costs nothing, and the answer
 // shows that the program runs in this environment.
 func (x *Exam) agentPrograms() {
-	needed := x.needed()
+	needed, edits := x.needed()
 	for _, name := range slices.Concat([]string{"command"}, slices.DeleteFunc(agent.Names(), func(n string) bool { return n == "command" })) {
 		argv, level := program(name), Warn
 		if slices.Contains(needed, name) {
 			level = Error
 		}
 		if argv == nil {
-			x.command(name, level)
+			x.command(name, level, edits[name])
 			continue
 		}
 		path, err := proc.LookPath(argv[0], x.agents, "/")
 		if err != nil {
 			if level == Error {
-				x.add(level, fmt.Sprintf("%s: %v", name, err), x.whereIs(argv[0]))
+				x.add(level, fmt.Sprintf("%s: %v", name, err), cmp.Or(edits[name], x.whereIs(argv[0])))
 				x.last().lacks = argv[0]
 			}
 			continue // not installed, and no item needs it
@@ -233,19 +234,20 @@ func (x *Exam) agentPrograms() {
 }
 
 // command checks the program of AGENT_COMMAND, where that is set.
-func (x *Exam) command(name string, level Level) {
+func (x *Exam) command(name string, level Level, edit string) {
 	words := x.Tick.Settings.AgentCommand
 	if words == "" && level == Error {
-		x.add(level, "the agent command has no AGENT_COMMAND to run", "set AGENT_COMMAND in "+x.in("config"))
+		x.add(level, "the agent command has no AGENT_COMMAND to run", cmp.Or(edit, "set AGENT_COMMAND in "+x.in("config")))
 	}
 	if words != "" {
 		x.runs("AGENT_COMMAND", words, level)
 	}
 }
 
-// needed lists the agents of new items and of live items.
-func (x *Exam) needed() []string {
-	needed := x.Tick.Settings.Agents()
+// needed lists the agents of new items and of live items, and the commands that give the first item of each another agent, where that is
+// what helps.
+func (x *Exam) needed() (needed []string, edits map[string]string) {
+	needed, edits = x.Tick.Settings.Agents(), map[string]string{}
 	for _, lane := range queue.Lanes {
 		entries, err := x.Tick.Queue.Live(lane)
 		if err != nil {
@@ -257,13 +259,16 @@ func (x *Exam) needed() []string {
 				continue
 			}
 			for _, name := range it.Choice() {
+				if it.State == queue.Pending && edits[name] == "" && !slices.Contains(x.Tick.Settings.Agents(), name) {
+					edits[name] = x.Tick.EditAgent(it.ID, it.Choice())
+				}
 				if !slices.Contains(needed, name) {
 					needed = append(needed, name)
 				}
 			}
 		}
 	}
-	return needed
+	return needed, edits
 }
 
 // whereIs returns the remedy for a program that was not found.

@@ -260,10 +260,36 @@ func (x *exam) missing() (list []Need, err error) {
 		}
 	}
 	for _, m := range all {
-		list = append(list, Need{ID: needID(Missing, m.Agent), Kind: Missing, What: m.Agent + " is not installed, so none of its tasks is started", Why: m.Why,
-			Since: &m.Since, Cause: m.Why, Command: "kugetsu doctor", Agent: m.Agent})
+		first := x.waitsFor(m.Agent)
+		if first == nil && x.view.Unread == 0 { // no item asks for it any more
+			continue
+		}
+		n := Need{ID: needID(Missing, m.Agent), Kind: Missing, What: m.Agent + " is not installed, so none of its tasks is started", Why: m.Why,
+			Since: &m.Since, Cause: m.Why, Command: "kugetsu doctor", Agent: m.Agent}
+		if first != nil {
+			n.Command = cmp.Or(x.t.EditAgent(first.Item, choice(*first)), n.Command)
+		}
+		list = append(list, n)
 	}
 	return list, err
+}
+
+// waitsFor is the first waiting item that names an agent, nil for none.
+func (x *exam) waitsFor(agent string) *tick.Waiting {
+	for i, w := range x.view.Waiting {
+		if slices.Contains(choice(w), agent) {
+			return &x.view.Waiting[i]
+		}
+	}
+	return nil
+}
+
+// choice lists the agents that a waiting item names.
+func choice(w tick.Waiting) []string {
+	if len(w.Agents) == 0 {
+		return []string{w.Agent}
+	}
+	return w.Agents
 }
 
 // unrunnable are the agents of waiting items that the settings cannot run: one need each, however many items wait for it.
@@ -292,6 +318,7 @@ func (x *exam) unrunnable() (list []Need, err error) {
 		default:
 			n.What, n.Command = fmt.Sprintf("%d tasks for %s cannot be run", len(items), agent), "kugetsu doctor"
 		}
+		n.Command = cmp.Or(x.t.EditAgent(first.Item, choice(first)), n.Command)
 		list = append(list, n)
 	}
 	return list, nil
@@ -351,7 +378,39 @@ func (x *exam) errors() (list []Need, err error) {
 		}
 		list = append(list, needOf(it))
 	}
-	return list, nil
+	return x.byRoot(list), nil
+}
+
+// byRoot makes one need of an item that failed and of those that waited for it, one after the other: they go on when all are retried.
+func (x *exam) byRoot(list []Need) (roots []Need) {
+	settled := map[string]*queue.Item{}
+	for _, it := range x.settled {
+		settled[it.ID] = it
+	}
+	failed := func(id string) (*queue.Item, error) { return settled[id], nil }
+	waited := map[string][]string{}
+	for _, n := range list {
+		root := settled[n.Item]
+		if n.Kind == DependencyFailed {
+			root, _ = tick.Root(root, failed) // failed has no error
+		}
+		if root.ID != n.Item {
+			waited[root.ID] = append(waited[root.ID], n.Item)
+		}
+		if !slices.ContainsFunc(roots, func(r Need) bool { return r.Item == root.ID }) {
+			roots = append(roots, needOf(root))
+		}
+	}
+	for i, n := range roots {
+		ids := waited[n.Item]
+		if len(ids) == 0 {
+			continue
+		}
+		slices.Sort(ids) // the oldest first
+		roots[i].What += ", and " + terminal.Count(len(ids), "task") + " waited for it"
+		roots[i].Command = "kugetsu queue retry " + strings.Join(append([]string{n.Item}, ids[:min(len(ids), 5)]...), " ")
+	}
+	return roots
 }
 
 func needOf(it *queue.Item) Need {
