@@ -142,7 +142,9 @@ func (a *App) strip(it *queue.Item) (string, error) {
 	var review session.Review
 	s, err := a.Home.ReadSession(it.Ref().Session())
 	if err == nil && s != nil {
-		review, err = session.ReadReview(a.Home, it.Ref().Session(), s.PRURL)
+		if review, err = session.ReadReview(a.Home, it.Ref().Session(), s.PRURL); err == nil {
+			err = a.Tick.Sessions().Heard(it.Ref().Session(), s, &review)
+		}
 	}
 	return overview.Strip(it.Last(), nil, review), err
 }

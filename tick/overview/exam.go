@@ -128,6 +128,9 @@ func (x *exam) readSessions() error {
 		if err != nil {
 			return err
 		}
+		if err := x.t.Sessions().Heard(name, s, &r); err != nil {
+			return err
+		}
 		if r.State == forge.Merged || r.State == forge.Closed {
 			continue
 		}

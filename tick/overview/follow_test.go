@@ -43,7 +43,7 @@ func TestFollowedRequestsStandWhereAPersonLooksForThem(t *testing.T) {
 	if got := strips["github.com/you/shop#3"]; got != "PR #53 open, CI failing: a, b, c and 1 more, needs a person" {
 		t.Errorf("%q", got)
 	}
-	const want = "needs_human | github.com/you/shop#3: PR #53 needs a person | CI failing: a, after 3 tasks of it | kugetsu show github.com/you/shop#3\n"
+	const want = "needs_human | github.com/you/shop#3: PR #53 needs a person | CI failing: a, after 3 tasks of it (FOLLOW_MAX) | kugetsu continue github.com/you/shop#3 \"…\"\n"
 	if got := shown(o); !strings.Contains(got, want) || o.Healthy {
 		t.Errorf("%s", got)
 	}

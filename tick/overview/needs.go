@@ -444,8 +444,8 @@ func stuck(s *slots.Session, r session.Review) *Need {
 		return nil
 	}
 	needs := r.Followed.Needs
-	return &Need{ID: needID(NeedsHuman, fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(s.IssueRef)))), Kind: NeedsHuman, What: s.IssueRef + ": " + r.Called() + " needs a person", Why: fmt.Sprintf("%s, after %s of it", needs.Why, terminal.Count(needs.Made, "task")),
-		Since: &needs.At, Command: "kugetsu show " + s.IssueRef, Ref: s.IssueRef, Agent: s.Agent, Cause: needs.At.Format(time.RFC3339Nano)}
+	return &Need{ID: needID(NeedsHuman, fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(s.IssueRef)))), Kind: NeedsHuman, What: s.IssueRef + ": " + r.Called() + " needs a person", Why: fmt.Sprintf("%s, after %s of it (FOLLOW_MAX)", needs.Why, terminal.Count(needs.Made, "task")),
+		Since: &needs.At, Command: "kugetsu continue " + s.IssueRef + ` "…"`, Ref: s.IssueRef, Agent: s.Agent, Cause: needs.At.Format(time.RFC3339Nano)}
 }
 
 // unpushed are the sessions whose last item completed with commits and for which no pull request is known. Git is not asked: the

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/issueref"
 	"kugetsu/queue/terminal"
@@ -293,6 +294,32 @@ func (f *Followed) heard(s *slots.Session, made intents) {
 	if s.LastItem > f.Since && !made.item(s.LastItem) {
 		f.Since, f.Needs = s.LastItem, nil
 	}
+}
+
+// Heard takes the need of a person off what is shown of a request, where one continued the issue: an item is live, or one that no
+// request asked for ran since. The next answer of the forge records it.
+func (k *Keeper) Heard(session string, s *slots.Session, r *Review) error {
+	if r.Followed == nil || r.Followed.Needs == nil {
+		return nil
+	}
+	ref, err := issueref.FromSession(session)
+	if err != nil {
+		return err
+	}
+	same := issueref.Same(ref.String())
+	err = k.Queue.LivePublic(func(_ string, p queue.Public) {
+		if same(p.IssueRef) && !p.State.Settled() {
+			r.Followed.Needs = nil
+		}
+	})
+	if err != nil || r.Followed.Needs == nil {
+		return err
+	}
+	made, err := k.intents(session)
+	if err == nil {
+		r.Followed.heard(s, made)
+	}
+	return err
 }
 
 // event is the event of news, whose name is the same every time.
