@@ -317,7 +317,7 @@ func (r *Runner) text(ctx context.Context, p agent.Preset, w *ready) (string, er
 		prompt += "\n" + r.task.Previous + quoted(r.task.Said) + "\nLook at what it left in this worktree and go on from there.\n"
 	}
 	if r.task.Unverified != nil {
-		prompt += "\n" + refuted(r.task.Unverified)
+		prompt += "\n" + refuted(r.task.Unverified, r.task.Verify.Command)
 	}
 	if w.other != "" {
 		prompt += r.handover(ctx, w)

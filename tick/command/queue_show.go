@@ -244,11 +244,24 @@ func showEvidence(line printLine, e outcome.Evidence) {
 			line("verified", "by %s (%s), in %s", v.Command, v.By, duration(v.Took()))
 		} else {
 			line("unverified", "by %s (%s), in %s: %s", v.Command, v.By, duration(v.Took()), v.Why)
+			list("printed", lastPrinted(v.Output), 0)
 		}
 	}
 	if e.PRURL != "" {
 		line("pr", "%s", e.PRURL)
 	}
+}
+
+// printedMost is how many lines of what a verifier printed are shown.
+const printedMost = 10
+
+// lastPrinted are the last lines of what a verifier printed.
+func lastPrinted(output string) []string {
+	if output = strings.TrimSpace(output); output == "" {
+		return nil
+	}
+	lines := strings.Split(output, "\n")
+	return lines[max(0, len(lines)-printedMost):]
 }
 
 func indent(s string) string {
