@@ -336,7 +336,7 @@ func sandboxed(t *testing.T, home string, env []string, script string) string {
 	t.Helper()
 	words := append(strings.Fields(usable(t, "sandbox", examples(t)["sandbox"])), "sh", "-c", script)
 	cmd := exec.Command(words[0], words[1:]...)
-	cmd.Dir = filepath.Join(home, "work")
+	cmd.Dir = filepath.Join(home, "project")
 	cmd.Env = append(os.Environ(), append([]string{"PWD=" + cmd.Dir, "HOME=" + home, "TMPDIR=" + home + "/tmp"}, env...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -356,7 +356,7 @@ func newHome(t *testing.T, folders ...string) string {
 	}
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(home)) })
-	for _, name := range append([]string{"work", "tmp"}, folders...) {
+	for _, name := range append([]string{"project", "tmp"}, folders...) {
 		must(t, os.MkdirAll(filepath.Join(home, name), 0o700))
 	}
 	return home
@@ -381,9 +381,9 @@ kill -0 `+strconv.Itoa(os.Getpid())+` 2>/dev/null && echo seen; true`)
 // setting of the kernel is written.
 func TestSandboxHasNoCapabilities(t *testing.T) {
 	home := newHome(t, "theirs")
-	must(t, os.WriteFile(home+"/work/theirs", []byte("theirs"), 0o600))
+	must(t, os.WriteFile(home+"/project/theirs", []byte("theirs"), 0o600))
 	if os.Geteuid() == 0 {
-		must(t, os.Chown(home+"/work/theirs", 12345, 12345))
+		must(t, os.Chown(home+"/project/theirs", 12345, 12345))
 	}
 	out := sandboxed(t, home, nil, `grep '^Cap\(Prm\|Eff\)' /proc/self/status
 mount -o remount,rw / 2>/dev/null && echo remounted
@@ -445,7 +445,7 @@ for path in sys.argv[1:]:
     except OSError:
         print("not reached", path)
 `
-	must(t, os.WriteFile(home+"/work/connect.py", []byte(script), 0o600))
+	must(t, os.WriteFile(home+"/project/connect.py", []byte(script), 0o600))
 	out := sandboxed(t, home, []string{"SSH_AUTH_SOCK=" + paths[0]}, `[ -z "${SSH_AUTH_SOCK:-}" ] || echo "SSH_AUTH_SOCK is set"; python3 connect.py `+strings.Join(append(paths, abstract), " "))
 	for _, path := range paths {
 		if !strings.Contains(out, "not reached "+path+"\n") {

@@ -2,7 +2,6 @@ package command
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -127,7 +126,7 @@ func (a *App) issueOf(id string) (issueref.Ref, queue.State, error) {
 
 // sibling is a live item of the same issue or task as a new one.
 type sibling struct {
-	id, onTop, branch string
+	id, onTop string
 }
 
 // siblings are the live items by session, and the queue is read once for all lines of a file.
@@ -136,7 +135,7 @@ func (a *App) siblings(session string) ([]sibling, error) {
 		live := map[string][]sibling{}
 		err := a.Queue.LivePublic(func(id string, p queue.Public) {
 			if ref, err := issueref.Canonical(p.IssueRef); err == nil && !p.State.Settled() {
-				live[ref.Session()] = append(live[ref.Session()], sibling{id, p.OnTop, p.Branch})
+				live[ref.Session()] = append(live[ref.Session()], sibling{id, p.OnTop})
 			}
 		})
 		if err != nil {
@@ -147,12 +146,14 @@ func (a *App) siblings(session string) ([]sibling, error) {
 	return a.siblingsOf[session], nil
 }
 
-// checkBegin refuses a new item that could begin the session of its issue or task elsewhere than a live item wants it, and the other way
-// round: the first that runs begins it, for all. An item without a branch of its own gets that of the others. planned are the items of
-// earlier lines.
+// checkBegin refuses a new item on top of another session where a live item could begin its session elsewhere: the first that runs
+// begins it, for all. planned are the items of earlier lines.
+//
+// A plain item is not checked, since that would read every item for each delegate: where it runs before the one on top, that one ends
+// as an error which says so.
 func (a *App) checkBegin(it *queue.Item, planned []planned) error {
 	ref := it.Ref()
-	if ref.IsZero() || ref.Task != "" && ref.Task == issueref.TaskOf(it.ID) {
+	if it.OnTop == "" || ref.IsZero() || ref.Task != "" && ref.Task == issueref.TaskOf(it.ID) {
 		return nil
 	}
 	if own, err := a.Home.ReadSession(ref.Session()); err != nil || own != nil {
@@ -165,24 +166,12 @@ func (a *App) checkBegin(it *queue.Item, planned []planned) error {
 	others = slices.Clone(others)
 	for _, p := range planned {
 		if p.item.Ref().Session() == ref.Session() {
-			others = append(others, sibling{p.item.ID, p.item.OnTop, p.item.Branch})
+			others = append(others, sibling{p.item.ID, p.item.OnTop})
 		}
 	}
-	for _, other := range others {
-		it.Branch = cmp.Or(it.Branch, other.branch)
-	}
-	if slices.ContainsFunc(others, func(s sibling) bool {
-		return it.OnTop != "" && s.onTop == it.OnTop || it.OnTop == "" && slices.Contains(it.After, s.id) // of which each was checked
-	}) {
+	if len(others) == 0 || slices.ContainsFunc(others, func(s sibling) bool { return s.onTop == it.OnTop }) { // that one was checked
 		return nil
 	}
-	for _, other := range others {
-		switch id := a.short(other.id); {
-		case it.OnTop != "":
-			return fault.New(fault.Failed, "leave out --on-top, or kugetsu queue cancel "+id, "%s begins elsewhere than on top of %s: item %s waits for it", ref, it.OnTop, id)
-		case other.onTop != "":
-			return fault.New(fault.Failed, fmt.Sprintf(`kugetsu delegate --after %s %s "what to do" waits for that`, id, ref), "%s is to begin on top of %s: item %s waits for that", ref, other.onTop, id)
-		}
-	}
-	return nil
+	id := a.short(others[0].id)
+	return fault.New(fault.Failed, "leave out --on-top, or kugetsu queue cancel "+id, "%s begins elsewhere than on top of %s: item %s waits for it", ref, it.OnTop, id)
 }

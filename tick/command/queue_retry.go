@@ -22,7 +22,7 @@ func (*QueueRetry) Help() string {
 	return longHelp(`
 The command puts settled items back with their worktree, conversation and place in the order. Their attempts begin
 anew.`,
-		codes{0: "put back", 1: "an item is still live", 75: "the lock was busy for 10 s"},
+		codes{0: "put back", 1: "an item is still live, or waits for one that ended in an error and is not put back", 75: "the lock was busy for 10 s"},
 		"kugetsu queue retry --tick owner/repo#12",
 		"kugetsu queue retry --all-failed")
 }

@@ -41,9 +41,6 @@ func (c *New) dispatch(a *App, word string, words []string, mode queue.Mode) err
 	if err != nil {
 		return err
 	}
-	if err := a.checkBegin(it, nil); err != nil {
-		return err
-	}
 	if _, err := a.Tick.Dispatch(a.Ctx, it, c.Priority); err != nil {
 		return err
 	}
