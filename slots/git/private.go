@@ -64,7 +64,7 @@ type Location struct {
 }
 
 // privateAge is how old a private git directory must be to be taken for one of a dead process: its maker locks it at once.
-const privateAge = time.Minute
+var privateAge = time.Minute
 
 // Open makes a private git directory. The caller closes it.
 func (g *Runner) Open(ctx context.Context, at Location) (*Private, error) {
@@ -106,14 +106,33 @@ func (p *Private) make() (err error) {
 	for _, e := range entries {
 		removeDead(filepath.Join(own, e.Name()))
 	}
+	// Another process may remove it before it is locked, where the clock was set forward in between: it looks old then.
+	for range makeMost {
+		if err = p.makeLocked(own); err == nil || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EWOULDBLOCK) {
+			break
+		}
+	}
+	return err
+}
+
+// makeMost is how many directories are made until one is not removed.
+const makeMost = 100
+
+// makeLocked makes one and locks it. A lock of one that is gone locks nothing: so it is there when the folder in it is made.
+func (p *Private) makeLocked(own string) (err error) {
 	if p.Dir, err = os.MkdirTemp(own, "git-*"); err != nil {
 		return err
 	}
 	if p.lock, err = lockDir(p.Dir); err != nil {
 		return err
 	}
+	if err := os.Mkdir(filepath.Join(p.Dir, "info"), 0o700); err != nil {
+		lock := p.lock
+		p.lock = nil
+		return errors.Join(err, lock.Close())
+	}
 	p.GitDir = p.Dir
-	return os.Mkdir(filepath.Join(p.Dir, "info"), 0o700)
+	return nil
 }
 
 func removeDead(dir string) {
