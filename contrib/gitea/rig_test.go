@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -84,7 +85,8 @@ func start(t *testing.T) *server {
 		t.Skip("GITEA_RIG names no folder with a Gitea: contrib/gitea/build DIR makes one")
 	}
 	dir, bin := t.TempDir(), filepath.Join(rig, "gitea")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// No port that the kernel gives to who asks for any: another program could have it before Gitea listens, seconds later.
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000)))
 	must(t, err)
 	s := &server{t: t, host: l.Addr().String()}
 	s.url = "http://" + s.host

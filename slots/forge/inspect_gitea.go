@@ -50,21 +50,25 @@ func segments(branch string) string {
 }
 
 // giteaMerge reads mergeable, which is false while Gitea is checking, on a conflict, after an error, and for a draft, and which knows
-// nothing of the rules for the branch. Where it stays false for one head and base it is called a conflict.
+// nothing of the rules for the branch. Where it stays false for one head and base it is called a conflict. Until then a head and a base
+// that could be merged still can: Gitea checks them again by itself, and a request that is ready would not be for that moment.
 func (q *inquiry) giteaMerge(p pull) {
 	at := p.Head.SHA + " " + p.Base.SHA
 	switch {
 	case p.Mergeable != nil && *p.Mergeable:
-		q.rep.Merge = MergeClean
+		q.rep.Merge, q.cache.Clean = MergeClean, at
 	case p.Draft:
 		q.rep.Merge = MergeBlocked
 	case q.cache.Stuck != at || now().Before(q.cache.Since): // the clock was set back
 		q.cache.Stuck, q.cache.Since = at, now()
-		return
-	case now().Sub(q.cache.Since) >= giteaStuck:
-		q.rep.Merge = MergeConflict
+		fallthrough
+	case now().Sub(q.cache.Since) < giteaStuck:
+		if q.cache.Clean == at {
+			q.rep.Merge = MergeClean
+		}
 		return
 	default:
+		q.rep.Merge = MergeConflict
 		return
 	}
 	q.cache.Stuck, q.cache.Since = "", time.Time{}

@@ -322,8 +322,12 @@ func TestGiteasMergeabilityIsAConflictOnlyWhereItStaysFalse(t *testing.T) {
 	looks("false", "false", otherSHA, MergeUnknown)
 	looks("false", "false", otherSHA, MergeConflict)
 	looks("true", "false", otherSHA, MergeClean)
-	looks("false", "false", otherSHA, MergeUnknown)
+	looks("false", "false", otherSHA, MergeClean) // it is checked again
+	looks("false", "false", otherSHA, MergeClean)
+	looks("false", "false", otherSHA, MergeConflict)
 	looks("false", "true", otherSHA, MergeBlocked)
+	looks("true", "false", otherSHA, MergeClean)
+	looks("false", "false", baseSHA, MergeUnknown)
 }
 
 func TestVerdictIsGreenOnlyWhereItSaysSo(t *testing.T) {

@@ -111,6 +111,8 @@ type Cache struct {
 	// Stuck are the head and the base that a forge calls not mergeable without a reason, and Since is when it said so first.
 	Stuck string    `json:"stuck,omitempty"`
 	Since time.Time `json:"since,omitzero"`
+	// Clean are the head and the base that a forge called mergeable last.
+	Clean string `json:"clean,omitempty"`
 }
 
 // Remembered is one answer of a forge: the part of it that is read, as JSON.
