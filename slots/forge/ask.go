@@ -183,6 +183,15 @@ type statusError struct {
 
 func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.code, e.why) }
 
+// Is says of which kind the error is. What a token may not see is not found: a forge does not tell that it is there.
+func (e *statusError) Is(kind error) bool {
+	return kind == ErrDenied && (e.denied() || e.code == http.StatusNotFound)
+}
+
+func (e *statusError) denied() bool {
+	return e.code == http.StatusUnauthorized || e.code == http.StatusForbidden
+}
+
 // refusal is the error for a status other than 200: a *LimitError or a *statusError.
 func (r request) refusal(res *http.Response, token bool) error {
 	code := res.StatusCode

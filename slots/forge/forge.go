@@ -41,6 +41,10 @@ type Request struct {
 // ErrUnasked is returned where a forge is not asked for the request of a branch.
 var ErrUnasked = errors.New("the forge was not asked")
 
+// ErrDenied is what the error is where a forge does not let a request be seen: without a token, or with this one. It says so again
+// until a person changes the token.
+var ErrDenied = errors.New("the forge lets nothing be seen")
+
 // State asks for the state of a request. The env is that of an agent, NAME=value, with the tokens and hosts (see homes) and PATH.
 // The error is the reason where the answer is Unknown, and nil elsewhere.
 func State(ctx context.Context, url string, env []string) (Status, error) {

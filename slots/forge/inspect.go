@@ -173,6 +173,9 @@ func (q *inquiry) unseen(part string, err error) error {
 	if !slices.Contains(q.rep.Unseen, why) {
 		q.rep.Unseen = append(q.rep.Unseen, why)
 	}
+	if status.denied() {
+		q.rep.Denied = cmp.Or(q.rep.Denied, why)
+	}
 	return nil
 }
 

@@ -26,6 +26,8 @@ type Report struct {
 	// Unseen are reasons why a part that was wanted is not known: the token may not see it, or there is more than is read. The
 	// report is right as far as it goes, and says nothing of the rest: no report with an unseen part is ready.
 	Unseen []string
+	// Denied is the first of them that a token causes, or that there is none; "" where none does.
+	Denied string
 	// NotBefore is set where this answer has spent the forge's limit: until then nothing more may be asked of its host.
 	NotBefore time.Time
 }

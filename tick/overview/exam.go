@@ -26,6 +26,7 @@ type exam struct {
 	view     *tick.View
 	done     []Done
 	settled  []*queue.Item // those of done, in the same order
+	names    []string      // of the sessions that were used last
 	sessions map[string]*slots.Session
 	requests []Request
 	ready    []Request // that can be merged
@@ -109,7 +110,7 @@ func (x *exam) readSessions() error {
 	if err != nil {
 		return err
 	}
-	x.bound.Sessions, x.sessions = all, map[string]*slots.Session{}
+	x.names, x.bound.Sessions, x.sessions = names, all, map[string]*slots.Session{}
 	runs := map[string]*queue.Run{}
 	for _, it := range x.settled {
 		runs[it.ID] = it.Last()

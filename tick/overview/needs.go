@@ -39,6 +39,7 @@ const (
 	Failed           Kind = "failed"       // an item ended in an error; package outcome has more of these kinds, one or none for each outcome
 	StartFailed      Kind = "start_failed" // the same: repository gone, hook failed
 	DependencyFailed Kind = "dependency"
+	Unshown          Kind = "forge"       // a forge does not show pull requests that are followed
 	NeedsHuman       Kind = "needs_human" // a pull request asks for more after FOLLOW_MAX tasks
 	Unpushed         Kind = "unpushed"    // commits in a session that no pull request shows
 )
@@ -69,6 +70,7 @@ var kinds = slices.Concat([]kindRow{
 	{kind: Quarantined},
 }, ofOutcomes(), []kindRow{
 	{kind: DependencyFailed, one: "waited for a task that failed", many: "tasks waited for one that failed", command: "retry %s"},
+	{kind: Unshown, many: "forges do not show pull requests"},
 	{kind: NeedsHuman, many: "pull requests need a person"},
 	{kind: Unpushed, sound: true, one: "has commits to look at", many: "tasks have commits to look at"},
 })
@@ -94,7 +96,7 @@ func Kinds() (list []Kind) {
 // finders find the needs; each finds those of one kind or of several.
 var finders = []func(*exam) ([]Need, error){
 	(*exam).badConfig, (*exam).diskLow, (*exam).faults, (*exam).noSchedule, (*exam).onHold, (*exam).missing, (*exam).unrunnable, (*exam).unverifiable,
-	(*exam).notTold, (*exam).inQuarantine, (*exam).errors, (*exam).needHuman, (*exam).unpushed,
+	(*exam).notTold, (*exam).inQuarantine, (*exam).errors, (*exam).unshown, (*exam).needHuman, (*exam).unpushed,
 }
 
 // rank is the place of a kind in the table.
@@ -433,6 +435,15 @@ func needOf(it *queue.Item) Need {
 	}
 	return Need{ID: needID(kind, it.ID), Kind: kind, What: name(it.IssueRef) + " " + row.one, Why: why, Since: it.CompletedAt, Command: "kugetsu " + fmt.Sprintf(row.command, arg),
 		Item: it.ID, Ref: it.IssueRef, Agent: it.Agent, Cause: fmt.Sprintf("run %d at %s", it.Runs, it.CompletedAt.Format(time.RFC3339Nano))}
+}
+
+// unshown are the forges that do not show requests which are followed: one need each, since one token is for all.
+func (x *exam) unshown() (list []Need, err error) {
+	denials, err := x.t.Sessions().Denials(x.names)
+	for _, d := range denials {
+		list = append(list, Need{ID: needID(Unshown, d.Host), Kind: Unshown, What: line(d.Text()), Why: d.Why, Since: &d.Since, Cause: d.Why, Command: "kugetsu doctor"})
+	}
+	return list, err
 }
 
 // needHuman are the requests of which FOLLOW_MAX tasks were made.

@@ -164,6 +164,9 @@ func (r Review) Says() string {
 	if f := r.Followed; f != nil && r.State == forge.Open {
 		parts = append(parts, f.strip()...)
 	}
+	if r.Denied != nil {
+		parts = append(parts, "not seen: "+r.Denied.Why)
+	}
 	return strings.Join(parts, ", ")
 }
 

@@ -38,6 +38,13 @@ type Review struct {
 	AskedAt  time.Time    `json:"asked_at"`
 	Why      string       `json:"why,omitempty"`      // why the last question failed
 	Followed *Followed    `json:"followed,omitempty"` // nil where it was never followed
+	Denied   *Denied      `json:"denied,omitempty"`   // nil where a request is not followed, or all of it is shown
+}
+
+// Denied is that a forge does not show a request that is to be followed, or not all of it, until a person changes the token for it.
+type Denied struct {
+	Since time.Time `json:"since"`
+	Why   string    `json:"why"`
 }
 
 func reviewFile(home slots.Dir, session string) spool.File[Review] {
@@ -282,6 +289,11 @@ func (k *Keeper) ask(ctx context.Context, q *question, env []string) error {
 		return cause
 	}
 	q.AskedAt = k.Now()
+	if errors.Is(why, forge.ErrDenied) {
+		k.deny(q, strings.TrimPrefix(why.Error(), q.host()+": "))
+	} else if why == nil && q.follow == "" {
+		q.Denied = nil
+	}
 	if why != nil {
 		k.Log.Debug("a pull request's state is not known", "session", q.name, "err", why)
 		q.refused(why)
@@ -315,6 +327,9 @@ func (k *Keeper) inspectRequest(ctx context.Context, q *question, env []string) 
 	if ctx.Err() != nil {
 		return forge.Unknown, why, nil
 	}
+	if why == nil {
+		k.deny(q, rep.Denied)
+	}
 	if err := cacheFile(k.Home, q.name).WriteSoon(cache); err != nil {
 		return forge.Unknown, nil, err
 	}
@@ -327,6 +342,67 @@ func (k *Keeper) inspectRequest(ctx context.Context, q *question, env []string) 
 		}
 	}
 	return rep.Status, nil, k.follow(ctx, q, rep, env)
+}
+
+// Denial is a host that does not show requests which are followed.
+type Denial struct {
+	Host     string
+	Requests int
+	Since    time.Time // of the first
+	Why      string    // of one of them
+}
+
+// Text says what is not shown.
+func (d Denial) Text() string {
+	if d.Requests == 1 {
+		return d.Host + " does not show all of a pull request that is followed"
+	}
+	return fmt.Sprintf("%s does not show all of %d pull requests that are followed", d.Host, d.Requests)
+}
+
+// Denials are those hosts, in the order of the sessions, of which these are looked at.
+func (k *Keeper) Denials(sessions []string) (list []Denial, err error) {
+	follow, any, err := k.following()
+	if err != nil || !any { // a bad configuration is told where it matters
+		return nil, nil
+	}
+	for _, name := range sessions {
+		s, err := k.Home.ReadSession(name)
+		if err != nil || s == nil {
+			continue
+		}
+		r, err := ReadReview(k.Home, name, s.PRURL)
+		if err != nil {
+			return nil, err
+		}
+		ref, err := issueref.FromSession(name)
+		if err != nil || r.Denied == nil || !r.waits() || follow(ref) == "" {
+			continue
+		}
+		host := (&question{session: s, Review: r}).host()
+		i := slices.IndexFunc(list, func(d Denial) bool { return d.Host == host })
+		if i < 0 {
+			i, list = len(list), append(list, Denial{Host: host, Since: r.Denied.Since, Why: r.Denied.Why})
+		}
+		if list[i].Requests++; r.Denied.Since.Before(list[i].Since) {
+			list[i].Since = r.Denied.Since
+		}
+	}
+	return list, nil
+}
+
+// deny records that the forge does not show a request that is to be followed, or not all of it, and why; "" where it does. It is logged
+// once for each request.
+func (k *Keeper) deny(q *question, why string) {
+	switch {
+	case why == "" || q.follow == "":
+		q.Denied = nil
+	case q.Denied != nil:
+		q.Denied.Why = why
+	default:
+		q.Denied = &Denied{Since: k.Now().UTC(), Why: why}
+		k.Log.Warn("the forge does not show all of a pull request that is followed", "session", q.name, "url", q.URL, "err", why)
+	}
 }
 
 // recordRequest records the request that was found for a session which had another one, or none. It is false where a run works in the
