@@ -35,6 +35,12 @@ var otherWords = map[string]string{
 	"restart": "queue retry", "check": "doctor", "setup": "init", "stats": "queue stats", "priority": "queue priority", "enqueue": "queue enqueue",
 }
 
+// queueWords are such words below kugetsu queue. They mean items there, and never a command that takes work away.
+var queueWords = map[string]string{
+	"rm": "queue cancel", "remove": "queue cancel", "del": "queue cancel", "delete": "queue cancel", "destroy": "queue cancel",
+	"stop": "queue cancel", "prune": "queue clear", "purge": "queue clear", "clean": "queue clear",
+}
+
 // examples stand for the arguments of a command in the example that a hint shows.
 var examples = map[string]string{
 	"id": "owner/repo#12", "issue-ref": "owner/repo#12", "message": `"what to do"`, "id-and-priority": "owner/repo#12 10",
@@ -158,6 +164,9 @@ func nearest(root, at *kong.Node, word string) string {
 	walk(at)
 	if best == "" {
 		walk(root)
+	}
+	if other := queueWords[word]; other != "" && at.Name == "queue" {
+		return "kugetsu " + other
 	}
 	if other := otherWords[word]; other != "" && least > 0 {
 		return "kugetsu " + other
