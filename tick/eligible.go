@@ -134,6 +134,15 @@ func (r Reason) Remedy() string {
 	return kinds[r.Kind].hint
 }
 
+// Told is the reason and its remedy, in one line.
+func (r Reason) Told() string {
+	text := strings.ReplaceAll(r.Text, "\n", "; ")
+	if remedy := r.Remedy(); remedy != "" && !strings.HasSuffix(text, remedy) { // a hold ends with its own
+		text += "; " + remedy
+	}
+	return text
+}
+
 // Code is the exit code of a command that could not go on for this reason.
 func (r Reason) Code() int {
 	if r.err != nil {

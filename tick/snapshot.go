@@ -27,6 +27,7 @@ type View struct {
 	occupied *occupied
 	named    map[string]bool // the items of occupied slots
 	busy     bool            // an agent runs
+	alone    bool            // of the items that wait, one was to be read
 }
 
 // SlotView is one slot.
@@ -88,6 +89,24 @@ func (t *Tick) Until(id string) (*View, error) {
 		}
 		return t.inspectLane(lane, el, v, -1, id)
 	})
+}
+
+// Alone is a snapshot in which one waiting item is read, as if it were the only one.
+func (t *Tick) Alone(id string) (*View, error) {
+	v, err := t.glance(func(lane queue.Lane, el *eligibility, v *View) error {
+		line, err := t.Queue.Ahead(lane, func(each string) bool { return each == id && !v.named[id] })
+		if err != nil {
+			return err
+		}
+		for e := range line.Entries {
+			t.inspectItem(lane, e, el, v)
+		}
+		return nil
+	})
+	if v != nil {
+		v.alone = true
+	}
+	return v, err
 }
 
 func (t *Tick) glance(inspectLane func(queue.Lane, *eligibility, *View) error) (*View, error) {
@@ -211,13 +230,7 @@ func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View, most int, 
 			break
 		}
 		unread--
-		it, err := t.Queue.Load(e)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			v.problem("%v", err)
-		case it.State == queue.Pending:
-			v.Waiting = append(v.Waiting, waiting(lane, e, it, el))
+		if t.inspectItem(lane, e, el, v) {
 			most--
 		}
 		if e.ID == until {
@@ -226,6 +239,20 @@ func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View, most int, 
 	}
 	v.Unread += unread
 	return nil
+}
+
+// inspectItem asks about an item that waits. It returns false for any other.
+func (t *Tick) inspectItem(lane queue.Lane, e queue.Entry, el *eligibility, v *View) bool {
+	it, err := t.Queue.Load(e)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		v.problem("%v", err)
+	case it.State == queue.Pending:
+		v.Waiting = append(v.Waiting, waiting(lane, e, it, el))
+		return true
+	}
+	return false
 }
 
 // waiting asks about one item.
@@ -251,6 +278,26 @@ func (v *View) Busy() bool { return v.busy }
 
 // Blocked is why nothing starts, whatever waits; the zero Reason if something may.
 func (v *View) Blocked() Reason { return v.blocked }
+
+// Barred is why a pass starts none of the items that wait, where no pass changes that before its time; the zero Reason where a pass
+// starts one, or where not all were read. alone means that only one item was asked about.
+func (v *View) Barred() (r Reason, alone bool) {
+	if kinds[v.blocked.Kind].ends == outside {
+		return v.blocked, false
+	}
+	for _, w := range v.Waiting {
+		switch kind := w.reason.Kind; {
+		case kind == Eligible:
+			return Reason{}, false
+		case r.Kind == Eligible && (kinds[kind].ends == outside || kind == NotBefore):
+			r = w.reason
+		}
+	}
+	if v.Unread > 0 {
+		return Reason{}, false
+	}
+	return r, v.alone
+}
 
 func (v *View) problem(format string, args ...any) {
 	v.Problem = append(v.Problem, fmt.Sprintf(format, args...))

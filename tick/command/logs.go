@@ -15,6 +15,7 @@ import (
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
 	"kugetsu/slots/transcript"
+	"kugetsu/tick/overview"
 )
 
 // Logs shows what an agent printed.
@@ -183,6 +184,19 @@ func (a *App) itemOf(run string) *queue.Item {
 	return it
 }
 
+// nothingRan is the error of a log that is not there, since no item ever ran.
+func (a *App) nothingRan() error {
+	view, err := a.Tick.Glance(mostWaiting)
+	if err != nil {
+		return err
+	}
+	hint := overview.ByHand(view)
+	if len(view.Waiting) == 0 {
+		hint = `kugetsu delegate owner/repo#12 "what to do" enqueues a task`
+	}
+	return fault.New(fault.Failed, hint, "nothing has run yet")
+}
+
 // which finds the run to show, and waits for it with -f.
 func (c *Logs) which(a *App) (string, error) {
 	if c.Number < 0 || c.Number > 0 && c.ID == "" {
@@ -191,7 +205,7 @@ func (c *Logs) which(a *App) (string, error) {
 	if c.ID == "" {
 		run, err := a.Home.NewestRun()
 		if err == nil && run == "" {
-			err = fault.New(fault.Failed, "kugetsu tick starts what waits", "nothing has run yet")
+			err = a.nothingRan()
 		}
 		return run, err
 	}

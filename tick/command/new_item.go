@@ -250,6 +250,7 @@ func (a *App) tellWhen(id string) error {
 		a.note("warning: the item is enqueued, but nothing is started until this is corrected: %s", clean(strings.ReplaceAll(a.Tick.Config.Error(), "\n", "; ")))
 		return nil
 	}
+	item := id
 	if !a.Terminal || a.Quiet {
 		id = "" // nothing is said of it
 	}
@@ -257,11 +258,15 @@ func (a *App) tellWhen(id string) error {
 	if err != nil {
 		return err
 	}
-	starts, why := view.When(id)
-	none := a.noTick(view)
-	switch {
-	case none != "":
+	none, err := a.noTick(view, item)
+	if err != nil {
+		return err
+	}
+	if none != "" {
 		a.note("warning: %s", clean(none))
+		return nil
+	}
+	switch starts, why := view.When(id); {
 	case id == "":
 	case starts:
 		a.note("%s; kugetsu tick makes one now", a.starts(view))

@@ -145,7 +145,11 @@ func (a *App) tellWaiting() func(it *queue.Item) {
 				return // the wait goes on
 			}
 			starts, why := view.When(it.ID)
-			switch none := a.noTick(view); {
+			none, err := a.noTick(view, it.ID)
+			if err != nil {
+				return
+			}
+			switch {
 			case none != "":
 				text = none
 			case starts:

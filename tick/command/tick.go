@@ -85,6 +85,8 @@ func (c *Tick) Run(a *App) error {
 	}
 	if c.JSON {
 		err = errors.Join(a.printJSON(report), err)
+	} else if a.Terminal && !c.Scheduled && !c.Wait && err == nil && standing == nil && len(report.Started) == 0 {
+		err = a.tellBarred()
 	}
 	err = errors.Join(err, a.Tick.Config)
 	// The exit code is the one of an error of the pass or of the configuration; a standing condition comes last.
@@ -94,6 +96,21 @@ func (c *Tick) Run(a *App) error {
 		return fault.Told(standing)
 	}
 	return err
+}
+
+// tellBarred says to a person why a pass started nothing of what waits. An error of the configuration is told with its exit code.
+func (a *App) tellBarred() error {
+	if a.Quiet || a.Tick.Config != nil {
+		return nil
+	}
+	view, err := a.Tick.Glance(mostWaiting)
+	if err != nil {
+		return err
+	}
+	if barred, _ := view.Barred(); barred.Kind != tick.Eligible && len(view.Waiting) > 0 {
+		a.note("nothing is started: %s", clean(barred.Told()))
+	}
+	return nil
 }
 
 // passes bounds how often a scheduled tick goes on for what was enqueued meanwhile; the rest is the next one's.

@@ -166,7 +166,7 @@ func (x *exam) waiting() []Waiting {
 
 func (x *exam) capacity() Capacity {
 	c := Capacity{Occupied: x.view.Running, Limit: x.view.Limit, Waiting: len(x.view.Waiting) + x.view.Unread, Why: line(x.view.Why),
-		LastTick: x.view.Last, NextTick: next(x.t.Home, x.now, x.view.Last), Unplanned: Unscheduled(x.t.Home, x.now), Holds: []string{}, Quota: x.t.Quotas()}
+		LastTick: x.view.Last, NextTick: next(x.t.Home, x.now, x.view.Last), Unplanned: Unscheduled(x.t.Home, x.now, x.view), Holds: []string{}, Quota: x.t.Quotas()}
 	if free, err := machine.FreeDisk(string(x.t.Home)); err == nil {
 		c.Disk = &free
 	}

@@ -209,8 +209,8 @@ func (x *exam) noSchedule() ([]Need, error) {
 	if late := Overdue(x.t.Home, x.now, x.view.Last); late != "" {
 		n.What, n.Why, n.Cause = "the schedule runs no ticks", late, "overdue"
 		x.problems = append(x.problems, late)
-	} else if none := Unscheduled(x.t.Home, x.now); none != "" && len(x.view.Waiting) > 0 && !x.view.Busy() {
-		n.What, n.Why, n.Cause, n.Command = "no schedule, so nothing starts by itself", "kugetsu tick starts what waits now", "none", "kugetsu queue-daemon start"
+	} else if none := Unscheduled(x.t.Home, x.now, x.view); none != "" && len(x.view.Waiting) > 0 && !x.view.Busy() {
+		n.What, n.Why, n.Cause, n.Command = "no schedule, so nothing starts by itself", ByHand(x.view), "none", "kugetsu queue-daemon start"
 		x.problems = append(x.problems, none)
 	} else {
 		return nil, nil

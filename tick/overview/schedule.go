@@ -60,22 +60,36 @@ func NoTick(home slots.Dir, now time.Time, view *tick.View) string {
 	if view.Busy() {
 		return ""
 	}
-	if text := Unscheduled(home, now); text != "" {
+	if text := Unscheduled(home, now, view); text != "" {
 		return text
 	}
 	if Overdue(home, now, view.Last) != "" {
-		return "the schedule runs no ticks (kugetsu queue-daemon status): kugetsu tick makes one now"
+		return "the schedule runs no ticks (kugetsu queue-daemon status): " + byHand(view, "kugetsu tick makes one now")
 	}
 	return ""
 }
 
+// ByHand says what a tick by hand does now: starts what waits, or why it does not.
+func ByHand(view *tick.View) string { return byHand(view, "kugetsu tick starts what waits now") }
+
+func byHand(view *tick.View, does string) string {
+	switch barred, alone := view.Barred(); {
+	case barred.Kind == tick.Eligible:
+		return does
+	case alone:
+		return "kugetsu tick does not start it now: " + line(barred.Told())
+	default:
+		return "kugetsu tick starts nothing now: " + line(barred.Told())
+	}
+}
+
 // Unscheduled says that nothing runs ticks, and what to type, or "".
-func Unscheduled(home slots.Dir, now time.Time) string {
+func Unscheduled(home slots.Dir, now time.Time, view *tick.View) string {
 	r, err := schedule.ReadRecord(string(home))
 	if r != nil || err != nil || tick.Scheduled(home, now) {
 		return ""
 	}
-	return "no schedule, so nothing starts by itself: kugetsu queue-daemon start installs one, kugetsu tick starts what waits now"
+	return "no schedule, so nothing starts by itself: kugetsu queue-daemon start installs one, " + ByHand(view)
 }
 
 // Starts says when an item starts that waits only for a tick.
@@ -83,7 +97,7 @@ func Starts(home slots.Dir, now time.Time, view *tick.View) string {
 	switch {
 	case NoTick(home, now, view) != "":
 		return "no tick comes by itself: kugetsu tick starts it"
-	case Unscheduled(home, now) != "":
+	case Unscheduled(home, now, view) != "":
 		return "the tick at the end of a run starts it"
 	}
 	return "the next tick starts it"
