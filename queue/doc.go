@@ -17,6 +17,9 @@
 //	be on top of is gone; no slot names it
 //	pending; its agents cannot take its model   a file that was damaged, or written by hand: the tick that meets it makes it an
 //	or its arguments; no slot names it          error, then files it
+//	pending; the program that is to verify it   waiting, and nothing of its repository is started: a run that met this was
+//	is not there; no slot names it              settled before, with repos/….unverifiable.json written first. The tick that
+//	                                            finds the cause gone, or the settings changed, removes that file
 //	pending; edited, at its old place           the new text without the new priority: waiting, nothing to repair. The same
 //	                                            command asked for again repeats the rename
 //	pending; a slot names run runs+1 of it      a tick died while dispatching, nothing was handed out: the next tick

@@ -52,9 +52,22 @@ func (r *Runner) verifier(w *ready) (argv []string, err error) {
 		argv, err = prefixed(r.task.Agent.Prefix, words)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errVerifier, r.task.Verify.By, err)
+		return nil, Unverifiable(r.task.Verify.By, r.task.Verify.Command, err)
 	}
 	return argv, nil
+}
+
+// Unverifiable says what names a command that cannot be started, and why it cannot. It wraps errVerifier.
+func Unverifiable(by, command string, err error) error {
+	words, _ := agent.Split(command) // err has the error
+	absent := (*proc.NotInPath)(nil)
+	switch {
+	case errors.As(err, &absent): // the PATH is long: doctor has it
+		return fmt.Errorf("%w: %s names %s, which is not found in PATH", errVerifier, by, absent.Name)
+	case errors.Is(err, fs.ErrNotExist) && len(words) > 0 && !filepath.IsAbs(words[0]):
+		return fmt.Errorf("%w: %s names %s, which is not in the worktree", errVerifier, by, words[0])
+	}
+	return fmt.Errorf("%w: %s: %w", errVerifier, by, err)
 }
 
 // verification is the process that verifies a run, and what it prints.

@@ -21,6 +21,7 @@ type condition struct {
 	path         string
 	begins, ends event.Type
 	agent        string
+	item, ref    string // the item that it is about alone, and its issue or task; "" for more
 	subject      string // in the names of the events, beside the type; "" where there is one such condition alone
 	said, over   string // the texts of the events, before the reason
 	log          string
@@ -69,8 +70,11 @@ func (c condition) event(kind event.Type, l lasting, text string) event.Event {
 	if c.subject != "" {
 		name = fmt.Sprintf("%s.%s.%d", kind, c.subject, l.Since.Unix())
 	}
-	return event.Event{Name: name, Type: kind, Agent: c.agent, Text: text + l.Why}
+	return event.Event{Name: name, Type: kind, Agent: c.agent, Item: c.item, IssueRef: c.ref, Text: text + l.Why}
 }
+
+// begun is the event that a condition begins.
+func (c condition) begun(l lasting) event.Event { return c.event(c.begins, l, c.said) }
 
 // tellConditions tells of the conditions that this pass met, and of those that are over.
 func (t *Tick) tellConditions(el *eligibility, report *Report) error {
@@ -114,7 +118,7 @@ func (t *Tick) lasts(c condition, r Reason, report *Report) error {
 		t.Log.Info(c.log, "why", r.Text)
 	}
 	report.standing, report.standingNew = append(report.standing, r), report.standingNew || !known
-	return t.Queue.Events.PutOnce(c.event(c.begins, l, c.said))
+	return t.Queue.Events.PutOnce(c.begun(l))
 }
 
 // mayBeOver tells that a condition is over, if it lasted until now. Where no item asks, and it still lasts, it goes on untold. So a

@@ -155,6 +155,8 @@ func (r Reason) Code() int {
 func (r Reason) refusal() error {
 	rule, hint := kinds[r.Kind], r.Remedy()
 	switch {
+	case r.verifier != nil && r.verifier.Alone: // the item is not enqueued
+		hint = "name another command with --verify; --no-verify does without"
 	case r.Code() == fault.Config: // an item that is enqueued would wait for the same
 	case rule.code == fault.NoSlot:
 		hint = "kugetsu delegate enqueues it instead"
@@ -296,7 +298,7 @@ func (el *eligibility) starts(c *candidate) {
 // remember notes that a reason kept an item from starting. It is true for the first time.
 func (el *eligibility) remember(r Reason) bool {
 	for _, known := range el.met[r.Kind] {
-		if known.Text == r.Text {
+		if known.Text == r.Text && (r.verifier == nil || *known.verifier == *r.verifier) { // one command may be missing for many items
 			return false
 		}
 	}

@@ -71,7 +71,7 @@ func TestVerificationIsNamedByTheItemTheRepositoryOrTheSetting(t *testing.T) {
 		{"github.com/you/other#1", "setting", "VERIFY_COMMAND", queue.Verify{}},
 		{"github.com/you/own#1", "repository", "repos.json", queue.Verify{}},
 		{"github.com/you/none#1", "", "", queue.Verify{}},
-		{"github.com/you/none#1", "item", "the item", queue.Verify{Command: "item"}},
+		{"github.com/you/none#1", "item", "--verify", queue.Verify{Command: "item"}},
 		{"github.com/you/own#1", "", "", queue.Verify{None: true}},
 		{"", "", "", queue.Verify{Command: "item"}},
 	} {

@@ -10,11 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
-	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
@@ -42,15 +42,15 @@ func (t *Tick) verification(it *queue.Item, repos repos) (command, by string) {
 }
 
 // ofItem is what names a command that one item alone has.
-const ofItem = "the item"
+const ofItem = "--verify"
 
 // A command that cannot be started verifies nothing, so nothing is started that it would have to verify. Where the tick can see
-// that, it looks each time. Else a run met it:
+// that, it looks each time. Else a run met it, and all wait, the item of that run, too:
 //
-//	the program lies in the worktree     the runner looks before it starts the agent. That costs nothing, so the item of that run
-//	                                     tries again, and the others of the repository wait for it
-//	it lies elsewhere, and did not       an agent had worked by then. All wait until the command is another one, or the program is
-//	start although it is a program       not the same file any more
+//	the program lies in the worktree     until the command is another one, the settings or repos.json were written since, or that
+//	                                     item is gone. Where the item alone has the command: until the item is given one again
+//	it lies elsewhere, and did not       until the command is another one, or the program is not the same file any more
+//	start although it is a program
 
 // unverifiable is what the file of such a condition holds beside the reason: repos/<repository>.<command>.unverifiable.json.
 type unverifiable struct {
@@ -58,17 +58,26 @@ type unverifiable struct {
 	Name    string `json:"name"` // of the repository, in files
 	Command string `json:"command"`
 	Item    string `json:"item,omitempty"`    // that has the command, or whose run met it
+	Ref     string `json:"ref,omitempty"`     // of that item's issue or task
+	Run     int    `json:"run,omitempty"`     // of the item, that met it; 0 where the tick sees it itself
 	Alone   bool   `json:"alone,omitempty"`   // the item has the command, and not its repository
-	Program string `json:"program,omitempty"` // that a run could not start
-	Stamp   string `json:"stamp,omitempty"`   // what it was then
+	Program string `json:"program,omitempty"` // that the run could not start, although it is one
+	Stamp   string `json:"stamp,omitempty"`   // what the program was then, or else the files that name commands
 }
 
 const unverifiableSuffix = ".unverifiable.json"
 
-func unverifiableCondition(home slots.Dir, repo, command string) condition {
-	subject := fmt.Sprintf("%s.%08x", repo, crc32.ChecksumIEEE([]byte(command)))
-	return condition{path: filepath.Join(reposDir(home), subject+unverifiableSuffix), begins: event.VerifierMissing, ends: event.VerifierBack,
+func (u *unverifiable) condition(home slots.Dir) condition {
+	subject := fmt.Sprintf("%s.%08x", u.Name, crc32.ChecksumIEEE([]byte(u.Command)))
+	c := condition{path: filepath.Join(reposDir(home), subject+unverifiableSuffix), begins: event.VerifierMissing, ends: event.VerifierBack,
 		subject: event.SafeName(subject), over: "runs can be verified again; it was: ", log: "runs cannot be verified"}
+	if u.Run > 0 { // only the next run shows whether the cause is gone
+		c.over = "it is tried again whether runs can be verified; it was: "
+	}
+	if u.Alone {
+		c.item, c.ref = u.Item, u.Ref
+	}
+	return c
 }
 
 // reposDir is where the clones are, too.
@@ -154,58 +163,192 @@ func (p *verifiers) why(c *candidate) Reason {
 		_, err = p.t.verifier(command)
 		p.found[command] = err
 	}
-	u := unverifiable{Repo: c.it.Ref().RepoPath(), Name: c.it.Ref().RepoName(), Command: command}
+	u := &unverifiable{Repo: c.it.Ref().RepoPath(), Name: c.it.Ref().RepoName(), Command: command}
 	if by == ofItem {
-		u.Item, u.Alone = c.it.ID, true
+		u.Item, u.Ref, u.Alone = c.it.ID, c.it.IssueRef, true
 	}
 	if err != nil {
-		return u.reason(fmt.Sprintf("runs cannot be verified: %s: %v", by, err))
+		return p.t.unverifiable(u, p.repos, slots.Unverifiable(by, command, err).Error())
 	}
-	l, lasts, err := unverifiableCondition(p.t.Home, c.it.Ref().RepoName(), command).read()
+	l, lasts, err := u.condition(p.t.Home).read()
 	switch {
 	case err != nil:
 		return Reason{Kind: Unusable, Text: err.Error(), err: err}
-	case !lasts || l.Verifier == nil || l.Verifier.Program == "" && l.Verifier.Item == c.it.ID || !p.t.stillUnverifiable(l.Verifier, p.repos):
+	case !lasts || l.Verifier == nil || !p.t.stillUnverifiable(l.Verifier, p.repos):
 		return Reason{}
 	}
-	return l.Verifier.reason(l.Why)
+	u.Run, u.Program = l.Verifier.Run, l.Verifier.Program
+	return p.t.unverifiable(u, p.repos, l.Why)
 }
 
 func (*verifiers) starts(*candidate) {}
 
-func (u unverifiable) reason(why string) Reason {
-	what := "nothing of " + u.Repo + " is started"
-	if u.Alone {
-		what = u.Item + " is not started"
+// unverifiable is the reason of an item that waits. Its text has no id where the item alone waits: it stands beside that item.
+func (t *Tick) unverifiable(u *unverifiable, repos repos, why string) Reason {
+	what := "nothing of " + u.Repo + " is started: "
+	why = strings.TrimPrefix(why, what)
+	text, file := what+why, t.namedIn(u, repos)
+	hint := "correct the command in " + file + ", or install its program; --no-verify, and false in repos.json, do without"
+	switch {
+	case u.Alone:
+		what, text, hint = u.Item+" is not started: ", why, u.mend(file)+" names another; --no-verify does without"
+		if u.Run > 0 && u.Program == "" {
+			hint = u.mend(file) + " names another, or the same once the branch has its program; --no-verify does without"
+		}
+	case u.Program != "":
+		hint = "correct the command in " + file + ", or repair " + u.Program + "; --no-verify, and false in repos.json, do without"
+	case u.Run > 0:
+		hint = "correct the command in " + file + ", or touch that file once the branch has its program; --no-verify, and false in repos.json, do without"
 	}
-	err := fault.New(fault.Config, "correct the command, or install its program; --no-verify, and false in repos.json, do without", "%s: %s", what, why)
-	return Reason{Kind: Unverifiable, Text: err.Error(), err: err, verifier: &u}
+	return Reason{Kind: Unverifiable, Text: text, Hint: hint, err: fault.New(fault.Config, hint, "%s%s", what, why), verifier: u}
+}
+
+// namedIn is the file that names the command for more than one item.
+func (t *Tick) namedIn(u *unverifiable, repos repos) string {
+	if repos[u.Repo].Verify.Command == u.Command {
+		return filepath.Join(string(t.Home), "repos.json")
+	}
+	return filepath.Join(string(t.Home), "config")
+}
+
+// mend is what a person types to name another command.
+func (u *unverifiable) mend(file string) string {
+	if u.Alone {
+		return "kugetsu queue edit --verify CMD " + u.Item
+	}
+	return "${EDITOR:-vi} " + file
+}
+
+// named says whether the command is still named for what waits.
+func (u *unverifiable) named(t *Tick, it *queue.Item, repos repos) bool {
+	if u.Alone {
+		return it != nil && it.Verify.Command == u.Command
+	}
+	named := repos[u.Repo].Verify
+	return named.Command == u.Command || named == queue.Verify{} && t.Settings.Verify == u.Command
 }
 
 // stillUnverifiable says whether a command that could not be started is still named, and still the same.
 func (t *Tick) stillUnverifiable(u *unverifiable, repos repos) bool {
-	var it *queue.Item
-	if u.Item != "" {
-		e, found, err := t.item(u.Item)
-		if err != nil && !queue.IsAbsent(err) {
-			return true
-		}
-		if _, live := t.Queue.Lane(e); err == nil && live {
-			it = found
-		}
-	}
-	if u.Program != "" {
+	it, err := t.liveItem(u.Item)
+	switch {
+	case err != nil: // unknown is not over
+		return true
+	case !u.named(t, it, repos):
+		return false
+	case u.Program != "":
 		return stamp(u.Program) == u.Stamp
 	}
 	if _, err := t.verifier(u.Command); err != nil {
-		named := repos[u.Repo].Verify
-		return it != nil || named.Command == u.Command || named == queue.Verify{} && t.Settings.Verify == u.Command
+		return true
 	}
-	last := (*queue.Run)(nil)
-	if it != nil {
-		last = it.Last()
+	return u.Run > 0 && it != nil && it.Runs == u.Run && (u.Alone || t.stampOfCommands() == u.Stamp)
+}
+
+// liveItem is an item that is not settled; nil where there is none.
+func (t *Tick) liveItem(id string) (*queue.Item, error) {
+	if id == "" {
+		return nil, nil
 	}
-	return last != nil && last.Outcome == outcome.Unverifiable
+	e, it, err := t.item(id)
+	if queue.IsAbsent(err) {
+		return nil, nil
+	}
+	if _, live := t.Queue.Lane(e); err != nil || !live {
+		return nil, err
+	}
+	return it, nil
+}
+
+// Unverified is a command that is to verify what waits, and cannot be started.
+type Unverified struct {
+	Item    string // that waits alone; "" where all of Repo wait
+	Repo    string
+	Command string
+	Lacks   string // the program, where no folder of PATH has it
+	Why     string
+	Hint    string // what to do
+	Mend    string // what a person types to name another command
+	Since   time.Time
+}
+
+func (t *Tick) unverified(r Reason, repos repos, since time.Time) Unverified {
+	u := r.verifier
+	one := Unverified{Repo: u.Repo, Command: u.Command, Why: r.Text, Hint: r.Hint, Mend: u.mend(t.namedIn(u, repos)), Since: since}
+	if u.Alone {
+		one.Item = u.Item
+	}
+	absent := (*proc.NotInPath)(nil)
+	if _, err := t.verifier(u.Command); errors.As(err, &absent) {
+		one.Lacks = absent.Name
+	}
+	return one
+}
+
+// Unverified lists what the last pass noted, which does not depend on when the items are due. What keeps a repository waiting and
+// can be seen without a run is not among it: Verifiers has that.
+func (t *Tick) Unverified() (list []Unverified, err error) {
+	repos, err := readRepos(t.Home)
+	if err != nil {
+		return nil, nil // told elsewhere
+	}
+	err = t.eachUnverifiable(func(l lasting) error {
+		if u := l.Verifier; (u.Alone || u.Run > 0) && t.stillUnverifiable(u, repos) {
+			list = append(list, t.unverified(t.unverifiable(u, repos, l.Why), repos, l.Since))
+		}
+		return nil
+	})
+	return list, err
+}
+
+// UnverifiedOf is the command that keeps an item waiting, nil for none.
+func (t *Tick) UnverifiedOf(w Waiting) *Unverified {
+	repos, err := readRepos(t.Home)
+	if w.reason.verifier == nil || err != nil {
+		return nil
+	}
+	one := t.unverified(w.reason, repos, w.Since)
+	return &one
+}
+
+// MendVerifier is what a person types to name another command than one that cannot be started, for an item that is called so; ""
+// where it can be verified.
+func (t *Tick) MendVerifier(it *queue.Item, called string) string {
+	repos, err := readRepos(t.Home)
+	if err != nil {
+		return ""
+	}
+	u := (&verifiers{t: t, repos: repos}).why(&candidate{it: it}).verifier
+	if u == nil {
+		return ""
+	}
+	u.Item = called
+	return u.mend(t.namedIn(u, repos))
+}
+
+// eachUnverifiable visits the files of these conditions.
+func (t *Tick) eachUnverifiable(visit func(lasting) error) error {
+	names, err := spool.List(reposDir(t.Home))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	for _, file := range names {
+		if !strings.HasSuffix(file, unverifiableSuffix) {
+			continue
+		}
+		l, lasts, err := condition{path: filepath.Join(reposDir(t.Home), file)}.read()
+		if err == nil && lasts && l.Verifier != nil {
+			err = visit(l)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// stampOfCommands is the stamp of the files that name commands for more than one item.
+func (t *Tick) stampOfCommands() string {
+	return stamp(filepath.Join(string(t.Home), "config")) + "; " + stamp(filepath.Join(string(t.Home), "repos.json"))
 }
 
 // stamp is what a file is at this instant, as far as a change of it shows.
@@ -220,26 +363,44 @@ func stamp(path string) string {
 // metUnverifiable notes that a run could not start the command that verifies it. It comes before the run is settled: after a crash
 // between the two, the next pass finds it noted.
 func (t *Tick) metUnverifiable(it *queue.Item, command, why string) error {
-	c := unverifiableCondition(t.Home, it.Ref().RepoName(), command)
+	u := &unverifiable{Repo: it.Ref().RepoPath(), Name: it.Ref().RepoName(), Command: command, Item: it.ID, Ref: it.IssueRef, Run: it.Runs, Alone: it.Verify.Command == command}
+	if program, err := t.verifier(command); err == nil && program != "" {
+		u.Program, u.Stamp = program, stamp(program)
+	} else if !u.Alone {
+		u.Stamp = t.stampOfCommands()
+	}
+	c := u.condition(t.Home)
 	l, lasts, err := c.read()
 	if err != nil {
 		return err
 	}
-	if lasts && l.Verifier != nil { // noted by a pass that was killed, or by another run
-		l.Why = l.Verifier.reason(l.Why).Text
-		return t.Queue.Events.PutOnce(c.event(c.begins, l, c.said))
-	}
-	u := &unverifiable{Repo: it.Ref().RepoPath(), Name: it.Ref().RepoName(), Command: command, Item: it.ID, Alone: it.Verify.Command == command}
-	if program, err := t.verifier(command); err == nil && program != "" {
-		u.Program, u.Stamp = program, stamp(program)
+	if lasts && l.Verifier != nil {
+		known := l.Verifier.condition(t.Home)
+		repos, err := readRepos(t.Home)
+		if err != nil || t.stillUnverifiable(l.Verifier, repos) { // noted by a pass that was killed, or by another run
+			return t.Queue.Events.PutOnce(known.begun(l))
+		}
+		if err := t.mayBeOver(known, func() bool { return true }); err != nil {
+			return err
+		}
 	}
 	why, _, _ = strings.Cut(why, "\n")
-	l = lasting{V: 1, Since: t.Now().UTC(), Why: why, Verifier: u}
+	l = lasting{V: 1, Since: t.Now().UTC(), Why: t.unverifiable(u, nil, why).Text, Verifier: u}
 	if err := c.file().Write(&l); err != nil {
 		return err
 	}
-	l.Why = u.reason(why).Text
-	return t.Queue.Events.PutOnce(c.event(c.begins, l, c.said))
+	return t.Queue.Events.PutOnce(c.begun(l))
+}
+
+// VerifyAgain forgets that a run did not find the program of an item's command: a person gave the item that command again. Only the
+// holder of tick.lock may call it.
+func (t *Tick) VerifyAgain(it *queue.Item) (was bool, err error) {
+	u := &unverifiable{Name: it.Ref().RepoName(), Command: it.Verify.Command}
+	l, lasts, err := u.condition(t.Home).read()
+	if err != nil || !lasts || l.Verifier == nil || l.Verifier.Run == 0 || l.Verifier.Program != "" {
+		return false, err
+	}
+	return true, t.mayBeOver(l.Verifier.condition(t.Home), func() bool { return true })
 }
 
 // tellVerifiers tells of the commands that this pass could not start, and of those that are over.
@@ -247,26 +408,16 @@ func (t *Tick) tellVerifiers(el *eligibility, report *Report) error {
 	var errs []error
 	met := map[string]bool{}
 	for _, r := range el.met[Unverifiable] {
-		c := unverifiableCondition(t.Home, r.verifier.Name, r.verifier.Command)
+		c := r.verifier.condition(t.Home)
 		met[c.path] = true
 		errs = append(errs, t.lasts(c, r, report))
 	}
-	names, err := spool.List(reposDir(t.Home))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(append(errs, err)...)
-	}
-	for _, file := range names {
-		if !strings.HasSuffix(file, unverifiableSuffix) || met[filepath.Join(reposDir(t.Home), file)] {
-			continue
+	err := t.eachUnverifiable(func(l lasting) error {
+		c := l.Verifier.condition(t.Home)
+		if met[c.path] {
+			return nil
 		}
-		c := condition{path: filepath.Join(reposDir(t.Home), file)}
-		l, lasts, err := c.read()
-		if err != nil || !lasts || l.Verifier == nil {
-			errs = append(errs, err)
-			continue
-		}
-		c = unverifiableCondition(t.Home, l.Verifier.Name, l.Verifier.Command)
-		errs = append(errs, t.mayBeOver(c, func() bool { return !t.stillUnverifiable(l.Verifier, el.repos) }))
-	}
-	return errors.Join(errs...)
+		return t.mayBeOver(c, func() bool { return !t.stillUnverifiable(l.Verifier, el.repos) })
+	})
+	return errors.Join(append(errs, err)...)
 }

@@ -259,36 +259,50 @@ func killTick(w *world, inject []string) error {
 }
 
 // TestTickIsKilledAsItMeetsARunThatCannotBeVerified: however far the tick came that settles such a run, it does not count, a person
-// is told once, and nothing is started until the command is another file. Then that is told once, and the item completes.
+// is told once, and nothing is started until the command is another file, or another one is named. Then that is told once, and the
+// item completes.
 func TestTickIsKilledAsItMeetsARunThatCannotBeVerified(t *testing.T) {
 	needStrace(t)
-	w := newWorld(t)
-	w.unverifiable()
-	list := points(t, w, "tick")
-	w.close()
-	sweep(t, killed, "tick, as it meets a run that cannot be verified", "signal=KILL", sample(list, 8), func(w *world, inject []string) error {
-		w.unverifiable()
-		w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
-		w.kugetsu("tick")
-		w.kugetsu("tick")
-		err := w.told("verifier_missing", "verifier_back", 0)
-		if _, it, loadErr := load(w, w.ids[0]); loadErr != nil || it.State != queue.Pending || it.Runs != 1 || it.Attempts != 0 {
-			err = errors.Join(err, loadErr, fmt.Errorf("the item is %s, after %d runs, of which %d count", it.State, it.Runs, it.Attempts))
-		}
-		w.must(os.WriteFile(w.verifier, []byte("#!/bin/sh\n# repaired\n"), 0o700))
-		return errors.Join(err, w.settle(), w.told("verifier_missing", "verifier_back", 1), w.judge(completed))
-	})
+	for _, c := range []struct {
+		what, command string // "": a program outside
+		n             int
+	}{{"tick, as it meets a run that cannot be verified", "", 8}, {"tick, as it meets a run whose verifier the worktree lacks", "./verifier", 4}} {
+		w := newWorld(t)
+		w.unverifiable(c.command)
+		list := points(t, w, "tick")
+		w.close()
+		sweep(t, killed, c.what, "signal=KILL", sample(list, c.n), func(w *world, inject []string) error {
+			w.unverifiable(c.command)
+			w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
+			w.kugetsu("tick")
+			w.kugetsu("tick")
+			err := w.told("verifier_missing", "verifier_back", 0)
+			if _, it, loadErr := load(w, w.ids[0]); loadErr != nil || it.State != queue.Pending || it.Runs != 1 || it.Attempts != 0 {
+				err = errors.Join(err, loadErr, fmt.Errorf("the item is %s, after %d runs, of which %d count", it.State, it.Runs, it.Attempts))
+			}
+			if c.command == "" {
+				w.must(os.WriteFile(w.verifier, []byte("#!/bin/sh\n# repaired\n"), 0o700))
+			} else {
+				w.env = append(w.env, "VERIFY_COMMAND=true")
+			}
+			return errors.Join(err, w.settle(), w.told("verifier_missing", "verifier_back", 1), w.judge(completed))
+		})
+	}
 }
 
-// unverifiable is a world in which an agent had worked when the command that verifies its run did not start.
-func (w *world) unverifiable() {
-	w.verifier = filepath.Join(w.dir, "verifier")
-	w.must(os.WriteFile(w.verifier, []byte("#!/nowhere/sh\n"), 0o700))
-	w.env = append(w.env, "VERIFY_COMMAND="+w.verifier)
+// unverifiable is a world in which a run met that the command which verifies it does not start: a program outside that is not one
+// after an agent had worked, or the command, which the worktree does not have.
+func (w *world) unverifiable(command string) {
+	if command == "" {
+		w.verifier = filepath.Join(w.dir, "verifier")
+		w.must(os.WriteFile(w.verifier, []byte("#!/nowhere/sh\n"), 0o700))
+		command = w.verifier
+	}
+	w.env = append(w.env, "VERIFY_COMMAND="+command)
 	_, it := w.inSlot("1", 1, "end.unverifiable.0", true)
 	w.paid[0] = 0
 	text := fmt.Sprintf(`{"v":1,"outcome":"unverifiable","exit_code":0,"summary":"runs cannot be verified","started_at":%q,"ended_at":%[1]q,"unverifiable":%q}`,
-		time.Now().UTC().Format(time.RFC3339), w.verifier)
+		time.Now().UTC().Format(time.RFC3339), command)
 	w.must(os.WriteFile(filepath.Join(w.home.RunDir(slots.RunName(it.ID, 1)), "result.json"), []byte(text), 0o600))
 }
 

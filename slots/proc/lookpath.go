@@ -10,6 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// NotInPath is the error of a program that no folder of a PATH has.
+type NotInPath struct{ Name, Path string }
+
+func (e *NotInPath) Error() string { return fmt.Sprintf("%s is not in the PATH %q", e.Name, e.Path) }
+
 // LookPath finds a program in the PATH of env; exec would search that of this process. Folders of PATH that are not absolute
 // are passed over. A name with a slash is a path, relative to dir.
 func LookPath(name string, env []string, dir string) (string, error) {
@@ -31,7 +36,7 @@ func LookPath(name string, env []string, dir string) (string, error) {
 			return file, nil
 		}
 	}
-	return "", fmt.Errorf("%s is not in the PATH %q", name, path)
+	return "", &NotInPath{name, path}
 }
 
 // Program is LookPath of a name, or of a path, behind which there is a program that this process may run.

@@ -152,7 +152,16 @@ func (c *QueueEdit) change(a *App) (editing, error) {
 			it.Timeout = to.Timeout
 		}
 		if c.verifies() {
-			it.Verify = to.Verify
+			same := it.Verify == to.Verify
+			if it.Verify = to.Verify; same {
+				again, err := a.Tick.VerifyAgain(it)
+				if err != nil {
+					return 0, err
+				}
+				if again {
+					a.note("%s is tried again with the same command", a.short(it.ID))
+				}
+			}
 			a.warn(a.Tick.Verifiable(it))
 		}
 		if c.After != nil && it.OnTop != "" {

@@ -313,6 +313,22 @@ func (x *Exam) verifiers() {
 	}
 }
 
+// unverifiable lists what waits because the command that verifies it cannot be started, where only a run, or an item, shows that.
+func (x *Exam) unverifiable() {
+	list, err := x.Tick.Unverified()
+	if err != nil {
+		x.unknown(err)
+	}
+	for _, u := range list {
+		what := u.Why
+		if u.Item != "" {
+			what = u.Item + " is not started: " + what
+		}
+		x.add(Error, what, u.Hint)
+		x.last().lacks = u.Lacks
+	}
+}
+
 // runs checks that the first word of a command line is a program. A path relative to the worktree cannot be checked.
 func (x *Exam) runs(key, words string, level Level) {
 	argv, err := agent.Split(words)

@@ -97,6 +97,7 @@ var checks = []struct {
 	{"agents", (*Exam).agentPrograms},
 	{"programs", (*Exam).programs},
 	{"verifier", (*Exam).verifiers},
+	{"verifier", (*Exam).unverifiable},
 	{"exports", (*Exam).exports},
 	{"git", (*Exam).gitProgram},
 	{"identity", (*Exam).identity},

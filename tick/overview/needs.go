@@ -65,7 +65,7 @@ var kinds = slices.Concat([]kindRow{
 	{kind: Down, stops: true, many: "servers do not answer"},
 	{kind: Missing, stops: true, many: "agents are not installed"},
 	{kind: Unrunnable, stops: true, many: "agents have tasks that cannot be run"},
-	{kind: NoVerifier, stops: true, many: "repositories cannot be verified"},
+	{kind: NoVerifier, stops: true, many: "commands that verify runs cannot be started"},
 	{kind: NotTold},
 	{kind: Quarantined},
 }, ofOutcomes(), []kindRow{
@@ -326,17 +326,28 @@ func (x *exam) unrunnable() (list []Need, err error) {
 	return list, nil
 }
 
-// unverifiable are the commands that are to verify what waits, and cannot be started.
+// unverifiable are the commands that are to verify what waits, and cannot be started: one need each, however many items wait for it.
 func (x *exam) unverifiable() (list []Need, err error) {
+	all, err := x.t.Unverified()
 	for _, w := range x.view.Waiting {
-		if w.Kind != tick.Unverifiable || slices.ContainsFunc(list, func(n Need) bool { return n.Cause == w.Why }) {
-			continue
+		u := x.t.UnverifiedOf(w)
+		if u != nil && !slices.ContainsFunc(all, func(o tick.Unverified) bool { return o.Item == u.Item && o.Repo == u.Repo && o.Command == u.Command }) {
+			all = append(all, *u)
 		}
-		repo, _, _ := strings.Cut(w.IssueRef, "#")
-		list = append(list, Need{ID: needID(NoVerifier, fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(w.Why)))), Kind: NoVerifier, What: "what waits in " + repo + " cannot be verified, so it is not started",
-			Why: w.Why, Cause: w.Why, Since: &w.Since, Command: "kugetsu doctor"})
 	}
-	return list, nil
+	for _, u := range all {
+		n := Need{ID: needID(NoVerifier, fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(u.Item+u.Repo+u.Command)))), Kind: NoVerifier,
+			What: "what waits in " + u.Repo + " cannot be verified, so it is not started", Why: u.Why, Cause: u.Why, Since: &u.Since, Command: u.Mend}
+		if u.Item != "" {
+			n.What, n.Item = "a task of "+u.Repo+" cannot be verified, so it is not started", u.Item
+		}
+		if i := slices.IndexFunc(x.view.Waiting, func(w tick.Waiting) bool { return w.Item == u.Item }); i >= 0 {
+			n.Ref = x.view.Waiting[i].IssueRef
+			n.What = name(n.Ref) + " cannot be verified, so it is not started"
+		}
+		list = append(list, n)
+	}
+	return list, err
 }
 
 func (x *exam) notTold() ([]Need, error) {
