@@ -105,7 +105,7 @@ func readEnv(path string) ([]string, error) {
 // of the system asks for exit code 75, as everywhere.
 func badFile(err error) error {
 	if errors.Is(err, spool.ErrUnusable) || errors.Is(err, envfile.ErrBad) {
-		return fault.New(fault.Config, "correct it: nothing is started before that; contrib/doc/settings.md says how values are written", "bad configuration: %w", err)
+		return fault.New(fault.Config, "correct it: nothing is started before that; a value in single quotes is taken as it stands", "bad configuration: %w", err)
 	}
 	return err
 }

@@ -83,7 +83,7 @@ func (t *Tick) TestNotify(ctx context.Context) error {
 	}
 	argv, err := agent.Split(t.Settings.NotifyCommand)
 	if err == nil && len(argv) == 0 {
-		err = fault.New(fault.Config, "set it in the file config; contrib/notify has a script for ntfy, Slack, mail and others", "there is no NOTIFY_COMMAND")
+		err = fault.New(fault.Config, "set it in the file config: a program that takes an event as JSON on stdin", "there is no NOTIFY_COMMAND")
 	}
 	if err != nil {
 		return err

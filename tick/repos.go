@@ -2,6 +2,7 @@ package tick
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ func readRepos(home slots.Dir) (repos, error) {
 			err = errors.New("write host/owner/repo") // it would be the key of nothing
 		}
 		if err != nil {
-			return nil, fault.New(fault.Config, reposHint, "bad configuration: %s: %s%q: %w", path, lineOf(path, key), key, err)
+			return nil, fault.New(fault.Config, cmp.Or(fault.HintOf(err), reposHint), "bad configuration: %s: %s%q: %w", path, lineOf(path, key), key, err)
 		}
 		known[strings.ToLower(key)] = r
 	}

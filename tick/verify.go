@@ -109,6 +109,7 @@ func (t *Tick) verifier(command string) (program string, err error) {
 type Verifier struct {
 	By      string // what names it
 	Name    string // of the program, as the command has it
+	Command string
 	Program string // its path; "" where only a worktree or AGENT_PREFIX has it
 	Err     error  // why it cannot be started
 }
@@ -119,7 +120,7 @@ func (t *Tick) Verifiers() (list []Verifier, err error) {
 		if v.Command == "" {
 			return
 		}
-		one := Verifier{By: by}
+		one := Verifier{By: by, Command: v.Command}
 		if words, err := agent.Split(v.Command); err == nil && len(words) > 0 {
 			one.Name = words[0]
 		}

@@ -13,7 +13,18 @@ import (
 //
 // Errors name the character and its position, never the text, which may hold a secret (exit code 78).
 func Split(s string) ([]string, error) {
-	var words []string
+	words, _, err := split(s)
+	return words, err
+}
+
+// Pattern is the position, from 1, of the first * that is not quoted, 0 for none. Its author may have meant names of files, which
+// only a shell puts there.
+func Pattern(s string) int {
+	_, pattern, _ := split(s)
+	return pattern
+}
+
+func split(s string) (words []string, pattern int, err error) {
 	var word []byte
 	inWord := false // a word may be empty: ''
 	for i := 0; i < len(s); i++ {
@@ -26,35 +37,38 @@ func Split(s string) ([]string, error) {
 		case c == '\'':
 			end := strings.IndexByte(s[i+1:], '\'')
 			if end < 0 {
-				return nil, unclosed(c, i)
+				return nil, 0, unclosed(c, i)
 			}
 			word, inWord = append(word, s[i+1:i+1+end]...), true
 			i += end + 1
 		case c == '"':
 			quoted, length, err := doubleQuoted(s, i+1)
 			if err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 			word, inWord = append(word, quoted...), true
 			i += length
 		case c == '\\':
 			i++
 			if i == len(s) {
-				return nil, fault.New(fault.Config, "", "a backslash ends the line and quotes nothing")
+				return nil, 0, fault.New(fault.Config, "", "a backslash ends the line and quotes nothing")
 			}
 			if s[i] != '\n' { // a newline after it continues the line
 				word, inWord = append(word, s[i]), true
 			}
 		case strings.IndexByte("|&;<>()$`\x00", c) >= 0, !inWord && (c == '#' || c == '~'):
-			return nil, needsShell(c, i)
+			return nil, 0, needsShell(c, i)
 		default:
+			if c == '*' && pattern == 0 {
+				pattern = i + 1
+			}
 			word, inWord = append(word, c), true
 		}
 	}
 	if inWord {
 		words = append(words, string(word))
 	}
-	return words, nil
+	return words, pattern, nil
 }
 
 // doubleQuoted reads the text between double quotes, from s[start] on, and returns how many bytes it took, with the closing quote.
@@ -83,6 +97,6 @@ func unclosed(quote byte, at int) error {
 }
 
 func needsShell(c byte, at int) error {
-	return fault.New(fault.Config, "put it in single quotes, or all of it in a script",
+	return fault.New(fault.Config, "put it in single quotes, or write sh -c '…' where a shell is to read it",
 		"the %q at byte %d means something only to a shell, and no shell reads this", c, at+1)
 }

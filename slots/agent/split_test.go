@@ -87,6 +87,20 @@ func TestSplitRefusesWhatOnlyAShellUnderstands(t *testing.T) {
 	}
 }
 
+func TestPatternOutsideOfQuotesIsFound(t *testing.T) {
+	for line, want := range map[string]int{
+		`ls *.md`:              4,
+		`prettier src/**/*.ts`: 14,
+		`ls '*.md' "*" \*`:     0,
+		`[ -f done ] what?`:    0,
+		``:                     0,
+	} {
+		if got := Pattern(line); got != want {
+			t.Errorf("Pattern(%q) = %d, want %d", line, got, want)
+		}
+	}
+}
+
 func TestErrorDoesNotRepeatTheSetting(t *testing.T) {
 	for _, line := range []string{`--token s3cret 'x`, `--token s3cret | x`, `--token s3cret \`} {
 		if _, err := Split(line); err == nil || strings.Contains(err.Error()+fault.HintOf(err), "s3cret") {

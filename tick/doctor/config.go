@@ -299,6 +299,7 @@ func (x *Exam) programs() {
 func (x *Exam) verifiers() {
 	list, _ := x.Tick.Verifiers() // config has the error
 	for _, v := range list {
+		x.patterns(v.By, v.Command)
 		switch {
 		case v.Err != nil:
 			x.add(Error, v.By+": "+v.Err.Error(), "correct the command in "+x.fileOf(v.By)+", or install its program")
@@ -335,6 +336,7 @@ func (x *Exam) runs(key, words string, level Level) {
 	if err != nil || len(argv) == 0 || strings.HasPrefix(argv[0], ".") || strings.Contains(argv[0], "{") {
 		return // settings refuse a malformed command line
 	}
+	x.patterns(key, words)
 	path, err := proc.LookPath(argv[0], x.agents, "/")
 	if err == nil {
 		var info os.FileInfo
@@ -350,6 +352,14 @@ func (x *Exam) runs(key, words string, level Level) {
 		return
 	}
 	x.ok(key + " runs " + path)
+}
+
+// patterns warns of a pattern that no shell replaces by the names of files. In quotes it is its program's.
+func (x *Exam) patterns(key, words string) {
+	if at := agent.Pattern(words); at > 0 {
+		x.add(Warn, fmt.Sprintf("%s: no shell replaces the '*' at byte %d by names of files", key, at),
+			"write sh -c '…' around it in "+x.fileOf(key)+", or put it in quotes where the program itself takes a pattern")
+	}
 }
 
 // fileOf is the file in which a command line stands, by the beginning of its name.

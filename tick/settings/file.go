@@ -201,7 +201,7 @@ func (s *Source) Err(set *Settings) error {
 	if len(problems) == 0 {
 		return nil
 	}
-	return fault.New(fault.Config, "contrib/doc/settings.md lists every setting; nothing is started until this is corrected",
+	return fault.New(fault.Config, "kugetsu init explains every setting in the config that it writes; nothing is started until this is corrected",
 		"bad configuration: %s", strings.Join(problems, "; "))
 }
 

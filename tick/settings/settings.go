@@ -359,9 +359,17 @@ func (c *checker) export(v *string, key string, own ...string) {
 	}
 }
 
+// advice is the hint of an error as the end of its line: the error of a configuration may have many, and one hint.
+func advice(err error) string {
+	if hint := fault.HintOf(err); hint != "" {
+		return ": " + hint
+	}
+	return ""
+}
+
 func (c *checker) words(v *string, key string) {
 	if _, err := agent.Split(*v); err != nil {
-		c.bad("%s: %w", key, err)
+		c.bad("%s: %w%s", key, err, advice(err))
 		*v = ""
 	}
 }
