@@ -60,6 +60,8 @@ type Preset struct {
 	// Accounts are the variables, beside HOME, that choose the account of the program's provider; nil for a program that tells
 	// nothing of its account's quota.
 	Accounts []string
+	// Dollars says that the program tells what a run cost, in US dollars.
+	Dollars bool
 	// Record is the program's own file of a conversation; nil where the output has all that is read.
 	Record *Record
 

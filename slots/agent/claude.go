@@ -13,6 +13,7 @@ import (
 // claude is Claude Code, https://code.claude.com, as measured with 2.1.197.
 var claude = Preset{
 	Name:     "claude",
+	Dollars:  true,
 	Prompted: true,
 	Model:    claudeModel,
 	Limited:  []string{"opus", "sonnet"},

@@ -16,6 +16,7 @@ import (
 // opencode is https://opencode.ai, 1.x as measured with 1.18.33 and 2.x as its sources say.
 var opencode = Preset{
 	Name:     "opencode",
+	Dollars:  true,
 	Prompted: true,
 	Model:    opencodeModel,
 	Version:  []string{"opencode", "--version"},

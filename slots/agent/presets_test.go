@@ -236,6 +236,9 @@ func TestCostOfARunIsTold(t *testing.T) {
 		if got := p.Report(Exit{}).Cost; got != want {
 			t.Errorf("%s: %+v, want %+v", preset, got, want)
 		}
+		if p, err := Lookup(preset); err != nil || p.Dollars != (want.USD > 0) {
+			t.Errorf("%s says that it tells dollars: %t, %v", preset, p.Dollars, err)
+		}
 	}
 }
 

@@ -37,12 +37,35 @@ func (x *Exam) config() {
 	if x.Tick.Settings.MaxAgents == 0 {
 		x.add(Warn, "MAX_CONCURRENT_AGENTS is 0: runs continue, nothing is started", "set it in "+x.in("config"))
 	}
+	x.bounds()
 	repos, _ := x.Tick.Repos() // x.Tick.Config has its error
 	for _, repo := range slices.Sorted(maps.Keys(repos)) {
 		if place := repos[repo]; filepath.IsAbs(place) {
 			if _, err := os.Stat(place); err != nil {
 				x.add(Error, fmt.Sprintf("repos.json: %s: %v", repo, err), "correct the path, or remove the line")
 			}
+		}
+	}
+}
+
+// bounds warns of bounds on what an agent uses where that agent does not tell what it uses: they never keep it from starting.
+func (x *Exam) bounds() {
+	s := x.Tick.Settings
+	for _, name := range agent.Names() {
+		p, err := agent.Lookup(name)
+		if err != nil {
+			continue // agents has the error
+		}
+		mine := slices.Contains(s.Agents(), name)
+		instead := "bound its runs: MAX_RUNS_PER_DAY" + settings.Suffix(name) + " in " + x.in("config")
+		if _, usd := s.BudgetOf(name); !p.Dollars && usd > 0 {
+			x.add(Warn, fmt.Sprintf("MAX_COST_PER_DAY%s bounds nothing: %s tells no dollars", settings.Suffix(name), name), instead)
+		}
+		if !p.Dollars && s.MaxCost > 0 && mine {
+			x.add(Warn, fmt.Sprintf("MAX_COST_PER_DAY does not bound %s, which tells no dollars", name), instead)
+		}
+		if p.Accounts == nil && s.Reserve != "" && mine {
+			x.add(Warn, fmt.Sprintf("QUOTA_RESERVE does not bound %s, which tells no quota", name), instead)
 		}
 	}
 }
