@@ -17,6 +17,8 @@
 //	be on top of is gone; no slot names it
 //	pending; its agents cannot take its model   a file that was damaged, or written by hand: the tick that meets it makes it an
 //	or its arguments; no slot names it          error, then files it
+//	pending; it names a branch, and its         can never work there: the tick that meets it makes it an error, then
+//	session began on another; no slot names it  files it
 //	pending; the program that is to verify it   waiting, and nothing of its repository is started: a run that met this was
 //	is not there; no slot names it              settled before, with repos/….unverifiable.json written first. The tick that
 //	                                            finds the cause gone, or the settings changed, removes that file

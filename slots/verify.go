@@ -137,7 +137,7 @@ func (r *Runner) verify(ctx context.Context, w *ready) bool {
 	w.session.Judged = string(outcome.Unverified)
 	r.log.say("not verified: %s", judged.Why)
 	r.result.Outcome = badly
-	r.result.Summary = strings.TrimSpace(judged.Command + ": " + judged.Why + "\n" + r.result.Summary)
+	r.result.Summary = strings.TrimSpace("the command that verifies it failed: " + judged.Command + ": " + judged.Why + "\n" + r.result.Summary)
 	return true
 }
 

@@ -36,12 +36,5 @@ func badArguments(it *queue.Item) string {
 
 // failArguments makes a pending item an error if its agents cannot be started as it asks, and returns true then.
 func (t *Tick) failArguments(e queue.Entry, it *queue.Item, report *Report) (bool, error) {
-	why := badArguments(it)
-	if why == "" {
-		return false, nil
-	}
-	if err := t.Queue.Fail(e, it, why); err != nil {
-		return false, err
-	}
-	return true, t.settledWithoutRun(e, it, why, report)
+	return t.failNever(e, it, badArguments(it), report)
 }

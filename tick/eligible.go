@@ -32,6 +32,7 @@ const (
 	NoSlots          Kind = "no_slots"          // MAX_CONCURRENT_AGENTS is 0
 	DependencyFailed Kind = "dependency_failed" // the next pass makes it an error
 	BadArguments     Kind = "bad_arguments"     // its agent does not take its model or arguments: the next pass makes it an error
+	OtherBranch      Kind = "other_branch"      // its session began on another branch than it names: the next pass makes it an error
 	Dependency       Kind = "dependency"        // an item that it waits for has not completed
 	NewerSession     Kind = "newer_session"     // a newer kugetsu wrote the session of its issue
 	OnHold           Kind = "on_hold"           // its agent, or its remote's host, is on hold
@@ -89,6 +90,7 @@ var kinds = map[Kind]struct {
 	NoSlots:          {turn: true, stops: all, ends: outside, code: fault.Temp, says: "nothing is started: ", hint: "set MAX_CONCURRENT_AGENTS to 1 or more"},
 	DependencyFailed: {ends: itself, code: fault.Failed},
 	BadArguments:     {ends: itself, code: fault.Failed},
+	OtherBranch:      {ends: itself, code: fault.Failed},
 	Dependency:       {ends: never, code: fault.Temp},
 	NewerSession:     {ends: never, code: fault.Temp},
 	OnHold:           {ends: outside, code: fault.Temp},
@@ -219,7 +221,7 @@ func (t *Tick) eligibility(k *occupied) *eligibility {
 	if err := el.holds.read(); err != nil && el.closed.Kind == Eligible { // an unknown hold is not a lifted one
 		el.closed = Reason{Kind: Unusable, Text: err.Error(), err: err}
 	}
-	el.policies = []policy{el.after, arguments{}, newerSessions{}, el.holds, &reviews{t: t}, due{t}, &sessions{occupied: k}, &programs{t: t}, &verifiers{t: t, repos: el.repos},
+	el.policies = []policy{el.after, arguments{}, branches{}, newerSessions{}, el.holds, &reviews{t: t}, due{t}, &sessions{occupied: k}, &programs{t: t}, &verifiers{t: t, repos: el.repos},
 		agentHours{t}, agentBudgets{el.budgets}, &quotas{t: t}, &caps{t: t, slots: k, repos: el.repos},
 		&opening{closed: &el.closed}, el.budgets, el.slots, el.capacity}
 	return el

@@ -159,7 +159,7 @@ func closedAt(at time.Time) []byte {
 }
 
 func TestKindsHaveARow(t *testing.T) {
-	for _, kind := range []Kind{Misconfigured, Unusable, Paused, NoSlots, DependencyFailed, BadArguments, Dependency, NewerSession, OnHold, Probing,
+	for _, kind := range []Kind{Misconfigured, Unusable, Paused, NoSlots, DependencyFailed, BadArguments, OtherBranch, Dependency, NewerSession, OnHold, Probing,
 		OutsideHours, AgentHours, AgentCap, RepositoryCap, AgentBudget, DailyBudget, QuotaReserve, AwaitingReview, NotBefore, SessionBusy, Behind, Unrunnable,
 		NotInstalled, Unverifiable, SlotsOccupied, CapacityUnknown, NoCapacity} {
 		if rule, there := kinds[kind]; !there || rule.code == 0 {

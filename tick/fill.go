@@ -108,7 +108,10 @@ func (t *Tick) failVain(e queue.Entry, it *queue.Item, el *eligibility, report *
 	if ended, err := el.after.fail(e, it, report); err != nil || ended {
 		return ended, err
 	}
-	return t.failArguments(e, it, report)
+	if ended, err := t.failArguments(e, it, report); err != nil || ended {
+		return ended, err
+	}
+	return t.failBranch(e, it, report)
 }
 
 // failOne ends an item that can never start, and leaves all else as it is: the next pass that may start something reports what
