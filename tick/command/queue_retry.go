@@ -54,7 +54,9 @@ func (c *QueueRetry) Run(a *App) error {
 			} else {
 				a.say("%s waits again", a.short(e.ID))
 			}
-			err = a.print("%s\n", a.short(e.ID))
+			if !a.Terminal || a.Quiet { // else the line above has it
+				err = a.print("%s\n", a.short(e.ID))
+			}
 		}
 		errs = append(errs, err)
 	}
