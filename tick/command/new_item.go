@@ -200,15 +200,19 @@ func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, 
 		_, err := a.Queue.Publish(it, it.Lane(), priority)
 		return it.ID, err
 	}
-	id := ""
+	id, already := "", false
 	err := a.Tick.Intake(a.Ctx, func() (err error) {
 		if id, err = a.Tick.Queued(it); err != nil || id != "" {
+			already = id != ""
 			return err
 		}
 		id = it.ID
 		_, err = a.Queue.Publish(it, it.Lane(), priority)
 		return err
 	})
+	if already && err == nil {
+		a.say("%s is queued already: nothing is enqueued", a.short(id))
+	}
 	return id, err
 }
 
