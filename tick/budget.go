@@ -97,7 +97,7 @@ func (b *budgets) over(kind Kind, agent string, runs int, usd float64, suffix st
 		reasons = append(reasons, Reason{Kind: kind, Text: text, Until: &until})
 	}
 	if began := of(b.runs); runs > 0 && len(began) >= runs {
-		reason(began[len(began)-runs], "MAX_RUNS_PER_DAY%s is used up (%d of %d)", suffix, len(began), runs)
+		reason(began[len(began)-runs], "MAX_RUNS_PER_DAY%s is used up (%s)", suffix, usedOf("%d", len(began), runs))
 	}
 	if spent := of(b.costs); usd > 0 {
 		rest, sum := 0.0, 0.0
@@ -106,7 +106,7 @@ func (b *budgets) over(kind Kind, agent string, runs int, usd float64, suffix st
 		}
 		for _, u := range slices.Backward(spent) { // the newest that alone use the budget up: the oldest of them has to leave
 			if rest += u.usd; rest >= usd {
-				reason(u, "MAX_COST_PER_DAY%s is used up ($%.2f of $%.2f)", suffix, sum, usd)
+				reason(u, "MAX_COST_PER_DAY%s is used up (%s)", suffix, usedOf("$%.2f", sum, usd))
 				break
 			}
 		}
@@ -115,6 +115,15 @@ func (b *budgets) over(kind Kind, agent string, runs int, usd float64, suffix st
 		return Reason{}
 	}
 	return slices.MaxFunc(reasons, func(a, b Reason) int { return a.Until.Compare(*b.Until) })
+}
+
+// usedOf is how much of a limit is used. "3 of 2" would be no sentence where the limit was lowered, or a run cost more than was left.
+func usedOf[N int | float64](format string, used, limit N) string {
+	between := " of "
+	if used > limit {
+		between = " used, limit "
+	}
+	return fmt.Sprintf(format+between+format, used, limit)
 }
 
 // full is why nothing at all may start.

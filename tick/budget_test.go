@@ -53,7 +53,7 @@ func TestBudgetsBlockUntilEnoughLeavesTheLast24Hours(t *testing.T) {
 			past(t, tick, "command", 20*h, 0, outcome.OK)
 			past(t, tick, "command", 10*h, 0, outcome.OK)
 			past(t, tick, "command", 2*h, 0, outcome.OK)
-		}, func(tick *Tick) { tick.Settings.MaxRuns = 2 }, DailyBudget, "(3 of 2)", 14 * h},
+		}, func(tick *Tick) { tick.Settings.MaxRuns = 2 }, DailyBudget, "(3 used, limit 2)", 14 * h},
 		{"a run that is older than a day", func(t *testing.T, tick *Tick, k *occupied) {
 			past(t, tick, "command", 24*h, 0, outcome.OK)
 		}, func(tick *Tick) { tick.Settings.MaxRuns = 1 }, Eligible, "", 0},
@@ -84,7 +84,7 @@ func TestBudgetsBlockUntilEnoughLeavesTheLast24Hours(t *testing.T) {
 			past(t, tick, "codex", 10*h, 0, outcome.OK)
 			past(t, tick, "claude", 5*h, 4, outcome.OK)
 			past(t, tick, "opencode", 2*h, 1, outcome.OK)
-		}, func(tick *Tick) { tick.Settings.MaxCost = 5 }, DailyBudget, "MAX_COST_PER_DAY is used up ($5.50 of $5.00) until ", 20 * h},
+		}, func(tick *Tick) { tick.Settings.MaxCost = 5 }, DailyBudget, "MAX_COST_PER_DAY is used up ($5.50 used, limit $5.00) until ", 20 * h},
 		{"fewer dollars than may, and a run that cost more is older than a day", func(t *testing.T, tick *Tick, k *occupied) {
 			past(t, tick, "claude", 26*h, 100, outcome.OK)
 			past(t, tick, "claude", 5*h, 4.99, outcome.OK)
@@ -94,7 +94,7 @@ func TestBudgetsBlockUntilEnoughLeavesTheLast24Hours(t *testing.T) {
 		}, func(tick *Tick) { tick.Settings.MaxCost, tick.Settings.MaxRuns = 5, 1 }, DailyBudget, "MAX_COST_PER_DAY", 30 * time.Minute},
 		{"dollars of its agent", func(t *testing.T, tick *Tick, k *occupied) {
 			past(t, tick, "command", 2*h, 1.5, outcome.OK)
-		}, func(tick *Tick) { tick.Settings.MaxCostCommand = 1 }, AgentBudget, "MAX_COST_PER_DAY_COMMAND is used up ($1.50 of $1.00)", 23 * h},
+		}, func(tick *Tick) { tick.Settings.MaxCostCommand = 1 }, AgentBudget, "MAX_COST_PER_DAY_COMMAND is used up ($1.50 used, limit $1.00)", 23 * h},
 		{"both budgets: the later time counts", func(t *testing.T, tick *Tick, k *occupied) {
 			past(t, tick, "command", 20*h, 0, outcome.OK)
 			past(t, tick, "command", 2*h, 1.5, outcome.OK)

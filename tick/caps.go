@@ -59,10 +59,10 @@ func (p *caps) why(c *candidate) Reason {
 	}
 	p.count()
 	if n := p.agents[c.agent] + p.nameless(); most > 0 && n >= most {
-		return Reason{Kind: AgentCap, agent: c.agent, Text: fmt.Sprintf("%d of %s run, the most that may", n, c.agent)}
+		return Reason{Kind: AgentCap, agent: c.agent, Text: fmt.Sprintf("%d of %s run, limit %d", n, c.agent, most)}
 	}
 	if n := p.works[repo] + p.nameless(); limited && n >= few {
-		return Reason{Kind: RepositoryCap, Text: fmt.Sprintf("%s at work on %s, the most that may", terminal.Count(n, "run"), repo)}
+		return Reason{Kind: RepositoryCap, Text: fmt.Sprintf("%s at work on %s, limit %d", terminal.Count(n, "run"), repo, few)}
 	}
 	return Reason{}
 }
