@@ -485,7 +485,7 @@ func (x *exam) unpushed() (list []Need, err error) {
 			continue
 		}
 		list = append(list, Need{ID: needID(Unpushed, it.ID), Kind: Unpushed, What: fmt.Sprintf("%s has %s, and no pull request is known", it.IssueRef, terminal.Count(c.Commits, "new commit")),
-			Why: strings.Join(c.Subjects, "; "), Since: it.CompletedAt, Command: "kugetsu show " + it.ID, Item: it.ID, Ref: it.IssueRef, Agent: it.Agent, Cause: c.To})
+			Why: line(fmt.Sprintf("kugetsu set-pr %s URL tells of one; %s", it.IssueRef, strings.Join(c.Subjects, "; "))), Since: it.CompletedAt, Command: "kugetsu show " + it.ID, Item: it.ID, Ref: it.IssueRef, Agent: it.Agent, Cause: c.To})
 	}
 	return list, nil
 }
