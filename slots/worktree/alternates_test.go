@@ -28,6 +28,7 @@ func (w *world) addAlternate(checkout string) (env string) {
 }
 
 func TestSnapshotNeedsNoAlternateThatAnAgentAdded(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	for _, c := range []struct{ staged, committed bool }{{true, false}, {false, true}, {true, true}} {
 		w := newWorld(t)
 		checkout := w.borrowed()

@@ -12,6 +12,7 @@ import (
 
 // TestMissingNamesAreAllThatGitNeeds: real git is asked what it would put on a commit, before and after.
 func TestMissingNamesAreAllThatGitNeeds(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	const set, email = "Set <set@localhost>", "<set@localhost>"
 	for _, c := range []struct {
 		name              string

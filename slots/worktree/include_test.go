@@ -147,6 +147,7 @@ func TestHostileIncludeFileLeadsNowhere(t *testing.T) {
 }
 
 func TestIncludeFileThatIsNoneCopiesNothing(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	for name, make := range map[string]func(w *world){
 		"a link": func(w *world) {
 			w.write("patterns", "*\n")
@@ -188,6 +189,7 @@ func TestIncludeFromACloneCopiesNothingAndSaysSo(t *testing.T) {
 }
 
 func TestIncludeThatIsTooMuchIsAPermanentError(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	for name, make := range map[string]func(w *world){
 		"names more than 64 MiB": func(w *world) {
 			w.write("mine/small.ignored", "small")

@@ -178,6 +178,7 @@ func TestCommitsSurviveAKilledRemaking(t *testing.T) {
 }
 
 func TestLeftoversOfAKilledGitAreRemovedWhenEveryFileIsACopy(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	tip := w.prepare(s).Head
@@ -238,6 +239,7 @@ func TestWorktreeThatAPowerCutEmptiedIsMadeAgainUnlessItHoldsWork(t *testing.T) 
 }
 
 func TestRecordThatIsIncompleteStopsNoSession(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	w := newWorld(t)
 	one, other := w.fromRemote(1), w.fromRemote(2)
 	tip := w.prepare(one).Head

@@ -38,6 +38,7 @@ func TestFileInAnEncodingThatFailsIsKeptAsItStands(t *testing.T) {
 
 // A link among the references leads git's writes to another folder.
 func TestReferencesAreNotWrittenThroughALink(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	for _, name := range []string{"refs/remotes/origin", "refs/remotes/origin/deep", "refs/tags", "refs/heads/fix", "refs/kugetsu-pushed"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -33,6 +33,7 @@ func (w *world) move(from, to string) {
 }
 
 func TestBranchThatWasDeletedUnderItsWorktreeIsMadeAgainWhereItWas(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	for name, remove := range map[string]func(w *world, s Spec){
 		"in the worktree":   func(w *world, s Spec) { w.git(s.Path, "update-ref", "-d", "refs/heads/"+s.Branch) },
 		"in the repository": func(w *world, s Spec) { w.git(s.Source.Cache, "update-ref", "-d", "refs/heads/"+s.Branch) },

@@ -8,6 +8,7 @@ import (
 )
 
 func TestWorktreesInsideAreKeptLikeTheSessionsOwn(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	for _, ignored := range []bool{false, true} {
 		w := newWorld(t)
 		s := w.fromRemote(7)

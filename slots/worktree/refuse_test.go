@@ -9,6 +9,7 @@ import (
 )
 
 func TestForeignFolderAtThePathIsRefusedAndKept(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	w := newWorld(t)
 	w.prepare(w.fromRemote(1)) // the clone is there
 	w.git(w.fromRemote(1).Path, "branch", "fix/issue-7", "origin/trunk")

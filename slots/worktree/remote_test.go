@@ -24,6 +24,7 @@ func renamed(t *testing.T, args ...string) (w *world, tip string) {
 }
 
 func TestLocalCheckoutFollowsARenamedDefaultBranch(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	for name, before := range map[string][]string{
 		"as it was":         nil,
 		"dangling":          {"fetch", "-q", "--prune"},

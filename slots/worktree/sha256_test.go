@@ -6,6 +6,7 @@ import (
 )
 
 func TestRepositoryWithSHA256IsUsedAsAnyOther(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	for _, local := range []bool{false, true} {
 		w := newWorld(t)
 		w.write("home/.gitconfig", w.read("home/.gitconfig")+"[init]\n\tdefaultObjectFormat = sha256\n")

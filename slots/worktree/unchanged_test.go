@@ -19,6 +19,7 @@ func (w *world) touch(names ...string) {
 }
 
 func TestFileThatDiffersAsCheckedOutIsNoChange(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	for name, c := range map[string]struct{ attributes, text, config string }{
 		"CRLF in a text":              {"*.txt text\n", "a\r\nb\r\n", ""},
 		"both ends in a CRLF text":    {"*.txt text eol=crlf\n", "a\r\nb\nc\n", ""},

@@ -41,6 +41,7 @@ func TestHostThatIsDownIsToldFromWhatIsWrongWithARepository(t *testing.T) {
 
 // The same from the machine's own git.
 func TestGitSaysThatAHostIsDown(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ func (w *world) breakIndex(wt, what string) {
 }
 
 func TestFilesBesideABrokenIndexAreKept(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	for _, index := range []string{"", "junk, and not an index at all", "DIRC\x00\x00\x00\x02\x00\x00\x00\x09cut off", strings.Repeat("\x00", 4096)} {
 		w, wt, _ := prepared(t)
 		w.write(wt+"/old.ignored", "committed")
@@ -76,6 +77,7 @@ func TestFullDiskIsNotTakenForABrokenIndex(t *testing.T) {
 }
 
 func TestFilesThatGitWasToldNotToLookAtAreKept(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	for _, version := range []string{"2", "4"} {
 		for _, split := range []string{"false", "true"} {
 			for _, flag := range []string{"--skip-worktree", "--assume-unchanged"} {
@@ -112,6 +114,7 @@ func TestFilesThatGitWasToldNotToLookAtAreKept(t *testing.T) {
 
 // An agent may give the flag to any number of files with long names: the list of them is not held in memory.
 func TestHiddenFilesOfAnyNumberAreNotHeldInMemory(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	w, wt, head := prepared(t)
 	const files = 3000
 	name := func(n int) string { return fmt.Sprintf("many/%04d%s", n, strings.Repeat("x", 240)) }
@@ -144,6 +147,7 @@ func TestHiddenFilesOfAnyNumberAreNotHeldInMemory(t *testing.T) {
 }
 
 func TestFilesOutsideOfASparseCheckoutAreKept(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	for _, kind := range []string{"--no-sparse-index", "--sparse-index"} {
 		w := newWorld(t)
 		w.write("author/far/off/c.txt", "far")
