@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
+
+	"github.com/mattn/go-isatty"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
@@ -46,21 +49,31 @@ func (a *App) findOrLast(word *string) (queue.Entry, *queue.Item, error) {
 	return a.find(last)
 }
 
-// needsID is the error of a command that changes an item and was not told which. None is chosen: the hint names the newest item that
-// it could have been, and more that could be typed.
-func (a *App) needsID(command, more string, may func(it *queue.Item) bool) error {
+// newestThat is the newest item that a command may change, for a person at a terminal who names none: the command says which it was.
+// Elsewhere it is an error, whose hint names that item and more that could be typed: a variable that is empty by mistake must not make a
+// script change an item.
+func (a *App) newestThat(command, more string, may func(it *queue.Item) bool) (string, error) {
 	example := "owner/repo#12"
 	locations, err := a.Queue.Locations()
 	if err != nil {
-		return err
+		return "", err
 	}
-	for _, id := range slices.Backward(slices.Sorted(maps.Keys(locations))) {
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(locations))) { // an id begins with its time
 		if it, err := a.Queue.Load(locations[id]); err == nil && may(it) {
+			if a.attended() {
+				return id, nil
+			}
 			example = a.short(id)
 			break
 		}
 	}
-	return fault.New(fault.Usage, command+" "+example+more, "%s needs an id, or an issue", command)
+	return "", fault.New(fault.Usage, command+" "+example+more, "%s needs an id, or an issue", command)
+}
+
+// attended says whether a person types and reads.
+func (a *App) attended() bool {
+	stdin, ok := a.Stdin.(*os.File)
+	return a.Terminal && ok && isatty.IsTerminal(stdin.Fd())
 }
 
 // findAll resolves all words before anything is done to one.

@@ -28,7 +28,11 @@ not answer within 15 s (75 s while it keeps the work) is ended, too.`,
 // Run cancels, and waits until what ran has ended.
 func (c *QueueCancel) Run(a *App) error {
 	if len(c.IDs) == 0 {
-		return a.needsID("kugetsu queue cancel", "", func(it *queue.Item) bool { return !it.State.Settled() })
+		id, err := a.newestThat("kugetsu queue cancel", "", func(it *queue.Item) bool { return !it.State.Settled() })
+		if err != nil {
+			return err
+		}
+		c.IDs = []string{id}
 	}
 	entries, err := a.findAll(c.IDs)
 	if err != nil {

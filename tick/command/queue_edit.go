@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mattn/go-isatty"
-
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/slots/proc"
@@ -56,7 +54,11 @@ func (c *QueueEdit) Run(a *App) error {
 		return a.Config
 	}
 	if c.ID == nil {
-		return a.needsID("kugetsu queue edit", "", func(it *queue.Item) bool { return it.State == queue.Pending })
+		id, err := a.newestThat("kugetsu queue edit", "", func(it *queue.Item) bool { return it.State == queue.Pending })
+		if err != nil {
+			return err
+		}
+		c.ID = &id
 	}
 	_, it, err := a.find(*c.ID)
 	if err != nil {
@@ -234,7 +236,7 @@ func (c *QueueEdit) setAgent(a *App, it *queue.Item) error {
 // inEditor lets a person change the message of an item. The new text is never lost: its file is deleted only when the item has the
 // message.
 func (c *QueueEdit) inEditor(a *App, it *queue.Item) error {
-	if stdin, ok := a.Stdin.(*os.File); !a.Terminal || !ok || !isatty.IsTerminal(stdin.Fd()) {
+	if !a.attended() {
 		return fault.New(fault.Usage, "kugetsu queue edit --message - "+it.ID+" reads a message from stdin; kugetsu queue edit --help has all flags",
 			"there is no terminal for an editor, and no flag says what to change")
 	}

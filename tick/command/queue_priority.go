@@ -54,7 +54,14 @@ func (c *QueuePriority) split(a *App) (words []string, priority int, err error) 
 	number := func(i int) bool { _, err := settings.ParseInt(c.Words[i]); return err == nil }
 	last := len(c.Words) - 1
 	if last < 0 || last == 0 && number(0) {
-		return nil, 0, a.needsID(command, " "+cmp.Or(strings.Join(c.Words, ""), "10"), func(it *queue.Item) bool { return !it.State.Settled() })
+		id, err := a.newestThat(command, " "+cmp.Or(strings.Join(c.Words, ""), "10"), func(it *queue.Item) bool { return !it.State.Settled() })
+		if err != nil {
+			return nil, 0, err
+		}
+		if last < 0 {
+			return nil, 0, fault.New(fault.Usage, command+" "+a.short(id)+" 10", command+" needs a priority: 00 runs first, 99 last")
+		}
+		c.Words, last = append([]string{id}, c.Words...), 1
 	}
 	words, hint := c.Words[:last], ""
 	switch priority, err = settings.ParseInt(c.Words[last]); {

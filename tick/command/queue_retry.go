@@ -30,7 +30,11 @@ anew.`,
 // Run puts items back into the queue, with their worktree and conversation.
 func (c *QueueRetry) Run(a *App) error {
 	if len(c.IDs) == 0 && !c.AllFailed {
-		return a.needsID("kugetsu queue retry", ", or kugetsu queue retry --all-failed", func(it *queue.Item) bool { return it.State == queue.Errored })
+		id, err := a.newestThat("kugetsu queue retry", ", or kugetsu queue retry --all-failed", func(it *queue.Item) bool { return it.State == queue.Errored })
+		if err != nil {
+			return err
+		}
+		c.IDs = []string{id}
 	}
 	if len(c.IDs) > 0 && c.AllFailed {
 		return fault.New(fault.Usage, "kugetsu queue retry owner/repo#12, or kugetsu queue retry --all-failed", "kugetsu queue retry takes ids or --all-failed, not both")
