@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/forge"
@@ -25,6 +26,7 @@ type ready struct {
 	existed  bool   // the session stood before this run
 	other    string // the agent of the session before this run, where that worked on it and this run has another one; else ""
 	left     string // the branch that this one was on top of before this run
+	red      bool   // the session's last run was not verified
 	made     worktree.Made
 	stashes  []string // the stash before the run
 	before   string   // the tree of all that stood there; "" where it is not known, or is that of made.Head
@@ -72,6 +74,7 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	}
 	// Before the agent starts: a runner that is killed leaves the name of its run here. The next run in the workspace, of any
 	// item, first keeps the work of that run.
+	w.red = w.session.Judged == string(outcome.Unverified)
 	w.session.Unkept, w.session.Unready, w.session.Judged, w.session.LastUsedAt = r.name, false, "", time.Now().UTC()
 	w.session.LastItem = r.task.Item
 	if err := r.home.WriteSession(r.task.Session, w.session); err != nil {

@@ -169,7 +169,8 @@ func (r *Runner) work(ctx context.Context) bool {
 	if err != nil {
 		return r.notStarted(ctx, err)
 	}
-	if _, err := r.verifier(ready); err != nil { // before an agent costs anything
+	// Before an agent costs anything. But a program that an agent took away is that agent's to bring back.
+	if _, err := r.verifier(ready); err != nil && !(ready.red && r.tookVerifier(ready)) {
 		ready.undo()
 		return r.notStarted(ctx, err)
 	}
