@@ -12,7 +12,7 @@ import (
 
 // QueueCancel ends items for good.
 type QueueCancel struct {
-	IDs []string `arg:"" optional:"" name:"id" complete:"live" help:"Ids, parts of them, or issue references."`
+	IDs []string `arg:"" optional:"" name:"id" complete:"live" help:"Ids, parts of them, or issue references. Left out on a terminal: the newest live item."`
 }
 
 // Help is its long help.

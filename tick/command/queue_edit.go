@@ -15,7 +15,7 @@ import (
 
 // QueueEdit changes a waiting item.
 type QueueEdit struct {
-	ID        *string  `arg:"" optional:"" complete:"waiting" help:"An id, a part of one, or an issue reference."`
+	ID        *string  `arg:"" optional:"" complete:"waiting" help:"An id, a part of one, or an issue reference. Left out on a terminal: the newest item that waits."`
 	Message   *string  `help:"What to do; - reads it from stdin." placeholder:"TEXT"`
 	Agent     *string  `complete:"agent" help:"Its agent; of several (claude,codex) the first that may start. The model and the arguments of another go, unless they are given." placeholder:"NAME"`
 	Model     *string  `help:"Its model, as its agent names it; default is what the settings say." placeholder:"NAME"`

@@ -14,7 +14,7 @@ import (
 
 // QueuePriority gives items another place.
 type QueuePriority struct {
-	Words []string `arg:"" optional:"" name:"id-and-priority" complete:"live" help:"Ids, parts of them, or issue references; and last the priority: 00 runs first, 99 last."`
+	Words []string `arg:"" optional:"" name:"id-and-priority" complete:"live" help:"Ids, parts of them, or issue references (left out on a terminal: the newest live item); and last the priority: 00 runs first, 99 last."`
 }
 
 // Help is its long help.

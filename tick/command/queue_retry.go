@@ -12,7 +12,7 @@ import (
 
 // QueueRetry puts settled items back.
 type QueueRetry struct {
-	IDs       []string `arg:"" optional:"" name:"id" complete:"settled" help:"Ids, parts of them, or issue references."`
+	IDs       []string `arg:"" optional:"" name:"id" complete:"settled" help:"Ids, parts of them, or issue references. Left out on a terminal: the newest item that is an error."`
 	AllFailed bool     `help:"All that ended in an error, but for those that were cancelled."`
 	Now       bool     `name:"tick" help:"Run a tick afterwards."`
 }
