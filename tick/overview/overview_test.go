@@ -383,3 +383,14 @@ func TestKindsAreEachInTheTable(t *testing.T) {
 		seen = append(seen, k.kind)
 	}
 }
+
+func TestSlotOfARunnerThatEndsIsNoAgentAtWork(t *testing.T) {
+	f := newFolder(t)
+	f.must(os.MkdirAll(filepath.Dir(f.Home.SlotLock("1")), 0o700))
+	lock, err := slots.TryLock(f.Home.SlotLock("1"))
+	f.must(err)
+	defer lock.Close()
+	if o := f.read(); len(o.Running) != 0 || o.Capacity.Occupied != 1 || !strings.Contains(o.Sentence, "nothing runs") {
+		t.Errorf("%q, %d of %d slots, %+v", o.Sentence, o.Capacity.Occupied, o.Capacity.Limit, o.Running)
+	}
+}

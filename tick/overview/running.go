@@ -28,14 +28,9 @@ var tailMost = []int64{32 << 10, 1 << 20}
 func (x *exam) running() []Running {
 	list := []Running{}
 	for _, s := range x.view.Slots {
-		if s.Item == "" && !s.Occupied {
-			continue
+		if s.Item != "" { // else the slot is free, or its run is settled and the runner has not ended yet
+			list = append(list, Running{SlotView: s, Line: x.lastLine(s)})
 		}
-		r := Running{SlotView: s}
-		if s.Item != "" {
-			r.Line = x.lastLine(s)
-		}
-		list = append(list, r)
 	}
 	return list
 }
@@ -44,9 +39,7 @@ func (x *exam) running() []Running {
 func Listen(t *tick.Tick, o *Overview) {
 	x := &exam{t: t}
 	for i, r := range o.Running {
-		if r.Item != "" {
-			o.Running[i].Line = x.lastLine(r.SlotView)
-		}
+		o.Running[i].Line = x.lastLine(r.SlotView)
 	}
 }
 
