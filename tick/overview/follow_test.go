@@ -54,3 +54,21 @@ func verified() (r queue.Result) {
 	r.Verification = &outcome.Verification{Command: "make test"}
 	return r
 }
+
+func TestCommitsThatNoRequestShowsAreToLookAt(t *testing.T) {
+	f := newFolder(t)
+	for n, url := range map[int]string{1: "", 2: "https://github.com/you/shop/pull/52"} {
+		e, it := f.enqueue(n, "do it")
+		r := ended(outcome.OK, "done")
+		r.Changes = &outcome.Changes{To: "abc", Commits: 2, Subjects: []string{"Count the pears", "Mend the basket"}}
+		f.settle(e, it, r)
+		name := fmt.Sprintf("github.com+you+shop@%d", n)
+		f.must(f.Home.WriteSession(name, &slots.Session{Type: "forked", IssueRef: it.IssueRef, Agent: "command", Branch: "fix", Worktree: f.Home.Worktree(name), PRURL: url, LastItem: it.ID}))
+	}
+	o := f.read()
+	got := shown(o)
+	const want = "unpushed | github.com/you/shop#1 has 2 new commits, and no pull request is known | kugetsu set-pr github.com/you/shop#1 URL tells of one; Count the pears; Mend the basket | kugetsu show q_"
+	if len(o.Needs) != 1 || !strings.Contains(got, want) || !o.Healthy {
+		t.Errorf("%s", got)
+	}
+}
