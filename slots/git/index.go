@@ -208,7 +208,7 @@ var snapshotID = []string{
 	"GIT_COMMITTER_NAME=kugetsu", "GIT_COMMITTER_EMAIL=kugetsu@localhost",
 }
 
-// Install brings the objects that a commit has and head lacks from the scratch store into the repository, in one pack. To
+// Install brings the objects that a commit or a tree has and head lacks from the scratch store into the repository, in one pack. To
 // make the pack git reads every object of it, so a missing object is an error here, before anything is said to be kept.
 //
 // Loose objects would not do. Until the reference is written they belong to nothing, and a git of another session may take

@@ -199,7 +199,7 @@ func (g *Git) Head(ctx context.Context, s Spec) (string, error) {
 }
 
 // Tree is the id of a tree of all that stands in a session's worktree, but what git ignores: where the tree of a later
-// Snapshot is the same, nothing was changed between the two.
+// Snapshot is the same, nothing was changed between the two. The repository has its objects until git removes what no reference names.
 func (g *Git) Tree(ctx context.Context, s Spec) (string, error) {
 	p, by, err := g.left(ctx, s)
 	if err != nil {
@@ -223,5 +223,19 @@ func (g *Git) Tree(ctx context.Context, s Spec) (string, error) {
 	}
 	defer in.Remove()
 	tree, lost, err := in.All(ctx)
-	return tree, cmp.Or(err, lost)
+	if err != nil {
+		return "", err
+	}
+	// What came behind the last snapshot, such as the files that a verifier or a hook left, is in none: without its objects git could
+	// not tell what a run changed.
+	if _, err := p.Run(ctx, git.Command{Args: []string{"cat-file", "-e", tree}}); git.ExitCode(err) > 0 {
+		release, err := in.Install(ctx, tree, st.Head)
+		if err != nil {
+			return tree, err
+		}
+		release()
+	} else if err != nil {
+		return tree, err
+	}
+	return tree, lost
 }

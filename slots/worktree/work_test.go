@@ -58,6 +58,26 @@ func TestWorkIsNotWhatStoodThereBefore(t *testing.T) {
 	}
 }
 
+func TestFilesThatCameBehindTheLastSnapshotAreNoChangeOfTheNextRun(t *testing.T) {
+	w, wt, head := prepared(t)
+	g := w.newGit()
+	w.write(wt+"/build.out", "of a verifier\n")
+	before, err := g.Tree(t.Context(), w.spec(wt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.write(wt+"/b.txt", "1\n2\n")
+	w.commit(wt, "the work")
+	snap, err := g.Snapshot(t.Context(), w.spec(wt), "refs/kugetsu/snapshots/x", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := g.Work(t.Context(), w.spec(wt), head, before, snap)
+	if want := (Work{Commits: 1, Subjects: []string{"the work"}, Stat: Stat{1, 2, 0}}); err != nil || !reflect.DeepEqual(work, want) {
+		t.Errorf("got %+v, want %+v, %v", work, want, err)
+	}
+}
+
 func TestWorkIsAllThatDiffersFromTheStart(t *testing.T) {
 	w, wt, head := prepared(t)
 	// What a configuration could make of the answer, or run for it.
