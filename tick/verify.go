@@ -1,6 +1,7 @@
 package tick
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -63,6 +64,8 @@ type unverifiable struct {
 	Alone   bool   `json:"alone,omitempty"`   // the item has the command, and not its repository
 	Program string `json:"program,omitempty"` // that the run could not start, although it is one
 	Stamp   string `json:"stamp,omitempty"`   // what the program was then, or else the files that name commands
+
+	met string // the item whose run met it, where the others are shown that they wait; "" elsewhere
 }
 
 const unverifiableSuffix = ".unverifiable.json"
@@ -178,7 +181,7 @@ func (p *verifiers) why(c *candidate) Reason {
 	case !lasts || l.Verifier == nil || !p.t.stillUnverifiable(l.Verifier, p.repos):
 		return Reason{}
 	}
-	u.Run, u.Program = l.Verifier.Run, l.Verifier.Program
+	u.Run, u.Program, u.met = l.Verifier.Run, l.Verifier.Program, l.Verifier.Item
 	return p.t.unverifiable(u, p.repos, l.Why)
 }
 
@@ -199,7 +202,7 @@ func (t *Tick) unverifiable(u *unverifiable, repos repos, why string) Reason {
 	case u.Program != "":
 		hint = "correct the command in " + file + ", or repair " + u.Program + "; --no-verify, and false in repos.json, do without"
 	case u.Run > 0:
-		hint = "correct the command in " + file + ", or touch that file once the branch has its program; --no-verify, and false in repos.json, do without"
+		hint = "correct the command in " + file + ", or touch that file once the branch has its program; kugetsu queue edit --no-verify " + cmp.Or(u.met, u.Item) + ", whose branch lacks it, lets the others start"
 	}
 	return Reason{Kind: Unverifiable, Text: text, Hint: hint, err: fault.New(fault.Config, hint, "%s%s", what, why), verifier: u}
 }

@@ -226,6 +226,9 @@ func (d *drain) tell(it *queue.Item, before queue.State) {
 	text := terminal.Short(it.Message, 60)
 	if n := len(it.History); n > 0 && it.State != queue.Notified {
 		text = lastLine(it.History[n-1].Summary)
+		if v := it.History[n-1].Verification; v != nil && v.Why != "" { // the agent said that all is well
+			text = "not verified: " + terminal.Short(v.Command, 60) + ": " + terminal.Short(v.Why, 60)
+		}
 		if it.State == queue.Pending {
 			text = "to be tried again: " + text
 		}
