@@ -520,9 +520,9 @@ func zoned(w *world, zone string, change time.Time) error {
 	return errors.Join(errs...)
 }
 
-// moment is what differs between two looks: words, which tell until when nothing is started, the time of the look itself, and what
-// was free then.
-var moment = regexp.MustCompile(`(?m)"(why|says)": "[^"]*"|^  "at": .*|^ +"(memory|disk)": .*`)
+// moment is what differs between two looks: words, which tell until when nothing is started, what an agent says, the time of the look
+// itself, and what was free then.
+var moment = regexp.MustCompile(`(?m)"(why|says|unplanned)": "[^"]*"|,\n +"line": "[^"]*"|^  "at": .*|^ +"(memory|disk)": .*`)
 
 func cutMoment(text string) string { return moment.ReplaceAllString(text, "") }
 
