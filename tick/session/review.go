@@ -291,7 +291,7 @@ func (k *Keeper) ask(ctx context.Context, q *question, env []string) error {
 	q.AskedAt = k.Now()
 	if errors.Is(why, forge.ErrDenied) {
 		k.deny(q, strings.TrimPrefix(why.Error(), q.host()+": "))
-	} else if why == nil && q.follow == "" {
+	} else if why == nil && (q.follow == "" || q.URL == "") { // else inspectRequest has said what is not shown
 		q.Denied = nil
 	}
 	if why != nil {

@@ -262,3 +262,32 @@ func TestRequestIsFoundByTheBranchOfItsSession(t *testing.T) {
 		t.Errorf("asked %q, %q, %+v", r.asked, r.why(), session())
 	}
 }
+
+func TestDenialEndsWhereTheForgeKnowsNoRequestOfTheBranch(t *testing.T) {
+	refuses := true
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if refuses {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprint(w, "[]")
+	}))
+	t.Cleanup(s.Close)
+	r := newFollower(t)
+	host := strings.TrimPrefix(s.URL, "http://")
+	name := strings.ReplaceAll(host, ":", "@") + "+you+project@1"
+	must(t, r.Home.WriteSession(name, &slots.Session{Type: "forked", IssueRef: host + "/you/project#1", Branch: "fix/issue-1", Worktree: r.Home.Worktree(name)}))
+	must(t, os.MkdirAll(filepath.Dir(r.Home.EnvFile("default.env")), 0o700))
+	must(t, os.WriteFile(r.Home.EnvFile("default.env"), fmt.Appendf(nil, "GITEA_URL=%s\nGITEA_TOKEN=sesame\n", s.URL), 0o600))
+	r.Follow = func() (func(issueref.Ref) settings.Follow, bool, error) {
+		return func(issueref.Ref) settings.Follow { return "ci" }, true, nil
+	}
+	for _, want := range []int{1, 1, 0} {
+		refuses = want == 1
+		r.asks()
+		if list, err := r.Denials([]string{name}); err != nil || len(list) != want || want == 1 && list[0].Host != host {
+			t.Errorf("the forge refuses: %t; %+v, %v", refuses, list, err)
+		}
+		r.now = r.now.Add(25 * time.Hour)
+	}
+}
