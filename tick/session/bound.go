@@ -12,8 +12,8 @@ import (
 	"kugetsu/slots"
 )
 
-// boundLimit limits the time of one pass for this, lookLimit that for one worktree. A worktree that takes longer would otherwise be
-// the first and the last one that every pass inspects.
+// boundLimit limits the time that one pass spends on Bound, lookLimit the time for one worktree. Without lookLimit one slow worktree
+// would be the only one that a pass inspects, in every pass.
 const (
 	boundLimit = 30 * time.Second
 	lookLimit  = 5 * time.Second
@@ -82,7 +82,7 @@ func (k *Keeper) Bound(ctx context.Context) error {
 			break
 		}
 		p, err := k.pruneSoon(ctx, one.name, why)
-		if err != nil { // it stops no other worktree and would fail in every pass: it does not change the exit code
+		if err != nil { // the exit code stays, since this would fail in every pass, and the other worktrees are well
 			k.Log.Warn("a worktree cannot be inspected", "session", one.name, "err", err)
 			continue
 		}

@@ -19,41 +19,41 @@ import (
 	"kugetsu/tick/settings"
 )
 
-// A request is followed: what a forge says of it becomes work for its agent, once. The order of what is decided and written is
+// A request that is followed becomes work for its agent: each thing that the forge says of the request becomes one item. The steps are
 //
-//	the forge is asked            nothing is written: what was killed asks again
-//	a fingerprint is new          no file reviews/<session>~<fingerprint>.json
-//	the intent is published       that file, which names the item to be: of two passes one makes it, and both go on with its item
-//	the event, then the item      under the names in the intent: neither exists twice, whoever comes first
-//	the intent says published     from now on the item may be filed, cleared or given another priority
-//	the record is written         reviews/<session>.json
+//	ask the forge                 nothing is written: after a crash the next pass asks again
+//	a fingerprint is new          no file reviews/<session>~<fingerprint>.json exists
+//	publish the intent            writes that file, which names the item. Of two passes one writes it, and both go on with its item
+//	put the event, then the item  under the names in the intent, so that two passes make each of them once
+//	mark the intent as published  from now on the item may be filed, cleared or given another priority
+//	write the record              reviews/<session>.json
 //
-// A pass that finds an intent which is not said to be published looks for its item in all places first.
+// A pass that finds an intent without that mark looks for the item in all places first.
 
-// Followed is what a forge said of a request that is followed, and what was told of it. Names are cleaned and cut: they are the words
-// of strangers.
+// Followed is the last answer of a forge about a request that is followed, and the events that the request has caused. Strangers chose
+// the names in it, so the names are cleaned and cut.
 type Followed struct {
 	Head      string        `json:"head"`
-	HeadSince time.Time     `json:"head_since"` // when it was seen first
+	HeadSince time.Time     `json:"head_since"` // when a pass saw this head first
 	Draft     bool          `json:"draft,omitempty"`
 	Merge     forge.Merge   `json:"merge,omitempty"`
 	CI        forge.Verdict `json:"ci,omitempty"`
 	Running   bool          `json:"running,omitempty"` // a check has not ended
 	Failed    []string      `json:"failed,omitempty"`  // names of checks
 	Approvals int           `json:"approvals,omitempty"`
-	Changes   int           `json:"changes_requested,omitempty"` // by so many people who may write
+	Changes   int           `json:"changes_requested,omitempty"` // how many reviewers who may write request changes
 	Ready     bool          `json:"ready,omitempty"`             // a person may merge it
-	Not       string        `json:"not,omitempty"`               // why it is not followed now
-	Since     string        `json:"since,omitempty"`             // the newest item of a person; FOLLOW_MAX counts those that were made after it
-	Told      string        `json:"ready_told,omitempty"`        // the head that was told to be ready
+	Not       string        `json:"not,omitempty"`               // why the request is not followed now
+	Since     string        `json:"since,omitempty"`             // the newest item that a person made; FOLLOW_MAX counts the items after it
+	Told      string        `json:"ready_told,omitempty"`        // the head for which there is an event that it is ready
 	Needs     *Needs        `json:"needs,omitempty"`
 }
 
 // Needs is why a request needs a person.
 type Needs struct {
 	At   time.Time `json:"at"`
-	Why  string    `json:"why"`  // what its agent did not get done
-	Made int       `json:"made"` // how many items
+	Why  string    `json:"why"`  // the news that remains after the agent's runs
+	Made int       `json:"made"` // how many items were made of the request
 }
 
 const (
@@ -62,12 +62,12 @@ const (
 	nameMost   = 100
 )
 
-// name is a stranger's name for one line.
+// name is a name that a stranger chose, cleaned and cut so that it fits into one line.
 func name(text string) string { return terminal.Line(terminal.Joined(text), nameMost) }
 
-// see fills in what a report says. What was told of a request stays while it is the same request.
+// see fills in the report of a forge. The fields about events stay, since a record is of one request.
 func (f *Followed) see(rep forge.Report, now time.Time) {
-	if rep.Head != f.Head || f.HeadSince.After(now) { // the latter: the clock was set back
+	if rep.Head != f.Head || f.HeadSince.After(now) { // a time in the future: the clock was set back
 		f.Head, f.HeadSince = rep.Head, now
 	}
 	f.Draft, f.Merge, f.CI, f.Approvals, f.Not = rep.Draft, rep.Merge, rep.CI(), rep.Approvals, ""
@@ -80,7 +80,7 @@ func (f *Followed) see(rep forge.Report, now time.Time) {
 	}
 }
 
-// requested are the reviews that request changes, of people who may write. Those of other people are not looked at any further.
+// requested are the reviews that request changes, of people who may write. Other people's reviews are ignored.
 func requested(rep forge.Report) (list []forge.Review) {
 	for _, r := range rep.Reviews {
 		if r.Opinion == forge.ChangesRequested && r.MayWrite {
@@ -97,19 +97,19 @@ type news struct {
 	mark []string
 }
 
-// fingerprint tells news from other news of the same session. It is a part of file names.
+// fingerprint identifies the news within its session. It is a part of file names.
 func (n news) fingerprint(session, url string) string {
-	text, _ := json.Marshal(append([]string{session, url, string(n.kind)}, n.mark...)) // texts can be encoded
+	text, _ := json.Marshal(append([]string{session, url, string(n.kind)}, n.mark...)) // strings can always be encoded
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:6])
 }
 
-// newsOf lists what a request asks for, in the order in which it is worked on: a reviewer first, since each push makes the checks run
-// again and may end a conflict. A check that still runs may fail as well: until all have ended, none has failed.
+// newsOf lists what a request asks for, in the order in which the agent works on it. A review comes first, since each push makes the
+// checks run again and may end a conflict. Failed checks are news only after all checks have ended, so that one item has all of them.
 func newsOf(rep forge.Report, follow settings.Follow) (list []news) {
 	if reviews := requested(rep); follow.Has(settings.FollowReview) && len(reviews) > 0 {
 		newest := slices.MaxFunc(reviews, func(a, b forge.Review) int { return a.At.Compare(b.At) })
-		// Without the head: the same review stands after the agent's push, until the reviewer looks again.
+		// The mark is without the head: after the agent's push the same review still stands, until the reviewer reviews again.
 		list = append(list, news{kind: event.ChangesWanted, what: fmt.Sprintf("changes requested by %d", len(reviews)), mark: []string{newest.Commit, newest.ID}})
 	}
 	if follow.Has(settings.FollowConflict) && rep.Merge == forge.MergeConflict {
@@ -131,10 +131,10 @@ func newsOf(rep forge.Report, follow settings.Follow) (list []news) {
 	return list
 }
 
-// shownMost is how many names stand in a line.
+// shownMost is how many names a line shows.
 const shownMost = 3
 
-// names lists the first names, and says how many there are beside them.
+// names lists the first names, and says how many more there are.
 func names(all []string) string {
 	var shown []string
 	for _, one := range all[:min(len(all), shownMost)] {
@@ -147,7 +147,7 @@ func names(all []string) string {
 	return text
 }
 
-// Strip says in a few words how far a request is: PR #57 open, CI failing: test, changes requested by 1. It is "" without a request.
+// Strip says in a few words how far a request is, as in "PR #57 open, CI failing: test, changes requested by 1"; "" without a request.
 func (r Review) Strip() string {
 	if r.URL == "" {
 		return ""
@@ -158,7 +158,7 @@ func (r Review) Strip() string {
 // Called is the short name of a request: PR #57.
 func (r Review) Called() string { return strings.TrimSpace("PR " + number(r.URL)) }
 
-// Says is what is known of a request: its state and, where it is followed, that of its checks and reviews.
+// Says is the state of a request and, if it is followed, the state of its checks and reviews.
 func (r Review) Says() string {
 	parts := []string{string(r.State)}
 	if f := r.Followed; f != nil && r.State == forge.Open {
@@ -170,7 +170,7 @@ func (r Review) Says() string {
 	return strings.Join(parts, ", ")
 }
 
-// number is the number of a request, #57; "" where its URL does not end with one.
+// number is the number of a request, as #57; "" if its URL does not end with a number.
 func number(url string) string {
 	last := url[strings.LastIndexByte(url, '/')+1:]
 	if last == "" || strings.Trim(last, "0123456789") != "" {
@@ -221,7 +221,7 @@ func (k *Keeper) notFollowed(ctx context.Context, q *question, rep forge.Report)
 	return "", nil
 }
 
-// pushed says whether a commit is one that the session's own branch has. Any other was pushed by a person, who has taken over.
+// pushed says whether the session's own branch has a commit, now or earlier. A person pushed any other commit, and has taken over.
 func (k *Keeper) pushed(ctx context.Context, q *question, commit string) (bool, error) {
 	workspace, err := k.Workspaces()
 	if err != nil {
@@ -242,8 +242,8 @@ func (k *Keeper) pushed(ctx context.Context, q *question, commit string) (bool, 
 	return p.Git.Had(ctx, p.Spec, commit)
 }
 
-// follow makes of a report what is to be made of it: an item, an event, or nothing. It fills in q.Followed. A part that could not be
-// found out is told in q.Why; the error is one that stops the pass.
+// follow turns a report into an item, an event, or nothing, and fills in q.Followed. If something cannot be found out about this
+// request alone, q.Why says so. An error stops the pass.
 func (k *Keeper) follow(ctx context.Context, q *question, rep forge.Report, env []string) error {
 	f := q.Followed
 	if f == nil {
@@ -278,7 +278,7 @@ func (k *Keeper) follow(ctx context.Context, q *question, rep forge.Report, env 
 		return nil
 	}
 	if !f.Running {
-		f.Needs = nil // what it was needed for is done
+		f.Needs = nil // the request asks for nothing any more
 	}
 	f.Ready = rep.Ready() && (rep.CI() != forge.NoChecks || k.Now().Sub(f.HeadSince) >= k.Settings.FollowInterval)
 	if !f.Ready || f.Told == f.Head {
@@ -292,15 +292,15 @@ func (k *Keeper) follow(ctx context.Context, q *question, rep forge.Report, env 
 	return nil
 }
 
-// heard begins the count of items anew where a person continued the issue since.
+// heard resets the count of items if a person has continued the issue since.
 func (f *Followed) heard(s *slots.Session, made intents) {
 	if s.LastItem > f.Since && !made.item(s.LastItem) {
 		f.Since, f.Needs = s.LastItem, nil
 	}
 }
 
-// Heard takes the need of a person off what is shown of a request, where one continued the issue: an item is live, or one that no
-// request asked for ran since. The next answer of the forge records it.
+// Heard removes Needs from a request that is shown, if a person has continued the issue: an item is live, or an item that no request
+// asked for has run since. The file is not changed; the next answer of the forge changes it.
 func (k *Keeper) Heard(session string, s *slots.Session, r *Review) error {
 	if r.Followed == nil || r.Followed.Needs == nil {
 		return nil
@@ -325,7 +325,7 @@ func (k *Keeper) Heard(session string, s *slots.Session, r *Review) error {
 	return err
 }
 
-// event is the event of news, whose name is the same every time.
+// event is the event of news. Its name follows from the fingerprint, so that the same news is one event.
 func (k *Keeper) event(q *question, n news, item string) event.Event {
 	ev := event.Event{Name: string(n.kind) + "." + n.fingerprint(q.name, q.URL), Type: n.kind, Item: item, IssueRef: q.session.IssueRef,
 		Agent: q.session.Agent, Text: strings.TrimSpace("PR "+number(q.URL)) + " " + n.what}

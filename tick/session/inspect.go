@@ -17,15 +17,15 @@ import (
 // inspectLimit limits the inspection of all worktrees: a list with gaps is better than none.
 const inspectLimit = 5 * time.Second
 
-// Inspected is the result for one session's worktree; nil for what could not be found out, or not in time.
+// Inspected is the result for one session's worktree. A field is nil if its value could not be found out in time.
 type Inspected struct {
 	Holding *worktree.Holding
 	Size    *int64 // bytes on disk, of the worktree alone: the clone is shared
 	Err     error  // why Holding is nil
 }
 
-// Inspect inspects the worktrees of sessions, several at once and without a lock: the result may be outdated when it is shown. With a bad
-// configuration nothing is found.
+// Inspect inspects the worktrees of sessions, several at once and without a lock, so the result may be outdated when it is shown. With a
+// bad configuration only the sizes are found.
 func (k *Keeper) Inspect(ctx context.Context, sessions map[string]*slots.Session) map[string]Inspected {
 	ctx, cancel := context.WithTimeout(ctx, inspectLimit)
 	defer cancel()
@@ -53,7 +53,7 @@ func (k *Keeper) inspect(ctx context.Context, name string, s *slots.Session) (on
 	}
 	ref, err := issueref.FromSession(name)
 	if err != nil {
-		return one // the PM agent's is a plain folder
+		return one // the PM agent's worktree is a plain folder
 	}
 	p, err := k.at(ctx, ref, nil)
 	switch {

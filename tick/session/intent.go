@@ -13,8 +13,8 @@ import (
 	"kugetsu/slots"
 )
 
-// intent is the file reviews/<session>~<fingerprint>.json: which item is made of a fingerprint. It is made once, and goes with its
-// session.
+// intent is the file reviews/<session>~<fingerprint>.json: which item is made of a fingerprint. It is written once, and removed with
+// its session.
 type intent struct {
 	V         int        `json:"v"`
 	Item      string     `json:"item"`
@@ -25,7 +25,7 @@ type intent struct {
 	Published *time.Time `json:"published"` // nil: a pass may have died before the item was there
 }
 
-// besideName matches what a session has in reviews/ beside its record.
+// besideName matches the files that a session has in reviews/ beside its record.
 var besideName = regexp.MustCompile(`^([^~]+)~([0-9a-f]{12}|cache)\.json$`)
 
 func intentFile(home slots.Dir, session, fingerprint string) spool.File[intent] {
@@ -35,7 +35,7 @@ func intentFile(home slots.Dir, session, fingerprint string) spool.File[intent] 
 // intents are those of one session, by their fingerprints.
 type intents map[string]intent
 
-// intents reads those of a session. One that cannot be read is an error: it is not known whether its item was made.
+// intents reads the intents of a session. An intent that cannot be read is an error, since its item may exist.
 func (k *Keeper) intents(session string) (intents, error) {
 	files, err := spool.List(k.Home.Reviews())
 	if err != nil {
@@ -81,7 +81,7 @@ func (all intents) since(url, item string) (n int) {
 	return n
 }
 
-// claim makes an intent, or reads the one that is there: of two passes one makes it, and the other goes on with its item.
+// claim publishes an intent. If the intent exists, claim reads it: of two passes one publishes it, and the other goes on with its item.
 func (k *Keeper) claim(session, fingerprint string, mine intent) (intent, error) {
 	file := intentFile(k.Home, session, fingerprint)
 	err := file.Publish(&mine)
@@ -98,7 +98,7 @@ func (k *Keeper) claim(session, fingerprint string, mine intent) (intent, error)
 	return *there, nil
 }
 
-// forgetBeside removes what sessions that are gone had in reviews/ beside their records.
+// forgetBeside removes the files that sessions which are gone had in reviews/ beside their records.
 func (k *Keeper) forgetBeside(files []string) error {
 	sessions, err := k.Home.Sessions()
 	if err != nil {

@@ -20,28 +20,29 @@ import (
 )
 
 const (
-	// reviewEvery is how often the state of a pull request is asked for, reviewClosedEvery that of a closed one: it may be reopened.
+	// reviewEvery is how often the forge is asked for the state of a pull request; reviewClosedEvery is that for a closed one, which may
+	// be reopened.
 	reviewEvery       = 15 * time.Minute
 	reviewClosedEvery = 24 * time.Hour
 	// reviewFindEvery is how often the forge is asked for the request of a session that has none.
 	reviewFindEvery = time.Hour
-	// reviewMost limits the questions of one pass, reviewLimit the time for all of them.
+	// reviewMost limits the questions of one pass; reviewLimit limits the time for all of them.
 	reviewMost  = 20
 	reviewLimit = 30 * time.Second
 )
 
-// Review is the file reviews/<session>.json: the state of a session's pull request when the forge was last asked. It exists so that
-// the forge is asked seldom, and never under a lock.
+// Review is the file reviews/<session>.json: the last known state of a session's pull request. With this file the forge is asked seldom,
+// and never under tick.lock.
 type Review struct {
 	URL      string       `json:"url"`
 	State    forge.Status `json:"state"` // of the last successful question
 	AskedAt  time.Time    `json:"asked_at"`
 	Why      string       `json:"why,omitempty"`      // why the last question failed
-	Followed *Followed    `json:"followed,omitempty"` // nil where it was never followed
-	Denied   *Denied      `json:"denied,omitempty"`   // nil where a request is not followed, or all of it is shown
+	Followed *Followed    `json:"followed,omitempty"` // nil if the request was never followed
+	Denied   *Denied      `json:"denied,omitempty"`   // nil if the request is not followed, or the forge shows all of it
 }
 
-// Denied is that a forge does not show a request that is to be followed, or not all of it, until a person changes the token for it.
+// Denied says that the forge shows a followed request in part or not at all. That lasts until a person changes the token.
 type Denied struct {
 	Since time.Time `json:"since"`
 	Why   string    `json:"why"`
@@ -51,10 +52,10 @@ func reviewFile(home slots.Dir, session string) spool.File[Review] {
 	return spool.File[Review]{Path: filepath.Join(home.Reviews(), session+".json"), Layout: spool.Line}
 }
 
-// ReadReview is what is known of a session's pull request: forge.Unknown before the first question.
+// ReadReview reads the last known state of a session's pull request. Before the first question the state is forge.Unknown.
 func ReadReview(home slots.Dir, session, url string) (Review, error) {
 	r, err := reviewFile(home, session).ReadGood()
-	if r == nil || r.URL != url { // the forge is asked again
+	if r == nil || r.URL != url { // the record of another request does not count: the forge is asked again
 		return Review{URL: url, State: forge.Unknown}, err
 	}
 	return *r, nil
@@ -67,7 +68,7 @@ func (r Review) waits() bool { return r.State != forge.Merged && r.State != forg
 // due says whether it is time to ask for the state.
 func (r Review) due(now time.Time) bool { return r.dueIn(now, reviewEvery) }
 
-// dueIn is due where an open request is asked about that often.
+// dueIn is due with another interval for an open request.
 func (r Review) dueIn(now time.Time, every time.Duration) bool {
 	switch {
 	case r.URL == "":
@@ -106,8 +107,8 @@ func (k *Keeper) TooManyReviews() (string, error) {
 	return why, nil
 }
 
-// eachRequest visits the sessions that have a pull request, and those whose branch may have one that is not known yet: its URL is
-// "" then. A file that is no session has none.
+// eachRequest visits the sessions that have a pull request, and those whose branch may have a request that is not known yet. Such a
+// request has the URL "". A session file that is bad, or that a newer kugetsu wrote, is skipped.
 func (k *Keeper) eachRequest(visit func(name string, s *slots.Session, r Review)) error {
 	sessions, err := k.Home.Sessions()
 	if err != nil {
@@ -134,12 +135,12 @@ func (k *Keeper) eachRequest(visit func(name string, s *slots.Session, r Review)
 type question struct {
 	name    string
 	session *slots.Session
-	follow  settings.Follow // what of it is followed; "" where it is asked for its state alone
-	until   time.Time       // the host refuses an answer until then; the zero time where it does not
+	follow  settings.Follow // what of the request is followed; "" if only its state is asked for
+	until   time.Time       // the host refuses answers until then; the zero time if it does not refuse
 	Review
 }
 
-// host is whom the question goes to.
+// host is the host that the question goes to.
 func (q *question) host() string {
 	at := q.URL
 	if at == "" {
@@ -152,21 +153,21 @@ func (q *question) host() string {
 	return strings.ToLower(u.Host)
 }
 
-// otherBranch says whether a request is that of another branch. The branch may be in a fork, which the session pushes to: whose it is
-// says the head.
+// otherBranch says whether a request is of another branch than the session's. Only the names are compared: the session may push to a
+// fork, and the head commit shows whose branch it is.
 func (q *question) otherBranch(rep forge.Report) bool {
 	return rep.HeadBranch != "" && rep.HeadBranch != q.session.Branch
 }
 
-// refused notes that the host's limit is met.
+// refused notes until when the host answers nothing more, if the error says so.
 func (q *question) refused(err error) {
 	if limit := (*forge.LimitError)(nil); errors.As(err, &limit) {
 		q.until = limit.Until
 	}
 }
 
-// AskReviews asks the forges for the states of pull requests, those first whose last question is oldest, and follows those that are to
-// be followed. It is never called under tick.lock, since a forge may be slow.
+// AskReviews asks the forges for the states of pull requests, beginning with the request whose last question is the oldest. It follows
+// the requests that the settings name. It is never called under tick.lock, since a forge may be slow.
 func (k *Keeper) AskReviews(ctx context.Context) error {
 	if k.Config != nil {
 		return nil
@@ -197,7 +198,7 @@ func (k *Keeper) AskReviews(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reviewLimit)
 	defer cancel()
 	for _, q := range due[:min(len(due), reviewMost)] {
-		if limits.refuses(q.host(), k.Now()) { // since an answer of this pass
+		if limits.refuses(q.host(), k.Now()) { // an earlier answer of this pass said so
 			continue
 		}
 		err := k.ask(ctx, q, env)
@@ -220,7 +221,7 @@ func (k *Keeper) AskReviews(ctx context.Context) error {
 // statesNeeded says whether anything but following needs the states of requests.
 func (k *Keeper) statesNeeded() bool { return k.Settings.MaxReview > 0 || k.bounded() }
 
-// following says what of the requests of an issue's repository is followed, and whether anything is of any repository.
+// following returns the function of what is followed in an issue's repository, and whether anything is followed in any repository.
 func (k *Keeper) following() (of func(issueref.Ref) settings.Follow, any bool, err error) {
 	if k.Follow == nil {
 		return func(issueref.Ref) settings.Follow { return "" }, false, nil
@@ -228,7 +229,7 @@ func (k *Keeper) following() (of func(issueref.Ref) settings.Follow, any bool, e
 	return k.Follow()
 }
 
-// due are the sessions that are to be asked about, and which hosts refuse answers.
+// due are the sessions whose request is to be asked about now, and the hosts that refuse answers.
 func (k *Keeper) due(follow func(issueref.Ref) settings.Follow) (due []*question, l limits, err error) {
 	if l, err = readLimits(k.Home); err != nil {
 		return nil, nil, err
@@ -244,7 +245,7 @@ func (k *Keeper) due(follow func(issueref.Ref) settings.Follow) (due []*question
 		if ref, err := issueref.FromSession(name); err == nil && r.dueIn(k.Now(), k.Settings.FollowInterval) {
 			q.follow = follow(ref)
 		}
-		if q.follow != "" && live == nil { // read once, and only where it matters
+		if q.follow != "" && live == nil { // the queue is read once, and only if something is followed
 			live, liveErr = k.liveSessions()
 		}
 		if live[name] {
@@ -271,8 +272,8 @@ func (k *Keeper) liveSessions() (map[string]bool, error) {
 	return live, err
 }
 
-// ask asks about one request. Where none is known it looks for the one of the session's branch, and records that in the session. The
-// error is one that stops the pass; why the forge did not tell is in q.Why.
+// ask asks about one request. If no request is known, it searches the request of the session's branch and records that in the session.
+// An error stops the pass. A forge that does not answer is no error: q.Why says why.
 func (k *Keeper) ask(ctx context.Context, q *question, env []string) error {
 	var why error
 	state, before, cause := forge.Unknown, q.session.PRURL, error(nil)
@@ -291,7 +292,7 @@ func (k *Keeper) ask(ctx context.Context, q *question, env []string) error {
 	q.AskedAt = k.Now()
 	if errors.Is(why, forge.ErrDenied) {
 		k.deny(q, strings.TrimPrefix(why.Error(), q.host()+": "))
-	} else if why == nil && (q.follow == "" || q.URL == "") { // else inspectRequest has said what is not shown
+	} else if why == nil && (q.follow == "" || q.URL == "") { // else inspectRequest has set q.Denied
 		q.Denied = nil
 	}
 	if why != nil {
@@ -313,11 +314,11 @@ func (k *Keeper) ask(ctx context.Context, q *question, env []string) error {
 	if q.follow == "" || !q.until.IsZero() {
 		return nil
 	}
-	return k.ask(ctx, q, env) // once: the request is that of the branch now
+	return k.ask(ctx, q, env) // at most once more: the request is now that of the branch
 }
 
-// inspectRequest asks for all of a request that is followed, and makes of it what is to be made. A request that turns out to be that of
-// another branch is looked for anew. The error err is one that stops the pass.
+// inspectRequest asks for all of a request that is followed, and calls follow with the answer. If the request is of another branch, the
+// request of the session's branch is searched. why says why the forge did not answer; err stops the pass.
 func (k *Keeper) inspectRequest(ctx context.Context, q *question, env []string) (state forge.Status, why, err error) {
 	cache, err := readCache(k.Home, q.name)
 	if err != nil {
@@ -360,10 +361,10 @@ func (d Denial) Text() string {
 	return fmt.Sprintf("%s does not show all of %d pull requests that are followed", d.Host, d.Requests)
 }
 
-// Denials are those hosts, in the order of the sessions, of which these are looked at.
+// Denials are the hosts that do not show requests of these sessions, in the order of the sessions.
 func (k *Keeper) Denials(sessions []string) (list []Denial, err error) {
 	follow, any, err := k.following()
-	if err != nil || !any { // a bad configuration is told where it matters
+	if err != nil || !any { // other code reports a bad configuration
 		return nil, nil
 	}
 	for _, name := range sessions {
@@ -391,8 +392,7 @@ func (k *Keeper) Denials(sessions []string) (list []Denial, err error) {
 	return list, nil
 }
 
-// deny records that the forge does not show a request that is to be followed, or not all of it, and why; "" where it does. It is logged
-// once for each request.
+// deny records why the forge does not show all of a followed request; "" says that it shows all. Each request is logged once.
 func (k *Keeper) deny(q *question, why string) {
 	switch {
 	case why == "" || q.follow == "":
@@ -405,8 +405,8 @@ func (k *Keeper) deny(q *question, why string) {
 	}
 }
 
-// recordRequest records the request that was found for a session which had another one, or none. It is false where a run works in the
-// session, which finds the request itself, and where the session has got another one meanwhile.
+// recordRequest records the request that was found for a session which had another request, or none. It records nothing and returns
+// false if a run works in the session, since the run finds the request itself; and if the session has got another request meanwhile.
 func (k *Keeper) recordRequest(name, before, url string) (bool, error) {
 	lock, err := slots.TryLock(k.Home.SessionLock(name))
 	if errors.Is(err, slots.ErrBusy) {
@@ -428,7 +428,7 @@ func (k *Keeper) writeReview(name string, r Review) error {
 	if err := reviewFile(k.Home, name).Write(&r); err != nil {
 		return err
 	}
-	// The session may have been ended meanwhile: whoever ends one removes this file last.
+	// The session may have ended meanwhile. Its end removes this file last, and may have done so before this write.
 	s, err := k.Home.ReadSession(name)
 	if err != nil || s != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 	"kugetsu/slots/forge"
 )
 
-// tell makes the item of news; or the event that a person is needed, where FOLLOW_MAX items did not help.
+// tell makes an item of news. After FOLLOW_MAX items it makes the event that a person is needed instead.
 func (k *Keeper) tell(ctx context.Context, q *question, rep forge.Report, n news, made intents, env []string) error {
 	f := q.Followed
 	if count := made.since(q.URL, f.Since); count >= k.Settings.FollowMax {
@@ -30,7 +30,7 @@ func (k *Keeper) tell(ctx context.Context, q *question, rep forge.Report, n news
 	if ctx.Err() != nil { // the next pass asks again
 		return nil
 	}
-	// A person may have enqueued something while the forge was asked.
+	// The forge was asked without a lock, and a person may have enqueued something meanwhile.
 	if _, live, err := k.live(ref); err != nil || len(live) > 0 {
 		return err
 	}
@@ -48,7 +48,7 @@ func (k *Keeper) tell(ctx context.Context, q *question, rep forge.Report, n news
 	return intentFile(k.Home, q.name, fingerprint).Write(&one)
 }
 
-// publish publishes the item of an intent, unless a pass that died did.
+// publish publishes the item of an intent, unless an earlier pass did so before it died.
 func (k *Keeper) publish(q *question, n news, one intent, text string) error {
 	if _, err := k.Queue.Find(one.Item); !queue.IsAbsent(err) {
 		return err
@@ -64,13 +64,13 @@ func (k *Keeper) publish(q *question, n news, one intent, text string) error {
 	return err
 }
 
-// item is an item that goes on in a session: with its agent, and as its last item was to be run.
+// item is an item that goes on in a session, with the session's agent and with the settings of the session's last item.
 func (k *Keeper) item(q *question, id, text string) *queue.Item {
 	it := &queue.Item{ID: id, IssueRef: q.session.IssueRef, Agent: cmp.Or(q.session.Agent, k.Settings.Agents()[0]), Message: text, Mode: queue.Auto,
 		PendingSince: k.Now().UTC(), After: []string{}, History: []queue.Run{}}
 	e, err := k.Queue.Find(q.session.LastItem)
 	if err != nil {
-		return it // it was cleared
+		return it // the last item was cleared
 	}
 	if last, err := k.Queue.Load(e); err == nil {
 		it.Timeout, it.Verify = last.Timeout, last.Verify
@@ -81,7 +81,7 @@ func (k *Keeper) item(q *question, id, text string) *queue.Item {
 	return it
 }
 
-// needHuman tells once that a request needs a person.
+// needHuman puts the event that a request needs a person, once.
 func (k *Keeper) needHuman(q *question, n news, made int) error {
 	f := q.Followed
 	if f.Needs != nil {
@@ -98,14 +98,14 @@ func (k *Keeper) needHuman(q *question, n news, made int) error {
 const (
 	// logsMost is how many logs of failed jobs are fetched.
 	logsMost = 3
-	// wordsMost bounds a stranger's text, commentsMost how many remarks of a review are quoted, quoteMost all that is quoted.
+	// wordsMost bounds one text of a stranger, commentsMost the number of remarks of one review, and quoteMost the whole quotation.
 	wordsMost    = 8 << 10
 	commentsMost = 30
 	quoteMost    = 64 << 10
 )
 
-// message tells an agent what a request asks for. All that is not this program's own stands between two lines with a mark that no one
-// could know before.
+// message tells an agent what a request asks for. The words of strangers stand between two lines with a random mark, so that no text
+// of a stranger can contain the mark and end the quotation.
 func (k *Keeper) message(ctx context.Context, q *question, rep forge.Report, n news, env []string) string {
 	var lead, quote, end string
 	switch n.kind {
@@ -127,8 +127,8 @@ func (k *Keeper) message(ctx context.Context, q *question, rep forge.Report, n n
 		mark + "\n" + terminal.Clip(strings.ToValidUTF8(quote, "?"), quoteMost) + "\n" + mark + "\n\n" + end + " Commit, and push the branch: the pull request is then looked at again.\n"
 }
 
-// words is a stranger's text of several lines, without control characters and cut. Characters that a person would not see are shown
-// as escapes: an agent reads them.
+// words is a stranger's text of several lines, cut and without control characters. Characters that a person would not see become
+// escapes, since an agent would read them.
 func words(text string, most int) string { return terminal.Clip(visible(text), most) }
 
 func visible(text string) string {
@@ -139,7 +139,7 @@ func visible(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// reviewText is what reviewers request.
+// reviewText quotes the reviews that request changes.
 func reviewText(rep forge.Report) string {
 	var b strings.Builder
 	for _, r := range requested(rep) {
@@ -160,7 +160,7 @@ func reviewText(rep forge.Report) string {
 	return strings.TrimSpace(b.String())
 }
 
-// checksText names the failed checks, with the ends of the logs of some.
+// checksText names the failed checks, and quotes the ends of some of their logs.
 func (k *Keeper) checksText(ctx context.Context, q *question, rep forge.Report, env []string) string {
 	var b strings.Builder
 	logs, all := 0, 0

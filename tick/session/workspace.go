@@ -17,8 +17,8 @@ import (
 	"kugetsu/slots/forge"
 )
 
-// pr asks for the state of a session's pull request, under the session's lock. If it is not known, the workspace is kept. A request
-// found by the session's branch is recorded.
+// pr asks for the state of a session's pull request, under the session's lock. If the state is not known, the workspace is kept. A
+// request that is found by the session's branch is recorded.
 func (k *Keeper) pr(ctx context.Context, s *slots.Session) forge.Status {
 	if s == nil {
 		return forge.Unknown
@@ -32,27 +32,28 @@ func (k *Keeper) pr(ctx context.Context, s *slots.Session) forge.Status {
 		k.Log.Warn("the state of a pull request is not known", "issue", s.IssueRef, "err", err)
 	}
 	if ref, err := issueref.Parse(s.IssueRef, k.Settings.GitServer); s.PRURL != before && err == nil {
-		if err := k.Home.WriteSession(ref.Session(), s); err != nil { // the next question finds it again
+		if err := k.Home.WriteSession(ref.Session(), s); err != nil { // the next question finds the request again
 			k.Log.Warn("a pull request was found and could not be recorded", "issue", s.IssueRef, "err", err)
 		}
 	}
 	return state
 }
 
-// readerWait is how long a session's lock is tried for. A reader has it for an instant, the git of a killed kugetsu a little longer.
+// readerWait is how long a session's lock is tried for. A reader has the lock for an instant, the git of a killed kugetsu a little
+// longer.
 const readerWait = time.Second
 
 // The locks: a command that removes a workspace, or restores something into it, takes the session's lock and no other. A tick takes
-// tick.lock, then a slot's lock, then the session's, and skips an item whose session is busy. So it starts nothing here while we
-// have the session's lock. We have no lock while we try, and we wait for no lock of a tick afterwards: no deadlock is possible.
-// Under tick.lock, git's work would keep all slots empty.
+// tick.lock, then a slot's lock, then the session's, and skips an item whose session is busy. So a tick starts nothing in the session
+// while such a command has the lock. The command has no other lock while it tries, and waits for no lock of a tick afterwards: a
+// deadlock is not possible. It does not take tick.lock, since git's work under that lock would keep all slots empty.
 //
 // The queue is read after the lock is taken. An item that was live before is seen. A later item finds an issue without a session,
 // and begins a new one.
 
 // at is the workspace of an issue, inspected; under the session's lock if there is one.
 func (k *Keeper) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slots.Workspace, error) {
-	if k.Config != nil { // the place of the repository is not known
+	if k.Config != nil { // it is not known where the repository is
 		return nil, k.Config
 	}
 	workspace, err := k.Workspaces()
@@ -98,7 +99,8 @@ func (k *Keeper) Alone(ctx context.Context, ref issueref.Ref, do func(p *slots.W
 	return do(p)
 }
 
-// live lists the live items of an issue, and those whose branch is to begin at that of the issue: their ids, and what each is to it.
+// live lists the live items of an issue, and the live items whose branch is to begin at the issue's branch. texts says which of the two
+// each is.
 func (k *Keeper) live(ref issueref.Ref) (ids, texts []string, err error) {
 	same := issueref.Same(ref.String())
 	err = k.Queue.LivePublic(func(id string, p queue.Public) {
@@ -113,9 +115,9 @@ func (k *Keeper) live(ref issueref.Ref) (ids, texts []string, err error) {
 	return ids, texts, err
 }
 
-// Destroy removes an issue's workspace. It refuses while the workspace has unsaved work, an item of the issue is live, or its pull
-// request is open. With force only a live item stops it, which would make the workspace again at once. Unsaved work is kept at refs
-// first, which are returned.
+// Destroy removes an issue's workspace. It refuses while the workspace has unsaved work, an item of the issue is live, or the issue's
+// pull request is open. With force it refuses only for a live item, which would make the workspace again at once. Unsaved work is
+// first kept at refs, which Destroy returns.
 func (k *Keeper) Destroy(ctx context.Context, ref issueref.Ref, force bool) (kept []string, err error) {
 	err = k.Alone(ctx, ref, func(p *slots.Workspace) error {
 		if p.Session == nil && !p.Holding.There {
@@ -150,14 +152,14 @@ type Pruned struct {
 	Removed  bool   `json:"removed"` // or would be, in a dry run
 	Why      string `json:"why"`
 
-	safe bool      // it has no unsaved work, but nothing shows that it is done
+	safe bool      // the workspace may be removed beyond a limit: it has no unsaved work and no request that may be open
 	used time.Time // last used
 }
 
-// Prune removes what is done: workspaces whose pull request is merged or closed, or whose branch is in its base; workspaces without a
-// worktree or without a session. Of workspaces without unsaved work it also removes those older than MAX_WORKTREE_AGE_DAYS and the
-// oldest beyond MAX_WORKTREES. Unsaved work always stays. A dry run reports the same and removes nothing; it does fetch, since that
-// only renews a cache. The list is nil if the workspaces cannot be listed.
+// Prune removes workspaces that are done: the pull request is merged or closed, the branch is in its base, or the worktree or the session
+// is missing. It also removes workspaces older than MAX_WORKTREE_AGE_DAYS, and the oldest beyond MAX_WORKTREES. A workspace with unsaved
+// work always stays. A dry run reports the same and removes nothing; it does fetch, since that only renews a cache. The list is nil if
+// the workspaces cannot be listed.
 func (k *Keeper) Prune(ctx context.Context, dry bool) ([]Pruned, error) {
 	names, err := k.Home.Workspaces()
 	if err != nil {
@@ -198,7 +200,7 @@ func (k *Keeper) fetchRemotes(ctx context.Context, names []string) {
 		}
 		p, err := k.Home.Workspace(ref, workspace(ref), env, nil)
 		if err != nil {
-			continue // as above; another session of the repository may be well
+			continue // its prune reports the error; another session of the repository may be well
 		}
 		asked[ref.RepoName()] = true
 		ctx, cancel := context.WithTimeoutCause(ctx, fetchLimit, fmt.Errorf("no answer in %s", fetchLimit))
@@ -209,8 +211,8 @@ func (k *Keeper) fetchRemotes(ctx context.Context, names []string) {
 	}
 }
 
-// prune handles one workspace; it is inspected and removed under one lock. surplus is the limit that it exceeds if it has no unsaved
-// work and nothing shows that it is done, or "".
+// prune inspects one workspace and removes it if it is done, under one lock. surplus names the limit that the workspace exceeds, or is
+// "". Beyond a limit a safe workspace is removed, too.
 func (k *Keeper) prune(ctx context.Context, name, surplus string, dry bool) (Pruned, error) {
 	r := Pruned{Session: name}
 	ref, err := issueref.FromSession(name)
@@ -247,7 +249,7 @@ func (k *Keeper) prune(ctx context.Context, name, surplus string, dry bool) (Pru
 	return r, nil
 }
 
-// done says whether a workspace without unsaved work is done, or else whether it is safe to remove, and why.
+// done says whether a workspace without unsaved work is done, and why or why not. safe says whether it may be removed beyond a limit.
 func (k *Keeper) done(ctx context.Context, p *slots.Workspace) (done, safe bool, why string) {
 	s, h := p.Session, p.Holding
 	if s == nil {
@@ -285,10 +287,10 @@ func (k *Keeper) bound(ctx context.Context, list []Pruned, dry bool) error {
 	var errs []error
 	for _, one := range safe {
 		why := k.overLimit(left, one.used)
-		if why == "" { // a younger one exceeds no limit either
+		if why == "" { // the younger workspaces exceed no limit either
 			break
 		}
-		now, err := k.prune(ctx, one.Session, why, dry) // it may have been used since
+		now, err := k.prune(ctx, one.Session, why, dry) // once more under the lock: the workspace may have been used since
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -322,8 +324,9 @@ func (k *Keeper) Restore(ctx context.Context, ref issueref.Ref, at string) (stri
 	return at, err
 }
 
-// toRestore is the ref to restore: the one that is named, or the newest snapshot that kugetsu itself recorded, or the newest commits.
-// An agent whose sandbox opens the repository can make refs that look newer, or move one of ours to a commit of its own.
+// toRestore is the ref to restore: the one that is named, or else the newest snapshot that kugetsu itself recorded, or else the newest
+// commits. Only refs on record are chosen by themselves: an agent that can write into the repository can make refs that look newer, or
+// move a ref of kugetsu's to a commit of its own.
 func (k *Keeper) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, error) {
 	list := "kugetsu restore --list " + ref.String()
 	if at != "" {
@@ -338,7 +341,7 @@ func (k *Keeper) toRestore(ref issueref.Ref, all []slots.Kept, at string) (int, 
 	}
 	snapshot := slots.IsSnapshot
 	n := slices.IndexFunc(all, func(k slots.Kept) bool { return k.Recorded && snapshot(k) })
-	if n < 0 { // an older kugetsu kept no record but the histories of items
+	if n < 0 { // an older kugetsu recorded refs in the histories of items alone
 		told, err := k.keptByItems(ref)
 		if err != nil {
 			return 0, err
@@ -371,7 +374,7 @@ func (k *Keeper) keptByItems(ref issueref.Ref) (map[string]bool, error) {
 	for _, e := range slices.Concat(settled, live) {
 		it, err := k.Queue.Load(e)
 		if err != nil {
-			continue // it is reported elsewhere
+			continue // other commands report it
 		}
 		if !same(it.IssueRef) {
 			continue
