@@ -47,7 +47,7 @@ var names = map[string]outcome.Outcome{
 }
 
 const (
-	// amount is what can be used up, possessed the words that it is the account's, and a gap what may stand between two words.
+	// amount matches what can be used up, and gap what may stand between two words.
 	amount = `\b(?:limits?|caps?|quotas?|budgets?|allowances?|allotments?|credits?|balance|funds|usage|capacity|(?:premium|included|free|fast) (?:requests?|messages?))\b`
 	gap    = `(?:[^.;\n]|\.[^ \n]){0,80}?`
 )
