@@ -14,7 +14,7 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 	policy := Policy{MaxAttempts: 3, RetryDelay: time.Minute}
 	type want struct {
 		state   State
-		charged bool
+		counted bool
 		delay   time.Duration // until not_before; 0: null
 		err     string
 	}
@@ -76,7 +76,7 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 		{"and again", outcome.Outage, 0, "refused", shutOut(2, true), want{Pending, true, time.Minute, ""}},
 		{"and at the last attempt", outcome.Outage, 2, "refused", shutOut(4, true), over("outage: refused (attempt 3 of 3)")},
 		{"credentials that others are let in with", outcome.Auth, 2, "401", shutOut(2, true), over("auth: 401 (attempt 3 of 3)")},
-		{"a limit is never charged", outcome.UsageLimit, 2, "429", shutOut(9, true), want{Pending, false, time.Minute, ""}},
+		{"a limit is never counted as an attempt", outcome.UsageLimit, 2, "429", shutOut(9, true), want{Pending, false, time.Minute, ""}},
 
 		{"an outcome of a newer runner", "melted", 0, "silent", nil, again(time.Minute)},
 	} {
@@ -92,7 +92,7 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 
 			got := want{state: it.State}
 			last := it.History[len(it.History)-1]
-			got.charged = last.Counted
+			got.counted = last.Counted
 			if it.NotBefore != nil {
 				got.delay = it.NotBefore.Sub(noon)
 			}
@@ -103,7 +103,7 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 				t.Errorf("%+v, not %+v", got, c.want)
 			}
 			attempts := c.attempts
-			if c.want.charged {
+			if c.want.counted {
 				attempts++
 			}
 			if it.Attempts != attempts || it.Runs != 9 || it.ForkPID != nil || len(it.History) != before+1 || last.Outcome != c.outcome {
@@ -150,7 +150,7 @@ func TestItemThatBringsTheMachineDownEndsInAnError(t *testing.T) {
 		it.settle(Result{Run: Run{Run: n, Outcome: outcome.Lost, Summary: "restarted"}, Rebooted: true}, Policy{MaxAttempts: 3}, noon)
 	}
 	if it.State != Errored || it.Runs != 4 || it.Attempts != 3 {
-		t.Errorf("%s after %d runs, %d of them charged", it.State, it.Runs, it.Attempts)
+		t.Errorf("%s after %d runs, %d counted as attempts", it.State, it.Runs, it.Attempts)
 	}
 }
 
@@ -180,7 +180,7 @@ func TestAgentThatAlwaysGivesUpBeforeItBeginsEndsInAnError(t *testing.T) {
 		r := Run{Run: n, Outcome: outcome.Void, StartedAt: &noon, EndedAt: noon, Summary: "locked"}
 		it.settle(Result{Run: r}, Policy{MaxAttempts: 3, RetryDelay: time.Minute}, noon)
 		if got := it.Last(); got.Outcome != outcome.Void || got.Counted != (n%6 == 0) || it.Attempts != n/6 {
-			t.Errorf("run %d: %s, charged %t, %d attempts", n, got.Outcome, got.Counted, it.Attempts)
+			t.Errorf("run %d: %s, counted %t, %d attempts", n, got.Outcome, got.Counted, it.Attempts)
 		}
 	}
 	if n != 18 || it.State != Errored || *it.Error != "void: locked (attempt 3 of 3)" {

@@ -47,7 +47,7 @@ func TestKugetsu(t *testing.T) {
 		{"retries a failing model and goes on after queue retry", retriesFailures},
 		{"retries what was lost with its runner", retriesLost},
 		{"keeps uncommitted work, and tells the agent why it was not verified", keepsUncommitted},
-		{"is not charged for a database that is locked", waitsForDatabase},
+		{"does not count an attempt for a database that is locked", waitsForDatabase},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, bin) })
 	}
@@ -285,7 +285,7 @@ func waitsForDatabase(t *testing.T, bin string) {
 		it := w.item(id)
 		for _, r := range it.History {
 			if r.Outcome != "void" || !strings.HasPrefix(r.Summary, another.says) || it.Attempts != 0 {
-				t.Errorf("another %s: want it to wait, without a charge: %s\n%s", another.does, it, w.logs())
+				t.Errorf("another %s: want it to wait, with no attempt counted: %s\n%s", another.does, it, w.logs())
 			}
 		}
 		if slices.ContainsFunc(stub.Requests(), func(q request) bool { return strings.HasSuffix(lastUser(q), message) }) {

@@ -40,7 +40,7 @@ func TestUsageLimitIsSatOut(t *testing.T) {
 			w.kugetsu(0, "queue", "wait", other, "--timeout", patience.String())
 			it := w.item(limited)
 			if it.State != "pending" || it.Attempts != 0 || it.Runs != 1 || it.History[0].Outcome != "usage_limit" {
-				t.Fatalf("want it pending, uncharged, after one run: %s\n%s", it, w.logs())
+				t.Fatalf("want it pending, with no attempt counted, after one run: %s\n%s", it, w.logs())
 			}
 			if it := w.item(behind); it.State != "pending" || it.Runs != 0 {
 				t.Errorf("another item of the agent was started: %s", it)
@@ -72,7 +72,7 @@ func TestUsageLimitIsSatOut(t *testing.T) {
 			w.absent("holds", "*.json")
 			for id, runs := range map[string]int{first: 1, limited: 2, behind: 1} {
 				if it := w.item(id); it.State != "completed" || it.Attempts != 1 || it.Runs != runs {
-					t.Errorf("want it completed, charged once, after %d runs: %s\n%s", runs, it, w.logs())
+					t.Errorf("want it completed, with one attempt counted, after %d runs: %s\n%s", runs, it, w.logs())
 				}
 			}
 			after := w.session(1)
@@ -105,7 +105,7 @@ func TestLimitOfAModelLeavesTheOthers(t *testing.T) {
 	w.until("the other model's item is done", func() bool { w.kugetsu(0, "tick"); return w.item(other).State == "completed" })
 	for _, id := range []string{limited, unnamed} {
 		if it := w.item(id); it.State != "pending" || it.Attempts != 0 {
-			t.Errorf("want it pending, uncharged: %s\n%s", it, w.logs())
+			t.Errorf("want it pending, with no attempt counted: %s\n%s", it, w.logs())
 		}
 	}
 	if it := w.item(limited); it.Runs != 1 || it.History[0].Outcome != "usage_limit" {

@@ -60,7 +60,7 @@ func TestModelServerThatIsDownIsSatOut(t *testing.T) {
 			for _, id := range []string{second, third} {
 				w.until("its run is an outage", func() bool { return len(w.item(id).History) > 0 })
 				if it := w.item(id); it.State != "pending" || it.Attempts != 0 || it.History[0].Outcome != "outage" {
-					t.Fatalf("want it pending, uncharged: %s\n%s", it, w.logs())
+					t.Fatalf("want it pending, with no attempt counted: %s\n%s", it, w.logs())
 				}
 			}
 			if events := w.kugetsu(0, "notify", "list", "--json"); strings.Count(events, `"agent_held"`) != 1 {
@@ -75,7 +75,7 @@ func TestModelServerThatIsDownIsSatOut(t *testing.T) {
 			w.absent("holds", "*.json")
 			for _, id := range []string{first, second, third} {
 				if it := w.item(id); it.Attempts != 1 || it.History[len(it.History)-1].Outcome != "ok" {
-					t.Errorf("want it charged once: %s\n%s", it, w.logs())
+					t.Errorf("want one attempt counted: %s\n%s", it, w.logs())
 				}
 			}
 			after := w.session(1)

@@ -84,7 +84,7 @@ func TestRunnerIsKilledAtEverySystemCall(t *testing.T) {
 		w.unseen = 1
 		return killRunner(w, inject)
 	})
-	// Where something is about to be started, it is known what was not: a charge for it would be wrong.
+	// The point that fails is before a start, so nothing was started: an attempt that is counted would be wrong.
 	sweep(t, killed, "the runner, as it starts something", "signal=KILL", sample(only(list, "pipe2", "clone"), 10), killRunner)
 }
 

@@ -240,7 +240,7 @@ func (w *world) inSlot(slot string, n int, marker string, notified bool) (queue.
 	if notified {
 		w.must(w.q.Notify(e, it, 1, nobody, nil))
 	}
-	if marker != "exit" { // its agent started, so settling it charges the item
+	if marker != "exit" { // its agent started, so settling it counts an attempt
 		w.paid[len(w.paid)-1] = 1
 	}
 	return e, it

@@ -17,7 +17,7 @@
  *	P4  no agent runs whose item is not on record as notified with just this run
  *	P5  at rest nothing is stuck: every item is settled and filed (or deleted), every slot empty, every lock free, no
  *	    process left. With pan -l also: every order of events comes to rest
- *	P6  no attempt is charged without an agent that started, or a failed start that the runner recorded; attempts and run
+ *	P6  no attempt is counted without an agent that started, or a failed start that the runner recorded; attempts and run
  *	    numbers are bounded
  *	P7  a used run folder is kept while its item is, an intent is never overwritten, and the end of a run can always be
  *	    recorded
@@ -35,7 +35,7 @@
  *	denied, a permanent failure             end as `failed` does, but are an error at once; so do a timeout, and a run
  *	                                        with too much memory, that the runner records. A run that is not verified
  *	                                        ends as `failed`
- *	the free run after a reboot             a lost run that is charged one less
+ *	the free run after a reboot             a lost run that is counted once less
  *	bad files and settings, newer versions  they stop a step, as a kill does; which, is for the fault tests
  *	an errno while settling                 the slot stays as it is, as after a kill
  *	events, results, session files, git     nothing of the protocol is decided by them
@@ -98,7 +98,7 @@
 /* ARRIVE: the items are delegated (or started) at any time, else they are all there at the beginning */
 /* NOLOCK: tick.lock excludes nobody, as when it is deleted while it is held */
 
-/* A run number is used up by a charged attempt, or by a fault. */
+/* A run number is used up by a counted attempt, or by a fault. */
 #ifndef MAX_RUN
 #define MAX_RUN (MAX_ATTEMPTS * (1 + COMMANDS) + KILLS + REFUSED + DELETIONS)
 #endif
@@ -388,7 +388,7 @@ inline record_end(item)
 			:: else -> s_state = PENDING; later[item] = 1
 			fi
 		:: else ->	/* void: no agent was started */
-#ifdef WRONG_VOID_CHARGED
+#ifdef WRONG_VOID_COUNTED
 			assert(ran[item] & BIT(s_runs));	/* P6 */
 			s_attempts++;
 #endif
