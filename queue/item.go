@@ -17,9 +17,9 @@ import (
 	"kugetsu/queue/terminal"
 )
 
-// Version is the newest format of item files that this code writes. A file with a higher one is left alone. An item has the oldest
-// format that says all of it, so that an older kugetsu runs it: 2 of a task that has no issue or that names a branch, 1 of
-// every other.
+// Version is the newest format of item files that this code writes. A file with a higher version is left alone. Each item is written in
+// the oldest format that can hold it, so that an older kugetsu runs it: in format 2 if the task has no issue or names a branch, else in
+// format 1.
 const Version = 2
 
 func (it *Item) version() int {

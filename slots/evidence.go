@@ -110,8 +110,8 @@ func (r *Runner) keepStashes(ctx context.Context, w *ready) {
 // stashed is in the names of the refs of a run's stashes, before the commit.
 const stashed = "-stash"
 
-// keepEnd keeps the commit that is checked out also where the Snapshot failed before it read that commit: the commit at the end
-// of the run, or else the one at its start.
+// keepEnd keeps the commit that is checked out at the end of the run, even if the Snapshot failed before it read that commit. If the
+// commit at the end cannot be read, keepEnd keeps the commit at the start.
 func (r *Runner) keepEnd(ctx context.Context, w *ready, snap worktree.Snapshot, kept error) error {
 	if kept == nil || snap.Head != "" {
 		return r.keepHead(ctx, w, snap)

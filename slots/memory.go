@@ -20,9 +20,9 @@ var (
 	outgrownGrace = time.Second
 )
 
-// memory follows how much memory the processes of a run have. One measurement is under way at most, beside the runner's wait: the
-// kernel lets a reader of smaps_rollup wait for a process that is stuck in a page fault, and the run's timeout must not wait for
-// that. Such a reader is let go when the process is killed, so no measurement outlives the run's processes.
+// memory follows how much memory the processes of a run have. At most one measurement is under way, in a goroutine beside the runner's
+// wait. The kernel makes a reader of smaps_rollup wait for a process that is stuck in a page fault, and the run's timeout must not wait
+// for that. The wait of such a reader ends when the process is killed, so no measurement outlives the run's processes.
 type memory struct {
 	next     *time.Timer
 	measured chan taken

@@ -192,7 +192,7 @@ func (r *Runner) undo(w *ready, spec worktree.Spec) {
 	}
 }
 
-// keepBefore keeps the work in the workspace before the agent can change it, where it may not be kept yet: an earlier runner was
+// keepBefore keeps the work in the workspace before the agent can change it, if an earlier run may not have kept it: its runner was
 // killed, or the session's file was deleted by hand. If the worktree was deleted, too, the branch still has commits.
 func (r *Runner) keepBefore(ctx context.Context, w *ready) error {
 	switch {
@@ -204,8 +204,8 @@ func (r *Runner) keepBefore(ctx context.Context, w *ready) error {
 	return r.keepLeft(ctx, w)
 }
 
-// keepLeft keeps the uncommitted work of a run whose runner was killed before it could do so: before the next agent changes it,
-// at a ref of this run, which no other run has. This run goes on without that only for files that git cannot store at all.
+// keepLeft keeps the uncommitted work of an earlier run whose runner was killed before it could do so. The work goes to a ref of this
+// run, before this run's agent can change it. If that fails, this run ends, except for files that git cannot store at all.
 func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 	r.dropGitLocks(w)
 	who, how := w.session.Unkept, ", whose runner was killed"

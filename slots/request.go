@@ -7,9 +7,9 @@ import (
 	"kugetsu/slots/forge"
 )
 
-// AskRequest asks for the state of the session's pull request, and sets PRURL to the request whose head is the session's branch.
-// That one goes before a request that the agent named, and one that a person set goes before both. The error is the reason where
-// the answer is Unknown. It is nil where there is no request and no forge to ask.
+// AskRequest asks for the state of the session's pull request. A request that a person set is asked about as it is. Otherwise AskRequest
+// searches the request whose head is the session's branch and sets PRURL to it, even if the agent named another one. If the answer is
+// Unknown, the error says why; it is nil if there is no request and no forge to ask.
 func (s *Session) AskRequest(ctx context.Context, env []string) (forge.Status, error) {
 	found, err := s.findRequest(ctx, env)
 	switch {

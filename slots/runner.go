@@ -41,8 +41,8 @@ const (
 	prepareLimit = 30 * time.Minute
 )
 
-// Limit is how long a run may take from its fork to its end, where its agent has that timeout and its verification that one: the
-// sum of all bounds of the runner. The runner of a run that takes longer by more than Slack does not answer.
+// Limit is how long a run may take from its fork to its end, with this timeout of its agent and this one of its verification. It is the
+// sum of all bounds of the runner. If a run takes longer by more than Slack, its runner does not answer.
 func Limit(timeout, verify time.Duration) time.Duration {
 	const ends = 2 // the agent's processes are ended first, and then all that is left below the runner
 	limit := 2*GateTimeout + prepareLimit + timeout + ends*killLimit + drain + keepLimit + 2*tellLimit

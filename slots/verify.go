@@ -338,9 +338,9 @@ func (r *Runner) writeRefusal(w *ready) error {
 	return file.Close()
 }
 
-// refuted tells an agent why the run before this one was not verified. The output may hold anything that the branch, its tests or
-// what they fetched print: it stands between two lines with a mark that cannot be known before.
-// That the same command runs again is said where that is so: the item, or its repository, may name another by now, or none.
+// refuted tells an agent why the run before this one was not verified. The branch, its tests, or data from elsewhere may have printed the
+// output, so it stands between two lines with a random mark. refuted says that the same command runs again only if it is the same: the
+// item or its repository may name another by now, or none.
 func refuted(v *outcome.Verification, next string) string {
 	mark, code, again := rand.Text(), "", ""
 	if said := fmt.Sprintf("exit code %d", v.Code); v.Why != said {

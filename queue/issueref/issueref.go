@@ -289,11 +289,10 @@ func (r Ref) KeptBase() string {
 	return r.Kept() + "-base"
 }
 
-// Session names the files and the worktree of the issue: the canonical form in lower case, with
-// "+" for "/" and "@" for "#" and ":", for instance github.com+user+repo@123 or gitea@3000+user+repo@123.
-// It is one path element, and different issues have different ones: an "@" before the first "+" belongs
-// to the host. An IPv6 address is written with all of its eight groups. It holds no "#", since build tools
-// break on a path with one, and no ":", since that separates the paths of a list.
+// Session is the name of the files and the worktree of the issue. It is the canonical form in lower case, with "+" for "/", and "@" for
+// "#" and ":", as in github.com+user+repo@123 or gitea@3000+user+repo@123. The name is one path element, and different issues have
+// different names: an "@" before the first "+" belongs to the host. An IPv6 address is written with all of its eight groups. The name
+// has no "#", since build tools break on such a path, and no ":", since that separates the paths of a list.
 func (r Ref) Session() string {
 	if r.IsZero() {
 		return ""

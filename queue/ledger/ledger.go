@@ -1,15 +1,15 @@
 // Package ledger keeps what each run was and cost: a line of JSON for each run, in a file for each day.
 //
-// The day is that on which the run was handed to its runner, in UTC. The item says when that was until the run is settled, so a
-// settle that is repeated after a crash writes into the same file, whenever it is repeated. The last line of a run counts: a run
-// that is settled twice counts once. A line stays when its item is cleared.
+// The day is the day on which the run was handed to its runner, in UTC. The item says when that was until the run is settled. So a
+// settle that is repeated after a crash writes into the same file, however late it is. The last line of a run counts, so a run that is
+// settled twice counts once. A line stays when its item is cleared.
 //
-// A line is appended, in a house where all else changes by an atomic rename, for two reasons. A day may have 10,000 runs, three
-// megabytes: to replace that file for each of them takes twenty times as long as the settle. And a line that a crash tears is
-// never the only record of its run: it is written before the item, so the next tick settles the run, and writes the line, again.
-// A reader leaves out what is no whole line. The file of a day in which there is one, or which is gone, is written anew from the
-// items that are left, by an atomic rename: see Rebuild. Before that, a broken line whose run is recorded nowhere else is quarantined:
-// see Lost.
+// All other files change by an atomic rename; a line is appended, for two reasons. A day may have 10,000 runs, three megabytes, and to
+// replace such a file for each run takes twenty times as long as the settle. And a line that a crash tears is never the only record of
+// its run: the line is written before the item, so the next tick settles the run again and writes the line again.
+//
+// A reader skips broken lines. If a day's file has a broken line, or is gone, it is written anew from the items that are left, by an
+// atomic rename: see Rebuild. Before that, a broken line whose run is recorded nowhere else is quarantined: see Lost.
 package ledger
 
 import (

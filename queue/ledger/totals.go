@@ -20,9 +20,9 @@ type Total struct {
 	Cost    outcome.Cost `json:"cost"`
 }
 
-// totals is the file totals.json: the sums of each day, so that only days that changed are read again, and of the days that were
-// deleted as too old, so that no sum ever shrinks. Two processes that write it at once write the same, or what the next one
-// writes anew; and its loss takes away only what is older than the ledger.
+// totals is the file totals.json. It has the sums of each day, so that only days that changed are read again. It also has the sums of
+// the days that were deleted as too old, so that a sum never shrinks. It needs no lock: of two processes that write it at once both
+// write the same, or the next process writes it anew. If the file is lost, only the sums of deleted days are lost.
 type totals struct {
 	V    int                `json:"v"`
 	Days map[string]summary `json:"days"`

@@ -62,8 +62,8 @@ type Row struct {
 	Answered bool   // the model answered: an agent on hold is let in again
 	Told     string // what the item's next agent is told of the run, behind "The run before this one"; "" for nothing
 	Mark     string // Done to Idle
-	// Of an item that ended in an error so: the kind of the need, how it reads behind the item's issue and behind a number of
-	// items, and the command to type, where %s is the item's id or, of a StartFailed, its issue. "" where it is no need.
+	// For an item that ended in an error with this outcome: the kind of need, its words behind one item's issue and behind a number of
+	// items, and the command to type. In the command %s is the item's id, but for StartFailed its issue. "" if it needs no person.
 	Need, One, Many, Command string
 }
 

@@ -39,9 +39,9 @@ func CheckRoot(dir, setting string) error {
 	return nil
 }
 
-// Above returns, for each folder above dir, why another user could put a folder of their own in the place of dir: that user
-// may write to it and it is not sticky, as /tmp is, or it belongs to that user. Where dir is a link, the folders above the
-// link and those above its target are examined.
+// Above lists the folders above dir in which another user could replace dir by a folder of their own, and why. Such a folder belongs to
+// another user; or another user may write to it, and it is not sticky as /tmp is. If dir is a link, the folders above the link and
+// above its target are examined.
 func Above(dir string) (why []string) {
 	paths := []string{dir}
 	if real, err := filepath.EvalSymlinks(dir); err == nil && real != dir {

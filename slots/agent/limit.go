@@ -195,9 +195,9 @@ func firstSentence(text string) string {
 
 var sentenceEnd = pattern.Lazy(`[.!] (?:[A-Z]|$)|\n`)
 
-// verdict is the outcome of an error: UsageLimit, Auth, Outage or Failed. The status and the name decide where they are known, with
-// these exceptions: a server that is busy has set no limit, a conversation that is refused is no limit of the account, and some
-// providers refuse an empty account as they refuse a wrong key.
+// verdict is the outcome of an error: UsageLimit, Auth, Outage or Failed. The status and the name decide if they are known. There are
+// three exceptions. A busy server is an outage and no limit. A conversation that is refused is no limit of the account. And some
+// providers refuse an empty account with the status for a wrong key.
 func verdict(c complaint) outcome.Outcome {
 	status, name, text := c.httpStatus(), c.named(), c.own()
 	busy := status == 0 || status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500

@@ -56,9 +56,9 @@ func opencodeArgv(c Call) ([]string, error) {
 	return argv, nil
 }
 
-// lockedOut says whether a line of stderr is of an opencode that could not use its database, which all opencodes of a user share.
-// 1.18.33 gives up at once where another one has locked the database as it opens it: it sets PRAGMA busy_timeout only after that.
-// Where another one writes, it gives up after five seconds. In a conversation that has begun the same comes as an event.
+// lockedOut says whether a line of stderr says that opencode could not use its database, which all opencodes of a user share. While
+// 1.18.33 opens the database, it gives up at once if another opencode has locked it: it sets PRAGMA busy_timeout only after that.
+// Later it gives up after five seconds. Once a conversation has begun, the same error comes as an event.
 func lockedOut(line string) bool {
 	return line == "database is locked" || strings.HasPrefix(line, "Failed query: ")
 }

@@ -14,11 +14,12 @@ import (
 // has none. It is for error messages only: any other text may speak of any other time.
 //
 // It knows epochs ("limit reached|1733160000"), times in full (RFC 3339, as HTTP has them, with the name of a zone or an offset in
-// any form), a while from now ("try again in 2 hours 5 minutes", "retryDelay: 7200s", "retry-after: 120") and the clock ("try again
-// at 9:13 PM", "resets Nov 30, 7pm (Europe/Berlin)", "resets Mon 12:00am", "tomorrow at 3pm"). The clock is read in the zone of now,
-// which is that of the agent, unless another is named. It means the nearest such time, before or after now: programs print the end
-// of a limit also when it has passed, and that is not tomorrow's. A date in numbers without a zone is not read: providers print
-// those in a zone of their own.
+// any form), a while from now ("try again in 2 hours 5 minutes", "retryDelay: 7200s", "retry-after: 120") and times of day ("try again
+// at 9:13 PM", "resets Nov 30, 7pm (Europe/Berlin)", "resets Mon 12:00am", "tomorrow at 3pm").
+//
+// A time of day is in the zone of now, which is the agent's, unless another zone is named. It means the nearest such time before or
+// after now: programs print the end of a limit also after it has passed, and that end is not tomorrow. A date in numbers without a zone
+// is not read: providers print such dates in a zone of their own.
 func resetTime(text string, now time.Time) time.Time {
 	if m := afterBar().FindStringSubmatch(text); m != nil {
 		return epoch(m[1])
@@ -257,8 +258,8 @@ func onDate(d []string, hour, minute int, now time.Time) time.Time {
 	return t
 }
 
-// nearest is the time nearest to now at which a clock shows this, on that day of the week where one is named: within half a
-// day back, and from there a day or a week ahead.
+// nearest is the time nearest to now at which a clock shows this hour and minute, on the day of the week if one is named. It is at most
+// half a day before now, and at most a day or, with a day of the week, a week after that.
 func nearest(now time.Time, hour, minute int, onDay []string) time.Time {
 	at := func(day int) time.Time {
 		return time.Date(now.Year(), now.Month(), now.Day()+day, hour, minute, 0, 0, now.Location())

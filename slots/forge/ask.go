@@ -40,8 +40,8 @@ type reply struct {
 	notBefore time.Time // where the forge's limit is spent: when it is whole again
 }
 
-// ask gets a path of the forge's API: with the token for it or, where there is none, through the forge's own program, which has a
-// login of its own, or else without a token.
+// ask gets a path of the forge's API. It uses the token for the forge. Without a token it uses the forge's own program, which has a
+// login of its own. Without such a program it asks without a token.
 func (r request) ask(ctx context.Context, path string, env []string) ([]byte, error) {
 	got, err := r.askAnew(ctx, path, "", maxBody, env)
 	return got.body, err

@@ -16,8 +16,8 @@ type home struct {
 	tokens []string // variables, the first that is set counts. They are for this home alone
 }
 
-// homes are all known homes. GH_TOKEN is github.com's, as it is for gh; a company's own server has variables of its own.
-// GITLAB_TOKEN belongs to the host in GITLAB_HOST, as it does for glab, and to gitlab.com only where that is not set.
+// homes are all known homes. As for gh, GH_TOKEN belongs to github.com, and a company's own server has variables of its own. As for
+// glab, GITLAB_TOKEN belongs to the host in GITLAB_HOST; without GITLAB_HOST it belongs to gitlab.com.
 func homes() []home {
 	return []home{
 		{forge: github, origin: "https://github.com", tokens: []string{"GH_TOKEN", "GITHUB_TOKEN"}},

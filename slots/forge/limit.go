@@ -63,8 +63,8 @@ func spent(res *http.Response) time.Time {
 	return until(res.Header)
 }
 
-// until is the time until which a forge wants to be left alone: Retry-After, in seconds or as a date, or else the time at which the
-// limit is whole again, since 1970 or, as in the draft of a standard, from now.
+// until is the time until which a forge wants no more questions: Retry-After, in seconds or as a date, or else the time at which the
+// limit is whole again. The latter is in seconds since 1970 or, as in the draft of a standard, from now.
 func until(h http.Header) time.Time {
 	begin := now()
 	at := begin.Add(limitLeast)

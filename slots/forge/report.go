@@ -141,8 +141,8 @@ func (r Report) CI() Verdict {
 	return all
 }
 
-// Ready says whether a person may merge: open and no draft, each check passed or none there, approved, mergeable, and nothing unseen.
-// A caller that has just pushed does not believe it of a report with NoChecks.
+// Ready says whether a person may merge: the request is open and no draft, no check has failed or still runs, it is approved and
+// mergeable, and the forge showed all of it. Just after a push, a caller does not believe Ready of a report with NoChecks.
 func (r Report) Ready() bool {
 	ci := r.CI()
 	return r.Status == Open && !r.Draft && r.Merge == MergeClean && (ci == Passed || ci == NoChecks) && r.Approved && len(r.Unseen) == 0

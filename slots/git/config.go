@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// What git's configuration says is read here, once, and handed on to a private git directory key by key. A key that is not
-// listed below does not reach any git of ours.
+// This file reads git's configuration once, and hands it on to a private git directory key by key. A key that is not listed below
+// reaches no git that kugetsu runs.
 
 // Setting is a key of git's configuration and its value.
 type Setting struct{ Key, Value string }
@@ -30,11 +30,11 @@ type known struct {
 func (g *Runner) ForgetConfig() { g.known = known{} }
 
 // ofUser are the keys that are taken from the user's own files and environment. A name that ends with a dot stands for all
-// keys below it. Those that name a program (credential helpers, ssh, git-lfs) run it: the user said so, and where git is
-// to reach a remote it may have to.
+// keys below it. Keys that name a program (credential helpers, ssh, git-lfs) let git run that program: the user chose it, and git may
+// need it to reach a remote.
 //
-// Other filters than git-lfs are not in the list, although the user may have set them: many run what they find in the
-// worktree (formatters with plugins, scripts by a relative path), where the agent has put it.
+// git-lfs is the only filter in the list, although the user may have set others. Many filters run files of the worktree (formatters
+// with plugins, scripts by a relative path), and an agent may have put those files there.
 var ofUser = []string{
 	"credential.", "http.", "https.", "url.", "ssh.", "protocol.", "transfer.", "pack.", "lfs.", "filter.lfs.",
 	"user.name", "user.email", "user.useconfigonly", "author.", "committer.", "safe.directory",
@@ -95,9 +95,9 @@ func configEnv(all []Setting) []string {
 	return env
 }
 
-// userConfig is what the user's own files and environment say, of all keys. gitDir is that of the repository, for the
-// conditions of includeIf, empty for none; git looks at its name and its HEAD and, with a private directory in the place of
-// the repository, reads no configuration of it.
+// userConfig reads all keys from the user's own files and environment. gitDir is the repository's git directory, for the conditions of
+// includeIf; "" for none. Git looks at the name and the HEAD of gitDir. It reads no configuration there, since a private directory
+// stands in the place of the repository.
 func (g *Runner) userConfig(ctx context.Context, gitDir, private string) ([]Setting, error) {
 	g.known.Lock()
 	defer g.known.Unlock()

@@ -83,8 +83,8 @@ func saysHost(stderr string) bool {
 	return false
 }
 
-// saysLocked says whether a lock file stopped git: of a git that is at work, or of one that was killed, which sweep removes.
-// The locks of a worktree (index.lock, HEAD.lock) do not count, since they may stay.
+// saysLocked says whether a lock file stopped git. The file belongs to a git that is at work, or to a git that was killed; sweep removes
+// the latter. The lock files of a worktree (index.lock, HEAD.lock) do not count, since sweep may leave them.
 func saysLocked(stderr string) bool {
 	for line := range strings.Lines(strings.ToLower(stderr)) {
 		if strings.Contains(line, "could not lock config file") && strings.Contains(line, syscall.EEXIST.Error()) {
@@ -115,8 +115,8 @@ func Unread(op string, err error) *Error {
 	return &Error{Op: op, Permanent: !passing, Err: err}
 }
 
-// permanentTexts are the words of git (in the C locale), its transports and the big hosts where a second try is of no use.
-// Git has no exit status for that: everything is 128. Errors that may pass are not in the list: names that do not resolve,
+// permanentTexts are the words of git (in the C locale), its transports and the big hosts for errors that a second try does not help.
+// Git's exit status does not tell them apart: it is always 128. Errors that may pass are not in the list: names that do not resolve,
 // refused connections, timeouts, 5xx and 429, a full disk.
 var permanentTexts = []string{
 	"repository not found",                               // GitHub, both transports

@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// Hidden lists the files of a worktree that git was told not to look at (update-index --skip-worktree, or
-// --assume-unchanged) and that are there all the same: status and add say nothing of a change to them. In a sparse checkout
-// most are not there.
+// Hidden lists the files of a worktree that exist although git was told not to look at them (update-index --skip-worktree, or
+// --assume-unchanged). Status and add do not notice a change to such a file. Most files with that flag do not exist: they are outside
+// of a sparse checkout.
 //
-// The list is a file, a name after the other, each ended by NUL: an agent may give the flag to any number of files. It is
-// empty where there are none.
+// The list is a file of names, each ended by NUL, since an agent may give the flag to any number of files. The path is empty if there
+// are no such files.
 func (p *Private) Hidden(ctx context.Context) (list string, err error) {
 	if _, err := os.Lstat(p.index()); Absent(err) {
 		return "", nil // nothing was ever added

@@ -123,8 +123,8 @@ func (in *Scratch) All(ctx context.Context) (tree string, lost, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	// Also what is outside of a sparse checkout. Not the repositories inside, as far as they are tracked: git would run a
-	// git of its own in each, to see whether it is modified, and that one believes the configuration that it finds there.
+	// Files outside of a sparse checkout are included. Tracked repositories inside the worktree are not: git would run another git in
+	// each of them, to see whether it is modified, and that git would believe the configuration that it finds there.
 	paths := ":(top)\x00"
 	for _, link := range links {
 		paths += ":(top,exclude,literal)" + link + "\x00"

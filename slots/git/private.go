@@ -181,8 +181,8 @@ func (p *Private) Done() {
 	}
 }
 
-// lead makes it lead to the repository, after a check of each file and folder: an agent may have put a link or a FIFO there,
-// with which git would write elsewhere, or wait.
+// lead makes the private directory lead to the repository. It checks each file and folder first: an agent may have put a link or a FIFO
+// there, and git would write elsewhere, or wait.
 func (p *Private) lead(ctx context.Context) error {
 	if p.At.Common == "" {
 		return p.leadNowhere(ctx)

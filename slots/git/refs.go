@@ -63,8 +63,8 @@ func PlainRef(common, ref string) error {
 	return nil
 }
 
-// plainRefs refuses a command of git's that writes references where its way would lead over a link: an agent's sandbox opens
-// the references, and git would write one file for each of the remote's branches wherever the link leads.
+// plainRefs refuses a git command that writes references if a folder on their path is a link. An agent may write among the references,
+// also from its sandbox, and git would write a file for each of the remote's branches wherever the link leads.
 func (p *Private) plainRefs(args []string) error {
 	if p.At.Common == "" || !slices.Contains([]string{"update-ref", "fetch", "remote"}, args[0]) {
 		return nil

@@ -98,8 +98,8 @@ func (g *Runner) environ(dir string, lazy bool, extra []string) []string {
 		"PWD="+dir,                                   // a stale one is believed
 	)
 	if !lazy { // an object that is missing is an error, never a call of a remote
-		// Where git may fetch it, there is no such variable at all: the upload-pack of a remote on this machine would inherit
-		// it, and by itself it fetches nothing for a repository that an agent may have made.
+		// If git may fetch the object, the variable is not set to 0 either. The upload-pack of a remote on this machine would
+		// inherit the 0; without the variable it fetches nothing for a repository that an agent may have made.
 		env = append(env, "GIT_NO_LAZY_FETCH=1")
 	}
 	return append(env, extra...)
@@ -180,9 +180,9 @@ func (g *Runner) exec(ctx context.Context, read []string, c Command) (string, er
 	return stdout.text.String(), nil
 }
 
-// runUntil runs cmd to its end or, when ctx ends first, ends it: the whole group, since it is a child of `git worktree
-// add` that writes the files, and with SIGTERM first, since on SIGKILL git leaves its lock files behind.
-// It starts cmd on the calling goroutine, for Pdeathsig.
+// runUntil runs cmd to its end. If ctx ends first, runUntil ends the whole process group, since a child of `git worktree add` writes the
+// files. It sends SIGTERM first, since on SIGKILL git leaves its lock files behind. It starts cmd on the calling goroutine, for
+// Pdeathsig.
 func runUntil(ctx context.Context, cmd *exec.Cmd) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -10,8 +10,8 @@ import (
 // MaxFiles is how many of the files that differ a Snapshot names.
 const MaxFiles = 5
 
-// StatusArgs asks for everything Snapshot needs in one process: HEAD, its branch, and every file that differs.
-// What the user's configuration might change about the answer is said explicitly.
+// StatusArgs asks for everything Snapshot needs in one process: HEAD, its branch, and every file that differs. They set every option that
+// the user's configuration could change.
 var StatusArgs = []string{
 	"status", "--porcelain=v2", "-z", "--branch", "--no-ahead-behind", "--no-renames",
 	"--untracked-files=all", "--ignore-submodules=dirty",
@@ -47,9 +47,8 @@ func (p *Private) StatusOf(ctx context.Context, by *Reading) (st Status, missed,
 	return p.Status(ctx)
 }
 
-// Status asks git for all files that differ in a worktree. missed names a folder that git could not read. Files that an
-// agent's own git does not show are found as well: those that git was told not to look at, and all of them where the index
-// was cut off by a crash, or where a filter fails.
+// Status asks git for all files that differ in a worktree. missed names a folder that git could not read. Status also finds files that
+// plain git status does not show: files that git was told not to look at and, if a crash cut the index or a filter fails, all files.
 func (p *Private) Status(ctx context.Context) (st Status, missed, err error) {
 	hidden, err := p.Hidden(ctx)
 	if err == nil {

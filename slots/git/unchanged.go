@@ -17,10 +17,10 @@ import (
 	"strings"
 )
 
-// Some files differ as soon as they are checked out: a blob with CRLF that .gitattributes calls text, a mixed one that is
-// checked out with CRLF, a filter whose two ways do not fit. Git calls them modified, at one time or another: it depends on
-// the second in which they were written. No agent changed them, so a file that is what a checkout of its blob would write is
-// not changed here.
+// Some files differ from their blob as soon as they are checked out: a blob with CRLF that .gitattributes calls text, a blob with mixed
+// line ends that is checked out with CRLF, or a filter that does not undo what it does. Git calls such a file modified or not, depending
+// on the second in which it was written. No agent changed it. So a file counts as unchanged here if it is what a checkout of its blob
+// would write.
 
 const (
 	maxMaybe     = 100_000  // how many files are looked at so; more are taken for changed
@@ -68,8 +68,8 @@ func (p *Private) unchanged(ctx context.Context, maybe []Entry, c Command) (map[
 	return same, nil
 }
 
-// rawOrPointer says whether a file has the bytes of a blob, or those to which a blob of git-lfs points: then a git-lfs that
-// only the repository's configuration names has put them there.
+// rawOrPointer says whether a file has the bytes of a blob, or the bytes to which a blob of git-lfs points. In the latter case a git-lfs
+// wrote the file that only the repository's configuration names.
 func rawOrPointer(path, blob string, most int64) (size int64, is bool, err error) {
 	f, err := OpenRegular(path)
 	if err != nil {

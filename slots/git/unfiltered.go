@@ -15,9 +15,9 @@ const MaxSaid = 20
 // sayLimit bounds how long git is asked for these names. Only the log depends on the answer, and the run waits for it.
 const sayLimit = 10 * time.Second
 
-// sayUnfiltered writes into the log which files stand as they are although .gitattributes names a filter for them: kugetsu
-// runs git-lfs alone, and that only where the user's own configuration has it (see ofUser). c asks git for the names, of
-// which there may be any number; how says what became of the files.
+// sayUnfiltered writes into the log which files were not filtered although .gitattributes names a filter for them. kugetsu runs no
+// filter but git-lfs, and git-lfs only if the user's own configuration has it (see ofUser). c asks git for the names, which may be
+// any number; how says what became of the files.
 func (p *Private) sayUnfiltered(ctx context.Context, c Command, lfs bool, how string) {
 	ctx, cancel := context.WithTimeout(ctx, sayLimit)
 	defer cancel()

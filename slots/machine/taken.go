@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// Taken is the memory that processes have together, in bytes. Where they have a control group of their own, it is what the kernel
-// counts for the group, without the pages of files that it can take back; a file in a tmpfs counts. Elsewhere it is the sum of
-// their proportional sizes: a page that n processes of the machine share counts as 1/n in each. Of a process that belongs to
-// another user only its anonymous memory is known. A process that has ended has none.
+// Taken is the memory that processes have together, in bytes. If the processes have a control group of their own, Taken is the kernel's
+// count for the group, without the pages of files that the kernel can take back. A file in a tmpfs counts. Otherwise Taken is the sum
+// of their proportional sizes: a page that n processes of the machine share counts as 1/n in each. Of a process of another user only
+// the anonymous memory is known. A process that has ended counts as 0.
 func (m Machine) Taken(pids []int) (int64, error) {
 	if m.Root == "" && runtime.GOOS != "linux" {
 		return 0, fmt.Errorf("the memory of processes on %s is not known: %w", runtime.GOOS, errors.ErrUnsupported)

@@ -14,8 +14,8 @@ import (
 	"kugetsu/queue/terminal"
 )
 
-// Child is a program that is run for its answer. It runs in a session of its own, so it has no terminal to ask on, and it ends
-// with its whole process group when the time is over: a script that hangs mostly waits for a program that it started.
+// Child is a program that is run for its answer. It runs in a session of its own, so it has no terminal to ask on. When its time is
+// over, its whole process group is ended: a script that hangs mostly waits for a program that it started.
 //
 // Agents, hooks and git are no Children: they have the lease of their run, and end with it.
 type Child struct {

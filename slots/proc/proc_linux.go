@@ -97,9 +97,9 @@ func Tell(pid int, meant func() bool, signals ...syscall.Signal) bool {
 
 // all passes each process that of accepts, except this one, to show as soon as it is found.
 //
-// A process that exits during the scan may be missed; one that stays alive cannot be: a process that was forked since the
-// scan began has a newer pid, and those are scanned next (see born). So a chain of processes that fork and exit is met at
-// some time, and all does not return before.
+// The scan may miss a process that exits during the scan. It misses no process that stays alive: a process that was forked since the
+// scan began has a newer pid, and newer pids are scanned next (see born). So the scan meets a chain of processes that fork and exit at
+// some time, and does not end before.
 func all(ctx context.Context, of func(pid int) bool, show func(Process)) error {
 	look := func(pid int) {
 		if pid <= 1 || pid == os.Getpid() || !of(pid) {
@@ -141,8 +141,8 @@ const (
 // born passes to look the processes whose pids are newer than last, until there are no more. False: the numbers wrapped around,
 // or ctx ended and there were still more after some patience.
 //
-// The order is that of the pids. A pid exists a moment before its process is in the table, and until then the parent is
-// alive: a scan that finds the parent gone, and looks for the child after that, finds the child.
+// The order is that of the pids. A new pid exists a moment before its process is in the table, and the parent is alive until the process
+// is there. So a scan that finds the parent gone, and looks for the child after that, finds the child.
 func born(ctx context.Context, last int, look func(pid int)) bool {
 	seen := max(0, last-unborn)
 	for late := 0; ; {

@@ -26,10 +26,10 @@ func (r *repo) editConfig(ctx context.Context, args ...string) error {
 
 // initClone makes an empty repository.
 //
-// The key core.bare stands where worktrees do not inherit it: in the file config.worktree, which git reads once an agent, or
-// a tool that it runs, turns on extensions.worktreeConfig. In config it would then hold for every worktree of every issue.
-// Without the key git takes the clone for a checkout, whose HEAD is a branch that is checked out: so HEAD names one that
-// is never there.
+// The key core.bare stands in the file config.worktree, where worktrees do not inherit it. Git reads that file once an agent, or a tool
+// of an agent, turns on extensions.worktreeConfig; core.bare in config would then hold for every worktree of every issue. Before that
+// git finds no such key and takes the clone for a checkout, and HEAD for a branch that is checked out. So HEAD names a branch that never
+// exists.
 func (r *repo) initClone(kind string) error {
 	version, extensions := "0", ""
 	if kind != "" {

@@ -44,10 +44,12 @@ func (m Made) Writable() (folders []string) {
 
 // Prepare makes s.Path a worktree with s.Branch, or finds that it is one.
 //
-// A worktree that stands is taken as it is: one git process, no lock, no network. Otherwise the repository is locked,
-// cloned or fetched, the rest of a crash is repaired, and the worktree is made: on the branch if there is one here, since
-// it holds work; else on a new one from origin's branch of that name, tracking it; else from the base, tracking
-// nothing, so that a plain `git push` cannot push to the base.
+// A worktree that stands is taken as it is: one git process, no lock, no network. Otherwise the repository is locked, cloned or fetched,
+// the rest of a crash is repaired, and the worktree is made. Its branch is
+//
+//   - the branch of that name in the repository, if there is one, since it holds work;
+//   - else a new one from origin's branch of that name, which it tracks;
+//   - else a new one from the base, which tracks nothing, so that a plain `git push` cannot push to the base.
 //
 // Made is also valid beside an error: hand it to Undo. Every error is an *Error.
 func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
@@ -153,8 +155,8 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 	if err == nil && !v.stands {
 		err = &git.Error{Op: "prepare", Last: git.Clean("git made a worktree that cannot be used: " + v.why)}
 	}
-	// Git does not wait for the disk: after a power cut the files would be there without content, the link to the
-	// repository too, and an agent would take the empty files for work.
+	// Git does not wait for the disk. After a power cut the files, and the file that leads to the repository, would be there without
+	// content, and an agent would take the empty files for work.
 	for _, dir := range []string{s.Path, r.common} {
 		if err != nil {
 			break
@@ -293,9 +295,9 @@ func checkedOut(ctx context.Context, p *git.Private, s Spec, v view) (view, erro
 		}
 		return v, nil
 	}
-	// HEAD names no commit. On a branch that is yet to get its first one that is fine (an agent may have begun an
-	// orphan branch). A reference that is there but names nothing readable (a power cut leaves empty files) is not ours
-	// to repair, and an agent that is let in would take it for an empty repository.
+	// HEAD names no commit. That is fine on a branch that has no commit yet: an agent may have begun an orphan branch. But if the
+	// reference exists and cannot be read (a power cut leaves empty files), the worktree is refused: it is not ours to repair, and an
+	// agent would take it for an empty repository.
 	if v.made.Branch, err = git.BranchIn(filepath.Join(v.at.GitDir, "HEAD"), "refs/heads/"); err != nil {
 		return view{}, err
 	}

@@ -108,8 +108,8 @@ func (r *repo) forget(ctx context.Context, admin string) error {
 	return nil
 }
 
-// admins finds what git has on record for a worktree at the path: the directories in <common>/worktrees whose file
-// gitdir names it (gitrepository-layout(5)), and those that a killed git made for it before it could write that file.
+// admins finds git's records of a worktree at the path: the directories in <common>/worktrees whose file gitdir names the path
+// (gitrepository-layout(5)), and those that a killed git made for the worktree before it could write that file.
 func (r *repo) admins() ([]string, error) {
 	records, err := git.Records(r.common)
 	if err != nil {
@@ -153,9 +153,9 @@ func (r *repo) admins() ([]string, error) {
 	return found, nil
 }
 
-// completeRecords completes the records of worktrees, of all sessions, that were killed between the making of the file
-// commondir and the writing of it: with one such, every git that lists the worktrees dies ("failed to read …/commondir:
-// Success"), for every issue of the repository. A living git may be at that point too: it is about to write the same text.
+// completeRecords writes the file commondir in each worktree's record where a git was killed after it had made the file and before it
+// wrote the text. One empty commondir is enough that every git that lists the worktrees dies ("failed to read …/commondir: Success"),
+// for every issue of the repository. A git that is at that point now is about to write the same text.
 func (r *repo) completeRecords() error {
 	records, err := git.Records(r.common)
 	if err != nil {
@@ -219,9 +219,9 @@ func empty(path string) (bool, error) {
 	return len(entries) == 0, nil
 }
 
-// copied says whether every file in the folder is a copy of a file of the branch, whole or cut off at the end, so
-// that nothing is lost with it: what a checkout that was killed leaves, with or without its record. Files that git
-// ignores do count, since no checkout writes them.
+// copied says whether every file in the folder is a copy of a file of the branch, whole or cut off at the end. A checkout that was
+// killed leaves such a folder, with or without its record, and no work is lost with it. Files that git ignores do count, since no
+// checkout writes them.
 func (r *repo) copied(ctx context.Context) (bool, error) {
 	path := r.spec.Path
 	info, err := os.Lstat(path)

@@ -28,10 +28,10 @@ type Snapshot struct {
 // untracked and not ignored) as a commit at ref, which must be new and below refs/kugetsu/. Its first parent is HEAD.
 // Where something was staged and then changed again, the staged version is its second parent, as in git-stash(1).
 // HEAD, the branches, the stash and the index in the worktree stay as they are. A clean worktree costs one git process.
-// What git does not see by itself, or fails at, is kept as well: see status.
+// Files that plain git status does not show, or fails at, are kept as well: see status.
 //
-// The snapshot goes into the session's repository, whatever became of the worktree's .git, and it is there whole, or there is
-// an error: see install.
+// The snapshot goes into the session's repository, whatever became of the worktree's .git. It is there as a whole, or there is an error:
+// see install.
 //
 // An error beside a Snapshot with a Ref says what could not be kept: a file that cannot be read, or a repository
 // inside the worktree, of which git records no more than its commit. The rest is in the snapshot.
@@ -198,8 +198,8 @@ func (g *Git) Head(ctx context.Context, s Spec) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
-// Tree is the id of a tree of all that stands in a session's worktree, but what git ignores: where the tree of a later
-// Snapshot is the same, nothing was changed between the two. The repository has its objects until git removes what no reference names.
+// Tree is the id of a tree of all files in a session's worktree that git does not ignore. If a later Snapshot has the same tree, nothing
+// was changed in between. The objects stay in the repository until git removes objects that no reference names.
 func (g *Git) Tree(ctx context.Context, s Spec) (string, error) {
 	p, by, err := g.left(ctx, s)
 	if err != nil {
@@ -226,8 +226,8 @@ func (g *Git) Tree(ctx context.Context, s Spec) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// What came behind the last snapshot, such as the files that a verifier or a hook left, is in none: without its objects git could
-	// not tell what a run changed.
+	// Files that are newer than the last snapshot, such as those of a verifier or a hook, are in no snapshot. Without their objects git
+	// could not tell what a run changed.
 	if _, err := p.Run(ctx, git.Command{Args: []string{"cat-file", "-e", tree}}); git.ExitCode(err) > 0 {
 		release, err := in.Install(ctx, tree, st.Head)
 		if err != nil {

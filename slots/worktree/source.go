@@ -67,9 +67,9 @@ func (r *repo) close() {
 	}
 }
 
-// git runs a command that changes the repository on this machine only. Its children inherit the lock: when a runner
-// is killed, its git dies with it, but the git that *that* one had started to write out the files does not, and the
-// next to prepare this worktree must not begin before it is gone.
+// git runs a command that changes the repository on this machine only. Its children inherit the repository's lock. When a runner is
+// killed, its git dies with it, but the git that this git had started to write out the files lives on. The next run that prepares the
+// worktree must not begin before that git is gone.
 func (r *repo) git(ctx context.Context, args ...string) (string, error) {
 	p, err := r.private(ctx)
 	if err != nil {
@@ -153,9 +153,9 @@ func (g *Git) open(ctx context.Context, s Spec) (r *repo, fresh bool, err error)
 // the retry of the item's to wait for: until then a slot is taken.
 var fetchPauses = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
 
-// fresh is open, and a fetch. stale says why the fetch failed, where the clone is of use all the same. An error that may pass
-// is tried again, but not in a local checkout, which its owner keeps fresh. Between two tries the repository's lock is given
-// up: work that needs no remote (a removal) need not wait, and the next to fetch does not wait for all tries of this one.
+// fresh is open, and a fetch. If the fetch failed and the clone can be used all the same, stale says why it failed. An error that may
+// pass is tried again, but not in a local checkout, which its owner keeps fresh. Between two tries the repository's lock is given up.
+// So a removal, which needs no remote, does not wait, and the next fetch does not wait for all tries of this one.
 func (g *Git) fresh(ctx context.Context, s Spec, why string) (r *repo, stale, err error) {
 	for n := 0; ; n++ {
 		r, stale, err = g.freshOnce(ctx, s, why)

@@ -28,12 +28,11 @@ const (
 	largeFile = "1m"
 )
 
-// Work tells what was done between the begin of a run and a Snapshot of its worktree: since is the commit that was checked out
-// then (empty if there was none), before the Tree of all that stood there. Where before is empty, the commit stands for it.
+// Work reports what changed between the begin of a run and a Snapshot of its worktree. since is the commit that was checked out at the
+// begin, "" for none; before is the Tree at the begin. If before is "", the tree of the commit counts.
 //
-// It takes two git processes at most, and none where nothing can differ. Trees are compared, not files: git reads no file of the
-// worktree but .gitattributes, and runs nothing that a configuration names. Commits is also valid beside an error, unless it is
-// negative.
+// Work takes two git processes at most, and none if nothing can differ. It compares trees, not files: git reads no file of the worktree
+// but .gitattributes, and runs no program that a configuration names. Work.Commits is valid beside an error too, unless it is negative.
 func (g *Git) Work(ctx context.Context, s Spec, since, before string, snap Snapshot) (w Work, err error) {
 	if since != "" && !git.CommitID.MatchString(since) {
 		return Work{Commits: -1}, git.Refuse("git rev-list", "not a commit: %q", since)
