@@ -98,8 +98,8 @@ func (p *dependencies) why(c *candidate) Reason {
 	return r
 }
 
-// gone says why an item cannot begin at the branch that it is to begin at, or "": the session of that branch was removed, or the item
-// has a session that began elsewhere. It is asked when all dependencies completed: before that, the branch is not there yet.
+// gone says why an item can never begin on top of another session, or "": that session was removed, or the item's own session began
+// elsewhere. It is asked only after all dependencies completed, since the branch of the other session may not exist before.
 func (p *dependencies) gone(it *queue.Item) (string, error) {
 	if it.OnTop == "" {
 		return "", nil
@@ -207,8 +207,8 @@ func (t *Tick) settledWithoutRun(e queue.Entry, it *queue.Item, why string, repo
 	return err
 }
 
-// Root is the item whose end made an item an error, down its dependencies; the item itself where it waited for none that failed. A
-// nil item of read is one that is not there.
+// Root is the item whose end made an item an error, down its dependencies; the item itself if none of its dependencies failed. read
+// returns nil for an item that does not exist.
 func Root(it *queue.Item, read func(id string) (*queue.Item, error)) (*queue.Item, error) {
 	seen := map[string]bool{}
 	for !seen[it.ID] {

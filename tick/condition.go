@@ -16,13 +16,14 @@ import (
 )
 
 // condition is a state of the machine that keeps items waiting through many passes: too little memory or disk, an agent that is
-// not installed, a command that is to verify runs and cannot be started. It is told when it begins and when it is over, not by each pass between. Its file says since when it lasts.
+// not installed, or a verifying command that cannot be started. There is an event when a condition begins and when it is over, and none
+// in between. The condition's file says since when it lasts.
 type condition struct {
 	path         string
 	begins, ends event.Type
 	agent        string
-	item, ref    string // the item that it is about alone, and its issue or task; "" for more
-	subject      string // in the names of the events, beside the type; "" where there is one such condition alone
+	item, ref    string // the only item that the condition is about, and its issue or task; "" if there may be more
+	subject      string // the part of the events' names beside the type; "" if there can be one such condition only
 	said, over   string // the texts of the events, before the reason
 	log          string
 }
@@ -56,7 +57,7 @@ func (c condition) file() spool.File[lasting] {
 	return spool.File[lasting]{Path: c.path, Version: 1, Layout: spool.Line}
 }
 
-// read is the file of a condition; false where it does not last.
+// read reads the file of a condition; false if the condition does not last.
 func (c condition) read() (l lasting, lasts bool, err error) {
 	there, err := c.file().ReadGood()
 	if there == nil {
@@ -103,8 +104,8 @@ func (t *Tick) tellConditions(el *eligibility, report *Report) error {
 	return errors.Join(errs...)
 }
 
-// lasts tells that a condition begins, unless an earlier pass did. The file first: the event's name comes from it, so that a crash
-// between the two repeats no event under another name.
+// lasts makes the event that a condition begins, unless an earlier pass did. The file comes first, since the event's name comes from the
+// file: after a crash between the two the next pass makes the event under the same name.
 func (t *Tick) lasts(c condition, r Reason, report *Report) error {
 	l, known, err := c.read()
 	if err != nil {
@@ -121,8 +122,8 @@ func (t *Tick) lasts(c condition, r Reason, report *Report) error {
 	return t.Queue.Events.PutOnce(c.begun(l))
 }
 
-// mayBeOver tells that a condition is over, if it lasted until now. Where no item asks, and it still lasts, it goes on untold. So a
-// queue that memory alone limits is told of once.
+// mayBeOver makes the event that a condition is over, if it has lasted until now and over says so. A condition that still lasts stays on
+// record even if no item waits for it in this pass. So a queue that only memory limits causes one event, not one for each run.
 func (t *Tick) mayBeOver(c condition, over func() bool) error {
 	l, lasted, err := c.read()
 	if err != nil || !lasted || !over() {

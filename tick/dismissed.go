@@ -66,8 +66,8 @@ func Dismiss(home slots.Dir, id, cause string, now time.Time) error {
 	return dismissedFile(home, id).Write(&Dismissal{V: 1, Cause: cause, At: now.UTC()})
 }
 
-// forgetDismissed removes the dismissals that are older than settled items become. Their items are gone by then, or deserve to be
-// seen again. It sweeps their folder, too; last is the time of the last sweep.
+// forgetDismissed removes the dismissals that are older than CleanupAge, at which settled items are deleted. The item of such a dismissal
+// is gone, or deserves to be seen again. It also sweeps the folder of the dismissals; last is the time of the last sweep.
 func (t *Tick) forgetDismissed(last time.Time) error {
 	names, err := spool.List(dismissedDir(t.Home))
 	if errors.Is(err, fs.ErrNotExist) {

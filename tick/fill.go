@@ -39,8 +39,8 @@ func (t *Tick) fill(ctx context.Context, el *eligibility, report *Report) error 
 	return errors.Join(errs...)
 }
 
-// fillLane walks a lane until its slots are full. Where a reason stops everything the rest of the lane is walked, too: an item
-// that can never start does not wait for the end of the night, of a budget or of a pause to say so.
+// fillLane walks a lane until its slots are full. If a reason stops everything, the rest of the lane is walked all the same, so that an
+// item that can never start becomes an error now, and not after the night, the pause or the budget's end.
 func (t *Tick) fillLane(ctx context.Context, lane queue.Lane, el *eligibility, report *Report) error {
 	closed := el.closed.Kind != Eligible
 	if !closed && el.slots.full(lane).Kind != Eligible {
@@ -114,8 +114,8 @@ func (t *Tick) failVain(e queue.Entry, it *queue.Item, el *eligibility, report *
 	return t.failBranch(e, it, report)
 }
 
-// failOne ends an item that can never start, and leaves all else as it is: the next pass that may start something reports what
-// cannot be read, and repairs what a crash left.
+// failOne makes an item that can never start an error, and does nothing to any other item. The next pass that may start something
+// reports the items that cannot be read, and repairs what a crash left.
 func (t *Tick) failOne(e queue.Entry, el *eligibility, report *Report) error {
 	it, err := t.Queue.Load(e)
 	if err != nil || it.State != queue.Pending || el.occupied.items[it.ID] {

@@ -17,10 +17,10 @@ import (
 	"kugetsu/slots/agent"
 )
 
-// Hold is a file in holds/. While it is in force, no item that needs what it names is started; other items are. An agent is put on
-// hold if it met a usage limit, if its credentials were refused, or if its model's server does not answer; only a family of its models,
-// if the program says that the limit is theirs alone. The host of a remote is
-// put on hold if it does not answer. After the hold one run, the probe, tries again; the other items wait for the probe's result.
+// Hold is a file in holds/. While a hold is in force, no item that needs the agent or the host that it names is started; other items are.
+// An agent is put on hold if it met a usage limit, if its credentials were refused, or if its model's server does not answer. If the
+// program says that only one family of its models has the limit, only that family is put on hold. The host of a remote is put on hold if
+// it does not answer. After the hold one run, the probe, tries again; the other items wait for the probe's result.
 type Hold struct {
 	Pause
 	Outcome outcome.Outcome `json:"outcome,omitempty"` // the cause; "" in files of an older kugetsu
@@ -138,7 +138,7 @@ func Holds(home slots.Dir) (map[HoldTarget]*Hold, []HoldTarget, error) {
 	return holds, list, nil
 }
 
-// ReadHold is the hold of an agent or a host, nil for none. A file that cannot be understood holds until it is removed: a person
+// ReadHold reads the hold of an agent or a host; nil for none. A file that is bad counts as a hold until it is removed, since a person
 // may have written it.
 func ReadHold(home slots.Dir, target HoldTarget) (*Hold, error) {
 	h, err := holdFile(home, target).Read()
@@ -212,9 +212,10 @@ type runnerReport struct {
 	unverifiable string // the command that verifies the run, where it could not be started
 }
 
-// afterRun puts on hold what a run found closed, notes that its runs cannot be verified, and lifts the holds of which the run was a successful probe. It comes before the
-// run is settled: after a crash between the two the next pass does both again, with the same result. In the other order the item
-// would be pending without a reason to wait. afterRun sets in r until when the item waits, and whether it is alone in that.
+// afterRun puts an agent or a host on hold if the run met its limit or got no answer. It notes a command that could not be started to
+// verify the run, and lifts the holds of which the run was a successful probe. It comes before the run is settled: after a crash between
+// the two the next pass does both again, with the same result. In the other order the item would be pending without a reason to wait.
+// afterRun sets in r until when the item waits, and whether no other item has met the hold.
 func (t *Tick) afterRun(it *queue.Item, run string, r *queue.Result, of runnerReport) error {
 	if r.Outcome == outcome.Unverifiable && of.unverifiable != "" {
 		if err := t.metUnverifiable(it, of.unverifiable, r.Summary); err != nil {
@@ -279,8 +280,8 @@ func (t *Tick) lift(it *queue.Item, target HoldTarget, h *Hold) error {
 	return err
 }
 
-// onHoldUntil is when to try again; nil means when a person says so. Credentials that were refused at the start need a person. Those of
-// a run that had worked were good a moment ago, and a tool may have written the line that says otherwise: such a run is
+// onHoldUntil is when to try again; nil means when a person says so. Credentials that were refused at the start need a person. If the
+// model had answered in the run, its credentials were good a moment ago, and a tool may have written the line about them: such a run is
 // tried again, as after an outage.
 func (t *Tick) onHoldUntil(count int, r *queue.Result, of runnerReport) *time.Time {
 	switch {

@@ -14,8 +14,8 @@ import (
 	"kugetsu/tick/settings"
 )
 
-// Installed says that the program of an agent is not there, as a run would look for it. The error asks for exit code 78.
-// What is sought in the worktree, or behind a prefix, which may be a container's, cannot be known before a run.
+// Installed looks for the program of an agent as a run does. The error says that it is not there, and asks for exit code 78. A program in
+// the worktree, or behind a prefix, which may be a container's, cannot be found before a run: then the error is nil.
 func (t *Tick) Installed(preset string) error {
 	name := programOf(preset, t.Settings)
 	if name == "" || strings.Contains(name, "{") || strings.Contains(name, "/") && !filepath.IsAbs(name) {

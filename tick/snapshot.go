@@ -70,7 +70,7 @@ type Waiting struct {
 // Snapshot makes a snapshot. It probes every slot with a shared lock, for an instant, and reads the live items. No lock is needed: the
 // snapshot may be outdated when it is shown.
 //
-// Items are asked about in the order in which fill meets them, by the same rule: an item that would start takes its slot, its
+// A snapshot asks about the items in the order in which fill meets them, by the same rule. An item that would start takes its slot, its
 // memory and its issue from the items behind it.
 func (t *Tick) Snapshot() (*View, error) { return t.Glance(-1) }
 
@@ -80,8 +80,8 @@ func (t *Tick) Glance(most int) (*View, error) {
 	return t.glance(func(lane queue.Lane, el *eligibility, v *View) error { return t.inspectLane(lane, el, v, most, "") })
 }
 
-// Until is a snapshot in which the waiting items are read no further than one of them, for a caller that asks about that one: how many
-// wait behind it must not cost anything. Of "" no item is read.
+// Until is a snapshot that reads the waiting items up to the item id and no further, for a caller that asks about that item: the items
+// behind it cost nothing. If id is "", no item is read.
 func (t *Tick) Until(id string) (*View, error) {
 	return t.glance(func(lane queue.Lane, el *eligibility, v *View) error {
 		if id == "" || len(v.Waiting) > 0 && v.Waiting[len(v.Waiting)-1].Item == id {
@@ -279,8 +279,8 @@ func (v *View) Busy() bool { return v.busy }
 // Blocked is why nothing starts, whatever waits; the zero Reason if something may.
 func (v *View) Blocked() Reason { return v.blocked }
 
-// Barred is why a pass starts none of the items that wait, where no pass changes that before its time; the zero Reason where a pass
-// starts one, or where not all were read. alone means that only one item was asked about.
+// Barred is why a pass starts no waiting item, if no pass can change that before its time. It is the zero Reason if a pass starts an
+// item, or if not all items were read. alone means that the snapshot is about one item only.
 func (v *View) Barred() (r Reason, alone bool) {
 	if kinds[v.blocked.Kind].ends == outside {
 		return v.blocked, false

@@ -289,8 +289,8 @@ func (t *Tick) unverified(r Reason, repos repos, since time.Time) Unverified {
 	return one
 }
 
-// Unverified lists what the last pass noted, which does not depend on when the items are due. What keeps a repository waiting and
-// can be seen without a run is not among it: Verifiers has that.
+// Unverified lists the commands that the last pass noted, whenever their items are due. A command whose fault shows without a run is not
+// in the list: Verifiers has it.
 func (t *Tick) Unverified() (list []Unverified, err error) {
 	repos, err := readRepos(t.Home)
 	if err != nil {

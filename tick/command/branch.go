@@ -10,8 +10,9 @@ import (
 	"kugetsu/queue/issueref"
 )
 
-// checkBranch refuses a branch on which a new session of an issue or task cannot work: one that is no name of a branch, the base, that
-// of another session or of an item that waits, and one above or below such a branch, since git keeps branches like files in folders.
+// checkBranch refuses a branch on which a new session of an issue or task cannot work: a name that git does not allow, the base, and the
+// branch of another session or of a waiting item. It also refuses a name above or below such a branch, since git keeps branches as files
+// in folders.
 func (a *App) checkBranch(ref issueref.Ref, name string) error {
 	if name == "" {
 		return nil

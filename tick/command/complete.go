@@ -70,8 +70,8 @@ func (a *App) refWord(ref, prefix string) string {
 	return ref
 }
 
-// itemWords are the issues of the items of a kind and, but for the kind issue, their ids: by their ends, as a terminal shows them, or
-// as a whole where that was begun.
+// itemWords are the issues of the items of a kind and, except for the kind issue, their ids. An id is shown by its end, as a terminal
+// shows it, or as a whole if the person began to type a whole id.
 func (a *App) itemWords(kind, prefix string) (refs []string) {
 	if a.Queue == nil {
 		return nil

@@ -49,9 +49,9 @@ func (a *App) findOrLast(word *string) (queue.Entry, *queue.Item, error) {
 	return a.find(last)
 }
 
-// newestThat is the newest item that a command may change, for a person at a terminal who names none: the command says which it was.
-// Elsewhere it is an error, whose hint names that item and more that could be typed: a variable that is empty by mistake must not make a
-// script change an item.
+// newestThat is the newest item that a command may change, for a person at a terminal who names no item. The command says which item it
+// was. Without a terminal newestThat returns an error, since a variable that is empty by mistake must not make a script change an item.
+// The hint names the item and other words to type.
 func (a *App) newestThat(command, more string, may func(it *queue.Item) bool) (string, error) {
 	example := "owner/repo#12"
 	locations, err := a.Queue.Locations()

@@ -9,7 +9,7 @@ import (
 	"kugetsu/tick/schedule"
 )
 
-// What the commands say of the schedule is said by package overview. These are its questions, asked of this state folder.
+// Package overview has all words about the schedule. These functions ask it about this state folder.
 
 func (a *App) overdue(last *time.Time) string { return overview.Overdue(a.Home, a.Now(), last) }
 

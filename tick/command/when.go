@@ -9,8 +9,8 @@ import (
 	"kugetsu/tick/settings"
 )
 
-// parseWhen reads a point of time, as a person at now would mean it: RFC 3339, a day and time or a time of day where now
-// is, or how long from now. A time of day is the next such. The error asks for exit code 80.
+// parseWhen reads a point of time, as a person means it at now: RFC 3339, a day and time, a time of day, or a duration from now. Days
+// and times are in the zone of now, and a time of day is the next such time. The error asks for exit code 80.
 func parseWhen(s string, now time.Time) (time.Time, error) {
 	at, err := time.Parse(time.RFC3339, s)
 	for _, layout := range []string{"2006-01-02 15:04", "2006-01-02 15:04:05"} {

@@ -9,9 +9,9 @@ import (
 	"kugetsu/tick/overview"
 )
 
-// Mark is what a digest has shown, so that the next one leaves it out. There are two. The file digest/shown is that of kugetsu
-// digest --since last, digest/sent is that of the digest that ticks tell: a look takes nothing away from what is told, and a look
-// at the last hours nothing from either.
+// Mark is what a digest has shown, so that the next digest leaves it out. There are two marks. The file digest/shown belongs to kugetsu
+// digest --since last, and digest/sent to the digest that a tick sends. So a digest that a person asks for takes nothing out of the next
+// digest that is sent. A digest of the last hours changes neither mark.
 type Mark struct {
 	V     int                  `json:"v"`
 	Day   string               `json:"day,omitempty"` // in digest/sent: of which day, in local time, the digest was told

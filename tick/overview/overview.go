@@ -1,15 +1,15 @@
 // Package overview derives, from the files of a state folder, what people look at: what needs them, what runs, what waits and
 // why, what is in review, what was done. The first screen, the digest and the page show one value of it, in one order.
 //
-// It takes no lock and writes nothing, so that it may be outdated when it is shown. It opens a bounded number of files, however
-// many items there are: those that are shown, and the items and sessions that were written last. Older files are counted
-// where their names tell enough; where not, Bound says so.
+// An overview takes no lock and writes nothing, so it may be outdated when it is shown. It opens a bounded number of files, however
+// many items there are: the files that are shown, and the items and sessions that were written last. Older files are counted by their
+// names; if the names do not tell enough, Bound says so.
 //
-// What needs a person is not stored. It follows from the state, and ends when its cause ends, or when a person dismisses it (see
+// A need of a person is not stored. It follows from the state, and ends when its cause ends, or when a person dismisses it (see
 // tick.Dismissal). One table, kinds in needs.go, says all that follows from a kind of need.
 //
-// Texts of agents, issues and forges are cut to one line and cleaned here where they explain something (Need.Why, Running.Line).
-// Titles, messages and evidence are as they were written: the package that shows them cleans them.
+// Texts of agents, issues and forges that explain something (Need.Why, Running.Line) are cut to one line and cleaned here. Titles,
+// messages and evidence are as they were written: the package that shows them cleans them.
 package overview
 
 import (

@@ -37,8 +37,8 @@ func Work(e outcome.Evidence) string {
 	return strings.Join(parts, ", ")
 }
 
-// Strip says how far the work on an issue is, in the order in which it has to go on: agent ok · verified · PR #57 open, CI failing: test.
-// The run is the newest one of the session s, nil where that is not known.
+// Strip says how far the work on an issue is, step by step, as in "agent ok · verified · PR #57 open, CI failing: test". run is the
+// newest run of the session s, nil if it is not known.
 func Strip(run *queue.Run, s *slots.Session, r session.Review) string {
 	var parts []string
 	switch {

@@ -1,9 +1,10 @@
 // Package page writes the page: one HTML file that shows what package overview derives, in the same order, with the runs of the
 // last 24 hours and the days before as pictures. It needs no server and loads nothing.
 //
-// Every text in it may be a stranger's: an agent's, an issue's, a forge's. Three fences stand in its way. Package terminal shows
-// control characters and those that turn the direction of text as escapes; html/template escapes by the place in the page; and the
-// policy in the page's head allows no style and no script but the page's own, by their hashes, and no other file at all.
+// Any text in the page may be written by a stranger: an agent, an issue, a forge. Three fences keep such a text from doing harm. Package
+// terminal turns control characters, and characters that change the direction of text, into escapes. Package html/template escapes each
+// text for its place in the page. The policy in the page's head allows only the page's own styles and scripts, by their hashes, and no
+// other file.
 //
 // Nothing in the page grows with the number of items: each list is cut, and says how much it leaves out.
 package page

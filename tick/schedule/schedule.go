@@ -1,7 +1,7 @@
 // Package schedule installs, removes and shows what runs kugetsu tick every few minutes: a line in the crontab, units of
 // systemd's user manager, or a launchd agent.
 //
-// What it keeps to:
+// The rules of the package:
 //
 //   - One state folder has one schedule. Two would harm nothing, since a second tick exits at once, but stop and status
 //     would then show one of them only.

@@ -21,8 +21,8 @@ func (d *Daily) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Due is the newest day, as 2006-01-02, whose time is not after now; "" for never. Where clocks are set forward past the time, or
-// back so that it comes twice, the day is due once all the same: at one of the two times that could be meant.
+// Due is the newest day, as 2006-01-02, whose time is not after now; "" for never. A change of the clocks may skip the time, or let it
+// come twice. The day is due once all the same, at one of the two times that could be meant.
 func (d Daily) Due(now time.Time) string {
 	at, err := minutes(string(d))
 	if err != nil { // UnmarshalText has read it, so it is never

@@ -141,8 +141,8 @@ func (h Hours) around(now time.Time, first, last int, do func(begin, end time.Ti
 	}
 }
 
-// onWall is when the clock on the wall of a day shows so many minutes after midnight, or first shows more: where it is set forward it
-// skips an hour, and what begins or ends in that hour does so at the skip. Of a time that it shows twice it is the second.
+// onWall is when the clock on the wall shows, on a day, that many minutes after midnight. A clock that is set forward skips an hour: for a
+// time in that hour onWall is the skip. A clock that is set back shows an hour twice: for a time in that hour onWall is the second time.
 func onWall(day time.Time, minutes int) time.Time {
 	at := time.Date(day.Year(), day.Month(), day.Day(), 0, minutes, 0, 0, time.Local)
 	if at.Hour()*60+at.Minute() == minutes%(24*60) {
