@@ -48,7 +48,7 @@ func (it *Item) notify(run, pid int, r *Runner, now time.Time) {
 func (it *Item) settle(r Result, p Policy, now time.Time) {
 	row, _ := r.Outcome.Row()
 	counted := row.Counts
-	if r.Outcome == outcome.Void && r.StartedAt != nil && it.vain() >= maxVoids {
+	if r.Outcome == outcome.Void && r.StartedAt != nil && it.gaveUp() >= maxVoids {
 		counted = true // a full disk is emptied some day, but an agent that always gives up at its start may never recover
 	}
 	if (r.Outcome == outcome.Auth || r.Outcome == outcome.Outage) && r.Alone && it.shutOut() >= maxAlone {
@@ -121,9 +121,9 @@ func (it *Item) row(o outcome.Outcome) int {
 	return n
 }
 
-// vain counts the runs at the end of the history whose agent was started, gave up before it began, and did not count as an
+// gaveUp counts the runs at the end of the history whose agent was started, gave up before it began, and did not count as an
 // attempt. Runs that could not even start an agent are passed over.
-func (it *Item) vain() int {
+func (it *Item) gaveUp() int {
 	n := 0
 	for _, r := range slices.Backward(it.History) {
 		if r.Outcome != outcome.Void || r.Counted {

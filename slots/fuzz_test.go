@@ -40,7 +40,7 @@ func FuzzNames(f *testing.F) {
 				t.Errorf("%q is %+v, and that is %+v", name, m, again)
 			}
 		}
-		if s := (Session{IssueRef: name, Worktree: "/x/" + name}); s.is(name) && name != PMSession {
+		if s := (Session{IssueRef: name, Worktree: "/x/" + name}); s.belongsTo(name) && name != PMSession {
 			element("session", name)
 		}
 	})

@@ -25,7 +25,7 @@ type logFile struct {
 // file: the agent may have put it there.
 func (d Dir) OpenLog(run string) (*os.File, error) {
 	path := d.LogPath(run)
-	if err := d.real(run); err != nil {
+	if err := d.requireDir(run); err != nil {
 		return nil, err
 	}
 	return spool.Open(path, os.O_RDONLY)

@@ -89,9 +89,9 @@ func (d Dir) DropRun(run string) error {
 	return spool.RemoveAll(d.RunDir(run))
 }
 
-// real makes sure that a run's folder is a folder. A symbolic link in its place would lead what is written and deleted for the
+// requireDir makes sure that a run's folder is a folder. A symbolic link in its place would lead what is written and deleted for the
 // run to a folder that is not the run's.
-func (d Dir) real(run string) error {
+func (d Dir) requireDir(run string) error {
 	info, err := os.Lstat(d.RunDir(run))
 	if err == nil && !info.IsDir() {
 		err = fmt.Errorf("%w: not a folder", spool.ErrBad)
@@ -124,7 +124,7 @@ func (d Dir) ReadMarker(run string) (Marker, error) {
 // setMarker renames a run's marker. The error wraps fs.ErrNotExist where the marker is not there under its old name.
 func (d Dir) setMarker(run string, from, to Marker) error {
 	dir := d.RunDir(run)
-	if err := d.real(run); err != nil {
+	if err := d.requireDir(run); err != nil {
 		return err
 	}
 	return spool.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))
@@ -159,7 +159,7 @@ func (d Dir) answered(run string) string { return filepath.Join(d.RunDir(run), "
 
 // setAnswered records that the model answered.
 func (d Dir) setAnswered(run string) error {
-	if err := d.real(run); err != nil {
+	if err := d.requireDir(run); err != nil {
 		return err
 	}
 	return spool.Create(d.answered(run))
@@ -169,7 +169,7 @@ func (d Dir) waitsPath(run string) string { return filepath.Join(d.RunDir(run), 
 
 // setWaits records the reason why a run's agent waits within its process; "" removes it.
 func (d Dir) setWaits(run, what string) error {
-	if err := d.real(run); err != nil {
+	if err := d.requireDir(run); err != nil {
 		return err
 	}
 	if what == "" {
@@ -195,7 +195,7 @@ func (d Dir) fetched(run string) string { return filepath.Join(d.RunDir(run), "f
 
 // setFetched records that the remote's host answered.
 func (d Dir) setFetched(run string) error {
-	if err := d.real(run); err != nil {
+	if err := d.requireDir(run); err != nil {
 		return err
 	}
 	return spool.Create(d.fetched(run))
@@ -208,7 +208,7 @@ func (d Dir) result(run string) spool.File[Result] {
 
 func (d Dir) writeResult(run string, r Result) error {
 	r.V = 1
-	if err := d.real(run); err != nil {
+	if err := d.requireDir(run); err != nil {
 		return err
 	}
 	return d.result(run).WriteSoon(&r)
@@ -242,7 +242,7 @@ func (d Dir) Overdue(run string) (bool, error) { return d.marked(run, overdueMar
 func (d Dir) Keeping(run string) (bool, error) { return d.marked(run, keepingMark) }
 
 func (d Dir) mark(run, name string) error {
-	if err := d.real(run); err != nil {
+	if err := d.requireDir(run); err != nil {
 		return err
 	}
 	err := spool.Create(filepath.Join(d.RunDir(run), name))
@@ -253,7 +253,7 @@ func (d Dir) mark(run, name string) error {
 }
 
 func (d Dir) marked(run, name string) (bool, error) {
-	if errors.Is(d.real(run), spool.ErrBad) {
+	if errors.Is(d.requireDir(run), spool.ErrBad) {
 		return false, nil // there is no folder for the mark to be in
 	}
 	return spool.Exists(filepath.Join(d.RunDir(run), name))

@@ -65,15 +65,15 @@ func (d Dir) ReadSession(name string) (*Session, error) {
 		return nil, fmt.Errorf("%q is not a session", name)
 	}
 	s, err := d.session(name).Read()
-	if s != nil && !s.is(name) {
+	if s != nil && !s.belongsTo(name) {
 		return nil, fmt.Errorf("%s: %w: it is that of %q in %q", d.session(name).Path, spool.ErrBad, s.IssueRef, s.Worktree)
 	}
 	return s, err
 }
 
-// is says whether a session is the one of this name. The file of another session would lead a run into a worktree that it has
+// belongsTo says whether a session is the one of this name. The file of another session would lead a run into a worktree that it has
 // not locked. The folder above the worktree is not compared: a state folder can be moved.
-func (s *Session) is(name string) bool {
+func (s *Session) belongsTo(name string) bool {
 	if filepath.Base(s.Worktree) != name {
 		return false
 	}

@@ -40,7 +40,7 @@ func (d Dir) TmpLongest(runs int) string { return filepath.Join(d.tmps(), strcon
 // makeTmp makes the TMPDIR of a run. The folder comes before the link, since making it takes the number. A runner that is killed
 // between the two leaves an empty folder, which SweepTmp removes.
 func (d Dir) makeTmp(run string) (string, error) {
-	if err := errors.Join(d.real(run), d.DropTmp(run)); err != nil {
+	if err := errors.Join(d.requireDir(run), d.DropTmp(run)); err != nil {
 		return "", err
 	}
 	if err := os.MkdirAll(d.tmps(), 0o700); err != nil {
@@ -63,7 +63,7 @@ func (d Dir) makeTmp(run string) (string, error) {
 
 // DropTmp deletes a run's temporary files. No process of the run is left.
 func (d Dir) DropTmp(run string) error {
-	if err := d.real(run); err != nil {
+	if err := d.requireDir(run); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

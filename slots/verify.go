@@ -161,7 +161,7 @@ func (d Dir) verifyingPath(run string) string { return filepath.Join(d.RunDir(ru
 
 // setVerifying records that a run is being verified. The file stays: it means something only while the run's slot is occupied.
 func (d Dir) setVerifying(run string, v Verifying) error {
-	if err := d.real(run); err != nil {
+	if err := d.requireDir(run); err != nil {
 		return err
 	}
 	data, err := json.Marshal(v)

@@ -85,7 +85,7 @@ func (t *Tick) fillOne(ctx context.Context, lane queue.Lane, e queue.Entry, el *
 	if err != nil || it == nil {
 		return Reason{}, err
 	}
-	if ended, err := t.failVain(e, it, el, report); err != nil || ended {
+	if ended, err := t.failUnstartable(e, it, el, report); err != nil || ended {
 		return Reason{}, err
 	}
 	c := el.candidate(lane, it)
@@ -103,8 +103,8 @@ func (t *Tick) fillOne(ctx context.Context, lane queue.Lane, e queue.Entry, el *
 	return r, r.err
 }
 
-// failVain makes an item an error that can never start, and returns true then.
-func (t *Tick) failVain(e queue.Entry, it *queue.Item, el *eligibility, report *Report) (bool, error) {
+// failUnstartable makes an item an error that can never start, and returns true then.
+func (t *Tick) failUnstartable(e queue.Entry, it *queue.Item, el *eligibility, report *Report) (bool, error) {
 	if ended, err := el.after.fail(e, it, report); err != nil || ended {
 		return ended, err
 	}
@@ -121,7 +121,7 @@ func (t *Tick) failOne(e queue.Entry, el *eligibility, report *Report) error {
 	if err != nil || it.State != queue.Pending || el.occupied.items[it.ID] {
 		return nil
 	}
-	_, err = t.failVain(e, it, el, report)
+	_, err = t.failUnstartable(e, it, el, report)
 	return err
 }
 

@@ -78,7 +78,7 @@ func (r *repo) writeOrigin(ctx context.Context) error {
 		}
 		if was != "" && was != want {
 			// Before it is written, since nothing tells afterwards that it was another.
-			if err := r.twice(ctx, func() error { return r.forgetRemote(ctx) }); err != nil {
+			if err := r.retryOnce(ctx, func() error { return r.forgetRemote(ctx) }); err != nil {
 				return err
 			}
 		}

@@ -116,7 +116,7 @@ func (r *repo) add(ctx context.Context) (Made, error) {
 		return made, &git.Error{Op: "prepare", Err: err}
 	}
 	// The second try looks at everything anew: the first may have got as far as making the branch.
-	err := r.twice(ctx, func() error {
+	err := r.retryOnce(ctx, func() error {
 		if made.CreatedWorktree {
 			if v, err := r.g.inspect(ctx, s); err != nil || v.stands { // the first try got to the end, whatever it said
 				return err

@@ -121,14 +121,14 @@ func (r *repo) dropBranch(ctx context.Context, tip string) error {
 
 // deleteBranch deletes the session's branch as long as it is at a commit, and its tracking configuration.
 func (r *repo) deleteBranch(ctx context.Context, tip string) error {
-	if err := r.twice(ctx, func() error {
+	if err := r.retryOnce(ctx, func() error {
 		// With the commit that it must be at, which `git branch -D` does not ask for.
 		_, err := r.git(ctx, "update-ref", "--no-deref", "-d", "refs/heads/"+r.spec.Branch, tip)
 		return err
 	}); err != nil {
 		return err
 	}
-	return r.twice(ctx, func() error {
+	return r.retryOnce(ctx, func() error {
 		err := r.editConfig(ctx, "--remove-section", "branch."+r.spec.Branch)
 		if git.ExitCode(err) == 128 || git.Absent(err) { // it has none
 			return nil

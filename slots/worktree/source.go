@@ -315,9 +315,9 @@ func (r *repo) fetch(ctx context.Context) error {
 	}
 	var err error
 	if r.spec.Source.Local != "" { // nothing is pruned there
-		err = r.twice(ctx, try)
+		err = r.retryOnce(ctx, try)
 	} else {
-		if err := r.twice(ctx, func() error { return r.remember(ctx) }); err != nil { // then too much counts as work
+		if err := r.retryOnce(ctx, func() error { return r.remember(ctx) }); err != nil { // then too much counts as work
 			r.g.Say("the record of what was pushed could not be written: %v", err)
 		}
 		if err = try(); err != nil { // tried again by fresh
@@ -332,7 +332,7 @@ func (r *repo) fetch(ctx context.Context) error {
 		return nil // the default branch is not needed then
 	}
 	// Also in a local checkout: its record of the remote's default branch is as old as the clone, and git never renews it.
-	r.noHead = r.twice(ctx, func() error {
+	r.noHead = r.retryOnce(ctx, func() error {
 		_, err := r.remote(ctx, "remote", "set-head", remote, "--auto")
 		return err
 	})
@@ -342,9 +342,9 @@ func (r *repo) fetch(ctx context.Context) error {
 	return nil // no error of its own: what was the default branch may still be there, and if not, start says so
 }
 
-// twice tries again once, since agents in other worktrees of the repository update the same refs and take no lock of
+// retryOnce tries again once, since agents in other worktrees of the repository update the same refs and take no lock of
 // kugetsu's. The locks of a git that was killed are removed in between.
-func (r *repo) twice(ctx context.Context, try func() error) error {
+func (r *repo) retryOnce(ctx context.Context, try func() error) error {
 	err := try()
 	var e *git.Error
 	if err == nil || ctx.Err() != nil || (errors.As(err, &e) && (e.Permanent || e.Silent)) {

@@ -37,7 +37,7 @@ const cronPath = "/usr/bin:/bin"
 
 // Run examines, and fails where something is an error.
 func (c *Doctor) Run(a *App) error {
-	shell := a.poor()
+	shell := a.useCronEnv()
 	found, believed := doctor.Home(string(a.Home), c.Fix)
 	if believed {
 		var source *settings.Source
@@ -76,10 +76,10 @@ func (c *Doctor) Run(a *App) error {
 	return fault.New(fault.Failed, "", "doctor found %d errors", errs)
 }
 
-// poor replaces the environment of this process by the one that cron gives, so that the checks see what a tick of cron's sees.
-// It cannot be undone. KUGETSU_DIR stays: a schedule that is not for ~/.kugetsu sets it. poor returns PATH and the settings
+// useCronEnv replaces the environment of this process by the one that cron gives, so that the checks see what a tick of cron's sees.
+// It cannot be undone. KUGETSU_DIR stays: a schedule that is not for ~/.kugetsu sets it. useCronEnv returns PATH and the settings
 // that were in the environment.
-func (a *App) poor() map[string]string {
+func (a *App) useCronEnv() map[string]string {
 	shell := map[string]string{"PATH": os.Getenv("PATH")}
 	for _, key := range settings.Keys() {
 		if v := os.Getenv(key); v != "" {

@@ -95,7 +95,7 @@ func (c *List) Run(a *App) error {
 			var review session.Review
 			if s.PRURL != "" {
 				review, err = session.ReadReview(a.Home, name, s.PRURL)
-				errs = append(errs, err, a.Tick.Sessions().Heard(name, s, &review))
+				errs = append(errs, err, a.Tick.Sessions().ClearNeed(name, s, &review))
 				one.PR = string(review.State)
 			}
 			one.Strip = overview.Strip(a.lastRun(locations, s.LastItem), s, review)

@@ -143,7 +143,7 @@ func (a *App) strip(it *queue.Item) (string, error) {
 	s, err := a.Home.ReadSession(it.Ref().Session())
 	if err == nil && s != nil {
 		if review, err = session.ReadReview(a.Home, it.Ref().Session(), s.PRURL); err == nil {
-			err = a.Tick.Sessions().Heard(it.Ref().Session(), s, &review)
+			err = a.Tick.Sessions().ClearNeed(it.Ref().Session(), s, &review)
 		}
 	}
 	return overview.Strip(it.Last(), nil, review), err

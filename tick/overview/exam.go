@@ -129,7 +129,7 @@ func (x *exam) readSessions() error {
 		if err != nil {
 			return err
 		}
-		if err := x.t.Sessions().Heard(name, s, &r); err != nil {
+		if err := x.t.Sessions().ClearNeed(name, s, &r); err != nil {
 			return err
 		}
 		if r.State == forge.Merged || r.State == forge.Closed {

@@ -65,8 +65,8 @@ const (
 // name is a name that a stranger chose, cleaned and cut so that it fits into one line.
 func name(text string) string { return terminal.Line(terminal.Joined(text), nameMost) }
 
-// see fills in the report of a forge. The fields about events stay, since a record is of one request.
-func (f *Followed) see(rep forge.Report, now time.Time) {
+// update fills in the report of a forge. The fields about events stay, since a record is of one request.
+func (f *Followed) update(rep forge.Report, now time.Time) {
 	if rep.Head != f.Head || f.HeadSince.After(now) { // a time in the future: the clock was set back
 		f.Head, f.HeadSince = rep.Head, now
 	}
@@ -250,7 +250,7 @@ func (k *Keeper) follow(ctx context.Context, q *question, rep forge.Report, env 
 		f = &Followed{}
 		q.Followed = f
 	}
-	f.see(rep, k.Now())
+	f.update(rep, k.Now())
 	f.Ready = false
 	if rep.Status != forge.Open {
 		f.Needs = nil
@@ -268,7 +268,7 @@ func (k *Keeper) follow(ctx context.Context, q *question, rep forge.Report, env 
 	if err != nil {
 		return err
 	}
-	f.heard(q.session, made)
+	f.resetIfContinued(q.session, made)
 	if list := newsOf(rep, q.follow); len(list) > 0 {
 		for _, n := range list {
 			if !made.has(n.fingerprint(q.name, q.URL)) {
@@ -292,16 +292,16 @@ func (k *Keeper) follow(ctx context.Context, q *question, rep forge.Report, env 
 	return nil
 }
 
-// heard resets the count of items if a person has continued the issue since.
-func (f *Followed) heard(s *slots.Session, made intents) {
+// resetIfContinued resets the count of items if a person has continued the issue since.
+func (f *Followed) resetIfContinued(s *slots.Session, made intents) {
 	if s.LastItem > f.Since && !made.item(s.LastItem) {
 		f.Since, f.Needs = s.LastItem, nil
 	}
 }
 
-// Heard removes Needs from a request that is shown, if a person has continued the issue: an item is live, or an item that no request
+// ClearNeed removes Needs from a request that is shown, if a person has continued the issue: an item is live, or an item that no request
 // asked for has run since. The file is not changed; the next answer of the forge changes it.
-func (k *Keeper) Heard(session string, s *slots.Session, r *Review) error {
+func (k *Keeper) ClearNeed(session string, s *slots.Session, r *Review) error {
 	if r.Followed == nil || r.Followed.Needs == nil {
 		return nil
 	}
@@ -320,7 +320,7 @@ func (k *Keeper) Heard(session string, s *slots.Session, r *Review) error {
 	}
 	made, err := k.intents(session)
 	if err == nil {
-		r.Followed.heard(s, made)
+		r.Followed.resetIfContinued(s, made)
 	}
 	return err
 }
