@@ -7,8 +7,8 @@ import (
 	"kugetsu/slots"
 )
 
-// branches is the policy that an item which names a branch works on that one. delegate refuses another than its session's. A plain
-// item that runs first may have begun the session since, and an item on another branch than it names would do its work silently there.
+// branches is the policy that an item which names a branch works on that branch. delegate refuses a branch that is not the session's.
+// But another item may have begun the session since, on another branch, and the item would do its work there without a word.
 type branches struct{}
 
 func (branches) why(c *candidate) Reason {

@@ -21,9 +21,9 @@ type used struct {
 	usd   float64
 }
 
-// budgets keeps what may start within the budgets of the last 24 hours. It asks the ledger of the runs that ended, and the slots of
-// those under way, whose cost is not known yet. An unknown cost never blocks: a run without a figure costs nothing, and a ledger
-// that cannot be read lets everything start.
+// budgets is the policy that the runs and costs of the last 24 hours stay within the budgets. The ledger has the runs that ended; the
+// slots have the runs under way, whose cost is not known yet. An unknown cost never blocks: a run without a figure costs nothing, and if
+// the ledger cannot be read everything may start.
 type budgets struct {
 	t     *Tick
 	slots *occupied

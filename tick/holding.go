@@ -80,9 +80,8 @@ func (p *holds) of(it *queue.Item, agent string) []HoldTarget {
 	return list
 }
 
-// mayUse says whether an item may use a family of an agent's models. Only a model that is named, and whose name says another family,
-// does not. An item whose last run met a limit may: it uses more models than it names, as a subagent does, and would meet the limit at
-// once, again and again.
+// mayUse says whether an item may use a family of an agent's models. It may not if it names a model of another family. But if its last
+// run met the limit of this family, it may: it uses more models than it names, as subagents do, and would meet the limit again at once.
 func (t *Tick) mayUse(it *queue.Item, target HoldTarget) bool {
 	if last := it.Last(); last != nil && last.Outcome == outcome.UsageLimit {
 		return true

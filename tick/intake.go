@@ -10,9 +10,9 @@ import (
 	"kugetsu/queue/issueref"
 )
 
-// Intake does something under intake.lock. A command that enqueues a task only if none is queued asks and enqueues there, so that
-// two such commands do not both enqueue. It waits for the lock as the commands that act wait for tick.lock, and
-// may be called under that; never the other way round.
+// Intake calls do under intake.lock. A command that enqueues a task only if no such task is queued asks and enqueues under this lock, so
+// that two such commands do not both enqueue. Intake waits for the lock for LockWait. It may be called under tick.lock; tick.lock is
+// never taken under intake.lock.
 func (t *Tick) Intake(ctx context.Context, do func() error) error {
 	err := locked(ctx, filepath.Join(string(t.Home), "intake.lock"), LockWait, do)
 	if errors.Is(err, ErrLocked) {
@@ -21,9 +21,9 @@ func (t *Tick) Intake(ctx context.Context, do func() error) error {
 	return err
 }
 
-// Queued is the live item that does what a new one would: that of the same issue or, where the new one has none, of the
-// same message. A task that has no key is called like no other: its message is compared, with that of others in its repository.
-// Queued is "" when there is none. Under intake.lock.
+// Queued is the live item that does the same as a new item, "" for none: the item of the same issue or, without an issue, the item with
+// the same message. A task without a key has a name of its own, so its message is compared with those of the tasks in its repository.
+// The caller has intake.lock.
 func (t *Tick) Queued(it *queue.Item) (string, error) {
 	same := func(p queue.Public) bool { return p.IssueRef == "" && p.Message == it.Message }
 	switch ref := it.Ref(); {

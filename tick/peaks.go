@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// peakRuns is of how many of its newest runs an agent's need is made, and fewPeaks how few say nothing.
+	// peakRuns is the number of an agent's newest runs that its need is computed from. With fewer than fewPeaks runs the need is not known.
 	peakRuns, fewPeaks = 20, 3
 	// manyRuns is after how many runs of all agents no older ones are read: a pass must stay short.
 	manyRuns = 2000

@@ -49,8 +49,8 @@ func (v *View) When(id string) (starts bool, why string) {
 	return false, ""
 }
 
-// Rest is why nothing that waits will start by itself; the zero Reason when something will. stuck means that only other items
-// could help, and they wait too: a second look may show another picture, since a pass may be between two steps.
+// Rest is why no waiting item will start by itself; the zero Reason if one will. stuck means that the items wait only for each other. A
+// pass may be between two steps, so the caller looks a second time before it believes stuck.
 func (v *View) Rest() (r Reason, stuck bool) {
 	if v.busy || len(v.Waiting) == 0 {
 		return Reason{}, false

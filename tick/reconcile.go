@@ -114,8 +114,8 @@ const orphanLimit = 3 * time.Second
 // its owner from then on. The locks follow later: 30 ms for an agent of 700 MB, and more on a busy machine.
 const teardown = time.Second
 
-// lockAgain tries a locked slot again, or the lock of its session. It does so where only a reader may have the lock, and where the
-// runner is gone and only its children still have the lease. A dead runner enforces no timeout, so its children are ended.
+// lockAgain tries the lock of a slot, or of its session, again. That helps if only a reader has the lock, and if the runner is gone and
+// only its children still have the lease. A dead runner enforces no timeout, so lockAgain ends such children first.
 func (t *Tick) lockAgain(ctx context.Context, path, slot string, in *slots.Intent) (*slots.Lock, error) {
 	if in == nil {
 		return slots.TryLockPatiently(path)

@@ -53,8 +53,8 @@ func (t *Tick) defaultEnv() []string {
 	return env
 }
 
-// Below are the forges that lie below a path of their host, each as host/path: FORGE_API names them, or a repository in
-// repos.json has more before it than its owner.
+// Below lists the forges that lie below a path of their host, each as host/path. FORGE_API names such a forge, or repos.json has a
+// repository with more path elements than owner and name.
 func (t *Tick) Below() []string {
 	all := forge.Below(t.defaultEnv())
 	known, _ := readRepos(t.Home) // as above

@@ -22,8 +22,9 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// verification is the command that verifies the runs of an item, and what names it; "" where they are not verified. The item
-// goes before the entry of its repository in repos.json, and that entry before the setting. The PM agent's runs are never verified.
+// verification is the command that verifies the runs of an item, and the option, file or setting that names the command; "" if the runs
+// are not verified. The item goes before the entry of its repository in repos.json, and that entry before the setting. The PM agent's
+// runs are never verified.
 func (t *Tick) verification(it *queue.Item, repos repos) (command, by string) {
 	if it.Lane() == queue.PM {
 		return "", ""
@@ -42,30 +43,30 @@ func (t *Tick) verification(it *queue.Item, repos repos) (command, by string) {
 	return "", ""
 }
 
-// ofItem is what names a command that one item alone has.
+// ofItem is the option that names a command for one item alone.
 const ofItem = "--verify"
 
-// A command that cannot be started verifies nothing, so nothing is started that it would have to verify. Where the tick can see
-// that, it looks each time. Else a run met it, and all wait, the item of that run, too:
+// If the command that is to verify runs cannot be started, no item is started whose run it would have to verify. If the program's folder
+// is known, each pass looks for the program. Otherwise a run finds out. Then all items with the command wait, that run's item too:
 //
-//	the program lies in the worktree     until the command is another one, the settings or repos.json were written since, or that
-//	                                     item is gone. Where the item alone has the command: until the item is given one again
-//	it lies elsewhere, and did not       until the command is another one, or the program is not the same file any more
-//	start although it is a program
+//	the program is in the worktree       until another command is named, the settings or repos.json are written, or the item is gone.
+//	                                     If only this item has the command: until a person gives it a command again
+//	the program is elsewhere, exists,    until another command is named, or the program is another file
+//	and did not start
 
-// unverifiable is what the file of such a condition holds beside the reason: repos/<repository>.<command>.unverifiable.json.
+// unverifiable is the part of the condition's file, repos/<repository>.<command>.unverifiable.json, beside the reason.
 type unverifiable struct {
 	Repo    string `json:"repo"`
 	Name    string `json:"name"` // of the repository, in files
 	Command string `json:"command"`
-	Item    string `json:"item,omitempty"`    // that has the command, or whose run met it
-	Ref     string `json:"ref,omitempty"`     // of that item's issue or task
-	Run     int    `json:"run,omitempty"`     // of the item, that met it; 0 where the tick sees it itself
+	Item    string `json:"item,omitempty"`    // the item that has the command, or whose run could not start it
+	Ref     string `json:"ref,omitempty"`     // the item's issue or task
+	Run     int    `json:"run,omitempty"`     // the item's run that could not start the command; 0 if a pass found out
 	Alone   bool   `json:"alone,omitempty"`   // the item has the command, and not its repository
-	Program string `json:"program,omitempty"` // that the run could not start, although it is one
-	Stamp   string `json:"stamp,omitempty"`   // what the program was then, or else the files that name commands
+	Program string `json:"program,omitempty"` // the program that exists and that the run could not start
+	Stamp   string `json:"stamp,omitempty"`   // the stamp of the program or, without one, of the files that name commands
 
-	met string // the item whose run met it, where the others are shown that they wait; "" elsewhere
+	met string // in the reason of other items: the item whose run could not start the command
 }
 
 const unverifiableSuffix = ".unverifiable.json"
@@ -138,7 +139,7 @@ func (t *Tick) Verifiers() (list []Verifier, err error) {
 	return list, err
 }
 
-// Verifiable says that the command which verifies the runs of an item cannot be started. The error asks for exit code 78.
+// Verifiable looks for the command that verifies the runs of an item. The error says that it cannot be started, and asks for exit code 78.
 func (t *Tick) Verifiable(it *queue.Item) error {
 	repos, err := readRepos(t.Home)
 	if err != nil {
@@ -151,7 +152,7 @@ func (t *Tick) Verifiable(it *queue.Item) error {
 type verifiers struct {
 	t     *Tick
 	repos repos
-	found map[string]error // by command: why the tick sees that it cannot be started
+	found map[string]error // by command: why it cannot be started, as this pass found
 }
 
 func (p *verifiers) why(c *candidate) Reason {
@@ -187,7 +188,7 @@ func (p *verifiers) why(c *candidate) Reason {
 
 func (*verifiers) starts(*candidate) {}
 
-// unverifiable is the reason of an item that waits. Its text has no id where the item alone waits: it stands beside that item.
+// unverifiable is the reason of an item that waits. If the item alone waits, the text has no id, since it is shown beside the item.
 func (t *Tick) unverifiable(u *unverifiable, repos repos, why string) Reason {
 	what := "nothing of " + u.Repo + " is started: "
 	why = strings.TrimPrefix(why, what)
@@ -266,10 +267,10 @@ func (t *Tick) liveItem(id string) (*queue.Item, error) {
 
 // Unverified is a command that is to verify what waits, and cannot be started.
 type Unverified struct {
-	Item    string // that waits alone; "" where all of Repo wait
+	Item    string // the only item that waits; "" if all items of Repo wait
 	Repo    string
 	Command string
-	Lacks   string // the program, where no folder of PATH has it
+	Lacks   string // the program, if no folder of PATH has it
 	Why     string
 	Hint    string // what to do
 	Mend    string // what a person types to name another command
@@ -315,8 +316,8 @@ func (t *Tick) UnverifiedOf(w Waiting) *Unverified {
 	return &one
 }
 
-// MendVerifier is what a person types to name another command than one that cannot be started, for an item that is called so; ""
-// where it can be verified.
+// MendVerifier is what a person types to name another command for an item whose command cannot be started; "" if the command can be
+// started. called is the word for the item in that line.
 func (t *Tick) MendVerifier(it *queue.Item, called string) string {
 	repos, err := readRepos(t.Home)
 	if err != nil {
@@ -355,7 +356,7 @@ func (t *Tick) stampOfCommands() string {
 	return stamp(filepath.Join(string(t.Home), "config")) + "; " + stamp(filepath.Join(string(t.Home), "repos.json"))
 }
 
-// stamp is what a file is at this instant, as far as a change of it shows.
+// stamp describes a file by its size, mode and time: another stamp means that the file was changed.
 func stamp(path string) string {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -407,7 +408,7 @@ func (t *Tick) VerifyAgain(it *queue.Item) (was bool, err error) {
 	return true, t.mayBeOver(l.Verifier.condition(t.Home), func() bool { return true })
 }
 
-// tellVerifiers tells of the commands that this pass could not start, and of those that are over.
+// tellVerifiers makes the events that commands cannot be started to verify runs, and that they can be started again.
 func (t *Tick) tellVerifiers(el *eligibility, report *Report) error {
 	var errs []error
 	met := map[string]bool{}

@@ -147,11 +147,11 @@ func (a *App) siblings(session string) ([]sibling, error) {
 	return a.siblingsOf[session], nil
 }
 
-// checkBegin refuses a new item on top of another session where a live item could begin its session elsewhere: the first that runs
-// begins it, for all. planned are the items of earlier lines.
+// checkBegin refuses a new item on top of another session if a live item could begin the new item's session elsewhere: the first item
+// that runs begins the session, for all items. planned are the items of earlier lines.
 //
-// A plain item is not checked, since that would read every item for each delegate: where it runs before the one on top, that one ends
-// as an error which says so.
+// A new item that is on top of nothing is not checked, since that would read every item for each delegate. If it runs before an item on
+// top, the latter becomes an error that says so.
 func (a *App) checkBegin(it *queue.Item, planned []planned) error {
 	ref := it.Ref()
 	if it.OnTop == "" || ref.IsZero() || ref.Task != "" && ref.Task == issueref.TaskOf(it.ID) {

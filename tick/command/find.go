@@ -181,8 +181,8 @@ func (a *App) taskCalled(name string) (issueref.Ref, error) {
 	return issueref.Canonical(refs[0])
 }
 
-// known refuses the reference of a task that has neither a session nor an item. It may be that of an issue whose number is misspelt:
-// a task begins with --repo.
+// known refuses the reference of a task that has neither a session nor an item. A new task begins with --repo, so such a reference is
+// probably an issue's with a misspelt number.
 func (a *App) known(ref issueref.Ref) error {
 	if ref.Task == "" {
 		return nil

@@ -132,8 +132,8 @@ func (c *Logs) goOn(a *App, run string) error {
 	}
 }
 
-// nextRun waits for the run after a run of an item, and says meanwhile why the item waits. It returns "" and the item where that
-// is settled without another run; nil where the item is gone. Seen is called with the item as it is each time.
+// nextRun waits for the run after a run of an item, and says meanwhile why the item waits. If the item is settled without another run, it
+// returns "" and the item; if the item is gone, "" and nil. seen is called with the item each time it is read.
 func (a *App) nextRun(run string, seen func(*queue.Item) error) (next string, it *queue.Item, err error) {
 	id, number, _ := strings.Cut(run, ".")
 	n, err := strconv.Atoi(number)

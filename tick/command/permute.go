@@ -63,7 +63,7 @@ func wantsValue(flags []*kong.Flag, arg string) (value, known bool) {
 		case long && simple && name == "no-"+f.Name:
 			return false, true
 		case !long && f.Short != 0 && strings.HasPrefix(arg, "-"+string(f.Short)):
-			// -f FILE, -fFILE, -f; several in one word are left to kong.
+			// -f FILE, -fFILE, -f. kong splits a word with several flags.
 			return !simple && len(arg) == len("-")+len(string(f.Short)), !simple || len(arg) == len("-")+len(string(f.Short))
 		}
 	}

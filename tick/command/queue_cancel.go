@@ -48,8 +48,8 @@ func (c *QueueCancel) Run(a *App) error {
 const (
 	// cancelWait bounds the wait for a cancelled run: the grace its processes get, and then some.
 	cancelWait = 90 * time.Second
-	// A runner that has not ended after answerWait does not answer and is ended. A runner that keeps the agent's work has
-	// keepWait: that takes long in a large worktree.
+	// A runner that has not ended after answerWait does not answer, and is ended. A runner that keeps the agent's work may take
+	// keepWait, since keeping work takes long in a large worktree.
 	answerWait = 15 * time.Second
 	keepWait   = 75 * time.Second
 )

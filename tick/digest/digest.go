@@ -1,11 +1,12 @@
 // Package digest tells what was done in the last hours, for a person who was away. It is made from an overview, by rules and no
 // model: the same files and the same time make the same digest.
 //
-// Its first line is a sentence, and a night in which nothing was completed begins with "failed". Its end is what needs a person.
+// A digest begins with one sentence, which begins with "failed" if tasks ended or wait and none was completed. It ends with the needs of
+// a person.
 //
-// Most texts in it are strangers': messages of issues, reasons of agents, answers of forges. Two fences stand in their way. Package
-// terminal shows hidden characters as escapes; in Markdown such a text stands in a code span that it cannot end, so that it makes
-// no link, picture, mention or HTML.
+// Strangers wrote most texts in a digest: messages of issues, reasons of agents, answers of forges. Two fences keep such a text from
+// doing harm. Package terminal turns hidden characters into escapes. In Markdown the text stands in a code span that it cannot end, so
+// it makes no link, picture, mention or HTML.
 package digest
 
 import (
@@ -51,8 +52,8 @@ type Counts struct {
 	Untold    int            `json:"untold"` // tasks that told none
 }
 
-// Read makes the digest of what ended after since, or, with a mark, of what it does not hold. At most so many waiting items are
-// read; all if most is negative.
+// Read makes the digest of the items that ended after since or, with a mark, of the items that the mark does not have. At most most
+// waiting items are read; all if most is negative.
 func Read(t *tick.Tick, since time.Time, last *Mark, most int) (*Digest, error) {
 	o, err := overview.Read(t, most)
 	if err != nil {
@@ -131,8 +132,8 @@ func (d *Digest) sentence() (failed bool, text string) {
 	return failed, text + "; " + overview.NeedYou(len(d.Needs))
 }
 
-// idle is the sentence of a period in which no task ended. It failed where tasks wait, none runs, and a person has to end that: a
-// night on hold is no quiet night.
+// idle is the sentence of a period in which no task ended. The period failed if tasks wait, no task runs, and only a person can change
+// that: a night on hold is no quiet night.
 func (d *Digest) idle() (failed bool, text string) {
 	text = "no task ended"
 	if n := len(d.Running); n > 0 {

@@ -19,8 +19,8 @@ type Mark struct {
 	Items map[string]time.Time `json:"items"` // the settled items that were read then, and when each was settled
 }
 
-// late is how much earlier than the mark an item may have ended that is new all the same. An item says when it was settled, but is
-// read only once it is filed, which a tick that died leaves to the next one.
+// late is how long before the mark an item may have ended and still be new. An item says when it was settled, but it is read only once it
+// is filed, and after a crash the next tick files it.
 const late = 24 * time.Hour
 
 func dir(home slots.Dir) string { return filepath.Join(string(home), "digest") }
@@ -33,7 +33,7 @@ func shown(home slots.Dir) spool.File[Mark] { return markFile(home, "shown") }
 
 func sent(home slots.Dir) spool.File[Mark] { return markFile(home, "sent") }
 
-// Last reads the mark of what was shown, nil where there is none. One that is damaged counts as none: its loss shows some tasks again.
+// Last reads the mark of what was shown, nil for none. A damaged mark counts as none: then some tasks are shown again.
 func Last(home slots.Dir) (*Mark, error) { return shown(home).ReadGood() }
 
 // Since is when a digest begins that goes on from the mark. The mark may be of the future: the clock was set back.
@@ -52,8 +52,8 @@ func (m *Mark) new(one overview.Done, since time.Time) bool {
 	return one.At.After(since.Add(-late)) && !m.Items[one.Item].Equal(one.At) // an item that ended again is new
 }
 
-// Shown moves the mark of what was shown to this digest. It comes after the printing: a crash between the two shows tasks twice,
-// never not at all.
+// Shown moves the mark of what was shown to this digest. It comes after the printing: after a crash between the two some tasks are shown
+// twice, but no task is left out.
 func (d *Digest) Shown(home slots.Dir, last *Mark) error {
 	if err := spool.MakeDirs(dir(home)); err != nil {
 		return err

@@ -81,9 +81,9 @@ var plainURL = pattern.Lazy(`^https?://[A-Za-z0-9._~:/?#=&%+,-]+$`)
 
 var fences = pattern.Lazy("`+")
 
-// code is a stranger's text as a code span, in which nothing has a meaning but its own end: that is longer than any row of
-// backquotes in the text. A bar would end the cell of a table, behind a backslash too, depending on who reads it: it is shown as an
-// escape, as a hidden character is.
+// code is a stranger's text as a code span. Only the end of a span has a meaning within it, and that is longer than any row of backquotes
+// in the text. A bar becomes an escape, as a hidden character does: in some programs it would end the cell of a table, even behind a
+// backslash.
 func code(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(terminal.Clean(text)), "|", `\x7c`)
 	if text == "" {

@@ -12,11 +12,11 @@ import (
 	"kugetsu/tick"
 )
 
-// Send tells the digest of a day as the event digest, where DIGEST_AT was passed since the last one. A tick calls it when it gave
-// tick.lock back. A digest that a machine missed because it was off is told by the first tick after.
+// Send puts the digest of a day as the event digest, if DIGEST_AT has passed since the last digest. A tick calls it after it has unlocked
+// tick.lock. If the machine was off at DIGEST_AT, the first tick after that puts the event.
 //
-// The event comes before the mark. Its name is made of the day, so a tick that died between the two tells nothing twice: the next
-// one finds the event and writes the mark. Without a mark nothing is told: it is set, and the next day begins there.
+// The event comes before the mark. The event's name is made of the day. So after a crash between the two the next tick finds the event
+// and writes only the mark. Without an earlier mark no event is put: the mark is set, and the next digest begins there.
 func Send(t *tick.Tick) error {
 	day := t.Settings.DigestAt.Due(t.Now())
 	if day == "" || t.Config != nil { // with a bad configuration, nothing is told either
@@ -66,8 +66,8 @@ func send(t *tick.Tick, day string, last *Mark) error {
 	return sent(t.Home).Write(&m)
 }
 
-// tell puts the event, and says of when the digest in it is. It is not this one where a tick died before it wrote the mark, or
-// where the clock was set back to a day whose digest was told.
+// tell puts the event, and returns the time of the digest in it. That may be the time of an earlier digest: a tick died before it wrote
+// the mark, or the clock was set back to a day whose event exists.
 func (d *Digest) tell(box *event.Box, day string) (time.Time, error) {
 	name := fmt.Sprintf("%s.%s", event.Digest, day)
 	told, err := box.Find(name)

@@ -90,8 +90,8 @@ func (f Finding) path() string {
 // many is how many findings of one check and level are shown before the rest is counted only.
 const many = 3
 
-// Brief returns the findings to act on. It leaves out good findings and those that follow from another one, and counts the rest
-// of many alike. The answer of a remote that was asked stays. Where nothing is wrong, one finding says so.
+// Brief returns the findings to act on. It leaves out good findings and findings that follow from another one. Of many alike it shows the
+// first, and the number of the others. The answer of a remote that was asked stays. If nothing is wrong, one finding says so.
 func Brief(all []Finding, asked bool) (brief []Finding) {
 	type kind struct {
 		check string

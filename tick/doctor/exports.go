@@ -41,8 +41,8 @@ func (x *Exam) exports() {
 	}
 }
 
-// exported says why a file cannot be written, or else how another user could have another file written: by a link in its place,
-// which is followed, or by another folder.
+// exported says why a file cannot be written. If it can be written, exported says how another user could make ticks write another file:
+// by a link in its place, which is followed, or by another folder.
 func exported(path string) (exposed []string, err error) {
 	if to, err := filepath.EvalSymlinks(path); err == nil {
 		path = to

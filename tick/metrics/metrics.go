@@ -30,8 +30,8 @@ const readMost = 100
 // every is how often the file is written where nothing changes.
 const every = time.Minute
 
-// Refresh writes METRICS_FILE: where the pass changed something, or the file is older than a minute. A tick calls it when it gave
-// the lock back.
+// Refresh writes METRICS_FILE if the pass changed something, or if the file is older than a minute. A tick calls it after it has unlocked
+// tick.lock.
 func Refresh(t *tick.Tick, changed bool) error {
 	path := t.Settings.MetricsFile
 	if path == "" {

@@ -377,8 +377,8 @@ func (x *exam) inQuarantine() ([]Need, error) {
 	return []Need{n}, nil
 }
 
-// errors are the items that ended in an error and were neither retried nor cleared; what a person cancelled is none. An item that
-// completed on the same issue since makes up for it.
+// errors are the items that ended in an error and were neither retried nor cleared. A cancelled item is no need. Neither is an item after
+// which another item of the same issue completed.
 func (x *exam) errors() (list []Need, err error) {
 	completed := map[string]bool{}
 	for _, it := range x.settled { // the newest first

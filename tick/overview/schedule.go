@@ -10,8 +10,8 @@ import (
 	"kugetsu/tick/schedule"
 )
 
-// Overdue says that a schedule was installed and no tick comes, or "". It reads one small file and starts no process. It does
-// not check whether the schedule is still installed: it counts whether ticks come. Last is when the last tick began, nil for never.
+// Overdue says that a schedule was installed and no tick comes, or "". It reads one small file and starts no process. It does not look
+// for the schedule itself, only for the time of the last tick. last is when that began, nil for never.
 func Overdue(home slots.Dir, now time.Time, last *time.Time) string {
 	r, err := schedule.ReadRecord(string(home))
 	if err != nil {
