@@ -63,11 +63,11 @@ func (q *Queue) setAsideLedger(path string, why error) error {
 	return q.QuarantineAs(path, "usage."+filepath.Base(path), why)
 }
 
-// KeepLedger makes sure that each run of the items that are there is in the ledger, and that the ledger grows no longer than a bounded
-// time. Only where the ledger may lack runs are the items read. The caller holds tick.lock.
+// KeepLedger makes sure that the ledger has each run of the items that exist, and removes days that are too old. It reads the items only
+// if the ledger may lack runs. The caller has tick.lock.
 //
-// Broken lines of runs that are recorded nowhere else are quarantined before the file is written anew without them: a crash between
-// the two makes the next pass quarantine them again, under the same name.
+// If a broken line's run is recorded nowhere else, the line is quarantined, and the file is written anew after that. After a crash
+// between the two the next pass quarantines the line again, under the same name.
 func (q *Queue) KeepLedger() error {
 	found, err := q.Ledger.Check()
 	if err != nil {

@@ -15,7 +15,7 @@ type answer struct {
 }
 
 // named asks git which variables an environment lacks for commits in a workspace to have an author. The function that it returns
-// waits for the answer. The caller waits also where the answer is not needed any more: this git has inherited the lock of the
+// waits for the answer. The caller must wait even if it does not need the answer any more, since this git has inherited the lock of the
 // slot.
 func (r *Runner) named(ctx context.Context, env []string, spec worktree.Spec) (wait func() answer) {
 	c := make(chan answer, 1)

@@ -84,8 +84,8 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	return w, nil
 }
 
-// topMerged says whether the branch at which a new one is to begin was merged. The tick's answer is up to a quarter of an hour old, or
-// there is none, and git does not find a squashed branch in the base: so the forge is asked.
+// topMerged says whether the branch at which a new branch is to begin was merged. It asks the forge: the tick's answer may be a quarter of
+// an hour old or missing, and git does not find a squashed branch in the base.
 func (r *Runner) topMerged(ctx context.Context, env []string) bool {
 	ws := r.task.Workspace
 	if ws.Merged || ws.OnTop == "" || ws.TopURL == "" {

@@ -130,7 +130,8 @@ func (d Dir) setMarker(run string, from, to Marker) error {
 	return spool.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))
 }
 
-// Result is the report of a runner on its run. The marker alone decides. A Result adds to it, where the disk had space.
+// Result is the report of a runner on its run. The marker alone says that the run ended, and with which outcome. A Result adds the rest,
+// if it names the same outcome. It may be missing after a power cut, or if the disk was full.
 type Result struct {
 	V            int             `json:"v"`
 	Outcome      outcome.Outcome `json:"outcome"`

@@ -60,9 +60,9 @@ func CheckTask(name string) error {
 	return nil
 }
 
-// TaskOf is the name of a task that has no key: the end of its item's id, by which a person can name the item as well. It has ten
-// characters, which are random, or the few more that make it begin with a letter. It is "" for one id in thousands, which has no
-// letter there.
+// TaskOf is the name of a task that has no key: the end of its item's id, by which a person can name the item as well. The name is the
+// last ten characters, which are random, and a few more if it would not begin with a letter. It is "" for one id in thousands, whose end
+// has no letter.
 func TaskOf(id string) string {
 	for n := 10; n <= 16 && n < len(id); n++ {
 		if name := id[len(id)-n:]; task().MatchString(name) {
@@ -78,8 +78,8 @@ var branch = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-
 // maxBranch bounds the name of a branch, in bytes.
 const maxBranch = 120
 
-// CheckBranch refuses a text that cannot be the branch of this issue or task. The branch that kugetsu makes for another one by
-// itself is refused as well: that one may begin tomorrow.
+// CheckBranch refuses a text that cannot be the branch of this issue or task. It also refuses the branch that kugetsu itself makes for
+// another issue or task, which may begin tomorrow.
 func (r Ref) CheckBranch(name string) error {
 	quoted := terminal.Clip(name, maxQuoted)
 	switch last := strings.ToLower(name[strings.LastIndex(name, "/")+1:]); {

@@ -1,7 +1,7 @@
 // Package forge asks GitHub, GitLab, and Gitea or Forgejo for the state of a pull or merge request.
 //
 // A doubt ends no session: every answer that is not clear is Unknown with the reason, and never an error that a caller could take
-// for "closed". An answer is clear where the forge says, in JSON and about this very request, that it is open, merged or closed.
+// for "closed". An answer is clear if it is JSON about this very request, and says that the request is open, merged or closed.
 //
 // A URL may come from an agent's output, so it is read strictly (see parse). A token goes to the one origin (scheme, host and port)
 // that it is for and to no other, not on a redirect either. Plain http is spoken to loopback, and to a host that a variable of the
@@ -72,10 +72,10 @@ func State(ctx context.Context, url string, env []string) (Status, error) {
 	return status, r.wrap(err)
 }
 
-// Find looks for the request of a branch of a repository (host[:port]/owner/repo): the open one or, where none is open, the newest.
-// It is nil where there is none. Requests from a fork do not count. A request that was over before since is that of an earlier
-// branch of the same name. The error is ErrUnasked where the host's forge is not known, or where the env has no login for it: then
-// no request was made with that env.
+// Find looks for the request of a branch of a repository (host[:port]/owner/repo): the open request or, if none is open, the newest. It
+// returns nil if there is no request. Requests from a fork do not count. A request that was over before since is of an earlier branch
+// with the same name, and does not count. The error is ErrUnasked if the host's forge is not known, or if the env has no login for it:
+// with such an env no agent can have opened a request.
 func Find(ctx context.Context, repo, branch string, since time.Time, env []string) (*Request, error) {
 	host, path, _ := strings.Cut(repo, "/")
 	r, err := at(strings.ToLower(host), path, env)

@@ -71,8 +71,8 @@ func Inspect(ctx context.Context, url string, env []string, cache *Cache, want W
 	return q.rep, nil
 }
 
-// look fills the report. What the forge said of a head is void where another was pushed meanwhile: the runs of the old one are
-// cancelled then, and look failed. So the head is asked for again where a check failed.
+// look fills the report. If another head was pushed meanwhile, the answers about the old head do not count: its runs are cancelled then,
+// and look as if they had failed. So look asks for the head again if a check failed.
 func (q *inquiry) look(want Want) error {
 	if err := q.ask(want); err != nil {
 		return err
@@ -104,8 +104,8 @@ func (q *inquiry) ask(want Want) error {
 	return q.askGitea(want)
 }
 
-// get asks for a path, and reads the answer into a value that holds nothing yet. An answer that is remembered is asked for with its
-// ETag. A time of a change (Last-Modified) is not used: that of a request does not change with its mergeability.
+// get asks for a path, and reads the answer into an empty value. An answer in the cache is asked for with its ETag. Last-Modified is not
+// used: that of a request stays the same when the request's mergeability changes.
 func (q *inquiry) get(path string, into any) error {
 	if !q.rep.NotBefore.IsZero() {
 		_, host, _ := strings.Cut(q.origin, "://")
@@ -136,12 +136,12 @@ func (q *inquiry) get(path string, into any) error {
 	return nil
 }
 
-// forget makes that an answer is asked for in full the next time: it was a passing one.
+// forget removes an answer from the cache, since it is about to change: the next question asks for it in full.
 func (q *inquiry) forget(path string) {
 	q.used = slices.DeleteFunc(q.used, func(a Remembered) bool { return a.Path == path })
 }
 
-// keep fills the cache with the answers of this time. Where not all was asked, the other ones of the last time stay.
+// keep fills the cache with the answers of this Inspect. If Inspect did not ask for everything, earlier answers stay beside them.
 func (q *inquiry) keep(others bool) {
 	all := q.used
 	if others {
@@ -163,7 +163,8 @@ func (q *inquiry) keep(others bool) {
 	}
 }
 
-// unseen records why a part is not known. An error that another question would meet as well is returned: a limit, no answer at all.
+// unseen records why a part of the report is not known. It returns an error that every further question would meet as well: a limit, or
+// no answer at all.
 func (q *inquiry) unseen(part string, err error) error {
 	var status *statusError
 	if !errors.As(err, &status) {
@@ -219,7 +220,7 @@ type opinions struct {
 	order []string
 }
 
-// add takes a review that is newer than all before it. One without an opinion takes the person's opinion back.
+// add takes a review that is newer than all before it. A review without an opinion takes the person's earlier opinion back.
 func (o *opinions) add(r Review) {
 	if o.of == nil {
 		o.of = map[string]*Review{}
@@ -270,7 +271,7 @@ func (r *Review) remark(c Comment) {
 	}
 }
 
-// newest adds a check, or replaces the one of its key. Those that come later are newer.
+// newest adds a check, or replaces the check with the same key. A check that comes later is newer.
 func newest(checks []Check, keys map[string]int, key string, c Check) []Check {
 	if i, ok := keys[key]; ok {
 		checks[i] = c
@@ -307,7 +308,7 @@ func cut(data []byte, most int, into *string) error {
 	return nil
 }
 
-// person is a user of any forge: GitLab calls the login username. Where the account is gone it is null.
+// person is a user of any forge. GitLab calls the login username. A forge writes null if the account is gone.
 type person struct {
 	ID       int64 `json:"id"`
 	Login    short `json:"login"`

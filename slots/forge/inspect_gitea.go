@@ -49,9 +49,9 @@ func segments(branch string) string {
 	return strings.ReplaceAll(url.PathEscape(branch), "%2F", "/")
 }
 
-// giteaMerge reads mergeable, which is false while Gitea is checking, on a conflict, after an error, and for a draft, and which knows
-// nothing of the rules for the branch. Where it stays false for one head and base it is called a conflict. Until then a head and a base
-// that could be merged still can: Gitea checks them again by itself, and a request that is ready would not be for that moment.
+// giteaMerge reads mergeable. It is false while Gitea is checking, on a conflict, after an error, and for a draft, and it does not
+// include the rules for the branch. If it stays false for one head and base, giteaMerge calls that a conflict. Until then a head and a
+// base that were mergeable count as mergeable: Gitea sometimes checks them again, and a ready request must stay ready meanwhile.
 func (q *inquiry) giteaMerge(p pull) {
 	at := p.Head.SHA + " " + p.Base.SHA
 	switch {
@@ -90,8 +90,8 @@ type giteaStatuses struct {
 	} `json:"statuses"`
 }
 
-// giteaChecks reads the statuses; the jobs of Actions are statuses, too. The state of all is not read: it is that of one page. A check
-// that the branch asks for, and that has said nothing yet, is pending.
+// giteaChecks reads the statuses; the jobs of Actions are statuses, too. The combined state is not read, since it is that of one page
+// only. A check that the branch requires and that has not reported yet is pending.
 func (q *inquiry) giteaChecks(rule giteaRule) error {
 	keys := map[string]int{}
 	for page := 1; ; page++ {
@@ -148,8 +148,8 @@ func (q *inquiry) giteaWanted(contexts []short) {
 
 var giteaJobURL = regexp.MustCompile(`/actions/runs/[0-9]+/jobs/([0-9]{1,18})$`)
 
-// giteaJob is the id of a job in the URL of its status, which has the path alone. Before Gitea 1.26 it is no id but a place in the run: Log
-// compares the commits.
+// giteaJob is the id of a job in the URL of its status, which is a path without a host. Before Gitea 1.26 the number is not an id but the
+// job's index in its run. So Log makes sure that the job is of the same commit.
 func (q *inquiry) giteaJob(path string) string {
 	if m := giteaJobURL.FindStringSubmatch(path); m != nil {
 		return m[1]
@@ -203,8 +203,9 @@ func (q *inquiry) giteaReviews(author string, rule giteaRule) error {
 	return q.giteaRemarks()
 }
 
-// giteaWriters are those who may write, where a review is not official: Gitea calls the reviews official that count for the branch,
-// which may be those of a chosen few. The right of one person is told to administrators alone, and this list to each token.
+// giteaWriters are the people who may write. They are asked for if a review is not official: only the reviews that count for the branch
+// are official, and a rule may limit those to a few people. The right of one person is shown to administrators only; this list is shown
+// to every token.
 func (q *inquiry) giteaWriters(all []*Review) (map[string]bool, error) {
 	writers := map[string]bool{}
 	for _, r := range all {

@@ -30,7 +30,7 @@ type pull struct {
 	} `json:"base"`
 }
 
-// askPull reads the request itself. A head whose repository is gone is that of a fork.
+// askPull reads the request itself. If the repository of the head is gone, it was a fork.
 func (q *inquiry) askPull() (p pull, err error) {
 	path := q.forge.one(q.request)
 	if err := q.get(path, &p); err != nil {
@@ -73,7 +73,8 @@ func (q *inquiry) askGitHub(want Want) error {
 	return nil
 }
 
-// githubMerge reads the state that GitHub's own page shows. Unstable is a check that is not green and not required: the checks tell.
+// githubMerge reads the state that GitHub's own page shows. Unstable means that a check which is not required is not green; the checks
+// show which.
 func githubMerge(p pull) Merge {
 	switch p.MergeableState {
 	case "clean", "has_hooks", "unstable":
@@ -132,8 +133,8 @@ type githubJobs struct {
 	} `json:"jobs"`
 }
 
-// githubChecks reads the statuses and the check runs. A fine-grained token has no right to check runs of a private repository: then
-// the jobs of Actions take their place. They are not all the checks there may be, unless GitHub says that all is green (clean).
+// githubChecks reads the statuses and the check runs. A fine-grained token may not see the check runs of a private repository. Then the
+// jobs of Actions take their place. There may be other checks beside these jobs, unless GitHub says that all is green (clean).
 func (q *inquiry) githubChecks(clean bool) error {
 	if err := q.githubStatuses(); err != nil {
 		return err
@@ -272,7 +273,7 @@ func (p pullReview) review(opinion Opinion) Review {
 	return Review{ID: strconv.FormatInt(p.ID, 10), Author: p.User.name(), Opinion: opinion, Body: string(p.Body), Commit: string(p.Commit), At: p.At, MayWrite: p.Official}
 }
 
-// githubReviews reads the reviews, which come oldest first. A comment takes no earlier opinion back; a dismissed review is none.
+// githubReviews reads the reviews, which come oldest first. A comment takes no earlier opinion back; a dismissed review is no opinion.
 func (q *inquiry) githubReviews(author string) error {
 	var o opinions
 	err := pages(q, "reviews", fmt.Sprintf("repos/%s/pulls/%d/reviews?per_page=100&page=", q.repo, q.number), 100, func(p pullReview) {
@@ -295,7 +296,7 @@ func (q *inquiry) githubReviews(author string) error {
 	if err != nil {
 		return err
 	}
-	// What the repository wants of approvals is readable with few rights only by this.
+	// With few rights, only this answer tells which approvals the repository requires.
 	q.rep.Approved = !requested && q.rep.Merge == MergeClean
 	if !requested {
 		return nil

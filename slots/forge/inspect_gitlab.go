@@ -73,8 +73,8 @@ func (q *inquiry) askGitLab(want Want) error {
 	return nil
 }
 
-// gitlabMerge reads detailed_merge_status, which names one blocker of many, and has got new values with each version: a value that is
-// not known blocks. Whether there is a conflict says has_conflicts, unless GitLab is still computing it.
+// gitlabMerge reads detailed_merge_status. It names one blocker of many, and each version of GitLab has new values: an unknown value
+// blocks. has_conflicts says whether there is a conflict, unless GitLab is still computing it.
 func gitlabMerge(m mergeRequest) Merge {
 	switch {
 	case m.State == "locked": // it is just being merged
@@ -108,8 +108,8 @@ func gitlabVerdict(status string, mayFail bool) Verdict {
 
 var mergedRef = regexp.MustCompile(`^refs/merge-requests/[0-9]+/(merge|train)$`)
 
-// pipelineCommit is the commit of the pipeline that is about the head: the head itself, or what a merge would make of it. It is "" where the
-// pipeline is of an older head: for a second after each push, and for ever where a push made none.
+// pipelineCommit is the commit of the head's pipeline: the head itself, or the result of a merge of the head. It is "" if the pipeline is
+// of an older head. That is so for a second after each push, and for ever if a push started no pipeline.
 func (q *inquiry) pipelineCommit(m mergeRequest) (string, error) {
 	switch {
 	case m.Pipeline == nil:
@@ -131,8 +131,8 @@ func (q *inquiry) pipelineCommit(m mergeRequest) (string, error) {
 	return "", nil
 }
 
-// gitlabChecks reads the jobs and the statuses of others, which one list has. A pipeline that failed without a job, for example since its
-// file is no YAML, is a check itself, and so is one that is not over though its jobs are.
+// gitlabChecks reads the jobs, and the statuses of other programs, from one list. A pipeline that failed without a job, for example since
+// its file is no YAML, is a check itself. So is a pipeline that has not ended although its jobs have.
 func (q *inquiry) gitlabChecks(m mergeRequest) error {
 	of, err := q.pipelineCommit(m)
 	if err != nil {
@@ -177,8 +177,8 @@ func (q *inquiry) gitlabStatuses(sha string) error {
 	return nil
 }
 
-// gitlabReviews puts together what GitLab tells apart: approvals, reviewers who requested changes, and threads that are not resolved, which
-// are a request for changes of the person who opened them.
+// gitlabReviews makes reviews of approvals, of reviewers who requested changes, and of threads that are not resolved. Such a thread counts
+// as a request for changes of the person who opened it.
 func (q *inquiry) gitlabReviews(m mergeRequest) error {
 	var approvals struct {
 		Approved bool `json:"approved"`
@@ -292,7 +292,7 @@ func (q *inquiry) gitlabNotes(m mergeRequest, found map[string]*Review, ids map[
 	return nil
 }
 
-// gitlabMayWrite asks for the right: a developer, 30, may push. One who is no member has none.
+// gitlabMayWrite asks for the access level of a person: a developer, 30, may push. A person who is not a member may not.
 func (q *inquiry) gitlabMayWrite(r *Review, id int64) error {
 	var member struct {
 		Level int `json:"access_level"`

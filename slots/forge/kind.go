@@ -108,8 +108,8 @@ type answer struct {
 	TargetProject int    `json:"target_project_id"`
 }
 
-// headIs says whether the head of a request is a branch. Where the branch is deleted, Gitea has the ref of the request in its place,
-// and only the label keeps the name.
+// headIs says whether the head of a request is a branch. If the branch is deleted, Gitea names the ref of the request instead, and only
+// the label keeps the branch's name.
 func headIs(a answer, repo, branch string) bool {
 	own := fmt.Sprintf("refs/pull/%d/head", a.Number)
 	return (a.Head.Ref == branch || a.Head.Ref == own && a.Head.Label == branch) && strings.EqualFold(a.Head.Repo.FullName, repo)

@@ -55,7 +55,7 @@ func remaining(h http.Header) string {
 	return h.Get("RateLimit-Remaining")
 }
 
-// spent is when the limit is whole again that a good answer has spent, and zero where it has not.
+// spent is when the limit is whole again, if a good answer used up the last question; else the zero time.
 func spent(res *http.Response) time.Time {
 	if remaining(res.Header) != "0" {
 		return time.Time{}

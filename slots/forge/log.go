@@ -33,12 +33,11 @@ var logLimit = 30 * time.Second
 var ErrNoLog = errors.New("the forge has no log of it")
 
 // Log is the end of the log of a check's job, at most 8 KiB from the begin of a line, without the time stamps and colours of the
-// forge. The url is that of the request whose report has the check. A log is the words of strangers: it may hold control characters
-// and orders, and is no UTF-8 by promise. It takes a token of the forge, or the forge's program. The error is ErrNoLog where there is
-// none.
+// forge. The url is that of the request whose report has the check. Strangers wrote the log: it may hold control characters and orders,
+// and bytes that are not UTF-8. Log needs a token of the forge, or the forge's program. The error is ErrNoLog if there is no log.
 //
-// GitHub keeps logs on another host (docs.github.com/rest/actions/workflow-jobs), which wants no token and gets none: one redirect is
-// followed with nothing of the first question, over https, and not to this machine or its link. The other forges answer themselves.
+// GitHub keeps logs on another host, which wants no token and gets none (docs.github.com/rest/actions/workflow-jobs). So Log follows one
+// redirect, over https, with no header of the first question, and not to this machine or its link. The other forges answer themselves.
 func Log(ctx context.Context, url string, c Check, env []string) ([]byte, error) {
 	r, err := parseFor(url, env)
 	if err == nil {

@@ -26,7 +26,7 @@ type Report struct {
 	// Unseen are reasons why a part that was wanted is not known: the token may not see it, or there is more than is read. The
 	// report is right as far as it goes, and says nothing of the rest: no report with an unseen part is ready.
 	Unseen []string
-	// Denied is the first of them that a token causes, or that there is none; "" where none does.
+	// Denied is the first reason in Unseen that another token, or a token at all, would remove; "" if there is no such reason.
 	Denied string
 	// NotBefore is set where this answer has spent the forge's limit: until then nothing more may be asked of its host.
 	NotBefore time.Time
@@ -104,9 +104,9 @@ type Comment struct {
 	Text string
 }
 
-// Cache is what a forge has said of one request, for the next question to it: with it an answer that has not changed costs no
-// request of GitHub's limit. It is plain data that a caller stores and gives back; the zero value is empty. It is bounded:
-// see maxCache. Inspect fills it also where it returns an error, and empties it where it is of another request.
+// Cache is what a forge has said of one request, for the next question about it: an answer that has not changed does not count against
+// GitHub's limit. It is plain data that a caller stores and gives back; the zero value is empty. Its size is bounded, see maxCache.
+// Inspect fills the cache even if it returns an error, and empties it if it is of another request.
 type Cache struct {
 	URL     string       `json:"url,omitempty"`
 	Answers []Remembered `json:"answers,omitempty"`
