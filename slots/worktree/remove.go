@@ -99,6 +99,11 @@ func (r *repo) removeWorktree(ctx context.Context) error {
 	if err := os.Rename(path, gone(path)); err != nil {
 		return &git.Error{Op: "remove", Err: err}
 	}
+	return r.forgetAll(ctx, admins)
+}
+
+// forgetAll forgets git's records of a worktree whose folder is gone, and of the worktrees below that folder.
+func (r *repo) forgetAll(ctx context.Context, admins []string) error {
 	for _, admin := range admins {
 		if err := r.forget(ctx, admin); err != nil {
 			return err

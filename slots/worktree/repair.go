@@ -32,12 +32,7 @@ func (r *repo) clear(ctx context.Context, why string) error {
 	if err := removeAll(path); err != nil {
 		return &git.Error{Op: "prepare", Err: err}
 	}
-	for _, admin := range admins {
-		if err := r.forget(ctx, admin); err != nil {
-			return err
-		}
-	}
-	return r.forgetBelow(ctx)
+	return r.forgetAll(ctx, admins)
 }
 
 // clearable is the refusal of clear, which changes nothing yet; files says that there are some, all of them copies.

@@ -223,19 +223,11 @@ func (k *Keeper) notFollowed(ctx context.Context, q *question, rep forge.Report)
 
 // pushed says whether the session's own branch has a commit, now or earlier. A person pushed any other commit, and has taken over.
 func (k *Keeper) pushed(ctx context.Context, q *question, commit string) (bool, error) {
-	workspace, err := k.Workspaces()
-	if err != nil {
-		return false, err
-	}
-	env, err := k.Environ()
-	if err != nil {
-		return false, err
-	}
 	ref, err := issueref.FromSession(q.name)
 	if err != nil {
 		return false, err
 	}
-	p, err := k.Home.Workspace(ref, workspace(ref), env, nil)
+	p, err := k.workspace(ref, nil)
 	if err != nil {
 		return false, err
 	}

@@ -53,10 +53,19 @@ const readerWait = time.Second
 
 // at is the workspace of an issue, inspected; under the session's lock if there is one.
 func (k *Keeper) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*slots.Workspace, error) {
+	p, err := k.workspace(ref, lock)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.Examine(ctx)
+}
+
+// workspace is the workspace of an issue, not inspected.
+func (k *Keeper) workspace(ref issueref.Ref, lock *slots.Lock) (*slots.Workspace, error) {
 	if k.Config != nil { // it is not known where the repository is
 		return nil, k.Config
 	}
-	workspace, err := k.Workspaces()
+	settings, err := k.Workspaces()
 	if err != nil {
 		return nil, err
 	}
@@ -64,11 +73,7 @@ func (k *Keeper) at(ctx context.Context, ref issueref.Ref, lock *slots.Lock) (*s
 	if err != nil {
 		return nil, err
 	}
-	p, err := k.Home.Workspace(ref, workspace(ref), env, lock)
-	if err != nil {
-		return nil, err
-	}
-	return p, p.Examine(ctx)
+	return k.Home.Workspace(ref, settings(ref), env, lock)
 }
 
 var errInUse = errors.New("is in use by a run")
