@@ -181,7 +181,7 @@ func retriesLost(t *testing.T, bin string) {
 	if err := syscall.Mkfifo(gate, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// The tool waits at the gate: nobody writes to it.
+	// The tool waits at the gate, to which no process writes.
 	id := w.delegate("you/project#1", fmt.Sprintf("<<bash echo $$ $PPID >%s.new && mv %[1]s.new %[1]s && read line <%s && "+
 		"git commit -q --allow-empty -m found>><<say found again>>", pids, gate))
 	w.kugetsu(0, "tick")
@@ -409,7 +409,7 @@ func (w *world) end() {
 	}
 }
 
-// noRace looks for what the race detector said where nobody sees it: runners and their ticks have logs for a stderr.
+// noRace looks for reports of the race detector in logs: the stderr of runners and of their ticks is a log.
 func (w *world) noRace() {
 	logs, err := filepath.Glob(filepath.Join(w.state, "runs", "*", "log"))
 	if err != nil {

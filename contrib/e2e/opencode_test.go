@@ -258,7 +258,7 @@ func TestOpencodeExitsZeroAfterARefusedPermission(t *testing.T) {
 			reason:     "stop",
 		},
 		{
-			name:       "nobody is there to ask and the run ends",
+			name:       "no person is there to ask, and the run ends",
 			permission: map[string]any{"bash": "ask"},
 			args:       []string{"--no-auto"},
 			refusal:    "The user rejected permission to use this specific tool call.",

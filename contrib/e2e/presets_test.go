@@ -343,7 +343,7 @@ func tellsOfALimit(b *bench) {
 func goesOnAfterKill(b *bench) {
 	pid := filepath.Join(b.t.TempDir(), "pid")
 	prompt := fmt.Sprintf("remember the moon\n<<bash echo $$ >%s.new && mv %[1]s.new %[1]s && exec sleep 600>><<say never>>", pid)
-	b.t.Cleanup(func() { // the tool is in a session of its own: whoever kills the agent does not reach it
+	b.t.Cleanup(func() { // the tool is in a session of its own: a signal to the agent's group does not reach it
 		if n, err := strconv.Atoi(strings.TrimSpace(string(readFile(pid)))); err == nil {
 			_ = syscall.Kill(n, syscall.SIGKILL)
 		}

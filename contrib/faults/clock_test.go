@@ -57,7 +57,7 @@ func buildStepped(t *testing.T, dir string, replace map[string]string) error {
 	maps.Copy(all, replace)
 	for file, changes := range map[string][]string{
 		"time.go":  {"func Now() Time {", steppedNow, "import (", "import (\n\t\"syscall\""},
-		"sleep.go": {"Now().Add(", "trueNow().Add("}, // in the scheduler, where no file can be read; nobody looks at what it sends
+		"sleep.go": {"Now().Add(", "trueNow().Add("}, // in the scheduler, where no file can be read; no test reads what it sends
 	} {
 		path := filepath.Join(strings.TrimSpace(string(out)), "src", "time", file)
 		if all[path], err = change(t, path, changes...); err != nil {
@@ -175,7 +175,7 @@ func settledOff(w *world, ends, settles time.Duration) error {
 	w.kugetsu("tick")
 	w.kugetsu("pause") // it is to be settled, and not run again under that clock
 	var lock *slots.Lock
-	if err := awaited("nobody has tick.lock", func() (free bool) {
+	if err := awaited("tick.lock is free", func() (free bool) {
 		var err error
 		lock, err = slots.TryLock(filepath.Join(string(w.home), "tick.lock"))
 		return err == nil

@@ -24,10 +24,10 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// stranger is a world in which somebody else put files.
+// stranger is a world in which another user put files.
 type stranger struct {
 	*world
-	outside string            // a folder of somebody else's, which nothing may change
+	outside string            // a folder of another user's, which nothing may change
 	kept    map[string]string // what is in it
 	user    *syscall.Credential
 }
@@ -953,7 +953,7 @@ func TestHostileInputsOfARun(t *testing.T) {
 	}
 }
 
-// TestHostileWorktrees: a run never works in what somebody put in place of its worktree.
+// TestHostileWorktrees: a run never works in a folder that another user put in place of its worktree.
 func TestHostileWorktrees(t *testing.T) {
 	t.Parallel()
 	nodes := slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return !k.node || k.name == "a folder" })
@@ -1047,7 +1047,7 @@ func TestHostilePermissions(t *testing.T) {
 	places := map[string]string{"items": "00-" + oldID(1) + ".json", "pm": "00-" + oldID(2) + ".json", "finished": "00-" + oldID(3) + ".json"}
 	try(t, hostile, "files that may not be read", len(places)+1, func(t *testing.T) {
 		s := newStranger(t)
-		if os.Geteuid() == 0 { // root may read everything, so somebody else runs it
+		if os.Geteuid() == 0 { // root may read everything, so another user runs it
 			s.user = &syscall.Credential{Uid: 65534, Gid: 65534}
 			s.must(os.Chmod(bin, 0o755))
 		}

@@ -202,7 +202,7 @@ func needContainers(t *testing.T) {
 	}
 }
 
-// zombies: PID 1 buries nobody. A runner, an agent and both are killed while a server of theirs holds on to the lease.
+// zombies: PID 1 reaps no process. A runner, an agent and both are killed while a server of theirs keeps the lease.
 func zombies(w *world) error {
 	c, err := newContainer(w, forgets, "")
 	if err != nil {
@@ -520,7 +520,7 @@ func shared(w *world) error {
 	for n := range 5 {
 		w.item(limit + n + 1)
 	}
-	// All slots are held by the first; the second cannot see by whom, and must take nobody for dead.
+	// The first occupies all slots. The second cannot see its processes, and must take none of them for dead.
 	if code, out := both[1].kugetsu("tick"); code != 0 {
 		return fmt.Errorf("tick: exit code %d: %s", code, out)
 	}
@@ -629,7 +629,7 @@ func TestHarnessNoticesATrustedPid(t *testing.T) {
 		wrongWay{"a pid is signalled without a look at whose it is", "slots/proc/proc_linux.go",
 			[]string{"p, ok := open(pid, meant)", "p, ok := open(pid, func() bool { return true })"},
 			"was signalled", alone(cancelReused)},
-		wrongWay{"a runner is alive while its pid is somebody's", "tick/reconcile.go", byPid,
+		wrongWay{"a runner counts as alive while another process has its pid", "tick/reconcile.go", byPid,
 			"it is not so: the lost run is settled", alone(func(w *world) error { return pidsReused(w, "tick") })},
 		wrongWay{"a runner is alive while its pid is a zombie's", "tick/reconcile.go", byPid,
 			"it is not so: what was lost is settled", alone(zombies)},

@@ -49,7 +49,7 @@ type keeper struct {
 	ops    map[string]int             // how often each was done
 	ended  map[outcome.Outcome]int    // how often a run ended so
 	owed   map[string]string          // blobs that stood in a file at the end of a run, and of which: for ever
-	loose  map[string]map[string]bool // those that a killed run left in a worktree which nobody worked in since: till a hand destroys that
+	loose  map[string]map[string]bool // those that a killed run left in a worktree in which no run worked since, until the test destroys it
 }
 
 // kept is a repository: where its worktrees belong to, and where it is pushed to.
@@ -358,7 +358,7 @@ func (k *keeper) settled(p place, id string) (*queue.Item, error) {
 		case it.State.Settled() && filepath.Dir(e.Path) == k.q.Finished:
 			return it, nil
 		case it.State == queue.Notified:
-			// Not by its pid: whoever inherits a killed runner may leave it a zombie for long.
+			// Not by its pid: the process that inherits a killed runner may leave it a zombie for long.
 			held, err := slots.Locked(k.home.SessionLock(p.session()))
 			if err != nil {
 				return nil, err

@@ -207,7 +207,7 @@ func (m *machine) Check(t *rapid.T) {
 			delete(named, e.id)
 		}
 		if len(named) > 0 {
-			return fmt.Errorf("slots name runs of nobody: %v", named)
+			return fmt.Errorf("slots name runs of no item: %v", named)
 		}
 		return nil
 	})

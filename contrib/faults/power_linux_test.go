@@ -106,7 +106,7 @@ func (w *world) restarted() {
 	}
 }
 
-// foreign is somebody else's fsync on the same disk: it brings there what nobody asked for, names without content too.
+// foreign is another program's fsync on the same disk: it also writes files that kugetsu has not synced, names without content too.
 func (d *disk) foreign() {
 	f, err := os.Create(filepath.Join(d.at, "foreign"))
 	must(d.t, err)
@@ -304,7 +304,7 @@ func TestPowerIsCut(t *testing.T) {
 			} {
 				n := rounds(2, 20)
 				try(t, disks, name+" ("+f.name+")", n, func(t *testing.T) {
-					for i := range n { // every second time somebody else's fsync comes before it
+					for i := range n { // every second time another program's fsync comes before it
 						if err := one(t, f, i%2 == 1); err != nil {
 							t.Errorf("round %d: %v", i+1, err)
 						}

@@ -409,7 +409,7 @@ func chained(w *world, script, how, want string) error {
 
 // flood prints that many bytes to stdout and to stderr at once, there in lines and here in one, and last words.
 const flood = `head -c %d /dev/zero | tr '\0' x >&2 &
-yes "a line of many that nobody will ever read" | head -c %d
+yes "a line of many that are never read" | head -c %d
 wait
 echo; echo "the last words of stdout"
 echo >&2; echo "the last words of stderr" >&2
@@ -563,7 +563,7 @@ func TestHarnessNoticesARudeEnd(t *testing.T) {
 		skip(t, leftover, "only on Linux a run's processes can be found")
 	}
 	mustNotice(t,
-		wrongWay{"nobody is asked to end before he is killed", "slots/runner.go", []string{"killGrace = 5 * time.Second", "killGrace = 0 * time.Second"},
+		wrongWay{"processes are killed without being asked to end", "slots/runner.go", []string{"killGrace = 5 * time.Second", "killGrace = 0 * time.Second"},
 			"was not asked to end", alone(func(w *world) error { return deaf(w, "cancel", "cancelled") })},
 		wrongWay{"the log of a run is not cut", "slots/logfile.go", []string{"l.size+int64(len(p)) > l.cap", "l.size < 0"},
 			"bytes of the disk", alone(flooded)},

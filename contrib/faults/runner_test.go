@@ -61,7 +61,7 @@ func runnerPoints(t *testing.T) []point {
 	_, now, err := load(w, it.ID)
 	w.must(err)
 	if now.State != queue.Completed || now.Runs != 1 {
-		t.Fatalf("a runner that nobody broke: %s after %d runs", now.State, now.Runs)
+		t.Fatalf("a runner that was not broken: %s after %d runs", now.State, now.Runs)
 	}
 	return readPoints(t, trace)
 }

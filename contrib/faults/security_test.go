@@ -54,7 +54,7 @@ const evil = "evil\x1b[2J\x1b]0;owned\a\u009b31m\u202egnp.exe\u2066\u200b\ufeff\
 var shows = outcome.Evidence{Ref: evil, PRURL: evil, Refused: []string{evil},
 	Changes: &outcome.Changes{From: evil, To: evil, Commits: 1, Subjects: []string{evil}, Dirty: 1, DirtyFiles: []string{evil}}}
 
-// TestOutputControlsNoTerminal: whoever wrote it, no command prints it raw.
+// TestOutputControlsNoTerminal: no command prints it raw, whatever wrote it.
 func TestOutputControlsNoTerminal(t *testing.T) {
 	t.Parallel()
 	places := []struct {
@@ -406,7 +406,7 @@ case $KUGETSU_RUN in *.1) echo no >&2; exit 3;; esac
 			note := func(r said) { fmt.Fprintln(&printed, r.args, r.out, r.err) }
 			s.item(1)
 			note(s.run("tick", "-v"))
-			// While it runs: nobody's command line has it.
+			// While it runs no process's command line has it.
 			for begin := time.Now(); ; <-time.After(5 * time.Millisecond) {
 				if _, err := os.Lstat(s.at("worktrees", session(1), "left")); err == nil {
 					break

@@ -96,7 +96,7 @@ func (s storm) blow(w *world) error {
 	}
 	all.Wait()
 	w.kugetsu("tick") // all of them may have come before the first delegate was through
-	w.await("whoever has a slot began", func() bool {
+	w.await("each run that has a slot began", func() bool {
 		taken, err := filepath.Glob(filepath.Join(string(w.home), "slots", "*.json"))
 		w.must(err)
 		return len(taken) >= limit && w.begun() >= len(taken)
@@ -137,7 +137,7 @@ const waits = `read go <"$REC.go"` + "\n"
 // gate makes what agents that wait read from: each takes a line.
 func (w *world) gate() *os.File {
 	w.must(syscall.Mkfifo(w.record()+".go", 0o600))
-	f, err := os.OpenFile(w.record()+".go", os.O_RDWR, 0) // for reading, too: nobody's open waits for the other side
+	f, err := os.OpenFile(w.record()+".go", os.O_RDWR, 0) // for reading, too: then no open waits for the other side
 	w.must(err)
 	w.t.Cleanup(func() { _ = f.Close() })
 	return f

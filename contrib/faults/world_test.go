@@ -196,7 +196,7 @@ func (w *world) release() {
 	w.letGo()
 }
 
-// letGo lets go of the leases that this process holds; whoever inherited them keeps them.
+// letGo closes the leases of this process; a process that inherited them keeps them.
 func (w *world) letGo() {
 	for _, l := range w.held {
 		w.must(l.Close())

@@ -106,7 +106,7 @@ var wrongs = []wrong{
 	{flag: "STARTED_FIRST", name: "the marker says started before the agent is started", want: "P6"},
 	{flag: "RECORD_LAST", name: "the end is recorded after the locks were let go", want: "P3 P7"},
 	{flag: "ANY_RUN", name: "a slot is settled whichever run of the item it names", want: "P3 P7"},
-	{flag: "EMPTY_FIRST", name: "the slot is emptied before its run is settled, and nobody looks for items that no slot names", want: "P5"},
+	{flag: "EMPTY_FIRST", name: "the slot is emptied before its run is settled, and no pass looks for items that no slot names", want: "P5"},
 	{flag: "ERROR_FIRST", name: "a failure is written as an error first and as pending after", want: "P3"},
 	{flag: "VOID_COUNTED", name: "a run without an agent is counted as an attempt", want: "P6"},
 	{flag: "ORPHANS_LEFT", name: "what a dead runner left is not ended", want: "P5"},

@@ -96,7 +96,7 @@
 #endif
 /* VERIFIES: a run whose agent ended well is verified by a second process */
 /* ARRIVE: the items are delegated (or started) at any time, else they are all there at the beginning */
-/* NOLOCK: tick.lock excludes nobody, as when it is deleted while it is held */
+/* NOLOCK: tick.lock excludes no process, as when it is deleted while it is locked */
 
 /* A run number is used up by a counted attempt, or by a fault. */
 #ifndef MAX_RUN
@@ -168,7 +168,7 @@ short ran[ITEMS];               /* the runs in which an agent was started */
 bit   succeeded[ITEMS];         /* a run of it is recorded as ok */
 
 #define ALL_SLOTS (BIT(SLOTS) - 1)
-#define ORPHANS_END (LOSSES + DELETIONS > 0)   /* nobody can know whose they are: they end by themselves */
+#define ORPHANS_END (LOSSES + DELETIONS > 0)   /* it cannot be known whose they are: they end by themselves */
 #define CHANGED dirty = BIT(PASSES) - 1
 #define LET_GO(lock, who) lock = lock & ~(who); dirty = dirty | (missed & ~(who))
 #define ME BIT(t)
@@ -212,7 +212,7 @@ bit   succeeded[ITEMS];         /* a run of it is recorded as ok */
 #define SAME_RUN in_run == s_runs
 #endif
 
-/* slots.TryLockPatiently: waits for an onlooker, who lets go in an instant, and for nobody else. */
+/* slots.TryLockPatiently: waits for a reader, which unlocks in an instant, and for no other process. */
 inline lock_slot_patiently()
 {
 	if
@@ -268,7 +268,7 @@ inline runner_of(item, number)
 	x = 0
 }
 
-/* tick.watch: a runner that is beyond its limit is ended. The mark first, so that whoever finds it gone knows why. */
+/* tick.watch: a runner that is beyond its limit is ended. The mark comes first, so that a pass that finds the runner gone knows why. */
 inline watch(item, number)
 {
 #ifndef WRONG_HUNG_LEFT
@@ -290,7 +290,7 @@ inline watch(item, number)
 	skip
 }
 
-/* tick.lockAgain, of a lock that somebody has: */
+/* tick.lockAgain, of a lock that another process has: */
 inline look_after()
 {
 #if HANGS > 0
@@ -333,7 +333,7 @@ inline settle(item)
 	d_step { SEE(marker[RUN(item, s_runs)]) };
 #if UNLOCKS > 0
 	if
-	:: lives > 0 && !HAS_ENDED(seen) -> watch(item, s_runs)	/* somebody unlocked the lease */
+	:: lives > 0 && !HAS_ENDED(seen) -> watch(item, s_runs)	/* a process of the run unlocked the lease */
 	:: else -> lives = 0
 	fi;
 	if
@@ -527,7 +527,7 @@ reconcile:	/* tick.reconcile: every slot there is */
 	if
 	:: locked
 	:: else ->
-		/* tick.lockAgain: nobody but an onlooker should hold it, */
+		/* tick.lockAgain: only a reader should have it, */
 		d_step { in_item = slot_item[k]; in_run = slot_run[k] };
 		if
 		:: in_run == 0 || HAS_ENDED(marker[RUN(in_item, in_run)]) -> lock_slot_patiently()
@@ -1110,7 +1110,7 @@ inline slot_events(slot)
 	fi
 }
 
-/* What happens by itself, or by somebody's hand. */
+/* What happens by itself, or by a person's hand. */
 proctype World()
 {
 end_world:

@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 func agent() {
 	message, err := io.ReadAll(os.Stdin)
 	check(err)
-	// A server that nobody ends but kugetsu: in a session of its own.
+	// A server that only kugetsu ends: it is in a session of its own.
 	server := exec.Command("sleep", "1000")
 	server.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	check(server.Start())
