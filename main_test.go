@@ -16,7 +16,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +25,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"kugetsu/internal/built"
+	"kugetsu/internal/quick"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/machine"
@@ -43,11 +44,15 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"fakeagent": fakeAgent})
+	testscript.Main(quick.InMemory{M: m}, map[string]func(){"fakeagent": fakeAgent})
 }
 
 func TestScripts(t *testing.T) {
-	bin := buildKugetsu(t)
+	bin := t.TempDir()
+	if err := built.Install(filepath.Join(bin, "kugetsu")); err != nil {
+		t.Fatal(err)
+	}
+	makeFirstRepo(t)
 	for _, dir := range []string{"queue", "slots", "tick"} {
 		t.Run(dir, func(t *testing.T) {
 			testscript.Run(t, testscript.Params{
@@ -60,7 +65,7 @@ func TestScripts(t *testing.T) {
 					case "root":
 						return os.Geteuid() == 0, nil
 					case "race":
-						return raced(), nil
+						return built.Raced(), nil
 					case "cgroup":
 						dir, err := controlGroup("1000000000")
 						return err == nil && os.Remove(dir) == nil, nil
@@ -76,29 +81,6 @@ func TestScripts(t *testing.T) {
 			})
 		})
 	}
-}
-
-// raced says whether the test has the race detector.
-func raced() bool {
-	info, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
-}
-
-// buildKugetsu builds the binary under test: with the race detector if the test has it, else static as a release is, which starts
-// in two thirds of the time.
-func buildKugetsu(t *testing.T) (dir string) {
-	dir = t.TempDir()
-	cmd := exec.Command("go", "build", "-ldflags=-w", "-o", filepath.Join(dir, "kugetsu"))
-	if raced() {
-		cmd.Args = append(cmd.Args, "-race")
-	} else {
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	}
-	cmd.Args = append(cmd.Args, ".")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return dir
 }
 
 func setup(env *testscript.Env, bin string) error {
@@ -408,13 +390,29 @@ func fillFile(ts *testscript.TestScript, _ bool, args []string) {
 func makeRepo(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[1])
 	ts.Check(os.MkdirAll(dir, 0o700))
-	ts.Check(os.WriteFile(filepath.Join(dir, "README.md"), []byte("# project\n"), 0o600))
-	for _, git := range [][]string{{"init", "-q", "-b", "main", dir}, {"-C", dir, "add", "."}, {"-C", dir, "commit", "-q", "-m", "first"}} {
-		ts.Check(ts.Exec("git", git...))
-	}
+	ts.Check(os.CopyFS(dir, os.DirFS(firstRepo)))
 	state := ts.Getenv("STATE")
 	ts.Check(os.MkdirAll(state, 0o700))
 	ts.Check(os.WriteFile(filepath.Join(state, "repos.json"), fmt.Appendf(nil, "{%q: %q}", args[0], dir), 0o600))
+}
+
+// firstRepo is the repository that each script gets a copy of: git takes four processes to make one.
+var firstRepo string
+
+func makeFirstRepo(t *testing.T) {
+	firstRepo = t.TempDir()
+	if err := os.WriteFile(filepath.Join(firstRepo, "README.md"), []byte("# project\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"init", "-q", "-b", "main", "--template="}, {"add", "."}, {"commit", "-q", "-m", "first"}} {
+		cmd := exec.Command("git", args...)
+		cmd.Dir = firstRepo
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=test", "GIT_AUTHOR_EMAIL=test@localhost",
+			"GIT_COMMITTER_NAME=test", "GIT_COMMITTER_EMAIL=test@localhost")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", cmd, err, out)
+		}
+	}
 }
 
 // fakeAgent does what its arguments say, or else each line of its stdin:

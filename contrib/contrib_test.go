@@ -19,7 +19,11 @@ import (
 )
 
 var grammar = sync.OnceValues(func() (g command.Node, err error) {
-	out, err := exec.Command("go", "run", "kugetsu", "grammar").Output()
+	kugetsu, err := rig.Program()
+	if err != nil {
+		return g, err
+	}
+	out, err := exec.Command(kugetsu, "grammar").Output()
 	if err != nil {
 		return g, err
 	}

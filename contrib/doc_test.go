@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"kugetsu/contrib/internal/rig"
 	"kugetsu/queue/event"
 	"kugetsu/slots/agent"
 	"kugetsu/tick/command"
@@ -44,7 +45,7 @@ func parse(t *testing.T, lines [][]string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("go", "run", "kugetsu", "grammar", "--parse")
+	cmd := exec.Command(rig.Kugetsu(t), "grammar", "--parse")
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
 	out, err := cmd.Output()
 	var wrong []string

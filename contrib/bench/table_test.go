@@ -49,6 +49,9 @@ var rows = []row{
 //
 // Without -table it runs the small rows once, so that the benchmarks keep working.
 func TestTable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out with -short: it measures commands that the scripts try")
+	}
 	n, all := rounds, rows
 	if *tableFlag == "" {
 		n, all = 1, slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return r.waiting+r.completed > 0 })

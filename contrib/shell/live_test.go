@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kugetsu/contrib/internal/rig"
 )
 
 // queueOf makes a state folder with items, and with files that would do harm if a shell expanded what they say. It puts kugetsu first
@@ -19,8 +21,8 @@ func queueOf(t *testing.T) (waiting, cancelled string) {
 	for name, value := range map[string]string{"KUGETSU_DIR": state, "KUGETSU_AGENT": "command", "AGENT_COMMAND": "true", "GOFLAGS": ""} {
 		t.Setenv(name, value)
 	}
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "kugetsu"), "kugetsu").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := os.Symlink(rig.Kugetsu(t), filepath.Join(dir, "kugetsu")); err != nil {
+		t.Fatal(err)
 	}
 	kugetsu := func(args ...string) string {
 		out, err := exec.Command(filepath.Join(dir, "kugetsu"), args...).Output()

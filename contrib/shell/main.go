@@ -70,9 +70,12 @@ func writeTable(page string) error {
 	return os.WriteFile(page, []byte(fresh), 0o644)
 }
 
+// kugetsu is the command line of kugetsu itself, as it is now.
+var kugetsu = []string{"go", "run", "kugetsu"}
+
 // grammar asks kugetsu itself: its grammar is in package main, which no package can import.
 func grammar() (g command.Node, err error) {
-	cmd := exec.Command("go", "run", "kugetsu", "grammar")
+	cmd := exec.Command(kugetsu[0], append(kugetsu[1:len(kugetsu):len(kugetsu)], "grammar")...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

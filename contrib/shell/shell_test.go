@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"kugetsu/contrib/internal/rig"
 	"kugetsu/tick/command"
 )
 
@@ -16,6 +17,7 @@ var asked = sync.OnceValues(grammar)
 
 func theGrammar(t *testing.T) command.Node {
 	t.Helper()
+	kugetsu = []string{rig.Kugetsu(t)}
 	g, err := asked()
 	if err != nil {
 		t.Fatal(err)
@@ -234,6 +236,9 @@ func TestZshOffersAtEveryPlaceWhatThereIs(t *testing.T) {
 }
 
 func TestGeneratorWritesWhereItIsTold(t *testing.T) {
+	if !testing.Short() {
+		kugetsu = []string{"go", "run", "kugetsu"} // as the generator does by itself
+	}
 	dir := t.TempDir()
 	if err := write(dir); err != nil {
 		t.Fatal(err)

@@ -12,9 +12,12 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
+	"kugetsu/internal/quick"
 	"kugetsu/slots/git"
 )
 
@@ -41,7 +44,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(quick.InMemory{M: m}.Run())
 }
 
 // fullOnly skips a test with -short.
@@ -91,15 +94,59 @@ func newWorld(t testing.TB) *world {
 	w.env = []string{"HOME=" + dir + "/home", "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1"}
 	w.write("home/.gitconfig", "[user]\n\tname = Somebody\n\temail = somebody@example.org\n[init]\n\tdefaultBranch = main\n"+
 		"[commit]\n\tgpgSign = true\n[gpg]\n\tprogram = /bin/false\n[protocol \"file\"]\n\tallow = always\n")
-	w.git("", "init", "-q", "--bare", "--initial-branch=trunk", w.remote)
-	w.git("", "init", "-q", "--initial-branch=trunk", w.author)
+	w.makeRepositories()
+	return w
+}
+
+// first is the repositories of the first world, and where they were made. The others get copies: git takes twenty processes.
+var first struct {
+	sync.Mutex
+	files fstest.MapFS
+	dir   string
+}
+
+func (w *world) makeRepositories() {
+	w.Helper()
+	first.Lock()
+	defer first.Unlock()
+	if first.files != nil {
+		if err := os.CopyFS(w.dir, first.files); err != nil {
+			w.Fatal(err)
+		}
+		w.write("author/.git/config", strings.ReplaceAll(w.read("author/.git/config"), first.dir, w.dir))
+		return
+	}
+	w.git("", "init", "-q", "--bare", "--template=", "--initial-branch=trunk", w.remote)
+	w.git("", "init", "-q", "--template=", "--initial-branch=trunk", w.author)
 	w.write("author/a.txt", "one\n")
 	w.write("author/dir/b.txt", strings.Repeat("some text\n", 1000))
 	w.write("author/.gitignore", "*.ignored\n")
 	w.git("author", "remote", "add", "origin", w.remote)
 	w.commit("author", "first")
 	w.push("trunk")
-	return w
+	files := fstest.MapFS{}
+	for _, top := range []string{"author", "remote.git"} {
+		err := filepath.WalkDir(w.path(top), func(path string, d os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			file := &fstest.MapFile{Mode: info.Mode()}
+			if !d.IsDir() {
+				file.Data, err = os.ReadFile(path)
+			}
+			name, _ := filepath.Rel(w.dir, path)
+			files[name] = file
+			return err
+		})
+		if err != nil {
+			w.Fatal(err)
+		}
+	}
+	first.files, first.dir = files, w.dir
 }
 
 func (w *world) path(name string) string {
