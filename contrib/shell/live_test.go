@@ -71,7 +71,8 @@ func TestShellsOfferWhatTheQueueHolds(t *testing.T) {
 			return slices.DeleteFunc(out, func(w string) bool { return !strings.HasPrefix(w, words[len(words)-1]) }) // as compadd does
 		},
 		"fish": func(words ...string) []string {
-			return fishOffers(t, strings.Join(words, " "))
+			typed := strings.Join(words, " ")
+			return fishOffers(t, typed)[typed]
 		},
 	} {
 		t.Run(shell, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"testing"
 
 	_ "kugetsu/tick/command" // the program is made of it: go test believes no cached result after a change there
 )
@@ -24,8 +25,8 @@ func Raced() bool {
 }
 
 // Program is the path of the program under test, which is called kugetsu. It has the race detector if the test has it, else it is
-// static, as a release is: that starts in two thirds of the time, and a dynamic linker has system calls of its own. It is linked
-// without what a debugger needs.
+// static, as a release is: that starts in two thirds of the time, and a dynamic linker has system calls of its own. With -short it is
+// as the tests are, whose packages need not be compiled again for it. It is linked without what a debugger needs.
 var Program = sync.OnceValues(func() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -38,6 +39,9 @@ var Program = sync.OnceValues(func() (string, error) {
 	kind, flags, env := "static", []string(nil), append(os.Environ(), "CGO_ENABLED=0")
 	if Raced() {
 		kind, flags, env = "race", []string{"-race"}, os.Environ()
+	}
+	if testing.Short() && !Raced() {
+		kind, env = "short", os.Environ()
 	}
 	// Each copy of the sources has its own folder. Go leaves a program alone that is up to date.
 	dir := filepath.Join(cache, "kugetsu-rig", strings.ReplaceAll(strings.Trim(root, "/"), "/", "+"), kind)
