@@ -53,13 +53,13 @@ func (q *Queue) count(u ledger.Run) error {
 	if !errors.Is(err, spool.ErrBad) {
 		return err
 	}
-	if err := q.setAsideLedger(q.Ledger.Path(&u), err); err != nil {
+	if err := q.quarantineLedger(q.Ledger.Path(&u), err); err != nil {
 		return err
 	}
 	return q.Ledger.Add(u)
 }
 
-func (q *Queue) setAsideLedger(path string, why error) error {
+func (q *Queue) quarantineLedger(path string, why error) error {
 	return q.QuarantineAs(path, "usage."+filepath.Base(path), why)
 }
 
@@ -74,7 +74,7 @@ func (q *Queue) KeepLedger() error {
 		return err
 	}
 	for _, path := range found.Bad {
-		if err := q.setAsideLedger(path, fmt.Errorf("%s: %w", path, spool.ErrBad)); err != nil {
+		if err := q.quarantineLedger(path, fmt.Errorf("%s: %w", path, spool.ErrBad)); err != nil {
 			return err
 		}
 	}
@@ -84,7 +84,7 @@ func (q *Queue) KeepLedger() error {
 			return err
 		}
 		for _, day := range found.Damaged {
-			if err := q.setAsideLines(day, runs); err != nil {
+			if err := q.quarantineLines(day, runs); err != nil {
 				return err
 			}
 		}
@@ -95,8 +95,8 @@ func (q *Queue) KeepLedger() error {
 	return q.Ledger.Checked()
 }
 
-// setAsideLines quarantines what is lost of a day. The name of its file comes from its content.
-func (q *Queue) setAsideLines(day string, runs []ledger.Run) error {
+// quarantineLines quarantines what is lost of a day. The name of its file comes from its content.
+func (q *Queue) quarantineLines(day string, runs []ledger.Run) error {
 	lost, err := q.Ledger.Lost(day, runs)
 	if err != nil || len(lost) == 0 {
 		return err

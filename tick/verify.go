@@ -265,8 +265,8 @@ func (t *Tick) liveItem(id string) (*queue.Item, error) {
 	return it, nil
 }
 
-// Unverified is a command that is to verify what waits, and cannot be started.
-type Unverified struct {
+// BrokenVerifier is a command that cannot be started to verify runs, so that items wait.
+type BrokenVerifier struct {
 	Item    string // the only item that waits; "" if all items of Repo wait
 	Repo    string
 	Command string
@@ -277,9 +277,9 @@ type Unverified struct {
 	Since   time.Time
 }
 
-func (t *Tick) unverified(r Reason, repos repos, since time.Time) Unverified {
+func (t *Tick) brokenVerifier(r Reason, repos repos, since time.Time) BrokenVerifier {
 	u := r.verifier
-	one := Unverified{Repo: u.Repo, Command: u.Command, Why: r.Text, Hint: r.Hint, Mend: u.mend(t.namedIn(u, repos)), Since: since}
+	one := BrokenVerifier{Repo: u.Repo, Command: u.Command, Why: r.Text, Hint: r.Hint, Mend: u.mend(t.namedIn(u, repos)), Since: since}
 	if u.Alone {
 		one.Item = u.Item
 	}
@@ -290,29 +290,29 @@ func (t *Tick) unverified(r Reason, repos repos, since time.Time) Unverified {
 	return one
 }
 
-// Unverified lists the commands that the last pass noted, whenever their items are due. A command whose fault shows without a run is not
-// in the list: Verifiers has it.
-func (t *Tick) Unverified() (list []Unverified, err error) {
+// BrokenVerifiers lists the commands that the last pass noted, whenever their items are due. A command whose fault shows without a run is
+// not in the list: Verifiers has it.
+func (t *Tick) BrokenVerifiers() (list []BrokenVerifier, err error) {
 	repos, err := readRepos(t.Home)
 	if err != nil {
 		return nil, nil // told elsewhere
 	}
 	err = t.eachUnverifiable(func(l lasting) error {
 		if u := l.Verifier; (u.Alone || u.Run > 0) && t.stillUnverifiable(u, repos) {
-			list = append(list, t.unverified(t.unverifiable(u, repos, l.Why), repos, l.Since))
+			list = append(list, t.brokenVerifier(t.unverifiable(u, repos, l.Why), repos, l.Since))
 		}
 		return nil
 	})
 	return list, err
 }
 
-// UnverifiedOf is the command that keeps an item waiting, nil for none.
-func (t *Tick) UnverifiedOf(w Waiting) *Unverified {
+// BrokenVerifierOf is the command that keeps an item waiting, nil for none.
+func (t *Tick) BrokenVerifierOf(w Waiting) *BrokenVerifier {
 	repos, err := readRepos(t.Home)
 	if w.reason.verifier == nil || err != nil {
 		return nil
 	}
-	one := t.unverified(w.reason, repos, w.Since)
+	one := t.brokenVerifier(w.reason, repos, w.Since)
 	return &one
 }
 

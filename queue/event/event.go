@@ -226,7 +226,7 @@ func sortByTime(events []Event) {
 }
 
 // ToDeliver returns the events that NOTIFY_COMMAND has not taken: the oldest first, those that it refused behind them. A
-// file that is not an event is passed to setAside, with a name for bad/ that says what it was: otherwise it would block the
+// file that is not an event is passed to quarantine, with a name for bad/ that says what it was: otherwise it would block the
 // others for ever.
 func (b *Box) ToDeliver(quarantine func(path, name string, why error) error) ([]Event, error) {
 	names, err := spool.List(b.Undelivered)
@@ -270,8 +270,8 @@ func (b *Box) ToDeliver(quarantine func(path, name string, why error) error) ([]
 	return events, nil
 }
 
-// ReadOwed reads a file of the folder of undelivered events, nil where it is gone.
-func (b *Box) ReadOwed(file string) (*Event, error) {
+// ReadUndelivered reads a file of the folder of undelivered events, nil where it is gone.
+func (b *Box) ReadUndelivered(file string) (*Event, error) {
 	return read(b.Undelivered, strings.TrimSuffix(file, ".json"))
 }
 

@@ -339,7 +339,7 @@ func (x *Exam) verifiers() {
 
 // unverifiable lists what waits because the command that verifies it cannot be started, where only a run, or an item, shows that.
 func (x *Exam) unverifiable() {
-	list, err := x.Tick.Unverified()
+	list, err := x.Tick.BrokenVerifiers()
 	if err != nil {
 		x.unknown(err)
 	}

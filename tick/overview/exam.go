@@ -195,7 +195,7 @@ func (x *exam) undelivered() (n int, oldest time.Time, err error) {
 	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".json") })
 	oldest = *x.view.Last
 	for _, name := range names[:min(len(names), most)] {
-		ev, err := x.t.Queue.Events.ReadOwed(name)
+		ev, err := x.t.Queue.Events.ReadUndelivered(name)
 		if ev == nil || err != nil { // delivered meanwhile; the tick reports a bad one
 			continue
 		}

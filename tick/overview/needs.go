@@ -328,10 +328,12 @@ func (x *exam) unrunnable() (list []Need, err error) {
 
 // unverifiable are the commands that are to verify what waits, and cannot be started: one need each, however many items wait for it.
 func (x *exam) unverifiable() (list []Need, err error) {
-	all, err := x.t.Unverified()
+	all, err := x.t.BrokenVerifiers()
 	for _, w := range x.view.Waiting {
-		u := x.t.UnverifiedOf(w)
-		if u != nil && !slices.ContainsFunc(all, func(o tick.Unverified) bool { return o.Item == u.Item && o.Repo == u.Repo && o.Command == u.Command }) {
+		u := x.t.BrokenVerifierOf(w)
+		if u != nil && !slices.ContainsFunc(all, func(o tick.BrokenVerifier) bool {
+			return o.Item == u.Item && o.Repo == u.Repo && o.Command == u.Command
+		}) {
 			all = append(all, *u)
 		}
 	}
