@@ -63,7 +63,7 @@ func completesAndContinues(t *testing.T, bin string) {
 	var report struct {
 		Started []struct{ Item string }
 	}
-	w.decode(w.kugetsu(0, "tick", "--json"), &report)
+	w.decode(w.tick("--json"), &report)
 	if len(report.Started) != 2 {
 		t.Fatalf("the tick started %v, want both items", report.Started)
 	}
@@ -184,7 +184,7 @@ func retriesLost(t *testing.T, bin string) {
 	// The tool waits at the gate, to which no process writes.
 	id := w.delegate("you/project#1", fmt.Sprintf("<<bash echo $$ $PPID >%s.new && mv %[1]s.new %[1]s && read line <%s && "+
 		"git commit -q --allow-empty -m found>><<say found again>>", pids, gate))
-	w.kugetsu(0, "tick")
+	w.tick()
 	w.until("the tool runs", func() bool { _, err := os.Stat(pids); return err == nil })
 	run := id + ".1"
 	var tool, agent int
@@ -214,7 +214,7 @@ func retriesLost(t *testing.T, bin string) {
 		t.Fatal(err)
 	}
 	w.until("opencode dies with its runner", func() bool { return !slices.Contains(processes("KUGETSU_RUN="+run), agent) })
-	w.kugetsu(0, "tick")
+	w.tick()
 	if left := processes("KUGETSU_RUN=" + run); len(left) > 0 {
 		t.Errorf("processes of the run are left: %v", left)
 	}
@@ -279,7 +279,7 @@ func waitsForDatabase(t *testing.T, bin string) {
 		message := fmt.Sprintf("<<bash git commit -q --allow-empty -m %d>><<say waited>>", n)
 		id := w.delegate("you/project#1", message)
 		unlock := another.lock()
-		w.kugetsu(0, "tick")
+		w.tick()
 		w.kugetsu(0, "pause")
 		w.until("a run was settled, and no other runs", func() bool { it := w.item(id); return it.State == "pending" && it.Runs > 0 })
 		it := w.item(id)
@@ -442,6 +442,13 @@ func (w *world) kugetsu(code int, args ...string) string {
 		w.t.Fatalf("kugetsu %q: %v, want exit code %d\n--- stdout\n%s\n--- stderr\n%s\n%s", args, err, code, &stdout, &stderr, w.logs())
 	}
 	return stdout.String()
+}
+
+// tick makes a pass of its own. It waits for the lock, which the tick that the end of a run starts may have: a plain tick leaves all to
+// that one, which may have passed what the test has changed since.
+func (w *world) tick(flags ...string) string {
+	w.t.Helper()
+	return w.kugetsu(0, append([]string{"tick", "--wait"}, flags...)...)
 }
 
 // terminal runs a command that succeeds, and returns what a person sees of it in a terminal.

@@ -36,7 +36,7 @@ func TestUsageLimitIsSatOut(t *testing.T) {
 			behind := w.delegate("you/project#2", "<<say me too>>")
 			other := strings.TrimSpace(w.kugetsu(0, "delegate", "--agent", "command", "you/project#3", "go on"))
 			begin := time.Now()
-			w.kugetsu(0, "tick")
+			w.tick()
 			w.kugetsu(0, "queue", "wait", other, "--timeout", patience.String())
 			it := w.item(limited)
 			if it.State != "pending" || it.Attempts != 0 || it.Runs != 1 || it.History[0].Outcome != "usage_limit" {
@@ -97,12 +97,12 @@ func TestLimitOfAModelLeavesTheOthers(t *testing.T) {
 		return strings.TrimSpace(w.kugetsu(0, "delegate", "--model", model, issue, "<<say done>>"))
 	}
 	limited := ask("you/project#1", limitedModel)
-	w.kugetsu(0, "tick")
+	w.tick()
 	w.until("the model is on hold", func() bool {
 		return strings.Contains(w.kugetsu(0, "status"), "claude (opus) is on hold until ")
 	})
 	unnamed, other := w.delegate("you/project#2", "<<say done>>"), ask("you/project#3", otherModel)
-	w.until("the other model's item is done", func() bool { w.kugetsu(0, "tick"); return w.item(other).State == "completed" })
+	w.until("the other model's item is done", func() bool { w.tick(); return w.item(other).State == "completed" })
 	for _, id := range []string{limited, unnamed} {
 		if it := w.item(id); it.State != "pending" || it.Attempts != 0 {
 			t.Errorf("want it pending, with no attempt counted: %s\n%s", it, w.logs())

@@ -53,7 +53,7 @@ func TestModelServerThatIsDownIsSatOut(t *testing.T) {
 			up := stub.down(t)
 			second := strings.TrimSpace(w.kugetsu(0, "delegate", "--timeout", "60s", "you/project#1", "<<bash git commit -q --allow-empty -m went_on>><<say went on>>"))
 			third := strings.TrimSpace(w.kugetsu(0, "delegate", "--timeout", "60s", "you/project#2", "<<say me too>>"))
-			w.kugetsu(0, "tick")
+			w.tick()
 			w.until("status says that it waits", func() bool {
 				return strings.Contains(w.kugetsu(0, "status"), " waits, "+c.preset+": ")
 			})
@@ -69,7 +69,7 @@ func TestModelServerThatIsDownIsSatOut(t *testing.T) {
 
 			up() // one pass after another finds the hold over, the probe at work, and then the rest free to go
 			w.until("all are done", func() bool {
-				w.kugetsu(0, "tick")
+				w.tick()
 				return w.item(second).State == "completed" && w.item(third).State == "completed"
 			})
 			w.absent("holds", "*.json")

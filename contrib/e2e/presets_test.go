@@ -455,7 +455,7 @@ func TestKugetsuWithOtherAgents(t *testing.T) {
 			w := newWorldOf(t, rig.Kugetsu(t), stub, c.preset, program, c.home(t, stub))
 			w = w.with("AGENT_ARGS=--no-such-option", "AGENT_ARGS_"+strings.ToUpper(c.preset)+"="+c.args("ok"))
 			first := w.delegate("you/project#1", "<<write greeting.txt|helo>><<edit greeting.txt|helo|hello>><<bash git add greeting.txt && git commit -qm greet && git push -q origin HEAD>><<say greeted>>")
-			w.kugetsu(0, "tick")
+			w.tick()
 			w.reads(w.terminal("logs", "-f", first), read[c.preset][0])
 			before := w.session(1)
 			if got := w.git(w.origin, "log", "-1", "--format=%s", "fix/issue-1"); got != "greet" || before.Conversation == "" {

@@ -33,13 +33,13 @@ func TestQuotaReserveIsLeftToAPerson(t *testing.T) {
 				writeFile(t, gate, nil)
 			}
 			told := w.delegate("you/project#1", "<<bash until test -e "+gate+"; do sleep 0.1; done>><<bash git commit -q --allow-empty -m went_on>><<say went on>>")
-			w.kugetsu(0, "tick")
+			w.tick()
 			w.until("status says what is used", func() bool {
 				return strings.Contains(w.kugetsu(0, "status"), "\n"+c.preset+" (dev) 5h 85 % until ")
 			})
 			waits := w.delegate("you/project#2", "<<say me too>>")
 			other := strings.TrimSpace(w.kugetsu(0, "delegate", "--agent", "command", "you/project#3", "go on"))
-			if report := w.kugetsu(0, "tick", "--json"); !strings.Contains(report, c.preset+" has used 85 % of its 5h, and QUOTA_RESERVE keeps 20 %, until ") {
+			if report := w.tick("--json"); !strings.Contains(report, c.preset+" has used 85 % of its 5h, and QUOTA_RESERVE keeps 20 %, until ") {
 				t.Errorf("the tick does not say why: %s", report)
 			}
 			w.kugetsu(0, "queue", "wait", other, "--timeout", patience.String())
@@ -51,7 +51,7 @@ func TestQuotaReserveIsLeftToAPerson(t *testing.T) {
 			if it := w.item(told); it.State != "completed" || it.Runs != 1 || it.History[0].Outcome != "ok" || it.History[0].Changes.Commits != 1 {
 				t.Errorf("want one run, ok, with a commit: %s\n%s", it, w.logs())
 			}
-			w.kugetsu(0, "tick")
+			w.tick()
 			if it := w.item(waits); it.State != "pending" || it.Runs != 0 || it.Attempts != 0 {
 				t.Fatalf("it was started within the reserve: %s\n%s", it, w.logs())
 			}
@@ -63,7 +63,7 @@ func TestQuotaReserveIsLeftToAPerson(t *testing.T) {
 			byHand := strings.TrimSpace(w.kugetsu(0, "start", "--now", "you/project#4", "<<say by hand>>"))
 			w.kugetsu(0, "queue", "wait", byHand, "--timeout", patience.String())
 			stub.tell(3, reset.Add(5*time.Hour))
-			w.until("the agent starts again", func() bool { w.kugetsu(0, "tick"); return w.item(waits).State == "completed" })
+			w.until("the agent starts again", func() bool { w.tick(); return w.item(waits).State == "completed" })
 			it := w.item(waits)
 			if it.Runs != 1 || it.Attempts != 1 || it.History[0].Outcome != "ok" || it.History[0].Started.Before(reset) {
 				t.Errorf("want one run, ok, after %s: %s\n%s", reset, it, w.logs())

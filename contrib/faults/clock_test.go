@@ -364,7 +364,7 @@ func keptOff(w *world, off time.Duration) error {
 		return err
 	}
 	w.item(2)
-	w.kugetsu("tick")
+	w.kugetsu("tick", "--wait") // the tick that the run before started may have the lock
 	if _, err := w.agentOf(w.ids[1], 1); err != nil {
 		return err
 	}

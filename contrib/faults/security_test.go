@@ -159,7 +159,7 @@ func TestOutputControlsNoTerminal(t *testing.T) {
 			}
 			all()
 			check("tick", "-v")
-			check("tick", "--json")
+			check("tick", "--wait", "--json") // a plain one that finds the lock taken shows nothing
 			for begin := time.Now(); ; <-time.After(5 * time.Millisecond) {
 				if s.must(s.waitIdle()); len(s.runsLive()) == 0 || time.Since(begin) > patience {
 					break
