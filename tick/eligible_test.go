@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +149,19 @@ func TestReasonsHaveTheirKindAndExitCode(t *testing.T) {
 			}
 			if err := r.refusal(); fault.Code(err) != r.Code() || !strings.HasSuffix(err.Error(), r.Text) {
 				t.Errorf("start says %v, exit code %d", err, fault.Code(err))
+			}
+			if kinds[r.Kind].ends != outside {
+				return
+			}
+			it.Message, it.Mode, it.PendingSince, it.After, it.History = "m", queue.Auto, noon, []string{}, []queue.Run{}
+			_, err := tick.Queue.Publish(it, queue.Dev, 50)
+			must(t, err)
+			var report Report
+			if err := tick.fill(t.Context(), tick.eligibility(k), &report); err != nil && fault.Code(err) != r.Code() {
+				t.Error(err)
+			}
+			if len(report.Started) > 0 || !slices.Contains(report.Why, r.Text) {
+				t.Errorf("a pass starts %v, and says why no more: %q, not %q", report.Started, report.Why, r.Text)
 			}
 		})
 	}

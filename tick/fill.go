@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"kugetsu/queue"
@@ -31,7 +33,10 @@ func (t *Tick) fill(ctx context.Context, el *eligibility, report *Report) error 
 	for _, lane := range queue.Lanes {
 		errs = append(errs, t.fillLane(ctx, lane, el, report))
 	}
-	for _, kind := range []Kind{DailyBudget, AgentBudget, QuotaReserve, NoCapacity, CapacityUnknown, AwaitingReview, NotInstalled, Unverifiable} {
+	for _, kind := range slices.Sorted(maps.Keys(el.met)) {
+		if kinds[kind].ends != outside || kind == OnHold { // a hold is told above, with those that no item met
+			continue
+		}
 		for _, r := range el.met[kind] {
 			report.Why = append(report.Why, r.Text)
 		}

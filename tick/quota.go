@@ -136,11 +136,11 @@ func (t *Tick) Quotas() []Quota {
 	return list
 }
 
-// clock is a time ahead as people say it: an hour of today, a day of the week, or a date.
+// clock is a time ahead as people say it: the next time at which a clock shows an hour, a day of the week, or a date.
 func clock(now, at time.Time) string {
 	now, at = now.Local(), at.Local()
 	switch {
-	case now.Year() == at.Year() && now.YearDay() == at.YearDay():
+	case at.Before(now.AddDate(0, 0, 1)):
 		return at.Format("15:04")
 	case at.Before(now.AddDate(0, 0, 6)):
 		return at.Format("Mon")

@@ -134,6 +134,15 @@ func TestQuotasAreThoseOfTheAccountsInUse(t *testing.T) {
 	told(t, tick, "codex", queue.Dev, month)
 	want("claude 5h 62 % until 14:20 · week 81 % until Fri", "codex month 7 % until 18 Dec")
 
+	// Late at night, too, an hour is more than a day.
+	now = now.Add(11*time.Hour + 30*time.Minute)
+	five.Reset, five.At = now.Add(3*time.Hour), now
+	told(t, tick, "claude", queue.Dev, five, week)
+	want("claude 5h 62 % until 02:30 · week 81 % until Fri", "codex month 7 % until 18 Dec")
+	now = now.Add(-11*time.Hour - 30*time.Minute)
+	five.Reset, five.At = now.Add(140*time.Minute), now
+	told(t, tick, "claude", queue.Dev, five, week)
+
 	must(t, os.MkdirAll(filepath.Join(string(tick.Home), "env"), 0o700))
 	must(t, os.WriteFile(tick.Home.EnvFile("pm-agent.env"), []byte("CLAUDE_CODE_OAUTH_TOKEN=t\n"), 0o600))
 	told(t, tick, "claude", queue.PM, month)
