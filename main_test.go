@@ -137,7 +137,7 @@ func endAll(state string) {
 	}
 }
 
-// noRace fails where a runner, or the tick that it started, met a data race: nobody sees what they print.
+// noRace fails where a runner, or the tick that it started, met a data race: their output goes to logs.
 func noRace(t testscript.T, state string) {
 	logs, _ := filepath.Glob(filepath.Join(state, "runs", "*", "log"))
 	for _, log := range append(logs, filepath.Join(state, "tick.log")) {
@@ -256,7 +256,7 @@ func controlGroup(limit string) (string, error) {
 }
 
 // startForge serves a folder on loopback as a Gitea would its API, and makes it the one that agents know: forge DIR
-// starts it, its address is in $FORGE, its host and port in $FORGEHOST. A file is answered to whoever has the token, which is
+// starts it, its address is in $FORGE, its host and port in $FORGEHOST. A file is answered to a request that has the token, which is
 // "sesame", and the file "list" in it for a folder.
 func startForge(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[0])
@@ -441,7 +441,7 @@ func fakeAgent() {
 			take(os.Args[3])
 		}
 		writePID(os.Args[2], os.Getpid())
-		for { // until the test's folder is gone, where nobody could end it before
+		for { // until the test's folder is gone, if nothing ends it before
 			select {
 			case <-deaf:
 			case <-time.After(time.Second):

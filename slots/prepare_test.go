@@ -9,8 +9,8 @@ import (
 	"kugetsu/slots/worktree"
 )
 
-// A git that is asked whose name is on commits is given the slot. Where the start failed meanwhile its answer is of no use, but
-// whoever closes the slot next must not do so while it is handed on: the race detector sees that.
+// The git that is asked for the author of commits inherits the slot's lock. If the start fails meanwhile, the answer is not needed any
+// more, but the slot must not be closed while git is being started with it: the race detector sees that.
 func TestFailedStartIsDoneWithItsSlot(t *testing.T) {
 	d := newDir(t)
 	slot, err := TryLock(filepath.Join(t.TempDir(), "lock"))

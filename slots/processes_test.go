@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A copy of a state folder has the same runs. What is not one, whatever a process says, is nobody's reason to be left alone.
+// A copy of a state folder has the same runs. A process that names a folder which is no such copy is not left alone for that.
 func TestProcessesOfACopiedFolderAreToldFromOurs(t *testing.T) {
 	d, copied, left := newDir(t), newDir(t), newDir(t)
 	must(t, d.ClaimRun(someRun))

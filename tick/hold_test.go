@@ -39,7 +39,7 @@ func newHolder(t *testing.T) *holder {
 	return h
 }
 
-// ends lets run n end, and says for how long the agent is held from now: 0 when it is not, -1 for until somebody says so.
+// ends lets run n end, and says for how long the agent is held from now: 0 when it is not, -1 for until a person says so.
 func (h *holder) ends(n int, how outcome.Outcome, reset time.Duration) time.Duration {
 	h.t.Helper()
 	h.it.Runs = n
@@ -319,8 +319,8 @@ func TestCredentialsOfARunThatHadWorkedAreTriedAgain(t *testing.T) {
 	}
 }
 
-// A server that stays down is tried at ever longer intervals, HOLD_MAX at most, for ever; it is told once, and whoever looks
-// sees how often.
+// A server that stays down is tried at ever longer intervals, HOLD_MAX at most, for ever. There is one event, and the
+// hold shows how often it was tried.
 func TestServerThatStaysDownIsTriedEverMoreSeldom(t *testing.T) {
 	h := newHolder(t)
 	want := time.Minute

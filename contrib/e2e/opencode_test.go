@@ -55,7 +55,7 @@ func binary(t *testing.T, agent string) string {
 // with the models of a [stub] that listens at stubURL, and asks nothing of any
 // other server: no list of models, no update, no plugin. The env returned is
 // KEY=value lines; with them nothing is read from, or written to, the home of
-// whoever runs the test.
+// the user who runs the test.
 //
 // permission is opencode's setting of that name; nil leaves it out. Under
 // "run --auto" what it asks for is allowed and what it denies is refused:

@@ -378,7 +378,7 @@ func TestStaleTimeGivesWayToTheOneInTheWords(t *testing.T) {
 	}
 }
 
-// An agent at work on somebody's limits speaks of them all the time.
+// An agent whose task is about limits speaks of them all the time.
 func TestModelsOwnWordsAreNoLimit(t *testing.T) {
 	const words = `I fixed it: 429 Too Many Requests, usage limit reached, try again in 2 hours; 401 Unauthorized, please run /login`
 	for preset, stdout := range map[string]string{

@@ -21,7 +21,7 @@ const secret = "s3cret-t0ken"
 // server answers with what a handler says, on loopback, and keeps what it was asked and with what token.
 type server struct {
 	*httptest.Server
-	mu            sync.Mutex // a connection that breaks tells nobody that its handler is done
+	mu            sync.Mutex // a connection that breaks does not tell the test that its handler is done
 	asked, tokens []string
 }
 

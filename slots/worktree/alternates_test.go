@@ -91,7 +91,7 @@ func TestAlternatesOfTheOwnerOfACheckoutAreUsed(t *testing.T) {
 	w.equal("ref", w.mustSnapshot(s).Ref, testRef)
 	w.equal("said", len(w.said("alternates")), 0)
 	before := w.git(checkout, "count-objects", "-v")
-	// An alternate that was there when the first session began is the owner's, and one that is gone meanwhile harms nobody.
+	// An alternate that was there when the first session began is the owner's, and an alternate that is gone meanwhile does no harm.
 	w.write(checkout+"/.git/objects/info/alternates", w.author+"/.git/objects\n")
 	w.equal("said", len(w.said("alternates")), 0)
 	w.equal("objects", w.git(checkout, "count-objects", "-v"), before)

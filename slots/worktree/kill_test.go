@@ -309,14 +309,14 @@ func TestLockIsRemovedOnlyWhenItIsStaleAndInTheWay(t *testing.T) {
 	for _, lock := range blocking {
 		w.equal("stale lock kept", w.exists(lock), false)
 	}
-	w.write(cache+"/refs/heads/fix/issue-9.lock", "") // nobody else writes its own branch: at any age
+	w.write(cache+"/refs/heads/fix/issue-9.lock", "") // no other process writes its own branch: at any age
 	w.prepare(w.fromRemote(9))
 	w.equal("index.lock", w.exists(cache+"/index.lock"), true)
 	w.equal("another session's", w.exists(cache+"/refs/heads/fix/issue-8.lock"), true)
 }
 
 // The git that a runner starts dies with it; the one that writes the files out is its child, and lives on. It holds
-// the repository's lock, so that nobody removes or makes the folder beneath it.
+// the repository's lock, so that no other process removes or makes the folder beneath it.
 func TestWriterForADeadRunnerHoldsTheLock(t *testing.T) {
 	w := newWorld(t)
 	for _, pipe := range []string{"started", "go"} {
