@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// answerMost is how long a file system that a person named may take. Of one that is mounted from a server that is gone, no call
-// returns, and no signal ends it.
+// answerMost is how long a call to a file system that a person named may take. If the file system is mounted from a server that is gone,
+// the call does not return, and no signal ends it.
 var answerMost = 10 * time.Second
 
 // unanswered are the paths at which a call has not returned.

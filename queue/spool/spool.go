@@ -282,7 +282,7 @@ func Rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return wrap("rename", from, err)
 	}
-	// The new name first: between the two syncs a power cut may leave both names or the new one, never none.
+	// The new name is synced first: a power cut between the two syncs may leave both names or the new one, but always one.
 	if err := SyncDir(filepath.Dir(to)); err != nil {
 		return err
 	}

@@ -134,8 +134,8 @@ func opensHead(gitDir string) bool {
 	return err != nil || info.Mode().IsRegular() // what git says of one that is missing is said as ever
 }
 
-// repoConfig is what the configuration file of a repository says, without the files that it includes. A file that git cannot
-// read says nothing: what an agent made of it must not stop the keeping of its work.
+// repoConfig reads the configuration file of a repository, without the files that it includes. A file that git cannot read counts as
+// empty: an agent may have broken it, and its work must be kept all the same.
 func (g *Runner) repoConfig(ctx context.Context, p *Private) ([]Setting, error) {
 	common := p.At.Common
 	g.known.Lock()

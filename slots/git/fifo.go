@@ -17,9 +17,9 @@ const (
 	fifoAgain = 10 * time.Second
 )
 
-// freeReaders frees a git that opens a FIFO for reading. Git opens .gitignore, .gitattributes, references and others of
-// its files by name, without a look at what they are, and open(2) of a FIFO waits for a writer for ever. So while git
-// takes long, each FIFO in the folders that git reads gets a writer that goes at once: git reads an empty file.
+// freeReaders frees a git that opens a FIFO for reading. Git opens .gitignore, .gitattributes, references and other files of its own
+// by name, of whatever type they are, and open(2) of a FIFO waits for a writer for ever. So if git takes long, each FIFO in the folders
+// that git reads is opened for writing and closed at once: git reads an empty file.
 //
 // The FIFOs stay: they are the agent's. A FIFO without a reader is not touched (ENXIO).
 func (g *Runner) freeReaders(folders []string) (stop func()) {

@@ -19,7 +19,7 @@ func (i Identity) String() string { return i.Name + " <" + i.Email + ">" }
 // DefaultIdentity is the name under which an agent commits where neither git nor a setting has one.
 var DefaultIdentity = Identity{"kugetsu", "kugetsu@localhost"}
 
-// crud is what git strips from the ends of names; of nothing else it makes no name.
+// crud has the characters that git strips from the ends of names. A value of such characters alone is no name.
 const crud = " .,:;<>\"\\'"
 
 // ParseIdentity reads "Name <email>"; the zero Identity from "".

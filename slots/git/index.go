@@ -172,9 +172,9 @@ func (in Scratch) links(ctx context.Context) ([]string, error) {
 // the disk of the state folder.
 const maxIndex = 1 << 30
 
-// CopyIndex copies an index, without which git would have to read every file anew, together with its time. Git reads a file
-// again where the file is not older than the index. An index that seemed younger would hide a change of the same length
-// within the same second.
+// CopyIndex copies an index together with its time. Without the index git would have to read every file anew. The time matters since git
+// reads a file again if the file is not older than the index: an index that seems younger would hide a change of the same length within
+// the same second.
 func CopyIndex(path, to string) error {
 	from, err := OpenRegular(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -42,9 +42,9 @@ func (r *repo) base(ctx context.Context, f refs) (name, commit string, err error
 	return r.spec.OnTop, top, nil
 }
 
-// top is the commit of the branch that the session is on top of, empty where that branch is in the base already, or not there. The
-// branch here has what was not pushed yet. One that was deleted on the remote is not there, although it is here: forges delete what
-// was merged, and no request can go there.
+// top is the commit of the branch that the session is on top of, with the commits that were not pushed yet. It is "" if the branch is in
+// the base already, or does not exist. A branch that was deleted on the remote counts as one that does not exist, even if it is still in
+// this repository: forges delete merged branches, and no request can go to a deleted branch.
 func (s Spec) top(ctx context.Context, p *git.Private, base string) (commit string, there bool, err error) {
 	if s.OnTop == "" || s.Merged {
 		return "", s.Merged, nil
@@ -73,7 +73,7 @@ func (s Spec) top(ctx context.Context, p *git.Private, base string) (commit stri
 	return commit, true, nil
 }
 
-// merged says whether the base has all that a branch did: its commits, or, where they were squashed, their changes.
+// merged says whether the base has the commits of a branch or, if they were squashed, their changes.
 func (s Spec) merged(ctx context.Context, p *git.Private, commit, base string) (bool, error) {
 	run := func(args ...string) (string, bool, error) {
 		out, err := p.Run(ctx, git.Command{Args: args})

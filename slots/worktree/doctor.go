@@ -22,8 +22,8 @@ func (g *Git) Reach(ctx context.Context, s Source, base string) (there bool, err
 // nothing is what Pushes pushes: all refs below a name that no repository has.
 const nothing = "refs/kugetsu-nothing/*:refs/kugetsu-nothing/*"
 
-// Pushes asks the remote whether it takes pushes from these credentials. It is a push of nothing, and a dry run of that: a forge
-// says no before it says which refs it has. The remote must not be empty, where git takes that for a mistake.
+// Pushes asks the remote whether it takes pushes with these credentials. It makes a dry run of a push of no refs: a forge that refuses
+// does so before it lists its refs. The remote must not be empty: there git takes a push of no refs for a mistake.
 func (g *Git) Pushes(ctx context.Context, s Source, base string) error {
 	_, err := g.toRemote(ctx, s, base, func(remote string) []string {
 		return []string{"push", "--dry-run", "--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--signed=no", remote, nothing}

@@ -9,8 +9,8 @@ import (
 // hadMost is how many of the newest commits of a branch are looked through.
 const hadMost = "200"
 
-// Had says whether a commit is one that the session's branch has or had on its way: the tip, or one of the newest below it. A
-// commit of another person is not, also where it was fetched. It asks no remote and takes no lock.
+// Had says whether the session's branch has a commit, as its tip or as one of the newest below it. It does not have another person's
+// commit, even if that was fetched. Had asks no remote and takes no lock.
 func (g *Git) Had(ctx context.Context, s Spec, commit string) (bool, error) {
 	r, _, err := g.repository(s)
 	if err != nil || r == nil {

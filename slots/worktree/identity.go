@@ -6,9 +6,9 @@ import (
 	"kugetsu/slots/git"
 )
 
-// Named tells what git's configuration says of names, as the git of an agent sees it in a session's worktree: the user's own
-// files, the repository's, and the worktree's. The zero Spec stands for no repository. A name that git would guess from the
-// user and the host is no answer, since no forge knows it.
+// Named reads the names of authors from git's configuration, as the git of an agent sees it in a session's worktree: from the user's own
+// files, the repository's, and the worktree's. The zero Spec stands for no repository. A name that git would guess from the user and the
+// host does not count, since no forge knows it.
 func (g *Git) Named(ctx context.Context, s Spec) (git.Named, error) {
 	at, err := g.configured(s)
 	if err != nil {

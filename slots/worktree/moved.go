@@ -41,8 +41,8 @@ func lastHead(ctx context.Context, p *git.Private) (string, error) {
 	return id, err
 }
 
-// revive makes the branch of a worktree again that was deleted under it. Else what is committed next would be a root commit
-// with all files in it, and nothing but the reflog would keep what was committed before.
+// revive makes the branch of a worktree again if it was deleted while it was checked out. Otherwise the next commit would be a root
+// commit with all files in it, and only the reflog would keep the earlier commits.
 func (g *Git) revive(ctx context.Context, s Spec, v *view) error {
 	p, err := g.Open(ctx, v.at)
 	if err != nil {
@@ -101,8 +101,8 @@ func (r *repo) movedAdmin() (string, error) {
 	return "", nil
 }
 
-// relink joins a worktree and its repository again after one of them, or both, were moved. First the record, then the link:
-// as long as the link leads nowhere, the next to come does it again.
+// relink joins a worktree and its repository again after one of them, or both, were moved. The record comes first, then the link: after
+// a crash between the two the link still leads nowhere, so the next Prepare relinks again.
 func (g *Git) relink(ctx context.Context, s Spec) (repaired bool, err error) {
 	r, s, err := g.repository(s)
 	if err != nil || r == nil {

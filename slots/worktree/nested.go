@@ -14,8 +14,8 @@ import (
 
 var notForRef = pattern.Lazy(`[^A-Za-z0-9_-]+`)
 
-// keepInside keeps what is in the worktrees inside, uncommitted or committed: what the outer one and the remote have is left
-// out. Each reference is named after the outer's and its worktree.
+// keepInside keeps the work in the worktrees inside, uncommitted or committed, unless the outer worktree or the remote has it. Each
+// reference is named after the outer worktree's reference and the inner worktree.
 func keepInside(ctx context.Context, p *git.Private, ref, message, head string) (list []Snapshot, err error) {
 	subject, rest, _ := strings.Cut(message, "\n")
 	for n, in := range p.Inside {

@@ -58,8 +58,8 @@ func (r *repo) originSection() string {
 	return "[remote \"origin\"]\n\turl = \"" + quote.Replace(r.spec.Source.URL) + "\"\n\tfetch = " + originRefs + "\n"
 }
 
-// originFile is where kugetsu remembers which remote the clone is of, without what admits to it. Beside the clone, since an
-// agent writes into that.
+// originFile is where kugetsu remembers the remote of the clone, without credentials. The file is beside the clone, since an agent may
+// write into the clone.
 func (r *repo) originFile() string {
 	return strings.TrimSuffix(r.spec.Source.Cache, ".git") + ".origin"
 }
@@ -92,7 +92,7 @@ func (r *repo) writeOrigin(ctx context.Context) error {
 // oldOriginFile was included by the configuration of older clones.
 const oldOriginFile = "origin.config"
 
-// oldOrigin is the URL that such a clone had, without what admits to it.
+// oldOrigin is the URL that such a clone had, without credentials.
 func (r *repo) oldOrigin() string {
 	text, err := git.ReadSmall(filepath.Join(r.common, oldOriginFile), 64<<10)
 	if err != nil {
@@ -158,8 +158,8 @@ func (r *repo) resetConfig(ctx context.Context) error {
 	return r.appendConfig(r.originSection())
 }
 
-// moveBare moves core.bare to where worktrees do not inherit it: see initClone. First the HEAD, since without the key git
-// takes its branch for checked out.
+// moveBare moves core.bare to the file that worktrees do not inherit: see initClone. HEAD is changed first, since without the key git
+// takes HEAD's branch for checked out.
 func (r *repo) moveBare(ctx context.Context) error {
 	if err := git.WriteWhole(filepath.Join(r.common, "HEAD"), "ref: "+git.NoBranch+"\n"); err != nil {
 		return &git.Error{Op: "prepare", Err: err}
@@ -198,8 +198,8 @@ func (r *repo) appendConfig(text string) error {
 	return nil
 }
 
-// extensions are the keys below extensions. that git 2.39 knows. kugetsu's own git goes on whatever they are; the agents'
-// git does not.
+// extensions are the keys below extensions. that git 2.39 knows. kugetsu's own git ignores unknown keys; an agent's git refuses the
+// repository.
 var extensions = []string{"noop", "noop-v1", "objectformat", "partialclone", "preciousobjects", "worktreeconfig"}
 
 // sayUnknown names the extensions that the git of an agent may refuse.

@@ -97,8 +97,8 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 	return r.add(ctx)
 }
 
-// lead takes from the configuration of a clone of ours what leads the agents' git to another folder. In a checkout of the
-// user's it is the user's own.
+// lead removes, from the configuration of a clone that kugetsu made, the keys that lead an agent's git to another folder. In the user's
+// own checkout such keys are the user's, and stay.
 func (g *Git) lead(ctx context.Context, s Spec, elsewhere error) error {
 	if s.Source.Local != "" {
 		return elsewhere
@@ -224,7 +224,7 @@ func (r *repo) start(ctx context.Context, f refs, made *Made) (b beginning, err 
 	return b, git.Refuse("prepare", "the default branch of the remote %s is not known: set KUGETSU_BASE_BRANCH", cmp.Or(r.made.At.Remotes.Name, git.Origin))
 }
 
-// topless is the error of a new branch that would begin on top of one that is not there.
+// topless is the error of a new branch that would begin on top of a branch which does not exist.
 func (r *repo) topless(ctx context.Context) error {
 	s, how := r.spec, "is gone"
 	gone, err := s.deleted(ctx, r.made)

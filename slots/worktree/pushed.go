@@ -36,7 +36,7 @@ func (r *repo) remember(ctx context.Context) error {
 	return cmp.Or(r.updateRefs(ctx, drop.String()), r.updateRefs(ctx, note.String()))
 }
 
-// forgetRemote drops all that is known of the remote, which is another from now on.
+// forgetRemote drops all refs of the remote, since the clone has another remote from now on.
 func (r *repo) forgetRemote(ctx context.Context) error {
 	at, err := r.commits(ctx, "refs/remotes/origin/", pushedRefs)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"kugetsu/slots/git"
 )
 
-// What git has on record for a worktree, a folder <repository>/worktrees/<name>, is read and made here as files
-// (gitrepository-layout(5)). `git worktree` would read the repository's configuration.
+// This file reads and makes git's record of a worktree, the folder <repository>/worktrees/<name>, as files (gitrepository-layout(5)).
+// `git worktree` is not used, since it would read the repository's configuration.
 
 // standing says, without a process, whether a worktree of the session's repository stands at its path: the link in it leads to a
 // record in this repository, and the record leads back. Everything else that may stand there is an error that names it, or
@@ -99,8 +99,8 @@ func linked(path, link string) (admin, why string, err error) {
 	return git.Rel(path, target), "", nil
 }
 
-// leadsBack demands that a record is of the worktree with this link, or of one of its name that is gone: a person has moved
-// the folder above it.
+// leadsBack refuses a record unless it is of the worktree with this link, or of a worktree with the same name whose folder is gone: then
+// a person has moved the folder above it.
 func leadsBack(admin, link string) error {
 	text, err := git.ReadSmall(filepath.Join(admin, "gitdir"), 64<<10)
 	if err != nil {

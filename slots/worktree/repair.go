@@ -13,8 +13,8 @@ import (
 	"kugetsu/slots/git"
 )
 
-// clear makes the path free for a worktree, or refuses. It is called where no worktree stands there, under the lock, so a
-// half-made one is a dead git's. why is the reason that no worktree stands, for the refusal.
+// clear makes the path free for a worktree, or refuses. No worktree stands at the path, and the caller has the repository's lock, so a
+// half-made worktree there was left by a git that was killed. why says why no worktree stands, for the refusal.
 func (r *repo) clear(ctx context.Context, why string) error {
 	path := r.spec.Path
 	admins, err := r.admins()

@@ -184,7 +184,7 @@ func (to restoring) installIndex() error {
 	return nil
 }
 
-// free refuses where a file that is to be written is there, is not tracked, and has something else in it.
+// free refuses if a file that is to be written exists, is not tracked, and has another content.
 func (to restoring) free(ctx context.Context, from, commit string) error {
 	names, err := to.differing(ctx, from, commit, "d")
 	if err != nil || len(names) == 0 {
