@@ -69,7 +69,7 @@ func (r *repo) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-const reposHint = `it maps "host/owner/repo" to a url, the path of a local checkout, or {"url": …, "base": …, "hook": …, "verify": …, "follow": …, "max": 1}`
+const reposHint = `correct it: it maps "host/owner/repo" to a url, the path of a local checkout, or {"url": …, "base": …, "hook": …, "verify": …, "follow": …, "max": 1}`
 
 // lineOf says in which line of repos.json a key stands, "" if that is not found.
 func lineOf(path, key string) string {

@@ -29,9 +29,16 @@ type Source struct {
 	file     map[string]string
 	lines    map[string]int // the line of the file that sets each key
 	fatal    error
-	problems []string
+	problems []problem
 	known    []string
 	flags    map[string]string
+}
+
+// problem is something wrong with the configuration, and where it is to be corrected.
+type problem struct {
+	line int    // of the file; 0 where it stands elsewhere
+	from string // where that is, such as a variable; "" for the command line
+	text string // all of it, with its place
 }
 
 // Base lists the variables that agents, git and hooks get from the config file alone. cron's PATH is too short for them, and
@@ -83,14 +90,14 @@ func Open(home string, believed bool) *Source {
 	vars, bad := envfile.Parse(data)
 	for n, p := range bad {
 		if n == maxProblems {
-			s.problem("line %d and %d lines more", p.Line, len(bad)-n-1)
+			s.problem(p.Line, "it is refused, and so are %d lines more", len(bad)-n-1)
 			break
 		}
-		s.problem("%s", p)
+		s.problem(p.Line, "%s", p.Why)
 	}
 	for _, v := range vars {
 		if len(s.problems) <= maxProblems && expands(v) {
-			s.problem("line %d: only a shell would expand this: write it out, or put it in single quotes", v.Line)
+			s.problem(v.Line, "only a shell would expand this: write it out, or put it in single quotes")
 		}
 		s.file[v.Name], s.lines[v.Name] = v.Value, v.Line
 	}
@@ -102,14 +109,19 @@ func expands(v envfile.Var) bool {
 	return !v.Literal && (strings.HasPrefix(v.Value, "~") || strings.Contains(v.Value, ":~/") || strings.Contains(v.Value, "`"))
 }
 
-func (s *Source) problem(format string, args ...any) {
-	s.note(s.path + ": " + fmt.Sprintf(format, args...))
+func (s *Source) problem(line int, format string, args ...any) {
+	s.note(s.inLine(line, fmt.Sprintf(format, args...)))
+}
+
+// inLine is a problem of a line of the file.
+func (s *Source) inLine(line int, text string) problem {
+	return problem{line: line, text: fmt.Sprintf("%s: line %d: %s", s.path, line, text)}
 }
 
 // note keeps a problem once. kong asks for the value of a flag several times.
-func (s *Source) note(problem string) {
-	if !slices.Contains(s.problems, problem) {
-		s.problems = append(s.problems, problem)
+func (s *Source) note(p problem) {
+	if !slices.Contains(s.problems, p) {
+		s.problems = append(s.problems, p)
 	}
 }
 
@@ -142,11 +154,11 @@ func (s *Source) Validate(app *kong.Application) error {
 	for _, key := range slices.SortedFunc(maps.Keys(s.file), inOrder) {
 		switch instead, was := removed[key]; {
 		case was:
-			s.problem("line %d: %s is no longer a setting: %s", s.lines[key], key, instead)
+			s.problem(s.lines[key], "%s is no longer a setting: %s", key, instead)
 		case key == "KUGETSU_DIR":
-			s.problem("line %d: KUGETSU_DIR cannot be set in the file that lies in it: set it in the environment", s.lines[key])
+			s.problem(s.lines[key], "KUGETSU_DIR cannot be set in the file that lies in it: set it in the environment")
 		case !slices.Contains(s.known, key):
-			s.problem("line %d: unknown setting %s%s", s.lines[key], key, didYouMean(nearest(key, s.known)))
+			s.problem(s.lines[key], "unknown setting %s%s", key, didYouMean(nearest(key, s.known)))
 		}
 	}
 	return nil
@@ -159,26 +171,23 @@ func didYouMean(key string) string {
 	return " (did you mean " + key + "?)"
 }
 
-// where returns the file and line that set a key.
-func (s *Source) where(key string) string { return fmt.Sprintf("%s: line %d", s.path, s.lines[key]) }
-
 // Resolve returns the value of a setting that no flag sets, for kong.
 func (s *Source) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	key := flag.Tag.Get("key")
 	if key == "" {
 		return nil, nil
 	}
-	for _, from := range []struct{ value, where string }{{os.Getenv(key), "the environment"}, {s.file[key], s.where(key)}} {
-		if from.value == "" {
+	for _, value := range []string{os.Getenv(key), s.file[key]} {
+		if value == "" {
 			continue
 		}
 		scratch := reflect.New(flag.Target.Type()).Elem()
-		if err := flag.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: from.value}), scratch); err != nil {
+		if err := flag.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: value}), scratch); err != nil {
 			why := strings.TrimPrefix(err.Error(), "--"+flag.Name+": ") // the value does not come from the flag
-			s.note(fmt.Sprintf("%s: %s: %s", from.where, key, why))
+			s.note(s.placed(key, key+": "+why))
 			return nil, nil
 		}
-		return from.value, nil
+		return value, nil
 	}
 	return nil, nil
 }
@@ -194,29 +203,56 @@ func (s *Source) Err(set *Settings) error {
 	}
 	problems := slices.Clone(s.problems)
 	if err := set.check(filepath.Dir(s.path)); err != nil {
-		for problem := range strings.SplitSeq(err.Error(), "\n") {
-			problems = append(problems, s.withOrigin(problem))
+		for text := range strings.SplitSeq(err.Error(), "\n") {
+			key := text[:len(text)-len(strings.TrimLeft(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"))] // it begins with that of the setting
+			if s.flags[key] != "" {
+				problems = append(problems, problem{text: text})
+			} else {
+				problems = append(problems, s.placed(key, text))
+			}
 		}
 	}
 	if len(problems) == 0 {
 		return nil
 	}
-	return fault.New(fault.Config, "kugetsu init explains every setting in the config that it writes; nothing is started until this is corrected",
-		"bad configuration: %s", strings.Join(problems, "; "))
+	var texts []string
+	for _, p := range problems {
+		texts = append(texts, p.text)
+	}
+	return fault.New(fault.Config, s.correct(problems), "bad configuration: %s", strings.Join(texts, "; "))
 }
 
-// withOrigin puts the place of a setting before its problem. The problem begins with the key of the setting.
-func (s *Source) withOrigin(problem string) string {
-	key := problem[:len(problem)-len(strings.TrimLeft(problem, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_"))]
+// placed is a problem of the value of a setting that no flag sets.
+func (s *Source) placed(key, text string) problem {
 	switch {
-	case s.flags[key] != "":
-		return problem // the place is the command line itself
 	case os.Getenv(key) != "":
-		return "the environment: " + problem
+		return problem{from: key + " in the environment", text: "the environment: " + text}
 	case s.file[key] != "":
-		return s.where(key) + ": " + problem
+		return s.inLine(s.lines[key], text)
 	}
-	return problem
+	return problem{from: key, text: text}
+}
+
+// correct says what to do about problems, and where.
+func (s *Source) correct(problems []problem) string {
+	var lines, places []string
+	for _, p := range problems {
+		switch at := fmt.Sprint(p.line); {
+		case p.line == 0:
+			places = append(places, cmp.Or(p.from, "the command line"))
+		case !slices.Contains(lines, at):
+			lines = append(lines, at)
+		}
+	}
+	slices.SortFunc(lines, func(a, b string) int { return cmp.Or(len(a)-len(b), cmp.Compare(a, b)) })
+	switch len(lines) {
+	case 0:
+	case 1:
+		places = append(places, "line "+lines[0]+" of "+s.path)
+	default:
+		places = append(places, "lines "+strings.Join(lines, ", ")+" of "+s.path)
+	}
+	return "correct " + strings.Join(places, ", and ") + ": nothing is started before that"
 }
 
 // File returns the value of a key in the config file alone, "" for none.

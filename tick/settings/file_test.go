@@ -198,6 +198,28 @@ func TestValueOutOfBoundsNamesItsPlace(t *testing.T) {
 	}
 }
 
+func TestHintOfABadConfigurationIsWhatToCorrect(t *testing.T) {
+	unset(t)
+	for _, c := range []struct{ file, delay, hint string }{
+		{"# one\nMAX_ATTEMPTS=0\n", "", "correct line 2 of {}: nothing is started before that"},
+		{"MAX_ATTEMPTS=0\nNONE_SUCH=1\n'\n", "", "correct lines 1, 2, 3 of {}: nothing is started before that"},
+		{"", "soon", "correct RETRY_DELAY in the environment: nothing is started before that"},
+		{"MAX_ATTEMPTS=0\n", "soon", "correct RETRY_DELAY in the environment, and line 1 of {}: nothing is started before that"},
+	} {
+		t.Setenv("RETRY_DELAY", c.delay)
+		set, source := read(t, c.file)
+		if got, want := fault.HintOf(source.Err(set)), strings.ReplaceAll(c.hint, "{}", source.path); got != want {
+			t.Errorf("%q: %q, not %q", c.file, got, want)
+		}
+	}
+	t.Setenv("RETRY_DELAY", "")
+	set, source := read(t, "", "--max-attempts=0")
+	source.flags = map[string]string{"MAX_ATTEMPTS": "0"}
+	if got := fault.HintOf(source.Err(set)); got != "correct the command line: nothing is started before that" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestFileThatIsNotBelievedIsNotRead(t *testing.T) {
 	unset(t)
 	home := t.TempDir()
