@@ -133,7 +133,7 @@ func (q *Queue) ended() ([]ledger.Run, error) {
 			}
 			u := it.ledger(r, nil)
 			if i == len(it.History)-1 && it.State.Settled() {
-				u.State = string(it.State)
+				u.State = it.ending()
 			}
 			all = append(all, u)
 		}
@@ -147,5 +147,13 @@ func (q *Queue) amend(it *Item) error {
 	if last == nil {
 		return nil
 	}
-	return q.Ledger.Amend(it.ledger(*last, nil).Name, last.EndedAt, string(it.State))
+	return q.Ledger.Amend(it.ledger(*last, nil).Name, last.EndedAt, it.ending())
+}
+
+// ending is the state of the item for the ledger, which tells what a person ended from what went wrong.
+func (it *Item) ending() string {
+	if it.Cancelled() {
+		return ledger.Cancelled
+	}
+	return string(it.State)
 }

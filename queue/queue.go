@@ -242,7 +242,7 @@ func (q *Queue) Settle(e Entry, it *Item, r Result, p Policy) error {
 	r.Evidence = bounded(r.Evidence)
 	used := it.ledger(r.Run, it.NotifiedAt)
 	it.settle(r, p, q.Now())
-	used.Slot, used.State = r.Slot, string(it.State)
+	used.Slot, used.State = r.Slot, it.ending()
 	if r.StartedAt != nil {
 		// The runner wrote this event when the agent started, unless it was killed before.
 		if err := q.Events.PutOnce(about(it, event.TaskStarted, "")); err != nil {

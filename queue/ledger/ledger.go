@@ -48,10 +48,13 @@ type Run struct {
 	Waited     float64       `json:"waited_seconds"`              // from the enqueueing, or the end of the run before, until then
 	Ran        *float64      `json:"ran_seconds,omitempty"`       // from the start of the agent to its end; nil where none is known to have begun
 	Outcome    string        `json:"outcome"`                     // of the run
-	State      string        `json:"state"`                       // of the item, since the run was settled
+	State      string        `json:"state"`                       // of the item, since the run was settled; Cancelled for an error that is one only because a person ended it
 	Cost       *outcome.Cost `json:"cost,omitempty"`              // nil where the agent told none
 	PeakMemory int64         `json:"peak_memory_bytes,omitempty"` // the most that its processes had together; 0: not measured
 }
+
+// Cancelled is the state of an item that a person ended. Its file says error.
+const Cancelled = string(outcome.Cancelled)
 
 // Item is the id of its item.
 func (r *Run) Item() string { return ItemOf(r.Name) }

@@ -125,7 +125,8 @@ func of(sums map[string]*Sum, name string) *Sum {
 	return sums[name]
 }
 
-// States says what the state of an item is after its last run among these; "" where it has none.
+// States says what the state of an item is after its last run among these; "" where it has none. A run that was cancelled ended its item
+// so, also in a line of before the ledger told that.
 func States(runs []Run) func(item string) string {
 	type last struct{ n, state string }
 	of := make(map[string]last, len(runs))
@@ -133,6 +134,9 @@ func States(runs []Run) func(item string) string {
 		item, n, _ := strings.Cut(runs[i].Name, ".")
 		if before := of[item].n; len(n) > len(before) || len(n) == len(before) && n > before {
 			of[item] = last{n, runs[i].State}
+			if runs[i].Outcome == Cancelled {
+				of[item] = last{n, Cancelled}
+			}
 		}
 	}
 	return func(item string) string { return of[item].state }

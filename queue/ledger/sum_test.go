@@ -55,3 +55,14 @@ func TestStatesAreThoseOfTheLastRun(t *testing.T) {
 		}
 	}
 }
+
+func TestStatesTellWhatAPersonEnded(t *testing.T) {
+	before := run(1, time.Hour) // as it was written before the state told it
+	before.Outcome, before.State = "cancelled", "error"
+	waiting := run(2, time.Hour)
+	waiting.Outcome, waiting.State = "failed", Cancelled
+	state := States([]Run{before, waiting})
+	if a, b := state(before.Item()), state(waiting.Item()); a != Cancelled || b != Cancelled {
+		t.Errorf("%q, %q", a, b)
+	}
+}

@@ -26,11 +26,13 @@ type QueueStats struct {
 // Help is its long help.
 func (*QueueStats) Help() string {
 	return longHelp(`
-The command counts the items that there are in each state: pending, running ("notified" in --json), completed, error.
-Then it sums up the runs that ended since a time, also those whose items were cleared: per outcome, agent and
-repository how many there were, how many of those that ended well or badly succeeded, how long they waited and ran
-(median, and what nine of ten stay below), and what they cost. An agent that tells no dollars makes that sum
-incomplete, and the command says so. Slots used is the share of the time of all slots in which a run had them.`,
+The command counts the items that there are in each state: pending, running ("notified" in --json), completed, error,
+and apart from errors those that were cancelled. Then it sums up the runs that ended since a time, also those whose
+items were cleared: per outcome, agent and repository how many there were, how many of those that ended well or badly
+succeeded (a run that was cancelled, or met a limit, is none of them), how long they waited and ran (the median, MED,
+and the 90th percentile, P90: nine of ten took no longer), and what they cost. IN and OUT are tokens. An agent that
+tells no dollars makes that sum incomplete, and the command says so. Slots used is the share of the time of all slots
+in which a run had them.`,
 		codes{0: "shown", 75: "shown, but for items that could not be read"},
 		"kugetsu queue stats",
 		"kugetsu queue stats --since 24h --json")
@@ -42,6 +44,7 @@ type queueStats struct {
 	Notified  int       `json:"notified"`
 	Completed int       `json:"completed"`
 	Errored   int       `json:"error"`
+	Cancelled int       `json:"cancelled"` // none of error
 	Bad       int       `json:"bad"`
 	Since     time.Time `json:"since"`
 	ledger.Sums
@@ -119,8 +122,8 @@ func (a *App) countSettled(s *queueStats, stateOf func(item string) string) (ski
 	}
 	var errs []error
 	for _, e := range entries {
-		state := queue.State(stateOf(e.ID))
-		if !state.Settled() {
+		state := stateOf(e.ID)
+		if state == "" || state == string(queue.Pending) {
 			it, err := a.Queue.Load(e)
 			if queue.IsAbsent(err) {
 				continue
@@ -129,13 +132,17 @@ func (a *App) countSettled(s *queueStats, stateOf func(item string) string) (ski
 				errs = append(errs, err)
 				continue
 			}
-			state = it.State
+			if state = string(it.State); it.Cancelled() {
+				state = ledger.Cancelled
+			}
 		}
 		switch state {
-		case queue.Completed:
+		case string(queue.Completed):
 			s.Completed++
-		case queue.Errored:
+		case string(queue.Errored):
 			s.Errored++
+		case ledger.Cancelled:
+			s.Cancelled++
 		}
 	}
 	return errors.Join(errs...), nil
@@ -145,7 +152,7 @@ func (a *App) printStats(s *queueStats, since string) error {
 	rows := []struct {
 		name string
 		n    int
-	}{{"pending", s.Pending}, {queue.Notified.Word(), s.Notified}, {"completed", s.Completed}, {"error", s.Errored}}
+	}{{"pending", s.Pending}, {queue.Notified.Word(), s.Notified}, {"completed", s.Completed}, {"error", s.Errored}, {"cancelled", s.Cancelled}}
 	var errs []error
 	for _, row := range rows {
 		errs = append(errs, a.print("%-9s  %d\n", row.name, row.n))
@@ -210,10 +217,10 @@ func (a *App) sumTable(heading string, sums map[string]*ledger.Sum) error {
 	names := slices.SortedFunc(maps.Keys(sums), func(x, y string) int {
 		return cmp.Or(sums[y].Runs-sums[x].Runs, strings.Compare(x, y))
 	})
-	columns := []terminal.Column{{Name: heading}}
-	for _, name := range []string{"RUNS", "OK", "WAITED", "90%", "RAN", "90%", "COST", "IN", "OUT"} {
-		columns = append(columns, terminal.Column{Name: name})
-	}
+	name := a.issueColumn()
+	name.Name, name.Gives = heading, 1
+	columns := []terminal.Column{name, {Name: "RUNS"}, {Name: "OK"}, {Name: "WAITED MED/P90"}, {Name: "RAN MED/P90"}, {Name: "COST"},
+		{Name: "IN", Drops: true}, {Name: "OUT", Drops: true}}
 	var rows [][]string
 	for _, name := range names {
 		s := sums[name]
@@ -224,9 +231,9 @@ func (a *App) sumTable(heading string, sums map[string]*ledger.Sum) error {
 		row := []string{issueOrPM(name), fmt.Sprint(s.Runs), success(s)}
 		for _, d := range []*ledger.Spread{s.Waited, s.Ran} {
 			if d == nil {
-				row = append(row, "-", "-")
+				row = append(row, "-")
 			} else {
-				row = append(row, seconds(d.Median), seconds(d.P90))
+				row = append(row, seconds(d.Median)+"/"+seconds(d.P90))
 			}
 		}
 		rows = append(rows, append(row, cost, tokens(s.Cost.Input+s.Cost.CacheRead+s.Cost.CacheWrite), tokens(s.Cost.Output+s.Cost.Reasoning)))
