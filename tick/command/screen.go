@@ -215,7 +215,6 @@ func (s *screen) done() {
 		if needed[d.Item] {
 			continue
 		}
-		outcome := cmp.Or(string(d.Outcome), string(d.State))
 		took := "-"
 		if d.Took > 0 {
 			took = duration(d.Took)
@@ -224,7 +223,7 @@ func (s *screen) done() {
 		if d.Cost != nil && d.Cost.USD > 0 {
 			cost = fmt.Sprintf("$%.2f", d.Cost.USD)
 		}
-		t.Rows = append(t.Rows, []string{issueOrPM(d.Ref), ago(s.now, d.At), took, outcome, overview.Work(d.Evidence), cost, terminal.Short(d.Message, 100)})
+		t.Rows = append(t.Rows, []string{issueOrPM(d.Ref), ago(s.now, d.At), took, d.Ended, overview.Work(d.Evidence), cost, terminal.Short(d.Message, 100)})
 	}
 	if len(t.Rows) > 0 && !slices.ContainsFunc(t.Rows, func(row []string) bool { return row[5] != "-" }) { // no agent told what it cost
 		t.Columns = slices.Delete(t.Columns, 5, 6)

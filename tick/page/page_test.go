@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"kugetsu/queue"
 	"kugetsu/queue/ledger"
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
@@ -437,4 +438,11 @@ func contrast(a, b string) float64 {
 	}
 	x, y := light(a), light(b)
 	return (max(x, y) + 0.05) / (min(x, y) + 0.05)
+}
+
+func TestCancelledTaskIsNoErrorOnThePage(t *testing.T) {
+	p := Page{Overview: &overview.Overview{At: now, Done: []overview.Done{{Ref: "github.com/you/shop#1", Item: "q_1", At: now.Add(-time.Hour), State: queue.Errored, Error: "cancelled", Ended: "cancelled", Outcome: "failed"}}}}
+	if one := p.done().Cards[0]; one.Tag != "cancelled" || one.Mark != outcome.Idle {
+		t.Errorf("%q, %q", one.Tag, one.Mark)
+	}
 }

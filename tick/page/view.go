@@ -241,9 +241,12 @@ func (p *Page) done() column {
 		if n++; n > doneMost {
 			continue
 		}
-		one := card{Mark: markOf(string(d.Outcome)), Title: p.name(d.Ref), URL: link(d.PRURL), Tag: "completed", Text: text(d.Message), Meta: p.evidence(d),
+		one := card{Mark: markOf(d.Ended), Title: p.name(d.Ref), URL: link(d.PRURL), Tag: "completed", Text: text(d.Message), Meta: p.evidence(d),
 			Command: "kugetsu show " + p.arg(d.Ref, d.Item)}
-		if d.State == queue.Errored {
+		switch {
+		case d.Ended == string(outcome.Cancelled): // by a person: no error
+			one.Tag = d.Ended
+		case d.State == queue.Errored:
 			one.Tag, one.Why = "error", text(strings.TrimPrefix(d.Error, string(d.Outcome)+": "))
 			if d.Outcome != "" {
 				one.Tag = "error: " + strings.ReplaceAll(clean(string(d.Outcome)), "_", " ")
