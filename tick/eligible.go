@@ -325,10 +325,19 @@ func (p due) why(c *candidate) Reason {
 	return Reason{Kind: NotBefore, Text: p.text(c.it), Until: c.it.NotBefore}
 }
 
+// notBefore says for how long an item waits that was given a time. The day stands there where it is not today.
+func notBefore(now, at time.Time) string {
+	layout := "2006-01-02 15:04"
+	if now.Local().Format(time.DateOnly) == at.Format(time.DateOnly) {
+		layout = "15:04"
+	}
+	return "not before " + at.Format(layout) + ", in " + Duration(at.Sub(now))
+}
+
 // text says until when an item waits: of a retry how long, and why it is one.
 func (p due) text(it *queue.Item) string {
 	if at := it.Waits(); at != nil {
-		return "not before " + at.Local().Format("2006-01-02 15:04:05")
+		return notBefore(p.t.Now(), at.Local())
 	}
 	last, again := it.History[len(it.History)-1], "tried again"
 	if last.Counted {

@@ -56,7 +56,7 @@ func (c *Digest) Run(a *App) error {
 	case c.Markdown:
 		err = a.print("%s", d.Markdown())
 	default:
-		err = a.print("%s", d.Text(a.Width, a.issueColumn()))
+		err = a.print("%s", shortIDs(d.Text(a.Width, a.issueColumn()), a.short))
 	}
 	if err == nil && c.Since == sinceLast {
 		err = d.Shown(a.Home, last)
@@ -72,7 +72,10 @@ func (c *Digest) period(a *App) (since time.Time, last *digest.Mark, err error) 
 	now := a.Now()
 	if c.Since != sinceLast {
 		age, err := parseAge(c.Since)
-		return now.Add(-age), nil, err
+		if err != nil {
+			return now, nil, fault.New(fault.Usage, "12h, 7d, or "+sinceLast+": since the digest before", "%w", err)
+		}
+		return now.Add(-age), nil, nil
 	}
 	last, err = digest.Last(a.Home)
 	if err != nil || last == nil {

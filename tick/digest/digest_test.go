@@ -97,6 +97,18 @@ func TestDigestReadsAsItsGoldenFiles(t *testing.T) {
 	}
 }
 
+// Where no agent tells a cost there is no column of it, and the title keeps its room.
+func TestDigestWithoutCostsHasNoColumnOfThem(t *testing.T) {
+	o := night()
+	for i := range o.Done {
+		o.Done[i].Cost = nil
+	}
+	text := of(o, morning.Add(-8*time.Hour), nil).Text(80, terminal.Column{})
+	if strings.Contains(text, "COST") || !strings.Contains(text, "TITLE") {
+		t.Error(text)
+	}
+}
+
 func TestDigestFitsItsTerminal(t *testing.T) {
 	text := of(night(), morning.Add(-8*time.Hour), nil).Text(60, terminal.Column{})
 	for line := range strings.Lines(text) {

@@ -93,15 +93,22 @@ func (d *Digest) sections(refs terminal.Column) []section {
 func (d *Digest) done(issue column) section {
 	s := section{title: "Done", columns: []column{issue, ours("ENDED", false), ours("TOOK", true), ours("OUTCOME", false),
 		{Column: terminal.Column{Name: "EVIDENCE", Gives: 2}, ours: true}, ours("COST", true), {Column: terminal.Column{Name: "TITLE", Gives: 1, Drops: true}}}}
+	told := false
 	for _, one := range d.Done[:min(len(d.Done), mostDone)] {
 		took, cost := "-", "-"
 		if one.Took > 0 {
 			took = tick.Duration(one.Took)
 		}
 		if one.Cost != nil && one.Cost.USD > 0 {
-			cost = fmt.Sprintf("$%.2f", one.Cost.USD)
+			cost, told = fmt.Sprintf("$%.2f", one.Cost.USD), true
 		}
 		s.rows = append(s.rows, []string{name(one.Ref), tick.Ago(d.At, one.At), took, known(one.Ended), overview.Work(one.Evidence), cost, terminal.Short(one.Message, titleMost)})
+	}
+	if at := slices.IndexFunc(s.columns, func(c column) bool { return c.Name == "COST" }); !told { // no agent told one: the titles get the room
+		s.columns = slices.Delete(s.columns, at, at+1)
+		for i := range s.rows {
+			s.rows[i] = slices.Delete(s.rows[i], at, at+1)
+		}
 	}
 	if more := len(d.Done) - len(s.rows); more > 0 {
 		s.more = fmt.Sprintf("and %d more: kugetsu queue list --all", more)
