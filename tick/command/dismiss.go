@@ -40,6 +40,9 @@ func (c *Dismiss) Run(a *App) error {
 			return err
 		}
 	}
+	if len(chosen) == 0 {
+		a.say("nothing needs you")
+	}
 	var errs []error
 	for _, n := range chosen {
 		err := tick.Dismiss(a.Home, n.ID, n.Cause, a.Now())

@@ -97,7 +97,11 @@ func (a *App) resolve(word string) (queue.Entry, error) {
 	} else if errors.Is(err, errSeveral) {
 		return queue.Entry{}, err
 	}
-	return a.Queue.Resolve(word, isIssue)
+	e, err := a.Queue.Resolve(word, isIssue)
+	if lacks := lacking(word); err != nil && isIssue == nil && lacks != "" {
+		return e, fault.New(fault.Failed, "an issue is owner/repo#12; kugetsu queue list --all shows every id and issue", "no item: %q %s", clip(word), lacks)
+	}
+	return e, err
 }
 
 // parse reads a reference. A host without a dot is accepted if the issue is known already: kugetsu prints such a reference, so

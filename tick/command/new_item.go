@@ -304,16 +304,24 @@ var almost = []struct {
 	{pattern.Lazy(`^\S+/\S+#\D*$`), "lacks a number behind #"},
 }
 
+// lacking says what a word lacks that was meant to be a reference, "" for other words.
+func lacking(word string) string {
+	for _, near := range almost {
+		if near.form().MatchString(word) {
+			return near.lacks
+		}
+	}
+	return ""
+}
+
 // meant is a word that can only be meant as a reference. The parser says what is wrong with the word.
 var meant = pattern.Lazy(`^([a-z]+://\S+/(issues|work_items|pulls?|merge_requests)/\d|[^\s/]+/\S+#\S*\d)`)
 
 // misread is the error of a word that was meant as a reference and is none, nil for other words.
 func (a *App) misread(word string) error {
 	word = strings.TrimRight(word, ".,;:")
-	for _, near := range almost {
-		if near.form().MatchString(word) {
-			return fault.New(fault.Usage, nameFirst, "no issue reference: %q %s", clip(word), near.lacks)
-		}
+	if lacks := lacking(word); lacks != "" {
+		return fault.New(fault.Usage, nameFirst, "no issue reference: %q %s", clip(word), lacks)
 	}
 	if _, err := a.parse(word); err != nil && meant().MatchString(word) {
 		return fault.New(fault.Usage, nameFirst, "%w", err)

@@ -100,12 +100,44 @@ func usage(root *kong.Application, args []string, err error) error {
 	if strings.HasPrefix(text, "unknown flag ") {
 		if flag := strings.TrimPrefix(text, "unknown flag "); !strings.HasPrefix(flag, "--") {
 			text, _, _ = strings.Cut(text, ", did you mean") // of one letter, any other is near
+			if name := beginsWith(at, strings.TrimPrefix(text, "unknown flag -")); name != "" {
+				text += ", did you mean \"--" + name + "\"?"
+			}
 		}
 		if slices.ContainsFunc(at.Positional, func(p *kong.Positional) bool { return p.Name == "message" }) {
 			help += "; put -- before a message that begins with -"
 		}
 	}
+	if flag := flagOf(at, text); flag != nil {
+		help = "--" + flag.Name + ": " + strings.TrimSuffix(flag.Help, ".")
+	}
 	return fault.New(fault.Usage, help, "%s", strings.Replace(text, `must be one of "",`, "must be one of ", 1))
+}
+
+// beginsWith is the only flag of a command that begins with a letter, "" where there are none or several.
+func beginsWith(at *kong.Node, letter string) (name string) {
+	for _, flag := range at.Flags {
+		switch {
+		case flag.Hidden || !strings.HasPrefix(flag.Name, letter):
+		case name != "":
+			return ""
+		default:
+			name = flag.Name
+		}
+	}
+	return name
+}
+
+// flagOf is the flag whose value an error refuses, nil for none.
+func flagOf(at *kong.Node, text string) *kong.Flag {
+	for _, flags := range at.AllFlags(false) {
+		for _, flag := range flags {
+			if strings.HasPrefix(text, "--"+flag.Name+": ") {
+				return flag
+			}
+		}
+	}
+	return nil
 }
 
 // words are what to type for a command.
