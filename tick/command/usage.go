@@ -68,6 +68,9 @@ func usage(root *kong.Application, args []string, err error) error {
 	word, _, _ = strings.Cut(word, ", did you mean")
 	_, missing := strings.CutPrefix(text, `expected "`)
 	switch {
+	case unexpected && at.Parent == nil && strings.ContainsAny(word, " #"): // an issue, or what is to be done about one
+		help = `kugetsu delegate owner/repo#12 "what to do" enqueues a task, kugetsu show owner/repo#12 shows one`
+		return fault.New(fault.Usage, help, "%s has no command %q", path, clip(word))
 	case unexpected && len(at.Children) > 0:
 		if near := nearest(root.Node, at, word); near != "" {
 			help = "did you mean " + near + "?"
@@ -109,6 +112,9 @@ func usage(root *kong.Application, args []string, err error) error {
 		}
 	}
 	if flag := flagOf(at, text); flag != nil {
+		if strings.HasSuffix(text, `value but got "EOL" (<EOL>)`) {
+			text = "--" + flag.Name + " needs a value"
+		}
 		help = "--" + flag.Name + ": " + strings.TrimSuffix(flag.Help, ".")
 	}
 	return fault.New(fault.Usage, help, "%s", strings.Replace(text, `must be one of "",`, "must be one of ", 1))
