@@ -218,7 +218,7 @@ func (a *App) sumTable(heading string, sums map[string]*ledger.Sum) error {
 		return cmp.Or(sums[y].Runs-sums[x].Runs, strings.Compare(x, y))
 	})
 	name := a.issueColumn()
-	name.Name, name.Gives = heading, 1
+	name.Name, name.Gives = heading, 2
 	columns := []terminal.Column{name, {Name: "RUNS"}, {Name: "OK"}, {Name: "WAITED MED/P90"}, {Name: "RAN MED/P90"}, {Name: "COST"},
 		{Name: "IN", Drops: true}, {Name: "OUT", Drops: true}}
 	var rows [][]string

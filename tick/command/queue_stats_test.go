@@ -22,7 +22,7 @@ func TestStatsFitTheTerminal(t *testing.T) {
 		row   string
 	}{
 		{60, "a-compan…  120   90%  1m05s/2h00m     59m59s/23h53m  $123.45"},
-		{80, "a-company/its-…  120   90%  1m05s/2h00m     59m59s/23h53m  $123.45  1.2G  30M"},
+		{80, "a-company/its-war…  120   90%  1m05s/2h00m     59m59s/23h53m  $123.45  1.2G  30M"},
 		{200, "github.com/a-company/its-warehouse  120   90%  1m05s/2h00m     59m59s/23h53m  $123.45  1.2G  30M"},
 	} {
 		var out bytes.Buffer

@@ -103,7 +103,7 @@ func TestDigestWithoutCostsHasNoColumnOfThem(t *testing.T) {
 	for i := range o.Done {
 		o.Done[i].Cost = nil
 	}
-	text := of(o, morning.Add(-8*time.Hour), nil).Text(80, terminal.Column{})
+	text := of(o, morning.Add(-8*time.Hour), nil).Text(0, terminal.Column{})
 	if strings.Contains(text, "COST") || !strings.Contains(text, "TITLE") {
 		t.Error(text)
 	}
