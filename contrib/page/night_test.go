@@ -65,7 +65,7 @@ func night() *page.Page {
 
 func done() []overview.Done {
 	one := func(ref, agent string, ago, took time.Duration, o outcome.Outcome, message string) overview.Done {
-		d := overview.Done{Item: id(int(ago.Minutes()) + 60), Ref: "github.com/you/" + ref, Agent: agent, State: queue.Completed, Outcome: o, At: *before(ago), Took: took, Runs: 1, Message: message}
+		d := overview.Done{Item: id(int(ago.Minutes()) + 60), Ref: "github.com/you/" + ref, Agent: agent, State: queue.Completed, Outcome: o, Ended: string(o), At: *before(ago), Took: took, Runs: 1, Message: message}
 		if o != outcome.OK {
 			d.State = queue.Errored
 		}
