@@ -18,10 +18,12 @@ func (s *stub) down(t *testing.T) (up func()) {
 	s.server.Close()
 	return func() {
 		t.Helper()
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
+		var listener net.Listener
+		rig.Until(t, "the port is free: another test's connection may have had it", func() bool {
+			var err error
+			listener, err = net.Listen("tcp", address)
+			return err == nil
+		})
 		s.server = httptest.NewUnstartedServer(handler)
 		s.server.Listener.Close()
 		s.server.Listener = listener
@@ -32,10 +34,12 @@ func (s *stub) down(t *testing.T) (up func()) {
 
 // TestModelServerThatIsDownIsSatOut: real agents find nothing that listens. They would try for minutes, codex for ever;
 // each is ended as its time is up, which costs no attempt and holds the agent. When the server is back one run tries, and
-// all go on in their conversations.
+// all go on in their conversations. The agents wait beside each other: they do little else for minutes.
 func TestModelServerThatIsDownIsSatOut(t *testing.T) {
+	t.Parallel()
 	for _, c := range clis {
 		t.Run(c.preset, func(t *testing.T) {
+			t.Parallel()
 			program, stub := binary(t, c.preset), newStub(t)
 			var env []string
 			for _, kv := range c.home(t, stub) { // with as many tries as they make by themselves
@@ -51,8 +55,8 @@ func TestModelServerThatIsDownIsSatOut(t *testing.T) {
 			before := w.session(1)
 
 			up := stub.down(t)
-			second := strings.TrimSpace(w.kugetsu(0, "delegate", "--timeout", "60s", "you/project#1", "<<bash git commit -q --allow-empty -m went_on>><<say went on>>"))
-			third := strings.TrimSpace(w.kugetsu(0, "delegate", "--timeout", "60s", "you/project#2", "<<say me too>>"))
+			second := strings.TrimSpace(w.kugetsu(0, "delegate", "--timeout", "90s", "you/project#1", "<<bash git commit -q --allow-empty -m went_on>><<say went on>>"))
+			third := strings.TrimSpace(w.kugetsu(0, "delegate", "--timeout", "90s", "you/project#2", "<<say me too>>"))
 			w.tick()
 			w.until("status says that it waits", func() bool {
 				return strings.Contains(w.kugetsu(0, "status"), " waits, "+c.preset+": ")
