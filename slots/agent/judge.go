@@ -91,7 +91,7 @@ func (a *account) judge(exit Exit) Report {
 	switch {
 	case a.Parked():
 		w := a.waiting.report()
-		r.Outcome, r.Summary, r.Reset = w.Outcome, w.Summary, w.Reset
+		r.Outcome, r.Summary, r.Reset, r.Unpaid = w.Outcome, w.Summary, w.Reset, w.Unpaid
 	case a.failure != "" && exit.Signal == 0:
 		r.Summary = a.failure // the message says more than the exit status
 		a.blame(&r, complaint{a.status, a.kind, a.failure, a.hearsay})

@@ -388,6 +388,33 @@ func TestCodexThatWaitsForALimitIsParkedAfterTenSilentMinutes(t *testing.T) {
 	}
 }
 
+// Money lifts that limit, and waiting does not: the hold says so.
+func TestProgramThatWaitsForMoneyIsParkedAndSaysSo(t *testing.T) {
+	for _, tt := range []struct {
+		preset, stdout, stderr string
+		unpaid                 bool
+	}{
+		{"claude", `{"type":"system","subtype":"api_retry","retry_delay_ms":600,"error_status":402,"error":"billing_error"}`, "", true},
+		{"codex", `{"type":"error","message":"Reconnecting... 1/5 (Your workspace is out of credits. Add credits to continue.)"}`, "", true},
+		{"gemini", "", "Attempt 1 failed: INSUFFICIENT_G1_CREDITS_BALANCE. Retrying with backoff...", true},
+		{"opencode", "", ocLog + `Insufficient credits"`, true},
+		{"opencode", "", ocLog + `Insufficient credits. They reset in 2 hours"`, false},
+		{"opencode", "", ocLog + `Rate limit reached"`, false},
+	} {
+		preset, err := Lookup(tt.preset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &clockwork{then}
+		p := preset.Parser(c.now)
+		feed(p, tt.stdout, tt.stderr)
+		c.Time = c.Add(11 * time.Minute)
+		if r := p.Report(Exit{Signal: syscall.SIGTERM}); !p.Parked() || r.Outcome != outcome.UsageLimit || r.Unpaid != tt.unpaid {
+			t.Errorf("%s: parked %t, %s %q, unpaid %t", tt.preset, p.Parked(), r.Outcome, r.Summary, r.Unpaid)
+		}
+	}
+}
+
 func TestServerThatStaysDownIsNotWaitedForInTheSlot(t *testing.T) {
 	network, _ := printed(t, "codex", "outage_waits")
 	retrying, _ := printed(t, "claude", "retrying")

@@ -56,7 +56,8 @@ func (w *waiting) parked(now time.Time, silence time.Duration) bool {
 func (w *waiting) report() Report {
 	r := Report{Outcome: w.met, Summary: w.why}
 	if w.met == outcome.UsageLimit {
-		r.Reset, r.Unpaid = w.reset, w.reset.IsZero() && complaint{text: w.why}.isPaidFor()
+		soon := w.reset.Sub(w.since) <= parkFrom // the next try of many, and no end of the limit; or unknown
+		r.Reset, r.Unpaid = w.reset, soon && complaint{text: w.why}.isPaidFor()
 	}
 	return r
 }
