@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,77 @@ func TestHarnessNoticesAnItemBeforeItsIntent(t *testing.T) {
 			return only(points(t, w, "tick"), "linkat")
 		}, followKilled),
 	})
+}
+
+// TestTickIsKilledAsItTellsThatAPersonIsNeeded: the item of a failed check ended, nothing was pushed, and one look of the forge has found
+// the check failing still. However far the tick came that looks again, the ticks after it leave one event, and the record says so.
+func TestTickIsKilledAsItTellsThatAPersonIsNeeded(t *testing.T) {
+	needStrace(t)
+	w := newWorld(t)
+	w.stuck()
+	list := points(t, w, "tick")
+	if err := w.needsAPerson(); err != nil {
+		t.Error(err)
+	}
+	w.close()
+	late := list
+	if !*full {
+		late = list[len(list)*2/3:]
+	}
+	sweep(t, killed, "tick, as it tells that a person is needed", "signal=KILL", sample(late, 12), stuckKilled)
+}
+
+// TestHarnessNoticesAPersonToldTwice: the same, on a kugetsu whose event has another name each time.
+func TestHarnessNoticesAPersonToldTwice(t *testing.T) {
+	needStrace(t)
+	mustNotice(t, wrongWay{
+		name:    "the event that a person is needed has a new name each time",
+		file:    "tick/session/stuck.go",
+		changes: []string{"strconv.Itoa(q.end.Run)}", "strconv.Itoa(q.end.Run), k.Now().String()}"},
+		notice:  "2 events that a person is needed",
+		one: atAny(func(t *testing.T) []point {
+			w := newWorld(t)
+			defer w.close()
+			w.stuck()
+			return only(points(t, w, "tick"), "renameat", "renameat2", "rename")
+		}, stuckKilled),
+	})
+}
+
+// stuckKilled kills a tick that finds a check failing still.
+func stuckKilled(w *world, inject []string) error {
+	w.stuck()
+	w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
+	return w.needsAPerson()
+}
+
+// stuck is a followed world in which the item of the check has ended, and one look has found the check failing still. While the item
+// runs nothing is followed: the ticks of runners look as well.
+func (w *world) stuck() {
+	w.followed()
+	w.kugetsu("tick")
+	following := w.env
+	w.env = append(slices.Clone(following), "FOLLOW_PR=none")
+	w.kugetsu("tick")
+	w.must(w.settle())
+	w.env = following
+	w.kugetsu("tick")
+}
+
+// needsAPerson lets the world come to rest, and looks for the one event and the record.
+func (w *world) needsAPerson() error {
+	for range 2 {
+		w.kugetsu("tick")
+	}
+	record, err := os.ReadFile(filepath.Join(w.home.Reviews(), session(1)+".json"))
+	if err == nil && !strings.Contains(string(record), `"needs":{`) {
+		err = fmt.Errorf("the record is %s", record)
+	}
+	told, globErr := filepath.Glob(filepath.Join(w.q.Events.New, "needs_human.*"))
+	if globErr == nil && len(told) != 1 {
+		globErr = fmt.Errorf("%d events that a person is needed", len(told))
+	}
+	return errors.Join(err, globErr, w.wasFollowed())
 }
 
 // followKilled kills a tick that follows a request.

@@ -1,5 +1,6 @@
 /* How what a pull request asks for becomes one item, as a model that Spin checks in every order of events: tell, claim and publish
- * of tick/session. It is beside protocol.pml, since publishing an item needs no tick.lock and touches no other.
+ * of tick/session; and, with STANDS, how a person is told that the item ended and the same is asked for still: stuck.go. It is
+ * beside protocol.pml, since publishing an item needs no tick.lock and touches no other.
  *
  * A step is one durable write or one read. kill -9 (KILL) may come before each write; before a read it would leave the same.
  *
@@ -7,9 +8,11 @@
  *
  *	P10  a fingerprint never has two items, wherever a pass dies, and whatever becomes of the item meanwhile
  *	P11  at rest it has one, and its intent says so
+ *	P12  no person is told of an item whose agent pushed, where the forge shows a push at the second look after the item's end
+ *	P13  at rest a person was told once of an item whose agent pushed nothing, and the record says so
  *
- * Left out: the event, which has one name; what the forge says, which is the same to all passes; an item that a person clears before
- * the pass after the one that died has looked for it.
+ * Left out: the event of an item, which has one name; in the first part what the forge says, which is the same to all passes, and an
+ * item that a person clears before the pass after the one that died has looked for it; in the second part a person who acts.
  */
 #ifndef KILLS
 #define KILLS 2
@@ -17,6 +20,7 @@
 #define PASSES 2
 #define IDS (PASSES + KILLS)
 /* UNLOCKED: ask.lock keeps no two passes apart, as when it is deleted while it is locked */
+/* STANDS: the item is there, and the passes look whether it helped */
 /* MOVES: the item is given another priority, or ends and is filed */
 
 #define ABSENT 0
@@ -37,6 +41,97 @@ bit  lock;
 #define UNLOCK lock = 0
 #endif
 #define KILL   :: atomic { kills < KILLS -> kills++ } goto killed
+
+#ifdef STANDS
+
+bit ended, pushed;      /* the item; its agent has pushed. Both stay */
+bit late;               /* the forge has shown the old head since the end of the item */
+bit stood, needs;       /* the record, reviews/<session>.json */
+bit event;              /* needs_human is there */
+byte told;              /* how many such events were made */
+
+inline tell() {
+	if KILL
+	:: atomic { true;
+		assert(!pushed); /* P12 */
+		if
+#ifndef WRONG_NEED_UNNAMED
+		:: event
+#endif
+		:: else -> event = 1; told++; assert(told <= 1) /* P13 */
+		fi
+	}
+	fi
+}
+
+inline record(first, person) {
+	if KILL
+	:: atomic { stood = first; needs = person }
+	fi
+}
+
+active [PASSES] proctype look()
+{
+	bit over, old, was;
+begin:
+	LOCK;
+	if
+	:: needs -> goto done
+	:: else
+	fi;
+	was = stood;
+#ifndef WRONG_END_READ_LATE
+	over = ended;
+#endif
+	atomic { /* the forge is asked */
+		if
+		:: old = !pushed
+		:: pushed && !(ended && late) -> old = 1; late = ended
+		fi
+	};
+#ifdef WRONG_END_READ_LATE
+	over = ended;
+#endif
+	if
+	:: !old -> record(0, 0); goto done
+	:: old && !over -> record(0, 0)
+#ifdef WRONG_ONE_LOOK
+	:: old && over -> tell(); record(1, 1)
+#else
+	:: old && over && !was -> record(1, 0)
+#ifdef WRONG_NEED_RECORDED_FIRST
+	:: old && over && was -> record(1, 1); tell()
+#else
+	:: old && over && was -> tell(); record(1, 1)
+#endif
+#endif
+	fi;
+	atomic { over = 0; old = 0; was = 0 };
+	UNLOCK;
+	goto begin; /* the next look */
+killed:
+	UNLOCK;
+	atomic { over = 0; old = 0; was = 0 };
+	goto begin;
+done:
+	UNLOCK
+}
+
+active proctype work()
+{
+	if
+	:: pushed = 1
+	:: true
+	fi;
+	ended = 1
+}
+
+active proctype rest()
+{
+	timeout -> assert(pushed || told == 1 && needs) /* P13 */
+}
+
+#else
 
 inline publish(id) {
 	/* Queue.Publish: link(2) makes no second file of a name */
@@ -130,3 +225,5 @@ active proctype rest()
 {
 	timeout -> assert(made == 1 && said) /* P11 */
 }
+
+#endif

@@ -65,6 +65,8 @@ var configs = []config{
 
 	{name: "a fingerprint, two passes that ask.lock keeps apart, the item moves, two kills", flags: "-DKILLS=2 -DMOVES", model: following},
 	{name: "a fingerprint, two passes without ask.lock, two kills", flags: "-DKILLS=2 -DUNLOCKED", model: following},
+	{name: "a request that stands after its item ended, two passes that ask.lock keeps apart, two kills", flags: "-DKILLS=2 -DSTANDS", model: following},
+	{name: "a request that stands after its item ended, two passes without ask.lock, two kills", flags: "-DKILLS=2 -DSTANDS -DUNLOCKED", model: following},
 
 	{name: "two slots, one item, runs are verified, one kill", flags: "-DITEMS=1 -DVERIFIES", large: true},
 	{name: "one slot, one item, runs are verified, a command, one kill: every order of events comes to rest", flags: "-DSLOTS=1 -DITEMS=1 -DVERIFIES -DCOMMANDS=1 -DMAX_ATTEMPTS=1", ends: true},
@@ -125,6 +127,10 @@ var wrongs = []wrong{
 	{flag: "INTENT_REPLACED", name: "an intent that is there is replaced; no ask.lock", flags: "-DUNLOCKED -DKILLS=0", want: "P10", model: following},
 	{flag: "ONE_PLACE", name: "the item of an intent is looked for under one name alone", flags: "-DMOVES", want: "P10", model: following},
 	{flag: "SAID_FIRST", name: "an intent says that it is published before the item is", want: "P11", model: following},
+	{flag: "ONE_LOOK", name: "a person is told after one look of the forge", flags: "-DSTANDS -DKILLS=0", want: "P12", model: following},
+	{flag: "END_READ_LATE", name: "how an item ended is read after the forge was asked", flags: "-DSTANDS -DKILLS=0", want: "P12", model: following},
+	{flag: "NEED_RECORDED_FIRST", name: "that a person is needed is on record before the event", flags: "-DSTANDS", want: "P13", model: following},
+	{flag: "NEED_UNNAMED", name: "the event that a person is needed has a new name each time", flags: "-DSTANDS", want: "P13", model: following},
 	{flag: "FOLDER_KEPT", name: "an unused run folder that is in the way is not removed; a slot file is lost", flags: "-DLOSSES=1 -DITEMS=1 -DSLOTS=1", want: "rest", ends: true},
 }
 
@@ -141,6 +147,8 @@ var properties = map[string]string{
 	"P9":   "a run whose runner was ended is not retried",
 	"P10":  "a fingerprint never has two items",
 	"P11":  "at rest a fingerprint has one item",
+	"P12":  "no person is told of an item whose agent pushed",
+	"P13":  "a person is told once of an item whose agent pushed nothing",
 	"rest": "every order of events comes to rest",
 }
 
@@ -366,7 +374,7 @@ func writeTable() error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The protocol in every order of events\n\nWritten by `go test ./contrib/model -full -table FILE`, not by hand: %s, %s.\n\n"+
 		"[protocol.pml](protocol.pml) is a model of the steps of a pass, a runner and its agent, and [follow.pml](follow.pml)\n"+
-		"one of how a followed pull request becomes an item; their headers name the properties and what is left out. Each row is a world that was searched completely: every order of its steps, with a\n"+
+		"one of how a followed pull request becomes an item and may need a person; their headers name the properties and what is left out. Each row is a world that was searched completely: every order of its steps, with a\n"+
 		"kill before any of them, ends in a state where nothing is broken or stuck.\n\n"+
 		"| world | flags | states | result |\n|---|---|--:|---|\n%s\n\n"+
 		"## The protocol is wrong on purpose, which must be noticed\n\n| fault | flags | property that noticed it |\n|---|---|---|\n%s\n",

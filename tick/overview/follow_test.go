@@ -49,6 +49,15 @@ func TestFollowedRequestsStandWhereAPersonLooksForThem(t *testing.T) {
 	}
 }
 
+func TestNeedOfARequestThatItsLastTaskDidNotHelpSaysWhich(t *testing.T) {
+	f := newFolder(t)
+	f.followed(3, "", `{"head": "c", "ci": "failed", "failed": ["a"], "needs": {"at": "2026-04-05T12:00:00Z", "why": "CI is still failing: a, and its agent pushed nothing (task q_1)", "made": 0, "item": "q_1"}}`)
+	const want = "needs_human | github.com/you/shop#3: PR #53 needs a person | CI is still failing: a, and its agent pushed nothing (task q_1) | kugetsu continue github.com/you/shop#3 \"…\"\n"
+	if o := f.read(); !strings.Contains(shown(o), want) || o.Healthy {
+		t.Errorf("%s", shown(o))
+	}
+}
+
 func verified() (r queue.Result) {
 	r = ended(outcome.OK, "done")
 	r.Verification = &outcome.Verification{Command: "make test"}

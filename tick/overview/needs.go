@@ -40,7 +40,7 @@ const (
 	StartFailed      Kind = "start_failed" // the same: repository gone, hook failed
 	DependencyFailed Kind = "dependency"
 	Unshown          Kind = "forge"       // a forge does not show pull requests that are followed
-	NeedsHuman       Kind = "needs_human" // a pull request asks for more after FOLLOW_MAX tasks
+	NeedsHuman       Kind = "needs_human" // a pull request asks for more than its agent got done
 	Unpushed         Kind = "unpushed"    // commits in a session that no pull request shows
 )
 
@@ -459,7 +459,7 @@ func (x *exam) unshown() (list []Need, err error) {
 	return list, err
 }
 
-// needHuman are the requests of which FOLLOW_MAX tasks were made.
+// needHuman are the requests that need a person: FOLLOW_MAX tasks were made of them, or the last task did not settle what they ask for.
 func (x *exam) needHuman() ([]Need, error) { return x.stuck, nil }
 
 // stuck is the need of a session whose request needs a person, nil where it does not.
@@ -468,7 +468,7 @@ func stuck(s *slots.Session, r session.Review) *Need {
 		return nil
 	}
 	needs := r.Followed.Needs
-	return &Need{ID: needID(NeedsHuman, fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(s.IssueRef)))), Kind: NeedsHuman, What: s.IssueRef + ": " + r.Called() + " needs a person", Why: fmt.Sprintf("%s, after %s of it (FOLLOW_MAX)", needs.Why, terminal.Count(needs.Made, "task")),
+	return &Need{ID: needID(NeedsHuman, fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(s.IssueRef)))), Kind: NeedsHuman, What: s.IssueRef + ": " + r.Called() + " needs a person", Why: needs.Text(),
 		Since: &needs.At, Command: "kugetsu continue " + s.IssueRef + ` "…"`, Ref: s.IssueRef, Agent: s.Agent, Cause: needs.At.Format(time.RFC3339Nano)}
 }
 

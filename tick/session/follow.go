@@ -28,7 +28,8 @@ import (
 //	mark the intent as published  from now on the item may be filed, cleared or given another priority
 //	write the record              reviews/<session>.json
 //
-// A pass that finds an intent without that mark looks for the item in all places first.
+// A pass that finds an intent without that mark looks for the item in all places first. News that still stands after its item ended is
+// in stuck.go.
 
 // Followed is the last answer of a forge about a request that is followed, and the events that the request has caused. Strangers chose
 // the names in it, so the names are cleaned and cut.
@@ -46,14 +47,24 @@ type Followed struct {
 	Not       string        `json:"not,omitempty"`               // why the request is not followed now
 	Since     string        `json:"since,omitempty"`             // the newest item that a person made; FOLLOW_MAX counts the items after it
 	Told      string        `json:"ready_told,omitempty"`        // the head for which there is an event that it is ready
+	Stood     *Stood        `json:"stood,omitempty"`             // news that an earlier look found standing after its item ended
 	Needs     *Needs        `json:"needs,omitempty"`
 }
 
-// Needs is why a request needs a person.
+// Needs is why a request needs a person: FOLLOW_MAX items were made of it, or its last item ended and nothing was pushed.
 type Needs struct {
 	At   time.Time `json:"at"`
-	Why  string    `json:"why"`  // the news that remains after the agent's runs
-	Made int       `json:"made"` // how many items were made of the request
+	Why  string    `json:"why"`            // the news that remains after the agent's runs
+	Made int       `json:"made"`           // how many items were made of the request, if FOLLOW_MAX is the reason
+	Item string    `json:"item,omitempty"` // the item that ended, if that is the reason
+}
+
+// Text is the reason, in one line.
+func (n Needs) Text() string {
+	if n.Item != "" {
+		return n.Why
+	}
+	return fmt.Sprintf("%s, after %s of it (FOLLOW_MAX)", n.Why, terminal.Count(n.Made, "task"))
 }
 
 const (
@@ -67,6 +78,9 @@ func name(text string) string { return terminal.Line(terminal.Joined(text), name
 
 // update fills in the report of a forge. The fields about events stay, since a record is of one request.
 func (f *Followed) update(rep forge.Report, now time.Time) {
+	if rep.Head != f.Head {
+		f.unstuck()
+	}
 	if rep.Head != f.Head || f.HeadSince.After(now) { // a time in the future: the clock was set back
 		f.Head, f.HeadSince = rep.Head, now
 	}
@@ -92,9 +106,10 @@ func requested(rep forge.Report) (list []forge.Review) {
 
 // news is one thing that a request asks of its agent.
 type news struct {
-	kind event.Type
-	what string // in one line, cleaned
-	mark []string
+	kind  event.Type
+	what  string // in one line, cleaned
+	still string // the same, after its item ended
+	mark  []string
 }
 
 // fingerprint identifies the news within its session. It is a part of file names.
@@ -110,10 +125,10 @@ func newsOf(rep forge.Report, follow settings.Follow) (list []news) {
 	if reviews := requested(rep); follow.Has(settings.FollowReview) && len(reviews) > 0 {
 		newest := slices.MaxFunc(reviews, func(a, b forge.Review) int { return a.At.Compare(b.At) })
 		// The mark is without the head: after the agent's push the same review still stands, until the reviewer reviews again.
-		list = append(list, news{kind: event.ChangesWanted, what: fmt.Sprintf("changes requested by %d", len(reviews)), mark: []string{newest.Commit, newest.ID}})
+		list = append(list, news{kind: event.ChangesWanted, what: fmt.Sprintf("changes requested by %d", len(reviews)), still: fmt.Sprintf("changes requested by %d still stand", len(reviews)), mark: []string{newest.Commit, newest.ID}})
 	}
 	if follow.Has(settings.FollowConflict) && rep.Merge == forge.MergeConflict {
-		list = append(list, news{kind: event.Conflict, what: "conflicts with its base", mark: []string{rep.Head}})
+		list = append(list, news{kind: event.Conflict, what: "conflicts with its base", still: "still conflicts with its base", mark: []string{rep.Head}})
 	}
 	var failed []string
 	for _, c := range rep.Checks {
@@ -126,7 +141,7 @@ func newsOf(rep forge.Report, follow settings.Follow) (list []news) {
 	}
 	if follow.Has(settings.FollowCI) && len(failed) > 0 {
 		slices.Sort(failed)
-		list = append(list, news{kind: event.CIFailed, what: "CI failing: " + names(failed), mark: append([]string{rep.Head}, failed...)})
+		list = append(list, news{kind: event.CIFailed, what: "CI failing: " + names(failed), still: "CI is still failing: " + names(failed), mark: append([]string{rep.Head}, failed...)})
 	}
 	return list
 }
@@ -256,20 +271,21 @@ func (k *Keeper) follow(ctx context.Context, q *question, rep forge.Report, env 
 	if f.Not = not; not != "" {
 		return nil
 	}
-	made, err := k.intents(q.name)
-	if err != nil {
-		return err
-	}
-	f.resetIfContinued(q.session, made)
-	if list := newsOf(rep, q.follow); len(list) > 0 {
-		for _, n := range list {
-			if !made.has(n.fingerprint(q.name, q.URL)) {
-				return k.tell(ctx, q, rep, n, made, env)
-			}
+	f.resetIfContinued(q.session, q.made)
+	list := newsOf(rep, q.follow)
+	stands, again := q.stands(rep, list)
+	for _, n := range list {
+		if !q.made.has(n.fingerprint(q.name, q.URL)) {
+			return k.tell(ctx, q, rep, n, env)
 		}
-		return nil
 	}
-	if !f.Running {
+	if len(list) > 0 {
+		if !again || !q.end.vain() {
+			return nil
+		}
+		return k.needStuck(q, stands)
+	}
+	if !f.Running && f.Stood == nil {
 		f.Needs = nil // the request asks for nothing any more
 	}
 	f.Ready = rep.Ready() && (rep.CI() != forge.NoChecks || k.Now().Sub(f.HeadSince) >= k.Settings.FollowInterval)

@@ -25,8 +25,9 @@ import (
 // follower is a state folder with one session, whose request is followed. Its branch is in a checkout, at the commit head.
 type follower struct {
 	*reviewer
-	head string
-	last *question
+	head    string
+	last    *question
+	between func() // while the forge is asked
 }
 
 const followedURL = "https://github.com/you/project/pull/57"
@@ -101,6 +102,12 @@ func (f *follower) lookAt(rep forge.Report, follow settings.Follow) error {
 	r, err := ReadReview(f.Home, f.id(), s.PRURL)
 	must(f.t, err)
 	q := &question{name: f.id(), session: s, follow: follow, Review: r}
+	if err := f.before(q); err != nil {
+		return err
+	}
+	if f.between != nil {
+		f.between()
+	}
 	if err := f.follow(f.t.Context(), q, rep, nil); err != nil {
 		return err
 	}
@@ -464,6 +471,9 @@ func (f *follower) race() error {
 		return err
 	}
 	q := &question{name: f.id(), session: s, follow: "ci", Review: Review{URL: s.PRURL}}
+	if err := f.before(q); err != nil {
+		return err
+	}
 	return f.follow(f.t.Context(), q, f.open(red("test")), nil)
 }
 

@@ -20,6 +20,7 @@ type intent struct {
 	Item      string     `json:"item"`
 	Priority  int        `json:"priority"`
 	URL       string     `json:"url"`
+	Head      string     `json:"head,omitempty"` // of the request, when that was decided; "" in a file of an older kugetsu
 	What      string     `json:"what"`
 	At        time.Time  `json:"at"`
 	Published *time.Time `json:"published"` // nil: a pass may have died before the item was there

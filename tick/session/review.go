@@ -137,6 +137,8 @@ type question struct {
 	session *slots.Session
 	follow  settings.Follow // what of the request is followed; "" if only its state is asked for
 	until   time.Time       // the host refuses answers until then; the zero time if it does not refuse
+	made    intents         // the intents of a request that is followed, as they were before the forge is asked
+	end     End             // how the session's last item ended, read before the forge is asked
 	Review
 }
 
@@ -320,6 +322,9 @@ func (k *Keeper) ask(ctx context.Context, q *question, env []string) error {
 // inspectRequest asks for all of a request that is followed, and calls follow with the answer. If the request is of another branch, the
 // request of the session's branch is searched. why says why the forge did not answer; err stops the pass.
 func (k *Keeper) inspectRequest(ctx context.Context, q *question, env []string) (state forge.Status, why, err error) {
+	if err := k.before(q); err != nil {
+		return forge.Unknown, nil, err
+	}
 	cache, err := readCache(k.Home, q.name)
 	if err != nil {
 		return forge.Unknown, nil, err

@@ -17,10 +17,10 @@ import (
 )
 
 // tell makes an item of news. After FOLLOW_MAX items it makes the event that a person is needed instead.
-func (k *Keeper) tell(ctx context.Context, q *question, rep forge.Report, n news, made intents, env []string) error {
+func (k *Keeper) tell(ctx context.Context, q *question, rep forge.Report, n news, env []string) error {
 	f := q.Followed
-	if count := made.since(q.URL, f.Since); count >= k.Settings.FollowMax {
-		return k.needHuman(q, n, count)
+	if count := q.made.since(q.URL, f.Since); count >= k.Settings.FollowMax {
+		return k.needHuman(q, news{what: fmt.Sprintf("%s, after %s", n.what, terminal.Count(count, "task")), mark: []string{f.Since}}, Needs{Why: n.what, Made: count})
 	}
 	ref, err := issueref.FromSession(q.name)
 	if err != nil {
@@ -36,7 +36,7 @@ func (k *Keeper) tell(ctx context.Context, q *question, rep forge.Report, n news
 	}
 	now := k.Now().UTC()
 	fingerprint := n.fingerprint(q.name, q.URL)
-	one, err := k.claim(q.name, fingerprint, intent{V: 1, Item: queue.NewID(now), Priority: k.Settings.FollowPriority, URL: q.URL, What: n.what, At: now})
+	one, err := k.claim(q.name, fingerprint, intent{V: 1, Item: queue.NewID(now), Priority: k.Settings.FollowPriority, URL: q.URL, Head: rep.Head, What: n.what, At: now})
 	if err != nil || one.Published != nil {
 		return err
 	}
@@ -81,17 +81,19 @@ func (k *Keeper) item(q *question, id, text string) *queue.Item {
 	return it
 }
 
-// needHuman puts the event that a request needs a person, once.
-func (k *Keeper) needHuman(q *question, n news, made int) error {
+// needHuman puts the event that a request needs a person, once. The event comes before the record: after a crash between them the next
+// pass puts the event again, under the same name.
+func (k *Keeper) needHuman(q *question, n news, needs Needs) error {
 	f := q.Followed
 	if f.Needs != nil {
 		return nil
 	}
-	mark := news{kind: event.NeedsHuman, what: fmt.Sprintf("%s, after %s", n.what, terminal.Count(made, "task")), mark: []string{f.Since}}
-	if err := k.Queue.Events.PutOnce(k.event(q, mark, "")); err != nil {
+	n.kind = event.NeedsHuman
+	if err := k.Queue.Events.PutOnce(k.event(q, n, needs.Item)); err != nil {
 		return err
 	}
-	f.Needs = &Needs{At: k.Now().UTC(), Why: n.what, Made: made}
+	needs.At = k.Now().UTC()
+	f.Needs = &needs
 	return nil
 }
 
