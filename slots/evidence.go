@@ -63,8 +63,24 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	if err == nil && kept == nil { // else a file in the worktree may be missing in it
 		changes.Diff = &outcome.Diff{Files: work.Stat.Files, Insertions: work.Stat.Insertions, Deletions: work.Stat.Deletions}
 	}
+	changes.Ahead = r.ahead(ctx, w, snap.Head)
 	r.result.Changes = changes
 	return kept == nil && work.Commits == 0 && (snap.Dirty == 0 || snap.Tree == w.before)
+}
+
+// ahead counts the commits of the branch, of all its runs; nil where that is not known. Without a commit there is nothing to ask.
+func (r *Runner) ahead(ctx context.Context, w *ready, head string) *int {
+	if head == "" {
+		return nil
+	}
+	if head == w.session.Start {
+		return new(int)
+	}
+	ahead, err := r.git.Ahead(ctx, r.spec(w), head)
+	if err != nil {
+		r.log.say("how many commits the branch has is not known: %v", err)
+	}
+	return ahead
 }
 
 // noteSnapshot puts a snapshot on record, and those of the worktrees inside.

@@ -70,12 +70,13 @@ func TestRunEndsWhateverIsNotKnownOfIt(t *testing.T) {
 	tellLimit = 2 * time.Second
 	real, err := exec.LookPath("git")
 	must(t, err)
+	one := 1
 	for _, c := range []struct {
 		fails, how string
 		want       *outcome.Changes
 	}{
-		{"nothing", "exit 1", &outcome.Changes{Commits: 1, Subjects: []string{`one\x1b`}, Diff: &outcome.Diff{Files: 2, Insertions: 1}, Dirty: 1, DirtyFiles: []string{`a\nb`}}},
-		{"diff-tree", "exit 1", &outcome.Changes{Commits: 1, Subjects: []string{`one\x1b`}, Dirty: 1, DirtyFiles: []string{`a\nb`}}},
+		{"nothing", "exit 1", &outcome.Changes{Commits: 1, Ahead: &one, Subjects: []string{`one\x1b`}, Diff: &outcome.Diff{Files: 2, Insertions: 1}, Dirty: 1, DirtyFiles: []string{`a\nb`}}},
+		{"diff-tree", "exit 1", &outcome.Changes{Commits: 1, Ahead: &one, Subjects: []string{`one\x1b`}, Dirty: 1, DirtyFiles: []string{`a\nb`}}},
 		{"diff-tree", "exec tail -f /dev/null", &outcome.Changes{Commits: 1, Subjects: []string{`one\x1b`}, Dirty: 1, DirtyFiles: []string{`a\nb`}}},
 		{"rev-list", "exec tail -f /dev/null", nil},
 		{"rev-list", "kill -9 $$", nil},

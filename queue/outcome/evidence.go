@@ -1,6 +1,11 @@
 package outcome
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"kugetsu/queue/terminal"
+)
 
 // Evidence is what a run can show for its outcome. Its texts come from agents and repositories: they are short, and hold no
 // control characters.
@@ -37,10 +42,20 @@ type Changes struct {
 	From       string   `json:"from,omitempty"`        // the commit that the run began with; "" on a branch without any
 	To         string   `json:"to,omitempty"`          // the commit that it ended with
 	Commits    int      `json:"commits"`               // made in the run
+	Ahead      *int     `json:"ahead,omitempty"`       // commits of the branch that its base lacked at the end, of all runs: what kugetsu list shows as AHEAD; nil: not known
 	Subjects   []string `json:"subjects,omitempty"`    // the subjects of the newest of them, the newest first, a few at most
 	Diff       *Diff    `json:"diff,omitempty"`        // between all that stood in the worktree at the start and at the end, uncommitted files too; nil: not known
 	Dirty      int      `json:"dirty"`                 // files with uncommitted changes
 	DirtyFiles []string `json:"dirty_files,omitempty"` // the first few of them
+}
+
+// Made says how many commits there are: those of the run, and those of the branch where these are others.
+func (c *Changes) Made() string {
+	text := terminal.Count(c.Commits, "commit")
+	if c.Ahead != nil && *c.Ahead != c.Commits {
+		text += fmt.Sprintf(" (%d on the branch)", *c.Ahead)
+	}
+	return text
 }
 
 // Diff is the size of a change.

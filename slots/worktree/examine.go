@@ -189,16 +189,11 @@ func (h Holding) Unkeepable() []string {
 
 // count counts the commits that the base and the remotes lack.
 func (r *repo) count(ctx context.Context, f refs, h *Holding) error {
-	name, base, err := r.base(ctx, f)
+	name, base, err := r.target(ctx, f)
 	if err != nil {
 		return err
 	}
-	if name == r.spec.Branch { // the owner of the checkout has it out: nothing says that it went anywhere
-		base = ""
-	}
-	if base != "" && name != base {
-		h.Base = name
-	}
+	h.Base = name
 	var tips []string
 	ahead := base == ""
 	for _, tip := range append([]string{h.Head, h.Tip}, h.Inside...) {
@@ -221,9 +216,56 @@ func (r *repo) count(ctx context.Context, f refs, h *Holding) error {
 	if h.Unpushed, err = strconv.Atoi(strings.TrimSpace(out)); err != nil || base == "" {
 		return err
 	}
-	if out, err = r.git(ctx, "rev-list", "--left-right", "--count", tips[0]+"..."+base); err != nil {
-		return err
-	}
-	_, err = fmt.Sscan(out, &h.Ahead, &h.Behind)
+	h.Ahead, h.Behind, err = r.apart(ctx, tips[0], base)
 	return err
+}
+
+// target is what the branch is to be merged into, and its commit; each is empty where it is not known.
+func (r *repo) target(ctx context.Context, f refs) (name, commit string, err error) {
+	name, commit, err = r.base(ctx, f)
+	if name == r.spec.Branch { // the owner of the checkout has it out: nothing says that it went anywhere
+		commit = ""
+	}
+	if commit == "" || name == commit {
+		name = ""
+	}
+	return name, commit, err
+}
+
+// apart counts the commits that the base lacks, and those of the base that the tip lacks.
+func (r *repo) apart(ctx context.Context, tip, base string) (ahead, behind int, err error) {
+	if tip == base {
+		return 0, 0, nil
+	}
+	out, err := r.git(ctx, "rev-list", "--left-right", "--count", tip+"..."+base)
+	if err == nil {
+		_, err = fmt.Sscan(out, &ahead, &behind)
+	}
+	return ahead, behind, err
+}
+
+// Ahead counts the commits of a session's branch that its base lacks, as Examine does, where such a commit is checked out; nil where the
+// base is not known.
+func (g *Git) Ahead(ctx context.Context, s Spec, head string) (*int, error) {
+	if !git.CommitID.MatchString(head) {
+		return nil, git.Refuse("git rev-list", "not a commit: %q", head)
+	}
+	r, _, err := g.repository(s)
+	if err != nil || r == nil {
+		return nil, err
+	}
+	defer r.close()
+	f, err := r.refs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name, base, err := r.target(ctx, f)
+	if err != nil || name == "" {
+		return nil, err
+	}
+	ahead, _, err := r.apart(ctx, head, base)
+	if err != nil {
+		return nil, err
+	}
+	return &ahead, nil
 }

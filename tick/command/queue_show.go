@@ -190,7 +190,7 @@ func describe(r queue.Run) string {
 		text += ", took " + duration(r.EndedAt.Sub(*r.StartedAt))
 	}
 	if r.Changes != nil {
-		text += fmt.Sprintf(", %s, %s uncommitted", terminal.Count(r.Changes.Commits, "commit"), terminal.Count(r.Changes.Dirty, "file"))
+		text += fmt.Sprintf(", %s, %s uncommitted", r.Changes.Made(), terminal.Count(r.Changes.Dirty, "file"))
 	}
 	if r.Ref != "" {
 		text += " (kept at " + r.Ref + ")"
@@ -206,7 +206,7 @@ func describe(r queue.Run) string {
 
 // brief says in a column what a run changed.
 func brief(c *outcome.Changes) string {
-	text := terminal.Count(c.Commits, "commit")
+	text := c.Made()
 	d := c.Diff
 	switch {
 	case d != nil && d.Files == 0 && c.Commits == 0:

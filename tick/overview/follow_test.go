@@ -81,3 +81,48 @@ func TestCommitsThatNoRequestShowsAreToLookAt(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// The count is that of the branch, of all its runs, as kugetsu list has it.
+func TestCommitsToLookAtAreThoseOfTheBranch(t *testing.T) {
+	type run struct{ commits, ahead int } // ahead -1: not known
+	for name, test := range map[string]struct {
+		runs []run // of one item each, the oldest first
+		want string
+	}{
+		"two items":              {[]run{{2, 2}, {1, 3}}, "has 3 new commits,"},
+		"a question behind":      {[]run{{2, 2}, {0, 2}}, "has 2 new commits,"},
+		"a retry that had none":  {[]run{{0, 2}}, "has 2 new commits,"},
+		"of an older version":    {[]run{{2, -1}, {1, -1}}, "has 1 new commit,"},
+		"merged meanwhile":       {[]run{{2, 2}, {0, 0}}, ""},
+		"a squash":               {[]run{{3, 3}, {1, 1}}, "has 1 new commit,"},
+		"nothing was ever made":  {[]run{{0, 0}}, ""},
+		"an older one knew them": {[]run{{2, 2}, {0, -1}}, "has 2 new commits,"},
+	} {
+		f := newFolder(t)
+		for _, r := range test.runs {
+			e, it := f.enqueue(1, "do it")
+			res := ended(outcome.OK, "done")
+			res.Changes = &outcome.Changes{To: "abc", Commits: r.commits}
+			if r.ahead >= 0 {
+				res.Changes.Ahead = &r.ahead
+			}
+			f.settle(e, it, res)
+			f.must(f.Home.WriteSession("github.com+you+shop@1", &slots.Session{Type: "forked", IssueRef: it.IssueRef, Agent: "command", Branch: "fix", Worktree: f.Home.Worktree("github.com+you+shop@1"), LastItem: it.ID}))
+		}
+		got := shown(f.read())
+		if test.want == "" && strings.Contains(got, "unpushed") || test.want != "" && (strings.Count(got, "unpushed") != 1 || !strings.Contains(got, test.want)) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+func TestWorkOfARunSaysWhatIsOnItsBranch(t *testing.T) {
+	three, one := 3, 1
+	for want, c := range map[string]outcome.Changes{
+		"1 commit (3 on the branch)": {Commits: 1, Ahead: &three}, "1 commit": {Commits: 1, Ahead: &one}, "2 commits": {Commits: 2}, "no changes": {Ahead: &three},
+	} {
+		if got := Work(outcome.Evidence{Changes: &c}); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+}

@@ -472,22 +472,35 @@ func stuck(s *slots.Session, r session.Review) *Need {
 		Since: &needs.At, Command: "kugetsu continue " + s.IssueRef + ` "…"`, Ref: s.IssueRef, Agent: s.Agent, Cause: needs.At.Format(time.RFC3339Nano)}
 }
 
-// unpushed are the sessions whose last item completed with commits and for which no pull request is known. Git is not asked: the
-// item's evidence and the session tell.
+// unpushed are the sessions whose last item completed, whose branch has commits, and for which no pull request is known. Git is not asked:
+// the items' evidence and the session tell. The commits are those of the branch, as the newest run that knows them found them; a run that
+// does not know them (an older kugetsu's) counts its own.
 func (x *exam) unpushed() (list []Need, err error) {
-	seen := map[string]bool{}
+	ahead, seen := map[string]*int{}, map[string]bool{}
 	for i, it := range x.settled { // the newest first
-		c := x.done[i].Evidence.Changes
-		if it.IssueRef == "" || seen[it.IssueRef] || c == nil || c.Commits == 0 {
-			continue
+		if c := x.done[i].Evidence.Changes; c != nil && ahead[it.IssueRef] == nil {
+			ahead[it.IssueRef] = c.Ahead
 		}
-		seen[it.IssueRef] = true
-		s := x.sessions[it.IssueRef]
-		if s == nil || s.PRURL != "" || it.State != queue.Completed {
-			continue
+	}
+	for _, own := range []bool{true, false} { // first the newest item that made commits itself: what a person dismissed of it stays dismissed
+		for i, it := range x.settled {
+			c := x.done[i].Evidence.Changes
+			if it.IssueRef == "" || seen[it.IssueRef] || c == nil || own != (c.Commits > 0) || !own && it.State != queue.Completed {
+				continue
+			}
+			seen[it.IssueRef] = true
+			commits := c.Commits
+			if n := ahead[it.IssueRef]; n != nil {
+				commits = *n
+			}
+			s := x.sessions[it.IssueRef]
+			if s == nil || s.PRURL != "" || it.State != queue.Completed || commits == 0 {
+				continue
+			}
+			why := append([]string{"kugetsu set-pr " + it.IssueRef + " URL tells of one"}, c.Subjects...)
+			list = append(list, Need{ID: needID(Unpushed, it.ID), Kind: Unpushed, What: fmt.Sprintf("%s has %s, and no pull request is known", it.IssueRef, terminal.Count(commits, "new commit")),
+				Why: line(strings.Join(why, "; ")), Since: it.CompletedAt, Command: "kugetsu show " + it.ID, Item: it.ID, Ref: it.IssueRef, Agent: it.Agent, Cause: c.To})
 		}
-		list = append(list, Need{ID: needID(Unpushed, it.ID), Kind: Unpushed, What: fmt.Sprintf("%s has %s, and no pull request is known", it.IssueRef, terminal.Count(c.Commits, "new commit")),
-			Why: line(fmt.Sprintf("kugetsu set-pr %s URL tells of one; %s", it.IssueRef, strings.Join(c.Subjects, "; "))), Since: it.CompletedAt, Command: "kugetsu show " + it.ID, Item: it.ID, Ref: it.IssueRef, Agent: it.Agent, Cause: c.To})
 	}
 	return list, nil
 }

@@ -23,7 +23,7 @@ func Work(e outcome.Evidence) string {
 		return cmp.Or(strings.Join(parts, ", "), "-")
 	}
 	if c.Commits > 0 {
-		parts = append(parts, terminal.Count(c.Commits, "commit"))
+		parts = append(parts, c.Made())
 	}
 	if d := c.Diff; d != nil && d.Files > 0 {
 		parts = append(parts, fmt.Sprintf("+%d −%d", d.Insertions, d.Deletions), terminal.Count(d.Files, "file"))

@@ -265,7 +265,7 @@ func (p *Page) evidence(d overview.Done) []stamp {
 	}
 	if ch := d.Evidence.Changes; ch != nil {
 		if ch.Commits > 0 {
-			parts = append(parts, plain(terminal.Count(ch.Commits, "commit")))
+			parts = append(parts, plain(ch.Made()))
 		}
 		if ch.Diff != nil && ch.Diff.Files > 0 {
 			parts = append(parts, plain(fmt.Sprintf("+%d −%d in %s", ch.Diff.Insertions, ch.Diff.Deletions, terminal.Count(ch.Diff.Files, "file"))))
