@@ -257,12 +257,19 @@ func controlGroup(limit string) (string, error) {
 
 // startForge serves a folder on loopback as a Gitea would its API, and makes it the one that agents know: forge DIR
 // starts it, its address is in $FORGE, its host and port in $FORGEHOST. A file is answered to a request that has the token, which is
-// "sesame", and the file "list" in it for a folder.
+// "sesame", and the file "list" in it for a folder. A file "refusal" in DIR, a status and a body behind it, is the answer to everything.
 func startForge(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "token sesame" {
 			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if text, err := os.ReadFile(filepath.Join(dir, "refusal")); err == nil {
+			status, body, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+			code, _ := strconv.Atoi(status)
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, body)
 			return
 		}
 		name := filepath.Join(dir, filepath.FromSlash(r.URL.Path))

@@ -1,8 +1,11 @@
 package tick
 
 import (
+	"time"
+
 	"kugetsu/queue/issueref"
 	"kugetsu/slots"
+	"kugetsu/tick/session"
 	"kugetsu/tick/settings"
 )
 
@@ -43,4 +46,13 @@ func (t *Tick) follows() (of func(issueref.Ref) settings.Follow, any bool, err e
 		any = any || r.Follow != nil && *r.Follow != ""
 	}
 	return func(ref issueref.Ref) settings.Follow { return known.follow(ref.RepoPath(), t.Settings.Follow) }, any, err
+}
+
+// Asked says when a forge was asked for what it does not show, and when it is asked again.
+func Asked(now time.Time, d session.Denial) string {
+	again := "by the next tick"
+	if d.Next.After(now) {
+		again = "in " + Duration(d.Next.Sub(now))
+	}
+	return "asked " + Ago(now, d.AskedAt) + ", asked again " + again
 }

@@ -40,6 +40,57 @@ func TestTickIsKilledAsItFollowsARequest(t *testing.T) {
 	})
 }
 
+// TestTickIsKilledAsAForgeRefuses: the forge refuses the token. However far the tick came that meets it, the ticks after it tell a person
+// exactly once.
+func TestTickIsKilledAsAForgeRefuses(t *testing.T) {
+	needStrace(t)
+	w := newWorld(t)
+	w.refused()
+	list := points(t, w, "tick")
+	w.close()
+	if !*full {
+		list = list[len(list)*2/3:]
+	}
+	sweep(t, killed, "tick, as a forge refuses", "signal=KILL", sample(list, 12), refusedKilled)
+}
+
+// TestHarnessNoticesARefusalBeforeItsRecord: the same, on a kugetsu that tells of a host before it is on record.
+func TestHarnessNoticesARefusalBeforeItsRecord(t *testing.T) {
+	needStrace(t)
+	mustNotice(t, wrongWay{
+		name:    "a refusal is told before its host is on record",
+		file:    "tick/session/denial.go",
+		changes: []string{"	if !maps.Equal(known, now) {", "	if false {"},
+		notice:  " events, ",
+		one: atAny(func(t *testing.T) []point {
+			w := newWorld(t)
+			defer w.close()
+			w.refused()
+			return only(points(t, w, "tick"), "renameat", "renameat2")
+		}, refusedKilled),
+	})
+}
+
+// refusedKilled kills a tick that a forge refuses an answer.
+func refusedKilled(w *world, inject []string) error {
+	w.refused()
+	w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
+	for range 3 {
+		w.kugetsu("tick")
+	}
+	told, err := filepath.Glob(filepath.Join(w.q.Events.New, "needs_human.*"))
+	record, readErr := os.ReadFile(filepath.Join(w.home.Reviews(), "denials"))
+	if len(told) != 1 || !strings.Contains(string(record), `"told":true`) {
+		err = errors.Join(err, fmt.Errorf("%d events, and the record %s", len(told), record))
+	}
+	return errors.Join(err, readErr)
+}
+
+// refused is the world of followed, whose forge refuses every answer.
+func (w *world) refused() {
+	w.followedOn(func(to http.ResponseWriter, _ *http.Request, _ string) { to.WriteHeader(http.StatusUnauthorized) })
+}
+
 // TestHarnessNoticesAnItemBeforeItsIntent: the same, on a kugetsu that publishes before it says what.
 func TestHarnessNoticesAnItemBeforeItsIntent(t *testing.T) {
 	needStrace(t)
@@ -142,7 +193,10 @@ func followKilled(w *world, inject []string) error {
 }
 
 // followed is a world with a session whose pull request is on a forge of its own, and has a failed check.
-func (w *world) followed() {
+func (w *world) followed() { w.followedOn(answer) }
+
+// followedOn is the same where the forge answers so, about a head.
+func (w *world) followedOn(answer func(http.ResponseWriter, *http.Request, string)) {
 	repo := filepath.Join(w.dir, "repo")
 	cmd := exec.Command("git", "-C", repo, "branch", "fix/issue-1")
 	cmd.Env = w.env

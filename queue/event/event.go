@@ -35,7 +35,7 @@ const (
 	ChangesWanted   Type = "changes_requested" // a reviewer requests changes, and its agent gets that as a task
 	Conflict        Type = "conflict"          // the request conflicts with its base, and its agent gets that as a task
 	PRReady         Type = "pr_ready"          // the request is green, approved and mergeable: a person may merge it
-	NeedsHuman      Type = "needs_human"       // FOLLOW_MAX tasks were made of a request, or its last one did not help, and it still is not ready
+	NeedsHuman      Type = "needs_human"       // FOLLOW_MAX tasks were made of a request, or its last one did not help, and it still is not ready; or a host does not show what is followed
 	QueueEmpty      Type = "queue_empty"       // the last item that waited or ran is settled
 	AgentHeld       Type = "agent_held"        // this agent, or this host, is on hold: a usage limit, refused credentials, a server that is down
 	AgentLifted     Type = "agent_lifted"      // a run got through: this agent, or this host, is on hold no longer

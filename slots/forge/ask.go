@@ -57,7 +57,7 @@ func (r request) askAnew(ctx context.Context, path, etag string, most int, env [
 		return got, err
 	}
 	var programErr error
-	if token == "" {
+	if token.value == "" {
 		body, err := r.askProgram(ctx, path, most, env)
 		if err == nil {
 			return reply{body: body}, nil
@@ -66,14 +66,19 @@ func (r request) askAnew(ctx context.Context, path, etag string, most int, env [
 			programErr = err
 		}
 	}
-	got, err = r.get(ctx, path, token, etag, most)
+	got, err = r.get(ctx, path, token, etag, most, env)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = errors.New("it did not answer in time")
 	}
-	if err != nil && programErr != nil {
+	var status *statusError
+	switch {
+	case err == nil, programErr == nil:
+	case errors.As(err, &status):
+		status.program = programErr.Error()
+	default:
 		err = fmt.Errorf("%w (%w)", err, programErr)
 	}
 	return got, err
@@ -96,8 +101,8 @@ func (r request) question(ctx context.Context, path, token string) (*http.Reques
 	return req, nil
 }
 
-func (r request) get(ctx context.Context, path, token, etag string, most int) (got reply, err error) {
-	req, err := r.question(ctx, path, token)
+func (r request) get(ctx context.Context, path string, token credential, etag string, most int, env []string) (got reply, err error) {
+	req, err := r.question(ctx, path, token.value)
 	if err != nil {
 		return got, err
 	}
@@ -121,7 +126,7 @@ func (r request) get(ctx context.Context, path, token, etag string, most int) (g
 		got.same = true
 		return got, nil
 	case res.StatusCode != http.StatusOK:
-		return got, r.refusal(res, token != "")
+		return got, r.refusal(res, token, env)
 	}
 	got.body, err = read(res.Body, most)
 	return got, err
@@ -175,41 +180,19 @@ func plain(err error) error {
 	return errors.New("the connection or the answer is bad")
 }
 
-// statusError is an answer with another status than 200.
-type statusError struct {
-	code int
-	why  string
-}
-
-func (e *statusError) Error() string { return fmt.Sprintf("status %d: %s", e.code, e.why) }
-
-// Is says of which kind the error is. What a token may not see is not found: a forge does not tell that it is there.
-func (e *statusError) Is(kind error) bool {
-	return kind == ErrDenied && (e.denied() || e.code == http.StatusNotFound)
-}
-
-func (e *statusError) denied() bool {
-	return e.code == http.StatusUnauthorized || e.code == http.StatusForbidden
-}
-
 // refusal is the error for a status other than 200: a *LimitError or a *statusError.
-func (r request) refusal(res *http.Response, token bool) error {
+func (r request) refusal(res *http.Response, token credential, env []string) error {
 	code := res.StatusCode
-	why := "it did not answer"
-	switch {
-	case code == http.StatusTooManyRequests, code == http.StatusForbidden && r.limited(res):
+	body, _ := io.ReadAll(io.LimitReader(res.Body, maxRefusal)) // what cannot be read says nothing
+	if code == http.StatusTooManyRequests || code == http.StatusForbidden && r.limited(res.Header, body) {
 		_, host, _ := strings.Cut(r.origin, "://")
 		return &LimitError{Host: host, Code: code, Until: until(res.Header)}
-	case (code == http.StatusUnauthorized || code == http.StatusForbidden) && token:
-		why = "the token is refused"
-	case code == http.StatusUnauthorized, code == http.StatusForbidden:
-		why = "it wants a token"
-	case code == http.StatusNotFound && token:
-		why = "there is no such request, or the token may not see it"
-	case code == http.StatusNotFound:
-		why = "there is no such request, or it takes a token to see it"
 	}
-	return &statusError{code, why}
+	e := &statusError{code: code, forge: r.forge, token: token.name, said: said(body, token.value)}
+	if token.name == "" {
+		e.lack = r.lack(env)
+	}
+	return e
 }
 
 func read(from io.Reader, most int) ([]byte, error) {

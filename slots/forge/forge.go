@@ -5,8 +5,9 @@
 //
 // A URL may come from an agent's output, so it is read strictly (see parse). A token goes to the one origin (scheme, host and port)
 // that it is for and to no other, not on a redirect either. Plain http is spoken to loopback, and to a host that a variable of the
-// env files names with http://. No error repeats the answer of a forge, which may hold the token that was sent. The caller makes
-// sure that a request belongs to its repository: any host can claim of its own requests that they were merged.
+// env files names with http://. An error repeats of a forge's answer only the message of one that refuses, cleaned and without the
+// token that was sent (see said). The caller makes sure that a request belongs to its repository: any host can claim of its own requests
+// that they were merged.
 package forge
 
 import (
@@ -40,10 +41,6 @@ type Request struct {
 
 // ErrUnasked is returned where a forge is not asked for the request of a branch.
 var ErrUnasked = errors.New("the forge was not asked")
-
-// ErrDenied is what the error is where a forge does not let a request be seen: without a token, or with this one. It says so again
-// until a person changes the token.
-var ErrDenied = errors.New("the forge lets nothing be seen")
 
 // State asks for the state of a request. The env is that of an agent, NAME=value, with the tokens and hosts (see homes) and PATH.
 // The error is the reason where the answer is Unknown, and nil elsewhere.
@@ -90,7 +87,7 @@ func Find(ctx context.Context, repo, branch string, since time.Time, env []strin
 	var found *Request
 	newest, seen := 0, 0
 	for page := 1; page <= maxPages; page++ {
-		body, err := r.ask(ctx, r.forge.list(r, branch, page), env)
+		body, err := r.ask(ctx, r.forge.list(r, branch, perPage, page), env)
 		if err != nil {
 			return nil, r.wrap(err)
 		}
@@ -124,6 +121,30 @@ func Find(ctx context.Context, repo, branch string, since time.Time, env []strin
 		return nil, r.wrap(fmt.Errorf("none of its %d newest requests is of this branch, and there are more", seen))
 	}
 	return found, nil
+}
+
+// Try asks once for the newest request of a repository (host[:port]/owner/repo), with the token for its host: whether that may be seen.
+// It says which variable has the token; "" where there is none, and nothing was asked. The error may be a denial.
+func Try(ctx context.Context, repo string, env []string) (variable string, err error) {
+	host, path, _ := strings.Cut(repo, "/")
+	r, err := at(strings.ToLower(host), path, env)
+	if errors.Is(err, ErrUnasked) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	token, err := r.token(env)
+	if err != nil || token.value == "" {
+		return "", r.wrap(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	body, err := r.ask(ctx, r.forge.list(r, "main", 1, 1), env)
+	if err == nil {
+		_, err = readList(body)
+	}
+	return token.name, r.wrap(err)
 }
 
 // wrap names the host in an error.

@@ -78,6 +78,9 @@ var forges = map[string]struct {
 	"gitea":  {gitea, "/you/project/pulls/7", "/api/v1/repos/you/project/pulls/7", "token " + secret},
 }
 
+// tokenOf is the variable that server.only sets for each forge.
+var tokenOf = map[string]string{"github": "GH_ENTERPRISE_TOKEN", "gitlab": "GITLAB_TOKEN", "gitea": "GITEA_TOKEN"}
+
 func TestStateIsWhatTheForgeSays(t *testing.T) {
 	for name, f := range forges {
 		states := map[string]Status{"open": Open, "merged": Merged, "closed": Closed}
@@ -125,11 +128,11 @@ func TestDocumentedAnswersOfForgesAreUnderstood(t *testing.T) {
 			why    string
 		}{
 			{"draft", Open, ""},
-			{"missing", Unknown, "status 404: there is no such request, or the token may not see it"},
+			{"missing", Unknown, "status 404: there is no such request, or TOKEN may not see it: it takes RIGHT"},
 			{"limited", Unknown, ": the rate limit is met"},
 			{"limited_anew", Unknown, "status 429: the rate limit is met"},
-			{"bad_token", Unknown, "status 401: the token is refused"},
-			{"no_scope", Unknown, "status 403: the token is refused"},
+			{"bad_token", Unknown, "status 401: TOKEN is not valid"},
+			{"no_scope", Unknown, "status 403: TOKEN is valid, and lacks a right: it takes RIGHT"},
 			{"moved", Merged, ""}, // and where it is now, it is merged
 		} {
 			answer := name + "_" + test.answer
@@ -144,7 +147,8 @@ func TestDocumentedAnswersOfForgesAreUnderstood(t *testing.T) {
 				recorded(t, answer)(w, r)
 			})
 			got, err := State(t.Context(), s.URL+f.page, s.only(f.kind, secret))
-			if got != test.want || (err == nil) != (test.why == "") || err != nil && !strings.HasSuffix(err.Error(), test.why) {
+			why := strings.NewReplacer("TOKEN", tokenOf[name], "RIGHT", rights[f.kind][""]).Replace(test.why)
+			if got != test.want || (err == nil) != (why == "") || err != nil && !strings.Contains(err.Error(), why) {
 				t.Errorf("%s: %s, %v", answer, got, err)
 			}
 			if test.answer == "moved" && (len(s.asked) != 2 || s.tokens[1] != f.token || s.asked[1] == f.api) {
@@ -171,9 +175,9 @@ func TestUnclearAnswerIsUnknown(t *testing.T) {
 		answer http.HandlerFunc
 		why    string
 	}{
-		"404":            {status(404), "status 404: there is no such request, or the token may not see it"},
-		"401":            {status(401), "status 401: the token is refused"},
-		"403":            {status(403), "status 403: the token is refused"},
+		"404":            {status(404), "status 404: there is no such request, or TOKEN may not see it: it takes RIGHT"},
+		"401":            {status(401), "status 401: TOKEN is not valid"},
+		"403":            {status(403), "status 403: TOKEN is valid, and lacks a right: it takes RIGHT"},
 		"403 limit":      {status(403, "X-RateLimit-Remaining", "0"), "status 403: the rate limit is met"},
 		"403 secondary":  {status(403, "Retry-After", "60"), "status 403: the rate limit is met"},
 		"429":            {status(429), "status 429: the rate limit is met"},
@@ -195,7 +199,8 @@ func TestUnclearAnswerIsUnknown(t *testing.T) {
 		for forge, f := range forges {
 			s := serve(t, test.answer)
 			got, err := State(t.Context(), s.URL+f.page, s.only(f.kind, secret))
-			if got != Unknown || err == nil || !strings.Contains(err.Error(), test.why) {
+			why := strings.NewReplacer("TOKEN", tokenOf[forge], "RIGHT", rights[f.kind][""]).Replace(test.why)
+			if got != Unknown || err == nil || !strings.Contains(err.Error(), why) {
 				t.Errorf("%s %s: %s, %v", forge, name, got, err)
 			}
 			if err != nil && (strings.Contains(err.Error(), secret) || !strings.HasPrefix(err.Error(), strings.TrimPrefix(s.URL, "http://")+": ")) {
@@ -372,7 +377,7 @@ func TestTokenGoesToItsOwnHostAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := r.token(strings.Fields(test.env)); got != test.want || err != nil {
+		if got, err := r.token(strings.Fields(test.env)); got.value != test.want || err != nil {
 			t.Errorf("%s with %s: %q, %v", test.url, test.env, got, err)
 		}
 	}

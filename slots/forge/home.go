@@ -179,7 +179,11 @@ func at(host, repo string, env []string) (request, error) {
 			}
 		}
 	}
-	return request{}, errors.Join(append(errs, fmt.Errorf("%w: the kind of forge of %s is not known: set GH_HOST, GITLAB_HOST, GITEA_URL or FORGEJO_URL in env/default.env", ErrUnasked, host))...)
+	why := "set GH_HOST, GITLAB_HOST, GITEA_URL or FORGEJO_URL in env/default.env"
+	if tokens := Unplaced(env); len(tokens) > 0 {
+		why = tokens[0].Why
+	}
+	return request{}, errors.Join(append(errs, fmt.Errorf("%w: the kind of forge of %s is not known: %s", ErrUnasked, host, why))...)
 }
 
 // hostname is the host of an origin, without its port, as an issue reference has it.
@@ -194,36 +198,33 @@ func hostname(origin string) string {
 // able says whether an environment has a login for the forge: a token, or the forge's own program.
 func (r request) able(env []string) (bool, error) {
 	token, err := r.token(env)
-	if err != nil || token != "" {
-		return token != "", err
+	if err != nil || token.value != "" {
+		return token.value != "", err
 	}
 	_, _, err = r.program(env)
 	return err == nil, nil
 }
 
-// token is the token for a request, "" for none. It is an error where a variable for a host of this kind of forge cannot be read:
-// it may mean this host.
-func (r request) token(env []string) (string, error) {
+// credential is a token, and the variable that has it; both "" for none.
+type credential struct{ name, value string }
+
+// token is the token for a request. It is an error where a variable for a host of this kind of forge cannot be read: it may mean this
+// host.
+func (r request) token(env []string) (credential, error) {
 	for _, h := range homes() {
 		if h.forge != r.forge {
 			continue
 		}
 		origin, err := h.at(env)
 		if err != nil {
-			return "", err
+			return credential{}, err
 		}
 		if origin != r.origin {
 			continue
 		}
-		names := h.tokens
-		if h.host == "GH_HOST" && isTenant(hostname(origin)) { // as for gh, but only to the tenant that GH_HOST names
-			names = append(names, "GH_TOKEN", "GITHUB_TOKEN")
-		}
-		for _, name := range names {
-			if token := get(env, name); token != "" {
-				return token, nil
-			}
+		if name := h.set(env, origin); name != "" {
+			return credential{name, get(env, name)}, nil
 		}
 	}
-	return "", nil
+	return credential{}, nil
 }

@@ -170,12 +170,17 @@ func (q *inquiry) unseen(part string, err error) error {
 	if !errors.As(err, &status) {
 		return err
 	}
+	of := *status
+	of.part = part
 	why := part + ": " + status.Error()
+	if of.denied() {
+		why = of.Error()
+		if q.rep.Denied == nil {
+			q.rep.Denied = of.denial()
+		}
+	}
 	if !slices.Contains(q.rep.Unseen, why) {
 		q.rep.Unseen = append(q.rep.Unseen, why)
-	}
-	if status.denied() {
-		q.rep.Denied = cmp.Or(q.rep.Denied, why)
 	}
 	return nil
 }

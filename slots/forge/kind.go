@@ -26,8 +26,8 @@ type kind struct {
 	cli    string   // the program that asks where there is no token, "" for none
 	scheme string   // of the header Authorization
 	base   func(origin string) string
-	one    func(r request) string                          // path of a request
-	list   func(r request, branch string, page int) string // path of those of a branch, or of all
+	one    func(r request) string                               // path of a request
+	list   func(r request, branch string, per, page int) string // path of those of a branch, or of all
 	number func(a answer) int
 	from   func(a answer, repo, branch string) bool // whether it is of this branch
 }
@@ -44,9 +44,9 @@ var github = &kind{
 		return origin + "/api/v3/"
 	},
 	one: func(r request) string { return fmt.Sprintf("repos/%s/pulls/%d", r.repo, r.number) },
-	list: func(r request, branch string, page int) string {
+	list: func(r request, branch string, per, page int) string {
 		owner, _, _ := strings.Cut(r.repo, "/")
-		return fmt.Sprintf("repos/%s/pulls?head=%s&state=all&sort=created&direction=desc&per_page=%d&page=%d", r.repo, url.QueryEscape(owner+":"+branch), perPage, page)
+		return fmt.Sprintf("repos/%s/pulls?head=%s&state=all&sort=created&direction=desc&per_page=%d&page=%d", r.repo, url.QueryEscape(owner+":"+branch), per, page)
 	},
 	number: func(a answer) int { return a.Number },
 	from:   headIs,
@@ -64,9 +64,9 @@ var gitlab = &kind{
 	one: func(r request) string {
 		return fmt.Sprintf("projects/%s/merge_requests/%d", url.PathEscape(r.repo), r.number)
 	},
-	list: func(r request, branch string, page int) string {
+	list: func(r request, branch string, per, page int) string {
 		return fmt.Sprintf("projects/%s/merge_requests?source_branch=%s&state=all&order_by=created_at&sort=desc&per_page=%d&page=%d",
-			url.PathEscape(r.repo), url.QueryEscape(branch), perPage, page)
+			url.PathEscape(r.repo), url.QueryEscape(branch), per, page)
 	},
 	number: func(a answer) int { return a.IID },
 	from: func(a answer, _, branch string) bool {
@@ -80,8 +80,8 @@ var gitea = &kind{
 	name: "Gitea or Forgejo", word: "pulls", names: []string{"gitea", "forgejo"}, scheme: "token",
 	base: func(origin string) string { return origin + "/api/v1/" },
 	one:  func(r request) string { return fmt.Sprintf("repos/%s/pulls/%d", r.repo, r.number) },
-	list: func(r request, _ string, page int) string { // it cannot be asked for a branch
-		return fmt.Sprintf("repos/%s/pulls?state=all&sort=recentupdate&limit=%d&page=%d", r.repo, perPage, page)
+	list: func(r request, _ string, per, page int) string { // it cannot be asked for a branch
+		return fmt.Sprintf("repos/%s/pulls?state=all&sort=recentupdate&limit=%d&page=%d", r.repo, per, page)
 	},
 	number: func(a answer) int { return a.Number },
 	from:   headIs,

@@ -3,7 +3,6 @@ package forge
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -36,15 +35,8 @@ func (e *LimitError) Error() string {
 
 // limited says whether a status 403 is a limit and no lack of a right. GitHub's secondary limit may say so in the message alone
 // (docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api).
-func (r request) limited(res *http.Response) bool {
-	if res.Header.Get("Retry-After") != "" || remaining(res.Header) == "0" {
-		return true
-	}
-	if r.forge != github {
-		return false
-	}
-	message, _ := io.ReadAll(io.LimitReader(res.Body, 4<<10)) // what cannot be read says nothing
-	return bytes.Contains(message, []byte("secondary rate limit"))
+func (r request) limited(h http.Header, body []byte) bool {
+	return h.Get("Retry-After") != "" || remaining(h) == "0" || r.forge == github && bytes.Contains(body, []byte("rate limit"))
 }
 
 // remaining is how many questions are left: X-RateLimit is GitHub's and Forgejo's proxies' header, RateLimit is GitLab's.

@@ -107,7 +107,7 @@ func (r request) askLog(ctx context.Context, path string, env []string) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	if token == "" {
+	if token.value == "" {
 		program, made, err := r.program(env)
 		if err != nil {
 			return nil, err
@@ -120,7 +120,7 @@ func (r request) askLog(ctx context.Context, path string, env []string) ([]byte,
 		}
 		return []byte(out), nil
 	}
-	req, err := r.question(ctx, path, token)
+	req, err := r.question(ctx, path, token.value)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (r request) askLog(ctx context.Context, path string, env []string) ([]byte,
 		}
 	}
 	if res.StatusCode != http.StatusOK {
-		return nil, r.refusal(res, true)
+		return nil, r.refusal(res, token, env)
 	}
 	return tail(res.Body)
 }

@@ -26,8 +26,8 @@ type Report struct {
 	// Unseen are reasons why a part that was wanted is not known: the token may not see it, or there is more than is read. The
 	// report is right as far as it goes, and says nothing of the rest: no report with an unseen part is ready.
 	Unseen []string
-	// Denied is the first reason in Unseen that another token, or a token at all, would remove; "" if there is no such reason.
-	Denied string
+	// Denied is the first reason in Unseen that another token, or a token at all, would remove; nil if there is no such reason.
+	Denied *Denial
 	// NotBefore is set where this answer has spent the forge's limit: until then nothing more may be asked of its host.
 	NotBefore time.Time
 }

@@ -79,7 +79,7 @@ func FuzzATokenGoesNowhereElse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q, err := r.question(t.Context(), r.forge.one(r), token)
+		q, err := r.question(t.Context(), r.forge.one(r), token.value)
 		if err != nil {
 			t.Fatalf("%q: %v", s, err)
 		}
@@ -91,10 +91,10 @@ func FuzzATokenGoesNowhereElse(f *testing.F) {
 				t.Fatalf("%q asks for %s", s, q.URL)
 			}
 		}
-		if token == "" {
+		if token.value == "" {
 			return
 		}
-		to, page := places[token][0], places[token][1]
+		to, page := places[token.value][0], places[token.value][1]
 		if page == "" {
 			page = to
 		}

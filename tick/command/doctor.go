@@ -26,7 +26,8 @@ thing that is wrong: level (warn, error), fact, remedy. Where one thing is the r
 -v and --json print every check.
 
 With an issue the command also asks the remote of that repository whether it answers and takes pushes: by a push of
-nothing, and a dry run of that. --fix changes neither a worktree nor an item.`,
+nothing, and a dry run of that; and each forge, of the issue, of sessions and of repos.json, whether it takes the token
+for it. --fix changes neither a worktree nor an item.`,
 		codes{0: "no finding is an error", 1: "a finding is an error"},
 		"kugetsu doctor owner/repo#12",
 		"kugetsu doctor --fix")

@@ -94,8 +94,8 @@ func (c *List) Run(a *App) error {
 			one := shown{Name: name, Session: s, Running: running[name]}
 			var review session.Review
 			if s.PRURL != "" {
-				review, err = session.ReadReview(a.Home, name, s.PRURL)
-				errs = append(errs, err, a.Tick.Sessions().ClearNeed(name, s, &review))
+				review, err = a.Tick.Sessions().Shown(name, s)
+				errs = append(errs, err)
 				one.PR = string(review.State)
 			}
 			one.Strip = overview.Strip(a.lastRun(locations, s.LastItem), s, review)

@@ -142,9 +142,7 @@ func (a *App) strip(it *queue.Item) (string, error) {
 	var review session.Review
 	s, err := a.Home.ReadSession(it.Ref().Session())
 	if err == nil && s != nil {
-		if review, err = session.ReadReview(a.Home, it.Ref().Session(), s.PRURL); err == nil {
-			err = a.Tick.Sessions().ClearNeed(it.Ref().Session(), s, &review)
-		}
+		review, err = a.Tick.Sessions().Shown(it.Ref().Session(), s)
 	}
 	return overview.Strip(it.Last(), nil, review), err
 }

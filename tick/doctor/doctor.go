@@ -102,6 +102,7 @@ var checks = []struct {
 	{"git", (*Exam).gitProgram},
 	{"identity", (*Exam).identity},
 	{"remote", (*Exam).remote},
+	{"forge", (*Exam).shown},
 	{"schedule", (*Exam).schedule},
 	{"home", (*Exam).home},
 	{"pause", (*Exam).pause},

@@ -239,13 +239,6 @@ func (x *Exam) sessions() {
 		}
 		return
 	}
-	denials, err := x.Tick.Sessions().Denials(names)
-	if err != nil {
-		x.unknown(err)
-	}
-	for _, d := range denials {
-		x.add(Warn, d.Text()+": "+d.Why, "put a token for it that may read pull requests, checks and reviews into "+x.in("env", "dev.env")+", or end with FOLLOW_PR what is not to be followed")
-	}
 	for _, name := range names {
 		s, err := x.Tick.Home.ReadSession(name)
 		if err != nil {

@@ -16,7 +16,6 @@ import (
 	"kugetsu/slots/forge"
 	"kugetsu/slots/machine"
 	"kugetsu/tick"
-	"kugetsu/tick/session"
 )
 
 // exam is one look at the files.
@@ -125,11 +124,8 @@ func (x *exam) readSessions() error {
 		if s.PRURL == "" {
 			continue
 		}
-		r, err := session.ReadReview(x.t.Home, name, s.PRURL)
+		r, err := x.t.Sessions().Shown(name, s)
 		if err != nil {
-			return err
-		}
-		if err := x.t.Sessions().ClearNeed(name, s, &r); err != nil {
 			return err
 		}
 		if r.State == forge.Merged || r.State == forge.Closed {

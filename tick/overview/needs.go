@@ -454,7 +454,7 @@ func needOf(it *queue.Item) Need {
 func (x *exam) unshown() (list []Need, err error) {
 	denials, err := x.t.Sessions().Denials(x.names)
 	for _, d := range denials {
-		list = append(list, Need{ID: needID(Unshown, d.Host), Kind: Unshown, What: line(d.Text()), Why: d.Why, Since: &d.Since, Cause: d.Why, Command: "kugetsu doctor"})
+		list = append(list, Need{ID: needID(Unshown, d.Host), Kind: Unshown, What: line(d.What()), Why: tick.Asked(x.now, d) + ": " + d.Text(), Since: &d.Since, Cause: d.Why, Command: "kugetsu doctor"})
 	}
 	return list, err
 }

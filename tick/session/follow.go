@@ -307,9 +307,9 @@ func (f *Followed) resetIfContinued(s *slots.Session, made intents) {
 	}
 }
 
-// ClearNeed removes Needs from a request that is shown, if a person has continued the issue: an item is live, or an item that no request
+// clearNeed removes Needs from a request that is shown, if a person has continued the issue: an item is live, or an item that no request
 // asked for has run since. The file is not changed; the next answer of the forge changes it.
-func (k *Keeper) ClearNeed(session string, s *slots.Session, r *Review) error {
+func (k *Keeper) clearNeed(session string, s *slots.Session, r *Review) error {
 	if r.Followed == nil || r.Followed.Needs == nil {
 		return nil
 	}

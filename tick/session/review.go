@@ -39,17 +39,31 @@ type Review struct {
 	AskedAt  time.Time    `json:"asked_at"`
 	Why      string       `json:"why,omitempty"`      // why the last question failed
 	Followed *Followed    `json:"followed,omitempty"` // nil if the request was never followed
-	Denied   *Denied      `json:"denied,omitempty"`   // nil if the request is not followed, or the forge shows all of it
+	Denied   *Denied      `json:"denied,omitempty"`   // nil if the forge showed all of the request when it was followed last
+	With     string       `json:"with,omitempty"`     // the env files of a question that failed, see envMark; "" if it did not fail
 }
 
-// Denied says that the forge shows a followed request in part or not at all. That lasts until a person changes the token.
+// Denied says that the forge shows a followed request in part or not at all. That lasts until a person does something about it.
 type Denied struct {
 	Since time.Time `json:"since"`
-	Why   string    `json:"why"`
+	forge.Denial
 }
 
 func reviewFile(home slots.Dir, session string) spool.File[Review] {
 	return spool.File[Review]{Path: filepath.Join(home.Reviews(), session+".json"), Layout: spool.Line}
+}
+
+// Shown is what is known of a session's pull request, as a person is to see it: without a need that a person has met since, and without
+// the denial of a request that is not followed.
+func (k *Keeper) Shown(name string, s *slots.Session) (Review, error) {
+	r, err := ReadReview(k.Home, name, s.PRURL)
+	if err != nil {
+		return r, err
+	}
+	if r.Denied != nil && !k.follows(name) {
+		r.Denied = nil
+	}
+	return r, k.clearNeed(name, s, &r)
 }
 
 // ReadReview reads the last known state of a session's pull request. Before the first question the state is forge.Unknown.
@@ -66,20 +80,30 @@ func ReadReview(home slots.Dir, session, url string) (Review, error) {
 func (r Review) waits() bool { return r.State != forge.Merged && r.State != forge.Closed }
 
 // due says whether it is time to ask for the state.
-func (r Review) due(now time.Time) bool { return r.dueIn(now, reviewEvery) }
+func (r Review) due(now time.Time, with string) bool { return r.dueIn(now, reviewEvery, with) }
 
-// dueIn is due with another interval for an open request.
-func (r Review) dueIn(now time.Time, every time.Duration) bool {
-	switch {
-	case r.URL == "":
-		every = reviewFindEvery
-	case r.State == forge.Merged: // final
+// dueIn is due with another interval for an open request. A question that failed is due at once if the env files, which have the tokens,
+// have changed since.
+func (r Review) dueIn(now time.Time, every time.Duration, with string) bool {
+	if r.State == forge.Merged { // final
 		return false
-	case r.State == forge.Closed:
-		every = reviewClosedEvery
 	}
 	age := now.Sub(r.AskedAt)
-	return age < 0 || age >= every // a time in the future: the clock was set back
+	return age < 0 || age >= r.every(every) || r.outdated(with) // a time in the future: the clock was set back
+}
+
+// outdated says whether a question failed with other env files than these.
+func (r Review) outdated(with string) bool { return r.With != "" && r.With != with }
+
+// every is how often a request is asked about where an open one is so often.
+func (r Review) every(open time.Duration) time.Duration {
+	switch {
+	case r.URL == "":
+		return reviewFindEvery
+	case r.State == forge.Closed:
+		return reviewClosedEvery
+	}
+	return open
 }
 
 // TooManyReviews says why no new issue is started while too many pull requests wait for review, or "".
@@ -136,6 +160,7 @@ type question struct {
 	name    string
 	session *slots.Session
 	follow  settings.Follow // what of the request is followed; "" if only its state is asked for
+	with    string          // the env files of the question, see envMark
 	until   time.Time       // the host refuses answers until then; the zero time if it does not refuse
 	made    intents         // the intents of a request that is followed, as they were before the forge is asked
 	end     End             // how the session's last item ended, read before the forge is asked
@@ -186,10 +211,22 @@ func (k *Keeper) AskReviews(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
-	due, limits, err := k.due(follow)
-	if err != nil || len(due) == 0 {
+	with := k.envMark() // before the files are read: what is changed meanwhile is asked with anew
+	due, limits, denied, err := k.due(follow, with)
+	if err != nil {
 		return err
 	}
+	if len(due) > 0 {
+		err = k.askAll(ctx, due, limits)
+	}
+	for _, q := range due {
+		denied = denied || q.Denied != nil
+	}
+	return errors.Join(err, k.tellDenials(denied))
+}
+
+// askAll asks about requests.
+func (k *Keeper) askAll(ctx context.Context, due []*question, limits limits) error {
 	env, err := k.AgentEnv()
 	if err != nil {
 		return err
@@ -231,20 +268,22 @@ func (k *Keeper) following() (of func(issueref.Ref) settings.Follow, any bool, e
 	return k.Follow()
 }
 
-// due are the sessions whose request is to be asked about now, and the hosts that refuse answers.
-func (k *Keeper) due(follow func(issueref.Ref) settings.Follow) (due []*question, l limits, err error) {
+// due are the sessions whose request is to be asked about now, and the hosts that refuse answers. Denied says whether a denial of any
+// session is on record.
+func (k *Keeper) due(follow func(issueref.Ref) settings.Follow, with string) (due []*question, l limits, denied bool, err error) {
 	if l, err = readLimits(k.Home); err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	known, live := map[string]bool{}, map[string]bool(nil)
 	var liveErr error
 	err = k.eachRequest(func(name string, s *slots.Session, r Review) {
 		known[name] = true
-		q := &question{name: name, session: s, Review: r}
+		q := &question{name: name, session: s, with: with, Review: r}
+		denied = denied || r.Denied != nil
 		if l.refuses(q.host(), k.Now()) {
 			return
 		}
-		if ref, err := issueref.FromSession(name); err == nil && r.dueIn(k.Now(), k.Settings.FollowInterval) {
+		if ref, err := issueref.FromSession(name); err == nil && r.dueIn(k.Now(), k.Settings.FollowInterval, with) {
 			q.follow = follow(ref)
 		}
 		if q.follow != "" && live == nil { // the queue is read once, and only if something is followed
@@ -253,14 +292,14 @@ func (k *Keeper) due(follow func(issueref.Ref) settings.Follow) (due []*question
 		if live[name] {
 			q.follow = ""
 		}
-		if q.follow != "" || k.statesNeeded() && r.due(k.Now()) {
+		if q.follow != "" || k.statesNeeded() && r.due(k.Now(), with) {
 			due = append(due, q)
 		}
 	})
 	if err = cmp.Or(err, liveErr); err == nil {
 		err = k.forgetReviews(known)
 	}
-	return due, l, err
+	return due, l, denied, err
 }
 
 // liveSessions are the sessions that have a live item.
@@ -292,10 +331,14 @@ func (k *Keeper) ask(ctx context.Context, q *question, env []string) error {
 		return cause
 	}
 	q.AskedAt = k.Now()
-	if errors.Is(why, forge.ErrDenied) {
-		k.deny(q, strings.TrimPrefix(why.Error(), q.host()+": "))
-	} else if why == nil && (q.follow == "" || q.URL == "") { // else inspectRequest has set q.Denied
-		q.Denied = nil
+	if d := forge.DenialOf(why); d != nil {
+		k.deny(q, d)
+	} else if why == nil && q.URL == "" { // else inspectRequest has set q.Denied
+		k.deny(q, nil)
+	}
+	q.With = ""
+	if why != nil || q.Denied != nil {
+		q.With = q.with
 	}
 	if why != nil {
 		k.Log.Debug("a pull request's state is not known", "session", q.name, "err", why)
@@ -348,66 +391,6 @@ func (k *Keeper) inspectRequest(ctx context.Context, q *question, env []string) 
 		}
 	}
 	return rep.Status, nil, k.follow(ctx, q, rep, env)
-}
-
-// Denial is a host that does not show requests which are followed.
-type Denial struct {
-	Host     string
-	Requests int
-	Since    time.Time // of the first
-	Why      string    // of one of them
-}
-
-// Text says what is not shown.
-func (d Denial) Text() string {
-	if d.Requests == 1 {
-		return d.Host + " does not show all of a pull request that is followed"
-	}
-	return fmt.Sprintf("%s does not show all of %d pull requests that are followed", d.Host, d.Requests)
-}
-
-// Denials are the hosts that do not show requests of these sessions, in the order of the sessions.
-func (k *Keeper) Denials(sessions []string) (list []Denial, err error) {
-	follow, any, err := k.following()
-	if err != nil || !any { // other code reports a bad configuration
-		return nil, nil
-	}
-	for _, name := range sessions {
-		s, err := k.Home.ReadSession(name)
-		if err != nil || s == nil {
-			continue
-		}
-		r, err := ReadReview(k.Home, name, s.PRURL)
-		if err != nil {
-			return nil, err
-		}
-		ref, err := issueref.FromSession(name)
-		if err != nil || r.Denied == nil || !r.waits() || follow(ref) == "" {
-			continue
-		}
-		host := (&question{session: s, Review: r}).host()
-		i := slices.IndexFunc(list, func(d Denial) bool { return d.Host == host })
-		if i < 0 {
-			i, list = len(list), append(list, Denial{Host: host, Since: r.Denied.Since, Why: r.Denied.Why})
-		}
-		if list[i].Requests++; r.Denied.Since.Before(list[i].Since) {
-			list[i].Since = r.Denied.Since
-		}
-	}
-	return list, nil
-}
-
-// deny records why the forge does not show all of a followed request; "" says that it shows all. Each request is logged once.
-func (k *Keeper) deny(q *question, why string) {
-	switch {
-	case why == "" || q.follow == "":
-		q.Denied = nil
-	case q.Denied != nil:
-		q.Denied.Why = why
-	default:
-		q.Denied = &Denied{Since: k.Now().UTC(), Why: why}
-		k.Log.Warn("the forge does not show all of a pull request that is followed", "session", q.name, "url", q.URL, "err", why)
-	}
 }
 
 // recordRequest records the request that was found for a session which had another request, or none. It records nothing and returns
@@ -469,5 +452,5 @@ func (k *Keeper) AgentEnv() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slots.WithFiles(env, k.Home.EnvFile("default.env"), k.Home.EnvFile("dev.env"))
+	return slots.WithFiles(env, k.envFiles()...)
 }

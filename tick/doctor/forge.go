@@ -1,0 +1,79 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"kugetsu/queue/issueref"
+	"kugetsu/slots/forge"
+	"kugetsu/tick"
+)
+
+// shown finds forges that do not show what is followed, and tokens that go nowhere. With an issue it asks each forge that has a token
+// whether the token is good, once.
+func (x *Exam) shown() {
+	for _, d := range forge.Unplaced(x.agents) {
+		x.add(Warn, d.Why, d.Remedy(x.in("env", "default.env")))
+	}
+	names, err := x.Tick.Home.Sessions()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		x.unknown(err)
+		return
+	}
+	tried := x.try(names)
+	denials, err := x.Tick.Sessions().Denials(names)
+	if err != nil {
+		x.unknown(err)
+	}
+	for _, d := range denials {
+		if tried[d.Host] {
+			continue // the newer answer of the two
+		}
+		x.add(Warn, d.What()+": "+d.Text()+"; "+tick.Asked(x.Now(), d), d.Remedy(x.in("env", "default.env"))+", or end with FOLLOW_PR what is not to be followed")
+	}
+}
+
+// try asks the forges of the issue, of sessions and of repos.json, by one repository each, and returns the hosts that refuse the token.
+func (x *Exam) try(sessions []string) map[string]bool {
+	refuse := map[string]bool{}
+	if x.Issue.IsZero() {
+		return refuse
+	}
+	repos := []string{x.Issue.RepoPath()}
+	for _, name := range sessions {
+		if ref, err := issueref.FromSession(name); err == nil {
+			repos = append(repos, ref.RepoPath())
+		}
+	}
+	known, _ := x.Tick.Repos() // config has the error
+	repos = append(repos, slices.Sorted(maps.Keys(known))...)
+	ctx, cancel := context.WithTimeout(x.Ctx, remoteLimit)
+	defer cancel()
+	asked := map[string]bool{}
+	for _, repo := range repos {
+		host, _, _ := strings.Cut(repo, "/")
+		if asked[host] {
+			continue
+		}
+		asked[host] = true
+		token, err := forge.Try(ctx, repo, x.agents)
+		var limit *forge.LimitError
+		switch d := forge.DenialOf(err); {
+		case token == "" && err == nil:
+		case err == nil:
+			x.ok(host + " takes " + token)
+		case d != nil:
+			refuse[host] = true
+			x.add(Warn, repo+": "+d.Text(), d.Remedy(x.in("env", "default.env")))
+		case errors.As(err, &limit):
+			x.ok(host + " is not asked now: " + limit.Error())
+		default:
+			x.add(Warn, err.Error(), "see that this machine reaches it, and that env/default.env names it well")
+		}
+	}
+	return refuse
+}

@@ -1,0 +1,194 @@
+package session
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"kugetsu/queue/event"
+	"kugetsu/queue/issueref"
+	"kugetsu/queue/spool"
+	"kugetsu/slots"
+	"kugetsu/slots/forge"
+)
+
+// Denial is a host that does not show requests which are followed.
+type Denial struct {
+	Host         string
+	Requests     int
+	Since        time.Time // of the first
+	AskedAt      time.Time // when one of them was asked about last
+	Next         time.Time // when one of them is asked about next, by the first tick after it
+	forge.Denial           // of one of them
+}
+
+// What says what is not shown.
+func (d Denial) What() string {
+	if d.Requests == 1 {
+		return d.Host + " does not show all of a pull request that is followed"
+	}
+	return fmt.Sprintf("%s does not show all of %d pull requests that are followed", d.Host, d.Requests)
+}
+
+// Denials are those hosts, in the order of the sessions, of which these are looked at.
+func (k *Keeper) Denials(sessions []string) (list []Denial, err error) {
+	limits, err := readLimits(k.Home)
+	if err != nil {
+		return nil, err
+	}
+	with := k.envMark()
+	for _, name := range sessions {
+		s, err := k.Home.ReadSession(name)
+		if err != nil || s == nil {
+			continue
+		}
+		r, err := ReadReview(k.Home, name, s.PRURL)
+		if err != nil {
+			return nil, err
+		}
+		if r.Denied == nil || !r.waits() || !k.follows(name) {
+			continue
+		}
+		host := (&question{session: s, Review: r}).host()
+		next := r.AskedAt.Add(r.every(k.Settings.FollowInterval))
+		if r.outdated(with) {
+			next = r.AskedAt
+		}
+		if until := limits[host]; limits.refuses(host, k.Now()) && until.After(next) {
+			next = until
+		}
+		i := slices.IndexFunc(list, func(d Denial) bool { return d.Host == host })
+		if i < 0 {
+			i, list = len(list), append(list, Denial{Host: host, Since: r.Denied.Since, Next: next, Denial: r.Denied.Denial})
+		}
+		d := &list[i]
+		d.Requests++
+		if r.Denied.Since.Before(d.Since) {
+			d.Since = r.Denied.Since
+		}
+		if r.AskedAt.After(d.AskedAt) {
+			d.AskedAt = r.AskedAt
+		}
+		if next.Before(d.Next) {
+			d.Next = next
+		}
+	}
+	return list, nil
+}
+
+// deny records that the forge does not show a request that is followed, or not all of it, and why; nil where it does. It is logged once
+// for each request. A question for the state alone says nothing of what is followed.
+func (k *Keeper) deny(q *question, d *forge.Denial) {
+	switch {
+	case q.follow == "":
+	case d == nil:
+		q.Denied = nil
+	case q.Denied != nil:
+		q.Denied.Denial = *d
+	default:
+		q.Denied = &Denied{Since: k.Now().UTC(), Denial: *d}
+		k.Log.Warn("the forge does not show all of a pull request that is followed", "session", q.name, "url", q.URL, "err", d.Text())
+	}
+}
+
+// deniedHost is a host in the file reviews/denials: since when it does not show all, and whether that was told.
+type deniedHost struct {
+	Since time.Time `json:"since"`
+	Told  bool      `json:"told"`
+}
+
+func denialsFile(home slots.Dir) spool.File[map[string]deniedHost] {
+	return spool.File[map[string]deniedHost]{Path: filepath.Join(home.Reviews(), "denials"), Layout: spool.Line}
+}
+
+// tellDenials tells of each host that does not show all, once until it does. The caller has ask.lock. The host is on record before its
+// event, whose name comes from the record: a pass that died between the two is followed by one that writes the same event. The mark that
+// it was told comes last, so that an event which was deleted since is not told again. The record of a host goes when it shows all:
+// a refusal after that is another one. Without a denial on record in any session, denied is false.
+func (k *Keeper) tellDenials(denied bool) error {
+	read, err := denialsFile(k.Home).ReadGood()
+	known := map[string]deniedHost{}
+	if read != nil {
+		maps.Copy(known, *read)
+	}
+	if err != nil || !denied && len(known) == 0 {
+		return err
+	}
+	names, err := k.Home.Sessions()
+	if err != nil {
+		return err
+	}
+	list, err := k.Denials(names)
+	if err != nil {
+		return err
+	}
+	now := map[string]deniedHost{}
+	for _, d := range list {
+		one, there := known[d.Host]
+		if !there {
+			one.Since = k.Now().UTC()
+		}
+		now[d.Host] = one
+	}
+	write := func() error { return denialsFile(k.Home).Write(&now) }
+	if !maps.Equal(known, now) {
+		if err := write(); err != nil {
+			return err
+		}
+	}
+	for _, d := range list {
+		one := now[d.Host]
+		if one.Told {
+			continue
+		}
+		ev := event.Event{Name: fmt.Sprintf("%s.%s.%d", event.NeedsHuman, event.SafeName(d.Host), one.Since.UnixNano()), Type: event.NeedsHuman, Text: d.What() + ": " + d.Text()}
+		if err := k.Queue.Events.PutOnce(ev); err != nil {
+			return err
+		}
+		one.Told = true
+		now[d.Host] = one
+		if err := write(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follows says whether anything of a session's request is followed.
+func (k *Keeper) follows(name string) bool {
+	of, any, err := k.following()
+	if err != nil || !any { // a bad configuration is told where it matters
+		return false
+	}
+	ref, err := issueref.FromSession(name)
+	return err == nil && of(ref) != ""
+}
+
+// envFiles are those that have the tokens for the forges.
+func (k *Keeper) envFiles() []string {
+	return []string{k.Home.EnvFile("default.env"), k.Home.EnvFile("dev.env")}
+}
+
+// envMark tells versions of the env files apart: by their times, sizes and numbers, so that nothing of a token is written down.
+func (k *Keeper) envMark() string {
+	sum := sha256.New()
+	for _, file := range k.envFiles() {
+		info, err := os.Stat(file)
+		if err != nil {
+			fmt.Fprintln(sum, "none")
+			continue
+		}
+		number := uint64(0)
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+			number = stat.Ino
+		}
+		fmt.Fprintln(sum, info.ModTime().UnixNano(), info.Size(), number)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:6])
+}
