@@ -25,9 +25,10 @@ type View struct {
 	Problem  []string   `json:"problems"`  // what a person should look at
 	blocked  Reason     // why nothing starts
 	occupied *occupied
-	named    map[string]bool // the items of occupied slots
-	busy     bool            // an agent runs
-	alone    bool            // of the items that wait, one was to be read
+	named    map[string]bool        // the items of occupied slots
+	busy     bool                   // an agent runs
+	alone    bool                   // of the items that wait, one was to be read
+	read     map[string]*queue.Item // that the caller has read, by id
 }
 
 // SlotView is one slot.
@@ -78,6 +79,14 @@ func (t *Tick) Snapshot() (*View, error) { return t.Glance(-1) }
 // are only counted. The items that were read are shown as in a whole snapshot.
 func (t *Tick) Glance(most int) (*View, error) {
 	return t.glance(func(lane queue.Lane, el *eligibility, v *View) error { return t.inspectLane(lane, el, v, most, "") })
+}
+
+// SnapshotOf is Snapshot for a caller that has read items just now: those are not read again.
+func (t *Tick) SnapshotOf(read map[string]*queue.Item) (*View, error) {
+	return t.glance(func(lane queue.Lane, el *eligibility, v *View) error {
+		v.read = read
+		return t.inspectLane(lane, el, v, -1, "")
+	})
 }
 
 // Until is a snapshot that reads the waiting items up to the item id and no further, for a caller that asks about that item: the items
@@ -243,7 +252,10 @@ func (t *Tick) inspectLane(lane queue.Lane, el *eligibility, v *View, most int, 
 
 // inspectItem asks about an item that waits. It returns false for any other.
 func (t *Tick) inspectItem(lane queue.Lane, e queue.Entry, el *eligibility, v *View) bool {
-	it, err := t.Queue.Load(e)
+	it, err := v.read[e.ID], error(nil)
+	if it == nil {
+		it, err = t.Queue.Load(e)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:

@@ -78,7 +78,11 @@ func (a *App) addWhy(items []listed) error {
 	if !slices.ContainsFunc(items, func(l listed) bool { return l.State == queue.Pending }) {
 		return nil
 	}
-	view, err := a.Tick.Snapshot()
+	read := make(map[string]*queue.Item, len(items))
+	for _, l := range items {
+		read[l.ID] = l.Item
+	}
+	view, err := a.Tick.SnapshotOf(read)
 	if err != nil {
 		return err
 	}
