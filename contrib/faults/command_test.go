@@ -28,6 +28,12 @@ var commands = []struct {
 		codes: []int{77, 78}, // it cannot tell whether the state folder is ours
 	},
 	{
+		name:  "delegate --from",
+		setup: manyLines,
+		after: delegatedMany, ends: completed,
+		codes: []int{77, 78},
+	},
+	{
 		name:  "start",
 		setup: func(w *world) []string { return []string{"start", "you/project#1", "work"} },
 		after: started, ends: completed,
@@ -109,6 +115,61 @@ func delegated(w *world, code int, out string) error {
 	}
 	if code == 0 && len(live) == 0 {
 		return fmt.Errorf("exit code 0 and no item: %s", out)
+	}
+	return nil
+}
+
+// fromLines is how many lines delegate --from gets: so many that it syncs the disk for all at once.
+const fromLines = 9
+
+// manyLines writes a file for delegate --from. Each line waits for the one before.
+func manyLines(w *world) []string {
+	path := filepath.Join(w.dir, "tasks.jsonl")
+	var lines strings.Builder
+	for n := range fromLines {
+		after := ""
+		if n > 0 {
+			after = fmt.Sprintf(`"you/project#%d"`, n)
+		}
+		fmt.Fprintf(&lines, `{"issue_ref": "you/project#%d", "message": "work", "after": [%s]}`+"\n", n+1, after)
+	}
+	w.must(os.WriteFile(path, []byte(lines.String()), 0o600))
+	return []string{"delegate", "--from", path}
+}
+
+// delegatedMany looks at what delegate --from left: whole items of the first lines, in their order, and among them all whose ids it
+// printed. Only two of them run afterwards: they show that they can.
+func delegatedMany(w *world, code int, out string) error {
+	live, err := w.q.Live(queue.Dev)
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for n, e := range live {
+		it, err := w.q.Load(e)
+		if err != nil {
+			return fmt.Errorf("a torn item: %w", err)
+		}
+		if want := fmt.Sprintf("github.com/you/project#%d", n+1); it.IssueRef != want {
+			return fmt.Errorf("item %d of %d is that of %s, not of %s: the lines before it are not enqueued", n+1, len(live), it.IssueRef, want)
+		}
+		there[e.ID] = true
+		if n < 2 {
+			w.ids, w.paid = append(w.ids, e.ID), append(w.paid, 0)
+			continue
+		}
+		w.must(os.Remove(e.Path))
+	}
+	printed := 0
+	for line := range strings.Lines(out) {
+		if id := strings.TrimSpace(line); queue.IsID(id) {
+			if printed++; !there[id] {
+				return fmt.Errorf("%s was printed and is not there", id)
+			}
+		}
+	}
+	if code == 0 && (len(live) != fromLines || printed != fromLines) {
+		return fmt.Errorf("exit code 0, %d items and %d ids: %s", len(live), printed, out)
 	}
 	return nil
 }

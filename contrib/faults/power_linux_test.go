@@ -151,6 +151,18 @@ func cutAfterDelegate(t *testing.T, f format, n int) error {
 	return w.healed(completed)
 }
 
+// cutAfterMany: so are all whose ids delegate --from printed, though it waits for the disk only once for all.
+func cutAfterMany(t *testing.T, f format) error {
+	w, d := newDiskWorld(t, f)
+	defer w.close()
+	code, out := w.kugetsu(manyLines(w)...)
+	if code != 0 {
+		return fmt.Errorf("exit code %d: %s", code, out)
+	}
+	w.powerCut(d)
+	return errors.Join(delegatedMany(w, code, out), w.torn(), w.healed(completed))
+}
+
 // cutWhileAgentsRun: an agent that has begun is on record as such.
 func cutWhileAgentsRun(t *testing.T, f format, withForeign bool) error {
 	return errors.Join(cutInAWorktree(t, f, withForeign, false), cutInAWorktree(t, f, withForeign, true))
@@ -297,6 +309,13 @@ func TestPowerIsCut(t *testing.T) {
 					t.Error(err)
 				}
 			})
+			try(t, disks, "power cut after delegate --from exited 0 ("+f.name+")", n, func(t *testing.T) {
+				for range n {
+					if err := cutAfterMany(t, f); err != nil {
+						t.Error(err)
+					}
+				}
+			})
 			for name, one := range map[string]func(*testing.T, format, bool) error{
 				"power cut while agents run":                    cutWhileAgentsRun,
 				"power cut after the end of a run is on record": cutAfterTheEnd,
@@ -342,6 +361,14 @@ func TestPowerIsCutAtEverySystemCall(t *testing.T) {
 		return errors.Join(w.torn(), delegated(w, -1, out), w.healed(completed))
 	})
 	w = newWorld(t)
+	list = points(t, w, manyLines(w)...)
+	w.close()
+	cut("power cut before each system call of delegate --from", sample(list, 6), func(w *world, d *disk, inject []string) error {
+		_, out := w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), manyLines(w)...)...)
+		w.powerCut(d)
+		return errors.Join(w.torn(), delegatedMany(w, -1, out), w.healed(completed))
+	})
+	w = newWorld(t)
 	w.crowd()
 	list = points(t, w, "tick")
 	w.close()
@@ -362,6 +389,8 @@ func TestPowerCutNoticesWhatIsNotOnTheDisk(t *testing.T) {
 	mustNotice(t,
 		wrongWay{"a folder is not synced after a name in it changed", "queue/spool/spool.go", []string{"err = d.Sync()", "err = d.Chmod(0o700)"},
 			"file does not exist", func(t *testing.T) error { return cutAfterDelegate(t, ext4, 1) }},
+		wrongWay{"the items of delegate --from are not synced", "queue/publish.go", []string{"syncErr := batch.Sync()", "syncErr := error(nil)"},
+			"a torn item", func(t *testing.T) error { return cutAfterMany(t, ext4) }},
 		wrongWay{"the end of a run is not synced", "slots/run.go",
 			[]string{ended, "return os.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))"},
 			"but its agent started 2 times", func(t *testing.T) error { return cutAfterTheEnd(t, ext4, false) }},

@@ -133,6 +133,47 @@ func (b *Box) Put(ev Event) error {
 	return file(b.New, ev.Name).Write(&ev)
 }
 
+// Draft is an event that was not put yet.
+type Draft struct{ undelivered, shown *spool.Draft } // undelivered is nil where NOTIFY_COMMAND is not told
+
+// Draft writes an event for PutDrafts, in a batch that its caller then syncs.
+func (b *Box) Draft(batch *spool.Batch, ev Event) (*Draft, error) {
+	ev.V, ev.At = 1, b.Now().UTC()
+	d := &Draft{}
+	var err error
+	if b.Wants(ev.Type) {
+		if d.undelivered, err = file(b.Undelivered, ev.Name).Draft(batch, &ev); err != nil {
+			return nil, err
+		}
+	}
+	d.shown, err = file(b.New, ev.Name).Draft(batch, &ev)
+	return d, err
+}
+
+// PutDrafts puts events that were drafted and synced, durably: as Put, those for NOTIFY_COMMAND first.
+func (b *Box) PutDrafts(drafts []*Draft) error {
+	told := false
+	for _, d := range drafts {
+		if d.undelivered != nil {
+			told = true
+			if err := d.undelivered.Replace(); err != nil {
+				return err
+			}
+		}
+	}
+	if told {
+		if err := spool.SyncDir(b.Undelivered); err != nil {
+			return err
+		}
+	}
+	for _, d := range drafts {
+		if err := d.shown.Replace(); err != nil {
+			return err
+		}
+	}
+	return spool.SyncDir(b.New)
+}
+
 // Retract removes an event whose transition failed.
 func (b *Box) Retract(name string) error {
 	return errors.Join(spool.Unlink(file(b.Undelivered, name).Path), spool.Unlink(file(b.New, name).Path))

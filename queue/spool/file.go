@@ -64,6 +64,15 @@ func (f File[T]) WriteSoon(v *T) error { return f.put(v, WriteSoon) }
 // Publish makes the file, durably. The error wraps fs.ErrExist where there is one.
 func (f File[T]) Publish(v *T) error { return f.put(v, Publish) }
 
+// Draft writes the value into a batch.
+func (f File[T]) Draft(b *Batch, v *T) (d *Draft, err error) {
+	err = f.put(v, func(path string, data []byte) error {
+		d, err = b.Draft(path, data)
+		return err
+	})
+	return d, err
+}
+
 // Remove removes the file, durably; false where there is none.
 func (f File[T]) Remove() (bool, error) {
 	there, err := Exists(f.Path)

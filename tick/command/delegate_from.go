@@ -126,29 +126,58 @@ func (c *Delegate) from(a *App) error {
 	}
 	var silent error              // the first failed write to stdout: the checked lines are enqueued all the same
 	became := map[string]string{} // by the id of a planned item that was not enqueued: the live item in its place
-	for _, p := range plan {
+	for asked := (map[string]bool{}); len(plan) > 0; {
 		if a.Ctx.Err() != nil {
-			return fault.New(fault.Failed, "", "interrupted before line %d: what was printed is enqueued", p.line)
+			return fault.New(fault.Failed, "", "interrupted before line %d: what was printed is enqueued", plan[0].line)
 		}
+		ids, err := c.publish(a, plan, became, asked)
+		for i, id := range ids {
+			printErr := a.announce(plan[i].item, id, plan[i].priority, c.JSON)
+			if printErr != nil && !errors.Is(printErr, errUnprinted) {
+				return fmt.Errorf("line %d: %w", plan[i].line, printErr)
+			}
+			silent = cmp.Or(silent, printErr)
+		}
+		if plan = plan[len(ids):]; err != nil {
+			return fmt.Errorf("line %d: %w", plan[0].line, err)
+		}
+	}
+	return silent
+}
+
+// atOnce is how many lines are enqueued with the same waits for the disk. The ids are printed after each so many.
+const atOnce = 500
+
+// publish enqueues the first of the planned lines, and returns the id for each that it enqueued: the error is that of the next one.
+func (c *Delegate) publish(a *App, plan []planned, became map[string]string, asked map[string]bool) (ids []string, err error) {
+	if c.UnlessQueued { // each asks what is queued then
+		p := plan[0]
 		after := p.item.After
 		p.item.After = after[:0]
 		for _, id := range after {
 			p.item.After = appendNew(p.item.After, cmp.Or(became[id], id))
 		}
-		id, err := a.enqueue(p.item, p.priority, c.UnlessQueued)
-		if err == nil {
-			if id != p.item.ID {
-				became[p.item.ID] = id
-			}
-			if err = a.announce(p.item, id, p.priority, c.JSON); errors.Is(err, errUnprinted) {
-				silent, err = cmp.Or(silent, err), nil
-			}
-		}
+		id, err := a.enqueue(p.item, p.priority, true)
 		if err != nil {
-			return fmt.Errorf("line %d: %w", p.line, err)
+			return nil, err
 		}
+		if id != p.item.ID {
+			became[p.item.ID] = id
+		}
+		return []string{id}, nil
 	}
-	return silent
+	var list []queue.New
+	for _, p := range plan[:min(len(plan), atOnce)] {
+		// The same answer for each item of these agents in this repository: it takes a few files to find.
+		if key := fmt.Sprint(p.item.Choice(), p.item.Ref().RepoPath(), p.item.Verify); !asked[key] {
+			asked[key] = true
+			a.warnOf(p.item)
+		}
+		list = append(list, queue.New{Item: p.item, Lane: p.item.Lane(), Priority: p.priority})
+		ids = append(ids, p.item.ID)
+	}
+	n, err := a.Queue.PublishAll(list)
+	return ids[:n], err
 }
 
 // plan reads and checks all of the file.

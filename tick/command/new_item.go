@@ -192,10 +192,7 @@ func (c *New) enqueue(a *App, ref issueref.Ref, message string, wait *Wait) (str
 // enqueue publishes a new item and returns its id. With unlessQueued, and with a live item that does the same, it returns the
 // id of that item and publishes none.
 func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, error) {
-	for _, name := range it.Choice() {
-		a.warnMissing(name)
-	}
-	a.warn(a.Tick.Verifiable(it))
+	a.warnOf(it)
 	if !unlessQueued {
 		_, err := a.Queue.Publish(it, it.Lane(), priority)
 		return it.ID, err
@@ -214,6 +211,14 @@ func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, 
 		a.say("%s is queued already: nothing is enqueued", a.short(id))
 	}
 	return id, err
+}
+
+// warnOf warns of what keeps a new item from being started, or from being verified.
+func (a *App) warnOf(it *queue.Item) {
+	for _, name := range it.Choice() {
+		a.warnMissing(name)
+	}
+	a.warn(a.Tick.Verifiable(it))
 }
 
 // warnMissing warns once that the program of an agent is not there.
