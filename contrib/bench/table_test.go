@@ -1,120 +1,131 @@
 package bench
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"kugetsu/contrib/internal/rig"
 )
 
 var (
-	tableFlag  = flag.String("table", "", "write what commands cost into this file")
-	beforeFlag = flag.String("before", "", "a kugetsu of an earlier commit, to compare with")
+	tableFlag  = flag.String("table", "", "write what a user waits for into this file")
+	beforeFlag = flag.String("before", "", "a kugetsu of an earlier commit, to be measured in the same rounds")
+	partFlag   = flag.String("part", "", "only the rows whose names have this text")
 )
 
-// rounds is how often all commands are run in turns, and in each round as often as a row says.
+// rounds is how often all sides of a row take turns, and in each round as often as the row says.
 const rounds = 5
 
-// row is a command that a user waits for, and the folder in which it is run.
-type row struct {
-	name               string
-	waiting, completed int
-	args               []string
-	want               string // what it prints: a command that fails looks fast
-	times              int    // in each round
-}
-
-var rows = []row{
-	{"version", 0, 0, []string{"version"}, "\n", 9},
-	{"tick, nothing to do", 0, 0, []string{"tick"}, "", 9},
-	{"delegate", 0, 0, []string{"delegate", "you/shop#7", "Repair the basket."}, "q_", 9},
-	{"delegate, 10,000 waiting", 10_000, 0, []string{"delegate", "you/shop#7", "Repair the basket."}, "q_", 5},
-	{"status", 0, 0, []string{"status"}, "0 of 3 slots occupied, 0 waiting", 9},
-	{"status, 10,000 waiting, 10,000 ended", 10_000, 10_000, []string{"status"}, "0 of 3 slots occupied, 10000 waiting", 5},
-	{"queue stats, the same", 10_000, 10_000, []string{"queue", "stats"}, ": 10000 runs, 100% succeeded", 3},
-	{"queue list, the same", 10_000, 10_000, []string{"queue", "list"}, "Repair the basket.", 1},
-}
-
-// TestTable writes RESULTS.md:
-//
-//	go test ./contrib/bench -run Table -table RESULTS.md -before KUGETSU
-//
-// Without -table it runs the small rows once, so that the benchmarks keep working.
+// TestTable writes RESULTS.md: see the package. Without -table it runs each row once and small, so that the benchmarks keep working.
 func TestTable(t *testing.T) {
 	if testing.Short() {
-		t.Skip("left out with -short: it measures commands that the scripts try")
+		t.Skip("with -short: it runs agents")
 	}
-	n, all := rounds, rows
-	if *tableFlag == "" {
-		n, all = 1, slices.DeleteFunc(slices.Clone(rows), func(r row) bool { return r.waiting+r.completed > 0 })
-	}
-	after := rig.Kugetsu(t)
-	before := *beforeFlag
-	if before == "" {
-		before = after
-	}
-	hello, shared := hello(t), map[string]*state{}
+	whole := *tableFlag != ""
+	x := newBench(t, whole)
 	var b strings.Builder
-	for _, r := range all {
-		size := fmt.Sprint(r.waiting, r.completed, r.args[0] == "delegate") // those that change a folder have their own
-		if shared[size] == nil {
-			shared[size] = folder(t, r.waiting, r.completed)
+	begin, loadBefore := time.Now(), load()
+	for _, r := range rows {
+		if !strings.Contains(r.work, *partFlag) {
+			continue
 		}
-		of, ofOther := shared[size], shared[size]
-		var floor, old, now cost
-		if *tableFlag == "" {
-			r.times = 1
-		}
-		for range n * r.times {
-			floor.measure(t, hello, of.home)
-			old.measure(t, before, of.home, r.args...)
-			now.measure(t, after, ofOther.home, r.args...)
-		}
-		for _, c := range []*cost{&old, &now} {
-			if !strings.Contains(c.printed, r.want) {
-				t.Errorf("%s does not print %q:\n%s", r.name, r.want, c.printed)
-			}
-		}
-		fmt.Fprintf(&b, "| %s | %.1f | %.1f | %.2f | %.1f | %.1f | %.1f |\n", r.name, median(old.cpu), median(now.cpu), median(now.cpu)/median(old.cpu),
-			median(now.cpu)/median(floor.cpu), median(old.wall), median(now.wall))
+		b.WriteString(r.measure(x))
+		t.Logf("%s: %s", time.Since(begin).Round(time.Second), r.work)
 	}
-	if *tableFlag == "" || t.Failed() {
+	calls := callTable(x)
+	curve := curveText(x)
+	text := fmt.Sprintf("# Speed\n\nWritten by `go test ./contrib/bench -run Table -table FILE`, not by hand, on %s with %d processors and %s.\n"+
+		"The load was %s before and %s after: see [what the figures mean](#what-the-figures-mean).\n\n%s\n%s\n%s\n%s\n%s",
+		runtime.GOOS, runtime.NumCPU(), runtime.Version(), loadBefore, load(), head+b.String(), meaning, tried, calls, curve)
+	if !whole {
+		t.Log(text) // of sizes that mean nothing
 		return
 	}
-	text := fmt.Sprintf("# Speed\n\nWritten by `go test ./contrib/bench -run Table -table FILE -before KUGETSU`, not by hand, on %s with %d processors and %s.\n\n"+
-		"Medians of %d rounds, in which the programs took turns, in milliseconds: of the processor's time (user and system), and on the wall.\n"+
-		"hello is the smallest Go program that prints a line. Each command printed what it should.\n\n"+
-		"| command | before | after | after/before | after/hello | before, wall | after, wall |\n|---|--:|--:|--:|--:|--:|--:|\n%s",
-		runtime.GOOS, runtime.NumCPU(), runtime.Version(), n, b.String())
-	if err := os.WriteFile(*tableFlag, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	x.must(os.WriteFile(*tableFlag, []byte(text), 0o644))
 }
 
-// median is in milliseconds.
-func median(of []time.Duration) float64 {
-	slices.Sort(of)
-	return ms(of, 50)
+const head = "| work | before | now: CPU | wall | peer or floor | its CPU | wall | ratio: CPU | wall | must reach | reached? |\n" +
+	"|---|--:|--:|--:|---|--:|--:|--:|--:|---|---|\n"
+
+const meaning = `## What the figures mean
+
+Medians of five rounds in which the programs took turns, in milliseconds, unless a row has another unit. CPU is the time of the
+processor, of user and system. In rows with runs it is that of all processes that the work needed, their gits and ticks too; of
+"agent's end" it is for one item. "new worktree" has the time on the wall until the agent begins, and the CPU of the whole run.
+
+"reached?" judges by the time on the wall, of a ratio by both times on the wall, in the same rounds. A machine that is busy makes
+that longer: so "by CPU alone" says where the processor's time is short enough and the wall's is not. Waits for the disk are in the wall
+alone.
+
+hello is the smallest Go program that prints a line. nq, tsp (task-spooler) and parallel are Debian's. They keep no record that outlives
+a power cut, and no worktrees. Every row proves its work: the runs ended ok, the items are there, the output has its lines.
+
+` + sources + `
+`
+
+// measure measures a row, and tells it as lines of the table.
+func (r row) measure(x *bench) string {
+	times, n := r.times, rounds
+	if !x.whole {
+		times, n = 1, 1
+	}
+	sides := r.sides(x, "")
+	if *beforeFlag != "" {
+		old := r.sides(x, *beforeFlag)[0]
+		old.name = "kugetsu before"
+		sides = append(sides, old)
+	}
+	var taken [][]sample
+	for range n {
+		taken = append(taken, round(sides, times))
+	}
+	all := medians(sides, taken)
+	x.figures[r.work] = all[0].sample
+	unit := cmp.Or(r.unit, "ms")
+	peer := ""
+	if len(all) > 1 {
+		peer = all[1].name
+	}
+	figure := func(n float64) string {
+		switch {
+		case n == 0:
+			return "–"
+		case n >= 1000:
+			return fmt.Sprintf("%d,%03d", int(n+0.5)/1000, int(n+0.5)%1000)
+		}
+		return fmt.Sprintf("%.1f", n)
+	}
+	ratio := func(ours, theirs float64) string {
+		if theirs == 0 {
+			return "–"
+		}
+		return fmt.Sprintf("%.2f", ours/theirs)
+	}
+	var b strings.Builder
+	work, before, cpu, wall, must, reached := r.work, cmp.Or(r.before, "–"), figure(all[0].cpu), figure(all[0].wall), r.reach.text(peer, unit), r.reach.reached(all, unit)
+	if r.unit != "" {
+		work += ", " + r.unit
+	}
+	if len(all) == 1 {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | – | | | | | %s | %s |\n", work, before, cpu, wall, must, reached)
+	}
+	for _, p := range all[1:] {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", work, before, cpu, wall, p.name, figure(p.cpu), figure(p.wall),
+			ratio(all[0].cpu, p.cpu), ratio(all[0].wall, p.wall), must, reached)
+		work, before, cpu, wall, must, reached = "", "", "", "", "", ""
+	}
+	return b.String()
 }
 
-// hello builds the smallest program.
-func hello(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	source, program := filepath.Join(dir, "main.go"), filepath.Join(dir, "hello")
-	if err := os.WriteFile(source, []byte("package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"hello\") }\n"), 0o600); err != nil {
-		t.Fatal(err)
+// load is how busy the machine is.
+func load() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "not known"
 	}
-	if out, err := exec.Command("go", "build", "-o", program, source).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return program
+	return strings.Fields(string(data))[0]
 }

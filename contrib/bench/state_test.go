@@ -7,42 +7,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"kugetsu/contrib/internal/rig"
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/ledger"
 	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 )
-
-// BenchmarkStatus prints what the first screen costs more where 10,000 items wait and 10,000 ended than in an empty folder.
-func BenchmarkStatus(b *testing.B) {
-	empty, full := folder(b, 0, 0), folder(b, 10_000, 10_000)
-	few, many := compare(b, empty, full, "status")
-	for _, want := range []string{"10000 tasks waiting", "and 9990 more: kugetsu queue list", "0 of 3 slots occupied, 10000 waiting", "\nDONE "} {
-		if !strings.Contains(many.printed, want) {
-			b.Fatalf("status does not say %q:\n%s", want, many.printed)
-		}
-	}
-	report(b, few, many)
-}
-
-// BenchmarkStats prints what the sums of 50,000 items cost.
-func BenchmarkStats(b *testing.B) {
-	empty, full := folder(b, 0, 0), folder(b, 10_000, 40_000)
-	few, many := compare(b, empty, full, "queue", "stats")
-	for _, want := range []string{"pending    10000\n", "completed  40000\n", ": 40000 runs, 100% succeeded"} {
-		if !strings.Contains(many.printed, want) {
-			b.Fatalf("queue stats does not say %q:\n%s", want, many.printed)
-		}
-	}
-	report(b, few, many)
-}
 
 // state is a state folder.
 type state struct {
@@ -118,44 +92,83 @@ func (s *state) copies(e queue.Entry, it *queue.Item, n int, step time.Duration)
 	}
 }
 
-// cost is what a command costs: the CPU time of user and system, which a busy machine changes less than the time on the wall.
-type cost struct {
-	cpu, wall []time.Duration
-	printed   string
+// events makes so many events, by copies of one.
+func (s *state) events(n int) {
+	s.Helper()
+	ev := event.Event{Name: event.Name(queue.NewID(s.now), 0, event.TaskQueued), Type: event.TaskQueued, IssueRef: "github.com/you/shop#1", State: "pending"}
+	s.must(s.q.Events.Put(ev))
+	data, err := os.ReadFile(filepath.Join(s.q.Events.New, ev.Name+".json"))
+	s.must(err)
+	for range n - 1 {
+		s.now = s.now.Add(time.Millisecond)
+		name := event.Name(queue.NewID(s.now), 0, event.TaskQueued)
+		s.must(os.WriteFile(filepath.Join(s.q.Events.New, name+".json"), []byte(strings.Replace(string(data), ev.Name, name, 1)), 0o600))
+	}
 }
 
-// compare runs a command in two folders in turns.
-func compare(b *testing.B, one, other *state, args ...string) (of, ofOther cost) {
-	program := rig.Kugetsu(b)
-	for b.Loop() { // which makes the folders once, unlike b.N
-		of.measure(b, program, one.home, args...)
-		ofOther.measure(b, program, other.home, args...)
+// repository gives the items a repository of so many files, and returns its path.
+func (s *state) repository(files int) string {
+	s.Helper()
+	repo := s.TempDir()
+	for i := range files {
+		path := filepath.Join(repo, fmt.Sprintf("d%d", i/100), fmt.Sprintf("f%d.txt", i))
+		s.must(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, fmt.Appendf(nil, "file %d\n", i), 0o600))
 	}
-	return of, ofOther
+	s.git("init", "-q", "-b", "main", repo)
+	s.git("-C", repo, "add", ".")
+	s.git("-C", repo, "-c", "user.name=b", "-c", "user.email=b@localhost", "commit", "-q", "--allow-empty", "-m", "first")
+	s.must(os.WriteFile(filepath.Join(s.home, "repos.json"), fmt.Appendf(nil, `{"github.com/you/shop": %q}`, repo), 0o600))
+	return repo
 }
 
-func (c *cost) measure(b testing.TB, program, home string, args ...string) {
-	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), "KUGETSU_DIR="+home)
-	begin := time.Now()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		b.Fatalf("kugetsu %q: %v\n%s", args, err, out)
+func (s *state) git(args ...string) {
+	s.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Env = s.env()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.Fatalf("git %q: %v\n%s", args, err, out)
 	}
-	c.wall = append(c.wall, time.Since(begin))
-	c.cpu = append(c.cpu, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
-	c.printed = string(out)
 }
 
-// report prints the medians of a command in the empty and in the full folder, and what the full one costs more.
-func report(b *testing.B, empty, full cost) {
-	for _, c := range []*cost{&empty, &full} {
-		slices.Sort(c.cpu)
-		slices.Sort(c.wall)
+// env is the environment of a program in this folder, in which no setting of the person stands who runs the benchmark.
+func (s *state) env(more ...string) []string {
+	return append([]string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + s.home, "KUGETSU_DIR=" + s.home}, more...)
+}
+
+// delegate enqueues n items, which take turns in so many issues.
+func (s *state) delegate(program string, n, issues int) {
+	s.Helper()
+	var lines strings.Builder
+	for i := range n {
+		fmt.Fprintf(&lines, `{"issue_ref":"you/shop#%d","message":"nothing"}`+"\n", i%issues+1)
 	}
-	b.ReportMetric(ms(empty.cpu, 50), "ms-cpu/empty")
-	b.ReportMetric(ms(full.cpu, 50), "ms-cpu/full")
-	b.ReportMetric(ms(full.cpu, 50)-ms(empty.cpu, 50), "ms-cpu/more")
-	b.ReportMetric(ms(full.wall, 50)-ms(empty.wall, 50), "ms-wall/more")
-	b.ReportMetric(0, "ns/op") // both together: says nothing here
+	cmd := exec.Command(program, "delegate", "--from", "-")
+	cmd.Env, cmd.Stdin = s.env(), strings.NewReader(lines.String())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.Fatalf("delegate: %v\n%s", err, out)
+	}
+}
+
+// completed says how many items completed, after making sure that the run of each was ok and that none ended otherwise: runs that
+// fail look fast.
+func (s *state) completed() int {
+	s.Helper()
+	settled, err := s.q.Settled()
+	s.must(err)
+	for _, e := range settled {
+		it, err := s.q.Load(e)
+		s.must(err)
+		if last := it.Last(); it.State != queue.Completed || last == nil || last.Outcome != outcome.OK {
+			s.Fatalf("%s is %s: %+v", it.ID, it.State, last)
+		}
+	}
+	return len(settled)
+}
+
+// waiting says how many items there are that did not end.
+func (s *state) waiting() int {
+	s.Helper()
+	live, err := s.q.Live(queue.Dev)
+	s.must(err)
+	return len(live)
 }
