@@ -25,8 +25,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"kugetsu/internal/built"
-	"kugetsu/internal/quick"
+	"kugetsu/contrib/built"
+	"kugetsu/contrib/quick"
 	"kugetsu/slots"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/machine"

@@ -17,7 +17,7 @@ import (
 	"testing/fstest"
 	"time"
 
-	"kugetsu/internal/quick"
+	"kugetsu/contrib/quick"
 	"kugetsu/slots/git"
 )
 

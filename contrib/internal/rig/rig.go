@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"kugetsu/internal/built"
+	"kugetsu/contrib/built"
 )
 
 // Patience bounds every wait of a test. It is generous: the machine may be busy.
