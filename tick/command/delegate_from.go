@@ -90,9 +90,14 @@ func parseLine(text []byte) (line, error) {
 	if err := json.Unmarshal(text, &fields); err != nil {
 		return l, plain(err)
 	}
-	for name := range fields {
+	for name, raw := range fields {
 		if !slices.Contains(lineFields, name) {
 			return l, fmt.Errorf("unknown field %q", clip(name))
+		}
+		// As for a flag: the variable of a script was unset, and another task than the one that was meant would begin. An item of the PM
+		// agent has no issue_ref, and the others have an error of their own.
+		if text := ""; !slices.Contains([]string{"issue_ref", "message", "verify"}, name) && json.Unmarshal(raw, &text) == nil && string(raw) != "null" && strings.TrimSpace(text) == "" {
+			return l, fmt.Errorf("%s is empty: leave it out, or give it a value", name)
 		}
 	}
 	return l, plain(json.Unmarshal(text, &l))

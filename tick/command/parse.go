@@ -25,7 +25,7 @@ func parse(grammar any, source *settings.Source, args []string) (*kong.Context, 
 		if parser, err := newParser(grammar, source, only); err == nil {
 			kctx, err := parser.Parse(permute(parser.Model.Node, args))
 			if err == nil {
-				return kctx, nil
+				return kctx, emptied(kctx)
 			}
 			if unhelped(parser) != nil {
 				return nil, unhelped(parser)
@@ -40,7 +40,47 @@ func parse(grammar any, source *settings.Source, args []string) (*kong.Context, 
 	if err != nil {
 		return nil, cmp.Or(unhelped(parser), usage(parser.Model, args, err))
 	}
-	return kctx, nil
+	return kctx, emptied(kctx)
+}
+
+// emptied refuses a flag of the command, or the name of an item or an issue, that is there and empty. In a script a variable is unset
+// then, and the command would do something else than what was meant: begin another task, show another item, run another agent. The
+// settings are left out: an empty one is none, as in the file config.
+func emptied(kctx *kong.Context) error {
+	for _, p := range kctx.Path {
+		switch {
+		case p.Flag != nil && (p.Flag.Tag.Get("key") == "" || p.Flag.Tag.Get("key") == "AGENT_ARGS" && takes(kctx)) && blank(p.Flag.Target, false):
+			return fault.New(fault.Usage, "leave it out, or write --"+p.Flag.Name+" "+p.Flag.FormatPlaceHolder()+"; in a script, is its variable set?", "--%s is empty", p.Flag.Name)
+		case p.Positional != nil && p.Positional.Tag.Get("complete") != "" && blank(p.Positional.Target, true):
+			return fault.New(fault.Usage, "in a script, is its variable set?", "the %s is empty", p.Positional.Name)
+		}
+	}
+	return nil
+}
+
+// takes says whether the command has --agent-args for an item, and not as a setting.
+func takes(kctx *kong.Context) bool {
+	_, ok := kctx.Selected().Target.Addr().Interface().(interface {
+		take(*settings.Source, *settings.Settings)
+	})
+	return ok
+}
+
+// blank says whether a text, or one of several, is blank. Of the words of a message only the first may be a name.
+func blank(v reflect.Value, firstOnly bool) bool {
+	switch v.Kind() {
+	case reflect.Pointer:
+		return !v.IsNil() && blank(v.Elem(), firstOnly)
+	case reflect.String:
+		return strings.TrimSpace(v.String()) == ""
+	case reflect.Slice:
+		for i := range v.Len() {
+			if blank(v.Index(i), firstOnly) && (i == 0 || !firstOnly) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // helpOut is where a parser prints help. It keeps the error of a write, such as that of a pipe whose reader has enough: a parser
