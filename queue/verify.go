@@ -3,6 +3,7 @@ package queue
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 )
 
 // Verify says by which command the runs of an item, or all runs in a repository, are verified. The zero Verify says nothing. Its
@@ -31,7 +32,7 @@ func (v *Verify) UnmarshalJSON(data []byte) error {
 	if json.Unmarshal(data, &v.Command) != nil {
 		return errors.New("verify is neither a command nor false")
 	}
-	if v.Command == "" {
+	if strings.TrimSpace(v.Command) == "" {
 		return errors.New("verify is empty: write a command, or false for none")
 	}
 	return nil

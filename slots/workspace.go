@@ -255,17 +255,17 @@ func (p *Workspace) Kept(ctx context.Context) ([]Kept, error) {
 
 // Restore brings back the work at a ref. The worktree and the session are made where they are missing. The next run adds to a new
 // worktree the files of .worktreeinclude and of the hook. The session says so before the worktree is made, since after that the
-// worktree looks ready.
-func (p *Workspace) Restore(ctx context.Context, k Kept, agent string, now time.Time) error {
+// worktree looks ready. Changed is false where all of it was there.
+func (p *Workspace) Restore(ctx context.Context, k Kept, agent string, now time.Time) (changed bool, err error) {
 	if _, err := os.Lstat(filepath.Join(p.Spec.Path, ".git")); err != nil && p.Session != nil {
 		p.Session.Unready = true
 		if err := p.home.WriteSession(p.Name, p.Session); err != nil {
-			return err
+			return false, err
 		}
 	}
 	made, err := p.Git.Prepare(ctx, p.Spec)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if p.Session == nil {
 		p.Session = &Session{Type: "forked", IssueRef: p.issue(), Agent: agent, Worktree: p.Spec.Path, Branch: p.Spec.Branch, CreatedAt: now}
@@ -276,9 +276,10 @@ func (p *Workspace) Restore(ctx context.Context, k Kept, agent string, now time.
 	p.Session.Unready = p.Session.Unready || made.CreatedWorktree
 	p.Session.LastUsedAt = now
 	if err := p.home.WriteSession(p.Name, p.Session); err != nil {
-		return err
+		return false, err
 	}
-	return p.Git.Restore(ctx, p.Spec, k.Ref, IsSnapshot(k))
+	changed, err = p.Git.Restore(ctx, p.Spec, k.Ref, IsSnapshot(k))
+	return changed || made.CreatedWorktree, err
 }
 
 // IsSnapshot says whether a ref keeps uncommitted work, and not only commits. A stash has the form of a snapshot.

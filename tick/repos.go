@@ -59,11 +59,11 @@ func (r *repo) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("max is %d: want 0 or more", *r.Max)
 	}
 	if r.Hook != nil {
-		if _, err := agent.Split(*r.Hook); err != nil {
+		if _, err := agent.Command(*r.Hook); err != nil {
 			return fmt.Errorf("hook: %w", err)
 		}
 	}
-	if _, err := agent.Split(r.Verify.Command); err != nil {
+	if _, err := agent.Command(r.Verify.Command); err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
 	return nil

@@ -52,6 +52,9 @@ func TestRepositoryThatCannotBeUnderstoodIsAnError(t *testing.T) {
 
 		`{"a/b/c": {"verify": "a | b"}}`: `"a/b/c": verify: the '|' at byte 3`,
 		`{"a/b/c": {"verify": ""}}`:      "verify is empty: write a command, or false for none",
+		`{"a/b/c": {"verify": " "}}`:     "verify is empty: write a command, or false for none",
+		`{"a/b/c": {"verify": "A=1 b"}}`: "verify: only a shell sets a variable by NAME=value before a program",
+		`{"a/b/c": {"hook": "A=1 b"}}`:   "hook: only a shell sets a variable by NAME=value before a program",
 		`{"a/b/c": {"verify": true}}`:    "verify is neither a command nor false",
 	} {
 		tick := newTick(t, time.Now)

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/pattern"
 )
 
 // Split splits a command line into words as a POSIX shell does: quotes and backslashes have their meaning of XCU 2.2, and nothing
@@ -16,6 +17,17 @@ func Split(s string) ([]string, error) {
 	words, _, err := split(s)
 	return words, err
 }
+
+// Command is Split of a command line whose first word is the program. A shell takes NAME=value there for a variable of the program.
+func Command(s string) ([]string, error) {
+	words, err := Split(s)
+	if err == nil && len(words) > 0 && assignment().MatchString(words[0]) {
+		err = fault.New(fault.Config, "write env before it: env NAME=value program", "only a shell sets a variable by NAME=value before a program, and no shell reads this")
+	}
+	return words, err
+}
+
+var assignment = pattern.Lazy(`^[A-Za-z_][A-Za-z0-9_]*=`)
 
 // Pattern is the position, from 1, of the first * that is not quoted, 0 for none. Its author may have meant names of files, which
 // only a shell puts there.

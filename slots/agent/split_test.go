@@ -125,3 +125,20 @@ func FuzzSplit(f *testing.F) {
 		}
 	})
 }
+
+func TestProgramIsNoVariable(t *testing.T) {
+	for line, refused := range map[string]bool{
+		"A=secret make": true, "_a1= make": true, "A=b": true,
+		"env A=b make": false, "make A=b": false, "./a=b": false, "1=b": false, "": false,
+	} {
+		words, err := Command(line)
+		if (err != nil) != refused || !refused && !slices.Equal(words, first(Split(line))) {
+			t.Errorf("%s: %q, %v", line, words, err)
+		}
+		if refused && (strings.Contains(err.Error(), "secret") || !strings.Contains(fault.HintOf(err), "env NAME=value")) {
+			t.Errorf("%s: %v; %s", line, err, fault.HintOf(err))
+		}
+	}
+}
+
+func first(words []string, _ error) []string { return words }

@@ -45,7 +45,7 @@ func TestReftableCheckoutHasSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.prepare(one)
-	if err := w.newGit().Restore(t.Context(), one, testRef, true); err != nil {
+	if _, err := w.newGit().Restore(t.Context(), one, testRef, true); err != nil {
 		t.Fatal(err)
 	}
 	w.equal("restored", w.read(one.Path+"/more"), "more\n")

@@ -22,60 +22,76 @@ import (
 // Restore brings the work that is kept at a ref back into the session's worktree, which must stand and be clean. If the branch can be
 // moved forward to the commits under a snapshot, these come back as well. If not, the files that the snapshot changed are brought
 // into the worktree as it is. A file that was staged and then changed is staged again; all other work comes back as uncommitted.
-// snapshot says that the ref is a snapshot, and not commits that were kept.
+// snapshot says that the ref is a snapshot, and not commits that were kept. Changed is false where the worktree had all of it already.
 //
 // A file that git does not track, ignored or not, is not overwritten unless it is the same: what is in it may be nowhere
 // else.
-func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) error {
-	s, err := s.checked()
+func (g *Git) Restore(ctx context.Context, s Spec, ref string, snapshot bool) (changed bool, err error) {
+	s, err = s.checked()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !strings.HasPrefix(ref, "refs/kugetsu/") || !git.ValidRef(ref) {
-		return git.Refuse("restore", "not a reference below refs/kugetsu/: %q", ref)
+		return false, git.Refuse("restore", "not a reference below refs/kugetsu/: %q", ref)
 	}
 	v, err := g.inspect(ctx, s)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !v.stands {
-		return git.Refuse("restore", "%s is not a worktree of the session (%s)", s.Path, v.why)
+		return false, git.Refuse("restore", "%s is not a worktree of the session (%s)", s.Path, v.why)
 	}
 	p, err := g.Open(ctx, v.at)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer p.Done()
 	st, missed, err := p.Status(ctx)
 	if err != nil || missed != nil {
-		return cmp.Or(err, missed)
+		return false, cmp.Or(err, missed)
 	}
 	if st.Dirty > 0 {
-		return git.Refuse("restore", "it would overwrite %s in %s", terminal.Count(st.Dirty, "uncommitted or untracked file"), s.Path)
+		return false, git.Refuse("restore", "it would overwrite %s in %s", terminal.Count(st.Dirty, "uncommitted or untracked file"), s.Path)
 	}
 	kept, err := readKept(ctx, p, ref, snapshot)
 	if err != nil {
-		return err
+		return false, err
 	}
 	st.By.Same = nil // this index becomes the worktree's own
 	in, err := p.Scratch(ctx, st.By)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer in.Remove()
 	to := restoring{in: in, v: v}
 	if err := to.forward(ctx, kept.under); err != nil && (!snapshot || !errors.Is(err, errNotForward)) {
-		return err // the branch went another way: kugetsu does not join the two
+		return false, err // the branch went another way: kugetsu does not join the two
 	}
 	if !snapshot {
-		return nil
+		return to.changed(ctx)
 	}
 	if kept.staged != "" {
 		if err := to.bring(ctx, kept.under, kept.staged, "--staged"); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return to.bring(ctx, kept.under, kept.commit, "--worktree")
+	if err := to.bring(ctx, kept.under, kept.commit, "--worktree"); err != nil {
+		return false, err
+	}
+	return to.changed(ctx)
+}
+
+// changed says whether a worktree that was clean is another one now.
+func (to restoring) changed(ctx context.Context) (bool, error) {
+	st, missed, err := to.in.Private.Status(ctx)
+	if err != nil || missed != nil || st.Dirty > 0 {
+		return true, cmp.Or(err, missed)
+	}
+	head, err := to.git(ctx, "", "rev-parse", "--verify", "--quiet", "HEAD")
+	if git.ExitCode(err) == 1 { // a branch without commits
+		err = nil
+	}
+	return strings.TrimSpace(head) != to.v.made.Head, err
 }
 
 // keptWork is what a ref of kugetsu's names. A snapshot is a commit on top of another, and has a second parent for what was staged.

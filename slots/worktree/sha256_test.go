@@ -45,7 +45,7 @@ func TestRepositoryWithSHA256IsUsedAsAnyOther(t *testing.T) {
 		}
 		w.equal("worktree", w.exists(s.Path), false)
 		w.equal("made anew", w.prepare(s), made)
-		if err := w.newGit().Restore(context.Background(), s, testRef, true); err != nil {
+		if _, err := w.newGit().Restore(context.Background(), s, testRef, true); err != nil {
 			t.Fatal(err)
 		}
 		w.equal("restored", w.read(s.Path+"/a.txt")+w.read(s.Path+"/new"), "two\nnew\n")

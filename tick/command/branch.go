@@ -2,6 +2,7 @@ package command
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -54,7 +55,7 @@ func (a *App) checkBranch(ref issueref.Ref, name string) error {
 		case session == ref.Session() && s.Branch != name:
 			return refuse("leave out --branch, or end its session with kugetsu destroy", "%s has a session already, on the branch %s", ref, s.Branch)
 		case session != ref.Session() && clash(s.Branch):
-			return refuse("choose another name", "the branch %s is in the way of %s, the branch of %s", name, s.Branch, s.IssueRef)
+			return refuse("choose another name", "%s", inTheWay(name, s.Branch, s.IssueRef))
 		}
 	}
 	var taken error
@@ -67,10 +68,19 @@ func (a *App) checkBranch(ref issueref.Ref, name string) error {
 		case other.Session() == ref.Session() && its != name && (p.Branch != "" || !began):
 			taken = refuse("leave out --branch", "%s is to work on the branch %s: item %s waits for it", ref, its, a.short(id))
 		case other.Session() != ref.Session() && clash(its):
-			taken = refuse("choose another name", "the branch %s is in the way of %s, the branch of item %s", name, its, a.short(id))
+			taken = refuse("choose another name", "%s", inTheWay(name, its, "item "+a.short(id)))
 		}
 	})
 	return cmp.Or(err, taken)
+}
+
+// inTheWay says why a branch cannot be made: it is another's, or git keeps no two branches whose names differ in case, or of which one
+// is a folder of the other.
+func inTheWay(name, other, of string) string {
+	if name == other {
+		return fmt.Sprintf("the branch %s is that of %s", name, of)
+	}
+	return fmt.Sprintf("git cannot keep the branch %s beside %s, the branch of %s", name, other, of)
 }
 
 // onTop says on top of what a new item begins: the issue or task of the one item that it waits for.

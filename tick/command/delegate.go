@@ -33,7 +33,9 @@ a dash.
 
 --repo gives a task that has no issue, in a worktree of its own. Every command takes its id in place of an issue, or its
 name: owner/repo#name, or its branch task/name. With --key the name stays: the same --repo and --key go on in the same
-worktree, branch and conversation. With --unless-queued, a line of a crontab makes that a chore.
+worktree, branch and conversation. With --unless-queued, a line of a crontab makes that a chore. repos.json in the state
+folder says where a repository comes from, and what is so for it alone: "host/owner/repo": {"url": …, "base": …, "hook":
+…, "verify": …, "follow": …, "max": …}.
 
 --after waits until another item completed: name it by an id, a part of one, or an issue; it must be there, live or
 settled. If that item ends in an error, or is gone, this one becomes an error as well, without a run, and so do the
@@ -98,7 +100,7 @@ func (c *Delegate) one(a *App) (string, error) {
 	}
 	if c.Repo != "" || c.Key != "" {
 		if ref, err := a.parse(c.Args[0]); err == nil {
-			return "", fault.New(fault.Usage, "name one of the two", "%s is named, and --repo gives a task of its own", ref)
+			return "", c.both(ref)
 		}
 		ref, err := c.Work.task(a, &c.New)
 		if err != nil {
@@ -111,6 +113,19 @@ func (c *Delegate) one(a *App) (string, error) {
 		return "", err
 	}
 	return c.enqueue(a, ref, message, &c.Wait)
+}
+
+// both refuses a reference beside the flags of a task that has none.
+func (c *Delegate) both(ref issueref.Ref) error {
+	flag, instead := "--repo", "--repo "+c.Repo
+	if c.Repo == "" {
+		flag, instead = "--key", "--repo "+ref.Repository()
+	}
+	if c.Key != "" {
+		instead += " --key " + c.Key
+	}
+	return fault.New(fault.Usage, fmt.Sprintf(`leave out %s: %s keeps its worktree, branch and conversation anyway; or leave out %[2]s: kugetsu delegate %s "what to do"`, flag, ref, instead),
+		"%s is for a task that has no issue, and %s is named", flag, ref)
 }
 
 // reference finds out which issue a message is about: the first word, if it is a reference and more follows; else the

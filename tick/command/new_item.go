@@ -122,7 +122,7 @@ func verify(command *string, none bool) (queue.Verify, error) {
 	if command == nil {
 		return queue.Verify{None: none}, nil
 	}
-	words, err := agent.Split(*command)
+	words, err := agent.Command(*command)
 	if err == nil && (len(words) == 0 || words[0] == "") {
 		err = fault.New(fault.Usage, "--no-verify does without", "there is no command")
 	}

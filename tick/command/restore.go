@@ -23,6 +23,8 @@ missing, and the commits under them where the branch can be moved forward to the
 snapshot of the issue that kugetsu has on record. Files come back as unstaged changes; a file that was staged and then
 changed again comes back as both.
 
+Where the worktree has all of it, the command says so and changes nothing.
+
 The command refuses over uncommitted files, where it would overwrite a file that git ignores, and a ref that was
 changed since kugetsu wrote it. --list says of each ref whether it is on record.`,
 		codes{0: "restored, or listed", 1: "refused, or nothing is kept", 75: "something runs there"},
@@ -37,14 +39,18 @@ func (c *Restore) Run(a *App) error {
 		return err
 	}
 	if !c.List {
-		at, err := a.Tick.Sessions().Restore(a.Ctx, ref, c.At)
+		at, changed, err := a.Tick.Sessions().Restore(a.Ctx, ref, c.At)
 		if err != nil {
 			return err
 		}
 		if c.JSON {
 			return a.printJSON(map[string]string{"issue_ref": ref.String(), "ref": at})
 		}
-		a.say("the work is back in the worktree of %s", ref)
+		if changed {
+			a.say("the work is back in the worktree of %s", ref)
+		} else {
+			a.say("nothing to bring back: the worktree of %s has all that is at the ref", ref)
+		}
 		return a.print("%s\n", terminal.Clean(at))
 	}
 	list, err := a.Tick.Sessions().Kept(a.Ctx, ref)

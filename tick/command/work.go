@@ -1,6 +1,7 @@
 package command
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -47,6 +48,9 @@ func (c *Work) task(a *App, n *New) (issueref.Ref, error) {
 // repository is the repository as a reference names it. A path is that of a local checkout in repos.json, or of a folder in one.
 func (c *Work) repository(a *App) (string, error) {
 	if c.Repo != "." && c.Repo != ".." && !filepath.IsAbs(c.Repo) && !strings.HasPrefix(c.Repo, "./") && !strings.HasPrefix(c.Repo, "../") {
+		if info, err := os.Stat(c.Repo); err == nil && info.IsDir() {
+			a.note("--repo %s is the repository of that name, and not the folder here: that is --repo ./%[1]s", clean(c.Repo))
+		}
 		return c.Repo, nil
 	}
 	dir, err := filepath.Abs(c.Repo)

@@ -308,9 +308,9 @@ func (k *Keeper) bound(ctx context.Context, list []Pruned, dry bool) error {
 }
 
 // Restore brings the content of a ref back into the worktree of an issue: by default that of its newest snapshot. It returns the
-// ref.
-func (k *Keeper) Restore(ctx context.Context, ref issueref.Ref, at string) (string, error) {
-	err := k.Alone(ctx, ref, func(p *slots.Workspace) error {
+// ref, and whether anything was to bring back.
+func (k *Keeper) Restore(ctx context.Context, ref issueref.Ref, at string) (from string, changed bool, err error) {
+	err = k.Alone(ctx, ref, func(p *slots.Workspace) error {
 		all, err := p.Kept(ctx)
 		if err != nil {
 			return err
@@ -324,9 +324,10 @@ func (k *Keeper) Restore(ctx context.Context, ref issueref.Ref, at string) (stri
 				terminal.Count(p.Holding.Dirty, "uncommitted or untracked file"), p.Spec.Path)
 		}
 		at = all[n].Ref
-		return p.Restore(ctx, all[n], k.Settings.Agents()[0], k.Now().UTC())
+		changed, err = p.Restore(ctx, all[n], k.Settings.Agents()[0], k.Now().UTC())
+		return err
 	})
-	return at, err
+	return at, changed, err
 }
 
 // toRestore is the ref to restore: the one that is named, or else the newest snapshot that kugetsu itself recorded, or else the newest
@@ -426,7 +427,7 @@ func (k *Keeper) Kept(ctx context.Context, ref issueref.Ref) ([]slots.Kept, erro
 	return p.Kept(ctx)
 }
 
-// SetPR records the URL of a session's pull request.
+// SetPR records the URL of a session's pull request, which no run replaces; "" records none, and runs look for one again.
 func (k *Keeper) SetPR(ref issueref.Ref, url string) (err error) {
 	lock, err := k.lockSession(ref)
 	if err != nil {
@@ -440,6 +441,6 @@ func (k *Keeper) SetPR(ref issueref.Ref, url string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.PRURL, s.PRSet = url, true
+	s.PRURL, s.PRSet = url, url != ""
 	return k.Home.WriteSession(ref.Session(), s)
 }

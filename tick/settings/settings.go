@@ -257,7 +257,7 @@ func (s *Settings) CleanupAge() time.Duration { return time.Duration(s.CleanupDa
 // configuration still settles runs, and needs some valid values for that.
 func (s *Settings) check(home string) error {
 	var c checker
-	number, duration, folder, words, replaced := c.number, c.duration, c.folder, c.words, c.replaced
+	number, duration, folder, words, command, replaced := c.number, c.duration, c.folder, c.words, c.command, c.replaced
 	if _, err := git.ParseIdentity(s.Identity); err != nil {
 		c.bad("GIT_IDENTITY: %w", err)
 		s.Identity = ""
@@ -301,15 +301,15 @@ func (s *Settings) check(home string) error {
 	words(&s.ArgsCodex, "AGENT_ARGS_CODEX")
 	words(&s.ArgsGemini, "AGENT_ARGS_GEMINI")
 	words(&s.ArgsOpencode, "AGENT_ARGS_OPENCODE")
-	words(&s.AgentCommand, "AGENT_COMMAND")
-	words(&s.ContinueCommand, "AGENT_CONTINUE_COMMAND")
+	command(&s.AgentCommand, "AGENT_COMMAND")
+	command(&s.ContinueCommand, "AGENT_CONTINUE_COMMAND")
 	replaced(s.AgentCommand, "AGENT_COMMAND", agent.Placeholders...)
 	replaced(s.ContinueCommand, "AGENT_CONTINUE_COMMAND", agent.Placeholders...)
 	replaced(s.CloneURL, "GIT_CLONE_URL", "{scheme}", "{host}", "{path}")
-	words(&s.AgentPrefix, "AGENT_PREFIX")
-	words(&s.WorktreeHook, "WORKTREE_HOOK")
-	words(&s.Verify, "VERIFY_COMMAND")
-	words(&s.NotifyCommand, "NOTIFY_COMMAND")
+	command(&s.AgentPrefix, "AGENT_PREFIX")
+	command(&s.WorktreeHook, "WORKTREE_HOOK")
+	command(&s.Verify, "VERIFY_COMMAND")
+	command(&s.NotifyCommand, "NOTIFY_COMMAND")
 	return errors.Join(c.errs...)
 }
 
@@ -367,8 +367,12 @@ func advice(err error) string {
 	return ""
 }
 
-func (c *checker) words(v *string, key string) {
-	if _, err := agent.Split(*v); err != nil {
+func (c *checker) words(v *string, key string) { c.split(v, key, agent.Split) }
+
+func (c *checker) command(v *string, key string) { c.split(v, key, agent.Command) }
+
+func (c *checker) split(v *string, key string, split func(string) ([]string, error)) {
+	if _, err := split(*v); err != nil {
 		c.bad("%s: %w%s", key, err, advice(err))
 		*v = ""
 	}
