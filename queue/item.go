@@ -36,6 +36,7 @@ const (
 	MaxItem    = 768 << 10
 	slack      = 32 << 10
 	keepRuns   = 20
+	maxSaid    = 300     // of an agent's last words in an error
 	maxText    = 4 << 10 // of a summary or an error; up to six times as much where all of it is escaped
 )
 
@@ -177,7 +178,8 @@ type Run struct {
 	Counted   bool            `json:"charged"`
 	ExitCode  *int            `json:"exit_code"` // of the agent; 128 + number after a signal
 	Signal    string          `json:"signal,omitempty"`
-	Summary   string          `json:"summary"` // the agent's final message, or why the run failed
+	Summary   string          `json:"summary"`         // the agent's final message, or why the run failed
+	Words     string          `json:"words,omitempty"` // the agent's last words, where the summary is why the run failed
 	Cost      *outcome.Cost   `json:"cost,omitempty"`
 	// PeakMemory is the most memory that the run's processes had together, in bytes; 0 where it was not measured.
 	PeakMemory int64 `json:"peak_memory_bytes,omitempty"`

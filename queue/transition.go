@@ -61,7 +61,7 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 		it.Attempts++
 	}
 	r.Counted = counted
-	r.Summary = terminal.Clip(r.Summary, maxText)
+	r.Summary, r.Words = terminal.Clip(r.Summary, maxText), terminal.Clip(r.Words, maxText)
 	if len(it.Agents) > 0 {
 		r.Agent, r.AgentWhy = it.Agent, it.AgentWhy
 	}
@@ -72,10 +72,10 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 	case outcome.Completes:
 		it.finish(Completed, "", now)
 	case outcome.Fails:
-		it.finish(Errored, reason(r), now)
+		it.finish(Errored, reason(r, ""), now)
 	case outcome.Holds:
 		if counted && it.Attempts >= p.MaxAttempts {
-			it.finish(Errored, fmt.Sprintf("%s (attempt %d of %d)", reason(r), it.Attempts, p.MaxAttempts), now)
+			it.finish(Errored, reason(r, fmt.Sprintf(" (attempt %d of %d)", it.Attempts, p.MaxAttempts)), now)
 			break
 		}
 		it.again(r.EndedAt, 0)
@@ -85,9 +85,9 @@ func (it *Item) settle(r Result, p Policy, now time.Time) {
 		case r.Outcome == outcome.Void && (!counted || it.Attempts < p.MaxAttempts), r.Outcome == outcome.Unverifiable:
 			it.again(r.EndedAt, p.wait(it.row(r.Outcome)))
 		case r.Permanent:
-			it.finish(Errored, reason(r), now)
+			it.finish(Errored, reason(r, ""), now)
 		case it.Attempts >= p.MaxAttempts:
-			it.finish(Errored, fmt.Sprintf("%s (attempt %d of %d)", reason(r), it.Attempts, p.MaxAttempts), now)
+			it.finish(Errored, reason(r, fmt.Sprintf(" (attempt %d of %d)", it.Attempts, p.MaxAttempts)), now)
 		case counted:
 			it.again(r.EndedAt, p.wait(it.Attempts))
 		default:
@@ -186,12 +186,21 @@ func (it *Item) retry(now time.Time) {
 	it.NotBefore, it.NotifiedAt, it.CompletedAt, it.Error, it.ForkPID, it.Runner = nil, nil, nil, nil, nil, nil
 }
 
-// reason is the error of an item whose run ended like this.
-func reason(r Result) string {
-	if r.Outcome == outcome.Cancelled || r.Summary == "" {
+// reason is the error of an item whose run ended like this: first the cause and the attempts, whole, and behind them what the agent
+// said last, marked as that. In the other order an agent's words could pass for the cause, or hide it.
+func reason(r Result, attempts string) string {
+	if r.Outcome == outcome.Cancelled {
 		return string(r.Outcome)
 	}
-	return string(r.Outcome) + ": " + r.Summary
+	why := string(r.Outcome)
+	if r.Summary != "" {
+		why += ": " + r.Summary
+	}
+	why += attempts
+	if words := terminal.Clip(terminal.Joined(r.Words), maxSaid); words != "" {
+		why += `; the agent said: "` + words + `"`
+	}
+	return why
 }
 
 // Ready says whether the item's time has come.

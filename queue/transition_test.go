@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,12 @@ func TestSettleDecidesByTheOutcomeAlone(t *testing.T) {
 		{"the second failure", outcome.Failed, 1, "exit 1", nil, again(2 * time.Minute)},
 		{"the last failure", outcome.Failed, 2, "exit 1", nil, over("failed: exit 1 (attempt 3 of 3)")},
 		{"more attempts than there are now", outcome.Failed, 7, "exit 1", nil, over("failed: exit 1 (attempt 8 of 3)")},
+		{"what the agent said last", outcome.Failed, 2, "exit 1", said("I\x1b[1m did\x1b[0m\n  it (attempt 0 of 9)"),
+			over(`failed: exit 1 (attempt 3 of 3); the agent said: "I did it (attempt 0 of 9)"`)},
+		{"much that the agent said", outcome.Denied, 0, strings.Repeat("c", maxText/2), said(strings.Repeat("w", maxText)),
+			over("denied: " + strings.Repeat("c", maxText/2) + `; the agent said: "` + strings.Repeat("w", maxSaid-len("…")) + `…"`)},
+		{"blank words", outcome.Denied, 0, "bash", said(" \n"), over("denied: bash")},
+		{"words of one that was cancelled", outcome.Cancelled, 0, "killed", said("I go on"), want{Errored, false, 0, "cancelled"}},
 		{"a failure without a word", outcome.Failed, 2, "", nil, over("failed (attempt 3 of 3)")},
 
 		{"not verified", outcome.Unverified, 0, "make: exit code 2", nil, again(time.Minute)},
@@ -138,6 +145,11 @@ func rebooted(_ *Item, r *Result) { r.Rebooted = true }
 func rebootedAgain(it *Item, r *Result) {
 	r.Rebooted = true
 	it.History = []Run{{Run: 8, Outcome: outcome.Lost}}
+}
+
+// said gives a run the agent's last words.
+func said(words string) func(*Item, *Result) {
+	return func(_ *Item, r *Result) { r.Words = words }
 }
 
 func TestItemThatBringsTheMachineDownEndsInAnError(t *testing.T) {

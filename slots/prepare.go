@@ -324,7 +324,7 @@ func (r *Runner) text(ctx context.Context, p agent.Preset, w *ready) (string, er
 	}
 	if w.other != "" {
 		prompt += r.handover(ctx, w)
-	} else if w.existed && w.session.Conversation == "" && w.session.Words != "" && w.session.Words != r.task.Said {
+	} else if w.existed && w.session.Conversation == "" && w.session.Words != "" && !strings.HasSuffix(r.task.Said, w.session.Words) {
 		prompt += "\nThis conversation is new: an earlier one on this issue cannot be continued" + quoted(w.session.Words) +
 			"\nLook at what stands in this worktree and go on from there.\n"
 	}

@@ -84,7 +84,7 @@ func (w *ready) changeAgent(name string) {
 // handover tells an agent of the work of another one, whose conversation it cannot go on with.
 func (r *Runner) handover(ctx context.Context, w *ready) string {
 	text := "\nThis conversation is new: until now the agent " + w.other + " worked on this issue"
-	if w.session.Words != r.task.Said {
+	if !strings.HasSuffix(r.task.Said, w.session.Words) {
 		text += quoted(w.session.Words)
 	} else {
 		text += "."

@@ -138,6 +138,7 @@ type Result struct {
 	ExitCode     *int            `json:"exit_code"` // null: the agent never started
 	Signal       string          `json:"signal,omitempty"`
 	Summary      string          `json:"summary"`
+	Words        string          `json:"words,omitempty"` // the agent's last words, where the summary is why the run did not succeed
 	Permanent    bool            `json:"permanent,omitempty"`
 	StartedAt    *time.Time      `json:"started_at"`
 	EndedAt      time.Time       `json:"ended_at"`

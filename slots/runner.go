@@ -1,6 +1,7 @@
 package slots
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,6 +68,7 @@ type Runner struct {
 	git           *worktree.Git
 	marker        Marker
 	result        Result
+	said          string        // the agent's last words
 	left          []proc.Left   // processes that the run leaves behind, since they may not be signalled
 	grace         time.Duration // how long its processes get between SIGTERM and SIGKILL
 }
@@ -204,11 +206,11 @@ func (r *Runner) work(ctx context.Context) bool {
 		r.log.say("%v", err) // without the mark a command that cancels the run waits for a shorter time
 	}
 	idle, pull := r.keepWork(ready), ready.session.PRURL
-	r.findPull(ctx, ready, report.Summary)
+	r.findPull(ctx, ready, report.Summary+"\n"+report.Words)
 	r.result.PRURL = ready.session.PRURL
 	// A new pull request may be that of another branch: such a run is not idle.
 	if idle && ready.session.PRURL == pull && r.task.ExpectChanges && r.result.Outcome == outcome.OK {
-		r.result.Outcome, r.result.Summary = outcome.Failed, strings.TrimSpace("made no changes\n"+r.result.Summary)
+		r.refute(outcome.Failed, "made no changes")
 	}
 	if r.result.Outcome == outcome.OK && !r.verify(ctx, ready) {
 		return false
@@ -242,6 +244,19 @@ func (r *Runner) judge(run *agentRun, report agent.Report, end ending) {
 	case end == wasCancelled:
 		r.result.Outcome = outcome.Cancelled
 	}
+	r.said = report.Words
+	if r.result.Outcome == outcome.OK {
+		r.said = cmp.Or(r.said, report.Summary) // a program without words of a model
+	} else {
+		r.result.Words = r.said
+	}
+}
+
+// refute gives a run whose agent said ok another outcome. The summary is the cause then, with what was noted behind the agent's last
+// words, and these stand apart: what a person reads first is not the agent's.
+func (r *Runner) refute(o outcome.Outcome, cause string) {
+	noted := strings.TrimPrefix(r.result.Summary, r.said)
+	r.result.Outcome, r.result.Summary, r.result.Words = o, strings.TrimSpace(cause+noted), r.said
 }
 
 // findPull looks for the session's pull request. The forge knows the one of the session's branch; else the agent's last words say

@@ -109,7 +109,8 @@ func (r *Runner) verify(ctx context.Context, w *ready) bool {
 			r.unverifiable(err)
 			return true
 		} // else it was there before the agent began
-		judged.Code, judged.Why = 127, "it could not be started: "+terminal.Line(err.Error(), maxShown)
+		why := strings.TrimPrefix(err.Error(), errVerifier.Error()+": ")
+		judged.Code, judged.Taken, judged.Why = 127, true, "it could not be started: "+terminal.Line(why, maxShown)
 	} else {
 		end := v.wait(ctx)
 		if err := r.endProcesses(); err != nil {
@@ -136,19 +137,19 @@ func (r *Runner) verify(ctx context.Context, w *ready) bool {
 	}
 	w.session.Judged = string(outcome.Unverified)
 	r.log.say("not verified: %s", judged.Why)
-	r.result.Outcome = badly
-	r.result.Summary = strings.TrimSpace("the command that verifies it failed: " + judged.Command + ": " + judged.Why + "\n" + r.result.Summary)
+	r.refute(badly, "the command that verifies it failed: "+judged.Command+": "+judged.Why)
 	return true
 }
 
 // unverifiable fills the result of a run whose verification could not be started, and the agent is not the cause.
 func (r *Runner) unverifiable(err error) {
 	r.log.say("%v", err)
-	r.result.Outcome = outcome.Void
-	if !git.OfHost(err) {
-		r.result.Outcome, r.result.Unverifiable = outcome.Unverifiable, r.task.Verify.Command
+	if git.OfHost(err) {
+		r.refute(outcome.Void, err.Error())
+		return
 	}
-	r.result.Summary = strings.TrimSpace(err.Error() + "\n" + r.result.Summary)
+	r.refute(outcome.Unverifiable, err.Error())
+	r.result.Unverifiable = r.task.Verify.Command
 }
 
 // Verifying is the command that verifies a run at this instant, cleaned, and since when.

@@ -3,6 +3,7 @@ package tick
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
@@ -210,9 +211,19 @@ func (t *Tick) settledWithoutRun(e queue.Entry, it *queue.Item, why string, repo
 // Root is the item whose end made an item an error, down its dependencies; the item itself if none of its dependencies failed. read
 // returns nil for an item that does not exist.
 func Root(it *queue.Item, read func(id string) (*queue.Item, error)) (*queue.Item, error) {
+	chain, err := chain(it, read)
+	if err != nil {
+		return nil, err
+	}
+	return chain[0], nil
+}
+
+// chain is the way from the root to an item: each waits for the one before it.
+func chain(it *queue.Item, read func(id string) (*queue.Item, error)) (way []*queue.Item, err error) {
 	seen := map[string]bool{}
 	for !seen[it.ID] {
 		seen[it.ID] = true
+		way = append([]*queue.Item{it}, way...)
 		for _, id := range it.After {
 			below, err := read(id)
 			if err != nil {
@@ -224,22 +235,32 @@ func Root(it *queue.Item, read func(id string) (*queue.Item, error)) (*queue.Ite
 			}
 		}
 	}
-	return it, nil
+	return way, nil
 }
 
 // checkRetry refuses the retry of an item that would be an error at once again, since one that it waits for is an error.
 func (t *Tick) checkRetry(it *queue.Item) error {
-	root, err := Root(it, func(id string) (*queue.Item, error) {
+	ids, err := t.RetryOrder(it)
+	if err != nil || len(ids) == 1 {
+		return err
+	}
+	return fault.New(fault.Failed, "kugetsu queue retry "+strings.Join(ids, " "), "%s waits for %s, which ended in an error: it would fail at once again", it.ID, ids[0])
+}
+
+// RetryOrder are the items that are to be retried together, so that an item can start: those that it waits for and that are errors,
+// the root first, and the item.
+func (t *Tick) RetryOrder(it *queue.Item) (ids []string, err error) {
+	way, err := chain(it, func(id string) (*queue.Item, error) {
 		_, below, err := t.item(id)
 		if queue.IsAbsent(err) || errors.Is(err, spool.ErrBad) {
 			return nil, nil
 		}
 		return below, err
 	})
-	if err != nil || root.ID == it.ID {
-		return err
+	for _, one := range way {
+		ids = append(ids, one.ID)
 	}
-	return fault.New(fault.Failed, "kugetsu queue retry "+root.ID+" "+it.ID, "%s waits for %s, which ended in an error: it would fail at once again", it.ID, root.ID)
+	return ids, err
 }
 
 // needed are the items for which a live one waits. They are not deleted.

@@ -145,9 +145,9 @@ func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) 
 	return running, err
 }
 
-// Retry puts a settled item back into the queue and counts its attempts from zero. Its worktree and conversation are kept. It returns
-// what the item was.
-func (t *Tick) Retry(ctx context.Context, id string) (was queue.State, err error) {
+// Retry puts a settled item back into the queue and counts its attempts from zero. Its worktree and conversation are kept. Change may
+// change it in the same write, so that no pass starts it as it was. It returns what the item was.
+func (t *Tick) Retry(ctx context.Context, id string, change func(it *queue.Item) error) (was queue.State, err error) {
 	err = t.Locked(ctx, LockWait, func() error {
 		var report Report
 		// A slot may still name the item's last run. That run must be settled before the item moves.
@@ -166,6 +166,9 @@ func (t *Tick) Retry(ctx context.Context, id string) (was queue.State, err error
 			return err
 		}
 		was = it.State
+		if err := change(it); err != nil {
+			return err
+		}
 		_, err = t.Queue.Retry(e, it)
 		return err
 	})

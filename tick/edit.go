@@ -24,7 +24,11 @@ func (t *Tick) Edit(ctx context.Context, id string, change func(it *queue.Item, 
 		case it.State == queue.Notified:
 			return fault.New(fault.Failed, tooLate(it), "%s is running: only a waiting item can be edited", id)
 		case it.State.Settled():
-			return fault.New(fault.Failed, "kugetsu queue retry "+id+" puts it back", "%s is %s: only a waiting item can be edited", id, it.State)
+			is := "completed"
+			if it.State == queue.Errored {
+				is = "ended in an error"
+			}
+			return fault.New(fault.Failed, "kugetsu queue retry "+id+" puts it back, where it can be edited; retry takes --verify CMD itself", "%s %s: only a waiting item can be edited", id, is)
 		}
 		to := *it
 		priority, err := change(&to, e.Priority)

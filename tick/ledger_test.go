@@ -72,7 +72,7 @@ func (m *books) Again(t *rapid.T) {
 	}
 	m.Settle(t) // a retry does that as well
 	id := m.settled[0]
-	_, err = m.Retry(context.Background(), id)
+	_, err = m.Retry(context.Background(), id, func(*queue.Item) error { return nil })
 	m.check(t, err)
 	m.settled = m.settled[1:]
 	m.end(t, id)

@@ -373,7 +373,7 @@ func (t *Tick) addReport(r *queue.Result, run string) (of runnerReport) {
 		return of
 	}
 	r.StartedAt, r.EndedAt, r.ExitCode, r.Signal = said.StartedAt, said.EndedAt, said.ExitCode, said.Signal
-	r.Summary, r.Permanent, r.Evidence = said.Summary, said.Permanent, said.Evidence
+	r.Summary, r.Words, r.Permanent, r.Evidence = said.Summary, said.Words, said.Permanent, said.Evidence
 	r.PeakMemory = max(said.PeakMemory, 0)
 	if said.Cost != nil && *said.Cost != (outcome.Cost{}) {
 		r.Cost = said.Cost

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"kugetsu/queue"
 	"kugetsu/queue/event"
@@ -101,7 +102,7 @@ func previous(it *queue.Item) (how, said string, refuted *outcome.Verification) 
 		case row.Told == "":
 			return "", "", nil
 		default:
-			return which + " " + row.Told, last.Summary, nil
+			return which + " " + row.Told, strings.TrimSpace(last.Summary + "\n" + last.Words), nil
 		}
 	}
 	return "", "", nil

@@ -49,8 +49,9 @@ const ofItem = "--verify"
 // If the command that is to verify runs cannot be started, no item is started whose run it would have to verify. If the program's folder
 // is known, each pass looks for the program. Otherwise a run finds out. Then all items with the command wait, that run's item too:
 //
-//	the program is in the worktree       until another command is named, the settings or repos.json are written, or the item is gone.
-//	                                     If only this item has the command: until a person gives it a command again
+//	the program is in the worktree       until another command is named, the settings or repos.json are written, or the item is gone
+//	                                     or verified by another command. If only this item has the command: until a person gives it
+//	                                     a command again
 //	the program is elsewhere, exists,    until another command is named, or the program is another file
 //	and did not start
 
@@ -247,7 +248,13 @@ func (t *Tick) stillUnverifiable(u *unverifiable, repos repos) bool {
 	if _, err := t.verifier(u.Command); err != nil {
 		return true
 	}
-	return u.Run > 0 && it != nil && it.Runs == u.Run && (u.Alone || t.stampOfCommands() == u.Stamp)
+	if u.Run == 0 || it == nil || it.Runs != u.Run {
+		return false
+	}
+	if now, _ := t.verification(it, repos); now != u.Command { // the item was edited: its branch may lack the program
+		return false
+	}
+	return u.Alone || t.stampOfCommands() == u.Stamp
 }
 
 // liveItem is an item that is not settled; nil where there is none.
@@ -329,6 +336,21 @@ func (t *Tick) MendVerifier(it *queue.Item, called string) string {
 	}
 	u.Item = called
 	return u.mend(t.namedIn(u, repos))
+}
+
+// Taken is what a person does about an item that ended in an error since its agent took the program away that verifies it: that
+// program, as its command names it, and what to type to name another command for an item that is called so; "" elsewhere. Another
+// run may bring the program back, too: its agent is told what it lacks.
+func Taken(it *queue.Item, called string) (program, command string) {
+	last := it.Last()
+	if it.State != queue.Errored || it.Cancelled() || it.DependencyFailed() || last == nil || last.Verification == nil || !last.Verification.Taken {
+		return "", ""
+	}
+	words, err := agent.Split(last.Verification.Command)
+	if err != nil || len(words) == 0 { // the command is kept cut to a line
+		return "", ""
+	}
+	return words[0], "kugetsu queue retry --verify CMD " + called
 }
 
 // eachUnverifiable visits the files of these conditions.

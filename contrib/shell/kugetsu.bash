@@ -107,6 +107,7 @@ _kugetsu() {
 	' queue edit --verify') return ;;
 	' queue edit --after') COMPREPLY=(); _kugetsu_live item; return ;;
 	' queue edit --not-before') return ;;
+	' queue retry --verify') return ;;
 	' queue clear --older-than') return ;;
 	' queue enqueue --agent') COMPREPLY=(); _kugetsu_live agent; return ;;
 	' queue enqueue --model') return ;;
@@ -158,7 +159,7 @@ _kugetsu() {
 	' queue priority') words='--help --verbose --quiet' kind=live ;;
 	' queue edit') words='--message --agent --model --priority --timeout --verify --no-verify --after --not-before --help --verbose --quiet' kind=waiting ;;
 	' queue cancel') words='--help --verbose --quiet' kind=live ;;
-	' queue retry') words='--all-failed --tick --help --verbose --quiet' kind=settled ;;
+	' queue retry') words='--all-failed --verify --no-verify --tick --help --verbose --quiet' kind=settled ;;
 	' queue clear') words='--older-than --json --help --verbose --quiet' ;;
 	' queue enqueue') words='--agent --model --priority --timeout --expect-changes --verify --no-verify --branch --json --after --not-before --on-top --unless-queued --help --verbose --quiet' kind=issue ;;
 	' notify list') words='--json --help --verbose --quiet' ;;

@@ -360,6 +360,8 @@ complete -c kugetsu -n '__kugetsu_at queue cancel' -l verbose -s v -d 'Say more 
 complete -c kugetsu -n '__kugetsu_at queue cancel' -l quiet -s q -d 'Do not say what was done; ids and errors are printed all the same.'
 complete -c kugetsu -f -n '__kugetsu_at queue cancel' -a '(__kugetsu_live live)'
 complete -c kugetsu -n '__kugetsu_at queue retry' -l all-failed -d 'All that ended in an error, but for those that were cancelled.'
+complete -c kugetsu -n '__kugetsu_at queue retry' -l verify -r -d 'Command that verifies its runs from now on; default is that of its repository, or VERIFY_COMMAND.'
+complete -c kugetsu -n '__kugetsu_at queue retry' -l no-verify -d 'Its runs are not verified from now on.'
 complete -c kugetsu -n '__kugetsu_at queue retry' -l tick -d 'Run a tick afterwards.'
 complete -c kugetsu -n '__kugetsu_at queue retry' -l help -s h -d 'Show context-sensitive help.'
 complete -c kugetsu -n '__kugetsu_at queue retry' -l verbose -s v -d 'Say more on stderr.'

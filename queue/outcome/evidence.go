@@ -27,6 +27,7 @@ type Verification struct {
 	By      string  `json:"by"`               // what named the command: the item, repos.json, VERIFY_COMMAND
 	Code    int     `json:"exit_code"`        // 128 + number after a signal
 	Seconds float64 `json:"seconds"`          // that it ran
+	Taken   bool    `json:"taken,omitempty"`  // its program lies in the worktree, and the agent took it away: it did not start
 	Why     string  `json:"why,omitempty"`    // why the run is not verified; "" where it is
 	Output  string  `json:"output,omitempty"` // the end of what it printed, where the run is not verified: text of what an agent wrote
 }

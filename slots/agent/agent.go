@@ -151,7 +151,7 @@ func (e Exit) because(detail string) string {
 // Report is the judgement of a run.
 type Report struct {
 	Outcome outcome.Outcome // OK, Failed, Denied, UsageLimit, Auth, Outage or Void: the runner has more of them, such as Timeout
-	Summary string          // the agent's final message, or why there is none: UTF-8, at most MaxSummary bytes
+	Summary string          // the agent's final message, or why the run did not succeed: UTF-8, at most MaxSummary bytes
 	Cost    outcome.Cost
 	Refused Refusals // the permissions that were refused in the run
 	// Gone says that the conversation to go on with does not exist: an agent that was killed may not have stored it, or it was

@@ -138,6 +138,12 @@ func checkReport(t *testing.T, exit Exit, r Report) {
 	}
 }
 
+// tells says whether a report tells this: its summary and, behind a newline, the agent's words where the summary is a cause.
+func tells(r Report, want string) bool {
+	cause, words, both := strings.Cut(want, "\n")
+	return r.Summary == want || both && r.Outcome != outcome.OK && r.Summary == cause && r.Words == words
+}
+
 func TestLongSummaryKeepsHowItBeginsAndHowItEnds(t *testing.T) {
 	for _, middle := range []int{0, MaxSummary - 40, MaxSummary, 10 * MaxSummary} {
 		long := "permission refused: bash\n" + strings.Repeat("é", middle/2) + "\nhttps://example.org/o/r/pull/7"

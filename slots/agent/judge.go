@@ -105,11 +105,11 @@ func (a *account) judge(exit Exit) Report {
 			a.blame(&r, complaint{a.status, a.kind, string(a.stderr), true})
 		}
 	case a.refusals.standing() != "":
-		r.Outcome, r.Summary = outcome.Denied, "permission refused: "+a.refusals.standing()+"\n"+words
+		r.Outcome, r.Summary = outcome.Denied, "permission refused: "+a.refusals.standing()
 	case a.unfinished != "":
-		r.Summary = a.unfinished + "\n" + words
+		r.Summary = a.unfinished
 	case words == "" || a.unanswered:
-		r.Outcome, r.Summary = outcome.Denied, "ended without an answer\n"+words
+		r.Outcome, r.Summary = outcome.Denied, "ended without an answer"
 	default:
 		r.Outcome, r.Summary = outcome.OK, words
 	}

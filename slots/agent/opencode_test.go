@@ -148,8 +148,8 @@ func TestOpencodeRunsAreJudgedByTheirEvents(t *testing.T) {
 			if got.Gone != (tt.stream == "unknown_session") {
 				t.Errorf("gone %t", got.Gone)
 			}
-			if got.Outcome != tt.outcome || got.Summary != tt.summary || got.Refused.Last() != tt.permission {
-				t.Errorf("\n got %s %q %q\nwant %s %q %q", got.Outcome, got.Summary, got.Refused.Last(), tt.outcome, tt.summary, tt.permission)
+			if got.Outcome != tt.outcome || !tells(got, tt.summary) || got.Refused.Last() != tt.permission {
+				t.Errorf("\n got %s %q %q\nwant %s %q %q", got.Outcome, got.Summary+"\n"+got.Words, got.Refused.Last(), tt.outcome, tt.summary, tt.permission)
 			}
 		})
 	}

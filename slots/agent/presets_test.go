@@ -139,8 +139,8 @@ func TestRunsAreJudgedByTheirEvents(t *testing.T) {
 			exit := Exit{Code: tt.code}
 			got := p.Report(exit)
 			checkReport(t, exit, got)
-			if got.Outcome != tt.outcome || got.Summary != tt.summary || got.Refused.Last() != tt.permission {
-				t.Errorf("\n got %s %q %q\nwant %s %q %q", got.Outcome, got.Summary, got.Refused.Last(), tt.outcome, tt.summary, tt.permission)
+			if got.Outcome != tt.outcome || !tells(got, tt.summary) || got.Refused.Last() != tt.permission {
+				t.Errorf("\n got %s %q %q\nwant %s %q %q", got.Outcome, got.Summary+"\n"+got.Words, got.Refused.Last(), tt.outcome, tt.summary, tt.permission)
 			}
 			if off := got.Reset.Sub(at(tt.reset)); off < 0 || off >= time.Second {
 				t.Errorf("reset %s, want %s", got.Reset, tt.reset)
@@ -580,7 +580,7 @@ func TestRulesEventByEvent(t *testing.T) {
 		feed(p, tt.stdout, "")
 		got := p.Report(Exit{})
 		checkReport(t, Exit{}, got)
-		if got.Outcome != tt.outcome || got.Summary != tt.summary {
+		if got.Outcome != tt.outcome || !tells(got, tt.summary) {
 			t.Errorf("%s:\n got %s %q\nwant %s %q", tt.name, got.Outcome, got.Summary, tt.outcome, tt.summary)
 		}
 		if told := !got.Reset.IsZero(); told != (got.Outcome == outcome.UsageLimit) {

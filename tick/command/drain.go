@@ -223,6 +223,9 @@ func (d *drain) count(e queue.Entry, before queue.State) error {
 
 func (d *drain) tell(it *queue.Item, before queue.State) {
 	what := map[queue.State]string{queue.Pending: "waiting", queue.Notified: "running", queue.Completed: "completed", queue.Errored: "error"}[it.State]
+	if it.Cancelled() {
+		what = "cancelled"
+	}
 	text := terminal.Short(it.Message, 60)
 	if n := len(it.History); n > 0 && it.State != queue.Notified {
 		text = lastLine(it.History[n-1].Summary)

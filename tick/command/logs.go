@@ -209,7 +209,7 @@ func (c *Logs) which(a *App) (string, error) {
 		}
 		return run, err
 	}
-	e, _, err := a.find(c.ID)
+	e, it, err := a.find(c.ID)
 	if err != nil {
 		return "", err
 	}
@@ -229,20 +229,21 @@ func (c *Logs) which(a *App) (string, error) {
 		if len(runs) > 0 {
 			return runs[len(runs)-1], nil
 		}
-		if !c.Follow {
+		switch {
+		case it.State.Settled() && it.Runs > 0:
+			return "", fault.New(fault.Failed, "kugetsu queue show "+e.ID, "the logs of %s are gone", e.ID)
+		case it.State.Settled():
+			return "", fault.New(fault.Failed, "kugetsu queue retry "+e.ID+" puts it back", "%s never ran, so it has no log: %s", e.ID, terminal.Short(clean(listed{Item: it}.why()), 200))
+		case !c.Follow:
 			return "", fault.New(fault.Failed, "kugetsu logs -f "+e.ID+" waits for it", "%s has not run yet", e.ID)
-		}
-		now, err := a.Queue.Find(e.ID)
-		if err != nil {
-			return "", err
-		}
-		if it, err := a.Queue.Load(now); err == nil && it.State.Settled() {
-			return "", fault.New(fault.Failed, "kugetsu queue show "+e.ID, "%s was settled without a run", e.ID)
 		}
 		select {
 		case <-a.Ctx.Done():
 			return "", fault.New(fault.Failed, "", "interrupted")
 		case <-time.After(pollEvery):
+		}
+		if _, now, err := a.find(e.ID); err == nil {
+			it = now
 		}
 	}
 }

@@ -2,11 +2,13 @@ package command
 
 import (
 	"errors"
+	"strings"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
+	"kugetsu/tick"
 )
 
 // Path prints where an issue's worktree is.
@@ -80,8 +82,11 @@ func (a *App) showWork(it *queue.Item, line printLine) error {
 	if s == nil && it.Branch != "" {
 		line("branch", "%s", it.Branch)
 	}
-	line("next", "%s", a.next(it, s))
-	return nil
+	next, err := a.next(it, s)
+	if err == nil {
+		line("next", "%s", next)
+	}
+	return err
 }
 
 // begun is the commit at which the work of an issue began; "" where that is not known.
@@ -98,7 +103,35 @@ func begun(it *queue.Item, s *slots.Session) string {
 }
 
 // next is what a person types next about an item.
-func (a *App) next(it *queue.Item, s *slots.Session) string {
+func (a *App) next(it *queue.Item, s *slots.Session) (string, error) {
+	if it.State == queue.Errored {
+		return a.nextOfError(it)
+	}
+	return a.nextOf(it, s), nil
+}
+
+// nextOfError is what a person types about an item that ended in an error. Each command can be typed as it stands, but for CMD.
+func (a *App) nextOfError(it *queue.Item) (string, error) {
+	id := a.short(it.ID)
+	taken, command := tick.Taken(it, id)
+	order, err := a.Tick.RetryOrder(it)
+	switch {
+	case err != nil:
+		return "", err
+	case taken != "":
+		return "bring " + taken + " back in the worktree, and kugetsu queue retry " + id + "; or " + command + " names another command that verifies it", nil
+	case len(order) > 1:
+		for i := range order {
+			order[i] = a.short(order[i])
+		}
+		return "kugetsu queue retry " + strings.Join(order, " ") + " puts it back, with what it waits for", nil
+	case it.Runs == 0:
+		return "it never ran; kugetsu queue retry " + id + " puts it back", nil
+	}
+	return "kugetsu logs " + id + " shows what happened; kugetsu queue retry " + id + " goes on with it", nil
+}
+
+func (a *App) nextOf(it *queue.Item, s *slots.Session) string {
 	id := a.short(it.ID)
 	switch {
 	case it.State == queue.Pending && a.Tick.EditAgent(id, it.Choice()) != "":
@@ -109,8 +142,6 @@ func (a *App) next(it *queue.Item, s *slots.Session) string {
 		return "kugetsu queue wait " + id
 	case it.State == queue.Notified:
 		return "kugetsu logs -f " + id
-	case it.State == queue.Errored:
-		return "kugetsu logs " + id + " shows what happened; kugetsu queue retry " + id + " goes on with it"
 	case s == nil:
 		return "nothing: its session was ended"
 	case s.PRURL != "":

@@ -76,11 +76,9 @@ func (c *QueueEdit) Run(a *App) error {
 
 // flagged says whether a flag says what to change.
 func (c *QueueEdit) flagged() bool {
-	return c.Message != nil || c.Agent != nil || c.Model != nil || c.Args != "" || c.Priority != nil || c.Timeout != nil || c.verifies() ||
+	return c.Message != nil || c.Agent != nil || c.Model != nil || c.Args != "" || c.Priority != nil || c.Timeout != nil || c.Verify != nil || c.NoVerify ||
 		c.After != nil || c.NotBefore != nil
 }
-
-func (c *QueueEdit) verifies() bool { return c.Verify != nil || c.NoVerify }
 
 // editing changes a copy of an item and returns the priority that it is to have.
 type editing func(it *queue.Item, priority int) (int, error)
@@ -140,6 +138,10 @@ func (c *QueueEdit) change(a *App) (editing, error) {
 	if err != nil {
 		return nil, err
 	}
+	verifies, err := verifying(c.Verify, c.NoVerify)
+	if err != nil {
+		return nil, err
+	}
 	return func(it *queue.Item, priority int) (int, error) {
 		if c.Message != nil {
 			it.Message = to.Message
@@ -153,18 +155,8 @@ func (c *QueueEdit) change(a *App) (editing, error) {
 		if c.Timeout != nil {
 			it.Timeout = to.Timeout
 		}
-		if c.verifies() {
-			same := it.Verify == to.Verify
-			if it.Verify = to.Verify; same {
-				again, err := a.Tick.VerifyAgain(it)
-				if err != nil {
-					return 0, err
-				}
-				if again {
-					a.note("%s is tried again with the same command", a.short(it.ID))
-				}
-			}
-			a.warn(a.Tick.Verifiable(it))
+		if err := a.setVerify(it, verifies); err != nil {
+			return 0, err
 		}
 		if c.After != nil && it.OnTop != "" {
 			return 0, fault.New(fault.Failed, "cancel it, and delegate it anew", "it is to begin on top of %s, and waits for that", it.OnTop)
@@ -193,9 +185,6 @@ func (c *QueueEdit) checked(a *App) (to *queue.Item, err error) {
 	if err == nil && c.Timeout != nil && *c.Timeout != "default" {
 		err = timeout(to, *c.Timeout)
 	}
-	if err == nil && c.verifies() && (c.Verify == nil || *c.Verify != "default") {
-		to.Verify, err = verify(c.Verify, c.NoVerify)
-	}
 	if err == nil && (len(c.After) != 1 || c.After[0] != "none") {
 		to.After, err = a.dependencies(c.After)
 	}
@@ -203,6 +192,37 @@ func (c *QueueEdit) checked(a *App) (to *queue.Item, err error) {
 		err = notBefore(a, to, *c.NotBefore)
 	}
 	return to, err
+}
+
+// verifying is what --verify and --no-verify say of an item that is there; nil where neither is given.
+func verifying(command *string, none bool) (*queue.Verify, error) {
+	switch {
+	case command == nil && !none:
+		return nil, nil
+	case command != nil && *command == "default":
+		return &queue.Verify{}, nil
+	}
+	v, err := verify(command, none)
+	return &v, err
+}
+
+// setVerify gives an item another command that verifies its runs, or the same once more. Only the holder of tick.lock may call it.
+func (a *App) setVerify(it *queue.Item, to *queue.Verify) error {
+	if to == nil {
+		return nil
+	}
+	same := it.Verify == *to
+	if it.Verify = *to; same {
+		again, err := a.Tick.VerifyAgain(it)
+		if err != nil {
+			return err
+		}
+		if again {
+			a.note("%s is tried again with the same command", a.short(it.ID))
+		}
+	}
+	a.warn(a.Tick.Verifiable(it))
+	return nil
 }
 
 // setAgent gives an item another agent, model or arguments, checked as delegate checks them.

@@ -14,6 +14,8 @@ import (
 type QueueRetry struct {
 	IDs       []string `arg:"" optional:"" name:"id" complete:"settled" help:"Ids, parts of them, or issue references. Left out on a terminal: the newest item that is an error."`
 	AllFailed bool     `help:"All that ended in an error, but for those that were cancelled."`
+	Verify    *string  `help:"Command that verifies its runs from now on; default is that of its repository, or VERIFY_COMMAND." placeholder:"CMD" xor:"verify"`
+	NoVerify  bool     `name:"no-verify" help:"Its runs are not verified from now on." xor:"verify"`
 	Now       bool     `name:"tick" help:"Run a tick afterwards."`
 }
 
@@ -21,9 +23,10 @@ type QueueRetry struct {
 func (*QueueRetry) Help() string {
 	return longHelp(`
 The command puts settled items back with their worktree, conversation and place in the order. Their attempts begin
-anew.`,
+anew. --verify and --no-verify change the item as kugetsu queue edit does, before a tick can start it.`,
 		codes{0: "put back", 1: "an item is still live, or waits for one that ended in an error and is not put back", 75: "the lock was busy for 10 s"},
 		"kugetsu queue retry --tick owner/repo#12",
+		`kugetsu queue retry --verify "make test" owner/repo#12`,
 		"kugetsu queue retry --all-failed")
 }
 
@@ -39,6 +42,13 @@ func (c *QueueRetry) Run(a *App) error {
 	if len(c.IDs) > 0 && c.AllFailed {
 		return fault.New(fault.Usage, "kugetsu queue retry owner/repo#12, or kugetsu queue retry --all-failed", "kugetsu queue retry takes ids or --all-failed, not both")
 	}
+	verifies, err := verifying(c.Verify, c.NoVerify)
+	if err != nil {
+		return err
+	}
+	if verifies != nil && a.Config != nil {
+		return a.Config
+	}
 	entries, err := a.findAll(c.IDs)
 	if c.AllFailed {
 		entries, err = a.allFailed()
@@ -51,7 +61,7 @@ func (c *QueueRetry) Run(a *App) error {
 	}
 	var errs []error
 	for _, e := range entries {
-		was, err := a.Tick.Retry(a.Ctx, e.ID)
+		was, err := a.Tick.Retry(a.Ctx, e.ID, func(it *queue.Item) error { return a.setVerify(it, verifies) })
 		if err == nil {
 			if was == queue.Completed {
 				a.say("%s had completed; it waits again", a.short(e.ID))

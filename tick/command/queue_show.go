@@ -65,6 +65,9 @@ func (c *QueueShow) Run(a *App) error {
 		}
 		showEvidence(line, r.Evidence)
 		fmt.Fprintf(w, "%s\n", indent(r.Summary))
+		if r.Words != "" {
+			fmt.Fprintf(w, "  the agent said:\n  %s\n", indent(strings.ReplaceAll(strings.TrimSpace(r.Words), "\n", "\n  ")))
+		}
 	}
 	fmt.Fprintf(w, "\n%s\n", it.Message)
 	return nil

@@ -446,7 +446,11 @@ func needOf(it *queue.Item) Need {
 	if kind == StartFailed && it.IssueRef != "" {
 		arg = it.IssueRef
 	}
-	return Need{ID: needID(kind, it.ID), Kind: kind, What: name(it.IssueRef) + " " + row.one, Why: why, Since: it.CompletedAt, Command: "kugetsu " + fmt.Sprintf(row.command, arg),
+	what, command := name(it.IssueRef)+" "+row.one, "kugetsu "+fmt.Sprintf(row.command, arg)
+	if taken, mend := tick.Taken(it, it.ID); taken != "" {
+		what, command = line(what+", since its agent took "+taken+" away: bring it back there and retry, or name another command"), mend
+	}
+	return Need{ID: needID(kind, it.ID), Kind: kind, What: what, Why: why, Since: it.CompletedAt, Command: command,
 		Item: it.ID, Ref: it.IssueRef, Agent: it.Agent, Cause: fmt.Sprintf("run %d at %s", it.Runs, it.CompletedAt.Format(time.RFC3339Nano))}
 }
 
