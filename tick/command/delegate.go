@@ -34,8 +34,8 @@ a dash.
 --repo gives a task that has no issue, in a worktree of its own. Every command takes its id in place of an issue, or its
 name: owner/repo#name, or its branch task/name. With --key the name stays: the same --repo and --key go on in the same
 worktree, branch and conversation. With --unless-queued, a line of a crontab makes that a chore. repos.json in the state
-folder says where a repository comes from, and what is so for it alone: "host/owner/repo": {"url": …, "base": …, "hook":
-…, "verify": …, "follow": …, "max": …}.
+folder says where a repository comes from: its value is the URL, or an object with url, base, hook, verify, follow and
+max, which are then for this repository alone.
 
 --after waits until another item completed: name it by an id, a part of one, or an issue; it must be there, live or
 settled. If that item ends in an error, or is gone, this one becomes an error as well, without a run, and so do the
