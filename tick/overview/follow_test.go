@@ -80,6 +80,12 @@ func TestCommitsThatNoRequestShowsAreToLookAt(t *testing.T) {
 	if len(o.Needs) != 1 || !strings.Contains(got, want) || !o.Healthy {
 		t.Errorf("%s", got)
 	}
+
+	f.must(os.WriteFile(filepath.Join(f.Home.Reviews(), "github.com+you+shop@1.json"), []byte(`{"url": "", "state": "unknown", "asked_at": "2026-04-05T12:00:00Z", "why": "github.com: status 502: it did not answer"}`), 0o600))
+	const silent = "unpushed | github.com/you/shop#1 has 2 new commits, and the forge did not say whether there is a pull request | github.com: status 502: it did not answer; kugetsu set-pr "
+	if got := shown(f.read()); !strings.Contains(got, silent) {
+		t.Errorf("%s", got)
+	}
 }
 
 // The count is that of the branch, of all its runs, as kugetsu list has it.

@@ -501,8 +501,15 @@ func (x *exam) unpushed() (list []Need, err error) {
 			if s == nil || s.PRURL != "" || it.State != queue.Completed || commits == 0 {
 				continue
 			}
-			why := append([]string{"kugetsu set-pr " + it.IssueRef + " URL tells of one"}, c.Subjects...)
-			list = append(list, Need{ID: needID(Unpushed, it.ID), Kind: Unpushed, What: fmt.Sprintf("%s has %s, and no pull request is known", it.IssueRef, terminal.Count(commits, "new commit")),
+			review, err := session.ReadReview(x.t.Home, it.Ref().Session(), "")
+			if err != nil {
+				return nil, err
+			}
+			what, why := "no pull request is known", append([]string{"kugetsu set-pr " + it.IssueRef + " URL tells of one"}, c.Subjects...)
+			if review.Why != "" {
+				what, why = "the forge did not say whether there is a pull request", append([]string{review.Why}, why...)
+			}
+			list = append(list, Need{ID: needID(Unpushed, it.ID), Kind: Unpushed, What: fmt.Sprintf("%s has %s, and %s", it.IssueRef, terminal.Count(commits, "new commit"), what),
 				Why: line(strings.Join(why, "; ")), Since: it.CompletedAt, Command: "kugetsu show " + it.ID, Item: it.ID, Ref: it.IssueRef, Agent: it.Agent, Cause: c.To})
 		}
 	}

@@ -24,7 +24,7 @@ const (
 	// be reopened.
 	reviewEvery       = 15 * time.Minute
 	reviewClosedEvery = 24 * time.Hour
-	// reviewFindEvery is how often the forge is asked for the request of a session that has none.
+	// reviewFindEvery is how often the forge is asked for the request of a session that has none, as the forge said.
 	reviewFindEvery = time.Hour
 	// reviewMost limits the questions of one pass; reviewLimit limits the time for all of them.
 	reviewMost  = 20
@@ -98,7 +98,7 @@ func (r Review) outdated(with string) bool { return r.With != "" && r.With != wi
 // every is how often a request is asked about where an open one is so often.
 func (r Review) every(open time.Duration) time.Duration {
 	switch {
-	case r.URL == "":
+	case r.URL == "" && r.Why == "": // a question that failed says nothing of the branch
 		return reviewFindEvery
 	case r.State == forge.Closed:
 		return reviewClosedEvery
@@ -278,6 +278,9 @@ func (k *Keeper) due(follow func(issueref.Ref) settings.Follow, with string) (du
 	var liveErr error
 	err = k.eachRequest(func(name string, s *slots.Session, r Review) {
 		known[name] = true
+		if r.URL == "" && s.LastUsedAt.After(r.AskedAt) { // a run may have opened a request since, and not have got an answer itself
+			r.AskedAt = time.Time{}
+		}
 		q := &question{name: name, session: s, with: with, Review: r}
 		denied = denied || r.Denied != nil
 		if l.refuses(q.host(), k.Now()) {

@@ -291,3 +291,63 @@ func TestDenialEndsWhereTheForgeKnowsNoRequestOfTheBranch(t *testing.T) {
 		r.now = r.now.Add(25 * time.Hour)
 	}
 }
+
+// The forge is asked once an hour for the request of a branch that has none, and sooner where that is not known: after a question that
+// failed, and after a run, which may have opened one.
+func TestQuestionThatFailedIsNotTheHourlyOne(t *testing.T) {
+	f := newFinder(t)
+	for _, step := range []struct {
+		what  string
+		later time.Duration
+		code  int
+		used  bool
+		asked bool
+	}{
+		{"at first", 0, http.StatusInternalServerError, false, true},
+		{"too soon", 14 * time.Minute, http.StatusOK, false, false},
+		{"after FOLLOW_INTERVAL", time.Minute, http.StatusOK, false, true},
+		{"there is none", 59 * time.Minute, http.StatusOK, false, false},
+		{"an hour later", time.Minute, http.StatusOK, false, true},
+		{"a run ended", time.Minute, http.StatusOK, true, true},
+		{"asked since", time.Minute, http.StatusOK, false, false},
+	} {
+		f.now, f.code, f.asked = f.now.Add(step.later), step.code, nil
+		if step.used {
+			s, err := f.Home.ReadSession(f.found)
+			must(t, err)
+			s.LastUsedAt = f.now
+			must(t, f.Home.WriteSession(f.found, s))
+		}
+		must(t, f.AskReviews(t.Context()))
+		if got := len(f.asked) > 0; got != step.asked {
+			t.Errorf("%s: asked: %t", step.what, got)
+		}
+	}
+}
+
+// finder is a follower with a session that has no request, on a forge that knows none or answers with another status.
+type finder struct {
+	*follower
+	found, host string // the session, and its forge
+	code        int
+}
+
+func newFinder(t *testing.T) *finder {
+	f := &finder{follower: newFollower(t), code: http.StatusOK}
+	must(t, os.Remove(filepath.Join(string(f.Home), "sessions", f.id()+".json")))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		f.asked = append(f.asked, req.URL.Path)
+		w.WriteHeader(f.code)
+		fmt.Fprint(w, "[]")
+	}))
+	t.Cleanup(s.Close)
+	f.host = strings.TrimPrefix(s.URL, "http://")
+	f.found = strings.ReplaceAll(f.host, ":", "@") + "+you+project@1"
+	must(t, f.Home.WriteSession(f.found, &slots.Session{Type: "forked", IssueRef: f.host + "/you/project#1", Branch: "fix/issue-1", Worktree: f.Home.Worktree(f.found)}))
+	must(t, os.MkdirAll(filepath.Dir(f.Home.EnvFile("default.env")), 0o700))
+	must(t, os.WriteFile(f.Home.EnvFile("default.env"), fmt.Appendf(nil, "GITEA_URL=%s\nGITEA_TOKEN=sesame\n", s.URL), 0o600))
+	f.Follow = func() (func(issueref.Ref) settings.Follow, bool, error) {
+		return func(issueref.Ref) settings.Follow { return "ci" }, true, nil
+	}
+	return f
+}
