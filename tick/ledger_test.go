@@ -200,7 +200,7 @@ func (m *books) Lose(t *rapid.T) {
 	m.check(t, err)
 	m.check(t, os.Remove(path))
 	for run, c := range m.runs {
-		if _, _, err := m.item(c.item); strings.Contains(string(data), run+`"`) && (!c.settled || queue.IsAbsent(err)) {
+		if _, _, err := m.item(c.item); strings.Contains(string(data), run+`"`) && !m.elsewhere(t, path, run) && (!c.settled || queue.IsAbsent(err)) {
 			delete(m.runs, run)
 		}
 	}
@@ -228,13 +228,36 @@ func (m *books) Damage(t *rapid.T) {
 			return
 		}
 	}
-	if c := m.runs[name]; c == nil || !c.settled {
-		m.lost = append(m.lost, name)
-		delete(m.runs, name)
-	} else if _, _, err := m.item(c.item); queue.IsAbsent(err) {
-		m.lost = append(m.lost, name)
+	c := m.runs[name]
+	if c != nil && c.settled {
+		if _, _, err := m.item(c.item); !queue.IsAbsent(err) {
+			return
+		}
+	}
+	m.lost = append(m.lost, name) // only the lines of the same day and the items are asked
+	if !m.elsewhere(t, path, name) {
 		delete(m.runs, name)
 	}
+}
+
+// elsewhere says whether another day than that of path has a run, too. An item does not know when a run of its history was handed over,
+// so a lost day is rebuilt in part on a later day; a pass that was killed then settles the run again, on its own day.
+func (m *books) elsewhere(t *rapid.T, path, run string) bool {
+	days, err := filepath.Glob(filepath.Join(m.Queue.Ledger.Dir, "2*.jsonl"))
+	m.check(t, err)
+	for _, other := range days {
+		if other == path {
+			continue
+		}
+		data, err := os.ReadFile(other)
+		m.check(t, err)
+		for line := range strings.Lines(string(data)) {
+			if strings.Contains(line, run+`"`) && strings.Contains(line, `"outcome":`) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (m *books) day(t *rapid.T) string {
