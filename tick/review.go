@@ -54,5 +54,9 @@ func Asked(now time.Time, d session.Denial) string {
 	if d.Next.After(now) {
 		again = "in " + Duration(d.Next.Sub(now))
 	}
-	return "asked " + Ago(now, d.AskedAt) + ", asked again " + again
+	asked := "asked "
+	if d.Unanswered {
+		asked = "unanswered for " + Duration(now.Sub(d.Since)) + ", asked "
+	}
+	return asked + Ago(now, d.AskedAt) + ", asked again " + again
 }

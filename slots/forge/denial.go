@@ -12,14 +12,16 @@ import (
 	"kugetsu/queue/terminal"
 )
 
-// Denial is why a forge shows less than it is asked for, until a person does something about it. It may be stored: nothing of a token
-// is in it.
+// Denial is why a forge shows less than it is asked for. A refusal lasts until a person does something about it. It may be stored:
+// nothing of a token is in it.
 type Denial struct {
 	Why   string   `json:"why"`             // in one line
 	Said  string   `json:"said,omitempty"`  // the forge's own words in one line, cleaned and cut; "" where it has none
 	Set   []string `json:"set,omitempty"`   // what the env files lack: GITEA_TOKEN=…
 	Token string   `json:"token,omitempty"` // the variable whose token was sent; "" for none
 	Right string   `json:"right,omitempty"` // what that token is to be allowed; "" where it is not valid
+	// Unanswered says that this is no refusal: there was no answer, or none that could be read. That may pass by itself.
+	Unanswered bool `json:"unanswered,omitempty"`
 }
 
 // Text is why, with the forge's own words in quotation marks.
@@ -33,6 +35,8 @@ func (d Denial) Text() string {
 // Remedy is what a person can do. The file is that of a token.
 func (d Denial) Remedy(file string) string {
 	switch {
+	case d.Unanswered:
+		return "see that this machine reaches it, and that " + file + " names it well"
 	case len(d.Set) > 0:
 		return "put " + strings.Join(d.Set, " and ") + " into " + file
 	case d.Right != "":
@@ -43,13 +47,17 @@ func (d Denial) Remedy(file string) string {
 	return "correct " + file // Why says which variable names another host
 }
 
-// DenialOf is the denial in an error of State, Find, Inspect, or Try; nil for another error. A limit is none: it ends by itself.
+// DenialOf is the denial in an error of State, Find, Inspect, or Try. It is nil for a limit, which ends at a time that is known.
 func DenialOf(err error) *Denial {
 	var status *statusError
-	if !errors.As(err, &status) || !status.denied() && status.code != http.StatusNotFound {
+	var limit *LimitError
+	switch {
+	case err == nil, errors.As(err, &limit):
 		return nil
+	case errors.As(err, &status) && (status.denied() || status.code == http.StatusNotFound):
+		return status.denial()
 	}
-	return status.denial()
+	return &Denial{Why: terminal.Line(terminal.Joined(err.Error()), maxWhy), Unanswered: true}
 }
 
 // rights are what a forge's documentation asks of a token to show a part of a request; "" is the request itself, and any other part
@@ -125,8 +133,8 @@ func (e *statusError) denial() *Denial {
 }
 
 const (
-	// maxRefusal bounds what is read of an answer that refuses, maxSaid what is kept of its words, in bytes.
-	maxRefusal, maxSaid = 4 << 10, 200
+	// maxRefusal bounds what is read of an answer that refuses, maxSaid what is kept of its words, and maxWhy an error, in bytes.
+	maxRefusal, maxSaid, maxWhy = 4 << 10, 200, 200
 	// tokenPart is how many characters of a token are as good as the token.
 	tokenPart = 8
 )

@@ -69,7 +69,7 @@ func TestRefusalSaysWhatAPersonCanDo(t *testing.T) {
 		"limit anew":  {kind: "github", code: 403, body: `{"message": "You have exceeded a secondary rate limit."}`, token: true},
 		"limit said":  {kind: "github", code: 403, body: `{"message": "API rate limit exceeded for 203.0.113.1."}`},
 		"too many":    {kind: "gitlab", code: 429, token: true},
-		"unavailable": {kind: "gitea", code: 503, token: true},
+		"unavailable": {kind: "gitea", code: 503, token: true, why: "127.0.0.1:", remedy: "see that this machine reaches it, and that " + file + " names it well"},
 	} {
 		f := forges[test.kind]
 		s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -94,6 +94,9 @@ func TestRefusalSaysWhatAPersonCanDo(t *testing.T) {
 		}
 		if !strings.HasPrefix(d.Why, test.why) || !strings.HasPrefix(d.Said, test.said) || test.said == "" && d.Said != "" || len(d.Said) > maxSaid+len("…") || strings.ContainsAny(d.Said, "\x1b\n\"") {
 			t.Errorf("%s: %q, %q", name, d.Why, d.Said)
+		}
+		if d.Unanswered != (test.code == 503) {
+			t.Errorf("%s: %+v", name, d)
 		}
 		if d.Said != "" && !strings.HasSuffix(err.Error(), d.Why+`; the forge says "`+d.Said+`"`) {
 			t.Errorf("%s: %v", name, err)

@@ -37,11 +37,11 @@ func (x *Exam) shown() {
 	}
 }
 
-// try asks the forges of the issue, of sessions and of repos.json, by one repository each, and returns the hosts that refuse the token.
+// try asks the forges of the issue, of sessions and of repos.json, by one repository each, and returns the hosts that refuse the token or do not answer.
 func (x *Exam) try(sessions []string) map[string]bool {
-	refuse := map[string]bool{}
+	failed := map[string]bool{}
 	if x.Issue.IsZero() {
-		return refuse
+		return failed
 	}
 	repos := []string{x.Issue.RepoPath()}
 	for _, name := range sessions {
@@ -66,14 +66,16 @@ func (x *Exam) try(sessions []string) map[string]bool {
 		case token == "" && err == nil:
 		case err == nil:
 			x.ok(host + " takes " + token)
-		case d != nil:
-			refuse[host] = true
-			x.add(Warn, repo+": "+d.Text(), d.Remedy(x.in("env", "default.env")))
 		case errors.As(err, &limit):
 			x.ok(host + " is not asked now: " + limit.Error())
 		default:
-			x.add(Warn, err.Error(), "see that this machine reaches it, and that env/default.env names it well")
+			failed[host] = true
+			what := d.Text() // an error names the host
+			if !d.Unanswered {
+				what = repo + ": " + what
+			}
+			x.add(Warn, what, d.Remedy(x.in("env", "default.env")))
 		}
 	}
-	return refuse
+	return failed
 }

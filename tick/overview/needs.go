@@ -454,11 +454,19 @@ func needOf(it *queue.Item) Need {
 		Item: it.ID, Ref: it.IssueRef, Agent: it.Agent, Cause: fmt.Sprintf("run %d at %s", it.Runs, it.CompletedAt.Format(time.RFC3339Nano))}
 }
 
-// unshown are the forges that do not show requests which are followed: one need each, since one token is for all.
+// unshown are the forges that do not show requests which are followed: one need each, since one token is for all. One that did not answer
+// is none before that lasts.
 func (x *exam) unshown() (list []Need, err error) {
 	denials, err := x.t.Sessions().Denials(x.names)
 	for _, d := range denials {
-		list = append(list, Need{ID: needID(Unshown, d.Host), Kind: Unshown, What: line(d.What()), Why: tick.Asked(x.now, d) + ": " + d.Text(), Since: &d.Since, Cause: d.Why, Command: "kugetsu doctor"})
+		if d.Passing {
+			continue
+		}
+		n := Need{ID: needID(Unshown, d.Host), Kind: Unshown, What: line(d.What()), Why: tick.Asked(x.now, d) + ": " + d.Text(), Since: &d.Since, Cause: d.Why, Command: "kugetsu doctor"}
+		if d.Unanswered { // the error may differ each time
+			n.Cause, n.Command = d.Since.Format(time.RFC3339Nano), "kugetsu doctor "+d.Ref
+		}
+		list = append(list, n)
 	}
 	return list, err
 }

@@ -18,10 +18,12 @@ import (
 	"kugetsu/slots/forge"
 )
 
-// Denial is a host that does not show requests which are followed.
+// Denial is a host that does not show requests which are followed, or does not answer.
 type Denial struct {
 	Host         string
+	Ref          string // the issue of one of them
 	Requests     int
+	Passing      bool      // there was no answer, and not for long: that may pass by itself
 	Since        time.Time // of the first
 	AskedAt      time.Time // when one of them was asked about last
 	Next         time.Time // when one of them is asked about next, by the first tick after it
@@ -30,10 +32,20 @@ type Denial struct {
 
 // What says what is not shown.
 func (d Denial) What() string {
-	if d.Requests == 1 {
-		return d.Host + " does not show all of a pull request that is followed"
+	which := "a pull request that is followed"
+	if d.Requests > 1 {
+		which = fmt.Sprintf("%d pull requests that are followed", d.Requests)
 	}
-	return fmt.Sprintf("%s does not show all of %d pull requests that are followed", d.Host, d.Requests)
+	if d.Unanswered {
+		return "no answer from " + d.Host + " about " + which
+	}
+	return d.Host + " does not show all of " + which
+}
+
+// passing says whether there was no answer, and the questions without one are not yet spread over two intervals. The time of the last
+// question counts, not the clock: without ticks one error would last.
+func (k *Keeper) passing(r Review) bool {
+	return r.Denied.Unanswered && r.AskedAt.Sub(r.Denied.Since) < 2*k.Settings.FollowInterval
 }
 
 // Denials are those hosts, in the order of the sessions, of which these are looked at.
@@ -65,10 +77,14 @@ func (k *Keeper) Denials(sessions []string) (list []Denial, err error) {
 		}
 		i := slices.IndexFunc(list, func(d Denial) bool { return d.Host == host })
 		if i < 0 {
-			i, list = len(list), append(list, Denial{Host: host, Since: r.Denied.Since, Next: next, Denial: r.Denied.Denial})
+			i, list = len(list), append(list, Denial{Host: host, Ref: s.IssueRef, Passing: true, Since: r.Denied.Since, Next: next, Denial: r.Denied.Denial})
 		}
 		d := &list[i]
 		d.Requests++
+		d.Passing = d.Passing && k.passing(r)
+		if d.Unanswered && !r.Denied.Unanswered { // what a person has to do something about goes before
+			d.Denial = r.Denied.Denial
+		}
 		if r.Denied.Since.Before(d.Since) {
 			d.Since = r.Denied.Since
 		}
@@ -82,17 +98,21 @@ func (k *Keeper) Denials(sessions []string) (list []Denial, err error) {
 	return list, nil
 }
 
-// deny records that the forge does not show a request that is followed, or not all of it, and why; nil where it does. It is logged once
-// for each request. A question for the state alone says nothing of what is followed.
+// deny records that the forge does not show a request that is followed, or not all of it, and why; nil where it does. A refusal is logged
+// once for each request. A question for the state alone says nothing of what is followed.
 func (k *Keeper) deny(q *question, d *forge.Denial) {
 	switch {
 	case q.follow == "":
 	case d == nil:
 		q.Denied = nil
-	case q.Denied != nil:
+	case q.Denied != nil && q.Denied.Unanswered == d.Unanswered:
 		q.Denied.Denial = *d
+	case q.Denied != nil && d.Unanswered && !q.outdated(q.with): // the refusal stands until there is an answer to other env files
 	default:
 		q.Denied = &Denied{Since: k.Now().UTC(), Denial: *d}
+		if d.Unanswered { // ask logs it
+			return
+		}
 		k.Log.Warn("the forge does not show all of a pull request that is followed", "session", q.name, "url", q.URL, "err", d.Text())
 	}
 }
@@ -107,7 +127,7 @@ func denialsFile(home slots.Dir) spool.File[map[string]deniedHost] {
 	return spool.File[map[string]deniedHost]{Path: filepath.Join(home.Reviews(), "denials"), Layout: spool.Line}
 }
 
-// tellDenials tells of each host that does not show all, once until it does. The caller has ask.lock. The host is on record before its
+// tellDenials tells of each host that refuses to show all, once until it does. That a host does not answer is no event. The caller has ask.lock. The host is on record before its
 // event, whose name comes from the record: a pass that died between the two is followed by one that writes the same event. The mark that
 // it was told comes last, so that an event which was deleted since is not told again. The record of a host goes when it shows all:
 // a refusal after that is another one. Without a denial on record in any session, denied is false.
@@ -128,6 +148,7 @@ func (k *Keeper) tellDenials(denied bool) error {
 	if err != nil {
 		return err
 	}
+	list = slices.DeleteFunc(list, func(d Denial) bool { return d.Unanswered })
 	now := map[string]deniedHost{}
 	for _, d := range list {
 		one, there := known[d.Host]

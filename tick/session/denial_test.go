@@ -170,7 +170,7 @@ func TestWhatIsNotFollowedIsNotMissed(t *testing.T) {
 	for follow, want := range map[settings.Follow]bool{"ci": true, "": false} {
 		r.follows(follow)
 		got, err := r.Shown(r.name, s)
-		if must(t, err); strings.Contains(got.Says(), "not seen: status 401: GITEA_TOKEN is not valid") != want {
+		if must(t, err); strings.Contains(got.Says(), "not seen since 0s ago: status 401: GITEA_TOKEN is not valid") != want {
 			t.Errorf("%q: %s", follow, got.Says())
 		}
 	}
@@ -181,4 +181,76 @@ func read(t *testing.T, file string) string {
 	data, err := os.ReadFile(file)
 	must(t, err)
 	return string(data)
+}
+
+func TestForgeThatDoesNotAnswerIsToldWhereThatLasts(t *testing.T) {
+	r := newRefuser(t)
+	says := func() string {
+		t.Helper()
+		s, err := r.Home.ReadSession(r.name)
+		must(t, err)
+		got, err := r.Shown(r.name, s)
+		must(t, err)
+		return got.Says()
+	}
+	r.code = http.StatusBadGateway
+	why := r.host + ": status 502: it did not answer"
+	r.pass("down", 1, 0)
+	for n, passing := range []bool{true, true, false} {
+		r.pass("asked already", 0, 0)
+		list := r.denials()
+		if len(list) != 1 || list[0].Passing != passing || !list[0].Unanswered || list[0].Why != why || !list[0].AskedAt.Equal(r.now) || list[0].Ref != r.host+"/you/project#1" {
+			t.Errorf("look %d: %+v", n, list)
+		}
+		if n < 2 {
+			r.now = r.now.Add(r.Settings.FollowInterval)
+			r.pass("still down", 1, 0)
+		}
+	}
+	if got := r.denials()[0].What(); got != "no answer from "+r.host+" about a pull request that is followed" {
+		t.Error(got)
+	}
+	if got := says(); !strings.HasSuffix(got, ", not seen since 30m00s ago: "+why) {
+		t.Error(got)
+	}
+
+	// Without ticks the forge is not asked, and nothing is learned.
+	r.now = r.now.Add(r.Settings.FollowInterval)
+	r.code = http.StatusUnauthorized
+	r.pass("refused", 1, 1)
+	if list := r.denials(); len(list) != 1 || list[0].Passing || list[0].Unanswered || !list[0].Since.Equal(r.now) {
+		t.Errorf("%+v", list)
+	}
+	r.now = r.now.Add(r.Settings.FollowInterval)
+	r.code = http.StatusBadGateway
+	r.pass("down while the refusal stands", 1, 1)
+	if got := says(); !strings.HasSuffix(got, ", not seen since 15m00s ago: status 401: GITEA_TOKEN is not valid") {
+		t.Error(got)
+	}
+	r.token("http://"+r.host, "open sesame")
+	r.pass("down, with another token", 1, 1)
+	if got := says(); !strings.HasSuffix(got, ", not seen since 0s ago: "+why) {
+		t.Error(got)
+	}
+	r.now = r.now.Add(4 * r.Settings.FollowInterval)
+	if list := r.denials(); len(list) != 1 || !list[0].Passing {
+		t.Errorf("one error, and no tick since: %+v", list)
+	}
+	r.code = http.StatusOK
+	r.pass("up", 1, 1)
+	if list := r.denials(); len(list) != 0 || strings.Contains(says(), "not seen") {
+		t.Errorf("%+v, %s", list, says())
+	}
+}
+
+func TestForgeThatNeverAnsweredIsToldOfASessionThatHasNoRequest(t *testing.T) {
+	f := newFinder(t)
+	f.code = http.StatusBadGateway
+	for range 3 {
+		must(t, f.AskReviews(t.Context()))
+		f.now = f.now.Add(f.Settings.FollowInterval)
+	}
+	if list, err := f.Denials([]string{f.found}); err != nil || len(list) != 1 || list[0].Passing || !list[0].Unanswered || list[0].Host != f.host {
+		t.Errorf("%+v, %v", list, err)
+	}
 }

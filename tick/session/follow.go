@@ -180,7 +180,7 @@ func (r Review) Says() string {
 		parts = append(parts, f.strip()...)
 	}
 	if r.Denied != nil {
-		parts = append(parts, "not seen: "+r.Denied.Why)
+		parts = append(parts, "not seen since "+terminal.Duration(r.Denied.age)+" ago: "+r.Denied.Why)
 	}
 	return strings.Join(parts, ", ")
 }

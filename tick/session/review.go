@@ -43,10 +43,11 @@ type Review struct {
 	With     string       `json:"with,omitempty"`     // the env files of a question that failed, see envMark; "" if it did not fail
 }
 
-// Denied says that the forge shows a followed request in part or not at all. That lasts until a person does something about it.
+// Denied says that the forge shows a followed request in part or not at all.
 type Denied struct {
 	Since time.Time `json:"since"`
 	forge.Denial
+	age time.Duration // where it is to be shown
 }
 
 func reviewFile(home slots.Dir, session string) spool.File[Review] {
@@ -62,6 +63,9 @@ func (k *Keeper) Shown(name string, s *slots.Session) (Review, error) {
 	}
 	if r.Denied != nil && !k.follows(name) {
 		r.Denied = nil
+	}
+	if r.Denied != nil {
+		r.Denied.age = k.Now().Sub(r.Denied.Since)
 	}
 	return r, k.clearNeed(name, s, &r)
 }
