@@ -24,24 +24,29 @@ func (x *Exam) shown() {
 		x.unknown(err)
 		return
 	}
-	tried := x.try(names)
+	works, failed := x.try(names)
 	denials, err := x.Tick.Sessions().Denials(names)
 	if err != nil {
 		x.unknown(err)
 	}
 	for _, d := range denials {
-		if tried[d.Host] {
+		what, remedy := d.What()+": "+d.Text()+"; "+tick.Asked(x.Now(), d), d.Remedy(x.in("env", "default.env"))
+		switch token := works[d.Host]; {
+		case failed[d.Host]:
 			continue // the newer answer of the two
+		case token != "" && (d.Changed || d.Unanswered): // so is this one, but a good token may lack a right to a part of what is followed
+			what, remedy = d.Host+" takes "+token+" now; what is followed there was "+tick.Asked(x.Now(), d), "run kugetsu tick, or wait until it asks again"
 		}
-		x.add(Warn, d.What()+": "+d.Text()+"; "+tick.Asked(x.Now(), d), d.Remedy(x.in("env", "default.env"))+", or end with FOLLOW_PR what is not to be followed")
+		x.add(Warn, what, remedy)
 	}
 }
 
-// try asks the forges of the issue, of sessions and of repos.json, by one repository each, and returns the hosts that refuse the token or do not answer.
-func (x *Exam) try(sessions []string) map[string]bool {
-	failed := map[string]bool{}
+// try asks the forges of the issue, of sessions and of repos.json, by one repository each. It returns the tokens that hosts take, and the
+// hosts that refuse theirs or do not answer.
+func (x *Exam) try(sessions []string) (works map[string]string, failed map[string]bool) {
+	works, failed = map[string]string{}, map[string]bool{}
 	if x.Issue.IsZero() {
-		return failed
+		return works, failed
 	}
 	repos := []string{x.Issue.RepoPath()}
 	for _, name := range sessions {
@@ -65,6 +70,7 @@ func (x *Exam) try(sessions []string) map[string]bool {
 		switch d := forge.DenialOf(err); {
 		case token == "" && err == nil:
 		case err == nil:
+			works[host] = token
 			x.ok(host + " takes " + token)
 		case errors.As(err, &limit):
 			x.ok(host + " is not asked now: " + limit.Error())
@@ -77,5 +83,5 @@ func (x *Exam) try(sessions []string) map[string]bool {
 			x.add(Warn, what, d.Remedy(x.in("env", "default.env")))
 		}
 	}
-	return failed
+	return works, failed
 }

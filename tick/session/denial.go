@@ -24,6 +24,7 @@ type Denial struct {
 	Ref          string // the issue of one of them
 	Requests     int
 	Passing      bool      // there was no answer, and not for long: that may pass by itself
+	Changed      bool      // the env files are other ones now: the reason may be gone
 	Since        time.Time // of the first
 	AskedAt      time.Time // when one of them was asked about last
 	Next         time.Time // when one of them is asked about next, by the first tick after it
@@ -40,6 +41,25 @@ func (d Denial) What() string {
 		return "no answer from " + d.Host + " about " + which
 	}
 	return d.Host + " does not show all of " + which
+}
+
+// changed is the reason that is told where the env files are other ones now.
+const changed = "an env file has changed since"
+
+// Text is why.
+func (d Denial) Text() string {
+	if d.Changed {
+		return changed
+	}
+	return d.Denial.Text()
+}
+
+// Remedy is what a person can do. The file is that of a token.
+func (d Denial) Remedy(file string) string {
+	if d.Changed {
+		return "run kugetsu tick, which asks again"
+	}
+	return d.Denial.Remedy(file) + ", or end with FOLLOW_PR what is not to be followed"
 }
 
 // passing says whether there was no answer, and the questions without one are not yet spread over two intervals. The time of the last
@@ -69,7 +89,8 @@ func (k *Keeper) Denials(sessions []string) (list []Denial, err error) {
 		}
 		host := (&question{session: s, Review: r}).host()
 		next := r.AskedAt.Add(r.every(k.Settings.FollowInterval))
-		if r.outdated(with) {
+		outdated := r.outdated(with)
+		if outdated {
 			next = r.AskedAt
 		}
 		if until := limits[host]; limits.refuses(host, k.Now()) && until.After(next) {
@@ -77,14 +98,15 @@ func (k *Keeper) Denials(sessions []string) (list []Denial, err error) {
 		}
 		i := slices.IndexFunc(list, func(d Denial) bool { return d.Host == host })
 		if i < 0 {
-			i, list = len(list), append(list, Denial{Host: host, Ref: s.IssueRef, Passing: true, Since: r.Denied.Since, Next: next, Denial: r.Denied.Denial})
+			i, list = len(list), append(list, Denial{Host: host, Ref: s.IssueRef, Passing: true, Changed: true, Since: r.Denied.Since, Next: next, Denial: r.Denied.Denial})
 		}
 		d := &list[i]
 		d.Requests++
 		d.Passing = d.Passing && k.passing(r)
-		if d.Unanswered && !r.Denied.Unanswered { // what a person has to do something about goes before
+		if d.Unanswered && !r.Denied.Unanswered || d.Changed && !outdated { // what a person has to do something about goes before
 			d.Denial = r.Denied.Denial
 		}
+		d.Changed = d.Changed && outdated
 		if r.Denied.Since.Before(d.Since) {
 			d.Since = r.Denied.Since
 		}

@@ -133,7 +133,7 @@ func TestTokenThatChangedIsAskedWithAtOnce(t *testing.T) {
 	}
 	r.now = r.now.Add(time.Minute)
 	r.token("http://"+r.host, "open sesame")
-	if list := r.denials(); len(list) != 1 || list[0].Next.After(r.now) {
+	if list := r.denials(); len(list) != 1 || list[0].Next.After(r.now) || list[0].Text() != "an env file has changed since" || list[0].Why != "status 401: GITEA_TOKEN is not valid" {
 		t.Errorf("%+v", list)
 	}
 	r.code = http.StatusOK

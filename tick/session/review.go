@@ -66,6 +66,9 @@ func (k *Keeper) Shown(name string, s *slots.Session) (Review, error) {
 	}
 	if r.Denied != nil {
 		r.Denied.age = k.Now().Sub(r.Denied.Since)
+		if r.outdated(k.envMark()) {
+			r.Denied.Why = changed + ", asked again by the next tick"
+		}
 	}
 	return r, k.clearNeed(name, s, &r)
 }
