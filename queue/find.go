@@ -211,5 +211,5 @@ func (q *Queue) resolve(word string, isIssue func(ref string) bool) (e Entry, su
 		}
 		ids = append(ids, e.ID)
 	}
-	return Entry{}, true, fault.New(fault.Failed, "give more of the id: "+strings.Join(ids, " "), "%q fits %d items", terminal.Clip(word, 80), len(found))
+	return Entry{}, true, fault.New(fault.Usage, "give more of the id: "+strings.Join(ids, " "), "%q fits %d items", terminal.Clip(word, 80), len(found))
 }

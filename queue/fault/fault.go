@@ -17,7 +17,7 @@ const (
 	Temp   = 75 // EX_TEMPFAIL: work is left undone for a passing reason (a full disk, a busy lock, a quarantined file)
 	Unsafe = 77 // EX_NOPERM: other users may change the state folder
 	Config = 78 // EX_CONFIG: bad configuration
-	Usage  = 80 // wrong usage of the command line: kong's own code
+	Usage  = 80 // wrong usage of the command line, as a reference that fits several: kong's own code
 )
 
 // Error is an error with an exit code and, where a user can do something about it, a hint.

@@ -180,7 +180,7 @@ func (a *App) taskCalled(name string) (issueref.Ref, error) {
 	}
 	slices.Sort(refs)
 	if len(refs) > 1 {
-		return issueref.Ref{}, fault.New(fault.Failed, "name one: "+strings.Join(refs[:min(len(refs), 4)], " "), "task/%s: %w", name, errSeveral)
+		return issueref.Ref{}, fault.New(fault.Usage, "name one: "+strings.Join(refs[:min(len(refs), 4)], " "), "task/%s: %w", name, errSeveral)
 	}
 	return issueref.Canonical(refs[0])
 }

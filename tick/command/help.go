@@ -16,7 +16,7 @@ type codes map[int]string
 var common = codes{
 	fault.Unsafe: "the state folder, or the queue, is not safely yours",
 	fault.Config: "the configuration is bad",
-	fault.Usage:  "the command line is wrong",
+	fault.Usage:  "the command line is wrong, or a reference in it fits several",
 }
 
 // longHelp makes the long help of a command: what it does, its exit codes, examples. --help and the manual page show it.
