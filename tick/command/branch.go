@@ -100,7 +100,7 @@ func (c *Wait) onTop(a *App, it *queue.Item, of func(id string) (issueref.Ref, q
 	case under.IsZero() || ref.IsZero():
 		return fault.New(fault.Usage, "leave out --on-top", "--on-top is for worktrees, and the PM agent has none")
 	case under.RepoName() != ref.RepoName():
-		return fault.New(fault.Usage, "leave out --on-top", "%s is in another repository than %s: no branch can begin there", under, ref)
+		return fault.New(fault.Usage, "leave out --on-top", "%s is in another repository than %s: no branch can begin there", under, ref.Repository())
 	case under.Session() == ref.Session():
 		return fault.New(fault.Usage, "leave out --on-top", "%s goes on on its own branch anyway", ref)
 	}
