@@ -15,7 +15,7 @@ import (
 // makes no folder, and reads few files, however long the queue is. It leaves out files that it cannot read, without a word.
 type Complete struct {
 	Kind   string `arg:"" enum:"agent,issue,session,item,waiting,live,settled" help:"agent, issue, session, item, waiting, live, settled"`
-	Prefix string `arg:"" optional:"" help:"How the word begins."`
+	Prefix string `arg:"" optional:"" begins:"" help:"How the word begins."`
 }
 
 // mostRead bounds how many items and sessions are read: a person waits for the key that was pressed.

@@ -43,15 +43,15 @@ func parse(grammar any, source *settings.Source, args []string) (*kong.Context, 
 	return kctx, emptied(kctx)
 }
 
-// emptied refuses a flag of the command, or the name of an item or an issue, that is there and empty. In a script a variable is unset
-// then, and the command would do something else than what was meant: begin another task, show another item, run another agent. The
-// settings are left out: an empty one is none, as in the file config.
+// emptied refuses a flag or a word of the command that is there and empty. In a script a variable is unset then, and the command would
+// do something else than what was meant: begin another task, show another item, write the page elsewhere. The settings are left out: an
+// empty one is none, as in the file config. The beginning of a word, for the completions, may be empty, too.
 func emptied(kctx *kong.Context) error {
 	for _, p := range kctx.Path {
 		switch {
 		case p.Flag != nil && (p.Flag.Tag.Get("key") == "" || p.Flag.Tag.Get("key") == "AGENT_ARGS" && takes(kctx)) && blank(p.Flag.Target, false):
 			return fault.New(fault.Usage, "leave it out, or write --"+p.Flag.Name+" "+p.Flag.FormatPlaceHolder()+"; in a script, is its variable set?", "--%s is empty", p.Flag.Name)
-		case p.Positional != nil && p.Positional.Tag.Get("complete") != "" && blank(p.Positional.Target, true):
+		case p.Positional != nil && !p.Positional.Tag.Has("begins") && blank(p.Positional.Target, p.Positional.Name == "message"):
 			return fault.New(fault.Usage, "in a script, is its variable set?", "the %s is empty", p.Positional.Name)
 		}
 	}
