@@ -22,6 +22,12 @@ func withAgents(t *testing.T, now time.Time, agents ...string) (*Tick, *queue.It
 	return tick, it
 }
 
+// without leaves a tick no agent but command.
+func without(t *testing.T, tick *Tick) {
+	t.Setenv("PATH", t.TempDir())
+	tick.Settings.AgentPrefix, tick.Settings.AgentCommand = "", "/bin/sh"
+}
+
 func TestFirstAgentThatMayStartIsChosen(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	until := func(d time.Duration) *time.Time { at := now.Add(d); return &at }
@@ -57,7 +63,17 @@ func TestFirstAgentThatMayStartIsChosen(t *testing.T) {
 			past(t, tick, "claude", time.Hour, 0, outcome.OK)
 			tick.Settings.MaxRunsClaude = 1
 		}, agent: "codex", says: "MAX_RUNS_PER_DAY_CLAUDE is used up"},
-		{name: "the first is not there", agents: "nobody,codex", set: func(*testing.T, *Tick, *occupied) {}, agent: "codex", says: "no agent"},
+		{name: "the first is none", agents: "nobody,codex", set: func(*testing.T, *Tick, *occupied) {}, agent: "codex", says: "no agent"},
+		{name: "the first is not there", agents: "claude,command", set: func(t *testing.T, tick *Tick, k *occupied) {
+			without(t, tick)
+		}, agent: "command", says: "claude is passed over: not installed"},
+		{name: "the first is not there, and a person is to say when the other may start", agents: "claude,command", set: func(t *testing.T, tick *Tick, k *occupied) {
+			without(t, tick)
+			hold(t, tick, "command", nil)
+		}, kind: OnHold, says: "claude is passed over: not installed; command is on hold"},
+		{name: "none is there", set: func(t *testing.T, tick *Tick, k *occupied) {
+			without(t, tick)
+		}, kind: NotInstalled, says: "the agent claude is not installed"},
 		{name: "all are out: the one that ends first is the reason", set: func(t *testing.T, tick *Tick, k *occupied) {
 			hold(t, tick, "claude", until(2*time.Hour))
 			hold(t, tick, "codex", until(time.Hour))

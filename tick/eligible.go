@@ -254,7 +254,8 @@ func (el *eligibility) why(c *candidate) Reason {
 	return r
 }
 
-// sooner compares two reasons: the first is that which ends by itself, or whose end is known and comes first.
+// sooner compares two reasons: the first is that which ends by itself, or whose end is known and comes first. The last is that of an agent
+// that cannot run: an item that has another one does not wait for it.
 func sooner(a, b Reason) int {
 	rank := func(r Reason) int {
 		switch {
@@ -262,6 +263,8 @@ func sooner(a, b Reason) int {
 			return 0
 		case r.Until != nil:
 			return 1
+		case kinds[r.Kind].code == fault.Config:
+			return 3
 		}
 		return 2
 	}

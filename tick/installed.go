@@ -39,12 +39,30 @@ func (t *Tick) Installed(preset string) error {
 	return fault.New(fault.Config, "install it, or correct PATH in the file config; kugetsu doctor says more", "the agent %s is not installed, so none of its items is started: %w", preset, err)
 }
 
+// CanRun says whether a run can have this agent: the settings say how to run it, and its program is there.
+func (t *Tick) CanRun(name string) bool {
+	return Runnable(name, t.Settings) == nil && t.Installed(name) == nil
+}
+
+// PassedOver says whether an item goes on without one of its agents that cannot run: another one of them can.
+func (t *Tick) PassedOver(name string, choice []string) bool {
+	return slices.ContainsFunc(choice, func(other string) bool { return other != name && t.CanRun(other) })
+}
+
+// Missing is the error of an item's agent whose program is not there, nil for none. An item that has another agent does not wait for it.
+func (t *Tick) Missing(name string, choice []string) error {
+	err := t.Installed(name)
+	if err != nil && t.PassedOver(name, choice) {
+		return fmt.Errorf("%s is passed over: not installed", name)
+	}
+	return err
+}
+
 // EditAgent is the command that gives a waiting item the agent of new items, where that can be run and the item's cannot. Else it is "":
 // the settings lack something, which doctor says.
 func (t *Tick) EditAgent(item string, choice []string) string {
-	lacks := func(name string) bool { return Runnable(name, t.Settings) != nil || t.Installed(name) != nil }
 	for _, name := range t.Settings.Agents() {
-		if !lacks(name) && !slices.ContainsFunc(choice, func(own string) bool { return !lacks(own) }) {
+		if t.CanRun(name) && !slices.ContainsFunc(choice, t.CanRun) {
 			return "kugetsu queue edit --agent " + name + " " + item
 		}
 	}
@@ -74,24 +92,25 @@ func programOf(preset string, s *settings.Settings) string {
 }
 
 // programs is the policy that the program of an agent is there, and that the settings say how to run it. Each agent is looked
-// for once.
+// for once for each list of agents.
 type programs struct {
 	t     *Tick
-	known map[string]Reason // by agent
+	known map[string]Reason // by agent, and the item's list that it is of
 }
 
 func (p *programs) why(c *candidate) Reason {
-	r, known := p.known[c.agent]
+	key := c.agent + " of " + strings.Join(c.it.Choice(), ",")
+	r, known := p.known[key]
 	if !known {
 		if p.known == nil {
 			p.known = map[string]Reason{}
 		}
 		if err := Runnable(c.agent, p.t.Settings); err != nil {
 			r = Reason{Kind: Unrunnable, agent: c.agent, err: err}
-		} else if err := p.t.Installed(c.agent); err != nil {
+		} else if err := p.t.Missing(c.agent, c.it.Choice()); err != nil {
 			r = Reason{Kind: NotInstalled, agent: c.agent, Text: err.Error(), err: err}
 		}
-		p.known[c.agent] = r
+		p.known[key] = r
 	}
 	if r.Kind == Unrunnable {
 		r.err = fmt.Errorf("%s: %w", c.it.ID, r.err)

@@ -215,15 +215,15 @@ func (a *App) enqueue(it *queue.Item, priority int, unlessQueued bool) (string, 
 
 // warnOf warns of what keeps a new item from being started, or from being verified.
 func (a *App) warnOf(it *queue.Item) {
-	for _, name := range it.Choice() {
-		a.warnMissing(name)
-	}
+	a.warnMissing(it.Choice())
 	a.warn(a.Tick.Verifiable(it))
 }
 
-// warnMissing warns once that the program of an agent is not there.
-func (a *App) warnMissing(name string) {
-	a.warn(a.Tick.Installed(name))
+// warnMissing warns once of each agent of an item whose program is not there.
+func (a *App) warnMissing(choice []string) {
+	for _, name := range choice {
+		a.warn(a.Tick.Missing(name, choice))
+	}
 }
 
 // warn says what is wrong, if anything is, once.

@@ -247,9 +247,7 @@ func (c *QueueEdit) setAgent(a *App, it *queue.Item) error {
 		return err
 	}
 	it.SetAgents(names)
-	for _, name := range names {
-		a.warnMissing(name)
-	}
+	a.warnMissing(names)
 	return nil
 }
 

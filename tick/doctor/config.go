@@ -218,23 +218,29 @@ func (x *Exam) misplaced() {
 // agentPrograms finds the programs of the agents and asks each for its version. The question costs nothing, and the answer
 // shows that the program runs in this environment.
 func (x *Exam) agentPrograms() {
-	needed, edits := x.needed()
+	needed := x.needed()
 	for _, name := range slices.Concat([]string{"command"}, slices.DeleteFunc(agent.Names(), func(n string) bool { return n == "command" })) {
-		argv, level := program(name), Warn
-		if slices.Contains(needed, name) {
-			level = Error
-		}
+		argv, n := program(name), needed[name]
 		if argv == nil {
-			x.command(name, level, edits[name])
+			x.command(n)
 			continue
 		}
 		path, err := proc.LookPath(argv[0], x.agents, "/")
 		if err != nil {
-			if level == Error {
-				x.add(level, fmt.Sprintf("%s: %v", name, err), cmp.Or(edits[name], x.whereIs(argv[0])))
-				x.last().lacks = argv[0]
+			if n == nil {
+				continue // not installed, and no item needs it
 			}
-			continue // not installed, and no item needs it
+			if n.passed {
+				x.add(Warn, fmt.Sprintf("%s is passed over: %v", name, err), x.whereIs(argv[0], n))
+			} else {
+				x.add(Error, fmt.Sprintf("%s: %v", name, err), x.whereIs(argv[0], n))
+			}
+			x.last().lacks = argv[0]
+			continue
+		}
+		level := Warn
+		if n != nil {
+			level = Error
 		}
 		out, err := x.ask(path, argv[1:])
 		version := first(out)
@@ -249,7 +255,7 @@ func (x *Exam) agentPrograms() {
 			x.ok(fmt.Sprintf("%s %s (%s)", name, strings.TrimPrefix(version, name+" "), path))
 		}
 	}
-	for _, name := range needed {
+	for _, name := range slices.Sorted(maps.Keys(needed)) {
 		if _, err := agent.Lookup(name); err != nil {
 			x.add(Error, err.Error(), "an item or KUGETSU_AGENT names it")
 		}
@@ -257,20 +263,45 @@ func (x *Exam) agentPrograms() {
 }
 
 // command checks the program of AGENT_COMMAND, where that is set.
-func (x *Exam) command(name string, level Level, edit string) {
-	words := x.Tick.Settings.AgentCommand
-	if words == "" && level == Error {
-		x.add(level, "the agent command has no AGENT_COMMAND to run", cmp.Or(edit, "set AGENT_COMMAND in "+x.in("config")))
+func (x *Exam) command(n *need) {
+	words, level := x.Tick.Settings.AgentCommand, Warn
+	if n != nil && !n.passed {
+		level = Error
 	}
-	if words != "" {
+	switch {
+	case words != "":
 		x.runs("AGENT_COMMAND", words, level)
+	case n != nil && n.passed:
+		x.add(Warn, "command is passed over: it has no AGENT_COMMAND to run", "set AGENT_COMMAND in "+x.in("config")+n.instead)
+	case n != nil:
+		x.add(Error, "the agent command has no AGENT_COMMAND to run", "set AGENT_COMMAND in "+x.in("config")+n.instead)
 	}
 }
 
-// needed lists the agents of new items and of live items, and the commands that give the first item of each another agent, where that is
-// what helps.
-func (x *Exam) needed() (needed []string, edits map[string]string) {
-	needed, edits = x.Tick.Settings.Agents(), map[string]string{}
+// need says of an agent that the settings or a live item name what follows where it is not there.
+type need struct {
+	passed  bool   // it is passed over: another agent of the same list can run
+	instead string // behind the remedy, what else helps
+}
+
+// needed are the agents of new items and of live items. Of those that name an agent the first counts that has no other one to go on with.
+func (x *Exam) needed() map[string]*need {
+	all := map[string]*need{}
+	add := func(choice []string, instead func(passed bool) string) {
+		for _, name := range choice {
+			if n := all[name]; n == nil || n.passed {
+				if passed := x.Tick.PassedOver(name, choice); n == nil || !passed {
+					all[name] = &need{passed: passed, instead: instead(passed)}
+				}
+			}
+		}
+	}
+	add(x.Tick.Settings.Agents(), func(passed bool) string {
+		if passed {
+			return ", or leave it out of KUGETSU_AGENT"
+		}
+		return ", or set KUGETSU_AGENT to an agent that is there"
+	})
 	for _, lane := range queue.Lanes {
 		entries, err := x.Tick.Queue.Live(lane)
 		if err != nil {
@@ -281,25 +312,28 @@ func (x *Exam) needed() (needed []string, edits map[string]string) {
 			if err != nil {
 				continue
 			}
-			for _, name := range it.Choice() {
-				if it.State == queue.Pending && edits[name] == "" && !slices.Contains(x.Tick.Settings.Agents(), name) {
-					edits[name] = x.Tick.EditAgent(it.ID, it.Choice())
+			add(it.Choice(), func(passed bool) string {
+				there := slices.DeleteFunc(slices.Clone(it.Choice()), func(name string) bool { return !x.Tick.CanRun(name) })
+				switch edit := x.Tick.EditAgent(it.ID, it.Choice()); {
+				case it.State != queue.Pending: // it runs, and cannot be changed
+					return ""
+				case passed:
+					return ", or kugetsu queue edit --agent " + strings.Join(there, ",") + " " + it.ID
+				default:
+					return ", or " + cmp.Or(edit, "kugetsu queue edit --agent NAME "+it.ID+" with an agent that is there")
 				}
-				if !slices.Contains(needed, name) {
-					needed = append(needed, name)
-				}
-			}
+			})
 		}
 	}
-	return needed, edits
+	return all
 }
 
 // whereIs returns the remedy for a program that was not found.
-func (x *Exam) whereIs(name string) string {
+func (x *Exam) whereIs(name string, n *need) string {
 	if path, err := proc.LookPath(name, []string{"PATH=" + x.Shell["PATH"]}, "/"); err == nil {
 		return "put into " + x.in("config") + ": " + PathLine(SearchPath(lookup(x.agents, "PATH")+string(os.PathListSeparator)+filepath.Dir(path)))
 	}
-	return "install " + name + ", or set KUGETSU_AGENT in " + x.in("config") + " to an agent that is there"
+	return "install " + name + n.instead
 }
 
 // programs checks the other programs that the settings name.

@@ -276,10 +276,10 @@ func (x *exam) missing() (list []Need, err error) {
 	return list, err
 }
 
-// waitsFor is the first waiting item that names an agent, nil for none.
+// waitsFor is the first item that waits for an agent, nil for none. An item that has another one does not.
 func (x *exam) waitsFor(agent string) *tick.Waiting {
 	for i, w := range x.view.Waiting {
-		if slices.Contains(choice(w), agent) {
+		if slices.Contains(choice(w), agent) && !x.t.PassedOver(agent, choice(w)) {
 			return &x.view.Waiting[i]
 		}
 	}
