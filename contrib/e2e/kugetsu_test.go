@@ -98,7 +98,7 @@ func completesAndContinues(t *testing.T, bin string) {
 	w.completed(third, ending{commits: 1, steps: 3, summary: "greeted again"})
 	again := w.terminal("logs", third)
 	w.reads(again, "$ echo broken; exit 3  ✗\n  │ broken\n$ git commit -q --allow-empty -m again  ✓\ngreeted again\n3000 tokens in, 30 out, $N\n"+
-		"ok, took T, 1 commit, 0 files uncommitted, 3030 tokens, $N\n")
+		"ok, took T, 1 commit (2 on the branch), 0 files uncommitted, 3030 tokens, $N\n")
 	if !regexp.MustCompile(`-m again  ✓ \d+\.\ds\n`).MatchString(again) { // opencode tells how long a call took
 		t.Errorf("no time of a call: %q", again)
 	}

@@ -437,13 +437,13 @@ var read = map[string][2]string{
 		"write greeting.txt +1  ✓\nedit greeting.txt +1 −1  ✓\n$ git add greeting.txt && git commit -qm greet && git push -q origin HEAD  ✓\ngreeted\n" +
 			"4000 tokens in, 40 out, $N\nok, took T, 1 commit, 0 files uncommitted, 4040 tokens, $N\nID github.com/you/project#1: completed\n",
 		"$ echo broken; exit 3  ✗\n  │ Exit code 3\n  │ broken\n$ git commit -q --allow-empty -m again  ✓\ngreeted again\n" +
-			"3000 tokens in, 30 out, $N\nok, took T, 1 commit, 0 files uncommitted, 3030 tokens, $N\n",
+			"3000 tokens in, 30 out, $N\nok, took T, 1 commit (2 on the branch), 0 files uncommitted, 3030 tokens, $N\n",
 	},
 	"codex": {
 		"$ printf %s 'helo' > 'greeting.txt'  ✓\nedit greeting.txt  ✓\n$ git add greeting.txt && git commit -qm greet && git push -q origin HEAD  ✓\ngreeted\n" +
 			"4000 tokens in, 40 out\nok, took T, 1 commit, 0 files uncommitted\nID github.com/you/project#1: completed\n",
 		"$ echo broken; exit 3  ✗\n  │ broken\n$ git commit -q --allow-empty -m again  ✓\ngreeted again\n" +
-			"7000 tokens in, 70 out\nok, took T, 1 commit, 0 files uncommitted\n",
+			"7000 tokens in, 70 out\nok, took T, 1 commit (2 on the branch), 0 files uncommitted\n",
 	},
 }
 

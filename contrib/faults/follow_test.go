@@ -166,13 +166,13 @@ func (w *world) stuck() {
 	w.kugetsu("tick")
 	w.must(w.settle())
 	w.env = following
-	w.kugetsu("tick")
+	w.kugetsu("tick", "--wait")
 }
 
 // needsAPerson lets the world come to rest, and looks for the one event and the record.
 func (w *world) needsAPerson() error {
 	for range 2 {
-		w.kugetsu("tick")
+		w.kugetsu("tick", "--wait") // the tick of a run's end may have the lock still
 	}
 	record, err := os.ReadFile(filepath.Join(w.home.Reviews(), session(1)+".json"))
 	if err == nil && !strings.Contains(string(record), `"needs":{`) {
