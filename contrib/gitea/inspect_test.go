@@ -109,7 +109,10 @@ func TestRealGiteaSaysWhatAReportIsMadeOf(t *testing.T) {
 
 	// A conflict is what stays not mergeable.
 	s.change(repo, "main", "a.txt", "other\n", false)
-	looks("not mergeable", func() bool { return rep.Merge == forge.MergeUnknown && cache.Stuck != "" })
+	// On a busy machine the minute may be over at the first look that finds it so.
+	looks("not mergeable", func() bool {
+		return rep.Merge == forge.MergeUnknown && cache.Stuck != "" || rep.Merge == forge.MergeConflict
+	})
 	cache.Since = time.Now().Add(-time.Hour)
 	looks("a conflict", func() bool { return rep.Merge == forge.MergeConflict })
 
