@@ -149,10 +149,11 @@ func denialsFile(home slots.Dir) spool.File[map[string]deniedHost] {
 	return spool.File[map[string]deniedHost]{Path: filepath.Join(home.Reviews(), "denials"), Layout: spool.Line}
 }
 
-// tellDenials tells of each host that refuses to show all, once until it does. That a host does not answer is no event. The caller has ask.lock. The host is on record before its
-// event, whose name comes from the record: a pass that died between the two is followed by one that writes the same event. The mark that
-// it was told comes last, so that an event which was deleted since is not told again. The record of a host goes when it shows all:
-// a refusal after that is another one. Without a denial on record in any session, denied is false.
+// tellDenials tells of each host that refuses to show all, once until it does. That a host does not answer is no event. The caller has
+// ask.lock. The host is on record before its event, whose name comes from the record: a pass that died between the two is followed by
+// one that writes the same event. The mark that it was told comes last, so that an event which was deleted since is not told again. The
+// record of a host goes when it shows all: a refusal after that is another one. Denied says that a session has a denial on record, or
+// may have one.
 func (k *Keeper) tellDenials(denied bool) error {
 	read, err := denialsFile(k.Home).ReadGood()
 	known := map[string]deniedHost{}
