@@ -119,7 +119,7 @@ func (a *agentRun) sayQuota(last bool) {
 		a.meter.next = now.Add(recordEvery)
 		told = append(told[:len(told):len(told)], a.meter.read(r, a.w.agentEnv, conversation, now)...)
 	}
-	told = agent.Newest(now, append(slices.Clone(a.meter.told), told...)...)
+	told = agent.Told(now, append(slices.Clone(a.meter.told), told...)...)
 	if len(told) == 0 || slices.Equal(told, a.meter.told) {
 		return
 	}

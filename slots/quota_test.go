@@ -45,6 +45,13 @@ func TestQuotaIsKeptForEachAccount(t *testing.T) {
 	if got := known("a", now.Add(time.Hour)); got != -1 {
 		t.Errorf("%g is known after the reset", got)
 	}
+	// The reset had passed when its line was read. What was told before counts no more all the same.
+	over := used(95, now.Add(time.Minute))
+	over.Reset = now.Add(time.Minute)
+	note("a", over, now.Add(2*time.Minute))
+	if got := known("a", now.Add(2*time.Minute)); got != -1 {
+		t.Errorf("%g is known of a window that is over", got)
+	}
 	later := now.Add(2 * time.Hour)
 	note("b", used(30, later), later)
 	if data, err := os.ReadFile(d.quotaFile("claude").Path); err != nil || strings.Contains(string(data), `"a"`) {

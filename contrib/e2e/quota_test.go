@@ -58,7 +58,7 @@ func TestQuotaReserveIsLeftToAPerson(t *testing.T) {
 			w.absent("holds", "*")
 
 			// A person starts one all the same. It is told of a reset that is near: then the other starts by itself, as each tick tries.
-			reset := time.Now().Add(5 * time.Second).Truncate(time.Second)
+			reset := time.Now().Add(10 * time.Second).Truncate(time.Second)
 			stub.tell(86, reset)
 			byHand := strings.TrimSpace(w.kugetsu(0, "start", "--now", "you/project#4", "<<say by hand>>"))
 			w.kugetsu(0, "queue", "wait", byHand, "--timeout", patience.String())

@@ -23,7 +23,7 @@ type WindowKind struct {
 	Name   string
 	Short  string // as people call it
 	length time.Duration
-	ahead  time.Duration // its reset is no further ahead: a later one is a mistake
+	ahead  time.Duration // its reset is no further from now: another one is a mistake
 }
 
 // Windows are the windows that are known, the shortest first.
@@ -45,21 +45,22 @@ func KindOfWindow(name string) (WindowKind, bool) {
 // clockSlack is by how much two clocks may differ.
 const clockSlack = time.Minute
 
-// Counts says whether a window tells something at a time: it is known, its share is one, its reset is ahead and not too far, and it
-// was told before. The text comes from a program, or from a file that others can write.
-func (w Window) Counts(now time.Time) bool {
-	i := slices.IndexFunc(Windows, func(k WindowKind) bool { return k.Name == w.Name })
-	return i >= 0 && w.Used >= 0 && w.Used <= 100 && // not NaN
-		w.Reset.After(now) && !w.Reset.After(now.Add(Windows[i].ahead)) && !w.At.After(now.Add(clockSlack))
+// credible says whether a program may have been told this: the window is known, its share is one, its reset is no further from now than
+// the window is long, and it was told before. The text comes from a program, or from a file that others can write.
+func (w Window) credible(now time.Time) bool {
+	kind, known := KindOfWindow(w.Name)
+	return known && kind.Name == w.Name && w.Used >= 0 && w.Used <= 100 && // not NaN
+		!w.Reset.After(now.Add(kind.ahead)) && w.Reset.After(now.Add(-kind.ahead)) && !w.At.After(now.Add(clockSlack))
 }
 
-// Newest joins windows: of each that counts now, what was told last. It is sorted as Windows are.
-func Newest(now time.Time, windows ...Window) []Window {
+// Told joins windows: of each, what was told last. It is sorted as Windows are. A reset may have passed before the line that tells of it
+// was read. Such a window belongs here too: it takes the place of what was told before it.
+func Told(now time.Time, windows ...Window) []Window {
 	var out []Window
 	for _, k := range Windows {
 		var last *Window
 		for _, w := range windows {
-			if w.Name == k.Name && w.Counts(now) && (last == nil || !w.At.Before(last.At)) {
+			if w.Name == k.Name && w.credible(now) && (last == nil || !w.At.Before(last.At)) {
 				last = &w
 			}
 		}
@@ -70,9 +71,14 @@ func Newest(now time.Time, windows ...Window) []Window {
 	return out
 }
 
+// Newest is Told, but for the windows whose reset has passed: nothing is known of those.
+func Newest(now time.Time, windows ...Window) []Window {
+	return slices.DeleteFunc(Told(now, windows...), func(w Window) bool { return !w.Reset.After(now) })
+}
+
 // Metered is a parser whose program tells how much of its account's windows is used.
 type Metered interface {
-	// Quota is what it told, the newest of each window.
+	// Quota is what it told, as Told has it.
 	Quota() []Window
 }
 
@@ -109,9 +115,7 @@ func (q *quota) note(name string, percent, reset figure, at, now time.Time) {
 		return
 	}
 	w := Window{Name: name, Used: percent.is, Reset: time.Unix(int64(reset.is), 0).UTC(), At: at.UTC()}
-	if w.Counts(now) {
-		q.windows = Newest(now, append(slices.Clone(q.windows), w)...)
-	}
+	q.windows = Told(now, append(slices.Clone(q.windows), w)...)
 }
 
 // claudeWindow is a window in claude's words: a share from 0 to 1, a whole number or not, and seconds since 1970.
