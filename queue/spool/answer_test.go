@@ -20,7 +20,7 @@ func TestFileSystemThatDoesNotAnswerIsGivenUpOn(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	answerMost = was
-	if err := Export(path, nil); err == nil { // while that hangs, nothing else is begun there
+	if err := Export(path, nil); err == nil { // while the first call hangs, no second one begins
 		t.Error("a second call is made at the same path")
 	}
 	if _, err := os.Stat(path); err == nil {

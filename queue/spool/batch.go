@@ -8,9 +8,9 @@ import (
 	"github.com/natefinch/atomic"
 )
 
-// Batch makes many files with a few waits for the disk, where Write and Publish wait twice for each. Its caller drafts all files,
-// calls Sync, gives the drafts their names, in an order of its own, and then calls SyncDir for each folder: only then the files are
-// durable.
+// Batch makes many files with a few waits for the disk, where Write and Publish wait twice for each file. Its caller drafts all
+// files, calls Sync, gives the drafts their names in an order of its own, and then calls SyncDir for each folder. Only then are the
+// files durable.
 type Batch struct {
 	dirs   map[string]*os.File // in which there are drafts
 	drafts []*Draft
@@ -23,7 +23,7 @@ type Draft struct {
 
 // Draft writes the content of a file.
 func (b *Batch) Draft(path string, data []byte) (*Draft, error) {
-	// The folder is opened before: see syncAll.
+	// The folder is opened before the file is written: syncAll learns of errors only for what is written after the opening.
 	if dir := filepath.Dir(path); b.dirs[dir] == nil {
 		f, err := os.Open(dir)
 		if err != nil {
@@ -43,8 +43,8 @@ func (b *Batch) Draft(path string, data []byte) (*Draft, error) {
 	return d, nil
 }
 
-// few is up to how many drafts are synced one by one. To sync all that is dirty on their disk would wait for what other programs wrote,
-// too.
+// few is the number of drafts up to which each is synced by itself. To sync their whole disk also waits for what other programs
+// wrote.
 const few = 16
 
 // Sync makes the content of all drafts durable.
@@ -66,7 +66,7 @@ func (b *Batch) Sync() error {
 	return nil
 }
 
-// Close removes the drafts that have no name. What is left of them after an error Sweep removes.
+// Close removes the drafts that have no name. After an error, Sweep removes what is left of them.
 func (b *Batch) Close() {
 	for _, d := range b.drafts {
 		if d.temp != "" {
@@ -83,7 +83,7 @@ func (d *Draft) Publish() error {
 	if err := os.Link(d.temp, d.path); err != nil {
 		return wrap("create", d.path, err)
 	}
-	return nil // Close removes the other name
+	return nil // Close removes the name of the draft
 }
 
 // Replace gives a draft its name, and replaces any file of that name.

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncAll makes all that was written on the disks of some folders durable. It is false where the kernel cannot do that, or does not
-// report what went wrong: Linux does so since 5.8, for what was written after the folder was opened.
+// syncAll makes all that was written on the disks of some folders durable. done is false if the kernel cannot do that, or does not
+// report its errors. Linux reports them since 5.8, for what was written after the folder was opened.
 func syncAll(dirs map[string]*os.File) (done bool, err error) {
 	if !reportsErrors() {
 		return false, nil
@@ -24,7 +24,7 @@ func syncAll(dirs map[string]*os.File) (done bool, err error) {
 			continue
 		}
 		err := unix.Syncfs(int(f.Fd()))
-		if errors.Is(err, unix.ENOSYS) { // a sandbox that does not know it
+		if errors.Is(err, unix.ENOSYS) { // a sandbox without this call
 			return false, nil
 		}
 		if err != nil {

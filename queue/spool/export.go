@@ -13,11 +13,11 @@ import (
 	"github.com/natefinch/atomic"
 )
 
-// Export makes or replaces a file outside of the state folder, which a person named, as Write does it: a reader sees the old file
-// or the new one, whole. Unlike a state file, it is made with the mode of any new file, and one that is there keeps its mode: others
-// may be meant to read it. Of a symbolic link, the file that it leads to is replaced. Anything but a regular file is refused, and a file
-// in one of the folders that are kugetsu's own, wherever a link leads: it would replace a state file. A file system that does not answer
-// is given up on.
+// Export makes or replaces a file outside of the state folder, at a path that a person named. As with Write, a reader sees the
+// whole old file or the whole new one. Unlike a state file, a new file gets the mode of any new file. A file that is there keeps
+// its mode, since others may be meant to read it. If the path is a symbolic link, Export replaces the file that the link leads to.
+// It refuses anything but a regular file. It also refuses a file in own, the folders of kugetsu, wherever a link leads, since it
+// would replace a state file there. A file system that does not answer is given up on: see Answered.
 func Export(path string, data []byte, own ...string) error {
 	return Answered(path, func() error { return export(path, data, own) })
 }
@@ -44,7 +44,7 @@ func Within(path string, folders ...string) string {
 	}
 }
 
-// Exported is when a file outside of the state folder was written; the zero time where there is none.
+// Exported is the time at which a file outside of the state folder was written; the zero time if there is none.
 func Exported(path string) (at time.Time, err error) {
 	err = Answered(path, func() error {
 		info, err := os.Stat(path)
@@ -55,7 +55,7 @@ func Exported(path string) (at time.Time, err error) {
 		}
 		return wrap("stat", path, err)
 	})
-	if err != nil { // it may be set later, where the call was given up on
+	if err != nil { // a call that was given up on may set at later
 		return time.Time{}, err
 	}
 	return at, nil
@@ -112,8 +112,8 @@ func exportTemp(path string, there fs.FileInfo, data []byte) (name string, err e
 	return name, nil
 }
 
-// sweepExport removes the temp files of the same file that a crash left. The folder is not ours, so no other is touched; and a
-// failure leaves them for the next time.
+// sweepExport removes the temp files of the file at path that a crash left. It touches no other file, since the folder is not
+// kugetsu's. If it fails, the next Export tries again.
 func sweepExport(path string) {
 	names, _ := List(filepath.Dir(path))
 	for _, name := range names {

@@ -79,8 +79,8 @@ func exposed(dir string) string {
 	return ""
 }
 
-// MakeDirs makes the folders that are missing, mode 0700, durably: a power cut that takes back a folder's name would take the
-// items in it, too. In dirs a parent comes before its children.
+// MakeDirs makes the folders that are missing, mode 0700. It makes them durably: a power cut that takes back the name of a folder
+// would also take the items in it. In dirs a parent comes before its children.
 func MakeDirs(dirs ...string) error {
 	for _, dir := range dirs {
 		there, err := Exists(dir)

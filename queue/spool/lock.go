@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrBusy is returned for a lock that another process has locked.
+// ErrBusy says that another process has the file locked.
 var ErrBusy = errors.New("busy")
 
-// lockEvery is how often Lock tries: a flock(2) that blocks could not be given up.
+// lockEvery is the time between two attempts of Lock. A flock(2) that blocks could not be given up.
 const lockEvery = 20 * time.Millisecond
 
 // TryLock locks a file without waiting, exclusively or shared: unix.LOCK_EX or unix.LOCK_SH. The file is made where it is
 // missing. The error is ErrBusy where another process has it locked; any other error means that this is not known.
 //
-// The lock ends when every descriptor of the file is closed, also those that children inherited. It is never unlocked: that
-// would unlock it for the children, too.
+// The lock ends when every descriptor of the file is closed, also those that children inherited. No call ever unlocks it, since
+// that would unlock it for the children, too.
 func TryLock(path string, how int) (*os.File, error) {
 	f, err := openLock(path)
 	if err != nil {

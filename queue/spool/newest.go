@@ -31,13 +31,13 @@ func Newest(dir string, n int, keep func(name string) bool) (newest []string, al
 	newestFirst := func(a, b written) int {
 		return cmp.Or(b.at.Compare(a.at), cmp.Compare(b.name, a.name)) // equal times: the younger id
 	}
-	// Of all those that were seen, first keeps the n that were written last, and at most as many more that may be among them.
+	// first has the n newest of the files that were seen, and up to n more files that were not compared with these yet.
 	var first []written
 	keepNewest := func() {
 		slices.SortFunc(first, newestFirst)
 		first = first[:min(n, len(first))]
 	}
-	var bound time.Time // first has n that are not older
+	var bound time.Time // no file that is older than this belongs to the n newest
 	at := int(d.Fd())
 	for _, name := range names {
 		if !keep(name) {

@@ -16,12 +16,12 @@ func TestNewestAreThoseOfAllThatWereWrittenLast(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now().Truncate(time.Second)
 	const files = 60
-	var want []string // of equal times the greater name first
+	var want []string // of files with equal times the greater name comes first
 	for n := range files {
 		want = append(want, fmt.Sprintf("%02d", files-n))
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "foreign"), nil, 0o600))
-	for _, equal := range []int{1, 3, files} { // so many have each time
+	for _, equal := range []int{1, 3, files} { // so many files have the same time
 		for n, name := range want {
 			path := filepath.Join(dir, name)
 			must(t, os.WriteFile(path, nil, 0o600))

@@ -7,10 +7,11 @@ import (
 	"sort"
 )
 
-// Smallest yields names in their order, once: it uses their slice up. The first ones cost little, however many there are.
+// Smallest yields the names in sorted order. The first ones cost little, however many names there are. It reorders the slice, so
+// names cannot be used again.
 func Smallest(names []string) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		few := len(names) / 16 // beyond these a sort of all is cheaper
+		few := len(names) / 16 // after so many names, to sort the rest is cheaper
 		h := &smallest{names}
 		heap.Init(h)
 		for range few {

@@ -127,7 +127,7 @@ func open(path string, flags int) (*os.File, error) {
 func readAll(f *os.File, most int64) ([]byte, error) {
 	var b bytes.Buffer
 	if info, err := f.Stat(); err == nil && info.Size() <= most {
-		b.Grow(int(info.Size()) + bytes.MinRead) // ReadFrom grows it while there is less left
+		b.Grow(int(info.Size()) + bytes.MinRead) // ReadFrom grows a buffer that has less room than this left
 	}
 	_, err := b.ReadFrom(io.LimitReader(f, most+1))
 	data := b.Bytes()
@@ -158,9 +158,9 @@ func Decode(data []byte, v any) error {
 	return nil
 }
 
-// DecodeVersion is Decode for data with a version, 1 to version. The error wraps ErrNewer for a higher one, whatever else is in the
-// data, and ErrBad for data without one. Where field, the field v of v, says that the version is one of those, the data is read
-// once; field may be nil.
+// DecodeVersion is Decode for data with a version, from 1 to version. The error wraps ErrNewer for a higher version, whatever else
+// is in the data, and ErrBad for data without one. field points to the field of v that has the version, and may be nil. With field,
+// data of a known version is decoded only once.
 func DecodeVersion(data []byte, version int, v any, field *int) error {
 	err := Decode(data, v)
 	if err == nil && field != nil && *field >= 1 && *field <= version {
@@ -187,12 +187,12 @@ func Write(path string, data []byte) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// WriteSoon is Write without durability: a power cut may leave the old content, or an empty file. It is for files that only
-// inform and decide nothing, and saves two waits for the disk.
+// WriteSoon is Write without durability: a power cut may leave the old content, or an empty file. It is for files that only inform
+// and decide nothing. It saves two waits for the disk.
 func WriteSoon(path string, data []byte) error { return replace(path, data, false) }
 
-// replace does not use atomic.WriteFile, whose errors do not unwrap to an errno: a run on a full disk would count as an
-// attempt.
+// replace does not use atomic.WriteFile, whose errors do not unwrap to an errno. With these errors a run that meets a full disk
+// would count as an attempt.
 func replace(path string, data []byte, durable bool) error {
 	tmp, err := writeTemp(path, data, durable)
 	if err != nil {
@@ -247,8 +247,8 @@ func Create(path string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// Append adds a line to the end of a file, durably, and makes the file where it is missing. One process at a time may do so. A crash
-// may leave a part of the line: the next call begins a line of its own, and a reader must leave out a line that is not whole.
+// Append adds a line to the end of a file, durably, and makes the file if it is missing. Only one process at a time may append. A
+// crash may leave a part of the line. The next call then begins a new line, and a reader must leave out a line that is not whole.
 func Append(path string, line []byte) (err error) {
 	f, err := open(path, os.O_RDWR|os.O_APPEND|os.O_CREATE)
 	if err != nil {
@@ -282,7 +282,7 @@ func Rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return wrap("rename", from, err)
 	}
-	// The new name is synced first: a power cut between the two syncs may leave both names or the new one, but always one.
+	// The new name is synced first: a power cut between the two syncs may leave both names or the new one, but never neither.
 	if err := SyncDir(filepath.Dir(to)); err != nil {
 		return err
 	}
@@ -314,7 +314,7 @@ func Unlink(path string) error {
 // RemoveAll removes a folder and all in it, durably. A folder that is gone already is no error.
 func RemoveAll(path string) error {
 	err := os.RemoveAll(path)
-	if errors.Is(err, fs.ErrPermission) { // some programs leave read-only folders, as Go's module cache is
+	if errors.Is(err, fs.ErrPermission) { // some programs make read-only folders, such as Go's module cache
 		err = errors.Join(filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 			if d != nil && d.IsDir() {
 				return os.Chmod(p, 0o700) // WalkDir calls this before it reads the folder
@@ -361,7 +361,7 @@ func Changed(path string) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// Written is the size of a file, and when it was changed last.
+// Written returns the size of a file, and the time of its last change.
 func Written(path string) (size int64, at time.Time, err error) {
 	info, err := os.Lstat(path)
 	if err != nil {

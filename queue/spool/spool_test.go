@@ -231,7 +231,7 @@ func TestSweepLeavesAFileThatOnlyTheClockMadeOld(t *testing.T) {
 	if there, err := Exists(path); err != nil || !there {
 		t.Errorf("it is gone: %v", err)
 	}
-	// The next sweep meets it again.
+	// The next sweep removes it.
 	must(t, Sweep(filepath.Dir(path), year.Add(time.Hour), year))
 	if there, err := Exists(path); err != nil || there {
 		t.Errorf("it is left: %v", err)
@@ -283,7 +283,7 @@ func TestErrorNamesThePathOnce(t *testing.T) {
 	}
 }
 
-// only: this file and no other is in its folder, with this mode.
+// only fails unless the file is alone in its folder and has this mode.
 func only(t *testing.T, path string, mode fs.FileMode) {
 	t.Helper()
 	names, err := List(filepath.Dir(path))

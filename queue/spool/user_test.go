@@ -61,7 +61,7 @@ func TestFileOfTheUsersMayBeALinkToOneThatCanBeTrusted(t *testing.T) {
 	if _, err := ReadUser(at("missing")); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrUnusable) {
 		t.Errorf("a missing one: %v", err)
 	}
-	// What is kugetsu's own may be no link.
+	// A state file may not be a link.
 	if _, err := Read(at("dotfile")); !errors.Is(err, ErrBad) {
 		t.Errorf("a state file that is a link: %v", err)
 	}
