@@ -31,7 +31,7 @@ func (c *Choice) UnmarshalText(text []byte) error {
 
 // Has says whether events of a type are chosen.
 func (c Choice) Has(kind Type) bool {
-	chosen, _ := choose(string(c)) // read without an error before
+	chosen, _ := choose(string(c)) // UnmarshalText read the same text without an error
 	return slices.Contains(chosen, kind)
 }
 
@@ -58,7 +58,7 @@ func choose(text string) (chosen []Type, err error) {
 // All lists the types that may be chosen.
 func All() []Type { return meant("all") }
 
-// meant are the types that a word means.
+// meant returns the types that a word stands for.
 func meant(word string) (list []Type) {
 	for _, t := range types {
 		if word == "all" || word == string(t.Type) || word == "default" && t.told {

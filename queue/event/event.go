@@ -43,8 +43,8 @@ const (
 	RoomBack        Type = "room_back"         // there is enough disk and memory again
 	AgentMissing    Type = "agent_missing"     // the program of this agent is not there: none of its items is started
 	AgentBack       Type = "agent_back"        // it is there again
-	VerifierMissing Type = "verifier_missing"  // the command that verifies runs in a repository cannot be started: nothing of that is started
-	VerifierBack    Type = "verifier_back"     // it is there again, or another is named
+	VerifierMissing Type = "verifier_missing"  // the command that verifies runs in a repository cannot be started: none of the repository's items is started
+	VerifierBack    Type = "verifier_back"     // the command is there again, or another one is named
 	FileBad         Type = "file_bad"          // a file could not be read as an item: it was quarantined, or left alone
 	Digest          Type = "digest"            // what was done since the last digest, once a day: DIGEST_AT
 	Test            Type = "test"              // a person asked for it: kugetsu notify test
@@ -81,7 +81,7 @@ type Event struct {
 // Box is the folders of events.
 type Box struct {
 	New, Seen, Undelivered string          // not yet cleared; cleared; not yet taken by NOTIFY_COMMAND
-	Wanted                 func(Type) bool // by NOTIFY_COMMAND: new events of this type are undelivered at first; nil without one
+	Wanted                 func(Type) bool // says whether NOTIFY_COMMAND is told of a type: a new event of that type begins as undelivered; nil without a command
 	Now                    func() time.Time
 }
 
@@ -179,7 +179,7 @@ func (b *Box) Retract(name string) error {
 	return errors.Join(spool.Unlink(file(b.Undelivered, name).Path), spool.Unlink(file(b.New, name).Path))
 }
 
-// PutOnce is Put for an event that may have been written before: then it does nothing, also where the event was cleared since.
+// PutOnce is Put, but does nothing if the event was written before, even if a user cleared it since.
 func (b *Box) PutOnce(ev Event) error {
 	for _, dir := range []string{b.New, b.Seen} {
 		if there, err := spool.Exists(file(dir, ev.Name).Path); err != nil || there {
@@ -189,7 +189,7 @@ func (b *Box) PutOnce(ev Event) error {
 	return b.Put(ev)
 }
 
-// Find returns an event that was told, cleared or not, nil where there is none of that name.
+// Find returns the event of a name, cleared or not; nil if there is none.
 func (b *Box) Find(name string) (*Event, error) {
 	ev, err := read(b.New, name)
 	if ev != nil || err != nil {
@@ -225,7 +225,7 @@ func file(dir, name string) spool.File[Event] {
 	return spool.File[Event]{Path: filepath.Join(dir, name+".json"), Version: 1}
 }
 
-// read reads an event of a folder, nil where it is gone.
+// read reads an event from a folder; nil if it is gone.
 func read(dir, name string) (*Event, error) {
 	ev, err := file(dir, name).Read()
 	if ev != nil && ev.Name != name {
@@ -266,9 +266,8 @@ func sortByTime(events []Event) {
 	})
 }
 
-// ToDeliver returns the events that NOTIFY_COMMAND has not taken: the oldest first, those that it refused behind them. A
-// file that is not an event is passed to quarantine, with a name for bad/ that says what it was: otherwise it would block the
-// others for ever.
+// ToDeliver returns the events that NOTIFY_COMMAND has not taken, the oldest first, and last those that it refused. A file that is
+// not an event would block the others for ever. So it is passed to quarantine, with a name for bad/ that says what it was.
 func (b *Box) ToDeliver(quarantine func(path, name string, why error) error) ([]Event, error) {
 	names, err := spool.List(b.Undelivered)
 	if err != nil {
@@ -302,7 +301,7 @@ func (b *Box) ToDeliver(quarantine func(path, name string, why error) error) ([]
 			list = append(list, undelivered{*ev, since})
 		}
 	}
-	// A file system's clock ticks a few hundred times a second: the events of one pass may have one time in it.
+	// The clock of a file system ticks a few hundred times a second, so the files of one pass may have the same time.
 	slices.SortStableFunc(list, func(a, b undelivered) int { return cmp.Or(a.since.Compare(b.since), a.At.Compare(b.At)) })
 	events := make([]Event, len(list))
 	for i, o := range list {
@@ -324,8 +323,8 @@ func (b *Box) Postpone(ev Event) error {
 	return spool.Touch(file(b.Undelivered, ev.Name).Path, b.Now())
 }
 
-// Expire deletes the events that are older than age, cleared or not: events that are never cleared must not fill the disk. It
-// deletes most of them at once at most, since it runs under tick.lock; the next call goes on.
+// Expire deletes the events that are older than age, cleared or not, so that events that are never cleared do not fill the disk. It
+// deletes no more than most of them, since it runs under tick.lock. The next call goes on.
 func (b *Box) Expire(age time.Duration, most int) error {
 	var errs []error
 	for _, dir := range []string{b.Seen, b.New} {

@@ -46,7 +46,7 @@ func (b *box) put(name string) {
 	b.age(name, 0)
 }
 
-// age makes the files of an event as old as the box's clock says, and older.
+// age sets the times of an event's files to this long before the box's clock.
 func (b *box) age(name string, by time.Duration) {
 	b.t.Helper()
 	at := b.now.Add(-by)
@@ -94,7 +94,7 @@ func TestEventsAreListedInTheOrderTheyHappened(t *testing.T) {
 	b.put("b")
 	b.want("listed", b.listed(), "z", "a", "b")
 
-	// What is told again under its name is one event, told now.
+	// An event that is put again under its name is still one event, and its time is now.
 	b.now = b.now.Add(time.Second)
 	b.put("z")
 	b.want("listed", b.listed(), "a", "b", "z")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// FuzzBad: for any name of a file, and any reason, the event is a file of its own in its folder, and is read back.
+// FuzzBad: for any name of a file and any reason, the event gets a file of its own in its folder, and is read back.
 func FuzzBad(f *testing.F) {
 	for _, name := range []string{"50-q_01arz3ndektsv4rrffq69g5fav.json", "what is this.json", "../x", "/", "", "..", "\x1b[2J.json", "\xff", strings.Repeat("月", 200)} {
 		f.Add(name, "why", "other")

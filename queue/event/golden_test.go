@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The files are part of the state folder that package queue's test tells of.
+// The files belong to the state folder that the test of package queue describes.
 func TestEventsOfAReleasedVersionAreReadAndWrittenByteForByte(t *testing.T) {
 	from := "../testdata/golden/notifications/new"
 	old := Box{New: from}

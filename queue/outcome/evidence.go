@@ -50,7 +50,7 @@ type Changes struct {
 	DirtyFiles []string `json:"dirty_files,omitempty"` // the first few of them
 }
 
-// Made says how many commits there are: those of the run, and those of the branch where these are others.
+// Made says how many commits there are: those of the run, and those of the branch if their number is another.
 func (c *Changes) Made() string {
 	text := terminal.Count(c.Commits, "commit")
 	if c.Ahead != nil && *c.Ahead != c.Commits {

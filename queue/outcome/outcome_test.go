@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The page for people has a line for each outcome, which says so where a run is no attempt.
+// contrib/doc/outcomes.md has a line for each outcome. If a run with the outcome is no attempt, the line says so.
 func TestOutcomesAreEachExplainedToPeople(t *testing.T) {
 	data, err := os.ReadFile("../../contrib/doc/outcomes.md")
 	if err != nil {
