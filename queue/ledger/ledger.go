@@ -4,11 +4,12 @@
 // settle that is repeated after a crash writes into the same file, however late it is. The last line of a run counts, so a run that is
 // settled twice counts once. A line stays when its item is cleared.
 //
-// All other files change by an atomic rename; a line is appended, for two reasons. A day may have 10,000 runs, three megabytes, and to
-// replace such a file for each run takes twenty times as long as the settle. And a line that a crash tears is never the only record of
-// its run: the line is written before the item, so the next tick settles the run again and writes the line again.
+// All other files change by an atomic rename; a line is appended, for two reasons. First, a day may have 10,000 runs, three
+// megabytes. To replace such a file for each run would take twenty times as long as the settle. Second, a line that a crash tears
+// is never the only record of its run: the line is written before the item, so the next tick settles the run again and writes
+// another line.
 //
-// A reader skips broken lines. If a day's file has a broken line, or is gone, it is written anew from the items that are left, by an
+// A reader skips broken lines. If a day's file has a broken line, or is gone, it is made anew from the items that are left, by an
 // atomic rename: see Rebuild. Before that, a broken line whose run is recorded nowhere else is quarantined: see Lost.
 package ledger
 
@@ -33,7 +34,7 @@ import (
 // Version is the format of a line that this code writes. A line of a higher one is left alone.
 const Version = 1
 
-// Keep is how long a day is kept. A year, and what is needed to compare it with the year before.
+// Keep is how long a day's file is kept: a year, and enough more to compare a month with the same month of the year before.
 const Keep = 400 * 24 * time.Hour
 
 // Run is a line: a run that ended. Names and meanings of the fields are a public format and stay for ever.
@@ -45,10 +46,10 @@ type Run struct {
 	Slot       string        `json:"slot,omitempty"` // "" where no slot named the run any more
 	NotifiedAt time.Time     `json:"notified_at"`    // handed to a runner
 	EndedAt    time.Time     `json:"ended_at"`
-	Waited     float64       `json:"waited_seconds"`              // from the enqueueing, or the end of the run before, until then
-	Ran        *float64      `json:"ran_seconds,omitempty"`       // from the start of the agent to its end; nil where none is known to have begun
+	Waited     float64       `json:"waited_seconds"`              // from the enqueueing, or the end of the run before, to NotifiedAt
+	Ran        *float64      `json:"ran_seconds,omitempty"`       // from the start of the agent to its end; nil if no agent is known to have begun
 	Outcome    string        `json:"outcome"`                     // of the run
-	State      string        `json:"state"`                       // of the item, since the run was settled; Cancelled for an error that is one only because a person ended it
+	State      string        `json:"state"`                       // of the item, after the run was settled; Cancelled where the item is an error only because a person ended it
 	Cost       *outcome.Cost `json:"cost,omitempty"`              // nil where the agent told none
 	PeakMemory int64         `json:"peak_memory_bytes,omitempty"` // the most that its processes had together; 0: not measured
 }
@@ -56,16 +57,16 @@ type Run struct {
 // Cancelled is the state of an item that a person ended. Its file says error.
 const Cancelled = string(outcome.Cancelled)
 
-// Item is the id of its item.
+// Item is the id of the run's item.
 func (r *Run) Item() string { return ItemOf(r.Name) }
 
-// ItemOf is the item of a run.
+// ItemOf is the id of the item that a run's name has.
 func ItemOf(run string) string {
 	item, _, _ := strings.Cut(run, ".")
 	return item
 }
 
-// Began says whether an agent worked in the run. Where its runner could not write a report, the outcome alone says so.
+// Began says whether an agent worked in the run. If the runner could not write a report, the outcome alone says so.
 func (r *Run) Began() bool {
 	row, _ := outcome.Outcome(r.Outcome).Row()
 	return r.Ran != nil || row.Began == outcome.Always
@@ -104,7 +105,7 @@ func (r *Run) line() ([]byte, error) {
 // Add records a run, durably. The caller holds tick.lock. The error wraps spool.ErrBad where something else is in the place of
 // the day's file.
 //
-// A new day is noted before its file is made: the loss of a file that is not noted would not be seen.
+// A new day is noted before its file is made: if it were not noted, the loss of its file would not be seen.
 func (l *Ledger) Add(r Run) error {
 	line, err := r.line()
 	if err != nil {
@@ -134,8 +135,8 @@ func (l *Ledger) days() ([]string, error) {
 // Since returns the runs that were handed over, or that ended, at or after a time, each once, in the order in which they were
 // recorded. A line that is no record is left out. No lock is needed.
 //
-// A run is in the file of the day on which it was handed over, and may have ended many days later. But a file to which nothing
-// was added since that time has no such run.
+// A run is in the file of the day on which it was handed over, and it may have ended many days later. But a file that was not
+// changed since that time has no such run.
 func (l *Ledger) Since(from time.Time) ([]Run, error) {
 	names, err := l.days()
 	if err != nil {
@@ -151,7 +152,7 @@ func (l *Ledger) Since(from time.Time) ([]Run, error) {
 		}
 		f, err := l.read(name)
 		switch {
-		case errors.Is(err, spool.ErrBad), errors.Is(err, fs.ErrNotExist): // the tick quarantines it; or it was too old
+		case errors.Is(err, spool.ErrBad), errors.Is(err, fs.ErrNotExist): // the tick quarantines a bad file; a missing one was deleted as too old
 		case err != nil:
 			return nil, err
 		default:
@@ -162,7 +163,7 @@ func (l *Ledger) Since(from time.Time) ([]Run, error) {
 	return slices.DeleteFunc(last(all), func(r Run) bool { return r.NotifiedAt.Before(from) && r.EndedAt.Before(from) }), nil
 }
 
-// last keeps the last record of each run, at the place of the first.
+// last keeps the last record of each run, in the place of the run's first record.
 func last(all []Run) []Run {
 	at, n := make(map[string]int, len(all)), 0
 	for i := range all {
@@ -182,9 +183,9 @@ func last(all []Run) []Run {
 // file is what a day's file holds.
 type file struct {
 	runs    []Run
-	lines   [][]byte // all that are whole, those of a newer kugetsu too
+	lines   [][]byte // all that are whole, also those of a newer kugetsu
 	broken  [][]byte // the others
-	damaged bool     // there is something else: broken lines, or empty ones
+	damaged bool     // the file has broken or empty lines
 }
 
 // maxDay bounds a day's file: a quarter of a million runs.
@@ -231,14 +232,14 @@ func split(data []byte, n int) (parts [][]byte) {
 	return append(parts, data)
 }
 
-// parse reads lines. Those that are empty are damage, too: no record is missing there, but kugetsu writes none.
+// parse reads lines. An empty line is damage, too: no record is missing there, but kugetsu writes no empty line.
 func parse(data []byte) (f file) {
-	text := string(data) // once: the texts of the runs are parts of it
+	text := string(data) // one copy: the strings of the runs are parts of it
 	n := bytes.Count(data, []byte{'\n'})
 	f.runs, f.lines = make([]Run, 0, n), make([][]byte, 0, n)
 	for len(data) > 0 {
 		line, rest, whole := bytes.Cut(data, []byte{'\n'})
-		f.runs = append(f.runs, Run{}) // it is read at its place: there are many
+		f.runs = append(f.runs, Run{}) // each run is read in its place, without a copy: there are many
 		r, n := &f.runs[len(f.runs)-1], len(f.runs)-1
 		var err error
 		if !r.quick(text[len(text)-len(data):][:len(line)]) {
@@ -264,8 +265,8 @@ func parse(data []byte) (f file) {
 	return f
 }
 
-// Amend changes the state of the item in the line of its last run: the item ended later, without another run. It does nothing
-// where the line is gone. ended is when that run ended.
+// Amend changes the state of the item in the line of its last run, for an item that ended later, without another run. ended is when
+// that run ended. If the line is gone, Amend does nothing.
 func (l *Ledger) Amend(run string, ended time.Time, state string) error {
 	runs, err := l.Since(ended.Add(-time.Second))
 	if err != nil {

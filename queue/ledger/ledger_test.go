@@ -29,7 +29,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// run is a run of an item of a number, that was handed over so long before noon and took ten minutes.
+// run makes a run of the item with number n. It was handed over so long before noon, and took ten minutes.
 func run(n int, ago time.Duration) Run {
 	ran := 590.0
 	at := noon.Add(-ago)
@@ -37,7 +37,7 @@ func run(n int, ago time.Duration) Run {
 		Waited: 12.345, Ran: &ran, Outcome: "ok", State: "completed", Cost: &outcome.Cost{USD: 0.25, Input: 1200, Output: 300}}
 }
 
-// names are the numbers of the items whose runs are there.
+// numbers returns the numbers of the items whose runs are there.
 func (l *Ledger) numbers(t *testing.T, from time.Time) []int {
 	t.Helper()
 	runs, err := l.Since(from)
@@ -178,7 +178,7 @@ func TestBrokenLineIsLostWhereNothingElseKnowsItsRun(t *testing.T) {
 			t.Errorf("%s: %q is lost", tt.name, got)
 		}
 	}
-	for cut := range len(whole) - 1 { // a line that is whole but for its end is no record either, and the items know its run by then
+	for cut := range len(whole) - 1 { // a line that lacks only its newline is no record either, and by then the items know its run
 		l := newLedger(t)
 		must(t, l.Add(known))
 		must(t, spool.Append(filepath.Join(l.Dir, day), whole[:cut+1]))
@@ -242,7 +242,7 @@ func BenchmarkSinceOf50000Runs(b *testing.B) {
 	}
 }
 
-// A settle on a day that has 10,000 runs, as it is, and as it would be if the file were replaced.
+// A settle on a day that has 10,000 runs: appended, as it is done, and with the file replaced, for comparison.
 func BenchmarkAddToADayOf10000Runs(b *testing.B) {
 	l := newLedger(b)
 	var text []byte

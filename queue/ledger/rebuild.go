@@ -12,8 +12,8 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// noted is the file days.json: the days whose files are there. While it is missing, or names a day that has no file, runs may be
-// missing in the ledger.
+// noted is the file days.json: the days whose files are there. If it is missing, or names a day that has no file, the ledger may
+// lack runs.
 type noted struct {
 	Days []string `json:"days"`
 }
@@ -22,7 +22,7 @@ func (l *Ledger) notes() spool.File[noted] {
 	return spool.File[noted]{Path: filepath.Join(l.Dir, "days.json"), Layout: spool.Line}
 }
 
-// note adds a day to the notes. Where there are none the ledger is about to be rebuilt.
+// note adds a day to the notes. Without notes it does nothing, since the ledger is about to be rebuilt.
 func (l *Ledger) note(name string) error {
 	n, err := l.notes().ReadGood()
 	if n == nil || err != nil || slices.Contains(n.Days, name) {
@@ -32,7 +32,7 @@ func (l *Ledger) note(name string) error {
 	return l.notes().Write(n)
 }
 
-// Begun says whether the ledger was ever completed: a folder of an older kugetsu, and one that was lost, has no notes.
+// Begun says whether the ledger was ever complete. The folder of an older kugetsu, and one that was lost, has no notes.
 func (l *Ledger) Begun() (bool, error) { return spool.Exists(l.notes().Path) }
 
 // Findings are what Check found.
@@ -112,15 +112,15 @@ var (
 	runIn = regexp.MustCompile(`"run":"(q_[0-9a-z]{26}\.[0-9]+)"`)
 )
 
-// tornEarly says whether a line is what a crash leaves that tore it before the end of its run's name, or a hole in its place.
+// tornEarly says whether a crash tore the line before the end of its run's name, or left a hole of zero bytes in its place.
 func tornEarly(line []byte) bool {
 	name, begun := bytes.CutPrefix(line, head)
 	return bytes.HasPrefix(head, line) || begun && !bytes.ContainsRune(name, '"') || len(bytes.Trim(line, "\x00")) == 0
 }
 
-// Checked notes which days there are, for the next Check, and removes those that are older than Keep, a few at most. The caller
-// holds tick.lock, and has rebuilt what Check found missing. A day leaves the notes before its file goes: the other way round a
-// crash would look like a loss.
+// Checked notes which days there are, for the next Check, and removes the days that are older than Keep, a few at most. The caller
+// holds tick.lock, and has rebuilt what Check found missing. A day leaves the notes before its file is removed: in the other order
+// a crash would look like a loss.
 func (l *Ledger) Checked() error {
 	names, err := l.days()
 	if err != nil {
@@ -151,8 +151,8 @@ func (l *Ledger) Checked() error {
 // expireMost bounds how many days one pass removes.
 const expireMost = 10
 
-// Rebuild adds the runs that are missing, of all that the items know, and drops what is no record, from the damaged files as well. It
-// may be repeated, and stopped anywhere: each file is replaced as a whole. The caller holds tick.lock.
+// Rebuild adds the runs that the ledger lacks; runs are all that the items know. It also drops each line that is no record from the
+// damaged files. It may be stopped anywhere and repeated, since each file is replaced as a whole. The caller holds tick.lock.
 func (l *Ledger) Rebuild(runs []Run, damaged []string) error {
 	runs = slices.DeleteFunc(runs, func(r Run) bool { return l.Now().Sub(r.NotifiedAt) > Keep })
 	names, err := l.days()
@@ -165,8 +165,8 @@ func (l *Ledger) Rebuild(runs []Run, damaged []string) error {
 			oldest = r.NotifiedAt
 		}
 	}
-	// An item does not know when a run of its history was handed over: a while before its agent began, and it may have been the
-	// day before. The files that are older cannot have any of the runs, and need not be read.
+	// An item does not know when a run of its history was handed over. That was a while before the run's agent began, and may have
+	// been on the day before. Files that are older than that cannot have any of the runs, and need not be read.
 	from := day(oldest.Add(-24 * time.Hour))
 	files, there := map[string]file{}, map[string]bool{}
 	for _, name := range names {

@@ -9,7 +9,7 @@ import (
 	"kugetsu/queue/outcome"
 )
 
-// Sum is what runs come to.
+// Sum is the totals of some runs.
 type Sum struct {
 	Runs    int          `json:"runs"`
 	OK      int          `json:"ok"`
@@ -22,10 +22,10 @@ type Sum struct {
 	waits   []float64
 }
 
-// Spread is how durations lie, in seconds.
+// Spread is the distribution of durations, in seconds.
 type Spread struct {
 	Median float64 `json:"median_seconds"`
-	P90    float64 `json:"p90_seconds"` // nine of ten are not longer
+	P90    float64 `json:"p90_seconds"` // nine of ten are at most as long
 }
 
 func (s *Sum) add(r *Run) {
@@ -63,17 +63,17 @@ func spread(values []float64) *Spread {
 	return &Spread{Median: at(0.5), P90: at(0.9)}
 }
 
-// Sums is what the runs of a time come to.
+// Sums are the totals of the runs of a period.
 type Sums struct {
 	Total        Sum             `json:"total"`
 	Agents       map[string]*Sum `json:"agents"`
 	Repositories map[string]*Sum `json:"repositories"` // of an issue: host/owner/repo; "" for the PM agent's runs
 	Outcomes     map[string]int  `json:"outcomes"`
-	SlotUse      *float64        `json:"slot_use"` // the share of the slots' time in which a run had them; nil where that is not known
+	SlotUse      *float64        `json:"slot_use"` // the share of the slots' time in which runs occupied them; nil if that is not known
 }
 
-// SumUp sums up the runs that ended from one time to another. slots is how many there are, under how long each run that is under way
-// has had its slot.
+// SumUp sums up the runs that ended from one time to another. slots is the number of slots. under has, for each run that is under
+// way, how long the run has occupied its slot.
 func SumUp(runs []Run, from, to time.Time, slots int, under []time.Duration) Sums {
 	s := Sums{Agents: map[string]*Sum{}, Repositories: map[string]*Sum{}, Outcomes: map[string]int{}}
 	occupied, first := time.Duration(0), to
@@ -105,7 +105,7 @@ func SumUp(runs []Run, from, to time.Time, slots int, under []time.Duration) Sum
 			first = begin
 		}
 	}
-	// Before the first run there may have been no kugetsu.
+	// Before the first run there may have been no kugetsu, so that time does not count.
 	if whole := to.Sub(first) * time.Duration(slots); whole > 0 {
 		use := min(1, float64(occupied)/float64(whole))
 		s.SlotUse = &use
@@ -125,8 +125,8 @@ func of(sums map[string]*Sum, name string) *Sum {
 	return sums[name]
 }
 
-// States says what the state of an item is after its last run among these; "" where it has none. A run that was cancelled ended its item
-// so, also in a line of before the ledger told that.
+// States returns a function that gives the state of an item after its last run among these; "" if it has none. If that run was
+// cancelled, so was its item. The outcome says so also in a line that was written before the ledger had the state Cancelled.
 func States(runs []Run) func(item string) string {
 	type last struct{ n, state string }
 	of := make(map[string]last, len(runs))

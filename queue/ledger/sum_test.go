@@ -36,7 +36,7 @@ func TestSumUpCountsPerAgentAndRepository(t *testing.T) {
 	if s.Outcomes["ok"] != 4 || s.Outcomes["void"] != 1 {
 		t.Errorf("%v", s.Outcomes)
 	}
-	// Six runs of ten minutes and one of four hours so far, in two slots that are known for ten hours.
+	// The runs are six of ten minutes, and one of four hours so far. The two slots are known for ten hours.
 	if s.SlotUse == nil || *s.SlotUse != 0.25 {
 		t.Errorf("slot use %v", *s.SlotUse)
 	}
@@ -57,7 +57,7 @@ func TestStatesAreThoseOfTheLastRun(t *testing.T) {
 }
 
 func TestStatesTellWhatAPersonEnded(t *testing.T) {
-	before := run(1, time.Hour) // as it was written before the state told it
+	before := run(1, time.Hour) // as a line was written before the ledger had the state Cancelled
 	before.Outcome, before.State = "cancelled", "error"
 	waiting := run(2, time.Hour)
 	waiting.Outcome, waiting.State = "failed", Cancelled

@@ -11,7 +11,7 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// Total is what the runs of an agent with one outcome come to, of all time.
+// Total is the sum of all runs of one agent with one outcome, since the first run.
 type Total struct {
 	Agent   string       `json:"agent"`
 	Outcome string       `json:"outcome"`
@@ -20,16 +20,16 @@ type Total struct {
 	Cost    outcome.Cost `json:"cost"`
 }
 
-// totals is the file totals.json. It has the sums of each day, so that only days that changed are read again. It also has the sums of
-// the days that were deleted as too old, so that a sum never shrinks. It needs no lock: of two processes that write it at once both
-// write the same, or the next process writes it anew. If the file is lost, only the sums of deleted days are lost.
+// totals is the file totals.json. It has the sums of each day, so that only days that changed are read again. It also has the sums
+// of the days that were deleted as too old, so that a sum never shrinks. It needs no lock: if two processes write it at once, they
+// write the same, or the next process corrects it. If the file is lost, only the sums of deleted days are lost.
 type totals struct {
 	V    int                `json:"v"`
 	Days map[string]summary `json:"days"`
 	Gone []Total            `json:"gone"`
 }
 
-// summary is the sums of a day's file, as it was.
+// summary is the sums of a day's file, with the size and the time that the file had.
 type summary struct {
 	Size    int64     `json:"size"`
 	Changed time.Time `json:"changed"`
@@ -60,7 +60,7 @@ func (l *Ledger) Totals() ([]Total, error) {
 				day, known, changed = summary{size, at, of}, true, true
 			}
 		}
-		if known { // else it cannot be read: a pass quarantines it, or it was deleted this instant
+		if known { // otherwise the file cannot be read: a pass quarantines it, or it was deleted this instant
 			now.Days[name] = day
 		}
 	}
@@ -82,7 +82,7 @@ func (l *Ledger) Totals() ([]Total, error) {
 	return all.list(), nil
 }
 
-// totals are those of a day's file.
+// totals returns the totals of a day's file.
 func (l *Ledger) totals(name string) ([]Total, error) {
 	f, err := l.read(name)
 	if err != nil {

@@ -43,7 +43,7 @@ func TestTotalsCountEachRunOfAllTimeOnce(t *testing.T) {
 	l.want(t, "a day as it was", Total{Agent: "claude", Outcome: "failed", Runs: 1}, ok)
 	must(t, os.WriteFile(day, whole, 0o600))
 
-	// A day that is deleted as too old still counts, however often it is asked.
+	// A day that was deleted as too old still counts, however often the totals are asked for.
 	must(t, os.Remove(day))
 	for range 2 {
 		l.want(t, "after a day was deleted", Total{Agent: "claude", Outcome: "failed", Runs: 1}, ok)
@@ -53,7 +53,7 @@ func TestTotalsCountEachRunOfAllTimeOnce(t *testing.T) {
 	ok.Cost.Add(*r.Cost)
 	l.want(t, "and another run", Total{Agent: "claude", Outcome: "failed", Runs: 1}, ok)
 
-	// Damaged, they are counted anew from the days that are there.
+	// If the file is damaged, the totals are counted anew from the days that are there.
 	must(t, os.WriteFile(filepath.Join(l.Dir, "totals.json"), []byte("{"), 0o600))
 	got, err := l.Totals()
 	must(t, err)
