@@ -16,15 +16,15 @@ var labelledURL = pattern.Lazy(`^[A-Za-z]+[:=]((?i:https?)://.*)$`)
 // Find returns the different references in a text, in order of appearance. Two are the same where
 // their Session is the same; the first spelling is kept.
 //
-// A reference must stand free: brackets, quotes, commas and the punctuation that ends a sentence
-// may touch it, a word or a further piece of a path may not. Words that Parse refuses are passed over, and so are tasks: a#b may
-// mean anything. No reference is searched for inside a URL. Below is that of Parse.
+// A reference must stand free. Brackets, quotes, commas and the punctuation that ends a sentence may touch it; a word or a further
+// piece of a path may not. Words that Parse refuses are passed over, and so are tasks, since a#b may mean anything. No reference is
+// searched for inside a URL. below is as for Parse.
 func Find(text, defaultHost string, below ...string) []Ref {
 	var refs []Ref
 	seen := make(map[string]bool)
 	for chunk := range chunks(text) {
-		// A comma may separate two references or belong to a URL. After a URL that is
-		// no reference only another URL counts, up to where the first surely ends.
+		// A comma may separate two references or belong to a URL. After a URL that is no reference, only another URL counts, until
+		// the first one surely ends.
 		inURL := false
 		for piece := range strings.FieldsFuncSeq(chunk, separates) {
 			isURL := strings.Contains(piece, "://")

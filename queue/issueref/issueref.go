@@ -60,8 +60,8 @@ type Ref struct {
 // as no port. Anything else is an error. It quotes the text, shortened and with its control characters
 // escaped, but not where the text may hold a password.
 //
-// Below are the forges that lie below a path of their host, each as host/path. There, the URL of an issue
-// has that path before owner/repo, and so has the reference.
+// below lists the forges that lie below a path of their host, each as host/path. The URL of an issue there has that path before
+// owner/repo, and so has the reference.
 func Parse(s, defaultHost string, below ...string) (Ref, error) {
 	if prefix := scheme.FindString(s); prefix != "" {
 		return parseURL(s, s[len(prefix):], defaultHost, below)
@@ -85,7 +85,8 @@ func Parse(s, defaultHost string, below ...string) (Ref, error) {
 	return r, refused(s, err)
 }
 
-// Canonical reads the form that String writes, which names the host. The host may have no dot: it was the default one once.
+// Canonical reads the form that String writes, which names the host. The host may have no dot, since it may once have been the
+// default.
 func Canonical(s string) (Ref, error) {
 	host, _, _ := strings.Cut(s, "/")
 	r, err := Parse(s, host)
@@ -136,12 +137,13 @@ func parseURL(s, rest, defaultHost string, below []string) (Ref, error) {
 		return Ref{}, refuse(s, fmt.Sprintf("%q is not an issue number", terminal.Clip(parts[kind+1], maxQuoted)))
 	}
 	r, err := build(parts[0], parts[1:end], parts[kind+1], defaultHost, true)
-	// A URL with http to a public host is an old one: such a host speaks https.
+	// Only a host with a port or without a dot keeps http. Any other host is public and speaks https, so a URL with http to it
+	// is an old one.
 	r.HTTP = err == nil && strings.EqualFold(s[:len("http:")], "http:") && (strings.Contains(parts[0], ":") || !strings.Contains(r.Host, "."))
 	return r, refused(s, err)
 }
 
-// depth is how many segments of a URL, behind its host, are the path of a forge. The longest path that fits counts.
+// depth is the number of segments behind the host of a URL that are the path of a forge. The longest path that fits counts.
 func depth(parts, below []string) (n int) {
 	host, _, err := hostAndPort(parts[0])
 	if err != nil {
@@ -204,7 +206,7 @@ func build(host string, repo []string, n, defaultHost string, isURL bool) (Ref, 
 	switch {
 	case err != nil:
 		return Ref{}, err
-	// A group of the default server would be taken for a host.
+	// Such a name may be a group on the default server, and must not be taken for a host.
 	case !sure && !isURL && !strings.Contains(name, ".") && name != "localhost" && !strings.EqualFold(host, defaultHost):
 		return Ref{}, fmt.Errorf("%q is not a host: it has no dot and no port, and is not the default one", terminal.Clip(host, maxQuoted))
 	case len(repo) < 2:
@@ -254,7 +256,7 @@ func (r Ref) String() string {
 	return r.Repository() + "#" + r.name()
 }
 
-// name is what the issue or the task is called within its repository.
+// name is the name of the issue or the task within its repository.
 func (r Ref) name() string {
 	if r.Task != "" {
 		return r.Task
@@ -289,10 +291,10 @@ func (r Ref) KeptBase() string {
 	return r.Kept() + "-base"
 }
 
-// Session is the name of the files and the worktree of the issue. It is the canonical form in lower case, with "+" for "/", and "@" for
-// "#" and ":", as in github.com+user+repo@123 or gitea@3000+user+repo@123. The name is one path element, and different issues have
-// different names: an "@" before the first "+" belongs to the host. An IPv6 address is written with all of its eight groups. The name
-// has no "#", since build tools break on such a path, and no ":", since that separates the paths of a list.
+// Session is the name of the files and the worktree of the issue. It is the canonical form in lower case, with "+" for "/", and "@"
+// for "#" and ":", as in github.com+user+repo@123 or gitea@3000+user+repo@123. An IPv6 address is written with all of its eight
+// groups. The name is one path element. Different issues have different names: an "@" before the first "+" belongs to the host. The
+// name has no "#", since build tools break on such a path, and no ":", since that separates the paths of a list.
 func (r Ref) Session() string {
 	if r.IsZero() {
 		return ""
@@ -300,7 +302,7 @@ func (r Ref) Session() string {
 	return r.RepoName() + "@" + r.name()
 }
 
-// FromSession returns the issue or the task of a session's name, in lower case.
+// FromSession returns the issue or the task that a session's name stands for, in lower case.
 func FromSession(name string) (Ref, error) {
 	host, rest, _ := strings.Cut(name, "+")
 	host = strings.ReplaceAll(host, "@", ":")

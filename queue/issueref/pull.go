@@ -51,7 +51,7 @@ func saysOpened(before string) bool {
 		return false
 	}
 	last := all[len(all)-1]
-	// With another URL in between, that one was opened.
+	// If another URL stands in between, that other one was opened.
 	return !mentions().MatchString(before[last[0]:]) && !strings.Contains(before[last[1]:], "://")
 }
 

@@ -60,9 +60,9 @@ func CheckTask(name string) error {
 	return nil
 }
 
-// TaskOf is the name of a task that has no key: the end of its item's id, by which a person can name the item as well. The name is the
-// last ten characters, which are random, and a few more if it would not begin with a letter. It is "" for one id in thousands, whose end
-// has no letter.
+// TaskOf is the name of a task that has no key: the end of its item's id, by which a person can name the item as well. The name is
+// the last ten characters of the id, which are random. It has a few more if it would not begin with a letter otherwise. One id in
+// thousands has no letter there, and the name is "".
 func TaskOf(id string) string {
 	for n := 10; n <= 16 && n < len(id); n++ {
 		if name := id[len(id)-n:]; task().MatchString(name) {
@@ -72,7 +72,7 @@ func TaskOf(id string) string {
 	return ""
 }
 
-// branch is looser than a name of a task, and stricter than git: no way of git's to name anything else than a branch fits it.
+// branch matches fewer names than git, and more than the name of a task. No text that matches means anything but a branch to git.
 var branch = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$`)
 
 // maxBranch bounds the name of a branch, in bytes.

@@ -6,23 +6,23 @@ import (
 	"strings"
 )
 
-// gap is what stands between two columns.
+// gap stands between two columns.
 const gap = "  "
 
 // Column is a column of a table, and how it gives way where a terminal is too narrow for all.
 type Column struct {
 	Name string
-	// Gives says when it is made narrower: 1 first. A column of 0 keeps its width.
+	// Gives is the order in which columns are made narrower: 1 first. A column of 0 keeps its width.
 	Gives int
 	// Short is a shorter form of a cell, used after the column that gives first; nil for none.
 	Short func(cell string) string
-	// Drops says that the column is left out before another is narrower than a reader can use.
+	// Drops says that the column is left out before any other column becomes too narrow for a reader.
 	Drops bool
 }
 
 const (
-	useful = 16 // columns of a terminal that a cut cell needs to say something
-	least  = 6  // that it has at least
+	useful = 16 // width at which a cut cell still says something
+	least  = 6  // width that a cut cell has at least
 )
 
 // Table is rows of cells, cleaned as they are written.
@@ -31,8 +31,8 @@ type Table struct {
 	Rows    [][]string
 }
 
-// Write writes the table, with its heading, for a terminal of so many columns; whole where that is 0. A table without rows is
-// nothing.
+// Write writes the table with its heading, for a terminal of so many columns; 0: nothing is cut. It writes nothing for a table
+// without rows.
 func (t Table) Write(w io.Writer, width int) error {
 	if len(t.Rows) == 0 {
 		return nil
@@ -73,7 +73,7 @@ func (l *layout) measure() {
 	}
 }
 
-// over is by how much the table is too wide.
+// over is the number of columns of the terminal by which the table is too wide.
 func (l *layout) over(width int) int {
 	all := len(gap) * (len(l.widths) - 1)
 	for _, n := range l.widths {
@@ -82,7 +82,9 @@ func (l *layout) over(width int) int {
 	return all - width
 }
 
-// fit makes columns narrower: what gives first, then the short forms, then the others that give, then what may be left out.
+// fit makes the table narrower, only as far as needed. First it cuts the columns of order 1, then it uses the short forms, then it
+// cuts the other columns in their order, then it leaves out those that may be dropped. Last it cuts the columns again, down to
+// least.
 func (l *layout) fit(width int) {
 	l.narrow(width, 1, useful)
 	if l.over(width) > 0 {
@@ -109,7 +111,7 @@ func (l *layout) fit(width int) {
 	}
 }
 
-// narrow takes from the columns that give in this order what is over, down to a least width.
+// narrow cuts the columns of this order by the width that is over, but none below least.
 func (l *layout) narrow(width, order, least int) {
 	for i, c := range l.columns {
 		if over := l.over(width); c.Gives == order && over > 0 && l.widths[i] > least {

@@ -121,7 +121,7 @@ func TestJSONWritesHiddenCharactersAsEscapes(t *testing.T) {
 		{"\"\U000e0041\"", `"\udb40\udc41"`},
 		{"{\"k\u200b\":\"\\\\\u200b\"}", `{"k\u200b":"\\\u200b"}`},
 		{"\"\xff\"", `"\ufffd"`},
-		// What is no JSON is not repaired, but does no harm either.
+		// Text that is no JSON is not repaired, and is made harmless all the same.
 		{"\x1b[2J", `\u001b[2J`},
 	} {
 		if got := string(JSON([]byte(tt.in))); got != tt.want {

@@ -9,8 +9,8 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// These cut and tidy text. A length is in bytes where the text is kept in a file, and in columns where it is shown. These do not make
-// text safe to show: Clean and Line do.
+// The functions below cut and tidy text. A length is in bytes where the text is kept in a file, and in columns where it is shown.
+// They do not make text safe to show: Clean and Line do.
 
 // sequence is one ANSI escape sequence: agents colour their stderr even where it is no terminal.
 var sequence = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])`)
@@ -32,7 +32,7 @@ func Plain(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// Joined is Plain with each white space as one space: a line that holds all of a text.
+// Joined is Plain with each white space as one space: one line that holds the whole text.
 func Joined(s string) string { return strings.Join(strings.Fields(Plain(s)), " ") }
 
 // Clip cuts a text to at most max bytes of valid UTF-8.
@@ -64,7 +64,7 @@ func Tail(s string, max int) string {
 	return "…" + s[from:]
 }
 
-// Title is the first line of a text that is not blank, with a mark where more follow.
+// Title is the first line of a text that is not blank, with a mark if more lines follow.
 func Title(s string) string {
 	s = strings.TrimSpace(s)
 	if first, _, more := strings.Cut(s, "\n"); more {

@@ -85,8 +85,8 @@ func TestWriterHoldsLittle(t *testing.T) {
 		if _, err := w.Write([]byte(chunk)); err != nil {
 			t.Fatal(err)
 		}
-		// A slice that grew may have room for twice what was needed, and one give-up shows up
-		// to four bytes for each that was held.
+		// A slice that grew may have twice the capacity that was needed. A sequence that is given up on is shown, with up to four
+		// bytes for each byte that was held.
 		if rest := cap(w.seq) + cap(w.out) + cap(w.rest); rest > 2*(maxSequence+maxOut+4*maxSequence) {
 			t.Errorf("%d bytes held after %.10q…", rest, chunk)
 		}
