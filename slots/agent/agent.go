@@ -62,15 +62,15 @@ type Preset struct {
 	Accounts []string
 	// Dollars says that the program tells what a run cost, in US dollars.
 	Dollars bool
-	// Record is the program's own file of a conversation; nil where the output has all that is read.
+	// Record is the program's own file of a conversation; nil if the output has all that kugetsu reads.
 	Record *Record
 
 	// Model are the names of the flag that chooses the model; nil for a program that has none.
 	Model []string
-	// Limited are the families of models of which the program tells, in a field of its own, that a limit is theirs alone; nil for a
-	// program that tells no such thing.
+	// Limited are the families of models that have limits of their own, where the program says in a field which family a limit is
+	// for; nil for a program that does not say this.
 	Limited []string
-	// Family is the family that the name of a model says, "" where it says none; nil where Limited is.
+	// Family returns the family that a model's name says; "" if it says none. Family is nil if Limited is nil.
 	Family func(model string) string
 
 	// Argv is the command line of a run, the program first. Its errors are faults of the settings (exit code 78).
@@ -112,8 +112,8 @@ type Parser interface {
 	// Waiting says whether the program waits within its process, for a limit to be lifted or for a server that does not
 	// answer. The report is that of a run that is ended for that.
 	Waiting() (Report, bool)
-	// Parked says that the program waits for too long: the runner should end it, and Report will give the reason. Ask at
-	// intervals and not only after a line: where the program does not say how long it will wait, its silence does.
+	// Parked says that the program waits for too long: the runner should end it, and Report will give the reason. The runner asks
+	// at intervals and not only after a line: if the program does not say how long it will wait, its silence decides.
 	Parked() bool
 	// Conversation is the agent's id for this conversation, as soon as it is known, else "".
 	Conversation() string
@@ -197,8 +197,8 @@ func isConversation(id string) bool { return len(id) <= 128 && conversationID.Ma
 
 var version = pattern.Lazy(`\bv?([0-9]{1,4})\.[0-9]`)
 
-// Major reads the major version in the first line of the output of an agent's Version: 1 for "1.18.33", 2 for
-// "opencode v2.0.1", 0 for "codex-cli 0.169.0". Where there is no version it is 0, and not found.
+// Major reads the major version in the first line of the output of an agent's Version: 1 for "1.18.33", 2 for "opencode v2.0.1", 0
+// for "codex-cli 0.169.0". found is false if there is no version.
 func Major(output string) (major int, found bool) {
 	line, _, _ := strings.Cut(strings.TrimSpace(output), "\n")
 	m := version().FindStringSubmatch(line)

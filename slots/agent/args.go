@@ -40,8 +40,8 @@ func isModel(name string) bool {
 }
 
 // prompted checks the fields of a call that all presets with a prompt use, and makes the words that the settings and the item add.
-// An item's arguments stand in place of the settings'. Its model stands in place of one in the arguments: the agents do not take
-// the flag twice.
+// An item's arguments replace those of the settings. An item's model replaces a model in the arguments, since the agents do not
+// take the flag twice.
 func prompted(p string, model []string, c Call) (args []string, err error) {
 	if c.Conversation != "" && !isConversation(c.Conversation) {
 		return nil, fault.New(fault.Config, "", "%q is not the id of a conversation of %s", c.Conversation, p)
@@ -58,7 +58,7 @@ func prompted(p string, model []string, c Call) (args []string, err error) {
 	return append(without(args, model), model[0], c.Model), nil
 }
 
-// without removes a flag and its value from words, whichever of its names it has.
+// without removes a flag, by any of its names, and its value from words.
 func without(words, names []string) []string {
 	var left []string
 	for i := 0; i < len(words); i++ {

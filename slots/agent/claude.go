@@ -28,8 +28,8 @@ var claude = Preset{
 // claudeModel are the names of the flag for the model.
 var claudeModel = []string{"--model"}
 
-// claudeNames are the names of models that say a family: an alias, or a full name. Others, such as opusplan and default, stand for
-// several, or for one that is not known here.
+// claudeNames matches the names of models that say a family: an alias, or a full name. Other names, such as opusplan and default,
+// stand for several models, or for a model that is not known here.
 var claudeNames = pattern.Lazy(`^(?:claude-(?:[a-z0-9.]+-)*)?(opus|sonnet|haiku)(?:-[a-z0-9.-]+)?(?:\[1m\])?$`)
 
 func claudeFamily(model string) string {
@@ -39,7 +39,7 @@ func claudeFamily(model string) string {
 	return ""
 }
 
-// claudeLimited are the windows that are of one family of models.
+// claudeLimited are the windows that count a single family of models.
 var claudeLimited = map[string]string{"seven_day_opus": "opus", "seven_day_sonnet": "sonnet"}
 
 // claudeArgv allows edits and commands, so that the agent can commit and push. bypassPermissions would allow more, but claude
@@ -50,7 +50,7 @@ func claudeArgv(c Call) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Stdin is the prompt. With the = the list ends, and does not take the next words.
+	// The prompt is on stdin. The = ends the list of tools: without it the flag would also take the words that follow.
 	argv := []string{"claude", "-p", "--output-format", "stream-json", "--verbose",
 		"--allowedTools=Bash,Edit,Write,NotebookEdit,WebFetch,WebSearch", "--permission-mode", "acceptEdits"}
 	argv = append(argv, args...)
@@ -60,10 +60,10 @@ func claudeArgv(c Call) ([]string, error) {
 	return argv, nil
 }
 
-// claudeParser reads a run's events (--output-format stream-json), one JSON object a line. A result has is_error; its subtype is
-// "success" all the same where the model could not be asked. A run can have several results: it goes on after one when a process
-// in its background wakes it. So no result is the whole run. The words of the last one that has any count, the refusals of all of
-// them, and an error until the model speaks again.
+// claudeParser reads a run's events (--output-format stream-json), one JSON object a line. A result says in is_error whether it is
+// an error; its subtype may be "success" although the model could not be asked. A run can have several results: after one, a
+// process in the background may wake the agent, and the run goes on. So no single result stands for the whole run. What counts are
+// the words of the last result that has any, the refusals of all results, and an error until the model speaks again.
 type claudeParser struct {
 	account
 	quota
@@ -71,8 +71,8 @@ type claudeParser struct {
 	denials []claudeDenial
 
 	step   int                   // how many messages of the model there were
-	said   string                // the id of the last one: it comes in several events
-	calls  map[string]claudeCall // those under way, by id
+	said   string                // the id of the last message: a message comes in several events
+	calls  map[string]claudeCall // the calls under way, by id
 	failed map[string]claudeCall // the calls that failed, by id; the result says which of them were refused
 	good   map[string]int        // tool → the step of its last call that went well
 }
@@ -87,8 +87,8 @@ type claudeEvent struct {
 	Type      string `json:"type"`
 	Subtype   string `json:"subtype"`
 	SessionID string `json:"session_id"`
-	Parent    string `json:"parent_tool_use_id"` // of a subagent's
-	Error     string `json:"error"`              // of an assistant: the words are the program's; of an api_retry: the reason
+	Parent    string `json:"parent_tool_use_id"` // of a subagent's event
+	Error     string `json:"error"`              // of an assistant event: its words are the program's; of an api_retry: the reason
 	Message   struct {
 		ID      string `json:"id"`
 		Content []struct {
@@ -196,9 +196,9 @@ func (p *claudeParser) end(e claudeEvent) {
 	switch {
 	case e.IsError || e.Subtype != "success":
 		p.fails(cmp.Or(words, terminal.Plain(strings.Join(e.Errors, "\n")), terminal.Plain(e.Subtype)), e.Status)
-		p.hearsay = words == "" // errors are all that the process met, its tools' too
+		p.hearsay = words == "" // the errors are all that the process met, also those of its tools
 		if e.Terminal == "blocking_limit" {
-			p.kind = e.Terminal // a conversation that is too long, though the words are of a limit
+			p.kind = e.Terminal // it means a conversation that is too long, although the words speak of a limit
 		}
 	case words != "":
 		p.goesOn()
@@ -215,13 +215,13 @@ func (p *claudeParser) assistant(e claudeEvent) {
 		switch {
 		case c.Type == "tool_use":
 			p.calls[c.ID] = claudeCall{c.Name, p.step}
-		case c.Type == "text" && e.Parent == "": // a subagent speaks to the agent
+		case c.Type == "text" && e.Parent == "": // the words of a subagent are for the agent
 			p.says(c.Text)
 		}
 	}
 }
 
-// answers notes how the calls of tools went. A command that failed has failed, too.
+// answers notes which calls of tools failed and which went well. A command that exits with an error counts as a call that failed.
 func (p *claudeParser) answers(e claudeEvent) {
 	for _, c := range e.Message.Content {
 		call, known := p.calls[c.ToolUseID]
@@ -239,12 +239,12 @@ func (p *claudeParser) answers(e claudeEvent) {
 // claudeWork are the tools that change something outside the conversation, true for those that change files.
 var claudeWork = map[string]bool{"Bash": false, "Edit": true, "MultiEdit": true, "Write": true, "NotebookEdit": true}
 
-// refused makes the refusals of the denials, which the results name, and of the calls that went well.
+// refused makes the refusals from the denials that the results name, and from the calls that went well.
 func (p *claudeParser) refused() refusals {
 	r := refusals{looks: func(tool string) bool { _, work := claudeWork[tool]; return !work }, edits: func(tool string) bool { return claudeWork[tool] }}
 	for _, d := range p.denials {
 		call, known := p.failed[d.ID]
-		if !known { // no call is known to have come later
+		if !known { // it is not known which calls came later, so none makes up for the denial
 			call.step = never
 		}
 		r.refuse(call.tool, call.step, d.String())

@@ -27,9 +27,9 @@ var codexModel = []string{"-m", "--model"}
 // codexArgv opens the sandbox for the worktree, for the folders that its git writes to, and for the network to push. The sandbox
 // is set by -c, which a later -s overrides; a second -s would be an error.
 //
-// The record of the worktree, with its index, must be named by itself: codex follows the worktree's .git file to it, and closes it
-// otherwise (measured: "index.lock: Read-only file system"). The repository as a whole is not opened. In its config and hooks an
-// agent could plant programs that run outside of the sandbox, in a person's own git.
+// codex must be told of the record of the worktree, which has the index: codex follows the worktree's .git file to the record, and
+// forbids to write there otherwise (measured: "index.lock: Read-only file system"). The repository as a whole is not opened. In its
+// config and hooks an agent could plant programs that run outside of the sandbox, in a person's own git.
 func codexArgv(c Call) ([]string, error) {
 	args, err := prompted("codex", codexModel, c)
 	if err != nil {
@@ -45,7 +45,7 @@ func codexArgv(c Call) ([]string, error) {
 	}
 	argv = append(argv, args...)
 	if c.Conversation != "" {
-		argv = append(argv, "resume", c.Conversation) // not --last: it begins a new one without a word where there is none
+		argv = append(argv, "resume", c.Conversation) // not --last: if there is no conversation, it silently begins a new one
 	}
 	return append(argv, "-"), nil // the prompt is on stdin
 }
@@ -54,15 +54,15 @@ func codexArgv(c Call) ([]string, error) {
 // thinks, also after a try that went well.
 const codexSilence = 10 * time.Minute
 
-// codexParser reads a run's events (--json), one JSON object a line. A turn.failed, and an error that it does not retry,
-// are its failure; a run is whole once a turn was completed.
+// codexParser reads a run's events (--json), one JSON object a line. A run has failed after a turn.failed, and after an error that
+// codex does not retry. The output is that of a whole run once a turn was completed.
 //
 // The cost is not known: the tokens of turn.completed are those of the whole conversation, with earlier runs.
 type codexParser struct {
 	account
 	completed bool
 	step      int            // how many events of items there were
-	calls     map[string]int // those under way, by id → the step in which they began
+	calls     map[string]int // the calls under way, by id → the step in which they began
 }
 
 // codexRefusals: a command may be work, and file_change is how files are edited.

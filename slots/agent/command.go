@@ -89,7 +89,7 @@ func (p *commandParser) Report(exit Exit) Report {
 		return Report{Outcome: outcome.OK, Summary: terminal.Tail(terminal.Plain(strings.Join(p.stdout, "\n")), MaxSummary)}
 	}
 	last := p.stderr
-	if last == "" && len(p.stdout) > 0 { // many say it on stdout only
+	if last == "" && len(p.stdout) > 0 { // many programs say why on stdout only
 		last.add([]byte(p.stdout[len(p.stdout)-1]))
 	}
 	r := Report{Outcome: outcome.Failed, Summary: terminal.Clip(exit.because(string(last)), MaxSummary)}

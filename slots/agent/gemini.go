@@ -25,9 +25,9 @@ var gemini = Preset{
 // geminiModel are the names of the flag for the model.
 var geminiModel = []string{"-m", "--model"}
 
-// geminiArgv has yolo, which approves everything that no policy of the user's denies; without it the model is not even offered the
-// tools that change something. Without --skip-trust gemini does not start in a folder that it was not told to trust. Stdin is the
-// prompt where it is no terminal.
+// geminiArgv has yolo, which approves everything that no policy of the user's denies. Without yolo the model is not even offered
+// the tools that change something. Without --skip-trust gemini does not start in a folder that it was not told to trust. The prompt
+// is on stdin, where gemini reads it unless stdin is a terminal.
 func geminiArgv(c Call) ([]string, error) {
 	args, err := prompted("gemini", geminiModel, c)
 	if err != nil {
@@ -40,12 +40,12 @@ func geminiArgv(c Call) ([]string, error) {
 	return argv, nil
 }
 
-// geminiParser reads a run's events (--output-format stream-json), one JSON object a line. The last one is the result.
+// geminiParser reads a run's events (--output-format stream-json), one JSON object a line. The last event is the result.
 type geminiParser struct {
 	account
 	pieces strings.Builder       // of the words since the last tool
 	step   int                   // how many calls of tools began or ended
-	calls  map[string]geminiCall // those under way, by id
+	calls  map[string]geminiCall // the calls under way, by id
 	ended  bool                  // it printed a result
 }
 
@@ -135,7 +135,7 @@ func geminiRefusals() refusals {
 	return refusals{looks: func(tool string) bool { _, work := geminiWork[tool]; return !work }, edits: func(tool string) bool { return geminiWork[tool] }}
 }
 
-// toolResult follows the refusals. The events do not say that a command failed: any that ran went well.
+// toolResult follows the refusals. The events do not say that a command failed, so a command that ran counts as one that went well.
 func (p *geminiParser) toolResult(e geminiEvent) {
 	p.step++
 	call := p.calls[e.ToolID]
@@ -150,8 +150,8 @@ func (p *geminiParser) toolResult(e geminiEvent) {
 }
 
 // Stderr reads the dump before the result of a failure, which has the provider's own words in it. It also reads that gemini tries
-// again: "Attempt 1 failed: You have exhausted your capacity on this model. … Retrying after 16123456ms...". gemini waits so long,
-// however long it is.
+// again: "Attempt 1 failed: You have exhausted your capacity on this model. … Retrying after 16123456ms...". gemini does wait that
+// long, for hours if it must.
 func (p *geminiParser) Stderr(line []byte) bool {
 	text := string(line[:min(len(line), MaxSummary)])
 	at := resetTime(text, p.now())
@@ -162,7 +162,7 @@ func (p *geminiParser) Stderr(line []byte) bool {
 		p.retries(complaint{text: oneLine(text, MaxSummary)}, at)
 		return false
 	}
-	if !strings.HasPrefix(text, " ") && !strings.HasPrefix(text, "}") { // a stack, not words
+	if !strings.HasPrefix(text, " ") && !strings.HasPrefix(text, "}") { // a line of a stack trace says nothing
 		p.stderr.add(line)
 	}
 	return false

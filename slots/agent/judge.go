@@ -24,7 +24,7 @@ type account struct {
 	reset        time.Time // when a limit is lifted, where the program gave that apart from the failure's words
 	model        string    // the family of models that a limit is of, where the program gave that; see Preset.Limited
 	unfinished   string    // why the output is not that of a whole run; "" where it is
-	unanswered   bool      // it ended with the call of a tool: the words before that are no answer
+	unanswered   bool      // the run ended with the call of a tool: the words before that call are no answer
 	unbegun      string    // why the program gave up before it began, for a passing reason; "" where it did not
 	refusals     refusals
 	cost         outcome.Cost
@@ -79,10 +79,12 @@ func (a *account) Waiting() (Report, bool) {
 // judge makes the report of a run. The first of these that applies is the outcome:
 //
 //	it waits for too long                               usage_limit or outage
-//	a failure that it did not go on after               what that means: see verdict
-//	a signal, or a non-zero exit                        after an exit what its last line on stderr means; else failed
+//	a failure after which it did not go on              what the failure means: see verdict
+//	a signal                                            failed
+//	a non-zero exit before it began, which may pass     void
+//	any other non-zero exit                             what its last line on stderr means; else failed
 //	a permission was refused, and not made up for       denied
-//	what it printed is no whole run                     failed
+//	what it printed is not that of a whole run          failed
 //	no words at all, or a call of a tool as its end     denied; it ended without an answer
 //	otherwise                                           ok, and its last words are the answer
 func (a *account) judge(exit Exit) Report {
@@ -101,7 +103,7 @@ func (a *account) judge(exit Exit) Report {
 		case exit.Signal != 0:
 		case a.unbegun != "":
 			r.Outcome, r.Summary = outcome.Void, exit.because(a.unbegun)
-		default: // stderr is the program's, and of all that it starts
+		default: // stderr has the words of the program, and of all that it starts
 			a.blame(&r, complaint{a.status, a.kind, string(a.stderr), true})
 		}
 	case a.refusals.standing() != "":
@@ -122,7 +124,7 @@ func (a *account) blame(r *Report, c complaint) {
 	if r.Outcome != outcome.UsageLimit {
 		return
 	}
-	// The time that was given apart from the words is the more precise one. But it may be that of an earlier try.
+	// The time that the program gave apart from its words is the more precise one, but may be that of an earlier try.
 	now := a.now()
 	if r.Reset = a.reset; !r.Reset.After(now) {
 		if at := resetTime(r.Summary, now); !at.IsZero() {

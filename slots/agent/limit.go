@@ -9,12 +9,12 @@ import (
 	"kugetsu/queue/pattern"
 )
 
-// The meaning of errors, for all presets. It is read in this order: the HTTP status, which an exit status may give, and the name
-// that a program or a provider has for the error; then the words. Only the messages of a program's own failure are read, never the
+// This file decides what errors mean, for all presets. It reads in this order: the HTTP status, which an exit status may give; the
+// name that a program or a provider has for the error; the words. It reads only the messages of a program's own failure, never the
 // model's words: the task of an agent may well be about a 429.
 //
-// Providers word the same limit in many ways, and none of them keeps to its words. So a limit is known by its grammar: an amount
-// that is used up, of an account or for a time. A limit of neither is the program's own, such as that of its heap. It does not pass.
+// Providers word the same limit in many ways, and change their words. So a limit is known by its grammar: an amount that is used
+// up, of an account or for a time. Any other limit is the program's own, such as that of its heap, and does not pass.
 
 // complaint is a program's message of its own failure.
 type complaint struct {
@@ -59,7 +59,7 @@ var (
 	ownLimits = pattern.Lazy(`(?i)\b(?:output|context|input|prompt|tokens?|turns?|steps?|iterations?|retry|retries|time|size|length|memory|heap|stack|cpu|threads?|process(?:es)?|descriptors?|watch(?:er)?s?|pool|body|payload|nesting|depth|recursion|files?|lines?|images?|pages?|characters?|tool[ -]calls?|window|context window|thinking|reasoning|rollout token|disk|agents?|subagents?)[ _.-](?:(?:count|window|length|size|token|depth)[ _-])?(?:limits?|caps?|budgets?|quotas?)\b` +
 		`|max(?:imum)?[ _](?:context|number of|output|input|budget|cost)[^.\n]*|max[_ ](?:turns|tokens|steps)(?: limit)?|context[ _](?:length|window)[^.\n]*` +
 		`|\bapi rate limit exceeded for (?:user|installation|[0-9a-f.:]+)[^.\n]*`) // the last one is a forge's
-	// timed are amounts for a time, whatever is counted: they are no program's own.
+	// timed matches amounts for a time, whatever they count. A program's own limit has no such time.
 	timed = pattern.Lazy(`(?i)\b((?:hour|dai|week|month)ly|[0-9]+[ -]?h(?:ours?)?|per[ -](?:minute|hour|day|week|month)) (?:tokens?|requests?|messages?|output|input|time)\b`)
 	// usedUp says that an amount is used up, before the amount or after it.
 	usedUp = pattern.Lazy(`(?i)\b(?:hit|reach(?:ed|es|ing)?|exceed(?:s|ed|ing)?|exhaust(?:s|ed|ing)?|consumed|used (?:up|all)|out of|r[ua]n out of|no (?:more|remaining)|insufficient|not enough|(?:do|does)(?: not|n['’]t) have (?:enough|any)|can only afford|(?:requires?|needs?) more)\b` + gap + amount +
@@ -110,8 +110,8 @@ var (
 	prefixes = pattern.Lazy(`^(?:(?:\[[^\]:]{0,40}\]|\[?(?:[A-Za-z_]*(?:Error|ERROR|Exception)|(?i:error|fatal|claude|codex|gemini|opencode|http|api error))(?: [45][0-9]{2})?(?: \[[^\]]*\])?:)\s*)+`)
 )
 
-// own is the part of the words that is the program's own statement. Where the words may be those of another program, that is their
-// beginning: a program that failed says why, and others are quoted behind a colon.
+// own is the part of the words that is the program's own statement. If the words may be those of another program, only their
+// beginning is: a program that failed begins with the reason, and quotes other programs behind a colon.
 func (c complaint) own() string {
 	if !c.hearsay {
 		return c.text
@@ -134,7 +134,8 @@ func (c complaint) httpStatus() int {
 	return 0
 }
 
-// named is the outcome by the name of the error, "" where no name tells: the name that is given, or else one in a provider's answer.
+// named is the outcome that the name of the error means; "" if no name tells. The name is the one that is given, or else one in a
+// provider's answer.
 func (c complaint) named() outcome.Outcome {
 	if means := names[c.name]; means != "" || c.hearsay {
 		return means
@@ -145,8 +146,8 @@ func (c complaint) named() outcome.Outcome {
 	return names[nameIn(c.text)]
 }
 
-// nameIn is the last of the known names in a provider's answer, "" for none: the reason in the details says more than the status
-// before it.
+// nameIn is the last of the known names in a provider's answer; "" for none. The last one is the reason in the details, which says
+// more than the status before it.
 func nameIn(answer string) (name string) {
 	for _, m := range nameWords().FindAllStringSubmatch(answer, -1) {
 		if names[m[1]] != "" || spentNames[m[1]] {
@@ -156,8 +157,8 @@ func nameIn(answer string) (name string) {
 	return name
 }
 
-// isSpent says whether an error is the conversation's, which would meet it again at every try. With the status of another fault it
-// is not: a server that is down may print anything.
+// isSpent says whether the conversation itself is the fault, so that it would meet the error again at every try. If the status is
+// that of another fault, the conversation is not: a server that is down may print anything.
 func (c complaint) isSpent() bool {
 	switch c.httpStatus() {
 	case 0, 400, 413, 422:
@@ -179,13 +180,13 @@ func isLimit(text string) bool {
 	return limited().MatchString(text) || usedUp().MatchString(text) && ofAccount().MatchString(text)
 }
 
-// isPaidFor says whether a person can lift a limit by paying or by raising a cap. It is asked of limits without a known end alone:
-// where a limit passes by itself, programs offer more for money, too.
+// isPaidFor says whether a person can lift a limit by paying or by raising a cap. It is asked only of limits without a known end:
+// if a limit passes by itself, programs offer more for money all the same.
 func (c complaint) isPaidFor() bool {
 	return money().MatchString(c.name) || c.httpStatus() == http.StatusPaymentRequired || money().MatchString(firstSentence(c.own()))
 }
 
-// firstSentence is a message without what it advises.
+// firstSentence is a message without the advice behind its first sentence.
 func firstSentence(text string) string {
 	if end := sentenceEnd().FindStringIndex(text); end != nil {
 		return text[:end[0]]
@@ -195,7 +196,7 @@ func firstSentence(text string) string {
 
 var sentenceEnd = pattern.Lazy(`[.!] (?:[A-Z]|$)|\n`)
 
-// verdict is the outcome of an error: UsageLimit, Auth, Outage or Failed. The status and the name decide if they are known. There are
+// verdict is the outcome of an error: UsageLimit, Auth, Outage or Failed. If the status or the name is known, it decides, with
 // three exceptions. A busy server is an outage and no limit. A conversation that is refused is no limit of the account. And some
 // providers refuse an empty account with the status for a wrong key.
 func verdict(c complaint) outcome.Outcome {

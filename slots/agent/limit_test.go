@@ -120,7 +120,7 @@ func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 		{408, "", outcome.Outage},
 		{0, "upstream connect error or disconnect/reset before headers", outcome.Outage},
 
-		// Neighbours of those: other amounts, other owners, other words for their end.
+		// Variants of those: other amounts, other owners, other words for their end.
 		{0, "You've hit your Opus limit · resets 3pm", outcome.UsageLimit},
 		{0, "You’ve hit your Sonnet 4.5 limit", outcome.UsageLimit},
 		{0, "You have hit your daily message limit", outcome.UsageLimit},
@@ -160,7 +160,7 @@ func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 		{429, "google/gemini-2.5 is temporarily rate-limited upstream. Please retry shortly", outcome.Outage},
 		{0, "We have exceeded our capacity", outcome.Outage},
 
-		// What no time mends.
+		// Limits that no time lifts.
 		{429, "Usage credits are required for this model", outcome.Auth},
 		{429, "Your account is not active, please check your billing details on our website.", outcome.Auth},
 		{403, "Your usage allocation has been disabled by your admin", outcome.Auth},
@@ -175,7 +175,7 @@ func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 		{0, "Your subscription has expired", outcome.Auth},
 		{400, "This organization has been disabled.", outcome.Auth},
 
-		// Limits that are none of an account's, and words that only sound like one.
+		// Limits that are not those of an account, and words that only sound like a limit.
 		{0, "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", outcome.Failed},
 		{0, "ENOSPC: System limit for number of file watchers reached", outcome.Failed},
 		{0, "EMFILE: too many open files, limit reached", outcome.Failed},
@@ -282,7 +282,8 @@ func TestRequestThatNoMinuteHasRoomForIsSpentToo(t *testing.T) {
 	}
 }
 
-// stderr is the program's, and of the hooks and servers that it starts. Only a line that begins with the statement is its own.
+// stderr has the words of the program, and of the hooks and servers that it starts. Only a line that begins with the statement is
+// the program's own.
 func TestLineOnStderrHoldsNoAgentUnlessItIsThePrograms(t *testing.T) {
 	for line, want := range map[string]outcome.Outcome{
 		"You've hit your usage limit. Try again later.":                       outcome.UsageLimit,
@@ -333,7 +334,7 @@ func TestLimitThatMoneyLiftsSaysSoWhereNoTimeDoes(t *testing.T) {
 	}
 }
 
-// What the programs' own fields say comes before the words.
+// The fields of a program's event decide before its words.
 func TestFieldsOfAnEventSayMoreThanItsWords(t *testing.T) {
 	for _, tt := range []struct {
 		name, preset, out string

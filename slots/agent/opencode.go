@@ -20,7 +20,7 @@ var opencode = Preset{
 	Prompted: true,
 	Model:    opencodeModel,
 	Version:  []string{"opencode", "--version"},
-	SetUp:    []string{"opencode", "db", "path"}, // creates the database: of several first starts at once one fails over it
+	SetUp:    []string{"opencode", "db", "path"}, // creates the database: if several first starts create it at once, one of them fails
 	Argv:     opencodeArgv,
 	Parser: func(now func() time.Time) Parser {
 		return &opencodeParser{account: account{now: now, silence: parkFrom, refusals: opencodeRefusals()}}
@@ -50,7 +50,7 @@ func opencodeArgv(c Call) ([]string, error) {
 	}
 	argv = append(argv, args...)
 	if c.Conversation != "" {
-		// Never --continue: where there is no conversation to continue, it begins one without a word.
+		// Never --continue: if there is no conversation to continue, it silently begins a new one.
 		argv = append(argv, "-s", c.Conversation)
 	}
 	return argv, nil
@@ -63,15 +63,15 @@ func lockedOut(line string) bool {
 	return line == "database is locked" || strings.HasPrefix(line, "Failed query: ")
 }
 
-// opencodeParser reads a run's events (--format json), one JSON object a line. 2.x goes on after some errors and exits 0: a step
-// that ended well makes up for an error. A last step other than "stop" was cut short by a limit or a filter, or the stream broke
-// off.
+// opencodeParser reads a run's events (--format json), one JSON object a line. 2.x goes on after some errors and exits 0, so a step
+// that ended well makes up for an error. If the last step ended with another reason than "stop", a limit or a filter cut it short,
+// or the stream broke off.
 type opencodeParser struct {
 	account
 	reason string // why the last step ended
 	step   int    // how many steps ended
 	error  opencodeError
-	asked  Refusals // as stderr names them: the permission itself, where the events have only the tool
+	asked  Refusals // the refusals as stderr names them, by the permission itself: the events name only the tool
 	begun  bool     // it printed something
 	locked lastLine // the last line of stderr that says that it is locked out
 }
@@ -194,9 +194,9 @@ var (
 	logSession = pattern.Lazy(` session\.id=(\S+)`)
 )
 
-// log reads a line of opencode's log. Such a line belongs into no summary: a failure comes as an event, too. It reports a request
-// that failed; the next try may be hours away, and nothing is printed until then. Lines of other sessions are ignored: nothing
-// reports the next try of a subagent.
+// log reads a line of opencode's log. Such a line belongs into no summary: a failure comes as an event, too. The line reports a
+// request that failed. The next try may be hours away, and nothing is printed until then. Lines of other sessions are ignored,
+// since no line reports the next try of a subagent.
 func (p *opencodeParser) log(line string) {
 	found := logError().FindStringSubmatch(line)
 	if found == nil || !strings.Contains(line, `message="stream error"`) || strings.Contains(line, " small=true ") {
@@ -212,7 +212,7 @@ func (p *opencodeParser) log(line string) {
 func (p *opencodeParser) Report(exit Exit) Report {
 	p.unfinished, p.unbegun = "", ""
 	if len(p.asked) > 0 {
-		// Where only stderr tells of a refusal, no call can make up for it: which of the two pipes came first is not known.
+		// If only stderr tells of a refusal, no call can make up for it: it is not known which of the two pipes came first.
 		if len(p.refusals.named) == 0 {
 			p.refusals.refuse("", never, p.asked.Last())
 		}

@@ -37,10 +37,10 @@ func opencodeRefusals() refusals {
 	return refusals{looks: func(tool string) bool { return opencodeLooks[tool] }, edits: func(tool string) bool { return opencodeEdits[tool] }}
 }
 
-// toolUse follows the refusals. A call must have completed to count, a command with exit status 0.
+// toolUse follows the refusals. Only a call that completed counts, and of a command only one with exit status 0.
 //
-// The stream does not show all: a tool that is denied altogether ("bash": "deny") is never offered to the model, so it is not
-// refused. Of a refusal by rule within a subagent only the subagent's own words tell.
+// The stream does not show all refusals. A tool that is denied altogether ("bash": "deny") is never offered to the model, so it is
+// not refused. If a rule refuses something within a subagent, only the subagent's own words tell of that.
 func (p *opencodeParser) toolUse(tool string, state toolState) {
 	switch {
 	case state.Status == "error" && isRefusal(state.Error):

@@ -72,7 +72,7 @@ func stream(t testing.TB, name string) (stdout, stderr string) {
 	return printed(t, "opencode", name)
 }
 
-// failedQuery is the beginning of what is told of one, MaxSummary/2 bytes at most.
+// failedQuery is the beginning of what a summary tells of a failed query, at most MaxSummary/2 bytes.
 const failedQuery = `Failed query: insert into "project" ("id", "worktree", "vcs", "name", "icon_url", "icon_url_override", ` +
 	`"icon_color", "time_created", "time_updated", "time_initialized", "sandboxes", "commands") values (?, ?, ?, null, null, ` +
 	`null, null, ?, ?, null, ?, null) on conflict ("project"."id") do update set "worktree" = ?, "vcs" = ?, "time_updated" = ?, "sandboxes" = ?`

@@ -374,7 +374,7 @@ func TestProgramThatWaitsForALimitIsParked(t *testing.T) {
 	}
 }
 
-// Each says so again and again; what counts is how long ago it said so first.
+// All reports of codex come at one time here, so only the silence after them parks it.
 func TestCodexThatWaitsForALimitIsParkedAfterTenSilentMinutes(t *testing.T) {
 	out, _ := printed(t, "codex", "waits")
 	c := &clockwork{then}

@@ -17,13 +17,13 @@ type Window struct {
 	At    time.Time `json:"at"`    // when it was told
 }
 
-// WindowKind is a window that is the same for every model of an account. Providers tell of others, such as that of one model or
-// of paid credits. Those say nothing of what the account may do, and are not read.
+// WindowKind is a window that is the same for every model of an account. Providers also tell of other windows, such as that of one
+// model or of paid credits. Those say nothing of what the account may do, and are not read.
 type WindowKind struct {
 	Name   string
 	Short  string // as people call it
 	length time.Duration
-	ahead  time.Duration // its reset is no further from now: another one is a mistake
+	ahead  time.Duration // how far ahead its reset can be: a later reset is a mistake
 }
 
 // Windows are the windows that are known, the shortest first.
@@ -45,16 +45,16 @@ func KindOfWindow(name string) (WindowKind, bool) {
 // clockSlack is by how much two clocks may differ.
 const clockSlack = time.Minute
 
-// credible says whether a program may have been told this: the window is known, its share is one, its reset is no further from now than
-// the window is long, and it was told before. The text comes from a program, or from a file that others can write.
+// credible says whether a program may have been told this: the window is known, its share is one, its reset is no further away than
+// such a window allows, and it was not told in the future. The text comes from a program, or from a file that others can write.
 func (w Window) credible(now time.Time) bool {
 	kind, known := KindOfWindow(w.Name)
 	return known && kind.Name == w.Name && w.Used >= 0 && w.Used <= 100 && // not NaN
 		!w.Reset.After(now.Add(kind.ahead)) && w.Reset.After(now.Add(-kind.ahead)) && !w.At.After(now.Add(clockSlack))
 }
 
-// Told joins windows: of each, what was told last. It is sorted as Windows are. A reset may have passed before the line that tells of it
-// was read. Such a window belongs here too: it takes the place of what was told before it.
+// Told joins windows: of each kind the one that was told last, sorted as Windows are. A window whose reset has passed is kept: its
+// line may have been read late, and the window still replaces what was told before it.
 func Told(now time.Time, windows ...Window) []Window {
 	var out []Window
 	for _, k := range Windows {
@@ -71,20 +71,21 @@ func Told(now time.Time, windows ...Window) []Window {
 	return out
 }
 
-// Newest is Told, but for the windows whose reset has passed: nothing is known of those.
+// Newest is Told without the windows whose reset has passed, since nothing is known of those.
 func Newest(now time.Time, windows ...Window) []Window {
 	return slices.DeleteFunc(Told(now, windows...), func(w Window) bool { return !w.Reset.After(now) })
 }
 
 // Metered is a parser whose program tells how much of its account's windows is used.
 type Metered interface {
-	// Quota is what it told, as Told has it.
+	// Quota is what the program told, in the form that Told returns.
 	Quota() []Window
 }
 
-// Record is the file that a program writes of a conversation, where it tells what its output does not.
+// Record is the file that a program writes of a conversation, with what its output lacks.
 type Record struct {
-	// Folder is above the files, by the program's environment. Glob is the form of a file's name there, as for fs.Glob.
+	// Folder returns the folder above the files; env looks up the program's environment. Glob returns the pattern, for fs.Glob, of
+	// a conversation's file in that folder.
 	Folder func(env func(name string) string) string
 	Glob   func(conversation string) string
 	// Windows reads the end of the file.
@@ -94,7 +95,7 @@ type Record struct {
 // quota is what the program of a run told of its account's windows.
 type quota struct{ windows []Window }
 
-// Quota is what it told.
+// Quota is what the program told.
 func (q *quota) Quota() []Window { return q.windows }
 
 // figure is a number of an event. A missing value, a word, or a number that is too large is not known, and no error.
@@ -126,9 +127,9 @@ type claudeWindow struct {
 
 func (w claudeWindow) percent() figure { return figure{w.Utilization.is * 100, w.Utilization.known} }
 
-// claude reads a rate_limit_event. unifiedWindows has the two windows of every account. Versions that lack it tell of one at a
-// time, and of its share only from a warning on. Nothing else counts here: a run that is served from paid credits says "rejected",
-// and most healthy runs do of their credits.
+// claude reads a rate_limit_event. unifiedWindows has the two windows of every account. Versions without it tell of one window at a
+// time, and of its share only from a warning on. No other field counts here: a run that is served from paid credits says
+// "rejected", and most healthy runs say that of their credits.
 func (q *quota) claude(line []byte, now time.Time) {
 	var e struct {
 		Info struct {
@@ -146,7 +147,7 @@ func (q *quota) claude(line []byte, now time.Time) {
 	}
 }
 
-// codexRecord is codex's file of a thread: exec prints nothing of its windows, in no version.
+// codexRecord is codex's file of a thread. No version of exec prints its windows.
 var codexRecord = &Record{
 	Folder: func(env func(string) string) string {
 		if home := env("CODEX_HOME"); home != "" {
@@ -161,8 +162,8 @@ var codexRecord = &Record{
 // codexBucket is the name of the windows of an account. Other buckets belong to single models.
 const codexBucket = "codex"
 
-// codexWindow is a window in codex's words. Which one it is follows from its minutes, not from its place: where an account has
-// only the longer window, it stands first.
+// codexWindow is a window in codex's words. Its minutes say which window it is, and not its place: if an account has only the
+// longer window, that window stands first.
 type codexWindow struct {
 	Percent figure `json:"used_percent"`
 	Minutes figure `json:"window_minutes"`

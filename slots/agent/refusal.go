@@ -39,7 +39,7 @@ func (r *refusals) done(tool string, step int) {
 	}
 }
 
-// standing is the permission that was refused last, where not all that was refused is made up for; "" elsewhere.
+// standing is the permission that was refused last; "" if all refusals were made up for.
 func (r *refusals) standing() string {
 	if len(r.open) == 0 {
 		return ""

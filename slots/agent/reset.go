@@ -78,7 +78,7 @@ func zone(name string) *time.Location {
 		}
 		return time.FixedZone("", seconds)
 	}
-	if name == "" || name == "Local" { // which is the machine's, and not the agent's
+	if name == "" || name == "Local" { // Local is the zone of the machine, and not that of the agent
 		return nil
 	}
 	at, err := time.LoadLocation(cmp.Or(zones[name], name))
@@ -116,14 +116,14 @@ func fullTime(s string) time.Time {
 	return time.Time{}
 }
 
-// inFull is a time with year, month, day, hour, minute and second; the zero time without a zone, or for a day that there is not.
+// inFull is a time with year, month, day, hour, minute and second; the zero time without a zone, or for a day that does not exist.
 func inFull(parts []string, zone *time.Location) time.Time {
 	if zone == nil {
 		return time.Time{}
 	}
 	var n [6]int
 	for i, part := range parts {
-		n[i], _ = strconv.Atoi(part) // digits, or no second
+		n[i], _ = strconv.Atoi(part) // digits; the second may be missing
 	}
 	t := time.Date(n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], 0, zone)
 	if n[1] > 12 || t.Day() != n[2] || n[3] > 23 || n[4] > 59 || n[5] > 59 {
@@ -252,14 +252,14 @@ func onDate(d []string, hour, minute int, now time.Time) time.Time {
 	if t.Day() != day {
 		return time.Time{}
 	}
-	if d[2] == "" && t.Before(now.AddDate(0, -6, 0)) { // said in December of January
+	if d[2] == "" && t.Before(now.AddDate(0, -6, 0)) { // it was said in December, of January
 		t = t.AddDate(1, 0, 0)
 	}
 	return t
 }
 
-// nearest is the time nearest to now at which a clock shows this hour and minute, on the day of the week if one is named. It is at most
-// half a day before now, and at most a day or, with a day of the week, a week after that.
+// nearest is the first time, from half a day before now on, at which a clock shows this hour and minute, on the day of the week if one
+// is named. So it is at most a day after now or, with a day of the week, a week.
 func nearest(now time.Time, hour, minute int, onDay []string) time.Time {
 	at := func(day int) time.Time {
 		return time.Date(now.Year(), now.Month(), now.Day()+day, hour, minute, 0, 0, now.Location())

@@ -43,7 +43,7 @@ var resets = []struct{ text, want string }{
 	{"You will regain access on 2026-12-01 at 00:00 UTC.", "2026-12-01T00:00:00Z"},
 	{"Your quota will reset after 4h28m20s.. Retrying after 16123456ms...", "2026-11-25T23:53:50Z"},
 	{"Retrying after 16123456ms...", "2026-11-25T23:54:13Z"},
-	{"Your limit will reset at 2026-09-12 00:35:41", ""}, // of which zone it does not say
+	{"Your limit will reset at 2026-09-12 00:35:41", ""}, // the zone is not known
 	{"try again at Aug 20, 2026, 7:38 AM", "2026-08-20T07:38:00Z"},
 	{"try again at 21:13", "2026-11-25T21:13:00Z"},
 	{"try again at Nov 29th, 2026 8:32 AM.", "2026-11-29T08:32:00Z"},
@@ -54,7 +54,7 @@ var resets = []struct{ text, want string }{
 	{"resets 12pm", "2026-11-25T12:00:00Z"},
 	{"weekly limit · resets Nov 30, 7:19pm (UTC)", "2026-11-30T19:19:00Z"},
 	{"weekly limit · resets January 2 at 7pm (America/New_York)", "2027-01-03T00:00:00Z"},
-	{"resets 9:13pm (Mars/Olympus)", "2026-11-25T21:13:00Z"}, // a zone that is none: our own
+	{"resets 9:13pm (Mars/Olympus)", "2026-11-25T21:13:00Z"}, // there is no such zone: our own
 	{"wait 5 minutes", "2026-11-25T19:30:30Z"},
 	{"Try again. Or later. The limit resets in 2h.", "2026-11-25T21:25:30Z"}, // the second of the words has a time
 
@@ -65,7 +65,7 @@ var resets = []struct{ text, want string }{
 	{"resets 3pm (UTC+2)", "2026-11-25T13:00:00Z"},
 	{"resets 3pm (UTC-05:30)", "2026-11-25T20:30:00Z"},
 	{"resets 21:13 +0200", "2026-11-25T19:13:00Z"},
-	{"resets 3pm (Local)", "2026-11-25T15:00:00Z"}, // which is no zone of the agent's
+	{"resets 3pm (Local)", "2026-11-25T15:00:00Z"}, // Local is no zone of the agent's
 	{"resets 9pm (UTC+77)", "2026-11-25T21:00:00Z"},
 	{"resets Mon 12:00am (America/New_York)", "2026-11-30T05:00:00Z"},
 	{"try again in about 5 hours", "2026-11-26T00:25:30Z"},
@@ -81,7 +81,7 @@ var resets = []struct{ text, want string }{
 	{`"quotaResetTimeStamp":"2026-11-26T03:00:00Z"`, "2026-11-26T03:00:00Z"},
 	{"reset time: 2026-11-26T03:00:00Z", "2026-11-26T03:00:00Z"},
 
-	{"Your limit will reset on 11/30/2026 at 3:00 PM", ""}, // which of the two is the month it does not say
+	{"Your limit will reset on 11/30/2026 at 3:00 PM", ""}, // it is not known which number is the month
 	{"10 de jul. de 2026, 11:52", ""},
 	{"resets on February 31, 2027", ""},
 	{"resets at 2026-13-01 00:00 UTC", ""},
@@ -128,7 +128,7 @@ func TestClockWithoutAZoneIsOurs(t *testing.T) {
 	}
 }
 
-// After midnight the evening's is yesterday's.
+// After midnight a time of the evening is that of yesterday.
 func TestClockThatPassedBeforeMidnightIsNotTomorrows(t *testing.T) {
 	now := at("2026-11-26T00:30:00Z")
 	if got := resetTime("resets 11:50pm", now); !got.Equal(at("2026-11-25T23:50:00Z")) {

@@ -56,7 +56,7 @@ func (w *waiting) parked(now time.Time, silence time.Duration) bool {
 func (w *waiting) report() Report {
 	r := Report{Outcome: w.met, Summary: w.why}
 	if w.met == outcome.UsageLimit {
-		soon := w.reset.Sub(w.since) <= parkFrom // the next try of many, and no end of the limit; or unknown
+		soon := w.reset.Sub(w.since) <= parkFrom // so soon comes only the next of many tries, and not the end of the limit; or no time is known
 		r.Reset, r.Unpaid = w.reset, soon && complaint{text: w.why}.isPaidFor()
 	}
 	return r
