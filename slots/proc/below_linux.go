@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// Below lists the processes of a run below this one, its runner. Without the runner of another run and the processes below
-// that one: an agent may have started it with `kugetsu tick`, and it outlives the agent. isRunner tells real runners from
-// processes that only carry a mark; home is the state folder that the process names.
+// Below lists the processes of a run: all processes below this one, which is the runner of the run. It leaves out a runner of
+// another run and the processes below that runner: an agent may have started it with `kugetsu tick`, and it outlives the agent.
+// isRunner tells real runners from processes that only carry a mark; home is the state folder that the process names.
 func Below(ctx context.Context, run string, isRunner func(pid int, home, run string) bool) ([]Process, error) {
 	other := others(run, isRunner)
 	for {
@@ -18,8 +18,9 @@ func Below(ctx context.Context, run string, isRunner func(pid int, home, run str
 		if !known {
 			return below(os.Getpid(), other)
 		}
-		// Every process below this one has a living child of this one above it: without a living child nothing is left.
-		// That holds only if no child ended during the scan: it may have left a child that the scan did not see.
+		// Every process below this one is a living child of this one, or is below a living child. So without a living child no
+		// process is left. That holds only if no child ended during the scan: such a child may have left a child of its own that
+		// the scan did not see.
 		left, ended := false, false
 		for _, pid := range list {
 			switch ppid, zombie := parent(pid); {
@@ -54,8 +55,8 @@ func others(run string, isRunner func(pid int, home, run string) bool) func(pid 
 	}
 }
 
-// EndRunner kills the runner of a run from outside, and the processes below it. While the runner lives its descendants are
-// known by their place below it, without a mark or a lock. Kill ends those that were started meanwhile.
+// EndRunner kills the runner of a run from outside, and the processes below it. While the runner lives, its descendants are known
+// by their place below it, without a mark or a lock. Kill ends the processes that were started meanwhile.
 func EndRunner(pid int, meant func() bool, run string, isRunner func(pid int, home, run string) bool) error {
 	runner, ok := open(pid, meant)
 	if !ok {
@@ -92,7 +93,7 @@ func below(root int, other func(pid int) bool) (found []Process, err error) {
 		}
 	}
 	err = walk(root, other, ended, func(pid, ppid int) {
-		// The root adopts every orphan while it lives: the same parent means the same process.
+		// While the root lives it adopts every orphan. So a pid that still has the same parent is still the same process.
 		same := func() bool { now, zombie := parent(pid); return now == ppid && !zombie }
 		if p, ok := open(pid, same); ok {
 			found = append(found, p)
@@ -101,9 +102,9 @@ func below(root int, other func(pid int) bool) (found []Process, err error) {
 	return found, err
 }
 
-// walk shows the processes below a process in the process table, a child before its parent, without this one and without other
-// runs; and all that ended and were not reaped. The table cannot be read at one instant: a process that forks or ends meanwhile
-// may be missing.
+// walk passes to show the processes below a process in the process table, a child before its parent, without this process and
+// without other runs. It passes to ended all processes that ended and were not reaped. The table cannot be read at one instant: a
+// process that forks or ends meanwhile may be missing.
 func walk(root int, other func(pid int) bool, ended, show func(pid, ppid int)) error {
 	pids, err := pids()
 	if err != nil {

@@ -113,7 +113,7 @@ func TestKillSparesWhoCalls(t *testing.T) {
 		defer cancel()
 		for range 50 {
 			born := make(chan struct{})
-			go func() { runtime.LockOSThread(); close(born) }() // a thread more, for a while
+			go func() { runtime.LockOSThread(); close(born) }() // one more thread, for a while
 			<-born
 			if err := Kill(ctx, Run{Name: run}, nil); err != nil {
 				t.Fatal(err)
@@ -159,7 +159,7 @@ func TestBelowSeesWhatHasLostItsFirstThread(t *testing.T) {
 	}
 }
 
-// A chain of processes that fork and exit is met at some time, and is not taken for gone before.
+// Below finds a chain of processes that fork and exit at some time, and does not take it for gone before.
 func TestBelowMissesNothingThatForksAndEnds(t *testing.T) {
 	if err := BecomeSubreaper(); err != nil {
 		t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BootID tells one start of the machine from another; "" where that is not known.
+// BootID tells one boot of the machine from another; "" where that is not known.
 func BootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -17,9 +17,9 @@ func BootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// Birth tells a process from all others that had its pid or will have it: it is the boot, and the instant since then at which
+// Birth tells a process from all others that had its pid or will have it. It is the boot, and the instant since the boot at which
 // the process began. It is "" for a process that is gone, for a zombie, for a process that is exiting, whose locks are free
-// already, and where /proc does not tell.
+// already, and if /proc does not tell.
 func Birth(pid int) string {
 	if pid <= 1 || Visible() != nil {
 		return ""

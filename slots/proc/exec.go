@@ -15,7 +15,7 @@ import (
 )
 
 // Child is a program that is run for its answer. It runs in a session of its own, so it has no terminal to ask on. When its time is
-// over, its whole process group is ended: a script that hangs mostly waits for a program that it started.
+// over, its whole process group is ended, since a script that hangs mostly waits for a program that it started.
 //
 // Agents, hooks and git are no Children: they have the lease of their run, and end with it.
 type Child struct {
@@ -47,7 +47,8 @@ func (f *Failure) Unwrap() error { return f.Err }
 var ErrOutput = errors.New("it printed too much")
 
 const (
-	// childDelay is how long the output of a program that ended is waited for: a process that it left may have it open.
+	// childDelay is how long the output of a program that ended is waited for: a process that the program left may have the output
+	// open.
 	childDelay = time.Second
 	// maxSaid bounds the end of stderr that is kept, in bytes.
 	maxSaid = 300

@@ -39,7 +39,7 @@ func LookPath(name string, env []string, dir string) (string, error) {
 	return "", &NotInPath{name, path}
 }
 
-// Program is LookPath of a name, or of a path, behind which there is a program that this process may run.
+// Program is LookPath, and makes sure that this process may run what it found, also for a name that is a path.
 func Program(name string, env []string, dir string) (string, error) {
 	path, err := LookPath(name, env, dir)
 	if err != nil {

@@ -1,9 +1,9 @@
 // Package proc finds and ends the processes of a run, and no others.
 //
-// Every process of a run carries KUGETSU_RUN=<run> in its environment. A runner is a subreaper: every process that its agent
-// starts stays below the runner, also one that detaches itself. A signal is sent only through a handle that was opened before
-// the process was proved to belong to the run: a reused pid can never be hit. A runner is also identified by its birth, the
-// boot and the instant at which it began. No other process of that pid shares it.
+// Every process of a run carries KUGETSU_RUN=<run> in its environment. A runner is a subreaper: every process that its agent starts
+// stays below the runner, also one that detaches itself. A signal is sent only through a handle that was opened before the process
+// was proved to belong to the run: a reused pid can never be hit. A runner is also identified by its birth, which is the boot and
+// the instant at which it began: no other process of that pid has the same.
 package proc
 
 import (

@@ -180,8 +180,8 @@ func lastPID() (pid int, known bool) {
 	return pid, err == nil
 }
 
-// leads says whether a pid is that of a process, and not of this one. Threads have numbers from the same range, also those of
-// this process, and a signal to a thread's number reaches its whole process.
+// leads says whether a pid is that of a process, and not of this one. Threads have numbers from the same range, also the threads of
+// this process, and a signal to the number of a thread reaches its whole process.
 func leads(pid int) bool {
 	if pid == os.Getpid() {
 		return false
@@ -198,10 +198,10 @@ func leads(pid int) bool {
 	return false
 }
 
-// isHeir says whether a process inherited a slot's lease. A process that took the lock by itself did not. One that carries the
-// mark of another run did, where the slot still names this run: an environment may hold any text. Where the slot's lock was
-// unlocked, the session's lock decides, for a process that has the slot's file open: a git of `kugetsu destroy`, for example,
-// inherits a session's lock alone.
+// isHeir says whether a process inherited a slot's lease. A process that locked the slot's file by itself did not inherit it. A
+// process that carries the mark of another run counts only while the slot still names this run, since an environment may hold any
+// text. If the slot's lock was unlocked, the session's lock decides, but only for a process that has the slot's file open: a git of
+// `kugetsu destroy`, for example, inherits a session's lock alone.
 func isHeir(pid int, lock *Lock, run string) bool {
 	mark := markOf(pid)
 	return (Inherited(pid, lock.Slot) || has(pid, lock.Slot) && Inherited(pid, lock.Session)) && (mark == "" || mark == run || lock.Named())
@@ -351,7 +351,7 @@ func environ(pid int) ([]byte, error) {
 	}
 }
 
-// readEnviron reads an environment in one piece: where an execve comes between two, the rest is missing.
+// readEnviron reads an environment in one piece: if an execve came between two pieces, the rest would be missing.
 func readEnviron(pid int) ([]byte, error) {
 	f, err := os.Open(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
 	if err != nil {
@@ -371,8 +371,8 @@ func readEnviron(pid int) ([]byte, error) {
 }
 
 // hasNone says whether a process has no environment and is not about to get one. proc(5): a kernel thread and a zombie have no
-// memory (vsize). An empty environment ends where it begins (env_start, env_end). In the middle of an execve that is so, too,
-// but there the program's code is not in place yet (start_code).
+// memory (vsize), and an empty environment ends where it begins (env_start, env_end). The latter is also so in the middle of an
+// execve, but there the program's code is not in place yet (start_code).
 func hasNone(pid int) bool {
 	f := stat(pid)
 	return len(f) < 49 || string(f[20]) == "0" || !tells() || string(f[23]) != "0" && bytes.Equal(f[47], f[48])

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// self is found when the program begins: later the working folder or PATH may change, and an upgrade may remove the file that
-// runs.
+// self is found when the program begins: later the working folder or PATH may change, and an upgrade may remove the file that is
+// running.
 var self, selfErr = called(os.Args[0])
 
 // Self is the path by which this program was called. It may be a link: an upgrade changes the link and removes the file behind
@@ -37,7 +37,7 @@ func called(name string) (string, error) {
 	if err == nil && !os.SameFile(named, runs) {
 		return file, nil
 	}
-	return path, nil // where the file is gone, the name leads to its successor
+	return path, nil // if the file is gone, the name leads to its successor
 }
 
 // OfGoRun says whether go run built a program: it lies in the build's folder or in the cache, and go removes it.
