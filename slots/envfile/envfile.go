@@ -68,7 +68,7 @@ var assignment = regexp.MustCompile(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-
 // nameless is a line that would be read as a variable called export.
 var nameless = regexp.MustCompile(`^[ \t]*export[ \t]+=`)
 
-// Parse reads a file. A bad line does not take the others with it.
+// Parse reads a file. A bad line does not make the other lines bad.
 func Parse(data []byte) (vars []Var, bad []Problem) {
 	text := strings.TrimPrefix(string(data), "\ufeff")
 	for line := 1; text != ""; {
@@ -130,7 +130,7 @@ func read(text string) (v Var, length int, why string) {
 const inQuotes = "put the value in single quotes"
 
 // quoted finds the end of the last line of a value that begins with a quote. In double quotes \n, \r, \t, \\, \" and \$ have their
-// meaning in a shell's printf. docker compose decodes more of them, which its rules do not name, and which may be meant literally.
+// meaning in a shell's printf. docker compose decodes more sequences. Its rules do not name those, and they may be meant literally.
 func quoted(text string) (length int, why string) {
 	quote := text[0]
 	for i := 1; i < len(text); i++ {
@@ -183,7 +183,7 @@ func plain(value, before string) string {
 	return ""
 }
 
-// open is the quote that is open at the end of a text, or 0. One behind a letter or digit is an apostrophe.
+// open is the quote that is open at the end of a text, or 0. A quote behind a letter or digit is an apostrophe.
 func open(text string) (quote byte) {
 	for i := range len(text) {
 		switch c := text[i]; {

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// TestValueIsReadByTheDocumentedRules: those of docker compose, the examples of its documentation among them.
+// The rules are those of docker compose. The examples of its documentation are among the cases.
 func TestValueIsReadByTheDocumentedRules(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		// The examples of the documentation.
@@ -96,7 +96,7 @@ func TestValueIsReadByTheDocumentedRules(t *testing.T) {
 	}
 }
 
-// TestValueThatWouldBeCutIsRefused: and the reason names the line, and never the text.
+// The reason names the line, and never quotes the text.
 func TestValueThatWouldBeCutIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		text, why string

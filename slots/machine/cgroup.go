@@ -19,8 +19,8 @@ type group struct {
 	v1  bool
 }
 
-// left is limit - usage + the memory that the kernel can take back, in bytes. Of the last only pages of files that were not used
-// for a while count: to take back others would slow their users down.
+// left is limit - usage + the memory that the kernel can take back, in bytes. Of the last, only pages of files that were not used
+// for a while count: if the kernel took back others, their users would slow down.
 func (g group) left() (int64, error) {
 	files, usage, reclaim := []string{"memory.max", "memory.high"}, "memory.current", "inactive_file"
 	if g.v1 {
@@ -75,7 +75,7 @@ func (m Machine) groups() ([]group, error) {
 			dir = filepath.Join(top, rel)
 		}
 	}
-	// Else this is a container that shows another path than it mounts: then the mounted group is that of this process.
+	// Otherwise this is a container that shows another path than it mounts. Then the mounted group is that of this process.
 	if there, err := m.isGroup(top); err != nil {
 		return nil, err
 	} else if !there { // hidden under another mount
@@ -124,7 +124,7 @@ func above(path, file string, v1 bool) (string, bool, error) {
 }
 
 // mounted is where the hierarchy is mounted, and which of its groups is the root of the mount. Of several mounts it is the one that
-// shows most of the groups above this process's.
+// shows most of the groups above this process.
 func (m Machine) mounted(path string, v1 bool) (point, root string, err error) {
 	const file = "/proc/self/mountinfo"
 	data, err := m.read(file)
@@ -144,7 +144,7 @@ func (m Machine) mounted(path string, v1 bool) (point, root string, err error) {
 		}
 		r, p := unescape(a[3]), unescape(a[4])
 		if strings.HasPrefix(r, "/..") {
-			continue // it shows groups above this process's, but not which one is its own
+			continue // it shows groups above this process, but not which of them has the process
 		}
 		_, below := under(path, r)
 		if point == "" || below && (!fits || len(r) < len(root)) {
@@ -166,7 +166,7 @@ func (m Machine) isGroup(dir string) (bool, error) {
 	return err == nil, err
 }
 
-// under is a path as seen from a root, where it is that or lies below.
+// under is a path as seen from a root. below is false for a path that is neither the root nor below it.
 func under(path, root string) (rel string, below bool) {
 	if root == "/" {
 		return path, true

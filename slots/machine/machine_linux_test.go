@@ -141,7 +141,7 @@ func realGroup(t *testing.T, limit int) (outer, inner string) {
 			continue
 		}
 		t.Cleanup(func() { must(t, os.Remove(outer)) })
-		f, err := os.OpenFile(file, os.O_WRONLY, 0) // never made: in a folder that is no group it is not there
+		f, err := os.OpenFile(file, os.O_WRONLY, 0) // the file is never made: in a folder that is no group it is missing
 		if err != nil {
 			continue
 		}

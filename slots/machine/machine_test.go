@@ -189,8 +189,8 @@ func TestMemoryThatCannotBeReadIsNeverPlenty(t *testing.T) {
 	}
 }
 
-// A file that is there and may not be read is another error than none: as root nothing is forbidden, so a folder stands
-// for it.
+// A file that may not be read is another error than a missing file. Root may read every file, so here a folder stands in the file's
+// place.
 func TestUnreadableFileIsNotAMissingOne(t *testing.T) {
 	for _, path := range []string{"/proc/meminfo", "/proc/self/cgroup", "/proc/self/mountinfo", scope + "/memory.max", scope + "/memory.high"} {
 		files := machineOf(self2, mount2, tree{root2 + "/cgroup.procs": "1\n"}, group2(user, "max", "max", "0", "0"),
@@ -223,8 +223,8 @@ func TestFreeDiskOfAFolder(t *testing.T) {
 	}
 }
 
-// The files of the memory controller in the unified hierarchy, and in the other one, are read from a folder tree: a machine has the
-// controller in one of the two.
+// A machine has the memory controller in only one of the two hierarchies, so the controller's files of both are read from a folder
+// tree.
 func TestTakenInAGroupOfItsOwnIsTheSameInBothHierarchies(t *testing.T) {
 	const own2, own1 = scope + "/run", root1 + "/jobs/one/run"
 	stat := "anon 100\nfile 90000000\nshmem 20000000\ntotal_cache 90000000\ntotal_shmem 20000000\n"

@@ -79,7 +79,8 @@ func (m Machine) ofOwnGroup(pids []int) (int64, bool) {
 	return n, err == nil
 }
 
-// taken is usage - pages of files. Those of a tmpfs are no pages that can be taken back, though the kernel lists them there.
+// taken is usage - pages of files. The pages of a tmpfs count as taken: the kernel lists them as pages of files, but cannot take
+// them back.
 func (g group) taken() (int64, error) {
 	usage, file, shmem := "memory.current", "file", "shmem"
 	if g.v1 {

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// The events of each agent, as far as they are shown. Fields that an event lacks or has in another type stay zero. What
-// they mean for the run is in package agent.
+// These types are the events of each agent, as far as they are shown. A field that an event lacks or has in another type stays
+// zero. Package agent knows what the events mean for the run.
 
 type claudeEvent struct {
 	Type    string `json:"type"`
 	Subtype string `json:"subtype"`
-	Parent  string `json:"parent_tool_use_id"` // of a subagent's
+	Parent  string `json:"parent_tool_use_id"` // of a subagent's event
 	Error   string `json:"error"`
 	Status  int    `json:"error_status"`
 	Message struct {
@@ -90,7 +90,7 @@ func (r *Reader) claudeMessage(e claudeEvent) (entries []Entry) {
 		switch {
 		case p.Type == "text" && e.Type == "assistant" && e.Error != "":
 			entries = append(entries, fails(p.Text)...)
-		case p.Type == "text" && e.Type == "assistant" && e.Parent == "": // a subagent speaks to the agent
+		case p.Type == "text" && e.Type == "assistant" && e.Parent == "": // the words of a subagent are for the agent
 			entries = append(entries, say(p.Text)...)
 		case p.Type == "tool_use":
 			r.begins(p.ID, r.call(p.Name, p.Input), time.Time{})
@@ -137,7 +137,7 @@ func plain(raw json.RawMessage) string {
 		return s
 	}
 	var parts []claudePart
-	_ = json.Unmarshal(raw, &parts) // what is neither has no text
+	_ = json.Unmarshal(raw, &parts) // anything else has no text
 	var b strings.Builder
 	for _, p := range parts {
 		b.WriteString(p.Text + "\n")
@@ -184,7 +184,7 @@ func codex(r *Reader, line []byte) ([]Entry, bool) {
 		return fails(unwrap(e.Message)), true
 	case "turn.failed":
 		return fails(unwrap(e.Error.Message)), true
-	case "turn.completed": // of the whole conversation, so the last one counts
+	case "turn.completed": // the usage is of the whole conversation, so the last one counts
 		r.usage.In, r.usage.Out = e.Usage.Input, e.Usage.Output
 	case "item.started":
 		if text := r.codexCall(e); text != "" {
@@ -205,7 +205,7 @@ func codex(r *Reader, line []byte) ([]Entry, bool) {
 			call.Text = text
 		}
 		switch {
-		case call.Text == "": // reasoning, say
+		case call.Text == "": // for instance reasoning
 			return nil, true
 		case e.Item.Status == "declined":
 			call.Entry = call.failed("declined")

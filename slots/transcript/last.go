@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Last is the last thing that a run said or did, in one line, by the end of its log; "" where that does not show. A call that was
-// not answered yet goes before all else: it is what the agent does now. cut says that the log begins before tail, whose first line
-// is incomplete then. The line is as the agent wrote it: a caller cleans it.
+// Last is the last thing that a run said or did, in one line, as the end of its log shows it; "" if the end shows nothing. A call
+// without an answer goes before all else, since it is what the agent does now. cut says that the log begins before tail, so that
+// the first line of tail is incomplete. The line is as the agent wrote it: a caller cleans it.
 func Last(agent, dir string, tail []byte, cut bool) string {
 	if cut {
 		_, tail, _ = bytes.Cut(tail, []byte("\n"))
@@ -31,7 +31,7 @@ func Last(agent, dir string, tail []byte, cut bool) string {
 	return last
 }
 
-// brief is an entry in one line: of words the last line, which says what comes next.
+// brief is an entry in one line. Of words it is the last line, which says what comes next.
 func (e Entry) brief() string {
 	switch e.Kind {
 	case Cost:

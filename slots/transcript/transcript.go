@@ -31,7 +31,7 @@ const (
 	Words Kind = iota // of the model
 	Call              // of a tool, with how it went
 	Error             // of the agent's program, or of the model's server
-	Note              // what the program tells beside that, kugetsu's own lines, and what is no event
+	Note              // other messages of the program, kugetsu's own lines, and lines that are no event
 	Cost              // what the run used
 )
 
@@ -50,12 +50,12 @@ type Entry struct {
 type Reader struct {
 	stream stream
 	dir    string
-	calls  []pending // that have no answer yet, in order
+	calls  []pending // the calls that have no answer yet, in order
 	usage  usage
 	last   Entry // the last words or call
 }
 
-// stream reads an event of one agent. It says false for a line that is none.
+// stream reads an event of one agent. known is false for a line that is no event.
 type stream func(r *Reader, line []byte) (entries []Entry, known bool)
 
 var streams = map[string]stream{"claude": claude, "codex": codex, "gemini": gemini, "opencode": opencode}
@@ -108,7 +108,7 @@ type pending struct {
 	since time.Time
 }
 
-// maxCalls bounds the calls that wait for an answer: a stream that never answers costs no memory.
+// maxCalls bounds the calls that wait for an answer, so that a stream without answers does not fill the memory.
 const maxCalls = 1000
 
 // begins notes a call.
@@ -161,7 +161,7 @@ func (e Entry) failed(output string) Entry {
 	return e
 }
 
-// input is what agents give to their tools. The same thing has another name in each.
+// input is what agents give to their tools. Each agent has other names for the same thing.
 type input struct {
 	Command  text `json:"command"`
 	FilePath text `json:"file_path"`
@@ -181,7 +181,7 @@ type input struct {
 	NewText  text `json:"newString"`
 }
 
-// text is a string where a tool's input has one, and "" where it has anything else.
+// text is a string of a tool's input; "" if the input has anything else in its place.
 type text string
 
 func (t *text) UnmarshalJSON(data []byte) error {
@@ -211,7 +211,7 @@ func (r *Reader) call(tool string, raw json.RawMessage) string {
 
 func (r *Reader) describe(tool string, raw json.RawMessage) string {
 	var in input
-	_ = json.Unmarshal(raw, &in) // what is no object has nothing to show
+	_ = json.Unmarshal(raw, &in) // an input that is no object has nothing to show
 	path := r.path(first(in.FilePath, in.FileName, in.Notebook))
 	switch strings.ToLower(tool) {
 	case "bash", "shell", "run_shell_command":
@@ -252,7 +252,7 @@ func (r *Reader) path(path string) string {
 	return terminal.Title(path)
 }
 
-// lines counts those of a text.
+// lines counts the lines of a text.
 func lines(text string) int {
 	if text == "" {
 		return 0
@@ -260,7 +260,7 @@ func lines(text string) int {
 	return strings.Count(strings.TrimSuffix(text, "\n"), "\n") + 1
 }
 
-// changes says how many lines came and went; "" for none.
+// changes says how many lines were added and removed; "" for none.
 func changes(added, removed int) string {
 	var b strings.Builder
 	if added > 0 {
@@ -286,7 +286,7 @@ func (u usage) String() string {
 	switch {
 	case u.USD >= 0.01:
 		parts = append(parts, fmt.Sprintf("$%.2f", u.USD))
-	case u.USD > 0: // not nothing
+	case u.USD > 0: // $0.00 would say that it cost nothing
 		parts = append(parts, fmt.Sprintf("$%.4f", u.USD))
 	}
 	return strings.Join(parts, ", ")
