@@ -51,7 +51,7 @@ func (p *Private) noteStrange() error {
 		return &Error{Op: "git", Err: err}
 	}
 	have, err := Alternates(p.At.Common)
-	if err != nil { // an agent made it what it is
+	if err != nil { // an agent may have broken the file, so this counts as added
 		have = []string{fmt.Sprintf("what cannot be read (%v)", err)}
 	}
 	p.noted = slices.DeleteFunc(strings.Split(string(text), "\n"), func(line string) bool { return line == "" })
@@ -63,8 +63,8 @@ func (p *Private) noteStrange() error {
 	return nil
 }
 
-// linkObjects makes git see the objects of the repository and of the alternates that were noted. A folder of objects that is
-// not there yet may be made while git reads, so the links to all of them are made. Nothing is written through them.
+// linkObjects makes git see the objects of the repository and of the alternates that were noted. It makes the links to all folders
+// of objects, since a folder that is missing may be made while git reads. Nothing is written through them.
 func (p *Private) linkObjects() error {
 	dir, store := filepath.Join(p.Dir, "objects"), filepath.Join(p.At.Common, "objects")
 	err := os.MkdirAll(filepath.Join(dir, "info"), 0o700)
@@ -83,9 +83,9 @@ func (p *Private) linkObjects() error {
 	return p.Write("objects/info/alternates", strings.Join(p.noted, "\n"))
 }
 
-// present says what a pack need not have, as lines for git pack-objects --revs: head and what is under it, which is in the
-// repository. Where alternates were added, that is looked at. Where head needs one of them, it is tried with what the
-// remotes have, and else the pack gets all.
+// present says which objects a pack need not have, as lines for git pack-objects --revs. These are head and all that it reaches,
+// which the repository has. If alternates were added, some of these objects may be only there, so present makes sure that they are
+// not. If they are, it tries what the remotes have instead. If that fails as well, the pack gets all objects.
 func (p *Private) present(ctx context.Context, head string) (revs string, err error) {
 	if head != "" {
 		revs = "^" + head + "\n"

@@ -18,15 +18,15 @@ import (
 // Setting is a key of git's configuration and its value.
 type Setting struct{ Key, Value string }
 
-// known is what was read before: the configuration of the user, and that of each repository. It is read again by the next
-// Git, not after a run, whose agent may have changed it.
+// known is what was read before: the configuration of the user, and that of each repository. A Runner reads each once, and not
+// again after a run, since the run's agent may have changed it.
 type known struct {
 	sync.Mutex
 	user map[string][]Setting // by the repository, since the user's file may ask which one it is (includeIf)
 	repo map[string][]Setting
 }
 
-// ForgetConfig has the configuration read again: the repository is another one now.
+// ForgetConfig makes the Runner read the configuration again, since the repository is another one now.
 func (g *Runner) ForgetConfig() { g.known = known{} }
 
 // ofUser are the keys that are taken from the user's own files and environment. A name that ends with a dot stands for all
@@ -52,7 +52,8 @@ var ofRepository = []string{
 	"user.name", "user.email", "user.useconfigonly", "author.name", "author.email", "committer.name", "committer.email",
 }
 
-// conversions are those that the user's own files may say as well, for the agents' git heeds them there.
+// conversions are keys that are taken from the user's own files, too, since the agents' git heeds them there. The repository's
+// values win.
 var conversions = []string{"core.autocrlf", "core.eol"}
 
 // only are the settings whose keys are in a list.
@@ -127,11 +128,11 @@ func (g *Runner) userConfig(ctx context.Context, gitDir, private string) ([]Sett
 	return all, nil
 }
 
-// opensHead says whether git can open the HEAD of a git directory without waiting: an agent may have put a FIFO there. Then no
-// condition of includeIf holds for the repository.
+// opensHead says whether git can open the HEAD of a git directory without waiting: an agent may have put a FIFO there. If it
+// cannot, no condition of includeIf holds for the repository.
 func opensHead(gitDir string) bool {
 	info, err := os.Stat(filepath.Join(gitDir, "HEAD"))
-	return err != nil || info.Mode().IsRegular() // what git says of one that is missing is said as ever
+	return err != nil || info.Mode().IsRegular() // git itself reports a HEAD that is missing
 }
 
 // repoConfig reads the configuration file of a repository, without the files that it includes. A file that git cannot read counts as
@@ -160,7 +161,7 @@ func (g *Runner) repoConfig(ctx context.Context, p *Private) ([]Setting, error) 
 // maxConfig bounds a file of configuration, in bytes: it is held in memory.
 const maxConfig = 16 << 20
 
-// ReadConfig is what a file of configuration says now, without those that it includes.
+// ReadConfig is what a file of configuration says now, without the files that it includes.
 func (g *Runner) ReadConfig(ctx context.Context, file string, p *Private) ([]Setting, error) {
 	f, err := OpenRegular(file)
 	if errors.Is(err, fs.ErrNotExist) {

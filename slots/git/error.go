@@ -125,7 +125,7 @@ var permanentTexts = []string{
 	"not a git repository",                               //
 	"fatal: repository '",                                // "repository 'https://…' not found" after a 404
 	"access denied or repository not exported",           // git daemon
-	"permission denied (",                                // ssh: (publickey,…). Without the bracket it is a file's
+	"permission denied (",                                // ssh: (publickey,…). Without the bracket the line is about a file
 	"host key verification failed",                       //
 	"authentication failed",                              //
 	"access denied",                                      //
@@ -208,7 +208,7 @@ func lastSaid(stderr string) (last string, permanent bool) {
 		line = strings.ToLower(line)
 		return slices.ContainsFunc(texts, func(t string) bool { return test(line, t) })
 	}
-	var any, said, failed string // each the last of its kind, and the better the later
+	var any, said, failed string // each is the last line of its kind, and the kinds are in order: the last says most
 	for _, line := range strings.FieldsFunc(stderr, func(r rune) bool { return r == '\n' || r == '\r' }) {
 		line = Clean(line)
 		switch {

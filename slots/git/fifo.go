@@ -73,7 +73,7 @@ func fifos(folders []string, done <-chan struct{}) (found []string) {
 			default:
 			}
 			if err != nil {
-				return fs.SkipDir // what cannot be listed git cannot list either
+				return fs.SkipDir // git cannot list it either
 			}
 			if d.Type()&fs.ModeNamedPipe != 0 {
 				found = append(found, path)

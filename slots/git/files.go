@@ -55,7 +55,7 @@ func WriteWhole(file, text string) error {
 	return os.Rename(file+".new", file)
 }
 
-// Same says whether two paths name one directory. What is not there is not the same.
+// Same says whether two paths name one directory. A path that leads nowhere is not the same.
 func Same(a, b string) (bool, error) {
 	x, errA := os.Stat(a)
 	y, errB := os.Stat(b)
@@ -106,7 +106,7 @@ func readStart(path string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-// ReadEnd reads the last bytes of such a file: what git logs grows, and an agent may make it of any size.
+// ReadEnd reads the last bytes of such a file: the logs of git grow, and an agent may make one of any size.
 func ReadEnd(path string, most int64) ([]byte, error) {
 	f, err := OpenRegular(path)
 	if err != nil {
@@ -121,7 +121,7 @@ func ReadEnd(path string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-// ReadSmall reads such a file, of which more than so many bytes are an error.
+// ReadSmall reads such a file. It is an error if the file has more than so many bytes.
 func ReadSmall(path string, most int64) ([]byte, error) {
 	b, err := readStart(path, most+1)
 	if err == nil && int64(len(b)) > most {

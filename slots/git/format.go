@@ -12,7 +12,7 @@ import (
 // format writes the config, which says of what kind the repository is.
 func (p *Private) format(tables bool, objects string) error {
 	text := "[core]\n\trepositoryformatversion = 1\n\tbare = true\n\tlogAllRefUpdates = false\n" +
-		// What is derived from the objects is not believed either: a commit graph may say that something was pushed.
+		// Files that git derives from the objects are not trusted either: a commit graph may say that something was pushed.
 		"\tcommitGraph = false\n\tmultiPackIndex = false\n[extensions]\n"
 	if tables {
 		text += "\trefstorage = reftable\n"
@@ -45,7 +45,7 @@ func (p *Private) owned(user []Setting) error {
 	return nil
 }
 
-// safe says whether safe.directory names one of some folders; an empty value forgets those before it.
+// safe says whether safe.directory names one of some folders. An empty value cancels the values before it.
 func safe(user []Setting, dirs ...string) (ok bool) {
 	for _, s := range user {
 		if s.Key != "safe.directory" {
@@ -59,8 +59,8 @@ func safe(user []Setting, dirs ...string) (ok bool) {
 	return ok
 }
 
-// objectFormat is the kind of ids that a repository has, empty for sha1: as its references show it, and where there are none
-// as its configuration says.
+// objectFormat is the kind of ids that a repository has; empty for sha1. Its references show the kind, or else its configuration
+// says it.
 func objectFormat(common string, config []Setting) (string, error) {
 	id, err := anyID(common)
 	if err != nil {
@@ -98,7 +98,7 @@ func anyID(common string) (string, error) {
 		}
 		return nil
 	})
-	if Absent(err) { // a reference went while we looked
+	if Absent(err) { // a reference was removed meanwhile
 		err = nil
 	}
 	return found, err

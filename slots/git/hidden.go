@@ -29,12 +29,12 @@ func (p *Private) Hidden(ctx context.Context) (list string, err error) {
 		if tag != "S" && tag == strings.ToUpper(tag) { // S: skip-worktree; a small letter: assume-unchanged
 			return
 		}
-		// A folder that a sparse index has as one entry ends with a slash; git itself looks into it where it is there.
+		// A folder that a sparse index has as one entry ends with a slash. If it exists, git itself looks into it.
 		if _, err := os.Lstat(filepath.Join(p.At.Path, name)); Absent(err) || strings.HasSuffix(name, "/") {
 			return
 		}
 		found = true
-		_, _ = names.WriteString(name + "\x00") // Flush tells
+		_, _ = names.WriteString(name + "\x00") // Flush reports the error
 	}}
 	_, err = p.Run(ctx, Command{Args: []string{"ls-files", "-v", "-z", "--sparse"}, Stdout: &read})
 	writeErr := errors.Join(names.Flush(), file.Close())

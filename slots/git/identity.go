@@ -37,13 +37,13 @@ func ParseIdentity(s string) (Identity, error) {
 	return Identity{name, email}, nil
 }
 
-// Named is what git's configuration knows of identities.
+// Named is what git's configuration says of identities.
 type Named struct {
 	values     map[string]string // of user, author and committer: name and email
 	ConfigOnly bool              // user.useConfigOnly: git is to refuse where none is configured
 }
 
-// NamedAt tells it of a repository and a worktree; the zero location stands for none.
+// NamedAt reads it for a repository and a worktree; the zero location stands for none.
 func (g *Runner) NamedAt(ctx context.Context, at Location) (Named, error) {
 	p, err := g.Open(ctx, at)
 	if err != nil {
@@ -54,7 +54,7 @@ func (g *Runner) NamedAt(ctx context.Context, at Location) (Named, error) {
 	if err != nil || at.Common == "" {
 		return namedIn(all), err
 	}
-	repo, err := g.ReadConfig(ctx, filepath.Join(at.Common, "config"), p) // now, since the hook may have said it
+	repo, err := g.ReadConfig(ctx, filepath.Join(at.Common, "config"), p) // it is read now, since the hook may have set it
 	if err != nil {
 		return Named{}, err
 	}

@@ -41,8 +41,8 @@ func TestIdentityIsRead(t *testing.T) {
 	}
 }
 
-// FuzzIdentity: what is taken for an identity is one to git, as it stands but for what git strips from its ends; whatever
-// git's answer is, a variable that is missing is one of four, once.
+// FuzzIdentity: a text that is taken for an identity is one to git, unchanged but for what git strips from its ends. Whatever git's
+// configuration says, the variables that are missing are among four, each once.
 func FuzzIdentity(f *testing.F) {
 	for _, text := range []string{"You <you@x>", "b[bot] <1+b@x>", ", <x>", "a <b> c", "'\" <\\>", "ü <ü@ü>"} {
 		f.Add(text, "user.name\nYou\x00user.email\nyou@x\x00", "EMAIL=x")

@@ -57,7 +57,7 @@ func (in *Scratch) fill(ctx context.Context, by Reading) (err error) {
 		}
 	}
 	if by.Fresh {
-		// With the files of HEAD, since one of those may be ignored by now. On a branch without a commit there are none.
+		// The index gets the files of HEAD, since some of them may be ignored by now. A branch without a commit has none.
 		if _, err := in.Git(ctx, "", "read-tree", "HEAD"); ExitCode(err) == -1 {
 			return err
 		}
@@ -65,7 +65,7 @@ func (in *Scratch) fill(ctx context.Context, by Reading) (err error) {
 		return &Error{Op: "snapshot", Err: err}
 	}
 	if by.hidden != "" && !by.Fresh {
-		for _, flag := range []string{"--no-assume-unchanged", "--no-skip-worktree"} { // of the two in one call git heeds one
+		for _, flag := range []string{"--no-assume-unchanged", "--no-skip-worktree"} { // in one call git heeds only one of the two
 			if err := in.unflag(ctx, flag, by.hidden); err != nil {
 				return err
 			}
@@ -117,7 +117,7 @@ func (in Scratch) run(ctx context.Context, c Command) (string, error) {
 	return in.Private.Run(ctx, c)
 }
 
-// All makes a tree of all that stands in the worktree. lost says what is not in it.
+// All makes a tree of all that stands in the worktree. lost is git's error about files that the tree lacks; nil if it has all.
 func (in *Scratch) All(ctx context.Context) (tree string, lost, err error) {
 	links, err := in.links(ctx)
 	if err != nil {
@@ -133,20 +133,21 @@ func (in *Scratch) All(ctx context.Context) (tree string, lost, err error) {
 		_, err := in.Git(ctx, paths, "add", "--all", "--sparse", "--ignore-errors", "--pathspec-from-file=-", "--pathspec-file-nul")
 		return err
 	}
-	if len(links) > 0 { // their commits alone, which are read as files
+	if len(links) > 0 { // of a repository only its commit is added, whose id git reads from a file
 		if _, err := in.Git(ctx, strings.Join(links, "\x00")+"\x00", "update-index", "--add", "--remove", "-z", "--stdin"); err != nil {
 			return "", nil, err
 		}
 	}
 	err = add()
-	if ExitCode(err) > 1 && in.config == nil { // a filter or an encoding that fails ends git, whatever else there is to add
+	if ExitCode(err) > 1 && in.config == nil { // a filter or an encoding that fails ends git, even if there is more to add
 		in.Private.Runner.Say("added again as it stands, without filters and encodings: %v", err)
 		if err := in.unfilter(); err != nil {
 			return "", nil, err
 		}
 		err = add()
 	}
-	// Exit 1 with --ignore-errors: some could not be added, the others were. Anything else left no index to use.
+	// Exit 1 with --ignore-errors: some files could not be added, and the others were. After any other error there is no index to
+	// use.
 	if ExitCode(err) == 1 {
 		lost = err
 	} else if err != nil {
@@ -156,7 +157,7 @@ func (in *Scratch) All(ctx context.Context) (tree string, lost, err error) {
 	return tree, lost, err
 }
 
-// links are the repositories inside the worktree that are tracked, by their commits.
+// links lists the repositories inside the worktree of which git tracks the commit.
 func (in Scratch) links(ctx context.Context) ([]string, error) {
 	var links []string
 	read := fields{each: func(line string) {
@@ -279,7 +280,8 @@ func movePack(from, to string) error {
 // PackTemp begins the name of a part of a pack that is being written.
 const PackTemp = ".kugetsu-"
 
-// EmptyTree is the tree without any file, which every repository has: its id depends on the kind of ids only.
+// EmptyTree is the tree without any file, which every repository has. Its id depends only on the kind of ids, which is that of
+// like.
 func EmptyTree(like string) string {
 	if len(like) == 64 {
 		return "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321"

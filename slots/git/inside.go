@@ -7,8 +7,8 @@ import (
 )
 
 // Agents let subagents work in worktrees of the same repository, inside their own (.claude/worktrees/…), and leave them there,
-// often where git ignores them. They are no foreign repositories: their work is kept as the session's own is, each at a
-// reference of its own, and their records go with the session's. The session's git does not look into them.
+// often where git ignores them. Such worktrees are no foreign repositories. Their work is kept as the session's own is, each at a
+// reference of its own, and their records are removed with the session's. The session's git does not look into them.
 
 // Inner is a linked worktree of the repository inside another.
 type Inner struct {
@@ -16,8 +16,8 @@ type Inner struct {
 	At   Location
 }
 
-// inside finds the worktrees inside one. The record of each must lead to it, and the link in it back: else it is whatever git
-// takes it for.
+// inside finds the worktrees inside one. The record of each must lead to the worktree, and the link in the worktree must lead back
+// to the record. Any other folder is left to git.
 func inside(outer Location) (list []Inner, err error) {
 	records, err := Records(outer.Common)
 	if err != nil {
@@ -49,8 +49,8 @@ func inside(outer Location) (list []Inner, err error) {
 	return list, nil
 }
 
-// PathBelow is the path of a record's worktree as seen from a folder that it is in; empty where it is not, or the record does not
-// say.
+// PathBelow is the path of a record's worktree as seen from dir; empty if the worktree is not in dir, or if the record does not say
+// where it is.
 func PathBelow(admin, dir string) string {
 	text, err := ReadSmall(filepath.Join(admin, "gitdir"), 64<<10)
 	if err != nil || len(text) == 0 {

@@ -28,7 +28,8 @@ func RepositoryOf(gitDir string) (string, error) {
 	return Rel(gitDir, OneLine(text)), nil
 }
 
-// Records lists what git has on record for worktrees. A link in the place of the folder would have us remove another's.
+// Records lists git's records of worktrees. It refuses a link in the place of their folder: behind a link kugetsu would remove the
+// records of another repository.
 func Records(common string) ([]string, error) {
 	dir := filepath.Join(common, "worktrees")
 	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {

@@ -83,7 +83,7 @@ func (g *Runner) outside(ctx context.Context, url string) (*Private, error) {
 	return g.Open(ctx, Location{URL: url})
 }
 
-// make makes an empty one, and removes those of processes that are dead.
+// make makes an empty private directory, and removes those of processes that are dead.
 func (p *Private) make() (err error) {
 	own := p.Runner.Own
 	if own == "" && p.At.Common != "" {
@@ -106,7 +106,7 @@ func (p *Private) make() (err error) {
 	for _, e := range entries {
 		removeDead(filepath.Join(own, e.Name()))
 	}
-	// Another process may remove it before it is locked, where the clock was set forward in between: it looks old then.
+	// If the clock was set forward meanwhile, the directory looks old, and another process may remove it before it is locked.
 	for range makeMost {
 		if err = p.makeLocked(own); err == nil || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EWOULDBLOCK) {
 			break
@@ -115,10 +115,11 @@ func (p *Private) make() (err error) {
 	return err
 }
 
-// makeMost is how many directories are made until one is not removed.
+// makeMost bounds the attempts to make a directory that no other process removes.
 const makeMost = 100
 
-// makeLocked makes one and locks it. A lock of one that is gone locks nothing: so it is there when the folder in it is made.
+// makeLocked makes a private directory and locks it. If another process removed the directory before that, the lock is worth
+// nothing. So the folder inside is made after the lock, and fails if the directory is gone.
 func (p *Private) makeLocked(own string) (err error) {
 	if p.Dir, err = os.MkdirTemp(own, "git-*"); err != nil {
 		return err
@@ -158,7 +159,7 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// close removes it.
+// close removes the private directory.
 func (p *Private) close() error {
 	if p == nil || p.Dir == "" {
 		return nil
@@ -174,7 +175,7 @@ func (p *Private) close() error {
 	return nil
 }
 
-// Done closes p in a defer. If that fails, the next process to make one removes the folder.
+// Done closes p, and is for a defer. If that fails, the next process to make a private directory removes this one.
 func (p *Private) Done() {
 	if err := p.close(); err != nil {
 		p.Runner.Say("%v", err)
@@ -279,7 +280,7 @@ func (p *Private) linkRepository() (tables bool, err error) {
 		if err == nil && !info.Mode().IsRegular() {
 			return false, Refuse("git", "%s is not a regular file", filepath.Join(common, name))
 		}
-		links = append(links, name) // also where it is not there: git makes it through the link
+		links = append(links, name) // also if it is missing: git makes it through the link
 	}
 	tables = IsDir(filepath.Join(common, "reftable"))
 	if tables {
@@ -313,8 +314,8 @@ func (p *Private) writeExclude() (err error) {
 	return p.Write("info/exclude", string(exclude)+"\n"+excludes(p.Inside))
 }
 
-// linkLFS says whether git-lfs is run, and where the user's configuration has it as a process, leads it to the repository's own
-// objects.
+// linkLFS finds out whether git-lfs is run. If the user's configuration runs it as a process, linkLFS leads it to the repository's
+// own objects.
 func (p *Private) linkLFS(user []Setting) error {
 	_, process := value(user, "filter.lfs.process")
 	_, single := value(user, "filter.lfs.clean")
@@ -334,8 +335,8 @@ func (p *Private) linkLFS(user []Setting) error {
 	return nil
 }
 
-// leadToHalves makes the halves of a split index be where git looks for them: in its git directory, although the index
-// itself is named.
+// leadToHalves links the halves of a split index into the private directory. Git looks for them in its git directory, although each
+// call names the index itself.
 func (p *Private) leadToHalves() error {
 	if p.At.GitDir == "" || p.At.Path == "" {
 		return nil

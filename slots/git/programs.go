@@ -34,7 +34,7 @@ func (g *Runner) Missing(ctx context.Context) (programs []string, err error) {
 	return programs, nil
 }
 
-// Lacks says whether git would not find a program that it needs for a remote. No name is a program that it has.
+// Lacks says whether git would not find a program that it needs for a remote. For an empty name it is false.
 func (g *Runner) Lacks(ctx context.Context, program string) (bool, error) {
 	if program == "" {
 		return false, nil
@@ -57,7 +57,7 @@ func (g *Runner) installed(program, execPath string) bool {
 	return err == nil
 }
 
-// named is the program that a setting names; empty for none, and for a line of shell of which it is not plain.
+// named is the program that a setting names. It is empty if there is none, or if a line of shell does not plainly say which it is.
 func named(s Setting) string {
 	words := strings.Fields(s.Value)
 	if len(words) == 0 {

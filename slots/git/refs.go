@@ -45,13 +45,13 @@ func ValidBranch(name string) bool {
 // IPv6 address has a bracket before the colons.
 var helperURL = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9+.-]*::`)
 
-// BadURL says whether a URL is none that git may see: an option, a program, or a text of several lines.
+// BadURL says whether git must not see a URL: it is an option, a program, or a text of several lines.
 func BadURL(url string) bool {
 	return url == "" || strings.HasPrefix(url, "-") || helperURL().MatchString(url) ||
 		strings.ContainsFunc(url, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// PlainRef refuses a reference whose way leads over something else than folders: a link there would have git write elsewhere.
+// PlainRef refuses a reference whose path leads over anything but folders: through a link git would write elsewhere.
 func PlainRef(common, ref string) error {
 	ok, err := PlainWay(common, ref)
 	if err != nil {
@@ -80,7 +80,7 @@ func (p *Private) plainRefs(args []string) error {
 	}
 	for _, below := range []string{"refs/remotes", "refs/tags", "refs/kugetsu-pushed"} {
 		err := filepath.WalkDir(filepath.Join(p.At.Common, below), func(path string, d fs.DirEntry, err error) error {
-			if Absent(err) { // a reference went while we looked
+			if Absent(err) { // a reference was removed meanwhile
 				return nil
 			}
 			if err != nil {

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// FuzzBranch: what is taken for a branch name is one to git, stays below refs/heads, and is no option.
+// FuzzBranch: a text that is taken for a branch name is one to git, stays below refs/heads, and is no option.
 func FuzzBranch(f *testing.F) {
 	for _, name := range []string{"main", "fix/issue-7", "-b", "--upload-pack=x", "a..b", "a/../b", "HEAD", "@", "a.lock", "a/.b", "a//b", "a b", "a\x00",
 		"refs/heads/x", "@{-1}", "a@{1}", "x\\y", "月", "\xff", "."} {

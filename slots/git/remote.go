@@ -9,16 +9,16 @@ import (
 
 // Remotes are the remotes of a local checkout, as its configuration names them.
 type Remotes struct {
-	Name  string   // of the one that new work begins from; empty where there is none, or it is not known which
-	url   string   // of that; empty where git must not see it
-	Names []string // of all
+	Name  string   // of the remote that new work begins from; empty if there is none, or if it is not known which
+	url   string   // of the same remote; empty if git must not see it
+	Names []string // of all remotes
 }
 
 // Origin is the only remote that kugetsu's own clones begin with.
 const Origin = "origin"
 
-// remotesOf says which remote of a checkout new work begins from: the one that the base names ("upstream/main"), else origin,
-// else the only one there is. With several of other names it is not known which.
+// remotesOf says which remote of a checkout new work begins from: the one that the base names ("upstream/main"), else origin, else
+// the only one there is. If there are several, and none is called origin, it is not known which.
 func remotesOf(config []Setting, checkout, base string) (r Remotes) {
 	urls := map[string]string{}
 	for _, s := range config {
@@ -61,12 +61,12 @@ func (at Location) Tracking() string {
 	return "refs/remotes/" + cmp.Or(at.Remotes.Name, Origin) + "/"
 }
 
-// Branches is the refspec for them.
+// Branches is the refspec that fetches the remote's branches to there.
 func (at Location) Branches() string { return "+refs/heads/*:" + at.Tracking() + "*" }
 
-// leadsElsewhere refuses a repository whose core.worktree names another folder: the agents' git would take that for the
+// leadsElsewhere refuses a repository whose core.worktree names another folder: the agents' git would take that folder for the
 // worktree, and write and delete there. With extensions.worktreeConfig git heeds the key in each linked worktree, wherever it
-// leads. Kugetsu's own git is told where it works.
+// leads. Kugetsu's own git is told where it works, and does not heed the key.
 func leadsElsewhere(config []Setting, at Location) error {
 	dir, ok := value(config, "core.worktree")
 	if !ok {
@@ -77,7 +77,7 @@ func leadsElsewhere(config []Setting, at Location) error {
 		if err != nil {
 			return err
 		}
-		if here || at.Clone { // what stands in the file of a clone is for no worktree then
+		if here || at.Clone { // without that extension the key of a clone is for none of its worktrees
 			return nil
 		}
 	}

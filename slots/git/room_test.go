@@ -13,7 +13,7 @@ import (
 )
 
 // Git is looked up in one place, and started in one, Runner.exec. That is called where git is given a private git directory, where
-// configuration is read as data, and for git's version. Whatever is added calls Private.Run.
+// configuration is read as data, and for git's version. New code calls Private.Run.
 func TestGitIsStartedInOneRoom(t *testing.T) {
 	callers := []string{"Private.Run", "Runner.userConfig", "Runner.ReadConfig", "Runner.Version"}
 	finders := []string{"Runner.exec", "Runner.Installed"}
@@ -91,7 +91,7 @@ func TestGitIsStartedInOneRoom(t *testing.T) {
 	}
 }
 
-// name is a function's, with its receiver's type.
+// name is the name of a function, with the type of its receiver.
 func name(f *ast.FuncDecl) string {
 	if f.Recv == nil {
 		return f.Name.Name

@@ -30,8 +30,8 @@ type Runner struct {
 	Own string
 	// Log receives what git prints on stderr, as it comes. It is kept for errors too, so nil loses only the log.
 	Log io.Writer
-	// Files are inherited by every git from descriptor 3 on: the lease, so that a git which outlives its runner
-	// keeps the slot taken until it is gone.
+	// Files are inherited by every git from descriptor 3 on. They are the lease, so that a git which outlives its runner keeps the
+	// slot occupied until that git is gone.
 	Files []*os.File
 
 	known known // configuration that was read before
@@ -95,7 +95,7 @@ func (g *Runner) environ(dir string, lazy bool, extra []string) []string {
 		"GIT_NO_REPLACE_OBJECTS=1", // what is kept is what was written, not what refs/replace/ makes of it
 		"GIT_ALLOW_PROTOCOL=file:git:http:https:ssh",
 		"GIT_CEILING_DIRECTORIES="+filepath.Dir(dir), // git in dir, or nothing: never a repository above it
-		"PWD="+dir,                                   // a stale one is believed
+		"PWD="+dir,                                   // git believes a PWD that is out of date
 	)
 	if !lazy { // an object that is missing is an error, never a call of a remote
 		// If git may fetch the object, the variable is not set to 0 either. The upload-pack of a remote on this machine would
@@ -112,8 +112,8 @@ type Command struct {
 	Index string // an index in place of the worktree's own
 	Stdin string
 	input *os.File // in place of stdin, where it may be of any length
-	Most  int      // of stdout, in bytes, where what git is asked for is said by the repository; 0: any
-	// Stdout gets what git prints there, in place of the caller of run: what is counted and not kept may be of any length.
+	Most  int      // bound of stdout, in bytes, where the repository decides how long the answer is; 0: none
+	// Stdout gets what git prints there, in place of the caller: output that is counted and not kept may be of any length.
 	Stdout io.Writer
 	stderr io.Writer // gets what git prints there, besides the log
 	Lock   *os.File  // the repository's lock, where git may leave children behind that write: see repo.git
@@ -168,7 +168,7 @@ func (g *Runner) exec(ctx context.Context, read []string, c Command) (string, er
 	if err != nil {
 		last, permanent := diagnose(stderr.String())
 		host := saysHost(stderr.String())
-		if host { // git's own exit code is 128 or 1, whatever it was
+		if host { // git's own exit code does not tell: it is 128 or 1
 			err = fault.New(fault.Temp, "", "%w", err)
 		} else if saysLocked(stderr.String()) {
 			err = fault.New(fault.Temp, "another git is at work there, or was killed: try again in a minute", "%w", err)
@@ -212,7 +212,8 @@ func runUntil(ctx context.Context, cmd *exec.Cmd) error {
 	return err
 }
 
-// answer is what git prints on stdout, as long as it is not too much. Then it gets no more: git dies of a closed pipe.
+// answer is what git prints on stdout, as long as it is not too much. After that answer takes no more, and git dies of a closed
+// pipe.
 type answer struct {
 	text bytes.Buffer // not embedded: its ReadFrom would be used instead of our Write
 	most int

@@ -78,7 +78,7 @@ func TestChildThatStaysBehindIsNotWaitedFor(t *testing.T) {
 	if err := unix.Mkfifo(filepath.Join(dir, "end"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// As an ssh that keeps its connection for the next one: it holds stdout and stderr.
+	// The child is like an ssh that keeps its connection for the next git: it keeps stdout and stderr open.
 	out, err := g.exec(context.Background(), nil, Command{dir: dir, Args: []string{"-c", "alias.say=!echo here; cat end &", "say"}})
 	if got := fmt.Sprint(out, err); got != "here\n<nil>" {
 		t.Errorf("said: %s", got)

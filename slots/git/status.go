@@ -26,20 +26,20 @@ type Status struct {
 	Branch      string   // empty when HEAD is detached
 	StagedTwice bool     // something is staged and changed again, and the index can be written as a tree
 	Dirty       int      // how many paths differ
-	Entries     []Entry  // the first of them
+	Entries     []Entry  // the first of these paths
 	Nested      []string // the first of the repositories inside the worktree
-	By          Reading  // git was made to tell it
+	By          Reading  // how git was made to read the worktree
 }
 
 // Entry is one path that differs. Untracked is '?', ignored '!', in conflict 'U' in both columns.
 type Entry struct {
 	staged, Worktree byte
 	Path             string
-	nth              int    // in git's order
-	blob             string // what is in the index, where nothing but the bytes of a regular file may differ from it
+	nth              int    // its place in git's order
+	blob             string // the blob in the index, if only the bytes of a regular file may differ from it
 }
 
-// StatusOf is statusBy where left said how, and status where it did not.
+// StatusOf is statusBy with the reading that by says, and Status if by is nil.
 func (p *Private) StatusOf(ctx context.Context, by *Reading) (st Status, missed, err error) {
 	if by != nil {
 		return p.statusBy(ctx, *by)
@@ -55,7 +55,7 @@ func (p *Private) Status(ctx context.Context) (st Status, missed, err error) {
 		st, missed, err = p.statusBy(ctx, Reading{hidden: hidden})
 	}
 	for _, other := range []Reading{{hidden: hidden, raw: true}, {Fresh: true}, {Fresh: true, raw: true}} {
-		if err == nil || ctx.Err() != nil || OfHost(err) { // with a full disk, say, the index is as good as ever
+		if err == nil || ctx.Err() != nil || OfHost(err) { // with a full disk, for instance, the index is as good as ever
 			break
 		}
 		p.Runner.Say("git status failed and is asked in another way: %v", err)

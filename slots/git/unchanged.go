@@ -23,13 +23,13 @@ import (
 // would write.
 
 const (
-	maxMaybe     = 100_000  // how many files are looked at so; more are taken for changed
-	maxMaybeRead = 1 << 30  // how many bytes of them are read
-	maxWritten   = 64 << 20 // how many bytes of them git is asked to write out once more
+	maxMaybe     = 100_000  // so many files are examined; any more count as changed
+	maxMaybeRead = 1 << 30  // so many of their bytes are read
+	maxWritten   = 64 << 20 // so many of their bytes git is asked to write out once more
 )
 
-// unchanged names the entries of a status whose files are as a checkout would write them: which of them is read here, and git
-// is asked, in one process, about the rest.
+// unchanged names the entries of a status whose files are as a checkout would write them. It decides some by reading the files, and
+// asks git, in one process, about the rest.
 func (p *Private) unchanged(ctx context.Context, maybe []Entry, c Command) (map[string]bool, error) {
 	same := map[string]bool{}
 	var ask []string
@@ -58,7 +58,7 @@ func (p *Private) unchanged(ctx context.Context, maybe []Entry, c Command) (map[
 	c.Stdin, c.Args = strings.Join(ask, "\x00")+"\x00", []string{"checkout-index", "--quiet", "--prefix=" + tmp + "/", "-z", "--stdin"}
 	c.Stdout, c.stderr, c.Env = nil, nil, []string{"GIT_LFS_SKIP_SMUDGE=1"} // what LFS would fetch was compared above
 	if _, err := p.Run(ctx, c); err != nil && (ExitCode(err) == -1 || OfHost(err)) {
-		return nil, err // a filter that fails is no reason: what it did not write is changed
+		return nil, err // a filter that fails is no error here: a file that it did not write counts as changed
 	}
 	for _, name := range ask {
 		if ok, err := equalFiles(filepath.Join(p.At.Path, name), filepath.Join(tmp, name)); err == nil && ok {
@@ -68,8 +68,8 @@ func (p *Private) unchanged(ctx context.Context, maybe []Entry, c Command) (map[
 	return same, nil
 }
 
-// rawOrPointer says whether a file has the bytes of a blob, or the bytes to which a blob of git-lfs points. In the latter case a git-lfs
-// wrote the file that only the repository's configuration names.
+// rawOrPointer says whether a file has the bytes of a blob, or the bytes to which a blob of git-lfs points. The latter was written
+// by a git-lfs that only the repository's configuration names.
 func rawOrPointer(path, blob string, most int64) (size int64, is bool, err error) {
 	f, err := OpenRegular(path)
 	if err != nil {
@@ -120,7 +120,7 @@ func equalFiles(a, b string) (bool, error) {
 	return bytes.Equal(hx.Sum(nil), hy.Sum(nil)), errors.Join(errX, errY)
 }
 
-// settle counts the entries that may be unchanged, as they turned out to be.
+// settle counts the entries that turned out to be changed, and notes the others in By.
 func (st *Status) settle(maybe []Entry, same map[string]bool) {
 	for _, e := range maybe {
 		if same[e.Path] {

@@ -59,14 +59,14 @@ func (p *Private) sayUnfiltered(ctx context.Context, c Command, lfs bool, how st
 	}
 }
 
-// SayKeptRaw says so of the files of a snapshot that differ from head.
+// SayKeptRaw logs which files of a snapshot, of those that differ from head, were kept without their filter.
 func (in Scratch) SayKeptRaw(ctx context.Context, head, tree string) {
 	in.Private.sayUnfiltered(ctx, Command{Index: in.Index(), Env: []string{"GIT_OBJECT_DIRECTORY=" + in.objects()},
 		Args: []string{"diff-tree", "-r", "-z", "--name-only", "--no-renames", "--no-ext-diff", "--diff-filter=d", cmp.Or(head, EmptyTree(tree)), tree}},
 		in.Private.lfs && in.config == nil, "kept as it stands")
 }
 
-// SayMadeRaw says so of the files of a new worktree, whose index is given.
+// SayMadeRaw logs which files of a new worktree were made without their filter. index is the worktree's index.
 func (p *Private) SayMadeRaw(ctx context.Context, index string) {
 	p.sayUnfiltered(ctx, Command{Index: index, Args: []string{"ls-files", "-z", "--", ":(exclude,attr:!filter)"}}, p.lfs, "made as git has it")
 }
