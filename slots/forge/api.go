@@ -12,7 +12,7 @@ type elsewhere struct {
 	under string // the path of the forge on its host, as in "/gitea"
 }
 
-// errAPI does not repeat the value, as home.at does not.
+// errAPI does not repeat the value: see home.at.
 var errAPI = errors.New("FORGE_API: want host=https://host/path/of/the/api, several separated by spaces")
 
 // namedAPI is a word of FORGE_API: host[:port]=URL.
@@ -112,7 +112,7 @@ func (r request) base() string {
 	return r.forge.base(r.origin)
 }
 
-// kindOf is the forge whose API has such a path.
+// kindOf is the kind of forge whose API has a path with this end.
 func kindOf(api string) *kind {
 	for ending, k := range map[string]*kind{"/api/v1/": gitea, "/api/v3/": github, "/api/v4/": gitlab} {
 		if strings.HasSuffix(api, ending) {

@@ -47,7 +47,8 @@ func (r request) ask(ctx context.Context, path string, env []string) ([]byte, er
 	return got.body, err
 }
 
-// askAnew is ask for an answer of at most so many bytes that is not remembered with this ETag. A program is asked without the ETag.
+// askAnew is ask for an answer of at most so many bytes. etag is that of the answer that is remembered; if the answer is still the
+// same, the reply says so. A program is asked without the ETag.
 func (r request) askAnew(ctx context.Context, path, etag string, most int, env []string) (got reply, err error) {
 	if err := r.plainly(env); err != nil {
 		return got, err
@@ -217,7 +218,7 @@ var programEnv = []string{"HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "T
 // program finds gh or glab, and makes its environment. The error is errNoProgram.
 func (r request) program(env []string) (path string, made []string, err error) {
 	host, https := strings.CutPrefix(r.origin, "https://")
-	if r.forge.cli == "" || r.api != "" || !https || strings.Contains(host, ":") { // they know hosts by name
+	if r.forge.cli == "" || r.api != "" || !https || strings.Contains(host, ":") { // the programs know a host only by its name
 		return "", nil, errNoProgram
 	}
 	for _, kv := range env {

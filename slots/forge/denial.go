@@ -32,7 +32,7 @@ func (d Denial) Text() string {
 	return d.Why + `; the forge says "` + d.Said + `"`
 }
 
-// Remedy is what a person can do. The file is that of a token.
+// Remedy is what a person can do. file is the env file with the token.
 func (d Denial) Remedy(file string) string {
 	switch {
 	case d.Unanswered:
@@ -60,9 +60,10 @@ func DenialOf(err error) *Denial {
 	return &Denial{Why: terminal.Line(terminal.Joined(err.Error()), maxWhy), Unanswered: true}
 }
 
-// rights are what a forge's documentation asks of a token to show a part of a request; "" is the request itself, and any other part
-// (docs.github.com/rest/authentication/permissions-required-for-fine-grained-personal-access-tokens, docs.gitlab.com/user/profile/
-// personal_access_tokens, docs.gitea.com/development/oauth2-provider). GitHub grants "Checks" to apps alone: its jobs are asked for instead.
+// rights are what a forge's documentation asks of a token to show a part of a request. The key "" is the request itself, and any
+// part without a key of its own (docs.github.com/rest/authentication/permissions-required-for-fine-grained-personal-access-tokens,
+// docs.gitlab.com/user/profile/personal_access_tokens, docs.gitea.com/development/oauth2-provider). GitHub grants "Checks" to apps
+// alone, so the right to its jobs is asked for instead.
 var rights = map[*kind]map[string]string{
 	github: {
 		"":              `"Pull requests: read" (of a classic token: repo)`,
@@ -83,7 +84,7 @@ type statusError struct {
 	forge *kind
 	part  string // what of a request was asked for; "" for the request itself, or a list of them
 	token string // the variable whose token was sent
-	lack  lack   // why none was
+	lack  lack   // why no token was sent
 	said  string
 
 	program string // why the forge's own program did not answer before; "" where it was not asked
@@ -139,8 +140,8 @@ const (
 	tokenPart = 8
 )
 
-// said are a forge's own words in an answer that refuses; "" where it has none. They go to logs and terminals, so they hold no control
-// character, and words that repeat a part of the token are none: an answer may hold all that was sent.
+// said are a forge's own words in an answer that refuses; "" where it has none. They go to logs and terminals, so they hold no
+// control character. Words that repeat a part of the token are left out: an answer may hold all that was sent.
 func said(body []byte, token string) string {
 	var answer struct {
 		Message     any    `json:"message"` // GitLab's may be an object
@@ -167,8 +168,8 @@ type lack struct {
 	set []string
 }
 
-// lack finds out of the table of homes what is missing: the token alone where a home is the forge's already, or else the variable that
-// names the forge, first of a home whose token is set.
+// lack finds in the table of homes what is missing. If a home is the forge's already, only the token is missing. Otherwise the
+// variable that names the forge is missing, too; lack prefers that of a home whose token is set.
 func (r request) lack(env []string) lack {
 	const file = " in env/default.env"
 	var half, free, taken *home
@@ -201,7 +202,7 @@ func (r request) lack(env []string) lack {
 	return lack{why: "no variable is for its host"}
 }
 
-// tokensFor are the variables with a token for an origin, where that is the home.
+// tokensFor are the variables whose tokens go to an origin that is this home.
 func (h home) tokensFor(origin string) []string {
 	if h.host == "GH_HOST" && isTenant(hostname(origin)) { // as for gh, but only to the tenant that GH_HOST names
 		return slices.Concat(h.tokens, []string{"GH_TOKEN", "GITHUB_TOKEN"})
@@ -209,7 +210,7 @@ func (h home) tokensFor(origin string) []string {
 	return h.tokens
 }
 
-// set is the first of these that is set, "" for none.
+// set is the first of these variables that is set; "" for none.
 func (h home) set(env []string, origin string) string {
 	for _, name := range h.tokensFor(origin) {
 		if get(env, name) != "" {
@@ -219,7 +220,7 @@ func (h home) set(env []string, origin string) string {
 	return ""
 }
 
-// named is the line that makes an origin the home. gh and glab read theirs as a host alone.
+// named is the line of an env file that makes an origin this home. gh and glab read their variable as a host alone.
 func (h home) named(origin string) string {
 	if strings.HasSuffix(h.host, "_HOST") {
 		origin = strings.TrimPrefix(origin, "https://")
@@ -227,7 +228,7 @@ func (h home) named(origin string) string {
 	return h.host + "=" + origin
 }
 
-// Unplaced are the tokens of an environment that go to no host, since the variable that names theirs is missing.
+// Unplaced are the tokens of an environment that go to no host, since the variable that names their host is missing.
 func Unplaced(env []string) (list []Denial) {
 	for _, h := range homes() {
 		if h.host == "" || h.origin != "" || get(env, h.host) != "" {

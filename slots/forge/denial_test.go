@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What is missing is said by name, and is enough: with it the token goes there.
+// The error names the variable that is missing. With that variable the token goes there.
 func TestMissingVariableIsNamed(t *testing.T) {
 	for _, test := range []struct{ url, env, why, set string }{
 		{"https://github.com/o/r/pull/1", "", "GH_TOKEN is missing in env/default.env", "GH_TOKEN=…"},

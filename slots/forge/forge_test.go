@@ -38,14 +38,14 @@ func serve(t *testing.T, answer http.HandlerFunc) *server {
 	return s
 }
 
-// env has the server for every forge of one's own, with a token.
+// env names the server as the host of every kind of forge, each with a token.
 func (s *server) env(token string) []string {
 	return []string{"PATH=/nowhere", "GH_HOST=" + s.URL, "GITLAB_HOST=" + s.URL, "GITEA_URL=" + s.URL + "/",
 		"GH_ENTERPRISE_TOKEN=" + token, "GITLAB_TOKEN=" + token, "GITEA_TOKEN=" + token,
 		"GH_TOKEN=another-" + secret, "FORGEJO_TOKEN=another-" + secret}
 }
 
-// only is the same for one forge: a host is one forge or another.
+// only is env for a single kind of forge: a host has one kind.
 func (s *server) only(k *kind, token string) []string {
 	var env []string
 	for _, kv := range s.env(token) {
@@ -133,11 +133,11 @@ func TestDocumentedAnswersOfForgesAreUnderstood(t *testing.T) {
 			{"limited_anew", Unknown, "status 429: the rate limit is met"},
 			{"bad_token", Unknown, "status 401: TOKEN is not valid"},
 			{"no_scope", Unknown, "status 403: TOKEN is valid, and lacks a right: it takes RIGHT"},
-			{"moved", Merged, ""}, // and where it is now, it is merged
+			{"moved", Merged, ""}, // the redirect leads to a request that is merged
 		} {
 			answer := name + "_" + test.answer
 			if _, err := os.Stat(filepath.Join("testdata", answer+".http")); os.IsNotExist(err) && (test.answer == "no_scope" || test.answer == "limited_anew") {
-				continue // this one has no such answer
+				continue // this forge has no such answer
 			}
 			s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				if test.answer == "moved" && r.URL.RequestURI() != f.api {
@@ -296,7 +296,7 @@ func TestPlaceIsTheSameForTheSameOrigin(t *testing.T) {
 	}
 }
 
-// What it names on the way stays there also where the connection breaks.
+// The place that a redirect names is not in the error, also if the connection to it breaks.
 func TestBrokenRedirectRepeatsNothing(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery == "" {

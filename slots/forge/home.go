@@ -12,7 +12,7 @@ import (
 type home struct {
 	forge  *kind
 	host   string   // the variable that names it, "" for one that is always known
-	origin string   // where that is not set
+	origin string   // the origin if that variable is not set
 	tokens []string // variables, the first that is set counts. They are for this home alone
 }
 

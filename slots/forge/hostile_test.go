@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Every one of these is an answer to every question.
+// Each of these bodies answers every question.
 func TestHostileAnswerIsAnErrorThatRepeatsNothing(t *testing.T) {
 	for name, body := range map[string]string{
 		"no JSON": secret, "null": "null", "empty": "", "a list": `[{}]`, "deep": strings.Repeat(`[`, 100_000), "deep objects": strings.Repeat(`{"head":`, 100_000),

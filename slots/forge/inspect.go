@@ -210,7 +210,7 @@ func pages[T any](q *inquiry, part, path string, per int, each func(T)) error {
 
 var commit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
-// head sets the head, which becomes a part of paths.
+// head sets the head. It checks the head first, which becomes a part of paths.
 func (q *inquiry) head(sha string) error {
 	if !commit.MatchString(sha) {
 		return errors.New("the answer has no head")
@@ -237,7 +237,7 @@ func (o *opinions) add(r Review) {
 	o.of[key] = &r
 }
 
-// all are the opinions there are.
+// all lists the opinions.
 func (o *opinions) all() (all []*Review) {
 	for _, key := range o.order {
 		if r := o.of[key]; r.Opinion != "" {

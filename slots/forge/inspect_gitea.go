@@ -10,7 +10,7 @@ import (
 )
 
 // What Gitea answers is read in the sources of 1.26 (modules/structs, services/convert, models/issues), and tried on it
-// (contrib/gitea). Forgejo has the same routes but those of jobs' logs, which it has from 16 on.
+// (contrib/gitea). Forgejo has the same routes; those of the jobs' logs it has from 16 on.
 
 // giteaStuck is how long a head must be called not mergeable for it to be a conflict. Gitea says false also while it is checking, which
 // takes seconds.
@@ -129,7 +129,7 @@ func (q *inquiry) giteaChecks(rule giteaRule) error {
 	return nil
 }
 
-// giteaPage is the most that Gitea gives at once, whatever more it is asked for.
+// giteaPage is the most that Gitea gives at once, even if it is asked for more.
 const giteaPage = 50
 
 // giteaWanted adds the checks that the branch asks for and that are not there. A context may hold the wildcard "*".

@@ -11,8 +11,8 @@ import (
 )
 
 // What GitHub answers is that of version 2022-11-28 of its REST API (docs.github.com/rest: pulls, commits/statuses, checks/runs,
-// actions/workflow-jobs, pulls/reviews, collaborators). mergeable_state is not documented; its values are those that gh reads. Left out,
-// since REST has none of it: whether threads are resolved, and the merge queue.
+// actions/workflow-jobs, pulls/reviews, collaborators). mergeable_state is not documented; its values are those that gh reads. REST
+// does not tell whether threads are resolved, and knows no merge queue, so both are left out.
 
 // pull is a request of GitHub, and of Gitea and Forgejo, which have no mergeable_state.
 type pull struct {
@@ -145,7 +145,7 @@ func (q *inquiry) githubChecks(clean bool) error {
 		return err
 	}
 	if !clean {
-		denied := q.rep.Denied // its jobs are shown to a token that may not see its check runs: no person has to change that
+		denied := q.rep.Denied // a token that may not see the check runs may see the jobs: then no person has to change anything
 		if err := q.unseen("check runs", err); err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func (q *inquiry) githubChecks(clean bool) error {
 	return q.githubActions()
 }
 
-// The state of all statuses is not read: it is "pending" where there are none.
+// The state of all statuses together is not read: it is "pending" where there are none.
 func (q *inquiry) githubStatuses() error {
 	for page := 1; ; page++ {
 		var all githubStatuses
@@ -181,8 +181,8 @@ func (q *inquiry) githubStatuses() error {
 	}
 }
 
-// Of the runs of one app with one name the newest counts: filter=latest keeps one of each check suite, and a commit may have several
-// suites of an app.
+// Of the runs of one app with one name the newest counts. filter=latest keeps one run of each check suite, and a commit may have
+// several suites of an app.
 func (q *inquiry) githubCheckRuns() error {
 	keys, ids := map[string]int{}, map[string]int64{}
 	var checks []Check
@@ -214,7 +214,7 @@ func (q *inquiry) githubCheckRuns() error {
 	return nil
 }
 
-// githubActions reads the jobs of the workflows instead.
+// githubActions reads the jobs of the workflows in place of the check runs.
 func (q *inquiry) githubActions() error {
 	var all githubWorkflows
 	if err := q.get(fmt.Sprintf("repos/%s/actions/runs?head_sha=%s&per_page=%d", q.repo, q.rep.Head, maxRuns), &all); err != nil {
@@ -242,7 +242,7 @@ func (q *inquiry) githubActions() error {
 // maxRuns bounds the workflow runs whose jobs are asked for.
 const maxRuns = 10
 
-// githubVerdict is that of a check run, or of a job. "stale" and what is not known are Pending.
+// githubVerdict is the verdict of a check run, or of a job. "stale" and conclusions that are not known are Pending.
 func githubVerdict(status, conclusion string) Verdict {
 	if status != "completed" {
 		return Pending

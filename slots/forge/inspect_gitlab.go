@@ -77,7 +77,7 @@ func (q *inquiry) askGitLab(want Want) error {
 // blocks. has_conflicts says whether there is a conflict, unless GitLab is still computing it.
 func gitlabMerge(m mergeRequest) Merge {
 	switch {
-	case m.State == "locked": // it is just being merged
+	case m.State == "locked": // it is being merged right now
 		return MergeUnknown
 	case slices.Contains([]string{"", "unchecked", "checking", "preparing", "approvals_syncing"}, m.MergeStatus):
 		return MergeUnknown
@@ -89,7 +89,7 @@ func gitlabMerge(m mergeRequest) Merge {
 	return MergeBlocked
 }
 
-// gitlabVerdict is that of a job, of a status of others, or of a pipeline. A manual job waits for a person.
+// gitlabVerdict is the verdict of a job, of another program's status, or of a pipeline. A manual job waits for a person.
 func gitlabVerdict(status string, mayFail bool) Verdict {
 	switch status {
 	case "success", "skipped":
@@ -208,7 +208,7 @@ func (q *inquiry) gitlabReviews(m mergeRequest) error {
 	return err
 }
 
-// gitlabRequests adds those who request changes. They go before their approvals.
+// gitlabRequests adds the people who request changes. A person's request for changes replaces the same person's approval.
 func (q *inquiry) gitlabRequests(m mergeRequest, o *opinions, ids map[string]int64) error {
 	var reviewers []struct {
 		User  person `json:"user"`

@@ -194,7 +194,7 @@ func TestReportIsWhatTheForgeSays(t *testing.T) {
 	}
 }
 
-// quiet has nothing to say of a request: green, approved, mergeable.
+// quiet has the facts of a request with nothing left to do: green, approved, mergeable.
 func quiet(t *testing.T, kind string) *facts {
 	f := factsOf(t, kind)
 	switch kind {

@@ -74,8 +74,8 @@ var gitlab = &kind{
 	},
 }
 
-// gitea is Forgejo, too. There is no program for it: tea has logins with names and not hosts, so that one for another host
-// would answer, and on Debian tea is a text editor.
+// gitea is Forgejo, too. There is no program for it. The logins of tea have names and not hosts, so a login for another host would
+// answer, and on Debian tea is a text editor.
 var gitea = &kind{
 	name: "Gitea or Forgejo", word: "pulls", names: []string{"gitea", "forgejo"}, scheme: "token",
 	base: func(origin string) string { return origin + "/api/v1/" },

@@ -83,7 +83,7 @@ func until(h http.Header) time.Time {
 	return at
 }
 
-// seconded is a number of seconds that overflows nothing.
+// seconded is the duration of a number of seconds, bounded so that nothing overflows.
 func seconded(n int64) time.Duration {
 	return time.Duration(max(0, min(n, int64(limitMost/time.Second)+1))) * time.Second
 }

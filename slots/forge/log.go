@@ -22,19 +22,20 @@ import (
 const (
 	// logKept is how much of a log's end is returned, in bytes, and logRead how much of it is kept before it is stripped.
 	logKept, logRead = 8 << 10, 32 << 10
-	// logMost bounds what is read of a log, in bytes: its end is at its end, and not every forge can be asked for that alone.
+	// logMost bounds what is read of a log, in bytes. Only the end is wanted, but not every forge can be asked for the end alone.
 	logMost = 256 << 20
 )
 
 // logLimit bounds the whole time of Log.
 var logLimit = 30 * time.Second
 
-// ErrNoLog is returned where a check has no log, or has it no more.
+// ErrNoLog is returned where a check has no log, or has none any more.
 var ErrNoLog = errors.New("the forge has no log of it")
 
-// Log is the end of the log of a check's job, at most 8 KiB from the begin of a line, without the time stamps and colours of the
-// forge. The url is that of the request whose report has the check. Strangers wrote the log: it may hold control characters and orders,
-// and bytes that are not UTF-8. Log needs a token of the forge, or the forge's program. The error is ErrNoLog if there is no log.
+// Log is the end of the log of a check's job, at most 8 KiB from the beginning of a line, without the time stamps and colours of
+// the forge. The url is that of the request whose report has the check. Strangers wrote the log: it may hold control characters,
+// orders, and bytes that are not UTF-8. Log needs a token of the forge, or the forge's program. The error is ErrNoLog if there is
+// no log.
 //
 // GitHub keeps logs on another host, which wants no token and gets none (docs.github.com/rest/actions/workflow-jobs). So Log follows one
 // redirect, over https, with no header of the first question, and not to this machine or its link. The other forges answer themselves.
@@ -83,7 +84,7 @@ func (r request) logPath(job string) string {
 	return "repos/" + r.repo + "/actions/jobs/" + job + "/logs"
 }
 
-// isJobOf makes sure that a job's id, which is read in a URL, is that of a job of the check's commit.
+// isJobOf makes sure that a job's id, which was read in a URL, is that of a job of the check's commit.
 func (r request) isJobOf(ctx context.Context, c Check, env []string) error {
 	body, err := r.ask(ctx, "repos/"+r.repo+"/actions/jobs/"+c.Job, env)
 	if err != nil {
@@ -136,7 +137,7 @@ func (r request) askLog(ctx context.Context, path string, env []string) ([]byte,
 		}
 		defer there.Body.Close()
 		res = there
-		if res.StatusCode != http.StatusOK { // it is no answer of the forge: no limit of it, and no word on the token
+		if res.StatusCode != http.StatusOK { // this answer is not the forge's, and says nothing of the forge's limit or of the token
 			return nil, fmt.Errorf("status %d: the place of the log did not give it", res.StatusCode)
 		}
 	}
@@ -210,15 +211,15 @@ func tail(from io.Reader) ([]byte, error) {
 var (
 	// stamp is the time before each line; GitLab adds the number and the kind of the stream.
 	stamp = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z ([0-9a-f]{2}[OE][ +])?`)
-	// colour is what moves or colours in a terminal, section GitLab's marks of a folded part.
+	// colour matches what moves the cursor or colours in a terminal, section GitLab's marks of a folded part.
 	colour  = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 	section = regexp.MustCompile(`section_(start|end):\d+:[^\r\n]*\r`)
 )
 
-// strip takes out what only a page of the forge shows, and cuts to the end that is returned.
+// strip takes out what means something only to a page of the forge, and cuts to the end that is returned.
 func strip(log []byte) []byte {
 	log = bytes.TrimPrefix(log, []byte("\ufeff"))
-	if len(log) >= logRead { // it begins within a line
+	if len(log) >= logRead { // the part that was kept begins within a line
 		if i := bytes.IndexByte(log, '\n'); i >= 0 {
 			log = log[i+1:]
 		}

@@ -46,7 +46,7 @@ func TestLogIsTheEndOfWhatTheJobPrinted(t *testing.T) {
 	}
 }
 
-// 50 MB take not half of their memory, the race detector's share included.
+// A log of 50 MB takes less than half as much memory, the race detector's share included.
 func TestLogOfAnyLengthIsStreamed(t *testing.T) {
 	for name, line := range map[string]string{"lines": "2026-05-01T09:00:00.1234567Z " + strings.Repeat("x", 70) + "\n", "one line": strings.Repeat("é", 50)} {
 		block := []byte(strings.Repeat(line, 1<<20/len(line)))
@@ -115,7 +115,7 @@ func TestLogIsNotFollowedElsewhere(t *testing.T) {
 			}
 		}
 	}
-	if len(other.asked) != 1 || other.tokens[0] != "" { // GitHub's one redirect, and no second
+	if len(other.asked) != 1 || other.tokens[0] != "" { // GitHub's one redirect is followed, and no second one
 		t.Errorf("asked %q with %q", other.asked, other.tokens)
 	}
 }

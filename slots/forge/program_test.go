@@ -27,7 +27,7 @@ func TestForgesProgramAsksWhereThereIsNoToken(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "answer"), file(t, test.file), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		// Those of other hosts must not reach it: it may send one to any.
+		// Tokens of other hosts must not reach the program: it may send one to any host.
 		env = append(env, "GH_TOKEN="+secret, "GITLAB_TOKEN="+secret, "GITLAB_HOST=gitlab.example.com", "GITLAB_ACCESS_TOKEN="+secret, "SOME_KEY="+secret)
 		got, err := State(t.Context(), "https://localhost"+test.page, env)
 		if got != Merged || err != nil {
@@ -72,7 +72,7 @@ func TestProgramThatFailsLeavesItToTheForge(t *testing.T) {
 		if name != "hangs" {
 			continue
 		}
-		pid, err := os.ReadFile(filepath.Join(dir, "pid")) // of what it started
+		pid, err := os.ReadFile(filepath.Join(dir, "pid")) // of the process that the program started
 		if err != nil {
 			t.Fatal(err)
 		}

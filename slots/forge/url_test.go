@@ -52,8 +52,8 @@ func TestParseRefusesWhatIsNotPlain(t *testing.T) {
 	}
 }
 
-// Whatever a URL looks like, a token leaves for nowhere but the place it is for, by what package net/url reads of it as
-// well as by what we do.
+// Whatever a URL looks like, a token goes only to the place that it is for. That holds for the place that package net/url reads in
+// the URL, and for the place that this package reads.
 func FuzzATokenGoesNowhereElse(f *testing.F) {
 	for _, s := range []string{
 		"https://github.com/o/r/pull/1", "https://gitlab.example.com/a/b/c/-/merge_requests/1", "https://git.example.com:3000/o/r/pulls/1",
