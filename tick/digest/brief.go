@@ -16,8 +16,8 @@ const (
 	briefLine  = 120 // columns
 )
 
-// Brief writes what is most important in the digest, in lines without a table: for the notification that a person reads first. What
-// needs that person comes before what was done, since a message may be cut at its end.
+// Brief writes the most important parts of the digest in lines without a table, for the notification that a person reads first. The
+// needs of that person come before what was done, since a message may be cut at its end.
 func (d *Digest) Brief() string {
 	var lines []string
 	line := func(text string) { lines = append(lines, terminal.Short(terminal.Clean(text), briefLine)) }

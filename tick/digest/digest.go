@@ -38,7 +38,7 @@ type Digest struct {
 	Why      string             `json:"why"`   // why nothing more starts; "" when something may
 	Needs    []overview.Need    `json:"needs"`
 
-	settled []overview.Done // all that were read: what the next digest since the last has not to show
+	settled []overview.Done // all that were read: the next digest since the last must not show them again
 }
 
 // Counts is how many tasks ended.
@@ -48,12 +48,12 @@ type Counts struct {
 	Failed    int            `json:"failed"`
 	Cancelled int            `json:"cancelled"` // by a person
 	Outcomes  map[string]int `json:"outcomes"`
-	USD       float64        `json:"usd"`    // of all runs of those that told dollars
-	Untold    int            `json:"untold"` // tasks that told none
+	USD       float64        `json:"usd"`    // of all runs of the tasks that told dollars
+	Untold    int            `json:"untold"` // tasks that told no dollars
 }
 
-// Read makes the digest of the items that ended after since or, with a mark, of the items that the mark does not have. At most most
-// waiting items are read; all if most is negative.
+// Read makes the digest of the items that ended after since. With a mark it is instead the digest of the items that the mark lacks.
+// At most most waiting items are read; all if most is negative.
 func Read(t *tick.Tick, since time.Time, last *Mark, most int) (*Digest, error) {
 	o, err := overview.Read(t, most)
 	if err != nil {
@@ -71,7 +71,8 @@ func of(o *overview.Overview, since time.Time, last *Mark) *Digest {
 			d.Counts.add(one)
 		}
 	}
-	// The items behind the bound ended before all that were read. They matter only if the oldest of these is in the period.
+	// The items beyond the bound ended before all that were read. They matter only if the oldest item that was read is in the
+	// period.
 	d.Cut = o.Bound.SettledRead < o.Bound.Settled && len(o.Done) > 0 && o.Done[len(o.Done)-1].At.After(since)
 	d.Failed, d.Sentence = d.sentence()
 	return d

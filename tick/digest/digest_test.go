@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 
 func at(ago time.Duration) *time.Time { t := morning.Add(-ago); return &t }
 
-// hostile is a message that tries each way out of its place.
+// hostile is a message that tries each way to break out of its place.
 const hostile = "\x1b]0;owned\x07fix ` it `` | </td><script>alert(1)</script> ![x](http://evil/p.png) @all \\| **all well** \u202egnp.exe"
 
 // ended is a settled item; the nth ended n hours ago.
@@ -42,7 +42,7 @@ func ended(n int, state queue.State, how string) overview.Done {
 		At: *at(time.Duration(n) * time.Hour), Took: 5 * time.Minute, Runs: 1, Message: "do it\nnow"}
 }
 
-// night is one with two successes and much trouble, and strangers' texts everywhere.
+// night is a night with two successes and much trouble, and with strangers' texts everywhere.
 func night() *overview.Overview {
 	first, second := ended(1, queue.Completed, "ok"), ended(2, queue.Completed, "ok")
 	first.Evidence = outcome.Evidence{Changes: &outcome.Changes{Commits: 2, Diff: &outcome.Diff{Files: 3, Insertions: 40, Deletions: 2}}}
@@ -97,7 +97,7 @@ func TestDigestReadsAsItsGoldenFiles(t *testing.T) {
 	}
 }
 
-// Where no agent tells a cost there is no column of it, and the title keeps its room.
+// If no agent tells a cost, there is no column for it, and the title gets the room.
 func TestDigestWithoutCostsHasNoColumnOfThem(t *testing.T) {
 	o := night()
 	for i := range o.Done {
@@ -138,7 +138,7 @@ func TestSentenceSaysWhatCameOfTheNight(t *testing.T) {
 		{overview.Overview{Done: []overview.Done{cancelled}}, false, "1 task ended, all cancelled; nothing needs you"},
 		{overview.Overview{Done: []overview.Done{bad}}, true, "failed: the only task did not complete; nothing needs you"},
 		{overview.Overview{Done: []overview.Done{bad, bad, cancelled}, Needs: append(failed, failed...)}, true, "failed: none of 3 tasks completed, 1 cancelled; 2 things need you"},
-		// More may have ended before those that were read.
+		// More tasks may have ended before those that were read.
 		{overview.Overview{Done: []overview.Done{bad, bad}, Bound: overview.Bound{Settled: 9, SettledRead: 2}}, true, "failed: none of the 2 newest tasks completed; nothing needs you"},
 		{overview.Overview{Done: []overview.Done{good, good}, Bound: overview.Bound{Settled: 9, SettledRead: 2}}, false, "all of the 2 newest tasks completed; nothing needs you"},
 		{overview.Overview{Done: []overview.Done{good, ended(9, queue.Completed, "ok")}, Bound: overview.Bound{Settled: 9, SettledRead: 2}}, false, "the only task completed; nothing needs you"},
@@ -193,7 +193,7 @@ func TestDigestSinceTheLastShowsEachTaskOnce(t *testing.T) {
 	o.At = morning.Add(-time.Hour) // the clock was set back
 	show()
 
-	// A mark that is damaged counts as none; one of a newer version is not written over.
+	// A damaged mark counts as none. A mark of a newer version is not overwritten.
 	path := filepath.Join(string(home), "digest", "shown")
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
@@ -217,7 +217,7 @@ func TestDigestIsWholeAsJSON(t *testing.T) {
 	}
 }
 
-// A stranger's text in a code span ends neither the span, nor the cell, nor the line.
+// A stranger's text in a code span breaks neither the span, nor the cell, nor the line.
 func TestCodeHoldsWhateverIsInIt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringOfN(rapid.SampledFrom([]rune("`| \\\n\r\tab<>@\u2028\x1b")), 0, 30, -1).Draw(t, "text")

@@ -19,8 +19,8 @@ type Mark struct {
 	Items map[string]time.Time `json:"items"` // the settled items that were read then, and when each was settled
 }
 
-// late is how long before the mark an item may have ended and still be new. An item says when it was settled, but it is read only once it
-// is filed, and after a crash the next tick files it.
+// late is how long before the mark an item may have ended and still be new. An item is read only once it is filed, and after a
+// crash that may be later: the item says when it was settled, but the next tick files it.
 const late = 24 * time.Hour
 
 func dir(home slots.Dir) string { return filepath.Join(string(home), "digest") }
@@ -33,10 +33,10 @@ func shown(home slots.Dir) spool.File[Mark] { return markFile(home, "shown") }
 
 func sent(home slots.Dir) spool.File[Mark] { return markFile(home, "sent") }
 
-// Last reads the mark of what was shown, nil for none. A damaged mark counts as none: then some tasks are shown again.
+// Last reads the mark of what was shown; nil for none. A damaged mark counts as none, so some tasks are shown again.
 func Last(home slots.Dir) (*Mark, error) { return shown(home).ReadGood() }
 
-// Since is when a digest begins that goes on from the mark. The mark may be of the future: the clock was set back.
+// Since is when a digest begins that goes on from the mark. If the clock was set back, the mark may lie in the future.
 func (m *Mark) Since(now time.Time) time.Time {
 	if m.At.After(now) {
 		return now
@@ -44,7 +44,7 @@ func (m *Mark) Since(now time.Time) time.Time {
 	return m.At
 }
 
-// new says whether an item is to be shown. Without a mark that is so if it ended after since.
+// new says whether an item is to be shown. Without a mark it is if it ended after since.
 func (m *Mark) new(one overview.Done, since time.Time) bool {
 	if m == nil {
 		return one.At.After(since)
@@ -52,8 +52,8 @@ func (m *Mark) new(one overview.Done, since time.Time) bool {
 	return one.At.After(since.Add(-late)) && !m.Items[one.Item].Equal(one.At) // an item that ended again is new
 }
 
-// Shown moves the mark of what was shown to this digest. It comes after the printing: after a crash between the two some tasks are shown
-// twice, but no task is left out.
+// Shown moves the mark of what was shown to this digest. It is called after the printing: a crash between the two shows some tasks
+// twice, but leaves no task out.
 func (d *Digest) Shown(home slots.Dir, last *Mark) error {
 	if err := spool.MakeDirs(dir(home)); err != nil {
 		return err
@@ -67,7 +67,7 @@ func (d *Digest) Shown(home slots.Dir, last *Mark) error {
 	return shown(home).Write(&m)
 }
 
-// mark is that of this digest, if it was made at that time: what was settled later is left for the next.
+// mark is the mark of this digest, as if it was made at that time. What was settled later is left for the next digest.
 func (d *Digest) mark(at time.Time) Mark {
 	m := Mark{V: 1, At: at, Items: map[string]time.Time{}}
 	for _, one := range d.settled {

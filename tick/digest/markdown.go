@@ -51,7 +51,7 @@ func (s *section) markdown(b *bytes.Buffer) {
 	var names, rule []string
 	for i, c := range s.columns {
 		if i == 0 {
-			c.Name = "ISSUE" // the title says what the first column says in the text
+			c.Name = "ISSUE" // in Markdown a title names the section; in the text this column's name does
 		}
 		names, rule = append(names, c.Name[:1]+strings.ToLower(c.Name[1:])), append(rule, "---")
 	}
@@ -76,14 +76,14 @@ func (s *section) markdown(b *bytes.Buffer) {
 	}
 }
 
-// plainURL is a link that can end neither its brackets nor the cell of a table.
+// plainURL matches a URL that can break neither the brackets of a link nor the cell of a table.
 var plainURL = pattern.Lazy(`^https?://[A-Za-z0-9._~:/?#=&%+,-]+$`)
 
 var fences = pattern.Lazy("`+")
 
-// code is a stranger's text as a code span. Only the end of a span has a meaning within it, and that is longer than any row of backquotes
-// in the text. A bar becomes an escape, as a hidden character does: in some programs it would end the cell of a table, even behind a
-// backslash.
+// code writes a stranger's text as a code span. Within a span only its end has a meaning, and that end is longer than any row of
+// backquotes in the text. A bar becomes an escape, as a hidden character does: in some programs it would end the cell of a table,
+// even behind a backslash.
 func code(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(terminal.Clean(text)), "|", `\x7c`)
 	if text == "" {

@@ -16,12 +16,12 @@ import (
 // The lists are cut, and say how much they leave out: a digest is read, and mailed.
 const (
 	mostDone    = 50
-	MostWaiting = 20 // that Read has to read for them
+	MostWaiting = 20 // of the waiting items, Read has to read so many
 	mostNeeds   = 20
 	titleMost   = 100 // columns
 )
 
-// column is a column of a section. It is ours if this package made its words and numbers; any other column is a stranger's text.
+// column is a column of a section. It is ours if this package made its words and numbers; any other column has strangers' texts.
 type column struct {
 	terminal.Column
 	ours bool
@@ -29,7 +29,7 @@ type column struct {
 
 // section is a table, and a line below it that says what it leaves out.
 type section struct {
-	title   string // in Markdown; as text the first column has it
+	title   string // in Markdown; in the text the name of the first column says it
 	columns []column
 	rows    [][]string
 	more    string
@@ -55,7 +55,7 @@ func (d *Digest) facts() []string {
 	return lines
 }
 
-// known are the endings that this version knows. An item that another wrote may say anything.
+// known is how an item ended, in words. An item that another program wrote may say anything, which becomes "other".
 func known(ended string) string {
 	for _, r := range ended {
 		if (r < 'a' || r > 'z') && r != '_' && r != ' ' {
@@ -65,7 +65,7 @@ func known(ended string) string {
 	return strings.ReplaceAll(ended, "_", " ")
 }
 
-// outcomes are the counts, the most frequent first.
+// outcomes lists the outcomes with their counts, the most frequent first.
 func outcomes(counts map[string]int) string {
 	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(counts[b]-counts[a], strings.Compare(a, b))
@@ -76,7 +76,7 @@ func outcomes(counts map[string]int) string {
 	return strings.Join(names, ", ")
 }
 
-// sections are all but the needs, in the order of the first screen. One without rows is left out.
+// sections are all sections but the needs, in the order of the first screen. A section without rows is left out.
 func (d *Digest) sections(refs terminal.Column) []section {
 	issue := func(name string, gives int) column {
 		c := refs
@@ -104,7 +104,7 @@ func (d *Digest) done(issue column) section {
 		}
 		s.rows = append(s.rows, []string{name(one.Ref), tick.Ago(d.At, one.At), took, known(one.Ended), overview.Work(one.Evidence), cost, terminal.Short(one.Message, titleMost)})
 	}
-	if at := slices.IndexFunc(s.columns, func(c column) bool { return c.Name == "COST" }); !told { // no agent told one: the titles get the room
+	if at := slices.IndexFunc(s.columns, func(c column) bool { return c.Name == "COST" }); !told { // no agent told a cost, so the titles get the room
 		s.columns = slices.Delete(s.columns, at, at+1)
 		for i := range s.rows {
 			s.rows[i] = slices.Delete(s.rows[i], at, at+1)

@@ -15,8 +15,8 @@ import (
 // Send puts the digest of a day as the event digest, if DIGEST_AT has passed since the last digest. A tick calls it after it has unlocked
 // tick.lock. If the machine was off at DIGEST_AT, the first tick after that puts the event.
 //
-// The event comes before the mark. The event's name is made of the day. So after a crash between the two the next tick finds the event
-// and writes only the mark. Without an earlier mark no event is put: the mark is set, and the next digest begins there.
+// The event comes before the mark, and its name is made of the day. So after a crash between the two, the next tick finds the event
+// and writes only the mark. If there is no earlier mark, Send puts no event: it sets the mark, and the next digest begins there.
 func Send(t *tick.Tick) error {
 	day := t.Settings.DigestAt.Due(t.Now())
 	if day == "" || t.Config != nil { // with a bad configuration, nothing is told either
@@ -66,8 +66,8 @@ func send(t *tick.Tick, day string, last *Mark) error {
 	return sent(t.Home).Write(&m)
 }
 
-// tell puts the event, and returns the time of the digest in it. That may be the time of an earlier digest: a tick died before it wrote
-// the mark, or the clock was set back to a day whose event exists.
+// tell puts the event, and returns the time of the digest in it. If the event exists, that is the time of an earlier digest: a tick
+// died before it wrote the mark, or the clock was set back to a day that had its digest.
 func (d *Digest) tell(box *event.Box, day string) (time.Time, error) {
 	name := fmt.Sprintf("%s.%s", event.Digest, day)
 	told, err := box.Find(name)

@@ -19,7 +19,7 @@ import (
 	"kugetsu/tick/settings"
 )
 
-// house is a state folder with a clock that stands until it is moved.
+// house is a state folder with a clock that stands still until it is moved.
 type house struct {
 	*testing.T
 	*tick.Tick
@@ -139,7 +139,7 @@ func TestDigestIsToldOnceADay(t *testing.T) {
 		t.Errorf("%q", ev.Text)
 	}
 
-	// The clock was wrong: it was set back.
+	// The clock was wrong, and is set back.
 	h.must(h.Queue.Events.Delivered(*h.text("digest.2026-12-02")))
 	h.now = morning.AddDate(0, 0, 1).Add(time.Hour)
 	h.want("two days earlier")
@@ -147,7 +147,7 @@ func TestDigestIsToldOnceADay(t *testing.T) {
 	h.want("the day that had none", "digest.2026-12-01")
 }
 
-// A tick that died between the event and the mark tells nothing again, and what ended between the two is in the next digest.
+// A tick that died between the event and the mark leads to no second event. What ended between the two is in the next digest.
 func TestDigestWhoseMarkWasNotWrittenIsNotToldAgain(t *testing.T) {
 	h := newHouse(t)
 	h.want("the first tick")

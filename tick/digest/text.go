@@ -9,8 +9,8 @@ import (
 	"kugetsu/tick"
 )
 
-// Text writes the digest for a terminal of so many columns; with 0 lines are as long as they are. refs is how references give way.
-// No line is wider, but for a command that a person types.
+// Text writes the digest for a terminal of so many columns; with 0 no line is cut. refs says how references give way. No line is
+// wider, except a command that a person types.
 func (d *Digest) Text(width int, refs terminal.Column) string {
 	var b bytes.Buffer
 	line := func(text string) {
