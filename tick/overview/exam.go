@@ -18,18 +18,18 @@ import (
 	"kugetsu/tick"
 )
 
-// exam is one look at the files.
+// exam is one reading of the files.
 type exam struct {
 	t        *tick.Tick
 	now      time.Time
 	view     *tick.View
 	done     []Done
-	settled  []*queue.Item // those of done, in the same order
+	settled  []*queue.Item // the items of done, in the same order
 	names    []string      // of the sessions that were used last
 	sessions map[string]*slots.Session
 	requests []Request
 	ready    []Request // that can be merged
-	stuck    []Need    // of those that need a person
+	stuck    []Need    // the needs of the requests that need a person
 	holds    map[tick.HoldTarget]*tick.Hold
 	targets  []tick.HoldTarget // sorted
 	bound    Bound
@@ -177,8 +177,8 @@ func (x *exam) capacity() Capacity {
 	return c
 }
 
-// undelivered are the events that NOTIFY_COMMAND did not take although a pass tried to deliver them: how many, and since when. Of
-// many only the first are read: their names begin with an item's id, so that they are about the oldest.
+// undelivered says how many events NOTIFY_COMMAND did not take although a pass tried to deliver them, and since when. Of many
+// events only the first are read. Their names begin with an item's id, so these are about the oldest.
 func (x *exam) undelivered() (n int, oldest time.Time, err error) {
 	const most = 100
 	if x.t.Settings.NotifyCommand == "" || x.view.Last == nil {

@@ -12,7 +12,7 @@ import (
 	"kugetsu/slots"
 )
 
-// followed gives issue n a session, whose last item is one that ended, and what was found out of its request.
+// followed gives issue n a session with a last item, which ended, and with the record of its request.
 func (f *folder) followed(n int, item, record string) {
 	f.Helper()
 	name := fmt.Sprintf("github.com+you+shop@%d", n)
@@ -88,7 +88,7 @@ func TestCommitsThatNoRequestShowsAreToLookAt(t *testing.T) {
 	}
 }
 
-// The count is that of the branch, of all its runs, as kugetsu list has it.
+// The count is that of the branch, over all its runs, as kugetsu list has it.
 func TestCommitsToLookAtAreThoseOfTheBranch(t *testing.T) {
 	type run struct{ commits, ahead int } // ahead -1: not known
 	for name, test := range map[string]struct {

@@ -23,7 +23,7 @@ type Kind string
 const (
 	BadConfig        Kind = "config"       // the configuration is bad: nothing starts
 	DiskLow          Kind = "disk"         // too little disk for an agent, or for the queue itself
-	Problem          Kind = "problem"      // a slot or a state file is not as it should be
+	Problem          Kind = "problem"      // a slot or a state file is damaged
 	NoSchedule       Kind = "schedule"     // no tick comes by itself, and something waits for one
 	LogIn            Kind = "login"        // an agent's credentials were refused
 	OnHold           Kind = "hold"         // an agent is on hold until a person lifts that
@@ -34,7 +34,7 @@ const (
 	NotTold          Kind = "notify"       // NOTIFY_COMMAND does not take events
 	Quarantined      Kind = "quarantine"   // files in bad/
 	Failed           Kind = "failed"       // an item ended in an error; package outcome has more of these kinds, one or none for each outcome
-	StartFailed      Kind = "start_failed" // the same: repository gone, hook failed
+	StartFailed      Kind = "start_failed" // an item ended in an error: the repository is gone, or the hook failed
 	DependencyFailed Kind = "dependency"
 	Unshown          Kind = "forge"       // a forge does not show pull requests that are followed
 	NeedsHuman       Kind = "needs_human" // a pull request asks for more than its agent got done
@@ -45,7 +45,7 @@ const (
 type kindRow struct {
 	kind    Kind
 	stops   bool   // tasks do not start because of it, all or those of one agent or host
-	sound   bool   // nothing is broken: the queue is healthy all the same
+	sound   bool   // nothing is broken: the queue counts as healthy
 	one     string // what happened to an item, behind its reference
 	many    string // behind a number of them, in the sentence
 	command string // behind kugetsu; %s is the item's id, or its reference after a blank
@@ -72,7 +72,7 @@ var kinds = slices.Concat([]kindRow{
 	{kind: Unpushed, sound: true, one: "has commits to look at", many: "tasks have commits to look at"},
 })
 
-// ofOutcomes are the kinds of items that ended in an error.
+// ofOutcomes are the kinds of needs of items that ended in an error.
 func ofOutcomes() (list []kindRow) {
 	for _, r := range outcome.Rows {
 		if r.Need != "" && !slices.ContainsFunc(list, func(l kindRow) bool { return l.kind == Kind(r.Need) }) {
@@ -144,7 +144,7 @@ func since(n Need) time.Time {
 	return *n.Since
 }
 
-// endMost is how much of an id stands in that of a need: the end, since ids that were made at the same time begin alike.
+// endMost is how much of an id stands in the id of a need. It is the end, since ids that were made at the same time begin alike.
 const endMost = 6
 
 func needID(k Kind, subject string) string {
@@ -171,7 +171,7 @@ const spaceOut = 100 << 20
 func (x *exam) diskLow() ([]Need, error) {
 	free, err := machine.FreeDisk(string(x.t.Home))
 	if err != nil {
-		return nil, nil // the snapshot tells where that matters
+		return nil, nil // the snapshot reports it where it matters
 	}
 	n := Need{ID: needID(DiskLow, ""), Kind: DiskLow, Command: "kugetsu doctor", Since: x.t.CapacityLowSince()}
 	n.Cause = since(n).String()
@@ -200,7 +200,7 @@ func (x *exam) faults() (list []Need, err error) {
 	return list, nil
 }
 
-// noSchedule: a schedule that was installed and does not run ticks, or none while something waits for a tick.
+// noSchedule finds a schedule that was installed and does not run ticks, and no schedule while something waits for a tick.
 func (x *exam) noSchedule() ([]Need, error) {
 	n := Need{ID: needID(NoSchedule, ""), Kind: NoSchedule, Since: x.view.Last, Command: "kugetsu queue-daemon status"}
 	if late := Overdue(x.t.Home, x.now, x.view.Last); late != "" {
@@ -215,7 +215,7 @@ func (x *exam) noSchedule() ([]Need, error) {
 	return []Need{n}, nil
 }
 
-// onHold are the holds that a person can end. A usage limit with a known end asks for patience only.
+// onHold are the holds that a person can end. A usage limit with a known end only needs patience.
 func (x *exam) onHold() (list []Need, err error) {
 	for _, target := range x.targets {
 		h := x.holds[target]
@@ -239,7 +239,7 @@ func (x *exam) onHold() (list []Need, err error) {
 	return list, nil
 }
 
-// what names what is down: the host of a remote, or the server that an agent talks to.
+// what names the thing that is down: the host of a remote, or the server that an agent talks to.
 func what(target tick.HoldTarget, h *tick.Hold) string {
 	if target.IsHost() {
 		return target.Name()
@@ -250,7 +250,7 @@ func what(target tick.HoldTarget, h *tick.Hold) string {
 	return "the model's server of " + target.Name()
 }
 
-// missing are the agents that the last pass missed, and those that items wait for since.
+// missing are the agents that the last pass missed, and those that items wait for since then.
 func (x *exam) missing() (list []Need, err error) {
 	all, err := tick.MissingAgents(x.t.Home)
 	for _, w := range x.view.Waiting {
@@ -260,7 +260,7 @@ func (x *exam) missing() (list []Need, err error) {
 	}
 	for _, m := range all {
 		first := x.waitsFor(m.Agent)
-		if first == nil && x.view.Unread == 0 { // no item asks for it any more
+		if first == nil && x.view.Unread == 0 { // no item asks for the agent any more
 			continue
 		}
 		n := Need{ID: needID(Missing, m.Agent), Kind: Missing, What: m.Agent + " is not installed, so none of its tasks is started", Why: m.Why,
@@ -273,7 +273,7 @@ func (x *exam) missing() (list []Need, err error) {
 	return list, err
 }
 
-// waitsFor is the first item that waits for an agent, nil for none. An item that has another one does not.
+// waitsFor is the first item that waits for an agent; nil for none. An item that can run with another agent does not wait.
 func (x *exam) waitsFor(agent string) *tick.Waiting {
 	for i, w := range x.view.Waiting {
 		if slices.Contains(choice(w), agent) && !x.t.PassedOver(agent, choice(w)) {
@@ -323,7 +323,8 @@ func (x *exam) unrunnable() (list []Need, err error) {
 	return list, nil
 }
 
-// unverifiable are the commands that are to verify what waits, and cannot be started: one need each, however many items wait for it.
+// unverifiable are the commands that are to verify waiting items and cannot be started: one need each, however many items wait for
+// it.
 func (x *exam) unverifiable() (list []Need, err error) {
 	all, err := x.t.BrokenVerifiers()
 	for _, w := range x.view.Waiting {
@@ -393,7 +394,8 @@ func (x *exam) errors() (list []Need, err error) {
 	return x.byRoot(list), nil
 }
 
-// byRoot makes one need of an item that failed and of those that waited for it, one after the other: they go on when all are retried.
+// byRoot makes one need of an item that failed and of the items that waited for it, directly or not: all go on when all are
+// retried.
 func (x *exam) byRoot(list []Need) (roots []Need) {
 	settled := map[string]*queue.Item{}
 	for _, it := range x.settled {

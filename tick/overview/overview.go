@@ -26,7 +26,7 @@ type Overview struct {
 	At       time.Time `json:"at"`
 	Healthy  bool      `json:"healthy"`  // nothing is broken and nothing failed. A healthy queue may still need a person: a request to merge
 	Sentence string    `json:"sentence"` // one line: healthy or not, and what a person has to do
-	Needs    []Need    `json:"needs"`    // the most urgent kind first, in it the newest
+	Needs    []Need    `json:"needs"`    // the most urgent kind first, within a kind the newest
 	Running  []Running `json:"runs"`
 	Waiting  []Waiting `json:"waiting"`  // the first in run order, see Capacity.Waiting for how many there are
 	Review   []Request `json:"review"`   // pull requests that are open, or whose state is not known
@@ -44,7 +44,7 @@ type Overview struct {
 type Need struct {
 	ID      string     `json:"id"` // stable while the cause lasts; kugetsu dismiss takes it
 	Kind    Kind       `json:"kind"`
-	What    string     `json:"what"`            // one line: to what it happened
+	What    string     `json:"what"`            // one line: what is wrong, and with what
 	Why     string     `json:"why"`             // the reason in one line, cleaned; "" where What says all
 	Since   *time.Time `json:"since,omitempty"` // nil where that is not known
 	Command string     `json:"command"`         // the one command to type
@@ -54,7 +54,7 @@ type Need struct {
 	Cause   string     `json:"-"` // what a dismissal is for
 }
 
-// Running is an occupied slot, or one whose run ended and is not settled.
+// Running is a slot with a run that has not ended, or has ended and is not settled.
 type Running struct {
 	tick.SlotView
 	Line string `json:"line,omitempty"` // the last thing that the agent said or did, cleaned
@@ -88,7 +88,7 @@ type Done struct {
 	Agent    string           `json:"agent"`
 	State    queue.State      `json:"state"`
 	Outcome  outcome.Outcome  `json:"outcome,omitempty"` // "" without a run
-	Ended    string           `json:"ended"`             // how, in a word or two: the outcome, unless the item did not end by its run
+	Ended    string           `json:"ended"`             // how it ended, in a word or two: the outcome, unless the item did not end by its run
 	At       time.Time        `json:"at"`                // when it was settled
 	Took     time.Duration    `json:"took"`              // of the newest run, in nanoseconds; 0 where no agent started
 	Runs     int              `json:"runs"`
@@ -107,9 +107,9 @@ type Capacity struct {
 	Waiting   int          `json:"waiting"`  // items, also those that were not read
 	Why       string       `json:"why"`      // why nothing more starts; "" when something may
 	Memory    *int64       `json:"memory,omitempty"`
-	Disk      *int64       `json:"disk,omitempty"` // bytes that are free where the state folder is, as Memory is those available; nil: not known
+	Disk      *int64       `json:"disk,omitempty"` // bytes that are free on the disk of the state folder; Memory is the bytes that are available; nil: not known
 	Holds     []string     `json:"holds"`          // agents and hosts that are on hold, a line each
-	Quota     []tick.Quota `json:"quota"`          // of agents that told what is used of it
+	Quota     []tick.Quota `json:"quota"`          // of the agents that told how much of it is used
 	LastTick  *time.Time   `json:"last_tick"`
 	NextTick  *time.Time   `json:"next_tick"` // nil where no schedule is known
 	Unplanned string       `json:"unplanned,omitempty"`
@@ -125,8 +125,8 @@ type Bound struct {
 }
 
 const (
-	// settledMost and sessionsMost are how many settled items and sessions are read. At a tenth of a millisecond each they are what
-	// a full queue costs more than an empty one.
+	// settledMost and sessionsMost are how many settled items and sessions are read, at a tenth of a millisecond each. A full queue
+	// costs that much more than an empty one.
 	settledMost  = 200
 	sessionsMost = 200
 )

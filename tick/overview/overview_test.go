@@ -67,7 +67,7 @@ func (f *folder) enqueue(n int, message string) (queue.Entry, *queue.Item) {
 	return e, it
 }
 
-// settle lets an item run, end like this a minute later, and be filed.
+// settle lets an item run, end with this result a minute later, and be filed.
 func (f *folder) settle(e queue.Entry, it *queue.Item, r queue.Result) queue.Entry {
 	f.Helper()
 	began := f.now
@@ -136,11 +136,11 @@ func TestOverviewSaysWhatAnEveningOfFailuresNeeds(t *testing.T) {
 	}
 }
 
-// Each outcome that can end an item has a kind of its own or shares one, with a command.
+// Each outcome that can end an item has a kind of need, its own or a shared one, with a command.
 func TestNeedOfEveryOutcomeHasACommand(t *testing.T) {
 	for _, row := range outcome.Rows {
 		how := row.Outcome
-		if how == outcome.UsageLimit || row.Need == "" { // a limit alone ends no item
+		if how == outcome.UsageLimit || row.Need == "" { // no item ends by a limit alone
 			continue
 		}
 		f := newFolder(t)
@@ -316,7 +316,7 @@ func TestOverviewReadsABoundedNumberOfItems(t *testing.T) {
 	}
 }
 
-// What a glance says of the items that it reads is what a whole snapshot says.
+// A glance says the same of the items that it reads as a whole snapshot says.
 func TestGlanceAgreesWithTheSnapshot(t *testing.T) {
 	f := newFolder(t)
 	for n := range 12 {

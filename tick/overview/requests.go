@@ -14,8 +14,8 @@ import (
 	"kugetsu/tick/session"
 )
 
-// unshown are the forges that do not show requests which are followed: one need each, since one token is for all. One that did not answer
-// is none before that lasts.
+// unshown are the forges that do not show requests which are followed. They have one need each, since one token is for all requests
+// of a forge. A forge that did not answer is a need only once that has lasted.
 func (x *exam) unshown() (list []Need, err error) {
 	denials, err := x.t.Sessions().Denials(x.names)
 	for _, d := range denials {
@@ -34,7 +34,7 @@ func (x *exam) unshown() (list []Need, err error) {
 // needHuman are the requests that need a person: FOLLOW_MAX tasks were made of them, or the last task did not settle what they ask for.
 func (x *exam) needHuman() ([]Need, error) { return x.stuck, nil }
 
-// stuck is the need of a session whose request needs a person, nil where it does not.
+// stuck is the need of a session whose request needs a person; nil if it does not.
 func stuck(s *slots.Session, r session.Review) *Need {
 	if r.State != forge.Open || r.Followed == nil || r.Followed.Needs == nil {
 		return nil
@@ -44,9 +44,9 @@ func stuck(s *slots.Session, r session.Review) *Need {
 		Since: &needs.At, Command: "kugetsu continue " + s.IssueRef + ` "…"`, Ref: s.IssueRef, Agent: s.Agent, Cause: needs.At.Format(time.RFC3339Nano)}
 }
 
-// unpushed are the sessions whose last item completed, whose branch has commits, and for which no pull request is known. Git is not asked:
-// the items' evidence and the session tell. The commits are those of the branch, as the newest run that knows them found them; a run that
-// does not know them (an older kugetsu's) counts its own.
+// unpushed are the sessions whose last item completed, whose branch has commits, and for which no pull request is known. The items'
+// evidence and the session tell that, and git is not asked. The number of commits is that of the branch, from the newest run that
+// knows it. A run that does not know it (an older kugetsu's) counts its own commits.
 func (x *exam) unpushed() (list []Need, err error) {
 	ahead, seen := map[string]*int{}, map[string]bool{}
 	for i, it := range x.settled { // the newest first
@@ -54,7 +54,7 @@ func (x *exam) unpushed() (list []Need, err error) {
 			ahead[it.IssueRef] = c.Ahead
 		}
 	}
-	for _, own := range []bool{true, false} { // first the newest item that made commits itself: what a person dismissed of it stays dismissed
+	for _, own := range []bool{true, false} { // first the newest item that made commits itself, so that a need of it that a person dismissed stays dismissed
 		for i, it := range x.settled {
 			c := x.done[i].Evidence.Changes
 			if it.IssueRef == "" || seen[it.IssueRef] || c == nil || own != (c.Commits > 0) || !own && it.State != queue.Completed {

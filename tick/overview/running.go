@@ -14,7 +14,7 @@ import (
 	"kugetsu/tick"
 )
 
-// Doing is what happens in the slot, in a line: what verifies the run, else what its agent said or did last.
+// Doing is what happens in the slot, in a line: the command that verifies the run, else what its agent said or did last.
 func (r Running) Doing(now time.Time) string {
 	if v := r.Verifying; v != nil {
 		return fmt.Sprintf("verifying: %s, %s", line(v.Command), tick.Duration(now.Sub(v.Since)))
@@ -28,7 +28,7 @@ var tailMost = []int64{32 << 10, 1 << 20}
 func (x *exam) running() []Running {
 	list := []Running{}
 	for _, s := range x.view.Slots {
-		if s.Item != "" { // else the slot is free, or its run is settled and the runner has not ended yet
+		if s.Item != "" { // otherwise the slot is free, or its run is settled and only the runner has not ended yet
 			list = append(list, Running{SlotView: s, Line: x.lastLine(s)})
 		}
 	}
@@ -43,10 +43,10 @@ func Listen(t *tick.Tick, o *Overview) {
 	}
 }
 
-// lastLine is the last thing that an agent said or did, "" where it said nothing yet, or where its log cannot be read.
+// lastLine is the last thing that an agent said or did; "" if it said nothing yet, or if its log cannot be read.
 func (x *exam) lastLine(s tick.SlotView) string {
 	log, err := x.t.Home.OpenLog(slots.RunName(s.Item, s.Run))
-	if err != nil { // not begun, or damaged: the slot itself is shown all the same
+	if err != nil { // the run has not begun, or is damaged: the slot itself is shown all the same
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, spool.ErrBad) {
 			return line(err.Error())
 		}

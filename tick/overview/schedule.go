@@ -10,8 +10,8 @@ import (
 	"kugetsu/tick/schedule"
 )
 
-// Overdue says that a schedule was installed and no tick comes, or "". It reads one small file and starts no process. It does not look
-// for the schedule itself, only for the time of the last tick. last is when that began, nil for never.
+// Overdue says that a schedule was installed and no tick comes, or "". It reads one small file and starts no process. It does not
+// look for the schedule itself, only for the time of the last tick. last is when that tick began; nil if there was none.
 func Overdue(home slots.Dir, now time.Time, last *time.Time) string {
 	r, err := schedule.ReadRecord(string(home))
 	if err != nil {
@@ -26,12 +26,12 @@ func Overdue(home slots.Dir, now time.Time, last *time.Time) string {
 	return Late(*r, now, last)
 }
 
-// Late says that ticks are overdue by a record, or "".
+// Late says that ticks are overdue according to a record of the schedule, or "".
 func Late(r schedule.Record, now time.Time, last *time.Time) string {
 	if last == nil {
 		last = new(time.Time)
 	}
-	if tick.ToCome(now, *last) || last.IsZero() && tick.ToCome(now, r.Since) { // how long no tick came is not known
+	if tick.ToCome(now, *last) || last.IsZero() && tick.ToCome(now, r.Since) { // the clock was set back, so it is not known how long no tick came
 		return fmt.Sprintf("no tick came since the clock was set back: the last one is of %s, and %s should run one every %s; see kugetsu queue-daemon status",
 			tick.Ago(now, *last), r.Kind, Minutes(r.Minutes))
 	}
@@ -69,7 +69,7 @@ func NoTick(home slots.Dir, now time.Time, view *tick.View) string {
 	return ""
 }
 
-// ByHand says what a tick by hand does now: starts what waits, or why it does not.
+// ByHand says what a tick by hand does now: it starts what waits, or why it does not.
 func ByHand(view *tick.View) string { return byHand(view, "kugetsu tick starts what waits now") }
 
 func byHand(view *tick.View, does string) string {
@@ -103,7 +103,7 @@ func Starts(home slots.Dir, now time.Time, view *tick.View) string {
 	return "the next tick starts it"
 }
 
-// next is when the schedule runs the next tick; nil where that is not known, or overdue.
+// next is when the schedule runs the next tick; nil if that is not known or overdue.
 func next(home slots.Dir, now time.Time, last *time.Time) *time.Time {
 	r, err := schedule.ReadRecord(string(home))
 	if err != nil || r == nil || last == nil || Late(*r, now, last) != "" {

@@ -182,7 +182,7 @@ func (c *chart) day(i int, d day, says string) {
 	c.Hovers = append(c.Hovers, span{X: decimal(float64(i) * wide), Width: decimal(wide), Says: d.at.Format("Mon 2 Jan") + ": " + says})
 }
 
-// bar draws a value upon what is below, both in pixels, and returns where it ends. A value above zero is never invisible.
+// bar draws a value on top of what is below, both in pixels, and returns where the bar ends. A value above zero is always visible.
 func (c *chart) bar(i int, mark string, below, value, top float64) float64 {
 	if value <= 0 || top <= 0 {
 		return below
@@ -194,7 +194,7 @@ func (c *chart) bar(i int, mark string, below, value, top float64) float64 {
 	return below + high
 }
 
-// summed gives the chart its text in place of the picture.
+// summed gives the chart the text that stands for the picture.
 func (c chart) summed(what string) chart {
 	c.Summary = what + ". " + c.Now + ". The table below has all days."
 	return c

@@ -264,7 +264,7 @@ func repeat[T any](list *[]T, n int) {
 	}
 }
 
-// The order of everything that people look at.
+// The order is that of everything that people look at.
 func TestSectionsStandInTheOrderOfTheHouse(t *testing.T) {
 	root, _ := parse(t, full("word"))
 	var got []string
@@ -309,7 +309,7 @@ func TestCardsCarryTheirCommand(t *testing.T) {
 	}
 }
 
-// Each outcome has a look of its own kind, and the legend names it.
+// Each outcome has a mark, and the legend names it.
 func TestOutcomesHaveMarks(t *testing.T) {
 	for _, row := range outcome.Rows[1:] {
 		o := row.Outcome
@@ -386,7 +386,7 @@ func TestDaysCountWhatEndedOnThem(t *testing.T) {
 	}
 }
 
-// A text has a contrast of 4.5 to what is behind it, and what is drawn one of 3, in both schemes.
+// A text has a contrast of 4.5 to what is behind it, and a drawing has one of 3, in both schemes.
 func TestColoursContrast(t *testing.T) {
 	css := asset("page.css")
 	schemes := strings.SplitN(css, "@media (prefers-color-scheme: dark)", 2)
@@ -413,7 +413,7 @@ func TestColoursContrast(t *testing.T) {
 	}
 }
 
-// contrast is that of WCAG 2.2 for two colours as #rgb or #rrggbb.
+// contrast is the contrast of two colours, as #rgb or #rrggbb, by WCAG 2.2.
 func contrast(a, b string) float64 {
 	light := func(s string) float64 {
 		s = strings.TrimPrefix(s, "#")

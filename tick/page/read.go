@@ -25,8 +25,8 @@ func Read(t *tick.Tick) (*Page, error) {
 	return &Page{Overview: o, Runs: runs, Shades: shades, Server: t.Settings.GitServer, Interval: time.Duration(t.Settings.Interval) * time.Minute}, nil
 }
 
-// shades are the times of the last day in which RUN_HOURS was closed, and those of the pause and the holds that are in force. Of a
-// hold that ended no file is left.
+// shades are the times of the last day in which RUN_HOURS was closed, and the times of the pause and the holds that are in force. A
+// hold that is over leaves no file, so it has no shade.
 func shades(t *tick.Tick) (list []Shade, err error) {
 	now := t.Now()
 	for _, w := range t.Settings.RunHours.Closed(now.Add(-stripLong), now) {
@@ -55,7 +55,8 @@ func shades(t *tick.Tick) (list []Shade, err error) {
 	return list, err
 }
 
-// Refresh writes the page to STATUS_PAGE, unless that was done within the last minute. A tick calls it when it gave the lock back.
+// Refresh writes the page to STATUS_PAGE, unless it was written within the last minute. A tick calls it after it has unlocked
+// tick.lock.
 func Refresh(t *tick.Tick) error {
 	path := t.Settings.StatusPage
 	if path == "" {

@@ -61,7 +61,7 @@ const (
 // running stands for the outcome of a run that goes on, and is its mark.
 const running = "running"
 
-// marks are the looks of runs, as the legend explains them. Each has a colour and a pattern of its own.
+// marks are how runs look, as the legend explains it. Each mark has a colour and a pattern of its own.
 var marks = []struct {
 	mark, says string
 }{
@@ -74,7 +74,7 @@ var marks = []struct {
 	{outcome.Idle, "cancelled, never began"},
 }
 
-// markOf is the mark of an outcome. One that is not known, of a newer kugetsu, looks like no run.
+// markOf is the mark of an outcome. An outcome that is not known, of a newer kugetsu, has the mark of no run.
 func markOf(how string) string {
 	if how == running {
 		return running
@@ -83,7 +83,7 @@ func markOf(how string) string {
 	return row.Mark
 }
 
-// drawn is a run with its place.
+// drawn is a run with its place in the picture.
 type drawn struct {
 	slot, ref, agent, outcome string
 	from, until               time.Time
@@ -148,7 +148,7 @@ func (p *Page) strip() *strip {
 	return s
 }
 
-// rows are the slots that the strip shows: those that there are, and those that were used.
+// rows are the slots that the strip shows: those that exist, and those that were used.
 func (p *Page) rows(runs []drawn) []string {
 	var names []string
 	for k := 1; k <= min(p.Capacity.Limit, rowsMost); k++ {
@@ -159,7 +159,7 @@ func (p *Page) rows(runs []drawn) []string {
 			names = append(names, r.slot)
 		}
 	}
-	// Slots in the order of their numbers, that of the PM agent and runs of which no slot is known behind them.
+	// The slots stand in the order of their numbers. Behind them stand the PM agent's slot, and runs whose slot is not known.
 	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(number(a), number(b)) })
 	return names
 }
@@ -187,7 +187,7 @@ func (p *Page) says(r drawn) string {
 		brief(tick.Duration(r.until.Sub(r.from))))
 }
 
-// span is the place of a time in the last 24 hours.
+// span is the place of a period in the last 24 hours.
 func (p *Page) span(from, until time.Time, mark, says string) span {
 	x := p.percent(from)
 	return span{X: decimal(x), Width: decimal(max(0.15, p.percent(until)-x)), Mark: mark, Says: says}

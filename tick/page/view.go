@@ -19,7 +19,7 @@ import (
 	"kugetsu/tick/overview"
 )
 
-// view is the page as the template reads it: all is text, cut and clean.
+// view is the page as the template reads it: all of it is text, cut and clean.
 type view struct {
 	Policy          string
 	Style           template.CSS
@@ -39,7 +39,7 @@ type view struct {
 	Zone            string
 }
 
-// stamp is a text; with ISO that of a time.
+// stamp is a text; with ISO it is the text of a time.
 type stamp struct{ ISO, Text string }
 
 type named struct{ Name, Value string }
@@ -68,7 +68,7 @@ type card struct {
 
 const (
 	cardsMost = 24  // of a column
-	doneMost  = 12  // of what needs nothing any more
+	doneMost  = 12  // of tasks that need nothing any more
 	textMost  = 240 // bytes of a text on a card
 	nameMost  = 120 // and of an issue's name
 )
@@ -116,7 +116,7 @@ func (p *Page) title() string {
 	return fmt.Sprintf("%d of %d run – kugetsu", p.Capacity.Occupied, p.Capacity.Limit)
 }
 
-// cut makes a column of at most cardsMost cards. All is how many there are.
+// cut makes a column of at most cardsMost cards. all is how many there are.
 func cut(c column, all int, command string) column {
 	c.Count = all
 	c.Cards = c.Cards[:min(len(c.Cards), cardsMost)]
@@ -144,7 +144,7 @@ func (p *Page) needs() column {
 	return cut(c, len(p.Needs), "kugetsu")
 }
 
-// needMark is the mark of a need: of a task that ended in an error, that of its outcome.
+// needMark is the mark of a need. The need of a task that ended in an error has the mark of the task's outcome.
 func needMark(k overview.Kind) string {
 	for _, r := range outcome.Rows {
 		if r.Need == string(k) {
@@ -244,7 +244,7 @@ func (p *Page) done() column {
 		one := card{Mark: markOf(d.Ended), Title: p.name(d.Ref), URL: link(d.PRURL), Tag: "completed", Text: text(d.Message), Meta: p.evidence(d),
 			Command: "kugetsu show " + p.arg(d.Ref, d.Item)}
 		switch {
-		case d.Ended == string(outcome.Cancelled): // by a person: no error
+		case d.Ended == string(outcome.Cancelled): // a person cancelled it, which is no error
 			one.Tag = d.Ended
 		case d.State == queue.Errored:
 			one.Tag, one.Why = "error", text(strings.TrimPrefix(d.Error, string(d.Outcome)+": "))
@@ -257,7 +257,7 @@ func (p *Page) done() column {
 	return cut(c, n, "kugetsu queue list --all")
 }
 
-// evidence is what a run can show, shortest first.
+// evidence is what a run can show, the shortest first.
 func (p *Page) evidence(d overview.Done) []stamp {
 	parts := []stamp{p.since(d.At)}
 	if judged := overview.Judged(d.Evidence); judged != "" {
@@ -319,7 +319,7 @@ func (p *Page) name(ref string) string {
 	return cmp.Or(terminal.Line(p.short(ref), nameMost), "PM agent")
 }
 
-// short is a reference without the host where that is the default one, as people type it.
+// short is a reference as people type it: without the host, if that is the default one.
 func (p *Page) short(ref string) string { return strings.TrimPrefix(ref, p.Server+"/") }
 
 // local is a text with its references as short makes them.
@@ -331,7 +331,7 @@ func (p *Page) local(text string) string {
 	return strings.Join(words, " ")
 }
 
-// arg is the word of a command for an item.
+// arg is the word that names an item in a command.
 func (p *Page) arg(ref, item string) string { return clean(cmp.Or(p.short(ref), item)) }
 
 func (p *Page) stamp(t time.Time) stamp {
@@ -352,13 +352,13 @@ func (p *Page) since(t time.Time) stamp {
 	return stamp{t.UTC().Format(time.RFC3339), brief(tick.Ago(p.At, t))}
 }
 
-// upper begins a sentence.
+// upper makes the first letter of a sentence a capital.
 func upper(s string) string {
 	first, n := utf8.DecodeRuneInString(s)
 	return string(unicode.ToUpper(first)) + s[n:]
 }
 
-// brief leaves out a second unit that is nothing: 9h ago, not 9h00m ago.
+// brief leaves out a second unit that is zero: 9h ago, not 9h00m ago.
 func brief(s string) string {
 	return whole().ReplaceAllString(s, "$1")
 }
