@@ -48,7 +48,8 @@ func (x *Exam) config() {
 	}
 }
 
-// bounds warns of bounds on what an agent uses where that agent does not tell what it uses: they never keep it from starting.
+// bounds warns of bounds on what an agent uses if that agent does not tell what it uses: such a bound never keeps the agent from
+// starting.
 func (x *Exam) bounds() {
 	s := x.Tick.Settings
 	for _, name := range agent.Names() {
@@ -262,7 +263,7 @@ func (x *Exam) agentPrograms() {
 	}
 }
 
-// command checks the program of AGENT_COMMAND, where that is set.
+// command checks the program of AGENT_COMMAND, if that is set.
 func (x *Exam) command(n *need) {
 	words, level := x.Tick.Settings.AgentCommand, Warn
 	if n != nil && !n.passed {
@@ -278,13 +279,14 @@ func (x *Exam) command(n *need) {
 	}
 }
 
-// need says of an agent that the settings or a live item name what follows where it is not there.
+// need says what follows if an agent that the settings or a live item name is missing.
 type need struct {
 	passed  bool   // it is passed over: another agent of the same list can run
-	instead string // behind the remedy, what else helps
+	instead string // the end of the remedy: what else helps
 }
 
-// needed are the agents of new items and of live items. Of those that name an agent the first counts that has no other one to go on with.
+// needed are the agents of new items and of live items. If several name an agent, the first counts that has no other agent to go on
+// with.
 func (x *Exam) needed() map[string]*need {
 	all := map[string]*need{}
 	add := func(choice []string, instead func(passed bool) string) {
@@ -352,7 +354,7 @@ func (x *Exam) programs() {
 	}
 }
 
-// verifiers looks for the programs that verify runs, as a tick does: nothing is started that one would have to verify and cannot.
+// verifiers looks for the programs that verify runs, as a tick does: an item is not started if its program is missing.
 func (x *Exam) verifiers() {
 	list, _ := x.Tick.Verifiers() // config has the error
 	for _, v := range list {
@@ -371,7 +373,8 @@ func (x *Exam) verifiers() {
 	}
 }
 
-// unverifiable lists what waits because the command that verifies it cannot be started, where only a run, or an item, shows that.
+// unverifiable lists the items that wait because the command that verifies them cannot be started, if only a run, or an item, shows
+// that.
 func (x *Exam) unverifiable() {
 	list, err := x.Tick.BrokenVerifiers()
 	if err != nil {
@@ -411,7 +414,7 @@ func (x *Exam) runs(key, words string, level Level) {
 	x.ok(key + " runs " + path)
 }
 
-// patterns warns of a pattern that no shell replaces by the names of files. In quotes it is its program's.
+// patterns warns of a pattern that no shell replaces by the names of files. A pattern in quotes is meant for the program.
 func (x *Exam) patterns(key, words string) {
 	if at := agent.Pattern(words); at > 0 {
 		x.add(Warn, fmt.Sprintf("%s: no shell replaces the '*' at byte %d by names of files", key, at),
@@ -419,7 +422,7 @@ func (x *Exam) patterns(key, words string) {
 	}
 }
 
-// fileOf is the file in which a command line stands, by the beginning of its name.
+// fileOf is the file with a command line, by the beginning of its name.
 func (x *Exam) fileOf(key string) string {
 	if strings.HasPrefix(key, "repos.json: ") {
 		return x.in("repos.json")

@@ -14,7 +14,7 @@ import (
 // explain sets the cause of each finding that follows from another one. The cause gets the worse level of the two, since its
 // remedy is the remedy of both.
 func explain(all []Finding) {
-	cause := map[int]int{} // of each finding that follows from another one, the number of that one
+	cause := map[int]int{} // for each finding that follows from another one, the number of that other one
 	first := func(i int) int {
 		for {
 			j, ok := cause[i]
@@ -87,11 +87,12 @@ func (f Finding) path() string {
 	return ""
 }
 
-// many is how many findings of one check and level are shown before the rest is counted only.
+// many is how many findings of one check and level are shown; the rest is only counted.
 const many = 3
 
-// Brief returns the findings to act on. It leaves out good findings and findings that follow from another one. Of many alike it shows the
-// first, and the number of the others. The answer of a remote that was asked stays. If nothing is wrong, one finding says so.
+// Brief returns the findings to act on. It leaves out good findings, and findings that follow from another one. Of many alike
+// findings it shows the first ones, and the number of the others. The answer of a remote that was asked stays. If nothing is wrong,
+// one finding says so.
 func Brief(all []Finding, asked bool) (brief []Finding) {
 	type kind struct {
 		check string

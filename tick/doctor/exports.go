@@ -30,7 +30,7 @@ func (x *Exam) exports() {
 		remedy := "correct " + e.key + " in " + x.in("config")
 		if err != nil {
 			x.add(Warn, e.key+": "+err.Error(), remedy+", or see to its folder")
-			continue // what was found may still be written to, where it does not answer
+			continue // the file may be writable after all, if only its file system does not answer
 		}
 		for _, what := range whats {
 			x.add(Warn, e.key+": "+what, "put it into a folder that you alone may write to, or chmod go-w there")

@@ -28,7 +28,7 @@ const (
 	inodesLow = 50
 )
 
-// Home checks the state folder itself, before any file in it is read. It returns false where no file may be believed.
+// Home checks the state folder itself, before any file in it is read. It returns false if no file in it can be trusted.
 func Home(dir string, fix bool) ([]Finding, bool) {
 	x := &Exam{Fix: fix, check: "home"}
 	err := spool.CheckRoot(dir, "KUGETSU_DIR")
@@ -85,7 +85,7 @@ func (x *Exam) ours() []string {
 	return append(all, filepath.Dir(q.Events.New), q.Events.New, q.Events.Seen, q.Events.Undelivered)
 }
 
-// folders checks that all of them exist and are folders.
+// folders checks that all these folders exist and are folders.
 func (x *Exam) folders() {
 	for _, dir := range x.ours() {
 		info, err := os.Stat(dir)
@@ -323,7 +323,7 @@ func (x *Exam) space() {
 	}
 }
 
-// sameDisk reports whether the file or folder of a finding is on the disk of the state folder. A finding without one counts as
+// sameDisk reports whether the file or folder of a finding is on the disk of the state folder. A finding without a file counts as
 // being there.
 func (x *Exam) sameDisk(f Finding) bool {
 	for path := f.path(); path != ""; path = filepath.Dir(path) {
@@ -345,7 +345,7 @@ func device(info fs.FileInfo) uint64 {
 	return uint64(stat.Dev)
 }
 
-// memory checks that the available memory is enough for every agent that may still start. Running agents have theirs.
+// memory checks that the available memory is enough for every agent that may still start. Running agents have their memory already.
 func (x *Exam) memory() {
 	if _, err := x.Tick.Machine.Taken(nil); x.Tick.Settings.MaxAgentMemory > 0 && err != nil {
 		x.add(Warn, fmt.Sprintf("MAX_AGENT_MEMORY bounds nothing: %v", err), "set a limit with AGENT_PREFIX")

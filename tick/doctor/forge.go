@@ -33,8 +33,8 @@ func (x *Exam) shown() {
 		what, remedy := d.What()+": "+d.Text()+"; "+tick.Asked(x.Now(), d), d.Remedy(x.in("env", "default.env"))
 		switch token := works[d.Host]; {
 		case failed[d.Host]:
-			continue // the newer answer of the two
-		case token != "" && (d.Changed || d.Unanswered): // so is this one, but a good token may lack a right to a part of what is followed
+			continue // the answer that try just got is the newer one
+		case token != "" && (d.Changed || d.Unanswered): // here, too, but a good token may lack a right to a part of what is followed
 			what, remedy = d.Host+" takes "+token+" now; what is followed there was "+tick.Asked(x.Now(), d), "run kugetsu tick, or wait until it asks again"
 		}
 		x.add(Warn, what, remedy)

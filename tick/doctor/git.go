@@ -58,7 +58,7 @@ func (x *Exam) gitProgram() {
 	if err != nil {
 		return
 	}
-	// Git itself reports a missing one only when it needs it, in the middle of a run.
+	// Git itself reports a program that is missing only when it needs it, in the middle of a run.
 	missing, err := g.Missing(ctx)
 	if err != nil {
 		x.unknown(err)
@@ -92,8 +92,8 @@ func (x *Exam) identity() {
 	}
 }
 
-// remote asks the remote of the issue's repository whether it answers and takes a push. More about credentials cannot be found
-// out without a change there.
+// remote asks the remote of the issue's repository whether it answers and takes a push. Whether the credentials allow more shows
+// only in a change there.
 func (x *Exam) remote() {
 	if x.Issue.IsZero() {
 		x.ok("not asked: kugetsu doctor owner/repo#12 asks for the repository of an issue")
@@ -149,7 +149,7 @@ func transport(url string) string {
 	case m == nil || m[2] == "://" && slices.Contains([]string{"file", "git"}, m[1]):
 		return ""
 	}
-	return "git-remote-" + m[1] // git installs that of https itself
+	return "git-remote-" + m[1] // git itself installs that of https
 }
 
 // worktrees compares the folders in worktrees/ with the sessions and with the worktrees that git has registered.
@@ -174,7 +174,7 @@ func (x *Exam) worktrees() {
 			if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
 				complete = x.registered(g, worktree.Source{Local: dir}, known) && complete
 			} else {
-				complete = false // a checkout that is not there may know any worktree
+				complete = false // a checkout that is missing may know any of the worktrees
 			}
 		}
 	}

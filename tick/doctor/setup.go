@@ -28,8 +28,8 @@ func Files(shellPath string) []Setup {
 // usual lists the folders that every PATH gets.
 var usual = []string{"/usr/local/bin", "/usr/bin", "/bin"}
 
-// SearchPath returns a PATH without the folders that are of no use to cron: relative ones, missing ones, repeated ones, and those
-// whose name a line of the config cannot hold. The usual folders stand at its end.
+// SearchPath returns a PATH without the folders that cron cannot use: relative, missing and repeated ones, and those whose name a
+// line of the config cannot hold. The usual folders stand at its end.
 func SearchPath(shellPath string) string {
 	var dirs []string
 	for _, dir := range append(filepath.SplitList(shellPath), usual...) {

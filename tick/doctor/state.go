@@ -25,7 +25,7 @@ const (
 	maxNamed       = 3         // how many names a finding lists
 )
 
-// noClock is a time that has passed. A clock before it was not set: a machine without a battery starts in 1970.
+// noClock is a time that has passed. A clock that shows an earlier time was not set: a machine without a battery starts in 1970.
 var noClock = time.Date(2025, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 func (x *Exam) clock() {
@@ -287,7 +287,7 @@ func (x *Exam) events() {
 	}
 }
 
-// digest finds a DIGEST_AT of which a person hears only by looking.
+// digest finds a DIGEST_AT whose digest is told by no notification, so that a person finds it only by looking.
 func (x *Exam) digest() {
 	at := x.Tick.Settings.DigestAt
 	switch {
