@@ -19,9 +19,9 @@ import (
 	"kugetsu/slots"
 )
 
-// The wall clock cannot be set for one process, so these kugetsus are built with another one: a time.Now whose wall clock,
-// and not its monotonic one, is off by the seconds in the file clock beside the state folder. So commands, runners and
-// their ticks see it step while they run, as they would a real one; only the times that the kernel gives to files do not.
+// The wall clock cannot be set for one process. So these kugetsus are built with another time.Now. Its wall clock is off by the
+// seconds in the file clock beside the state folder, and its monotonic clock is right. Commands, runners and their ticks see the
+// wall clock step while they run, as they would see a real one. Only the times that the kernel gives to files do not step.
 const steppedNow = `func Now() Time {
 	t := trueNow()
 	home, _ := syscall.Getenv("KUGETSU_DIR")
@@ -92,14 +92,14 @@ func needStepped(t *testing.T) {
 
 const year = 365 * 24 * time.Hour
 
-// step sets the world's clock that much off.
+// step sets the world's clock off by that much.
 func (w *world) step(off time.Duration) {
 	path := filepath.Join(w.dir, "clock")
 	w.must(os.WriteFile(path+".new", fmt.Appendf(nil, "%d", off/time.Second), 0o600))
 	w.must(os.Rename(path+".new", path))
 }
 
-// passes makes passes until something is so, but no more than that many.
+// passes makes passes until a condition holds, but no more than that many.
 func (w *world) passes(most int, what string, so func() bool) error {
 	var said string
 	for range most {
@@ -166,14 +166,14 @@ func retryWaits(w *world, off time.Duration) error {
 	return errors.Join(w.judge(completed), w.wantOutcomes(it.ID, "failed+ ok+"))
 }
 
-// settledOff: a run ends under one clock and is settled under another, and then the clock is right.
+// settledOff: a run ends under one clock and is settled under another. Then the clock is right.
 func settledOff(w *world, ends, settles time.Duration) error {
 	w.env = append(w.env, "RETRY_DELAY=1s")
 	w.behave(failing)
 	_, it := w.item(1)
 	w.step(ends)
 	w.kugetsu("tick")
-	w.kugetsu("pause") // it is to be settled, and not run again under that clock
+	w.kugetsu("pause") // the run is to be settled, and not run again under that clock
 	var lock *slots.Lock
 	if err := awaited("tick.lock is free", func() (free bool) {
 		var err error
@@ -350,8 +350,8 @@ func pausedFor(w *world, off time.Duration) error {
 	return errors.Join(w.judge(completed), w.wantOutcomes(it.ID, "ok+"))
 }
 
-// keptOff: the clock is stepped over items in every state. What is live is not touched, and nothing is deleted for being
-// of the future; that a year has passed cannot be told from a clock that was set forward by one.
+// keptOff: the clock is stepped over items in every state. No live item is touched, and no item is deleted for being of the future.
+// A year that has passed cannot be told from a clock that was set forward by a year.
 func keptOff(w *world, off time.Duration) error {
 	w.env = append(w.env, "MAX_CONCURRENT_AGENTS=1")
 	goOn, err := w.waiting()
@@ -387,7 +387,7 @@ func keptOff(w *world, off time.Duration) error {
 	errs = append(errs, w.settle())
 	for _, back := range []time.Duration{0, -off, 0} {
 		if back > 0 {
-			continue // a year later, they too would have had their time
+			continue // a year later, their time would be over, too
 		}
 		w.step(back)
 		w.kugetsu("tick", "--wait")
@@ -395,7 +395,7 @@ func keptOff(w *world, off time.Duration) error {
 	return errors.Join(append(errs, w.judge(completed))...)
 }
 
-// toldOff: NOTIFY_COMMAND takes nothing; then the clock is stepped, and it does.
+// toldOff: NOTIFY_COMMAND takes no event. Then the clock is stepped, and NOTIFY_COMMAND takes all.
 func toldOff(w *world, off time.Duration) error {
 	script := filepath.Join(w.dir, "told.sh")
 	w.must(os.WriteFile(script, []byte("test -e "+w.record()+".open || exit 1\ncat >>"+w.record()+".told\n"), 0o600))
@@ -411,7 +411,7 @@ func toldOff(w *world, off time.Duration) error {
 	if !there(owed) {
 		return errors.New("nothing is owed, though nothing was taken")
 	}
-	// A year later the item may be gone; and a try that was refused just before would count as one.
+	// A year later the item may be gone. And a try that was refused just before would count as one.
 	if err := errors.Join(w.judge(completed), w.cleanedUp()); err != nil {
 		return err
 	}
@@ -432,8 +432,8 @@ func toldOff(w *world, off time.Duration) error {
 	return nil
 }
 
-// sweptOff: a delegate has written its temp file and not yet given it its name when the clock is stepped, and a pass
-// sweeps what it takes for a leftover.
+// sweptOff: a delegate has written its temp file, and not yet given it its name, when the clock is stepped. Then a pass sweeps the
+// files that it takes for leftovers.
 func sweptOff(w *world, off time.Duration) error {
 	w.behave("")
 	type ended struct {
@@ -459,7 +459,7 @@ func sweptOff(w *world, off time.Duration) error {
 // offset is a time with an offset that is not Z, as JSON.
 var offset = regexp.MustCompile(`"[0-9T:.-]+[+-][0-9][0-9]:[0-9][0-9]"`)
 
-// zoned: all is done in a time zone, across the instant at which its clocks are set.
+// zoned: everything is done in a time zone, across the instant at which the zone's clocks are set.
 func zoned(w *world, zone string, change time.Time) error {
 	utc := slices.Clone(w.env)
 	w.env = append(w.env, "TZ="+zone)
@@ -520,13 +520,13 @@ func zoned(w *world, zone string, change time.Time) error {
 	return errors.Join(errs...)
 }
 
-// moment is what differs between two looks: words, which tell until when nothing is started, what an agent says, the time of the look
-// itself, and what was free then.
+// moment matches what differs between two readings of the same state: the words that tell until when nothing is started, the last
+// line of an agent, the time of the reading, and the memory and disk that were free then.
 var moment = regexp.MustCompile(`(?m)"(why|says|unplanned)": "[^"]*"|,\n +"line": "[^"]*"|^  "at": .*|^ +"(memory|disk)": .*`)
 
 func cutMoment(text string) string { return moment.ReplaceAllString(text, "") }
 
-// either makes a fault of each way in which the clock can be stepped.
+// either makes two faults of one: the clock is stepped a year forward, and a year back.
 func either(one func(w *world, off time.Duration) error) (all []func(*world) error) {
 	for _, off := range []time.Duration{year, -year} {
 		all = append(all, func(w *world) error { return one(w, off) })
@@ -560,7 +560,7 @@ func TestClockIsStepped(t *testing.T) {
 	inWorlds(t, clocks, 5, rows)
 }
 
-// TestFilesKnowNoTimeZone: what is kept and what --json prints is the same wherever one is.
+// TestFilesKnowNoTimeZone: files and the output of --json are the same in every time zone.
 func TestFilesKnowNoTimeZone(t *testing.T) {
 	needStepped(t)
 	var rows []inWorld

@@ -13,7 +13,7 @@ import (
 	"kugetsu/queue/outcome"
 )
 
-// commands are those that change something, beside tick, with what they begin from and what must hold afterwards.
+// commands are the commands that change something, beside tick, with the world that they begin in and what must hold afterwards.
 var commands = []struct {
 	name  string
 	setup func(w *world) (args []string)
@@ -94,7 +94,7 @@ var delegate = []string{"delegate", "you/project#1", "work"}
 
 var clear = []string{"queue", "clear", "--older-than", "0"}
 
-// delegated looks at what delegate left: nothing, or a whole item; and the item whose id it printed.
+// delegated checks what delegate left: nothing, or a whole item. An item whose id it printed is there.
 func delegated(w *world, code int, out string) error {
 	live, err := w.q.Live(queue.Dev)
 	if err != nil {
@@ -119,7 +119,7 @@ func delegated(w *world, code int, out string) error {
 	return nil
 }
 
-// fromLines is how many lines delegate --from gets: so many that it syncs the disk for all at once.
+// fromLines is how many lines delegate --from gets: enough that it syncs the disk once for all.
 const fromLines = 9
 
 // manyLines writes a file for delegate --from. Each line waits for the one before.
@@ -137,8 +137,8 @@ func manyLines(w *world) []string {
 	return []string{"delegate", "--from", path}
 }
 
-// delegatedMany looks at what delegate --from left: whole items of the first lines, in their order, and among them all whose ids it
-// printed. Only two of them run afterwards: they show that they can.
+// delegatedMany checks what delegate --from left: whole items of the first lines, in their order, and among these every item whose
+// id it printed. Only two of them run afterwards, which shows that they can run.
 func delegatedMany(w *world, code int, out string) error {
 	live, err := w.q.Live(queue.Dev)
 	if err != nil {
@@ -174,10 +174,10 @@ func delegatedMany(w *world, code int, out string) error {
 	return nil
 }
 
-// started looks at what start left: nothing, or an item, which may have come to its end by now.
+// started checks what start left: nothing, or an item, which may have ended by now.
 func started(w *world, code int, out string) error {
 	dirs := []string{w.q.Items, w.q.Finished}
-	for _, dir := range dirs { // from the first to the last folder that an item is in: it cannot slip past
+	for _, dir := range dirs { // from the first folder that an item is in to the last: so it cannot slip past
 		files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 		if err != nil {
 			return err
@@ -198,7 +198,7 @@ func started(w *world, code int, out string) error {
 	return nil
 }
 
-// stands says that the item must be in a state when the command ended well.
+// stands says that the item must be in a state if the command succeeded.
 func stands(want queue.State) func(*world, int, string) error {
 	return func(w *world, code int, out string) error {
 		_, it, err := load(w, w.ids[0])
@@ -209,8 +209,8 @@ func stands(want queue.State) func(*world, int, string) error {
 	}
 }
 
-// edited says that the item waits, as a whole with the old words or with the new ones, and as it was asked for when the command ended
-// well.
+// edited says that the item waits and is whole, with the old words or with the new ones. If the command succeeded, they are the new
+// ones.
 func edited(w *world, code int, out string) error {
 	e, it, err := load(w, w.ids[1])
 	if err != nil {
@@ -249,8 +249,8 @@ func cleared(w *world, _ int, _ string) error {
 	return nil
 }
 
-// TestCommandsAreKilledAtEverySystemCall and meet every error there: what they do is done whole or not at all, exit code
-// 0 means that it is done, and what they leave is mended by plain ticks.
+// TestCommandsAreKilledAtEverySystemCall, and they also meet every error there. What they do is done whole or not at all, exit code
+// 0 means that it is done, and plain ticks repair what they leave.
 func TestCommandsAreKilledAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	for _, c := range commands {

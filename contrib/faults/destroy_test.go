@@ -22,7 +22,7 @@ echo changed $n >one.txt
 echo new $n >new.txt
 `
 
-// works runs worker on issues; with clean the first of them commits all that it has.
+// works runs worker on issues. With clean the first worker commits all that it has.
 func (w *world) works(clean bool, issues ...int) {
 	stop := ""
 	if clean {
@@ -72,13 +72,13 @@ func (w *world) holds(texts ...string) error {
 	return errors.Join(errs...)
 }
 
-// left says what is left of a session.
+// left returns an error if anything is left of a session.
 func (w *world) left(n int) error {
 	if out := w.git("worktree", "list"); strings.Contains(out, session(n)) {
 		return fmt.Errorf("git knows of its worktree: %s", out)
 	}
 	for _, pattern := range []string{"sessions/" + session(n) + ".json", "worktrees/*" + session(n)} {
-		// Glob would pass over what begins with a dot.
+		// Glob would pass over names that begin with a dot.
 		dir, base := filepath.Split(filepath.Join(string(w.home), pattern))
 		entries, err := os.ReadDir(dir)
 		if err != nil {
@@ -93,8 +93,8 @@ func (w *world) left(n int) error {
 	return nil
 }
 
-// TestDestroyIsKilledAtEverySystemCall: whatever the worktree held is at a ref or still in it, and the same command again
-// finishes.
+// TestDestroyIsKilledAtEverySystemCall: everything that the worktree held is at a ref or still in the worktree, and the same
+// command again finishes.
 func TestDestroyIsKilledAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	destroy := []string{"destroy", "--force", "you/project#1"}
@@ -127,7 +127,7 @@ func TestDestroyIsKilledAtEverySystemCall(t *testing.T) {
 	failed(t, "destroy --force", list, 6, try)
 }
 
-// TestPruneIsKilledAtEverySystemCall: what holds work stays whole, and the next prune removes the rest.
+// TestPruneIsKilledAtEverySystemCall: a session that holds work stays whole, and the next prune removes the rest.
 func TestPruneIsKilledAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	texts := []string{"committed 1\n", "committed 2\n", "changed 2\n", "new 2\n"}

@@ -28,14 +28,14 @@ type format struct {
 	options string
 }
 
-// The formats. Nothing but an fsync may make a change durable, so the file systems' own intervals are out of the way.
-// The smallest images that mkfs makes without complaint.
+// The formats. No change may become durable but by an fsync, so the intervals of the file systems themselves are long. The images
+// are the smallest that mkfs makes without complaint.
 var (
 	ext4  = format{"ext4", 16 << 20, []string{"mkfs.ext4", "-q", "-F", "-m", "0"}, "loop,commit=300,errors=remount-ro"}
 	xfs   = format{"xfs", 300 << 20, []string{"mkfs.xfs", "-q", "-f"}, "loop"}
 	btrfs = format{"btrfs", 128 << 20, []string{"mkfs.btrfs", "-q", "-f"}, "loop,commit=300"}
 
-	// fewInodes has blocks enough, and no room for many files.
+	// fewInodes has enough blocks, and inodes for few files.
 	fewInodes = format{ext4.name, ext4.size, append(slices.Clone(ext4.mkfs), "-N", "400"), ext4.options}
 
 	formats = []format{ext4, xfs, btrfs}
@@ -49,7 +49,7 @@ type disk struct {
 	at     string
 }
 
-// needDisks skips where no image may be mounted, and tells of the formats that this machine cannot make.
+// needDisks skips if no image may be mounted, and reports the formats that this machine cannot make.
 func needDisks(t *testing.T, group string, f format) {
 	t.Helper()
 	if _, err := exec.LookPath(f.mkfs[0]); err != nil {
@@ -125,8 +125,8 @@ func command(args ...string) error {
 	return nil
 }
 
-// newDiskWorld is a world whose state folder is a disk. An item is tried as often as it takes: how soon one ends in error
-// is not the question here.
+// newDiskWorld is a world whose state folder is a disk. An item is tried as often as needed: how soon an item ends in an error is
+// not the question here.
 func newDiskWorld(t testing.TB, f format) (*world, *disk) {
 	d := &disk{t: t, format: f}
 	w := newWorldOn(t, func(state string) func() {
@@ -137,11 +137,11 @@ func newDiskWorld(t testing.TB, f format) (*world, *disk) {
 	})
 	t.Cleanup(w.close)
 	w.env = append(w.env, "MAX_ATTEMPTS=1000")
-	d.sync() // what the world was made with has been there for long
+	d.sync() // everything that the world was made with counts as there for long
 	return w, d
 }
 
-// sync brings all that is on the disk there.
+// sync writes all changes to the disk.
 func (d *disk) sync() {
 	dir, err := os.Open(d.at)
 	must(d.t, err)
@@ -150,7 +150,7 @@ func (d *disk) sync() {
 
 func (d *disk) filler() string { return filepath.Join(d.at, "filler") }
 
-// fill takes what the disk has, to the last block or inode.
+// fill takes all of the disk, to the last block or inode.
 func (d *disk) fill() {
 	if slices.Contains(d.format.mkfs, "-N") {
 		must(d.t, os.MkdirAll(d.filler(), 0o700))
@@ -167,7 +167,7 @@ func (d *disk) fill() {
 	f, err := os.OpenFile(d.filler(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	must(d.t, err)
 	defer f.Close()
-	for wrote := true; wrote; { // what was set aside for the way to the disk is free again once it is there
+	for wrote := true; wrote; { // blocks that were reserved for changes in memory are free again once these are written
 		wrote = false
 		for size := 1 << 20; size > 0; size /= 4 {
 			for data := make([]byte, size); err == nil; {
@@ -204,7 +204,7 @@ func (d *disk) leave(n int) {
 	must(d.t, errors.Join(f.Truncate(info.Size()/stat.Bsize*stat.Bsize-int64(n)*stat.Bsize), f.Sync(), f.Close()))
 }
 
-// free gives the disk its room back.
+// free empties the disk again.
 func (d *disk) free() { must(d.t, os.RemoveAll(d.filler())) }
 
 // idle waits until no process of a run is left.
@@ -227,8 +227,8 @@ func (w *world) alive() (names []string) {
 	return names
 }
 
-// healed looks whether plain ticks bring the world to rest with every promise kept. A run that could not be prepared is
-// counted though no agent was started: so it is meant.
+// healed checks whether plain ticks bring the world to rest with every promise kept. A run that could not be prepared counts as an
+// attempt although no agent was started, which is intended.
 func (w *world) healed(mayEnd map[queue.State]bool) error {
 	if err := w.settle(); err != nil {
 		return err
@@ -244,7 +244,7 @@ func counted(it *queue.Item) map[outcome.Outcome]int {
 	return count
 }
 
-// enqueued looks at what a delegate left that met a full or a read-only disk.
+// enqueued checks what a delegate left that met a full or a read-only disk.
 func (w *world) enqueued(code int, out string, codes ...int) error {
 	if err := oneLine(code, out, codes...); err != nil {
 		return err
@@ -265,7 +265,7 @@ func (w *world) enqueued(code int, out string, codes ...int) error {
 	return nil
 }
 
-// again delegates once more, now that the disk is well.
+// again delegates once more, after the disk works again.
 func (w *world) again() error {
 	code, out := w.kugetsu("delegate", "you/project#2", "work")
 	if code != 0 {
@@ -275,7 +275,7 @@ func (w *world) again() error {
 	return w.healed(completed)
 }
 
-// upTo is how much is left on the disk when the command begins: every number up to one that is enough, or some.
+// upTo is how much is left on the disk when the command begins: every number up to one that is enough, or only some.
 func upTo(enough int, some ...int) []int {
 	if !*full {
 		return some
@@ -287,7 +287,7 @@ func upTo(enough int, some ...int) []int {
 	return some
 }
 
-// TestFullDisk: what needs room says so and is left undone, nothing is torn or lost, and all goes on when there is room.
+// TestFullDisk: a command that needs room says so and does nothing, no file is torn or lost, and all goes on when there is room.
 func TestFullDisk(t *testing.T) {
 	for _, kind := range []struct {
 		format
@@ -362,7 +362,7 @@ func TestFullDisk(t *testing.T) {
 	})
 }
 
-// fullAtTheEnd: the agent ends well on a disk without room. Its run is not repeated: what says that it ended takes no room.
+// fullAtTheEnd: the agent succeeds on a disk without room. Its run is not repeated, since the record of its end takes no room.
 func fullAtTheEnd(t *testing.T, f format) error {
 	w, d := newDiskWorld(t, f)
 	defer w.close()
@@ -385,7 +385,7 @@ func fullAtTheEnd(t *testing.T, f format) error {
 		return fmt.Errorf("the run ended, and its marker is %+v: %v", m, err)
 	}
 	for range 3 {
-		d.fill() // a run's temporary files are gone
+		d.fill() // a run's temporary files are gone, and so their blocks are free
 		code, out := w.kugetsu("tick")
 		err = errors.Join(err, oneLine(code, out, 0, 75))
 	}
@@ -393,7 +393,7 @@ func fullAtTheEnd(t *testing.T, f format) error {
 	return errors.Join(err, w.onlyOnce())
 }
 
-// onlyOnce looks whether the world's one item is completed after one run.
+// onlyOnce checks that the world's one item is completed after one run.
 func (w *world) onlyOnce() error {
 	err := w.healed(completed)
 	for _, id := range w.ids {
@@ -405,8 +405,8 @@ func (w *world) onlyOnce() error {
 	return err
 }
 
-// workOnAFullDisk: the agent itself takes the last block and leaves uncommitted work. That is kept when the next one works
-// there.
+// workOnAFullDisk: the agent itself takes the last block and leaves uncommitted work. The work is still there when the next agent
+// works in the worktree.
 func workOnAFullDisk(t *testing.T) {
 	w, d := newDiskWorld(t, ext4)
 	w.agentThen(`test -e work && exit 0
@@ -448,7 +448,7 @@ exit 0
 	}
 }
 
-// TestReadOnlyDisk: nothing is done while nothing can be recorded, and all goes on when it can.
+// TestReadOnlyDisk: nothing is done while nothing can be recorded, and all goes on once it can be.
 func TestReadOnlyDisk(t *testing.T) {
 	needDisks(t, disks, ext4)
 	try(t, disks, "the disk is read-only as delegate enqueues", 1, func(t *testing.T) {
@@ -509,7 +509,7 @@ func TestReadOnlyDisk(t *testing.T) {
 	})
 }
 
-// nobodyElse is a user without any process: the kernel counts the processes of a user, not those of a world.
+// nobodyElse is a user without any process. The kernel counts the processes of a user, and not those of a world.
 const nobodyElse = 64987
 
 // idles says that no process of a user is left.
@@ -521,8 +521,8 @@ func idles(uid uint32) bool {
 	})
 }
 
-// TestFewProcessesAndFiles: where a process or a descriptor is refused, kugetsu leaves its work undone, or Go's own
-// runtime ends it, which is as if it were killed. The run that it began may have to live with the same limits.
+// TestFewProcessesAndFiles: if a process or a descriptor is refused, kugetsu leaves its work undone, or Go's own runtime ends it,
+// which is the same as a kill. A run that it began may have to live with the same limits.
 func TestFewProcessesAndFiles(t *testing.T) {
 	if os.Geteuid() != 0 {
 		skip(t, disks, "root is needed to become a user without any other process")

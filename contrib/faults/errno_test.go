@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// errnos is what each kind of system call is made to fail with: what real disks, quotas, limits and kernels say.
+// errnos are the errors that each kind of system call is made to fail with: those of real disks, quotas, limits and kernels.
 var errnos = map[string][]string{
 	"openat":     {"ENOSPC", "EIO", "EDQUOT", "EROFS", "EMFILE", "EACCES", "EINTR"},
 	"read":       {"EIO", "EINTR"},
@@ -29,15 +29,15 @@ var errnos = map[string][]string{
 	"clone3":     {"EAGAIN"},
 }
 
-// failed makes the system calls of a command fail, each with every error that can happen there: at all of its points, or
-// at as many as most.
+// failed makes the system calls of a command fail, each with every error that can happen there. It tries all points of the command,
+// or at most that many.
 func failed(t *testing.T, command string, list []point, most int, one attempt) {
 	var points []point
 	var errs []string
 	for _, p := range list {
 		for _, e := range errnos[p.call] {
-			// No pipe has it. Go waits for a child for ever that it takes for one which could not be started, since the pipe
-			// that tells this seems to be broken.
+			// A pipe never fails with EIO. If it did, the pipe by which Go learns that a child was started would seem broken. Go
+			// would take the child for one that was not started, and wait for it for ever.
 			if p.pipe && e == "EIO" {
 				continue
 			}
@@ -57,15 +57,15 @@ func failed(t *testing.T, command string, list []point, most int, one attempt) {
 	}
 }
 
-// TestTickMeetsEveryErrorAtEverySystemCall: a tick whose system call fails says so in one line or copes; nothing is lost,
-// nothing runs twice, no attempt is counted for an agent that never started, and the ticks after it heal the rest.
+// TestTickMeetsEveryErrorAtEverySystemCall: a tick whose system call fails reports it in one line, or copes. Nothing is lost,
+// nothing runs twice, no attempt is counted for an agent that never started, and the ticks after it repair the rest.
 func TestTickMeetsEveryErrorAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	w := newWorld(t)
 	w.orphaned()
 	list := points(t, w, "tick")
 	w.close()
-	// 78 where the configuration may not be read: what runs is settled, nothing is started.
+	// 78 if the configuration may not be read: then runs are settled, and nothing is started.
 	failed(t, "tick", list, 40, func(w *world, inject []string) error {
 		finish := w.orphaned()
 		code, out := w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
@@ -80,8 +80,8 @@ func TestTickMeetsEveryErrorAtEverySystemCall(t *testing.T) {
 	})
 }
 
-// oneLine looks at how a command ended whose system call failed: with one of these codes, and if not with 0 then with one
-// error line.
+// oneLine checks how a command ended whose system call failed. Its exit code is 0 or one of these, and with a code other than 0 it
+// printed one error line.
 //
 // When the wake-up of its network poller fails, Go's runtime gives up at once. Nothing can be done about that, and it is
 // no worse than SIGKILL.

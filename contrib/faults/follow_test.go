@@ -17,8 +17,8 @@ import (
 	"kugetsu/slots"
 )
 
-// TestTickIsKilledAsItFollowsARequest: a check of a session's pull request failed. However far the tick came that follows it, the ticks
-// after it make exactly one item, which runs, and tell it once. No later tick makes another.
+// TestTickIsKilledAsItFollowsARequest: a check of a session's pull request failed. A tick that follows the request is killed,
+// wherever it is. The ticks after it make exactly one item, which runs, and tell it once. No later tick makes another.
 func TestTickIsKilledAsItFollowsARequest(t *testing.T) {
 	needStrace(t)
 	w := newWorld(t)
@@ -26,7 +26,7 @@ func TestTickIsKilledAsItFollowsARequest(t *testing.T) {
 	list := points(t, w, "tick")
 	w.close()
 	late := list
-	if !*full { // the forge is asked, and heard, in the last third
+	if !*full { // only in the last third the forge is asked, and answers
 		late = list[len(list)*2/3:]
 	}
 	sweep(t, killed, "tick, as it follows a pull request", "signal=KILL", sample(late, 12), followKilled)
@@ -40,8 +40,8 @@ func TestTickIsKilledAsItFollowsARequest(t *testing.T) {
 	})
 }
 
-// TestTickIsKilledAsAForgeRefuses: the forge refuses the token. However far the tick came that meets it, the ticks after it tell a person
-// exactly once.
+// TestTickIsKilledAsAForgeRefuses: the forge refuses the token. A tick that meets this is killed, wherever it is. The ticks after
+// it tell a person exactly once.
 func TestTickIsKilledAsAForgeRefuses(t *testing.T) {
 	needStrace(t)
 	w := newWorld(t)
@@ -54,7 +54,7 @@ func TestTickIsKilledAsAForgeRefuses(t *testing.T) {
 	sweep(t, killed, "tick, as a forge refuses", "signal=KILL", sample(list, 12), refusedKilled)
 }
 
-// TestHarnessNoticesARefusalBeforeItsRecord: the same, on a kugetsu that tells of a host before it is on record.
+// TestHarnessNoticesARefusalBeforeItsRecord: the same with a kugetsu that tells of a host before the record of it.
 func TestHarnessNoticesARefusalBeforeItsRecord(t *testing.T) {
 	needStrace(t)
 	mustNotice(t, wrongWay{
@@ -71,7 +71,7 @@ func TestHarnessNoticesARefusalBeforeItsRecord(t *testing.T) {
 	})
 }
 
-// refusedKilled kills a tick that a forge refuses an answer.
+// refusedKilled kills a tick whose forge refuses an answer.
 func refusedKilled(w *world, inject []string) error {
 	w.refused()
 	w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
@@ -91,7 +91,7 @@ func (w *world) refused() {
 	w.followedOn(func(to http.ResponseWriter, _ *http.Request, _ string) { to.WriteHeader(http.StatusUnauthorized) })
 }
 
-// TestHarnessNoticesAnItemBeforeItsIntent: the same, on a kugetsu that publishes before it says what.
+// TestHarnessNoticesAnItemBeforeItsIntent: the same with a kugetsu that publishes the item before the intent.
 func TestHarnessNoticesAnItemBeforeItsIntent(t *testing.T) {
 	needStrace(t)
 	mustNotice(t, wrongWay{
@@ -104,7 +104,7 @@ func TestHarnessNoticesAnItemBeforeItsIntent(t *testing.T) {
 		return err
 	}
 	one.Published`, "\tone.Published"},
-		notice: " items, ", // mostly 2 of them; without an intent the first one is never said to be published
+		notice: " items, ", // mostly 2 of them; without an intent the first one is never marked as published
 		one: atAny(func(t *testing.T) []point {
 			w := newWorld(t)
 			defer w.close()
@@ -114,8 +114,9 @@ func TestHarnessNoticesAnItemBeforeItsIntent(t *testing.T) {
 	})
 }
 
-// TestTickIsKilledAsItTellsThatAPersonIsNeeded: the item of a failed check ended, nothing was pushed, and one look of the forge has found
-// the check failing still. However far the tick came that looks again, the ticks after it leave one event, and the record says so.
+// TestTickIsKilledAsItTellsThatAPersonIsNeeded: the item of a failed check ended, nothing was pushed, and one question to the forge
+// found that the check still fails. A tick that asks again is killed, wherever it is. The ticks after it leave one event, which is
+// on record.
 func TestTickIsKilledAsItTellsThatAPersonIsNeeded(t *testing.T) {
 	needStrace(t)
 	w := newWorld(t)
@@ -132,7 +133,7 @@ func TestTickIsKilledAsItTellsThatAPersonIsNeeded(t *testing.T) {
 	sweep(t, killed, "tick, as it tells that a person is needed", "signal=KILL", sample(late, 12), stuckKilled)
 }
 
-// TestHarnessNoticesAPersonToldTwice: the same, on a kugetsu whose event has another name each time.
+// TestHarnessNoticesAPersonToldTwice: the same with a kugetsu whose event has another name each time.
 func TestHarnessNoticesAPersonToldTwice(t *testing.T) {
 	needStrace(t)
 	mustNotice(t, wrongWay{
@@ -149,15 +150,15 @@ func TestHarnessNoticesAPersonToldTwice(t *testing.T) {
 	})
 }
 
-// stuckKilled kills a tick that finds a check failing still.
+// stuckKilled kills a tick that finds that a check still fails.
 func stuckKilled(w *world, inject []string) error {
 	w.stuck()
 	w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
 	return w.needsAPerson()
 }
 
-// stuck is a followed world in which the item of the check has ended, and one look has found the check failing still. While the item
-// runs nothing is followed: the ticks of runners look as well.
+// stuck is a followed world in which the item of the check has ended, and one question found that the check still fails. While the
+// item runs nothing is followed, since the ticks of runners ask as well.
 func (w *world) stuck() {
 	w.followed()
 	w.kugetsu("tick")
@@ -169,10 +170,10 @@ func (w *world) stuck() {
 	w.kugetsu("tick", "--wait")
 }
 
-// needsAPerson lets the world come to rest, and looks for the one event and the record.
+// needsAPerson lets the world come to rest, and checks the one event and the record.
 func (w *world) needsAPerson() error {
 	for range 2 {
-		w.kugetsu("tick", "--wait") // the tick of a run's end may have the lock still
+		w.kugetsu("tick", "--wait") // the tick that the end of the run started may still have the lock
 	}
 	record, err := os.ReadFile(filepath.Join(w.home.Reviews(), session(1)+".json"))
 	if err == nil && !strings.Contains(string(record), `"needs":{`) {
@@ -195,7 +196,7 @@ func followKilled(w *world, inject []string) error {
 // followed is a world with a session whose pull request is on a forge of its own, and has a failed check.
 func (w *world) followed() { w.followedOn(answer) }
 
-// followedOn is the same where the forge answers so, about a head.
+// followedOn is followed with a forge that answers by this function; head is the head of the request.
 func (w *world) followedOn(answer func(http.ResponseWriter, *http.Request, string)) {
 	repo := filepath.Join(w.dir, "repo")
 	cmd := exec.Command("git", "-C", repo, "branch", "fix/issue-1")
@@ -235,7 +236,7 @@ func answer(to http.ResponseWriter, r *http.Request, head string) {
 	}
 }
 
-// wasFollowed lets the world come to rest, and looks for the one item of the failed check.
+// wasFollowed lets the world come to rest, and checks that the failed check has one item.
 func (w *world) wasFollowed() error {
 	for range 2 {
 		w.kugetsu("tick")
@@ -244,7 +245,7 @@ func (w *world) wasFollowed() error {
 		return err
 	}
 	w.kugetsu("tick")
-	// A tick asks nothing while another one does, as the runner's may: then a later one writes the mark.
+	// While one tick asks, as the runner's may, another tick asks nothing. Then a later tick writes the mark.
 	intents, intentErr := filepath.Glob(filepath.Join(w.home.Reviews(), session(1)+"~????????????.json"))
 	for begin := time.Now(); len(intents) == 1 && !published(intents[0]) && time.Since(begin) < patience; {
 		w.kugetsu("tick")
@@ -270,7 +271,7 @@ func (w *world) wasFollowed() error {
 	return errors.Join(append(errs, err, liveErr, globErr, intentErr, w.judge(completed))...)
 }
 
-// published says whether an intent says that its item is there.
+// published says whether an intent has the mark that its item is published.
 func published(intent string) bool {
 	data, err := os.ReadFile(intent)
 	return err == nil && !strings.Contains(string(data), `"published":null`)

@@ -27,8 +27,8 @@ import (
 // stranger is a world in which another user put files.
 type stranger struct {
 	*world
-	outside string            // a folder of another user's, which nothing may change
-	kept    map[string]string // what is in it
+	outside string            // a folder of another user's, in which nothing may change
+	kept    map[string]string // the content of outside
 	user    *syscall.Credential
 }
 
@@ -54,7 +54,7 @@ func (s *stranger) at(elem ...string) string {
 	return filepath.Join(append([]string{string(s.home)}, elem...)...)
 }
 
-// keep remembers what is outside, once all of it is there.
+// keep remembers the content of outside, once all of it is there.
 func (s *stranger) keep() { s.kept = s.picture() }
 
 func (s *stranger) picture() map[string]string {
@@ -96,7 +96,7 @@ type said struct {
 	out, err string
 }
 
-// run runs kugetsu, which must come to its end soon, in little memory, without a panic, and with one error line at most.
+// run runs kugetsu, which must end soon, in little memory, without a panic, and with at most one error line.
 func (s *stranger) run(args ...string) said {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), mostTime)
@@ -117,7 +117,7 @@ func (s *stranger) run(args ...string) said {
 		s.t.Fatalf("%v: %v", args, err)
 	}
 	r := said{args, cmd.ProcessState.ExitCode(), string(out), string(errs)}
-	// A process is born with the memory of its parent, and that counts.
+	// A process begins with the memory of its parent, which counts for it, too.
 	var own syscall.Rusage
 	s.must(syscall.Getrusage(syscall.RUSAGE_SELF, &own))
 	usage, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage)
@@ -153,7 +153,7 @@ func (s *stranger) tick(codes ...int) said {
 	return r
 }
 
-// shows is every command that shows something.
+// shows are the commands that show something.
 func (s *stranger) shows() [][]string {
 	list := [][]string{{"status"}, {"status", "--json"}, {"list"}, {"list", "--json"}, {"queue", "list", "--all"},
 		{"queue", "list", "--all", "--json"}, {"queue", "stats"}, {"notify", "list"}, {"notify", "list", "--json"}, {"logs"},
@@ -165,13 +165,13 @@ func (s *stranger) shows() [][]string {
 	return list
 }
 
-// look runs all of them: run says what must hold of each.
+// look runs all of them. run says what must hold of each.
 func (s *stranger) look() {
 	s.t.Helper()
 	s.lookAt(s.shows())
 }
 
-// some is a few of them, others for every n.
+// some are a few of these commands, others for every n.
 func (s *stranger) some(n int) [][]string {
 	list := s.shows()
 	if *full {
@@ -191,7 +191,7 @@ func (s *stranger) lookAt(commands [][]string) {
 	}
 }
 
-// act runs what acts on items, over what is left when all is settled.
+// act runs the commands that act on items, over the items that are left when all are settled.
 func (s *stranger) act() {
 	s.t.Helper()
 	for _, args := range [][]string{{"queue", "cancel", s.ids[0]}, {"queue", "retry", s.ids[0]}, {"queue", "cancel", s.ids[0]},
@@ -202,7 +202,7 @@ func (s *stranger) act() {
 	}
 }
 
-// rest makes ticks until the good items are filed and nothing of them is left. The exit code of each is one of these.
+// rest makes ticks until the good items are filed and none of their processes is left. The exit code of each tick is one of these.
 func (s *stranger) rest(codes ...int) {
 	s.t.Helper()
 	for begin := time.Now(); ; {
@@ -236,14 +236,14 @@ func (s *stranger) filed() bool {
 	return true
 }
 
-// told lists what was told of bad files.
+// told lists the events about bad files.
 func (s *stranger) told() []string {
 	list, err := filepath.Glob(s.at("notifications", "new", "file_bad.*.json"))
 	s.must(err)
 	return list
 }
 
-// once fails unless n bad files were told of, and later passes say nothing more.
+// once fails unless there are events about n bad files, and later passes add none.
 func (s *stranger) once(n int) {
 	s.t.Helper()
 	if told := s.told(); len(told) != n {
@@ -259,7 +259,7 @@ func (s *stranger) once(n int) {
 	}
 }
 
-// aside counts what lies in queue/bad.
+// aside fails unless n files lie in queue/bad.
 func (s *stranger) aside(n int) {
 	s.t.Helper()
 	if left, err := os.ReadDir(s.q.Bad); err != nil || len(left) != n {
@@ -271,7 +271,7 @@ func (s *stranger) aside(n int) {
 type kind struct {
 	name  string
 	make  func(s *stranger, path string, good, wrong []byte)
-	good  bool // it reads as what it should be
+	good  bool // it reads as a proper file
 	newer bool
 	node  bool // it is no file with wrong content, but something else
 }
@@ -298,7 +298,7 @@ var kinds = []kind{
 		s.must(os.MkdirAll(filepath.Join(path, "full"), 0o700))
 	}},
 	{name: "a socket", node: true, make: func(s *stranger, path string, _, _ []byte) {
-		// A socket's path is short; the file is moved where it is wanted.
+		// A socket's path is short, so the file is made elsewhere and moved to its place.
 		short := filepath.Join(s.dir, "sock")
 		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: short})
 		s.must(err)
@@ -350,8 +350,8 @@ func goodItem(t testing.TB, id, ref string, state queue.State) []byte {
 		PendingSince: time.Now().UTC(), After: []string{}, History: []queue.Run{}})
 }
 
-// TestHostileItems: whatever lies in a folder of items, the good ones run, the bad ones are set aside and told of once,
-// and nothing that a link leads to is touched.
+// TestHostileItems: whatever lies in a folder of items, the good items run, the bad files are quarantined and told of once, and no
+// target of a link is touched.
 func TestHostileItems(t *testing.T) {
 	t.Parallel()
 	for _, lane := range []queue.Lane{queue.Dev, queue.PM} {
@@ -376,9 +376,9 @@ func TestHostileItems(t *testing.T) {
 			s.keep()
 			s.look()
 			first := s.tick(75)
-			if lane == queue.PM { // it has one place, and what is behind the item in it is met when that is free again
+			if lane == queue.PM { // it has one slot, so the files behind the item in it are met only when the slot is free again
 				s.rest(0, 75)
-				s.run("tick", "--wait") // what is behind the last one
+				s.run("tick", "--wait") // this meets the files behind the last item
 			} else {
 				s.rest(0)
 			}
@@ -394,7 +394,7 @@ func TestHostileItems(t *testing.T) {
 	}
 }
 
-// TestHostileSettledItems: what is old in finished/ is read to be deleted.
+// TestHostileSettledItems: an old item in finished/ is read before it is deleted.
 func TestHostileSettledItems(t *testing.T) {
 	t.Parallel()
 	try(t, hostile, "in queue/finished", len(kinds), func(t *testing.T) {
@@ -428,8 +428,8 @@ func TestHostileSettledItems(t *testing.T) {
 	})
 }
 
-// TestHostileIntents: a slot file that cannot be read is set aside and its slot is used; one of a newer kugetsu keeps
-// its slot.
+// TestHostileIntents: a slot file that cannot be read is quarantined, and its slot is used. A slot file of a newer kugetsu keeps
+// its slot occupied.
 func TestHostileIntents(t *testing.T) {
 	t.Parallel()
 	try(t, hostile, "in slots, instead of k.json", len(kinds), func(t *testing.T) {
@@ -468,7 +468,7 @@ func TestHostileIntents(t *testing.T) {
 	})
 }
 
-// TestHostileLocks: a lock that cannot be taken is told of at every pass, and what it guards counts as taken.
+// TestHostileLocks: a lock that cannot be locked is reported at every pass, and the thing that it guards counts as locked.
 func TestHostileLocks(t *testing.T) {
 	t.Parallel()
 	closed := func(k kind) bool { return k.node && k.name != "a FIFO" }
@@ -522,7 +522,7 @@ func TestHostileLocks(t *testing.T) {
 	})
 }
 
-// TestHostileSessions: an issue whose session cannot be read does not run; the others do.
+// TestHostileSessions: an issue whose session cannot be read does not run. The other issues do.
 func TestHostileSessions(t *testing.T) {
 	t.Parallel()
 	try(t, hostile, "in sessions, instead of a session", len(kinds), func(t *testing.T) {
@@ -578,7 +578,7 @@ func TestHostileSessions(t *testing.T) {
 	})
 }
 
-// TestHostileRuns: what stands in a run's folder, or where it should be, is not believed further than its rule says.
+// TestHostileRuns: whatever stands in a run's folder, or in its place, is trusted only as far as its rule says.
 func TestHostileRuns(t *testing.T) {
 	t.Parallel()
 	for _, named := range []bool{true, false} {
@@ -705,7 +705,7 @@ func TestHostileRuns(t *testing.T) {
 	})
 }
 
-// TestHostileEvents: what is no event is counted, and stands in the way of no delivery.
+// TestHostileEvents: a file that is no event is counted, and blocks no delivery.
 func TestHostileEvents(t *testing.T) {
 	t.Parallel()
 	for _, dir := range []string{"new", "seen", "owed"} {
@@ -746,12 +746,12 @@ func TestHostileEvents(t *testing.T) {
 	}
 }
 
-// TestHostileSettings: what the user wrote and cannot be read stops what depends on it, with one line, and hangs nothing.
+// TestHostileSettings: a file of the user's that cannot be read stops what depends on it, with one line, and makes nothing hang.
 func TestHostileSettings(t *testing.T) {
 	t.Parallel()
 	for _, place := range []struct {
 		name, file, good string
-		codes            []int // of a tick over what is bad
+		codes            []int // of a tick over the bad file
 	}{
 		{"instead of config", "config", "MAX_ATTEMPTS=3\n", []int{0, 78}},
 		{"instead of repos.json", "repos.json", `{"github.com/you/project":"%s"}`, []int{0, 78}},
@@ -777,7 +777,7 @@ func TestHostileSettings(t *testing.T) {
 					t.Errorf("%s: nothing is said about it", k.name)
 				}
 				s.lookAt(s.some(n))
-				if place.file != "tick.lock" || !k.good { // whose time is that of the last pass, under any name
+				if place.file != "tick.lock" || !k.good { // its time is that of the last pass, under any name
 					s.untouched()
 				}
 				s.must(s.waitIdle())
@@ -792,7 +792,7 @@ func TestHostileSettings(t *testing.T) {
 	}
 }
 
-// waitIdle waits until no run is under way, so that what comes next meets a world at rest.
+// waitIdle waits until no run is under way, so that the next step meets a world at rest.
 func (s *stranger) waitIdle() error {
 	for begin := time.Now(); ; <-time.After(5 * time.Millisecond) {
 		busy := false
@@ -826,7 +826,7 @@ func (s *stranger) awaitFiled() {
 	}
 }
 
-// TestHostileTickLog: the tick that a runner starts settles its run, whatever stands where it would say so.
+// TestHostileTickLog: the tick that a runner starts settles its run, whatever stands in the place of its log.
 func TestHostileTickLog(t *testing.T) {
 	t.Parallel()
 	try(t, hostile, "instead of tick.log", len(kinds), func(t *testing.T) {
@@ -838,7 +838,7 @@ func TestHostileTickLog(t *testing.T) {
 			s.item(20 + n)
 			s.tick(0)
 			s.awaitFiled()
-			if !k.good { // a log is appended to, under any name
+			if !k.good { // a log is appended to under any name
 				s.untouched()
 			}
 		}
@@ -860,14 +860,14 @@ run)
 esac
 `
 
-// TestHostileInputsOfARun: what a run needs and cannot read ends that run with a reason, and hangs nothing. What is the
-// user's own starts none, and costs nothing.
+// TestHostileInputsOfARun: if a run needs a file and cannot read it, the run ends with a reason, and nothing hangs. If the file is
+// one of the user's own, no run is started, and no attempt is counted.
 func TestHostileInputsOfARun(t *testing.T) {
 	t.Parallel()
 	for _, place := range []struct {
 		file, agent, good string
 		optional          bool // a run can do without it
-		lock              bool // it need only be lockable
+		lock              bool // it only needs to be lockable
 	}{
 		{file: "env/default.env", agent: "command", good: "A=b\n"},
 		{file: "env/dev.env", agent: "command", good: "A=b\n"},
@@ -878,7 +878,7 @@ func TestHostileInputsOfARun(t *testing.T) {
 		{file: "repos/github.com+you+project.lock", agent: "command", lock: true},
 	} {
 		list := kinds
-		if place.good == "" { // it has no content to be wrong
+		if place.good == "" { // it has no content that could be wrong
 			list = slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return !k.node })
 		}
 		try(t, hostile, "instead of "+place.file, len(list), func(t *testing.T) {
@@ -921,7 +921,7 @@ func TestHostileInputsOfARun(t *testing.T) {
 					}
 					_, waits, err := load(s.world, it.ID)
 					s.must(err)
-					// The tick of the run before it may have looked when the file was still good.
+					// The tick of the run before may have read the file when it was still good.
 					if waits.State.Settled() || waits.Attempts != 0 {
 						t.Errorf("%s: %s, %d attempts", k.name, waits.State, waits.Attempts)
 					}
@@ -998,10 +998,10 @@ func TestHostileWorktrees(t *testing.T) {
 	})
 }
 
-// TestHostileFolders: a folder that is none is one error, and all is well when it is one again.
+// TestHostileFolders: anything in place of a folder is one error, and all is well once the folder is back.
 func TestHostileFolders(t *testing.T) {
 	t.Parallel()
-	// Every pass needs the first of these.
+	// Every pass needs the first of these folders.
 	folders := []string{"queue/items", "queue/pm", "queue/finished", "slots", "queue/bad", "runs", "sessions", "notifications/new",
 		"notifications/seen", "notifications/owed", "usage"}
 	const needed = 4
@@ -1029,7 +1029,8 @@ func TestHostileFolders(t *testing.T) {
 	})
 }
 
-// TestHostileConfigOfManyBadLines: every line of a file that is something else is wrong, and that is one line and no work.
+// TestHostileConfigOfManyBadLines: a config that is another kind of file is wrong in every line. That is one error line, and
+// nothing is done.
 func TestHostileConfigOfManyBadLines(t *testing.T) {
 	t.Parallel()
 	try(t, hostile, "a config of 300000 bad lines", 1, func(t *testing.T) {
@@ -1041,7 +1042,7 @@ func TestHostileConfigOfManyBadLines(t *testing.T) {
 	})
 }
 
-// TestHostilePermissions: what cannot be read is left alone and told of at every pass; the good items run.
+// TestHostilePermissions: a file that cannot be read is left alone and reported at every pass. The good items run.
 func TestHostilePermissions(t *testing.T) {
 	t.Parallel()
 	places := map[string]string{"items": "00-" + oldID(1) + ".json", "pm": "00-" + oldID(2) + ".json", "finished": "00-" + oldID(3) + ".json"}
@@ -1071,7 +1072,7 @@ func TestHostilePermissions(t *testing.T) {
 		s.keep()
 		s.look()
 		s.rest(0, 75)
-		// The last run's own tick may be at work.
+		// The tick that the last run started may be at work.
 		if r := s.run("tick", "--wait"); r.code != 75 || !strings.Contains(r.err, "permission denied") {
 			t.Errorf("exit code %d, or it is not said what is wrong: %s", r.code, r.err)
 		}

@@ -31,7 +31,7 @@ type container struct {
 
 // How PID 1 of a container treats the orphans that it is given.
 const (
-	reaps   = "exec env --ignore-signal=CHLD cat" // the kernel buries them
+	reaps   = "exec env --ignore-signal=CHLD cat" // the kernel reaps them
 	forgets = "exec cat"                          // they stay zombies
 )
 
@@ -85,7 +85,7 @@ func (c *container) kugetsu(args ...string) (int, string) {
 	return c.exec(filepath.Join(bin, "kugetsu"), args...)
 }
 
-// ticks makes passes in the container until something is so, but no more than that many.
+// ticks makes passes in the container until a condition holds, but no more than that many.
 func (c *container) ticks(most int, what string, so func() bool) error {
 	var said string
 	for range most {
@@ -128,19 +128,19 @@ func field(status, name string) string {
 	return ""
 }
 
-// innocent is a process that is not kugetsu's. It blocks every signal, so that one that was sent to it stays pending and
-// can be seen for ever; only SIGKILL ends it.
+// innocent is a process that is not kugetsu's. It blocks every signal, so that a signal that was sent to it stays pending and can
+// be seen for ever. Only SIGKILL ends it.
 type innocent struct {
 	c   *container
 	pid int
 }
 
-// innocent starts one that has exactly this pid, with a mark if it is to have one.
+// innocent starts an innocent process that has exactly this pid, with a mark unless mark is "".
 func (c *container) innocent(pid int, mark string) (*innocent, error) {
 	if mark != "" {
 		mark = proc.Mark + "=" + mark
 	}
-	// Nothing else forks in the container now, so the next pid is ours; but a tick that just ended may still have been there.
+	// No other process forks in the container now, so the next pid is ours. But a tick that just ended may still have been there.
 	script := fmt.Sprintf("echo %d >/proc/sys/kernel/ns_last_pid\nenv -u REC --block-signal %s cat %s.never >/dev/null 2>&1 &\necho $!",
 		pid-1, mark, c.w.record())
 	got := ""
@@ -183,7 +183,7 @@ func unharmed(all []*innocent) error {
 	return errors.Join(errs...)
 }
 
-// needContainers skips a test where there can be none.
+// needContainers skips a test on a machine that can make none.
 func needContainers(t *testing.T) {
 	t.Helper()
 	w := newWorld(t)
@@ -202,7 +202,7 @@ func needContainers(t *testing.T) {
 	}
 }
 
-// zombies: PID 1 reaps no process. A runner, an agent and both are killed while a server of theirs keeps the lease.
+// zombies: PID 1 reaps no process. A runner, an agent, and both are killed, while a server of the agent's keeps the lease.
 func zombies(w *world) error {
 	c, err := newContainer(w, forgets, "")
 	if err != nil {
@@ -229,9 +229,9 @@ func zombies(w *world) error {
 	}
 	w.free()
 	c.kugetsu("pause")
-	// The second item's agent dies alone: its runner tells, and then is a zombie as well.
+	// The second item's agent dies alone. Its runner records that, and then is a zombie as well.
 	for _, pid := range []int{runners[0], agents[1], runners[2], agents[2]} {
-		if err := c.kill(pid); err != nil && pid != agents[2] { // that one goes with its runner
+		if err := c.kill(pid); err != nil && pid != agents[2] { // the last agent goes with its runner
 			return err
 		}
 	}
@@ -240,7 +240,7 @@ func zombies(w *world) error {
 			return err
 		}
 	}
-	// An agent is one as well, unless its dying runner was just waiting for it.
+	// An agent is a zombie as well, unless its dying runner was just waiting for it.
 	for _, pid := range agents {
 		if err := awaited(fmt.Sprintf("agent %d is dead", pid), func() bool { return strings.Trim(c.state(pid), "Z") == "" }); err != nil {
 			return err
@@ -263,8 +263,8 @@ func zombies(w *world) error {
 		w.wantOutcomes(w.ids[2], "lost+"), w.wantOutcomes(w.ids[3], "ok+"))
 }
 
-// pidsReused: a runner is killed and its agent dies with it; strangers get their pids, one of them marked as of another
-// run. A server that the agent left still has the lease. Then a command is given.
+// pidsReused: a runner is killed, and its agent dies with it. Strangers get their pids, one of them with the mark of another run. A
+// server that the agent left still has the lease. Then a command is given.
 func pidsReused(w *world, command ...string) error {
 	c, err := newContainer(w, reaps, "")
 	if err != nil {
@@ -316,8 +316,8 @@ func pidsReused(w *world, command ...string) error {
 	return errors.Join(err, unharmed(strangers))
 }
 
-// cancelReused: the lease of a run is held where this container cannot see it, and a stranger has the pid that the item
-// names as its runner's. The run is cancelled.
+// cancelReused: the lease of a run is locked by a process that this container cannot see, and a stranger has the pid of the runner
+// that the item names. The run is cancelled.
 func cancelReused(w *world) error {
 	c, err := newContainer(w, reaps, "")
 	if err != nil {
@@ -342,7 +342,7 @@ func cancelReused(w *world) error {
 		said <- fmt.Sprintf("%d %s", code, out)
 	}()
 	err = awaited("the run is marked as cancelled", func() bool { return there(filepath.Join(dir, "cancel")) })
-	if err == nil { // a whole pass over it, the mark being there
+	if err == nil { // a whole pass over the run, while the mark is there
 		c.kugetsu("tick")
 		if _, now, loadErr := load(w, it.ID); loadErr != nil || now.State != queue.Notified {
 			err = fmt.Errorf("its lease is held and it is not notified any more: %+v %v", now, loadErr)
@@ -413,9 +413,9 @@ func restarted(w *world) error {
 	return errors.Join(errs...)
 }
 
-// restartedAt: everything dies as soon as something is there of the first run.
+// restartedAt: everything dies as soon as a file of the first run is there.
 func restartedAt(w *world, sign string) error {
-	w.unpaid, w.unseen = 1, 1 // the three are not equally far
+	w.unpaid, w.unseen = 1, 1 // not all of the three runs have come equally far
 	first, err := newContainer(w, forgets, "")
 	if err != nil {
 		return err
@@ -425,7 +425,7 @@ func restartedAt(w *world, sign string) error {
 		w.item(n + 1)
 	}
 	var pass sync.WaitGroup
-	pass.Go(func() { first.kugetsu("tick") }) // it dies on the way, or after it
+	pass.Go(func() { first.kugetsu("tick") }) // the pass dies on the way, or after it
 	err = awaited(sign, func() bool { return there(filepath.Join(w.dir, sign)) })
 	first.end()
 	pass.Wait()
@@ -443,7 +443,7 @@ func restartedAt(w *world, sign string) error {
 	return w.judge(completed)
 }
 
-// rebooted: the machine goes down under a run, twice. The first time is free.
+// rebooted: the machine goes down under a run, twice. The first time does not count as an attempt.
 func rebooted(w *world) error {
 	w.behave(serve)
 	_, it := w.item(1)
@@ -474,7 +474,7 @@ func rebooted(w *world) error {
 	if err := c.settle(); err != nil {
 		return err
 	}
-	w.unpaid = 1 // the free one
+	w.unpaid = 1 // the run that does not count
 	_, now, err := load(w, it.ID)
 	if err == nil && (now.History[0].Summary != "the machine was restarted" || now.Runs != 3 || now.Attempts != 2) {
 		err = fmt.Errorf("%d runs, %d of them counted as attempts: %+v", now.Runs, now.Attempts, now.History)
@@ -520,7 +520,7 @@ func shared(w *world) error {
 	for n := range 5 {
 		w.item(limit + n + 1)
 	}
-	// The first occupies all slots. The second cannot see its processes, and must take none of them for dead.
+	// The first container occupies all slots. The second cannot see its processes, and must not take any of them for dead.
 	if code, out := both[1].kugetsu("tick"); code != 0 {
 		return fmt.Errorf("tick: exit code %d: %s", code, out)
 	}
@@ -533,7 +533,7 @@ func shared(w *world) error {
 		return fmt.Errorf("queue cancel from the other container: exit code %d: %s", code, out)
 	}
 	w.free()
-	// The two that stay are killed in their own container: from the other it cannot be told.
+	// The two runs that are left are killed in their own container, since the other one cannot find their processes.
 	for _, id := range w.ids[1:limit] {
 		runner, err := w.runnerOf(id)
 		if err != nil {
@@ -558,8 +558,8 @@ func shared(w *world) error {
 		w.wantOutcomes(w.ids[limit], "ok+"))
 }
 
-// foreignProc: a sandbox has PIDs of its own, and no /proc of its own. What is read of a process there is another's than
-// the one that its pid means.
+// foreignProc: a sandbox has PIDs of its own, and no /proc of its own. So /proc shows another process under a pid than the one that
+// has the pid.
 func foreignProc(w *world) error {
 	c, err := newContainer(w, reaps, "")
 	if err != nil {
@@ -590,7 +590,7 @@ func foreignProc(w *world) error {
 	return w.judge(completed)
 }
 
-// TestLivenessIsKnown: pids lie, leases do not.
+// TestLivenessIsKnown: pids can mislead, leases cannot.
 func TestLivenessIsKnown(t *testing.T) {
 	needContainers(t)
 	inWorlds(t, identity, 10, []inWorld{
@@ -618,10 +618,10 @@ func restarts() (all []func(*world) error) {
 	return all
 }
 
-// inProc says that a process is alive because there is one with its pid.
+// inProc takes a process for alive if there is any process with its pid.
 const inProc = `func() bool { there, _ := spool.Exists(fmt.Sprintf("/proc/%d", *it.ForkPID)); return there }()`
 
-// TestHarnessNoticesATrustedPid: ways to find out who is alive that must not be.
+// TestHarnessNoticesATrustedPid: wrong ways to find out which processes live.
 func TestHarnessNoticesATrustedPid(t *testing.T) {
 	needContainers(t)
 	byPid := []string{"isRunner(it)()", inProc}

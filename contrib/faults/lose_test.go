@@ -31,31 +31,31 @@ import (
 
 var loseFor = flag.Duration("lose", 15*time.Second, "how long random operations try to lose work, without -full")
 
-// loseOps is how many operations are done in a world. Without -full it ends earlier when its time is up.
+// loseOps is how many operations are done in a world. Without -full the operations end earlier, when their time is up.
 const loseOps = 1000
 
-// keeper is a world of three repositories, and what must not be lost in it. One repository is cloned from a git server on
-// loopback, one from a folder, and one is a local checkout.
+// keeper is a world of three repositories, and of the work in it that must not be lost. One repository is cloned from a git server
+// on loopback, one from a folder, and one is a local checkout.
 type keeper struct {
 	*world
 	t      *rapid.T
 	repos  []*kept
 	places []place
-	steps  []string                   // that its agents do, the likelier the more often one is in it
+	steps  []string                   // of its agents; a step that is in the list more often is likelier
 	todo   []string                   // the operations, likewise
-	n      int                        // of the texts written so far: no two are the same
+	n      int                        // the number of texts written so far: no two texts are the same
 	turn   int                        // see pick
 	did    []string                   // the operations, for the report
-	ops    map[string]int             // how often each was done
-	ended  map[outcome.Outcome]int    // how often a run ended so
-	owed   map[string]string          // blobs that stood in a file at the end of a run, and of which: for ever
-	loose  map[string]map[string]bool // those that a killed run left in a worktree in which no run worked since, until the test destroys it
+	ops    map[string]int             // how often each operation was done
+	ended  map[outcome.Outcome]int    // how often a run ended with each outcome
+	owed   map[string]string          // blobs that stood in a file at the end of a run, and of which run: they must be there for ever
+	loose  map[string]map[string]bool // blobs that a killed run left in a worktree: they must be there until the next run works in that worktree, or the test destroys it
 }
 
-// kept is a repository: where its worktrees belong to, and where it is pushed to.
+// kept is a repository: where its worktrees belong, and where its branches are pushed to.
 type kept struct {
 	name, dir, remote string
-	there             map[string]bool // what is reachable from its refs; nil when that is to be looked at
+	there             map[string]bool // the objects that its refs reach; nil if they must be read again
 }
 
 // place is an issue.
@@ -68,7 +68,7 @@ func (p place) ref() string     { return fmt.Sprintf("github.com/you/%s#%d", p.n
 func (p place) session() string { return fmt.Sprintf("github.com+you+%s@%d", p.name, p.n) }
 func (p place) branch() string  { return fmt.Sprintf("fix/issue-%d", p.n) }
 
-// newKeeper makes a world in which all is done, or only some of it.
+// newKeeper makes a world in which all steps and operations are done, or only some of them.
 func newKeeper(t testing.TB, rt *rapid.T, steps, todo []string) *keeper {
 	k := &keeper{world: newWorld(t), t: rt, steps: steps, todo: todo, ops: map[string]int{}, ended: map[outcome.Outcome]int{},
 		owed: map[string]string{}, loose: map[string]map[string]bool{}}
@@ -120,7 +120,7 @@ func (k *keeper) serve() string {
 	return server.URL
 }
 
-// in runs git in a repository and returns the words that it prints. What it refuses is a thing that may happen.
+// in runs git in a repository and returns the words that it prints. Git may refuse, which is no error.
 func (k *keeper) in(dir string, args ...string) []string {
 	cmd := exec.Command("git", append([]string{"-C", dir}, args...)...)
 	cmd.Env = k.env
@@ -132,7 +132,7 @@ func (k *keeper) in(dir string, args ...string) []string {
 	return strings.Fields(string(out))
 }
 
-// pick draws one of a list. Rapid prefers the first ones, so where the list begins changes each time.
+// pick draws one entry of a list. Rapid prefers the first entries, so the list begins somewhere else each time.
 func (k *keeper) pick(list []string, what string) string {
 	k.turn += 7
 	return list[(k.turn+rapid.IntRange(0, len(list)-1).Draw(k.t, what))%len(list)]
@@ -143,7 +143,7 @@ func blob(text []byte) string {
 	return hex.EncodeToString(id[:])
 }
 
-// written are the files that an agent writes. It ignores another one, whose loss is none.
+// written are the files of an agent whose loss matters. It also writes a file that is ignored and may be lost.
 const written = "f1 f2 f3 f4 base .gitignore"
 
 // files are the blobs of the files that stand in a worktree.
@@ -164,14 +164,14 @@ func (k *keeper) files(p place) []string {
 	return ids
 }
 
-// touched says that what is reachable in repositories must be looked at again.
+// touched says that the objects which the repositories' refs reach must be read again.
 func (k *keeper) touched(repos ...*kept) {
 	for _, r := range repos {
 		r.there = nil
 	}
 }
 
-// lost is a blob that is owed and is neither in a file of a worktree nor reachable from a worktree's HEAD or a ref.
+// lost fails if a blob that must be there is neither in a file of a worktree nor reachable from a worktree's HEAD or a ref.
 func (k *keeper) lost() error {
 	standing := map[string]bool{}
 	for _, p := range k.places {
@@ -212,8 +212,8 @@ func (k *keeper) lost() error {
 	return nil
 }
 
-// scriptBegin notes what a run of the item before this one left, which was killed: what the agent finds was kept, so it
-// may do with it what it likes.
+// scriptBegin notes the files that a killed run of the same item left. They were kept before the agent began, so the agent may do
+// with them whatever it likes.
 const scriptBegin = `note() {
 	test -e .git || return # files that git knows nothing of are neither tracked nor untracked
 	set --
@@ -225,14 +225,14 @@ test -e "$NOTED/${KUGETSU_RUN%.*}.$((${KUGETSU_RUN##*.}-1)).began" && note
 : >$NOTED/$KUGETSU_RUN.began
 `
 
-// scriptEnd notes what stands there when the agent ends.
+// scriptEnd notes the files that stand in the worktree when the agent ends.
 const scriptEnd = `when=end
 note
 exit 0
 `
 
-// agentSteps are what an agent does. {n} is a number that is new, {t} a text that each run has for itself, {f} a file, {i} the
-// issue's branch, {x} perhaps another one's.
+// agentSteps are the steps of an agent. {n} is a new number, {t} a text that no other run has, {f} a file, {i} the issue's branch,
+// {x} the branch of an issue, perhaps of another one.
 var agentSteps = map[string]string{
 	"new":         "echo text {t} >{f}",
 	"change":      "echo changed {t} >>{f}",
@@ -272,13 +272,13 @@ var agentSteps = map[string]string{
 	"fail":        "when=end; note; exit 1",
 }
 
-// allSteps has those more often without which there is nothing to lose.
+// allSteps has those steps more often without which there is nothing to lose.
 func allSteps() []string {
 	return append(slices.Sorted(maps.Keys(agentSteps)), "new", "new", "change", "commit", "commit", "commit one", "commit one", "commit one",
 		"push", "push", "back", "back", "reset", "die")
 }
 
-// script is what an agent does, drawn at random.
+// script is the work of an agent, drawn at random.
 func (k *keeper) script(p place) string {
 	var b bytes.Buffer
 	b.WriteString(scriptBegin)
@@ -293,7 +293,7 @@ func (k *keeper) script(p place) string {
 	return b.String()
 }
 
-// run starts agents on up to three issues at once, and may kill something of theirs.
+// run starts agents on up to three issues at once, and may kill one of their processes.
 func (k *keeper) run() error {
 	type started struct {
 		place
@@ -325,7 +325,7 @@ func (k *keeper) run() error {
 		if err != nil {
 			return err
 		}
-		if len(list) > 0 { // the runner, the agent, or a git of either
+		if len(list) > 0 { // a runner, an agent, or a git of either
 			victim := list[rapid.IntRange(0, 20).Draw(k.t, "victim")%len(list)]
 			k.did = append(k.did, fmt.Sprintf("kill %d of the %d processes of %s after %s", victim.PID, len(list), run, after))
 			k.ops["kill of a run's process"]++
@@ -347,7 +347,7 @@ func (k *keeper) run() error {
 	return nil
 }
 
-// settled makes ticks, where nothing goes on without, until an item is settled and filed.
+// settled waits until an item is settled and filed. It makes ticks if nothing goes on without them.
 func (k *keeper) settled(p place, id string) (*queue.Item, error) {
 	for begin := time.Now(); ; <-time.After(2 * time.Millisecond) {
 		e, it, err := load(k.world, id)
@@ -358,7 +358,7 @@ func (k *keeper) settled(p place, id string) (*queue.Item, error) {
 		case it.State.Settled() && filepath.Dir(e.Path) == k.q.Finished:
 			return it, nil
 		case it.State == queue.Notified:
-			// Not by its pid: the process that inherits a killed runner may leave it a zombie for long.
+			// The runner's pid does not tell: the process that inherits a killed runner may leave it a zombie for long.
 			held, err := slots.Locked(k.home.SessionLock(p.session()))
 			if err != nil {
 				return nil, err
@@ -384,21 +384,21 @@ func (k *keeper) mend(p place, why string) error {
 	switch {
 	case at != nil && strings.HasPrefix(at[1], filepath.Join(k.dir, "elsewhere")):
 		k.in(p.dir, "worktree", "remove", "--force", at[1])
-	case at != nil: // the agent of another issue went there
+	case at != nil: // the agent of another issue worked there
 		k.in(at[1], "checkout", "-q", "--detach")
 		k.in(p.dir, "worktree", "prune")
 	case strings.Contains(why, "damaged worktree"), strings.Contains(why, "is in the way"), // move it away
 		strings.Contains(why, "its last commit is not known"): // its branch was deleted, and git forgot it
 		delete(k.loose, p.session())
 		return os.RemoveAll(k.home.Worktree(p.session()))
-	case strings.Contains(why, "signal: killed"): // that was us
+	case strings.Contains(why, "signal: killed"): // the test killed it
 	default:
 		return errors.New(why)
 	}
 	return nil
 }
 
-// note takes down what is owed after the runs of an item.
+// note takes down which blobs must be there after the runs of an item.
 func (k *keeper) note(p place, it *queue.Item) error {
 	owe := func(run, when string) error {
 		data, err := os.ReadFile(filepath.Join(k.dir, "noted", run+"."+when))
@@ -406,7 +406,7 @@ func (k *keeper) note(p place, it *queue.Item) error {
 			return err
 		}
 		for id := range strings.FieldsSeq(string(data)) {
-			if len(id) == sha1.Size*2 { // a killed agent may have got no further
+			if len(id) == sha1.Size*2 { // an agent that was killed may have written only a part
 				k.owed[id] = when + " of " + run
 			}
 		}
@@ -433,7 +433,7 @@ func (k *keeper) note(p place, it *queue.Item) error {
 			}
 		}
 	}
-	if began { // it kept what it found
+	if began { // before the agent began, the files that it found were kept
 		for id := range k.loose[p.session()] {
 			k.owed[id] = "what a killed run left in " + p.session()
 		}
@@ -459,7 +459,7 @@ func (k *keeper) killed(after time.Duration, args ...string) {
 	timer.Stop()
 }
 
-// hand is what a user does beside kugetsu, in his checkout, in the state folder and in the remote.
+// hands are what a user does beside kugetsu: in the checkout, in the state folder and in the remote.
 var hands = map[string]func(k *keeper, p place) error{
 	"rm worktree": func(k *keeper, p place) error {
 		delete(k.loose, p.session())
@@ -508,7 +508,7 @@ var hands = map[string]func(k *keeper, p place) error{
 	},
 }
 
-// rewrite puts another commit in place of a branch in the remote, as an amended commit that was pushed with force does.
+// rewrite replaces a branch in the remote by another commit, as a push with force of an amended commit does.
 func (k *keeper) rewrite(p place, branch string) error {
 	k.n++
 	file := filepath.Join(k.dir, "text")
@@ -532,7 +532,7 @@ func (k *keeper) rewrite(p place, branch string) error {
 	return nil
 }
 
-// verbs are kugetsu's own, and how they may end.
+// verbs are commands of kugetsu, and the exit codes that they may have.
 var verbs = map[string]struct {
 	args  []string
 	codes []int
@@ -545,14 +545,14 @@ var verbs = map[string]struct {
 	"queue clear":     {[]string{"queue", "clear", "--older-than", "0s"}, []int{0}},
 }
 
-// allOps are two runs for three of all else.
+// allOps has two runs for three of all other operations.
 func allOps() []string {
 	ops := append(slices.Sorted(maps.Keys(hands)), slices.Sorted(maps.Keys(verbs))...)
 	ops = append(ops, "destroy --force", "destroy --force", "restore", "kill destroy", "kill destroy --force", "kill prune", "kill restore")
 	return append(ops, slices.Repeat([]string{"run"}, len(ops)*2/3)...)
 }
 
-// try does operations until one loses something, or until it was enough.
+// try does operations until one loses a blob, or until there were enough.
 func (k *keeper) try(most int, until time.Time) (n int, err error) {
 	for ; n < most && time.Now().Before(until); n++ {
 		if err := k.step(); err != nil {
@@ -562,7 +562,7 @@ func (k *keeper) try(most int, until time.Time) (n int, err error) {
 	return n, nil
 }
 
-// step does one operation, and looks whether something is lost.
+// step does one operation, and checks that nothing is lost.
 func (k *keeper) step() error {
 	op := k.pick(k.todo, "operation")
 	k.ops[op]++
@@ -597,8 +597,8 @@ func (k *keeper) step() error {
 	return k.lost()
 }
 
-// TestWorkIsNotLost: random operations on ten issues in three repositories; after each of them every blob that stood in a
-// tracked or an untracked file at the end of a run is in a worktree, or reachable from one or from a ref.
+// TestWorkIsNotLost does random operations on ten issues in three repositories. After each of them, every blob that stood in a
+// tracked or an untracked file at the end of a run is in a worktree, or reachable from a worktree's HEAD or from a ref.
 func TestWorkIsNotLost(t *testing.T) {
 	done := false
 	r := result{group: random, name: "run, kill, commit, push, rewrite, destroy, prune, delete by hand: ten issues in three repositories, no blob is lost"}
@@ -626,20 +626,20 @@ func TestWorkIsNotLost(t *testing.T) {
 	report(r)
 }
 
-// loses does some of the operations until something is lost.
+// loses does some of the operations until a blob is lost.
 func loses(steps, todo string) func(t *testing.T) error {
 	return func(t *testing.T) error {
 		return rapid.Custom(func(rt *rapid.T) error {
 			k := newKeeper(t, rt, strings.Split(steps, ", "), strings.Split(todo, ", "))
 			defer k.close()
-			k.places = k.places[4:6] // of the folder; on few it shows soon
+			k.places = k.places[4:6] // two places of the repository in a folder: on few places a loss shows soon
 			_, err := k.try(loseOps, time.Now().Add(patience))
 			return err
 		}).Example(1)
 	}
 }
 
-// TestRandomOrderNoticesALoss: the random operations, on kugetsus that keep less.
+// TestRandomOrderNoticesALoss does the random operations with kugetsus that keep less.
 func TestRandomOrderNoticesALoss(t *testing.T) {
 	steps := "new, commit one, commit one, push, reset, force-push, clean, die"
 	list := []wrongWay{
@@ -654,7 +654,7 @@ func TestRandomOrderNoticesALoss(t *testing.T) {
 		{"what a killed run left is not kept before the next", "slots/prepare.go",
 			[]string{`case w.existed && w.session.Unkept == "", w.made`, `case true, w.made`}, "is lost", loses(steps, "run")},
 	}
-	if !*full { // each is built
+	if !*full { // each kugetsu is built first
 		current(t, list[2:]...)
 		list = list[:2]
 	}

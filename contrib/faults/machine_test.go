@@ -20,7 +20,7 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// obedient is an agent that does as it is told through a FIFO: which exit code, and when.
+// obedient is an agent that waits at a FIFO, and exits when the FIFO tells it to, with the code that it tells.
 const obedient = note + `
 echo $$ >"$REC.pid.$KUGETSU_RUN"
 mkfifo "$REC.tell.$KUGETSU_RUN"
@@ -39,7 +39,7 @@ type expected struct {
 
 func (e *expected) run() string { return slots.RunName(e.id, e.runs) }
 
-// machine is a state folder with real runs in it, and the model of it: items in the order in which they run.
+// machine is a state folder with real runs, and the model of it: the items, in the order in which they run.
 type machine struct {
 	w     *world
 	items []*expected
@@ -119,7 +119,7 @@ func (m *machine) place(t *rapid.T, e *expected) string {
 	return filepath.Base(found.Path)
 }
 
-// Exit has an agent end.
+// Exit makes an agent end.
 func (m *machine) Exit(t *rapid.T) {
 	e := m.any(t, runs)
 	code := rapid.SampledFrom([]int{0, 0, 1}).Draw(t, "code")
@@ -144,7 +144,7 @@ func (m *machine) KillAgent(t *rapid.T) {
 	m.failed(e)
 }
 
-// KillRunner ends a runner, and the kernel its agent.
+// KillRunner ends a runner; the kernel then ends its agent.
 func (m *machine) KillRunner(t *rapid.T) {
 	e := m.any(t, runs)
 	_, it, err := load(m.w, e.id)
@@ -190,8 +190,8 @@ func (m *machine) await(t *rapid.T, what func() error) {
 	}
 }
 
-// Check makes a tick after each step, since a runner that ended may have started one as well, which comes when it comes.
-// Then it waits until the disk is as the model says.
+// Check makes a tick after each step. A runner that ended may have started a tick, too, at a time that is not known: so Check waits
+// until the disk is as the model says.
 func (m *machine) Check(t *rapid.T) {
 	m.ok(t, "tick", "--wait")
 	m.fill()
@@ -216,7 +216,7 @@ func (m *machine) Check(t *rapid.T) {
 	}
 }
 
-// named is the run that each item has in a slot.
+// named is the run of each item that a slot names.
 func (m *machine) named() (map[string]slots.Intent, error) {
 	files, err := filepath.Glob(filepath.Join(string(m.w.home), "slots", "*.json"))
 	if err != nil {
@@ -273,7 +273,7 @@ func (m *machine) like(e *expected, in slots.Intent) error {
 	return err
 }
 
-// TestQueueDoesWhatItsModelDoes: enqueue, exit, kill, cancel and retry, in random order, with ticks and real runs.
+// TestQueueDoesWhatItsModelDoes does enqueue, exit, kill, cancel and retry in random order, with ticks and real runs.
 func TestQueueDoesWhatItsModelDoes(t *testing.T) {
 	rounds := 4
 	if *full {

@@ -17,8 +17,8 @@ import (
 	"kugetsu/slots"
 )
 
-// A power cut: the image is copied while it is mounted. The copy is what a disk holds at that instant, without anything
-// that was only in memory; mounting it replays its journal, as the next start of the machine does.
+// A power cut is a copy of the image while it is mounted. The copy has what the disk holds at that instant, without anything that
+// was only in memory. To mount the copy replays its journal, as the next start of the machine does.
 
 // writes is how many writes the disk has seen, and whether one is under way.
 func (d *disk) writes() (seen string, busy bool) {
@@ -28,8 +28,8 @@ func (d *disk) writes() (seen string, busy bool) {
 	return f[4], f[8] != "0"
 }
 
-// powerCut takes the disk away from a world and gives it what was on it at one instant. All that ran is gone, and what it
-// did elsewhere after that instant did not happen.
+// powerCut takes the disk away from a world, and gives it back as it was at one instant. All processes are gone. What they did
+// elsewhere after that instant did not happen.
 func (w *world) powerCut(d *disk) {
 	w.t.Helper()
 	after := d.image + ".after"
@@ -42,7 +42,7 @@ func (w *world) powerCut(d *disk) {
 			if record, err = os.ReadFile(w.record()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				w.t.Fatal(err)
 			}
-			if now, busy := d.writes(); now == before && !busy { // else the copy is of several instants
+			if now, busy := d.writes(); now == before && !busy { // otherwise the copy is of several instants
 				break
 			}
 		}
@@ -54,7 +54,7 @@ func (w *world) powerCut(d *disk) {
 	for _, run := range w.alive() {
 		w.end(run)
 	}
-	// A tick that was under way may have started more.
+	// A tick that was under way may have started more processes.
 	gone := make(chan struct{})
 	go func() { d.unmount(); close(gone) }()
 	for over := false; !over; {
@@ -69,7 +69,7 @@ func (w *world) powerCut(d *disk) {
 		}
 	}
 	must(w.t, os.Rename(after, d.image))
-	if d.format.name == btrfs.name { // it would take the copy for an older version of a disk that it knows
+	if d.format.name == btrfs.name { // btrfs would take the copy for an older version of a disk that it knows
 		must(w.t, command("btrfs", "device", "scan", "--forget"))
 	}
 	must(w.t, d.mount())
@@ -80,7 +80,7 @@ func (w *world) powerCut(d *disk) {
 	}
 }
 
-// torn lists the state files that are there and are not whole. What a run told of itself decides nothing, and may be.
+// torn lists the state files that are there and are not whole. A run's own report decides nothing, and may be torn.
 func (w *world) torn() error {
 	var errs []error
 	err := filepath.WalkDir(string(w.home), func(path string, e fs.DirEntry, err error) error {
@@ -88,7 +88,7 @@ func (w *world) torn() error {
 			return err
 		}
 		data, err := os.ReadFile(path)
-		if err == nil && !json.Valid(data) && string(data) != "{" { // crowd makes one
+		if err == nil && !json.Valid(data) && string(data) != "{" { // crowd makes such a file
 			errs = append(errs, fmt.Errorf("%s is torn: %q", path, data))
 		}
 		return err
@@ -96,7 +96,7 @@ func (w *world) torn() error {
 	return errors.Join(append(errs, err)...)
 }
 
-// restarted gives what runs from now on another boot id.
+// restarted gives all processes from now on another boot id.
 func (w *world) restarted() {
 	id := filepath.Join(w.dir, "boot_id")
 	must(w.t, os.WriteFile(id, []byte("00000000-1111-2222-3333-444444444444\n"), 0o644))
@@ -122,7 +122,7 @@ func rounds(few, many int) int {
 	return few
 }
 
-// cutAfterDelegate: an item whose id was printed is there after the power was cut, whole, each time.
+// cutAfterDelegate: each time, an item whose id was printed is there and whole after the power was cut.
 func cutAfterDelegate(t *testing.T, f format, n int) error {
 	w, d := newDiskWorld(t, f)
 	defer w.close()
@@ -145,13 +145,13 @@ func cutAfterDelegate(t *testing.T, f format, n int) error {
 	w.ids, w.paid = w.ids[:min(n, 5)], w.paid[:min(n, 5)]
 	items, err := w.q.Live(queue.Dev)
 	w.must(err)
-	for _, e := range items[len(w.ids):] { // as many as show that they can be run
+	for _, e := range items[len(w.ids):] { // the items that are left are enough to show that they run
 		must(t, os.Remove(e.Path))
 	}
 	return w.healed(completed)
 }
 
-// cutAfterMany: so are all whose ids delegate --from printed, though it waits for the disk only once for all.
+// cutAfterMany: the same holds for every item whose id delegate --from printed, although it waits for the disk only once for all.
 func cutAfterMany(t *testing.T, f format) error {
 	w, d := newDiskWorld(t, f)
 	defer w.close()
@@ -163,12 +163,12 @@ func cutAfterMany(t *testing.T, f format) error {
 	return errors.Join(delegatedMany(w, code, out), w.torn(), w.healed(completed))
 }
 
-// cutWhileAgentsRun: an agent that has begun is on record as such.
+// cutWhileAgentsRun: an agent that has begun is on record as begun.
 func cutWhileAgentsRun(t *testing.T, f format, withForeign bool) error {
 	return errors.Join(cutInAWorktree(t, f, withForeign, false), cutInAWorktree(t, f, withForeign, true))
 }
 
-// cutInAWorktree is that with the repository on another disk, or a clone of it on the same.
+// cutInAWorktree is cutWhileAgentsRun with the repository on another disk, or with a clone of it on the same disk.
 func cutInAWorktree(t *testing.T, f format, withForeign, clone bool) error {
 	w, d := newDiskWorld(t, f)
 	defer w.close()
@@ -178,7 +178,7 @@ func cutInAWorktree(t *testing.T, f format, withForeign, clone bool) error {
 	must(t, os.WriteFile(filepath.Join(repo, "code"), []byte("whole\n"), 0o600))
 	must(t, command("git", "-C", repo, "add", "code"))
 	must(t, command("git", "-C", repo, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "-m", "code"))
-	if clone { // which is then on the same disk
+	if clone { // the clone is on the same disk
 		must(t, os.WriteFile(filepath.Join(d.at, "repos.json"), fmt.Appendf(nil, `{"github.com/you/project": "file://%s"}`, repo), 0o600))
 	}
 	for n := range limit + 1 {
@@ -235,7 +235,7 @@ func cutInAWorktree(t *testing.T, f format, withForeign, clone bool) error {
 	return nil
 }
 
-// cutAfterTheEnd: a run whose end is on record is not repeated, though the power is cut before a tick has settled it.
+// cutAfterTheEnd: a run whose end is on record is not repeated, although the power is cut before a tick settles it.
 func cutAfterTheEnd(t *testing.T, f format, withForeign bool) error {
 	w, d := newDiskWorld(t, f)
 	defer w.close()
@@ -246,12 +246,12 @@ func cutAfterTheEnd(t *testing.T, f format, withForeign bool) error {
 		return fmt.Errorf("exit code %d: %s", code, out)
 	}
 	w.await("the agent began", func() bool { return w.begun() == 1 })
-	lock, err := slots.TryLockFor(filepath.Join(string(w.home), "tick.lock"), patience) // no tick can settle it
+	lock, err := slots.TryLockFor(filepath.Join(string(w.home), "tick.lock"), patience) // so no tick can settle it
 	must(t, err)
 	w.held = append(w.held, lock)
 	_, err = gate.WriteString("\n")
 	must(t, err)
-	// The runner gives up its lease when the end is on record, not before.
+	// The runner gives up its lease once the end is on record, and not before.
 	w.await("the run is over", func() bool {
 		held, err := slots.Locked(w.home.SlotLock("1"))
 		must(t, err)
@@ -273,7 +273,7 @@ func cutAfterTheEnd(t *testing.T, f format, withForeign bool) error {
 	return w.onlyOnce()
 }
 
-// cutAfterSettling: what `queue wait` said is still so.
+// cutAfterSettling: what `queue wait` said before the cut holds after it.
 func cutAfterSettling(t *testing.T, f format, withForeign bool) error {
 	w, d := newDiskWorld(t, f)
 	defer w.close()
@@ -282,7 +282,7 @@ func cutAfterSettling(t *testing.T, f format, withForeign bool) error {
 	if code, out := w.kugetsu("queue", "wait", it.ID); code != 0 {
 		return fmt.Errorf("wait exits %d: %s", code, out)
 	}
-	lock, err := slots.TryLockFor(filepath.Join(string(w.home), "tick.lock"), patience) // the tick that settled it is through
+	lock, err := slots.TryLockFor(filepath.Join(string(w.home), "tick.lock"), patience) // the tick that settled the item has ended
 	must(t, err)
 	must(t, lock.Close())
 	if withForeign {
@@ -323,7 +323,7 @@ func TestPowerIsCut(t *testing.T) {
 			} {
 				n := rounds(2, 20)
 				try(t, disks, name+" ("+f.name+")", n, func(t *testing.T) {
-					for i := range n { // every second time another program's fsync comes before it
+					for i := range n { // every second time, another program's fsync comes before the cut
 						if err := one(t, f, i%2 == 1); err != nil {
 							t.Errorf("round %d: %v", i+1, err)
 						}
@@ -334,7 +334,7 @@ func TestPowerIsCut(t *testing.T) {
 	}
 }
 
-// TestPowerIsCutAtEverySystemCall: what a command had done before it, and only that, is what the next start finds.
+// TestPowerIsCutAtEverySystemCall: the next start finds what a command had done before the cut, and only that.
 func TestPowerIsCutAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	needDisks(t, disks, ext4)
@@ -377,12 +377,12 @@ func TestPowerIsCutAtEverySystemCall(t *testing.T) {
 		d.sync()
 		w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
 		w.powerCut(d)
-		w.unpaid, w.unseen = 1, 1 // the power is cut at any instant of the agents that were started
+		w.unpaid, w.unseen = 1, 1 // the cut may meet the agents that were started at any instant
 		return w.healed(completed)
 	})
 }
 
-// TestPowerCutNoticesWhatIsNotOnTheDisk: the cuts, on a kugetsu that does not wait for the disk.
+// TestPowerCutNoticesWhatIsNotOnTheDisk makes the cuts with a kugetsu that does not wait for the disk.
 func TestPowerCutNoticesWhatIsNotOnTheDisk(t *testing.T) {
 	needDisks(t, broken, ext4)
 	const ended = "return spool.Rename(filepath.Join(dir, from.name()), filepath.Join(dir, to.name()))"

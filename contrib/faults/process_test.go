@@ -24,16 +24,16 @@ const remain = `echo $$ >"$REC.pid.$KUGETSU_RUN.tmp" && mv "$REC.pid.$KUGETSU_RU
 read x <"$REC.never"
 `
 
-// unless makes an agent come to its end at once where the world was set free.
+// unless makes an agent end at once if the world was set free.
 const unless = `test -e "$REC.free" && exit
 `
 
-// serve makes an agent stay that has started a server: in a session of its own, deaf to SIGTERM, with the run's mark and
-// its lease.
+// serve makes an agent stay after it started a server. The server has a session of its own, is deaf to SIGTERM, and has the run's
+// mark and lease.
 const serve = unless + `setsid sh -c 'trap "" TERM HUP; : >"$REC.server.$KUGETSU_RUN"; read x <"$REC.never"' &
 ` + remain
 
-// behave gives the world's agent something to do after it noted that it began. Its stdin, the message, has been read.
+// behave gives the world's agent a script to run after it noted that it began. Its stdin, the message, has been read.
 func (w *world) behave(script string) {
 	w.must(os.WriteFile(filepath.Join(w.dir, "agent"), []byte(agent+script), 0o700))
 	if _, err := os.Lstat(w.record() + ".never"); err != nil {
@@ -42,10 +42,10 @@ func (w *world) behave(script string) {
 	}
 }
 
-// free lets every agent that is started from now on come to its end.
+// free lets every agent that is started from now on end.
 func (w *world) free() { w.must(os.WriteFile(w.record()+".free", nil, 0o600)) }
 
-// there says whether all of some files are.
+// there says whether all of some files exist.
 func there(paths ...string) bool {
 	for _, path := range paths {
 		if found, err := filepath.Glob(path); err != nil || len(found) == 0 {
@@ -55,7 +55,7 @@ func there(paths ...string) bool {
 	return true
 }
 
-// agentOf waits until the agent of a run stays, and returns its pid as it sees it itself.
+// agentOf waits until the agent of a run stays, and returns its pid as the agent itself sees it.
 func (w *world) agentOf(id string, n int) (pid int, err error) {
 	run := slots.RunName(id, n)
 	note := w.record() + ".pid." + run
@@ -91,7 +91,7 @@ func (w *world) runnerOf(id string) (int, error) {
 	return *it.ForkPID, nil
 }
 
-// outcomes is how the runs of an item ended, the attempts with a plus.
+// outcomes says how the runs of an item ended; a plus marks an attempt.
 func (w *world) outcomes(id string) string {
 	_, it, err := load(w, id)
 	if err != nil {
@@ -115,8 +115,8 @@ func (w *world) wantOutcomes(id, want string) error {
 	return nil
 }
 
-// strays lists the processes that have to do with the world, by their arguments, environment or folder: also one that
-// carries no mark. Zombies are none.
+// strays lists the processes that have to do with the world, by their arguments, environment or folder, also those without a mark.
+// Zombies do not count.
 func (w *world) strays() ([]string, error) {
 	dirs, err := os.ReadDir("/proc")
 	if err != nil {
@@ -138,7 +138,7 @@ func (w *world) strays() ([]string, error) {
 	return found, nil
 }
 
-// endStrays ends what a kugetsu that was broken left behind.
+// endStrays ends the processes that a broken kugetsu left behind.
 func (w *world) endStrays() {
 	left, _ := w.strays()
 	for _, one := range left {
@@ -147,7 +147,7 @@ func (w *world) endStrays() {
 		if err != nil {
 			continue
 		}
-		// Read after it is held, so that it is no other's pid by now.
+		// The arguments are read after the handle is open: so they are not those of another process that got the pid.
 		args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if bytes.Contains(args, []byte(w.record())) {
 			_ = handle.Kill() // it may be gone
@@ -156,8 +156,8 @@ func (w *world) endStrays() {
 	}
 }
 
-// cleanedUp looks whether the servers of agents are gone, and waits until no process has to do with the world any more: the
-// tick of the last runner may still be there.
+// cleanedUp checks that the servers of agents are gone, and waits until no process has to do with the world any more: the tick that
+// the last runner started may still be there.
 func (w *world) cleanedUp() error {
 	left, err := w.strays()
 	if err != nil {
@@ -179,7 +179,7 @@ func (w *world) cleanedUp() error {
 	return nil
 }
 
-// kill9 ends a runner of the world, after making sure that it is one.
+// kill9 kills a runner of the world, after making sure that it is one.
 func (w *world) kill9(id string) error {
 	pid, err := w.runnerOf(id)
 	if err != nil {
@@ -195,15 +195,15 @@ func (w *world) kill9(id string) error {
 	return nil
 }
 
-// deafTree is an agent that does not hear SIGTERM, nor does what it starts, beside and below it; but one process does
-// hear, and cleans up.
+// deafTree is an agent that is deaf to SIGTERM, as are the processes that it starts, beside and below it. But one process hears
+// SIGTERM, and cleans up.
 const deafTree = unless + `trap "" TERM HUP INT
 setsid sh -c ': >"$REC.deaf.1"; read x <"$REC.never"' &
 sh -c '(: >"$REC.deaf.2"; read x <"$REC.never") & : >"$REC.deaf.3"; read x <"$REC.never"' &
 setsid perl -e '$SIG{TERM} = sub { open(F, ">", "$ENV{REC}.cleaned") and close(F); exit }; open(F, ">", "$ENV{REC}.deaf.4"); close(F); sleep 1 while 1' &
 ` + remain
 
-// deaf ends a run whose processes do not end when asked to.
+// deaf ends a run whose processes do not end when they are asked to.
 func deaf(w *world, how, want string) error {
 	const grace = 5 * time.Second // slots.killGrace
 	if how == "timeout" {
@@ -222,7 +222,7 @@ func deaf(w *world, how, want string) error {
 		return err
 	}
 	w.free()
-	w.item(1) // on the same issue: its agent finds the locks of the first one's children taken if any is left
+	w.item(1) // on the same issue: if a child of the first agent is left, the second agent finds its locks taken
 	if how == "cancel" {
 		w.unpaid = 1
 		if code, out := w.kugetsu("queue", "cancel", it.ID); code != 0 {
@@ -248,8 +248,8 @@ func deaf(w *world, how, want string) error {
 		w.judge(map[queue.State]bool{queue.Completed: true, queue.Errored: true}))
 }
 
-// servers are what an agent leaves behind: in sessions of their own, forked twice, two of each kind. The marked have the
-// run's mark, the heirs its lease.
+// servers are the processes that an agent leaves behind, in sessions of their own, forked twice, two of each kind. The kind marked
+// has the run's mark, heir has its lease, and both has both.
 const servers = `for k in 1 2; do
 	(setsid sh -c ': >"$1.both.$2.$3"; read x <"$1.never"' sh "$REC" "$KUGETSU_RUN" $k &)
 	(setsid sh -c ': >"$1.marked.$2.$3"; read x <"$1.never"' sh "$REC" "$KUGETSU_RUN" $k 3>&- 4>&- 8>&- 9>&- &)
@@ -257,7 +257,7 @@ const servers = `for k in 1 2; do
 done
 `
 
-// bare is a server with neither.
+// bare is a server with neither mark nor lease.
 const bare = `(setsid env -i sh -c 'echo $$ >"$1.bare.$2"; read x <"$1.never"' sh "$REC" "$KUGETSU_RUN" 3>&- 4>&- 8>&- 9>&- &)
 `
 
@@ -273,9 +273,9 @@ func (w *world) serversOf(id string) error {
 	})
 }
 
-// leaving: agents come to their end, and leave servers of every kind.
+// leaving: agents end by themselves, and leave servers of every kind.
 func leaving(w *world, items int) error {
-	// They end when their servers are there: else there would be nothing to find.
+	// The agents end once their servers are there: otherwise there would be nothing to find.
 	w.behave(servers + bare + `for k in both marked heir; do for n in 1 2; do
 	until test -e "$REC.$k.$KUGETSU_RUN.$n"; do :; done
 done; done
@@ -294,8 +294,8 @@ until test -e "$REC.bare.$KUGETSU_RUN"; do :; done
 	return errors.Join(errs...)
 }
 
-// orphaned: agents that dropped their lease and started servers of every kind go on while their runners are there; then
-// the runners are killed.
+// orphaned: agents that gave up their lease and started servers of every kind go on while their runners are there. Then the runners
+// are killed.
 func orphaned(w *world) error {
 	w.behave(unless + servers + "exec 3>&- 4>&-\n" + remain)
 	for n := range limit {
@@ -334,7 +334,7 @@ func orphaned(w *world) error {
 	return errors.Join(errs...)
 }
 
-// unfindable: what has neither mark nor lease cannot be found once its runner was killed. It holds nothing up.
+// unfindable: a process with neither mark nor lease cannot be found once its runner was killed. It blocks nothing.
 func unfindable(w *world) error {
 	w.behave(unless + bare + remain)
 	_, it := w.item(1)
@@ -355,7 +355,7 @@ func unfindable(w *world) error {
 	if err != nil || !bytes.Contains(args, []byte(w.dir)) {
 		return fmt.Errorf("process %d is not the server: %q %v", pid, args, err)
 	}
-	defer func() { _ = left.Kill() }() // as its user would have to
+	defer func() { _ = left.Kill() }() // as a person would have to
 	w.free()
 	if err := w.kill9(it.ID); err != nil {
 		return err
@@ -366,8 +366,8 @@ func unfindable(w *world) error {
 	return errors.Join(w.judge(completed), w.wantOutcomes(it.ID, "lost+ ok+"))
 }
 
-// chain is processes that each start the next one in a session of its own and end; those of fast do so in less time than
-// it takes to list them.
+// chain is a chain of processes: each starts the next one in a session of its own, and ends. The processes of fast do so in less
+// time than it takes to list them.
 const chain = unless + `cat >"$REC.link" <<'END'
 : >"$REC.chained"
 setsid sh "$REC.link" &
@@ -407,7 +407,7 @@ func chained(w *world, script, how, want string) error {
 	return errors.Join(w.judge(map[queue.State]bool{queue.Completed: true, queue.Errored: true}), w.wantOutcomes(it.ID, want), w.cleanedUp())
 }
 
-// flood prints that many bytes to stdout and to stderr at once, there in lines and here in one, and last words.
+// flood prints that many bytes to stdout and to stderr at once, in lines and in a single line, and then last words.
 const flood = `head -c %d /dev/zero | tr '\0' x >&2 &
 yes "a line of many that are never read" | head -c %d
 wait
@@ -415,7 +415,7 @@ echo; echo "the last words of stdout"
 echo >&2; echo "the last words of stderr" >&2
 `
 
-// flooded: an agent prints without end; the folder of its run is looked at all the while.
+// flooded: an agent prints without end, and the size of its run's folder is watched all the while.
 func flooded(w *world) error {
 	size := 100 << 20
 	if *full {
@@ -449,7 +449,7 @@ func flooded(w *world) error {
 	if err != nil {
 		return err
 	}
-	// The two pipes are read side by side: what is in one may come after the last words of the other.
+	// The two pipes are read side by side, so the bytes of one may come after the last words of the other.
 	near, end := log[max(0, len(log)-1<<20):], log[max(0, len(log)-4<<10):]
 	for _, last := range []string{"\nthe last words of stdout\n", "\nthe last words of stderr\n"} {
 		if !bytes.Contains(near, []byte(last)) {
@@ -465,7 +465,7 @@ func flooded(w *world) error {
 	return errors.Join(w.judge(completed), w.wantOutcomes(it.ID, "ok+"), w.cleanedUp())
 }
 
-// diskUse is how much the files of a folder take.
+// diskUse is the size of all files in a folder.
 func diskUse(dir string) (sum int64) {
 	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
@@ -478,7 +478,7 @@ func diskUse(dir string) (sum int64) {
 	return sum
 }
 
-// residentPeak is the most memory that a process had so far, 0 for one that is gone.
+// residentPeak is the most memory that a process had so far; 0 if it is gone.
 func residentPeak(pid int) int64 {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -493,7 +493,7 @@ func residentPeak(pid int) int64 {
 	return 0
 }
 
-// TestAgentsThatDoNotBehave: however a run's processes behave, none is left when it is over, and its end is recorded.
+// TestAgentsThatDoNotBehave: however a run's processes behave, none is left when the run is over, and its end is recorded.
 func TestAgentsThatDoNotBehave(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		skip(t, leftover, "only on Linux a run's processes can be found")
@@ -516,15 +516,14 @@ func TestAgentsThatDoNotBehave(t *testing.T) {
 	})
 }
 
-// inWorld is a row of the table: faults that are each tried in a world of their own. An error says which promise was not
-// kept.
+// inWorld is a row of the table: faults that are each tried in a world of their own. An error says which promise was broken.
 type inWorld struct {
 	name string
 	all  []func(w *world) error
 }
 
-// inWorlds tries faults, two at once or as many as -parallel says, for they mostly wait: once each, or that many times
-// with -full.
+// inWorlds tries faults, two at once or as many as -parallel says, since they mostly wait. Each fault is tried once, or with -full
+// this many times.
 func inWorlds(t *testing.T, group string, rounds int, rows []inWorld) {
 	t.Helper()
 	if !*full {

@@ -17,8 +17,8 @@ func (w *world) tell(run string, code int) error {
 	return os.WriteFile(w.record()+".tell."+run, fmt.Appendf(nil, "%d\n", code), 0o600)
 }
 
-// endMeanwhile has a run end while a tick looks at it: the tick has come to the slot and is held up before it asks for the
-// lease. A run that ended well must not be run again.
+// endMeanwhile makes a run end while a tick inspects it: the tick has come to the slot, and is stopped before it asks for the
+// lease. A run that succeeded must not be run again.
 func endMeanwhile(w *world, hold time.Duration) error {
 	w.must(os.WriteFile(filepath.Join(w.dir, "agent"), []byte(obedient), 0o700))
 	_, it := w.item(1)

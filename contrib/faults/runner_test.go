@@ -14,8 +14,8 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// runner does what a tick does up to the hand-over, with the runner in strace's hands: it returns when the runner is
-// gone, with its exit code and what it said.
+// runner does what a tick does up to the hand-over, and runs the runner below strace. It returns when the runner is gone, with the
+// runner's exit code and output.
 func (w *world) runner(inject []string) (it *queue.Item, code int, out string) {
 	e, it := w.item(1)
 	w.hold("1", 1)
@@ -24,7 +24,7 @@ func (w *world) runner(inject []string) (it *queue.Item, code int, out string) {
 	w.must(w.home.ClaimRun(in.RunName()))
 	r, gate, err := os.Pipe()
 	w.must(err)
-	// -D: the runner is our child and strace its grandchild, so that the pid is the runner's.
+	// With -D the runner is the child of this process and strace its grandchild, so the pid is the runner's.
 	cmd := exec.Command("strace", append(append([]string{"-D"}, inject...), filepath.Join(bin, "kugetsu"), "run", in.RunName())...)
 	cmd.Env = append(w.env, proc.Mark+"="+in.RunName())
 	cmd.ExtraFiles = []*os.File{w.held[0].File(), w.held[1].File(), r}
@@ -75,8 +75,8 @@ func load(w *world, id string) (queue.Entry, *queue.Item, error) {
 	return e, it, err
 }
 
-// TestRunnerIsKilledAtEverySystemCall: the agent dies with its runner, and the item is run again, never beside it, until
-// it is completed; an attempt is counted for each agent that started, but for one that started in the very instant.
+// TestRunnerIsKilledAtEverySystemCall: the agent dies with its runner. The item is run again, never beside the dead run, until it
+// is completed. An attempt is counted for each agent that started, except perhaps one that started in that very instant.
 func TestRunnerIsKilledAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	list := runnerPoints(t)
@@ -84,7 +84,7 @@ func TestRunnerIsKilledAtEverySystemCall(t *testing.T) {
 		w.unseen = 1
 		return killRunner(w, inject)
 	})
-	// The point that fails is before a start, so nothing was started: an attempt that is counted would be wrong.
+	// A point that fails here lies before a start, so nothing was started, and a counted attempt would be wrong.
 	sweep(t, killed, "the runner, as it starts something", "signal=KILL", sample(only(list, "pipe2", "clone"), 10), killRunner)
 }
 
@@ -105,7 +105,7 @@ func killRunner(w *world, inject []string) error {
 	return err
 }
 
-// verifying makes the runs of a world verified. What verifies them notes that it did, and whether it was alone on its issue.
+// verifying has the runs of a world verified. The command notes that it ran, and whether it was alone on its issue.
 func (w *world) verifying() {
 	path := filepath.Join(w.dir, "verify")
 	w.must(os.WriteFile(path, []byte(`#!/bin/sh
@@ -117,7 +117,7 @@ echo "$KUGETSU_RUN" >>"$REC.verified"
 	w.env = append(w.env, "VERIFY_COMMAND="+w.verifier)
 }
 
-// wasVerified looks whether the run with which each item completed was verified.
+// wasVerified checks that the run with which each item completed was verified.
 func (w *world) wasVerified() error {
 	noted, err := os.ReadFile(w.record() + ".verified")
 	if err != nil {
@@ -136,8 +136,8 @@ func (w *world) wasVerified() error {
 	return nil
 }
 
-// TestRunnerThatVerifiesIsKilledAtEverySystemCall: while the command runs that verifies a run, the run has not ended. A runner that
-// is killed then leaves a lost run, whose item runs again and is verified again, never beside what the dead runner left.
+// TestRunnerThatVerifiesIsKilledAtEverySystemCall: a run has not ended while the command that verifies it runs. If its runner is
+// killed then, the run is lost. The item runs again and is verified again, never beside the processes that the dead runner left.
 func TestRunnerThatVerifiesIsKilledAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	w := newWorld(t)
@@ -149,7 +149,7 @@ func TestRunnerThatVerifiesIsKilledAtEverySystemCall(t *testing.T) {
 	list := readPoints(t, trace)
 	w.close()
 	if !*full {
-		list = list[len(list)/2:] // the first half is that of any runner
+		list = list[len(list)/2:] // the first half is the same for any runner
 	}
 	sweep(t, killed, "the runner, of a run that is verified", "signal=KILL", sample(list, 4), func(w *world, inject []string) error {
 		w.unseen = 1
@@ -161,9 +161,8 @@ func TestRunnerThatVerifiesIsKilledAtEverySystemCall(t *testing.T) {
 	})
 }
 
-// TestRunnerMeetsEveryErrorAtEverySystemCall: a run whose runner cannot do what it must is run again and completes. No
-// attempt is counted when the machine had no room for the agent to start; an error that says nothing of the kind, EACCES,
-// may cost one.
+// TestRunnerMeetsEveryErrorAtEverySystemCall: if a system call of the runner fails, the run is repeated and the item completes. No
+// attempt is counted if the error says that the machine had no room for the agent. Another error, EACCES, may cost one.
 func TestRunnerMeetsEveryErrorAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	failed(t, "the runner", runnerPoints(t), 40, func(w *world, inject []string) error {

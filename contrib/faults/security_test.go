@@ -21,7 +21,7 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// safe fails where something was printed that a terminal would obey, or that hides what is there.
+// safe fails if characters were printed that a terminal would obey, or that hide what is there.
 func safe(t testing.TB, r said) {
 	t.Helper()
 	for _, text := range []string{r.out, r.err} {
@@ -48,13 +48,13 @@ func unsafe(c rune) bool {
 	return false
 }
 
-// evil is what must not reach a terminal: escape sequences, C1, directions, what has no width, a carriage return.
+// evil has what must not reach a terminal: escape sequences, C1, marks of direction, characters without width, a carriage return.
 const evil = "evil\x1b[2J\x1b]0;owned\a\u009b31m\u202egnp.exe\u2066\u200b\ufeff\r\b\x7f"
 
 var shows = outcome.Evidence{Ref: evil, PRURL: evil, Refused: []string{evil},
 	Changes: &outcome.Changes{From: evil, To: evil, Commits: 1, Subjects: []string{evil}, Dirty: 1, DirtyFiles: []string{evil}}}
 
-// TestOutputControlsNoTerminal: no command prints it raw, whatever wrote it.
+// TestOutputControlsNoTerminal: no command prints evil raw, in whatever file it stands.
 func TestOutputControlsNoTerminal(t *testing.T) {
 	t.Parallel()
 	places := []struct {
@@ -159,7 +159,7 @@ func TestOutputControlsNoTerminal(t *testing.T) {
 			}
 			all()
 			check("tick", "-v")
-			check("tick", "--wait", "--json") // a plain one that finds the lock taken shows nothing
+			check("tick", "--wait", "--json") // a plain tick that finds tick.lock locked prints nothing
 			for begin := time.Now(); ; <-time.After(5 * time.Millisecond) {
 				if s.must(s.waitIdle()); len(s.runsLive()) == 0 || time.Since(begin) > patience {
 					break
@@ -174,14 +174,14 @@ func TestOutputControlsNoTerminal(t *testing.T) {
 	}
 }
 
-// runsLive lists the slots that name a run, but for those that the strangers of these tests made up.
+// runsLive lists the slots that name a run, without those that the strangers of these tests made up.
 func (s *stranger) runsLive() []string {
 	list, err := filepath.Glob(s.at("slots", "[123].json"))
 	s.must(err)
 	return list
 }
 
-// TestLinksLeadNoWriteOutOfTheStateFolder: what a link in the state folder leads to is neither written nor deleted.
+// TestLinksLeadNoWriteOutOfTheStateFolder: the target of a link in the state folder is neither written nor deleted.
 func TestLinksLeadNoWriteOutOfTheStateFolder(t *testing.T) {
 	t.Parallel()
 	try(t, security, "an agent replaces its own run's folder by a link", 1, func(t *testing.T) {
@@ -234,10 +234,10 @@ esac
 	})
 }
 
-// TestGitRunsNothingThatAStrangerNames: no reference, URL, branch or repository has git start a program.
+// TestGitRunsNothingThatAStrangerNames: no reference, URL, branch or repository makes git start a program.
 func TestGitRunsNothingThatAStrangerNames(t *testing.T) {
 	t.Parallel()
-	// Git splits no words for a shell in all of these, so each way has its own.
+	// Git does not split all of these into words as a shell does, so each way has its own.
 	touches := func(canary string) []string {
 		return []string{"--upload-pack=touch " + canary, "-utouch " + canary, "-u" + canary, "ext::sh -c touch% " + canary, "ext::touch " + canary,
 			"EXT::touch " + canary, "fd::17", "ssh://-oProxyCommand=touch " + canary + "/x", "ssh://-oProxyCommand=touch${IFS}" + canary + "/x/y",
@@ -279,7 +279,7 @@ func TestGitRunsNothingThatAStrangerNames(t *testing.T) {
 				if place.try(s, text) {
 					_, it := s.item(n + 1)
 					s.tick(0)
-					if strings.HasPrefix(text, "ssh://localhost:1/") { // nothing listens there: its host is held, which is no fault of the item's
+					if strings.HasPrefix(text, "ssh://localhost:1/") { // nothing listens there, so the host is on hold, and the item is not to blame
 						s.run("queue", "cancel", it.ID)
 						s.awaitFiled()
 					} else if _, it, err := s.filedItem(it.ID); err != nil || it.State != queue.Errored || !strings.Contains(*it.Error, "start_failed") {
@@ -326,12 +326,12 @@ func TestGitRunsNothingThatAStrangerNames(t *testing.T) {
 				"[alias]\n\tworktree = !%s/post-commit\n\tstatus = !%s/post-commit\n[protocol \"ext\"]\n\tallow = always\n"+
 				"[gpg]\n\tprogram = %s/post-commit\n[commit]\n\tgpgSign = true\n", dir, dir, dir, dir, dir, dir, dir)
 			s.must(errors.Join(err, config.Close()))
-			// The agent leaves work behind, so that it is kept at a ref.
+			// The agent leaves uncommitted work, which is then kept at a ref.
 			s.must(os.WriteFile(filepath.Join(s.dir, "agent"), []byte(agent+"echo work >left\n"), 0o700))
 			s.item(2)
 			s.item(3)
 			s.rest(0)
-			s.item(2) // goes on in its worktree
+			s.item(2) // this run goes on in the worktree of the one before
 			s.rest(0)
 			for n := range s.ids[max(0, len(s.ids)-3):] {
 				if _, it, err := load(s.world, s.ids[len(s.ids)-1-n]); err != nil || it.History[0].Ref == "" {
@@ -371,7 +371,7 @@ func TestGitRunsNothingThatAStrangerNames(t *testing.T) {
 	})
 }
 
-// TestSecretsStayInTheirFiles: a token of an env file reaches git, hook and agent, and nothing else.
+// TestSecretsStayInTheirFiles: a token of an env file reaches git, the hook and the agent, and nothing else.
 func TestSecretsStayInTheirFiles(t *testing.T) {
 	t.Parallel()
 	secrets := map[string]string{"default.env": "xyzzy-default-4711", "dev.env": "xyzzy-dev-4712"}
@@ -395,7 +395,7 @@ func TestSecretsStayInTheirFiles(t *testing.T) {
 				}
 				s.must(os.WriteFile(s.at("repos.json"), encode(t, map[string]string{"github.com/you/project": remote}), 0o600))
 			}
-			// It has both, leaves work, and fails the first time.
+			// The agent has both tokens, leaves work, and fails the first time.
 			s.must(os.WriteFile(filepath.Join(s.dir, "agent"), []byte(strings.Replace(agent, "cat >/dev/null\n", `cat >/dev/null
 test "$TOKEN_default-$TOKEN_dev" = xyzzy-default-4711-xyzzy-dev-4712 || exit 4
 echo work >left
@@ -406,7 +406,7 @@ case $KUGETSU_RUN in *.1) echo no >&2; exit 3;; esac
 			note := func(r said) { fmt.Fprintln(&printed, r.args, r.out, r.err) }
 			s.item(1)
 			note(s.run("tick", "-v"))
-			// While it runs no process's command line has it.
+			// While the agent runs, no process has a token in its command line.
 			for begin := time.Now(); ; <-time.After(5 * time.Millisecond) {
 				if _, err := os.Lstat(s.at("worktrees", session(1), "left")); err == nil {
 					break
@@ -444,11 +444,11 @@ case $KUGETSU_RUN in *.1) echo no >&2; exit 3;; esac
 			for _, args := range append(s.shows(), []string{"tick", "-v"}) {
 				note(s.run(args...))
 			}
-			// A line that is none, and a run that fails for it.
+			// A line that is refused, and the run that waits because of it.
 			s.must(os.WriteFile(s.at("env", "dev.env"), []byte("A=b\n"+secrets["dev.env"]+"\n"), 0o600))
 			s.item(2)
 			note(s.run("tick", "-v"))
-			// It is a bad configuration: the item waits until it is put right.
+			// The configuration is bad, so the item waits until the file is corrected.
 			s.must(os.WriteFile(s.at("env", "dev.env"), []byte("A=b\n"), 0o600))
 			s.awaitFiledBy(note)
 			for _, args := range s.shows() {
@@ -482,13 +482,13 @@ case $KUGETSU_RUN in *.1) echo no >&2; exit 3;; esac
 	}
 }
 
-// filedItem is an item after it was filed.
+// filedItem returns an item once it is filed.
 func (s *stranger) filedItem(id string) (queue.Entry, *queue.Item, error) {
 	s.awaitFiled()
 	return load(s.world, id)
 }
 
-// awaitFiledBy makes ticks until the items are filed, and has each noted.
+// awaitFiledBy makes ticks until the items are filed, and passes the output of each to note.
 func (s *stranger) awaitFiledBy(note func(said)) {
 	for begin := time.Now(); !s.filed(); <-time.After(5 * time.Millisecond) {
 		if time.Since(begin) > patience {

@@ -17,10 +17,10 @@ import (
 	"kugetsu/queue"
 )
 
-// storm is how many processes there are at once.
+// storm says how many processes there are at once.
 type storm struct {
 	delegates, ticks, starts int
-	// slow makes every k-th of them wait at a system call: strace's way to put it.
+	// slow makes every k-th of them wait at a system call, which strace does.
 	slow   int
 	inject []string
 	// lockless is how often tick.lock is deleted.
@@ -29,13 +29,13 @@ type storm struct {
 
 func (s storm) points() int { return s.delegates + s.ticks + s.starts }
 
-// blow makes a storm over a world whose agents wait until they are told to go on. In its first half as many as there may
-// be wait, while everybody tries to start more; in its second half they end and the slots are filled again.
+// blow makes a storm over a world whose agents wait until they are told to go on. In the first half as many agents wait as there
+// may be, while all processes try to start more. In the second half the agents end, and the slots are filled again.
 func (s storm) blow(w *world) error {
 	gate := w.gate()
 	w.agentThen(waits)
 	var calls [][]string
-	for n := range s.delegates { // several items of an issue may not run at once
+	for n := range s.delegates { // several items have the same issue, and may not run at once
 		calls = append(calls, []string{"delegate", fmt.Sprintf("you/project#%d", 1+n*2/3), "work"})
 	}
 	for range s.ticks {
@@ -44,7 +44,8 @@ func (s storm) blow(w *world) error {
 	for n := range s.starts {
 		calls = append(calls, []string{"start", fmt.Sprintf("you/project#%d", 1001+n), "work"})
 	}
-	// Every kind at any time, the same in every storm: a stride that shares no factor with the number visits each once.
+	// Each kind may come at any time, in the same order in every storm. The stride shares no factor with the number, so it visits
+	// each once.
 	const stride = 37
 	order := make([][]string, len(calls))
 	for n := range calls {
@@ -95,7 +96,7 @@ func (s storm) blow(w *world) error {
 		begin(n, args)
 	}
 	all.Wait()
-	w.kugetsu("tick") // all of them may have come before the first delegate was through
+	w.kugetsu("tick") // all ticks may have come before the first delegate was done
 	w.await("each run that has a slot began", func() bool {
 		taken, err := filepath.Glob(filepath.Join(string(w.home), "slots", "*.json"))
 		w.must(err)
@@ -104,7 +105,7 @@ func (s storm) blow(w *world) error {
 	if n := w.begun(); n != limit {
 		errs = append(errs, fmt.Errorf("%d agents began before one ended, and there may be %d", n, limit))
 	}
-	w.kugetsu("tick") // which may not touch a run that is alive
+	w.kugetsu("tick") // this tick may not touch a run that is alive
 	for _, id := range w.ids {
 		_, it, err := load(w, id)
 		if err == nil && len(it.History) > 0 {
@@ -126,15 +127,15 @@ func (s storm) blow(w *world) error {
 	return errors.Join(append(errs, w.once(), w.judge(completed))...)
 }
 
-// agentThen makes an agent that does more after it noted that it began.
+// agentThen makes an agent that runs a script after it noted that it began.
 func (w *world) agentThen(script string) {
 	w.must(os.WriteFile(filepath.Join(w.dir, "agent"), []byte(agent+script), 0o700))
 }
 
-// waits is what an agent does that goes on only when it is told to.
+// waits makes an agent wait until it is told to go on.
 const waits = `read go <"$REC.go"` + "\n"
 
-// gate makes what agents that wait read from: each takes a line.
+// gate makes the FIFO from which waiting agents read: each agent takes a line.
 func (w *world) gate() *os.File {
 	w.must(syscall.Mkfifo(w.record()+".go", 0o600))
 	f, err := os.OpenFile(w.record()+".go", os.O_RDWR, 0) // for reading, too: then no open waits for the other side
@@ -158,7 +159,7 @@ func (w *world) await(what string, come func() bool) {
 	w.must(awaited(what, come))
 }
 
-// output runs a command to its end: its exit code, and what it said to whom.
+// output runs a command to its end, and returns its exit code, its stdout and its stderr.
 func (w *world) output(command []string) (code int, out, errOut string) {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = w.env
@@ -171,7 +172,7 @@ func (w *world) output(command []string) (code int, out, errOut string) {
 	return cmd.ProcessState.ExitCode(), outB.String(), errB.String()
 }
 
-// once looks whether all that is there was asked for, and was done by one agent.
+// once checks that every item was asked for, and was done by one agent.
 func (w *world) once() error {
 	entries, err := w.q.Settled()
 	errs := []error{err}
@@ -226,7 +227,7 @@ func TestStorms(t *testing.T) {
 	}
 }
 
-// TestStormNoticesOneTooMany: the storm, over a kugetsu that lets in what it must not.
+// TestStormNoticesOneTooMany makes the storm over a kugetsu that starts runs that it must not start.
 func TestStormNoticesOneTooMany(t *testing.T) {
 	blow := alone(storm{delegates: 6, ticks: 4, starts: 2}.blow)
 	mustNotice(t,
@@ -235,8 +236,8 @@ func TestStormNoticesOneTooMany(t *testing.T) {
 				"report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}\n\tt.Settings.MaxAgents++"},
 			"agents began before one ended", blow},
 	)
-	// A lease that excludes nothing does no harm by itself: where one is free, the runner that the item names is asked as well. So
-	// that is broken, too.
+	// A lease that excludes no other process does no harm by itself: if a lease is free, kugetsu also asks the runner that the item
+	// names. So that question is broken, too.
 	unasked := func(t *testing.T, dir string, replace map[string]string) error {
 		path, err := filepath.Abs(filepath.Join("..", "..", "tick", "runner.go"))
 		if err != nil {

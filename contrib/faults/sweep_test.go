@@ -32,7 +32,7 @@ func needStrace(t *testing.T) {
 	}
 }
 
-// noise is the system calls of Go's runtime: they change nothing that outlives the process.
+// noise matches the system calls of Go's runtime: they change nothing that outlives the process.
 var noise = regexp.MustCompile(`^(futex|rt_sig.*|sigaltstack|mmap|munmap|madvise|mprotect|brk|arch_prctl|sched_.*|getrandom|` +
 	`gettid|getpid|tgkill|nanosleep|clock_.*|prlimit64|set_.*|fcntl|ioctl|rseq|epoll_.*|eventfd2|execve|exit_group|uname|prctl|readlink.*|getuid|geteuid|getgid|getegid)$`)
 
@@ -57,8 +57,8 @@ func points(t *testing.T, w *world, args ...string) []point {
 	return readPoints(t, trace)
 }
 
-// mostOfProc bounds how many calls are taken that look at other processes: there are as many as the machine happens to
-// have processes.
+// mostOfProc bounds how many calls are taken that read about other processes: their number depends on how many processes the
+// machine has.
 const mostOfProc = 30
 
 func readPoints(t *testing.T, trace string) []point {
@@ -106,15 +106,15 @@ func sample(list []point, most int) []point {
 	return slices.Compact(kept)
 }
 
-// inject is the arguments that make strace break a point: "signal=KILL", "error=ENOSPC".
+// inject returns the arguments that make strace break a point: "signal=KILL", "error=ENOSPC".
 func (p point) inject(what string) []string {
 	return []string{"-o", os.DevNull, "-e", "trace=" + p.call, "-e", fmt.Sprintf("inject=%s:%s:when=%d", p.call, what, p.n)}
 }
 
-// attempt is what is done in a world with a broken command: its error says which promise was not kept.
+// attempt does something in a world with a broken command. Its error says which promise was broken.
 type attempt func(w *world, inject []string) error
 
-// one tries a point in a world of its own.
+// try tries a point in a world of its own.
 func (p point) try(t testing.TB, what string, one attempt) error {
 	w := newWorld(t)
 	defer w.close()
@@ -124,7 +124,7 @@ func (p point) try(t testing.TB, what string, one attempt) error {
 // sweep breaks a command at each point, several at once, and every promise must be kept at every one.
 func sweep(t *testing.T, group, name, what string, list []point, one attempt) {
 	var passed atomic.Int64
-	// The points are parallel among themselves; this returns when all have been tried.
+	// The points run in parallel with each other; this t.Run returns when all have been tried.
 	t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
 		for _, p := range list {
 			t.Run(p.String(), func(t *testing.T) {
@@ -141,8 +141,8 @@ func sweep(t *testing.T, group, name, what string, list []point, one attempt) {
 	t.Logf("%s: %d of %d points", name, passed.Load(), len(list))
 }
 
-// TestTickIsKilledAtEverySystemCall: over items in every state, a tick dies before one of its system calls; the ticks
-// after it settle everything, run nothing twice and never more than the limit.
+// TestTickIsKilledAtEverySystemCall: over items in every state, a tick dies before one of its system calls. The ticks after it
+// settle everything, run nothing twice, and never run more than the limit.
 func TestTickIsKilledAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	w := newWorld(t)
@@ -152,8 +152,8 @@ func TestTickIsKilledAtEverySystemCall(t *testing.T) {
 	sweep(t, killed, "tick", "signal=KILL", sample(list, 16), killTick)
 }
 
-// TestTickIsKilledAsItHoldsAnAgent: a run met a usage limit. However far the tick came that settles it, it is no attempt,
-// its agent is held, told of once, and tried again.
+// TestTickIsKilledAsItHoldsAnAgent: a run met a usage limit. The tick that settles it is killed, wherever it is. The run does not
+// count as an attempt, and its agent is put on hold, told of once, and tried again.
 func TestTickIsKilledAsItHoldsAnAgent(t *testing.T) {
 	needStrace(t)
 	w := newWorld(t)
@@ -175,14 +175,14 @@ func TestTickIsKilledAsItHoldsAnAgent(t *testing.T) {
 	})
 }
 
-// limited is a world in which one item's run met a usage limit and another one waits.
+// limited is a world in which one item's run met a usage limit, and another item waits.
 func (w *world) limited() {
 	w.inSlot("1", 1, "end.usage_limit.75", true)
 	w.paid[0] = 0
 	w.item(2)
 }
 
-// wasHeld lets the world of a limit come to rest.
+// wasHeld lets the world of a limit come to rest, and checks the hold.
 func (w *world) wasHeld() error {
 	if err := w.settle(); err != nil {
 		return err
@@ -198,8 +198,8 @@ func (w *world) wasHeld() error {
 	return errors.Join(err, w.judge(completed))
 }
 
-// TestTickIsKilledAsItTellsTheDigest: however far the tick came in which the digest is due, the ticks after it leave one event of the
-// day. NOTIFY_COMMAND may be told twice, by that one name.
+// TestTickIsKilledAsItTellsTheDigest: a tick in which the digest is due is killed, wherever it is. The ticks after it leave one
+// event of the day. NOTIFY_COMMAND may be told twice, under that one name.
 func TestTickIsKilledAsItTellsTheDigest(t *testing.T) {
 	needStrace(t)
 	w := newWorld(t)
@@ -258,9 +258,9 @@ func killTick(w *world, inject []string) error {
 	return w.judge(completed)
 }
 
-// TestTickIsKilledAsItMeetsARunThatCannotBeVerified: however far the tick came that settles such a run, it does not count, a person
-// is told once, and nothing is started until the command is another file, or another one is named. Then that is told once, and the
-// item completes.
+// TestTickIsKilledAsItMeetsARunThatCannotBeVerified: the tick that settles such a run is killed, wherever it is. The run does not
+// count as an attempt, and a person is told once. Nothing is started until the command is another file, or another command is
+// named. Then that is told once, and the item completes.
 func TestTickIsKilledAsItMeetsARunThatCannotBeVerified(t *testing.T) {
 	needStrace(t)
 	for _, c := range []struct {
@@ -290,8 +290,8 @@ func TestTickIsKilledAsItMeetsARunThatCannotBeVerified(t *testing.T) {
 	}
 }
 
-// unverifiable is a world in which a run met that the command which verifies it does not start: a program outside that is not one
-// after an agent had worked, or the command, which the worktree does not have.
+// unverifiable is a world in which a run found that the command which verifies it does not start. With "" an agent had worked, and
+// the command is a file outside that is no program. Otherwise it is a command that the worktree does not have.
 func (w *world) unverifiable(command string) {
 	if command == "" {
 		w.verifier = filepath.Join(w.dir, "verifier")
@@ -306,7 +306,7 @@ func (w *world) unverifiable(command string) {
 	w.must(os.WriteFile(filepath.Join(w.home.RunDir(slots.RunName(it.ID, 1)), "result.json"), []byte(text), 0o600))
 }
 
-// told makes sure that a condition was told of once, and its end as often as is wanted.
+// told makes sure that a condition was told of once, and that its end was told of this many times.
 func (w *world) told(begins, ends string, times int) error {
 	var errs []error
 	for kind, want := range map[string]int{begins: 1, ends: times} {

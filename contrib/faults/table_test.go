@@ -37,7 +37,7 @@ const (
 
 var groups = []string{killed, refused, disks, storms, hostile, clocks, identity, leftover, security, random, broken}
 
-// result is a row of the table. Points is how many times or at how many places the fault was made to happen.
+// result is a row of the table. points is how many times, or at how many places, the fault was made to happen.
 type result struct {
 	group, name    string
 	points, passed int
@@ -46,14 +46,14 @@ type result struct {
 	commit         string // of the kugetsu that was tried
 }
 
-// part is the rows of one process: several may share the work, a -run each.
+// part is the rows of one process. Several processes may share the work, each with a -run of its own.
 type part struct {
 	Sampled bool
 	Commit  string
 	Rows    [][]string // group, name, points, passed, note
 }
 
-// share keeps the rows of this process in a folder, and takes in those that others kept there.
+// share keeps the rows of this process in a folder, and reads the rows that other processes kept there.
 func share(dir string) error {
 	mine := part{Sampled: !*full, Commit: commit()}
 	for _, r := range results {
@@ -67,7 +67,7 @@ func share(dir string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, "*.json") // not named after the process: pids come again, and rows were lost by it
+	f, err := os.CreateTemp(dir, "*.json") // not named after the process: a pid comes again, and rows were lost by that
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func report(r result) {
 	results = append(results, r)
 }
 
-// commit is that of the sources that are tried.
+// commit is the commit of the sources that are tried.
 var commit = sync.OnceValue(func() string { return version("git", "describe", "--always", "--dirty", "--exclude=*") })
 
 func version(name string, args ...string) string {
@@ -122,7 +122,7 @@ func version(name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// mostly is the commit that most rows are of.
+// mostly is the commit of most rows.
 func mostly() (commit string) {
 	rows := map[string]int{}
 	for _, r := range results {
@@ -134,7 +134,7 @@ func mostly() (commit string) {
 	return commit
 }
 
-// try reports a fault that is made to happen n times: it passed if the test had not failed when it returned.
+// try reports a fault that is made to happen n times. It passed if the test had not failed when what returned.
 func try(t *testing.T, group, name string, n int, what func(t *testing.T)) {
 	t.Helper()
 	skipped := false
@@ -145,7 +145,7 @@ func try(t *testing.T, group, name string, n int, what func(t *testing.T)) {
 	}) {
 		r.passed = n
 	}
-	if !skipped { // skip told of it
+	if !skipped { // skip has reported it
 		report(r)
 	}
 }
@@ -157,7 +157,7 @@ func skip(t *testing.T, group, why string) {
 	t.Skip(why)
 }
 
-// writeTable writes what was found.
+// writeTable writes the table.
 func writeTable() error {
 	if *table == "" {
 		return nil

@@ -20,7 +20,7 @@ const freed = `echo $$ >"$REC.pid.$KUGETSU_RUN.tmp" && mv "$REC.pid.$KUGETSU_RUN
 until test -e "$REC.free"; do sleep 0.05; done
 `
 
-// unlocking: an agent unlocks some of what it inherited, and works on.
+// unlocking: an agent unlocks some of the locks that it inherited, and works on.
 func unlocking(w *world, locks string) error {
 	w.behave("for fd in " + locks + "; do flock -u $fd; done\n" + freed)
 	_, it := w.item(1)
@@ -28,7 +28,7 @@ func unlocking(w *world, locks string) error {
 	if _, err := w.agentOf(it.ID, 1); err != nil {
 		return err
 	}
-	w.item(1) // its agent would not be alone
+	w.item(1) // on the same issue: a second agent would not be alone
 	for range 3 {
 		w.kugetsu("tick")
 		if got := w.outcomes(it.ID); got != "" {

@@ -86,25 +86,25 @@ type world struct {
 	q    *queue.Queue
 	env  []string
 	ids  []string // of the items that must be settled in the end
-	paid []int    // attempts of each that the world began with
+	paid []int    // attempts that each item had when the world began
 	held []*slots.Lock
-	ends []func() // what ends the processes that were started here
-	// unpaid is how many starts of an agent may not be counted as attempts: its runner was killed in the instant between the
-	// start and the record of it.
+	ends []func() // functions that end the processes which were started here
+	// unpaid is how many starts of an agent may not be counted as attempts: the runner was killed in the instant between the start
+	// and the record of it.
 	unpaid int
-	// unseen is how many counted starts the agent may not have noted: it was killed with its runner before its first line.
+	// unseen is how many counted starts the agent may not have noted: the agent was killed with its runner before its first line.
 	unseen int
 	// verifier is the command that verifies the runs, if one does.
 	verifier string
-	// before is put before kugetsu: what gives it another user, limits, or another boot id.
+	// before is put before kugetsu: a program that gives it another user, limits, or another boot id.
 	before []string
 	// unmount takes away the disk that the state folder is on, if it has one of its own.
 	unmount func()
 }
 
-// note is how each agent begins: it notes that it does. It holds a lock for its issue and one of as many as there may be
-// agents, so that it knows by itself when it is not alone in its worktree, or one too many; the kernel drops both when it
-// dies, however it dies.
+// note is how each agent begins. It notes that the agent began. It locks a file of the agent's issue, and one of as many files as
+// there may be agents. So the agent itself knows when it is not alone in its worktree, or is one too many. The kernel drops both
+// locks when the agent dies, however it dies.
 const note = `#!/bin/sh
 echo "begin $KUGETSU_RUN" >>"$REC"
 exec 9>"$REC.issue.${KUGETSU_ISSUE##*#}"
@@ -121,7 +121,7 @@ const agent = note + "cat >/dev/null\n"
 
 func newWorld(t testing.TB) *world { return newWorldOn(t, nil) }
 
-// newWorldOn makes a world whose state folder is on a disk of its own: mount is told where it is to be.
+// newWorldOn makes a world whose state folder is on a disk of its own, which mount mounts at state.
 func newWorldOn(t testing.TB, mount func(state string) (unmount func())) *world {
 	dir, err := os.MkdirTemp("", "kugetsu-world-*")
 	if err != nil {
@@ -136,7 +136,7 @@ func newWorldOn(t testing.TB, mount func(state string) (unmount func())) *world 
 	w.env = []string{"HOME=" + dir, "KUGETSU_DIR=" + string(w.home), "PATH=" + bin + ":" + os.Getenv("PATH"), "KUGETSU_AGENT=command",
 		"AGENT_COMMAND=env REC=" + w.record() + " " + filepath.Join(dir, "agent"), fmt.Sprintf("MAX_CONCURRENT_AGENTS=%d", limit),
 		"RETRY_DELAY=1ms",
-		// The disks are small, and are to be met when they are full. Memory is read, and is enough on every machine.
+		// The disks are small, and the tests fill them. Memory is read, and is enough on every machine.
 		"MIN_FREE_DISK=0", "AGENT_MEMORY=1",
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"}
 	w.must(os.WriteFile(filepath.Join(dir, "agent"), []byte(agent), 0o700))
@@ -146,7 +146,7 @@ func newWorldOn(t testing.TB, mount func(state string) (unmount func())) *world 
 	}
 	w.must(w.home.Make())
 	w.must(w.q.Make())
-	w.must(w.q.KeepLedger()) // as of a folder that was used before: what a settle leaves out is not made up for by the first pass
+	w.must(w.q.KeepLedger()) // as in a folder that was used before: the first pass does not make up for a line that a settle leaves out
 	repo := filepath.Join(dir, "repo")
 	for _, args := range [][]string{{"init", "-q", "-b", "main", repo}, {"-C", repo, "commit", "-q", "--allow-empty", "-m", "first"}} {
 		cmd := exec.Command("git", args...)
@@ -168,7 +168,7 @@ func (w *world) must(err error) {
 	}
 }
 
-// close ends what is left of the world's runs and removes it.
+// close ends all processes of the world's runs and removes the world.
 func (w *world) close() {
 	w.release()
 	runs, _ := os.ReadDir(filepath.Join(string(w.home), "runs"))
@@ -181,13 +181,13 @@ func (w *world) close() {
 	if w.unmount != nil {
 		w.unmount()
 	}
-	// A runner's own tick may still be writing its last line.
+	// The tick that a runner started may still be writing its last line.
 	for begin := time.Now(); os.RemoveAll(w.dir) != nil && time.Since(begin) < patience; {
 		<-time.After(5 * time.Millisecond)
 	}
 }
 
-// release ends the processes that stand for runs, and lets go of the leases that this process holds.
+// release ends the processes that stand for runs, and gives up the leases that this process has.
 func (w *world) release() {
 	for _, stop := range w.ends {
 		stop()
@@ -228,7 +228,7 @@ func session(n int) string { return fmt.Sprintf("github.com+you+project@%d", n) 
 // nobody is a pid that no process has, for the fork_pid of a runner that is gone.
 const nobody = 1<<22 - 2
 
-// inSlot makes a slot name run 1 of an item, with its marker; notified says whether the item was handed over.
+// inSlot makes a slot name run 1 of an item, with its marker. notified says whether the item was handed over.
 func (w *world) inSlot(slot string, n int, marker string, notified bool) (queue.Entry, *queue.Item) {
 	e, it := w.item(n)
 	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: 1, Session: session(n), Boot: proc.BootID()}
@@ -246,7 +246,7 @@ func (w *world) inSlot(slot string, n int, marker string, notified bool) (queue.
 	return e, it
 }
 
-// hold takes the lease of a slot and a session in this process: the run is alive.
+// hold locks the lease of a slot and a session in this process, which makes the run alive.
 func (w *world) hold(slot string, n int) {
 	for _, path := range []string{w.home.SlotLock(slot), w.home.SessionLock(session(n))} {
 		l, err := slots.TryLock(path)
@@ -255,7 +255,7 @@ func (w *world) hold(slot string, n int) {
 	}
 }
 
-// crowd fills the world with an item in every state that a tick can meet. It returns what ends the run that is alive.
+// crowd fills the world with an item in every state that a tick can meet. finish ends the run that is alive.
 func (w *world) crowd() (finish func()) {
 	w.inSlot("1", 1, "end.ok.0", true)          // ended, not settled: must never run again
 	w.inSlot("2", 2, "started", true)           // lost: runs again, as run 2
@@ -277,7 +277,8 @@ func (w *world) crowd() (finish func()) {
 	}
 }
 
-// orphaned is a crowd and a run whose runner is gone, but not something that it started: it is ended, and runs as run 2.
+// orphaned is a crowd, and a run whose runner is gone, but not a process that the run started. That process is ended, and the item
+// runs as run 2.
 func (w *world) orphaned() (finish func()) {
 	finish = w.crowd()
 	_, it := w.inSlot("7", 9, "started", true)
@@ -285,7 +286,7 @@ func (w *world) orphaned() (finish func()) {
 	return finish
 }
 
-// running puts a run into a slot whose lease a process holds that is its runner, to all appearances. stop ends it.
+// running puts a run into a slot. A process has its lease and looks like its runner. stop ends the process.
 func (w *world) running(slot string, n int) (run string, stop func()) {
 	e, it := w.inSlot(slot, n, "started", false)
 	run = slots.RunName(it.ID, 1)
@@ -307,14 +308,14 @@ func (w *world) holder(slot string, n int, run string) (pid int, stop func()) {
 	w.must(cmd.Start())
 	w.letGo()
 	stop = sync.OnceFunc(func() {
-		_ = stdin.Close() // that ends it, if it is still there
-		_ = cmd.Wait()    // by a signal, if a tick has ended it
+		_ = stdin.Close() // that ends the process, if it is still there
+		_ = cmd.Wait()    // a tick may have ended it by a signal
 	})
 	w.ends = append(w.ends, stop)
 	return cmd.Process.Pid, stop
 }
 
-// kugetsu runs a command to its end; its exit code and what it printed.
+// kugetsu runs a command to its end, and returns its exit code and its output.
 func (w *world) kugetsu(args ...string) (int, string) { return w.exec("kugetsu", args...) }
 
 func (w *world) exec(name string, args ...string) (int, string) {
@@ -322,7 +323,7 @@ func (w *world) exec(name string, args ...string) (int, string) {
 		line := append(append([]string{}, w.before...), filepath.Join(bin, name))
 		name, args = line[0], append(line[1:], args...)
 	}
-	ctx, cancel := contextFor(2 * patience) // what hangs is an error too
+	ctx, cancel := contextFor(2 * patience) // a command that hangs is an error, too
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env, cmd.WaitDelay = w.env, patience
@@ -334,7 +335,7 @@ func (w *world) exec(name string, args ...string) (int, string) {
 	return cmd.ProcessState.ExitCode(), noSchedule.ReplaceAllString(string(out), "")
 }
 
-// noSchedule is what delegate adds where ticks come by hand, as all of these do.
+// noSchedule matches what delegate adds where no schedule is installed, as in all of these worlds.
 var noSchedule = regexp.MustCompile(`(?m)^warning: no schedule, so nothing starts by itself: .*\n`)
 
 // settle makes plain ticks until every item is settled and filed, every slot is empty, and no process is left.
@@ -352,7 +353,7 @@ func (w *world) settle() error {
 	}
 }
 
-// await waits until a condition holds, and says what was still in its way if it never did.
+// await waits until a condition holds, and returns what was still in its way if it never did.
 func await(what func() error) error {
 	for begin := time.Now(); ; <-time.After(5 * time.Millisecond) {
 		err := what()
@@ -365,7 +366,7 @@ func await(what func() error) error {
 	}
 }
 
-// awaited is await for what can only be so or not.
+// awaited is await for a condition without reasons.
 func awaited(what string, so func() bool) error {
 	return await(func() error {
 		if !so() {
@@ -398,9 +399,9 @@ func (w *world) unsettled() string {
 	return ""
 }
 
-// judge looks whether the promises were kept: every item there and ended as it may, no run twice, as many attempts counted
-// as agents started (so none ran for an item whose only run had ended), never more agents than the limit, never two in
-// one worktree.
+// judge checks whether the promises were kept. Every item is there and ended in a state that it may have. No run ran twice. As many
+// attempts are counted as agents started, so no agent ran for an item whose only run had ended. There were never more agents than
+// the limit, and never two in one worktree.
 func (w *world) judge(mayEnd map[queue.State]bool) error {
 	var errs []error
 	complain := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -430,7 +431,7 @@ func (w *world) judge(mayEnd map[queue.State]bool) error {
 	return errors.Join(append(errs, w.judgeRecord())...)
 }
 
-// judgeLedger looks whether each run of an item that came to rest is in the ledger, as the item has it, and no other run is.
+// judgeLedger checks that the ledger has each run of an item that came to rest, as the item has it, and no other run of it.
 func (w *world) judgeLedger(it *queue.Item) error {
 	lines, err := w.q.Ledger.Since(time.Time{})
 	if err != nil {
@@ -452,7 +453,7 @@ func (w *world) judgeLedger(it *queue.Item) error {
 	return nil
 }
 
-// judgeRecord looks at what the agents noted: no run twice, never more of them than the limit, never two in a worktree.
+// judgeRecord checks what the agents noted: no run twice, never more of them than the limit, never two in a worktree.
 func (w *world) judgeRecord() error {
 	data, err := os.ReadFile(w.record())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// wrongWay is a way to do something that must not be, as changes of one file (what is right, what is wrong instead), the
-// fault that shows it, and what is then said: another complaint would show nothing.
+// wrongWay is a wrong way to do something: a file, and pairs of what is right in it and what is wrong instead. one is the fault
+// that shows it, and notice is what the fault then says, since another complaint would show nothing.
 type wrongWay struct {
 	name, file string
 	changes    []string
@@ -20,10 +20,10 @@ type wrongWay struct {
 	one        func(t *testing.T) error
 }
 
-// mustNotice tries faults on kugetsus that do something the wrong way: what cannot fail proves nothing.
+// mustNotice tries faults on kugetsus that do something the wrong way: a check that cannot fail proves nothing.
 func mustNotice(t *testing.T, list ...wrongWay) { mustNoticeBuilt(t, buildChanged, list...) }
 
-// current makes sure that the sources still have what faults change which only -full builds.
+// current makes sure that the sources still have the texts that these wrong ways replace. Only -full builds them.
 func current(t *testing.T, list ...wrongWay) {
 	for _, wrong := range list {
 		if _, err := change(t, filepath.Join("..", "..", wrong.file), wrong.changes...); err != nil {
@@ -68,7 +68,7 @@ func alone(one func(w *world) error) func(t *testing.T) error {
 	}
 }
 
-// atAny kills at one point after the other, until a promise was not kept.
+// atAny kills at one point after the other, until a promise is broken.
 func atAny(list func(t *testing.T) []point, one attempt) func(t *testing.T) error {
 	return func(t *testing.T) error {
 		for _, p := range list(t) {
@@ -80,7 +80,7 @@ func atAny(list func(t *testing.T) []point, one attempt) func(t *testing.T) erro
 	}
 }
 
-// wrongs are orders of steps that must not be.
+// wrongs are wrong orders of steps.
 var wrongs = []wrongWay{
 	{
 		name: "the task is sent before the item is notified",
@@ -142,7 +142,7 @@ func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (
 		// The lease is free`},
 		notice: "it ended well, and was run again",
 		one: func(t *testing.T) (err error) {
-			for n := 0; n < 5 && err == nil; n++ { // it may end too late to be met
+			for n := 0; n < 5 && err == nil; n++ { // the run may end too late for the tick to meet it
 				err = alone(func(w *world) error { return endMeanwhile(w, 2*time.Second) })(t)
 			}
 			return err
@@ -168,19 +168,19 @@ func (t *Tick) reconcileSlot(ctx context.Context, slot string, report *Report) (
 	},
 }
 
-// TestHarnessNoticesAWrongOrder: the sweeps, on a kugetsu whose steps were put into a wrong order.
+// TestHarnessNoticesAWrongOrder makes the sweeps with kugetsus whose steps have a wrong order.
 func TestHarnessNoticesAWrongOrder(t *testing.T) {
 	needStrace(t)
 	mustNotice(t, wrongs...)
 }
 
-// only keeps the points at which a wrong order shows, so that it is noticed soon.
+// only keeps the points at which a wrong order shows, so that the test notices it soon.
 func only(list []point, calls ...string) []point {
 	return slices.DeleteFunc(list, func(p point) bool { return !slices.Contains(calls, p.call) })
 }
 
-// change makes a copy of a file in which pieces are others: each right one is followed by a wrong one. It returns where
-// the copy is.
+// change makes a copy of a file in which texts are replaced: in changes each right text is followed by a wrong one. It returns the
+// path of the copy.
 func change(t *testing.T, path string, changes ...string) (string, error) {
 	source, err := os.ReadFile(path)
 	if err != nil {
@@ -197,7 +197,7 @@ func change(t *testing.T, path string, changes ...string) (string, error) {
 	return changed, os.WriteFile(changed, []byte(text), 0o600)
 }
 
-// buildChanged builds a kugetsu in which files are replaced by others.
+// buildChanged builds a kugetsu in which these files take the place of others.
 func buildChanged(t *testing.T, dir string, replace map[string]string) error {
 	list, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {
