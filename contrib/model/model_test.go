@@ -29,7 +29,7 @@ var (
 type config struct {
 	name  string
 	flags string
-	ends  bool // show that every order of events comes to rest, too
+	ends  bool // also show that every order of events comes to rest
 	large bool // only with -full
 	model string
 }
@@ -91,7 +91,7 @@ type wrong struct {
 	flag, flags string
 	name        string
 	want        string // the properties that may notice it
-	ends        bool   // only that some order of events never comes to rest tells it
+	ends        bool   // shows only in an order of events that never comes to rest
 	model       string
 }
 
@@ -247,18 +247,18 @@ func needsSpin(t *testing.T) {
 	t.Skip("there is no C compiler")
 }
 
-// finding is what a search came to.
+// finding is the result of a search.
 type finding struct {
 	states   int
 	complete bool
-	why      string // not complete
+	why      string // why the search is not complete
 	err      string // what the checker says is wrong
 	property string // of the header of its model
-	story    string // how it came to that
+	story    string // the events that led to it
 	took     time.Duration
 }
 
-// memory in MB, depth in steps and time bound a search. One that meets a bound is not complete, and fails.
+// memory in MB, depth in steps and time bound a search. A search that meets a bound is not complete, and fails.
 const (
 	memory = 3000
 	depth  = 100000
@@ -273,8 +273,8 @@ var (
 	named   = regexp.MustCompile(`/\* (P\d+)`)
 )
 
-// search makes the checker for a world and lets it search all of it, or until an error. ends: for an order of events that
-// never comes to rest, else for one that breaks an assertion.
+// search makes the checker for a world and lets it search the whole world, or until an error. With ends it searches for an order of
+// events that never comes to rest, otherwise for one that breaks an assertion.
 func search(t *testing.T, model, flags string, ends bool) finding {
 	t.Helper()
 	dir := t.TempDir()
@@ -295,13 +295,13 @@ func search(t *testing.T, model, flags string, ends bool) finding {
 		}
 		return string(out)
 	}
-	defines := append(strings.Fields(flags), "-P"+compiler+" -E -x c") // else it asks for gcc
+	defines := append(strings.Fields(flags), "-P"+compiler+" -E -x c") // otherwise it asks for gcc
 	said := run(limit, "spin", append(append([]string{"-a"}, defines...), model)...)
 	what, how := "-DSAFETY", []string{fmt.Sprintf("-m%d", depth)}
 	if ends {
 		what, how = "-DNP", append(how, "-l")
 	}
-	level := "-O0" // which the small worlds do not win back
+	level := "-O0" // the small worlds do not win back the time that an optimised build takes
 	if *full {
 		level = "-O2"
 	}

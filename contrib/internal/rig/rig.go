@@ -14,10 +14,10 @@ import (
 // Patience bounds every wait of a test. It is generous: the machine may be busy.
 const Patience = 4 * time.Minute
 
-// Poll gives way between two looks at a condition.
+// Poll waits a moment before a condition is checked again.
 func Poll() { <-time.After(20 * time.Millisecond) }
 
-// FullOnly ends a package's TestMain with -short, and says why. Call it first.
+// FullOnly ends a package's TestMain with -short, and prints why. Call it first.
 func FullOnly(why string) {
 	flag.Parse()
 	if testing.Short() {
@@ -26,7 +26,7 @@ func FullOnly(why string) {
 	}
 }
 
-// Until waits for a condition. What there is to read is shown where it waited in vain.
+// Until waits for a condition. If it waits in vain, it shows what read returns.
 func Until(t testing.TB, what string, holds func() bool, read ...func() string) {
 	t.Helper()
 	for begin := time.Now(); !holds(); Poll() {
