@@ -197,9 +197,9 @@ func (t *Tick) unverifiable(u *unverifiable, repos repos, why string) Reason {
 	hint := "correct the command in " + file + ", or install its program; --no-verify, and false in repos.json, do without"
 	switch {
 	case u.Alone:
-		what, text, hint = u.Item+" is not started: ", why, u.mend(file)+" names another; --no-verify does without"
+		what, text, hint = u.Item+" is not started: ", why, u.edit(file)+" names another; --no-verify does without"
 		if u.Run > 0 && u.Program == "" {
-			hint = u.mend(file) + " names another, or the same once the branch has its program; --no-verify does without"
+			hint = u.edit(file) + " names another, or the same once the branch has its program; --no-verify does without"
 		}
 	case u.Program != "":
 		hint = "correct the command in " + file + ", or repair " + u.Program + "; --no-verify, and false in repos.json, do without"
@@ -217,8 +217,8 @@ func (t *Tick) namedIn(u *unverifiable, repos repos) string {
 	return filepath.Join(string(t.Home), "config")
 }
 
-// mend is what a person types to name another command.
-func (u *unverifiable) mend(file string) string {
+// edit is what a person types to name another command.
+func (u *unverifiable) edit(file string) string {
 	if u.Alone {
 		return "kugetsu queue edit --verify CMD " + u.Item
 	}
@@ -280,13 +280,13 @@ type BrokenVerifier struct {
 	Lacks   string // the program, if no folder of PATH has it
 	Why     string
 	Hint    string // what to do
-	Mend    string // what a person types to name another command
+	Edit    string // what a person types to name another command
 	Since   time.Time
 }
 
 func (t *Tick) brokenVerifier(r Reason, repos repos, since time.Time) BrokenVerifier {
 	u := r.verifier
-	one := BrokenVerifier{Repo: u.Repo, Command: u.Command, Why: r.Text, Hint: r.Hint, Mend: u.mend(t.namedIn(u, repos)), Since: since}
+	one := BrokenVerifier{Repo: u.Repo, Command: u.Command, Why: r.Text, Hint: r.Hint, Edit: u.edit(t.namedIn(u, repos)), Since: since}
 	if u.Alone {
 		one.Item = u.Item
 	}
@@ -323,9 +323,9 @@ func (t *Tick) BrokenVerifierOf(w Waiting) *BrokenVerifier {
 	return &one
 }
 
-// MendVerifier is what a person types to name another command for an item whose command cannot be started; "" if the command can be
+// EditVerifier is what a person types to name another command for an item whose command cannot be started; "" if the command can be
 // started. called is the word for the item in that line.
-func (t *Tick) MendVerifier(it *queue.Item, called string) string {
+func (t *Tick) EditVerifier(it *queue.Item, called string) string {
 	repos, err := readRepos(t.Home)
 	if err != nil {
 		return ""
@@ -335,7 +335,7 @@ func (t *Tick) MendVerifier(it *queue.Item, called string) string {
 		return ""
 	}
 	u.Item = called
-	return u.mend(t.namedIn(u, repos))
+	return u.edit(t.namedIn(u, repos))
 }
 
 // Taken is what a person does about an item that ended in an error since its agent took the program away that verifies it: that

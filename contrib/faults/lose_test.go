@@ -377,8 +377,8 @@ func (k *keeper) settled(p place, id string) (*queue.Item, error) {
 
 var checkedOut = regexp.MustCompile(`checked out at '?([^\s']+)`)
 
-// mend does by hand what a run asked for that could not start its agent. Any other reason is an error.
-func (k *keeper) mend(p place, why string) error {
+// repair does by hand what a run asked for that could not start its agent. It returns an error for any other reason.
+func (k *keeper) repair(p place, why string) error {
 	k.did = append(k.did, "start_failed: "+why)
 	at := checkedOut.FindStringSubmatch(why)
 	switch {
@@ -428,7 +428,7 @@ func (k *keeper) note(p place, it *queue.Item) error {
 			}
 		}
 		if h.Outcome == "start_failed" {
-			if err := k.mend(p, h.Summary); err != nil {
+			if err := k.repair(p, h.Summary); err != nil {
 				return fmt.Errorf("%s: %w", run, err)
 			}
 		}

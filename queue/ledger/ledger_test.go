@@ -99,7 +99,7 @@ func TestLineThatACrashToreIsLeftOutAndTheNextStandsAlone(t *testing.T) {
 	}
 }
 
-func TestCheckNoticesWhatIsLostOrDamagedAndRebuildMendsIt(t *testing.T) {
+func TestCheckNoticesWhatIsLostOrDamagedAndRebuildRepairsIt(t *testing.T) {
 	day := "2026-11-28.jsonl"
 	for _, tt := range []struct {
 		name  string

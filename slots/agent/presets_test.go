@@ -323,7 +323,7 @@ func TestProgramThatWaitsForALimitIsParked(t *testing.T) {
 		{"quotes in its words", "opencode", "", ocLog + `the \"free\" quota is used up"`, time.Hour, true, `the "free" quota is used up`, ""},
 		{"a server that is down", "opencode", "", ocLog + `Service Unavailable"`, 9 * time.Minute, false, "", ""},
 		{"a server that stays down", "opencode", "", ocLog + `Service Unavailable"`, 11 * time.Minute, true, "Service Unavailable", ""},
-		{"what no time mends", "opencode", "", ocLog + `Unauthorized"`, time.Hour, false, "", ""},
+		{"a fault that no time lifts", "opencode", "", ocLog + `Unauthorized"`, time.Hour, false, "", ""},
 		{"a conversation that is too long", "opencode", "", ocLog + `prompt is too long: 214031 tokens > 200000 maximum"`, time.Hour, false, "", ""},
 		{"a title is not waited for", "opencode", "", strings.ReplaceAll(ocLog, "small=false", "small=true") + `Rate limit reached"`, time.Hour, false, "", ""},
 		{"another session's limit", "opencode", ocTool, strings.ReplaceAll(ocLog, "ses_1", "ses_2") + `Rate limit reached"`, time.Hour, false, "", ""},

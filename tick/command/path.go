@@ -136,8 +136,8 @@ func (a *App) nextOf(it *queue.Item, s *slots.Session) string {
 	switch {
 	case it.State == queue.Pending && a.Tick.EditAgent(id, it.Choice()) != "":
 		return a.Tick.EditAgent(id, it.Choice()) + " gives it an agent that is there"
-	case it.State == queue.Pending && a.Tick.MendVerifier(it, id) != "":
-		return a.Tick.MendVerifier(it, id) + " names another command that verifies it"
+	case it.State == queue.Pending && a.Tick.EditVerifier(it, id) != "":
+		return a.Tick.EditVerifier(it, id) + " names another command that verifies it"
 	case it.State == queue.Pending:
 		return "kugetsu queue wait " + id
 	case it.State == queue.Notified:

@@ -337,7 +337,7 @@ func (x *exam) unverifiable() (list []Need, err error) {
 	}
 	for _, u := range all {
 		n := Need{ID: needID(NoVerifier, fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(u.Item+u.Repo+u.Command)))), Kind: NoVerifier,
-			What: "what waits in " + u.Repo + " cannot be verified, so it is not started", Why: u.Why, Cause: u.Why, Since: &u.Since, Command: u.Mend}
+			What: "what waits in " + u.Repo + " cannot be verified, so it is not started", Why: u.Why, Cause: u.Why, Since: &u.Since, Command: u.Edit}
 		if u.Item != "" {
 			n.What, n.Item = "a task of "+u.Repo+" cannot be verified, so it is not started", u.Item
 		}
@@ -446,8 +446,8 @@ func needOf(it *queue.Item) Need {
 		arg = it.IssueRef
 	}
 	what, command := name(it.IssueRef)+" "+row.one, "kugetsu "+fmt.Sprintf(row.command, arg)
-	if taken, mend := tick.Taken(it, it.ID); taken != "" {
-		what, command = line(what+", since its agent took "+taken+" away: bring it back there and retry, or name another command"), mend
+	if taken, edit := tick.Taken(it, it.ID); taken != "" {
+		what, command = line(what+", since its agent took "+taken+" away: bring it back there and retry, or name another command"), edit
 	}
 	return Need{ID: needID(kind, it.ID), Kind: kind, What: what, Why: why, Since: it.CompletedAt, Command: command,
 		Item: it.ID, Ref: it.IssueRef, Agent: it.Agent, Cause: fmt.Sprintf("run %d at %s", it.Runs, it.CompletedAt.Format(time.RFC3339Nano))}
