@@ -314,7 +314,7 @@ func TestCredentialsOfARunThatHadWorkedAreTriedAgain(t *testing.T) {
 	}
 	h.now = h.now.Add(time.Minute)
 	h.tries(2)
-	if got := h.met(2, outcome.Auth, runnerReport{}); got != -1 { // it did not come to work: a person must mend that
+	if got := h.met(2, outcome.Auth, runnerReport{}); got != -1 { // it did not come to work: only a person can repair that
 		t.Errorf("held for %s", got)
 	}
 }
