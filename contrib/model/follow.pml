@@ -1,18 +1,19 @@
-/* How what a pull request asks for becomes one item, as a model that Spin checks in every order of events: tell, claim and publish
- * of tick/session; and, with STANDS, how a person is told that the item ended and the same is asked for still: stuck.go. It is
- * beside protocol.pml, since publishing an item needs no tick.lock and touches no other.
+/* A model that Spin checks in every order of events. It is how one thing that a pull request asks for becomes one item: tell, claim
+ * and publish of tick/session. With STANDS it is how a person is told that the item ended, and that the request still asks for the
+ * same: stuck.go. It stands beside protocol.pml, since to publish an item needs no tick.lock and touches no other item.
  *
  * A step is one durable write or one read. kill -9 (KILL) may come before each write; before a read it would leave the same.
  *
  * What must hold, in every state that can be reached:
  *
  *	P10  a fingerprint never has two items, wherever a pass dies, and whatever becomes of the item meanwhile
- *	P11  at rest it has one, and its intent says so
- *	P12  no person is told of an item whose agent pushed, where the forge shows a push at the second look after the item's end
+ *	P11  at rest a fingerprint has one item, and its intent says so
+ *	P12  no person is told of an item whose agent pushed, if the forge shows a push at the second look after the item's end
  *	P13  at rest a person was told once of an item whose agent pushed nothing, and the record says so
  *
- * Left out: the event of an item, which has one name; in the first part what the forge says, which is the same to all passes, and an
- * item that a person clears before the pass after the one that died has looked for it; in the second part a person who acts.
+ * Left out is the event of an item, which has one name. Left out of the first part is what the forge says, which is the same for all
+ * passes, and an item that a person clears after a pass died and before the next pass has looked for it. Left out of the second part
+ * is a person who acts.
  */
 #ifndef KILLS
 #define KILLS 2
@@ -44,7 +45,7 @@ bit  lock;
 
 #ifdef STANDS
 
-bit ended, pushed;      /* the item; its agent has pushed. Both stay */
+bit ended, pushed;      /* the item has ended; its agent has pushed. Both stay so */
 bit late;               /* the forge has shown the old head since the end of the item */
 bit stood, needs;       /* the record, reviews/<session>.json */
 bit event;              /* needs_human is there */
@@ -83,7 +84,7 @@ begin:
 #ifndef WRONG_END_READ_LATE
 	over = ended;
 #endif
-	atomic { /* the forge is asked */
+	atomic { /* the question to the forge */
 		if
 		:: old = !pushed
 		:: pushed && !(ended && late) -> old = 1; late = ended
@@ -136,7 +137,7 @@ active proctype rest()
 inline publish(id) {
 	/* Queue.Publish: link(2) makes no second file of a name */
 	if KILL
-	:: atomic { true; /* else the else below would be that of the outer choice */
+	:: atomic { true; /* without this, the else below would belong to the outer choice */
 		if
 		:: item[id] == THERE
 		:: else -> item[id] = THERE; made++; assert(made <= 1) /* P10 */

@@ -12,7 +12,7 @@
  *
  *	P1  there are never more agents than slots
  *	P2  there are never two agents in one session, those of a dead runner included
- *	P3  what is over stays so: a settled item is never overwritten (but by retry, which is asked for), a run is executed
+ *	P3  what has ended stays so: a settled item is never overwritten (but by retry, which a person asks for), a run is executed
  *	    once at most, an item that succeeded never again, and a run is never settled while one of its processes lives
  *	P4  no agent runs whose item is not on record as notified with just this run
  *	P5  at rest nothing is stuck: every item is settled and filed (or deleted), every slot empty, every lock free, no
@@ -22,36 +22,36 @@
  *	P7  a used run folder is kept while its item is, an intent is never overwritten, and the end of a run can always be
  *	    recorded
  *	P8  an item whose run was cancelled is not retried
- *	P9  nor is one whose runner a pass ended, since it was beyond its limit
+ *	P9  an item whose runner a pass ended, since its run was beyond its limit, is not retried
  *
- * At rest means: cron came often enough. A pass begins only when something changed since the last one began (`dirty`),
- * or a lock that it found held was let go (`missed`): a pass over an unchanged folder does nothing. So when nothing more
- * can happen in the model (timeout), any number of further passes would change nothing.
+ * At rest means that cron came often enough. A pass begins only when something changed since the last one began (`dirty`),
+ * or when a lock that it found locked was unlocked (`missed`), since a pass over an unchanged folder does nothing. So when
+ * nothing more can happen in the model (timeout), any number of further passes would change nothing.
  *
  * Left out, and why:
  *
  *	the PM agent's lane                     the same steps with one slot of its own, never counted
  *	slots beyond today's limit              they are reconciled like the others, and not filled
- *	denied, a permanent failure             end as `failed` does, but are an error at once; so do a timeout, and a run
+ *	denied, a permanent failure             end as `failed` does, but are an error at once. So are a timeout, and a run
  *	                                        with too much memory, that the runner records. A run that is not verified
  *	                                        ends as `failed`
  *	the free run after a reboot             a lost run that is counted once less
- *	bad files and settings, newer versions  they stop a step, as a kill does; which, is for the fault tests
+ *	bad files and settings, newer versions  they stop a step, as a kill does. The fault tests try which
  *	an errno while settling                 the slot stays as it is, as after a kill
- *	events, results, session files, git     nothing of the protocol is decided by them
- *	which of several agents runs            part of the write that makes an item notified: before it there is none,
- *	                                        and settle reads it there
- *	processes that closed their lease       endMarked ends them. Here nothing may be left for it to end (P3), but what is
- *	                                        left of a run whose lease was unlocked
- *	a runner that hangs at its gate         it bounds that wait; nothing was handed out
+ *	events, results, session files, git     they decide nothing in the protocol
+ *	which of several agents runs            the write that makes an item notified has the agent. Before that
+ *	                                        there is none, and settle reads it there
+ *	processes that closed their lease       endMarked ends them. Here it may find none to end (P3), except those of a run
+ *	                                        whose lease was unlocked
+ *	a runner that hangs at its gate         the runner bounds that wait, and nothing was handed out
  *	power cuts                              every write is synced before the next step is taken
  *	commands without tick.lock              edit, cancel, retry, clear and start need it; passes alone do not (NOLOCK)
- *	the new place of an edited item         one more rename in its folder, of a file that is found by its id
+ *	the new place of an edited item         one more rename in the item's folder; an item is found by its id
  */
 
 /* The size of the world. */
 #ifndef PASSES
-#define PASSES 1        /* processes that run passes and commands. With tick.lock one is as good as many */
+#define PASSES 1        /* processes that run passes and commands. With tick.lock one shows as much as many */
 #endif
 #ifndef SLOTS
 #define SLOTS 2
@@ -69,7 +69,7 @@
 #define MAX_ATTEMPTS 2
 #endif
 
-/* What may happen to it, and how often. */
+/* What may happen to the world, and how often. */
 #ifndef KILLS
 #define KILLS 1         /* kill -9 of a pass, command or runner, between any two steps */
 #endif
@@ -83,7 +83,7 @@
 #define COMMANDS 0      /* queue edit, queue cancel, queue retry, queue clear, start */
 #endif
 #ifndef UNLOCKS
-#define UNLOCKS 0       /* an agent unlocks a lock that it inherited (flock -u): it is free for all who had it */
+#define UNLOCKS 0       /* an agent unlocks a lock that it inherited (flock -u): it is free for all processes that had it */
 #endif
 #ifndef HANGS
 #define HANGS 0         /* a runner does not answer any more: stopped, or caught in a system call */
@@ -103,7 +103,7 @@
 #define MAX_RUN (MAX_ATTEMPTS * (1 + COMMANDS) + KILLS + REFUSED + DELETIONS)
 #endif
 
-/* queue.State; and where no file is: not delegated yet, or deleted */
+/* queue.State, and two states without a file: not delegated yet, and deleted */
 #define ABSENT    0
 #define PENDING   1
 #define NOTIFIED  2
@@ -112,7 +112,7 @@
 #define DELETED   5
 #define IS_SETTLED(s) ((s) == COMPLETED || (s) == ERRORED)
 
-/* slots.Phase of a run's marker, and with which outcome it ended */
+/* slots.Phase of a run's marker, and the outcome with which the run ended */
 #define NO_FOLDER     0
 #define NO_MARKER     1 /* the folder alone */
 #define EXIT          2
@@ -121,7 +121,7 @@
 #define FAILED        5
 #define START_FAILED  6
 #define CANCELLED     7
-#define OVERDUE       8 /* no marker: what a run came to whose runner was ended, since it was beyond its limit */
+#define OVERDUE       8 /* no marker: the outcome of a run whose runner was ended, since the run was beyond its limit */
 #define HAS_ENDED(m) ((m) >= OK)
 
 /* the gate of a runner */
@@ -129,7 +129,7 @@
 #define TASK   1        /* the task has passed */
 #define BROKEN 2        /* closed without a task */
 
-/* Who holds a lock: a flock belongs to everyone who has the descriptor, and is free when the last of them is gone. */
+/* The processes that have a lock. A flock belongs to all that have its descriptor, and is free when the last of them is gone. */
 #define BIT(n)    (1 << (n))
 #define RUNNER(r) BIT(2 + (r))
 #define AGENT(r)  BIT(2 + RUNNERS + (r))
@@ -147,7 +147,7 @@ byte slot_item[SLOTS];          /* slots/k.json, */
 byte slot_run[SLOTS];           /* 0: there is none */
 byte marker[ITEMS * MAX_RUN];
 bit  cancel[ITEMS * MAX_RUN];   /* the mark of queue cancel */
-bit  overdue[ITEMS * MAX_RUN];  /* and that of a run whose runner was ended, since it was beyond its limit */
+bit  overdue[ITEMS * MAX_RUN];  /* the mark of a run whose runner was ended, since the run was beyond its limit */
 
 /* In the kernel. */
 bit   tick_lock;
@@ -156,7 +156,7 @@ bit   runner[RUNNERS], agent[RUNNERS]; /* they live */
 bit   hung[RUNNERS];                   /* it lives and does nothing */
 bit   ended[ITEMS * MAX_RUN];          /* a pass ended the run's runner (for the properties alone) */
 byte  gate[RUNNERS];
-bit   offered[RUNNERS];                /* a pass still holds the gate */
+bit   offered[RUNNERS];                /* a pass still has the gate open */
 byte  r_slot[RUNNERS], r_item[RUNNERS], r_run[RUNNERS];
 
 /* What happened so far. */
@@ -168,7 +168,7 @@ short ran[ITEMS];               /* the runs in which an agent was started */
 bit   succeeded[ITEMS];         /* a run of it is recorded as ok */
 
 #define ALL_SLOTS (BIT(SLOTS) - 1)
-#define ORPHANS_END (LOSSES + DELETIONS > 0)   /* it cannot be known whose they are: they end by themselves */
+#define ORPHANS_END (LOSSES + DELETIONS > 0)   /* no pass can know whose they are, so they end by themselves */
 #define CHANGED dirty = BIT(PASSES) - 1
 #define LET_GO(lock, who) lock = lock & ~(who); dirty = dirty | (missed & ~(who))
 #define ME BIT(t)
@@ -188,7 +188,7 @@ bit   succeeded[ITEMS];         /* a run of it is recorded as ok */
 #define UNLOCK    tick_lock = 0
 #endif
 
-/* Where a fault changes no more than an expression. */
+/* The faults that change only an expression. */
 #if defined(WRONG_MARKER_FIRST) || defined(WRONG_MARKER_SECOND)
 #define SEE(m) skip
 #else
@@ -221,7 +221,7 @@ inline lock_slot_patiently()
 	fi
 }
 
-/* taken.hold: the slot counts as taken, with what the intent names */
+/* occupied.occupy: the slot counts as occupied, and so do the item and the session that the intent names */
 inline hold()
 {
 	taken_slots = taken_slots | BIT(k);
@@ -231,8 +231,8 @@ inline hold()
 	fi
 }
 
-/* proc.EndRunner, tick.endLockHolders, tick.endMarked: what is left of a run; without_runner is 0 where its runner may live, and is
- * ended as well */
+/* proc.EndRunner, tick.endLockHolders, tick.endMarked end what is left of a run. With without_runner 0 the run's runner may live, and is
+ * ended as well. */
 inline end_run(item, number, without_runner)
 {
 	x = 0;
@@ -290,7 +290,7 @@ inline watch(item, number)
 	skip
 }
 
-/* tick.lockAgain, of a lock that another process has: */
+/* tick.lockAgain, for a lock that another process has: */
 inline look_after()
 {
 #if HANGS > 0
@@ -305,7 +305,7 @@ inline look_after()
 	watch(in_item, in_run);
 	lives = 0;
 #endif
-	/* or it is gone and something it started is left (tick.endLockHolders) */
+	/* or the runner is gone, and a process that it started is left (tick.endLockHolders) */
 	d_step {
 		x = 0;
 #ifndef WRONG_ORPHANS_LEFT
@@ -437,7 +437,7 @@ inline empty_slot()
 	fi
 }
 
-/* tick.settleSlot: settle, file, empty, in this order, under the slot's and the session's lock. held: it was left. */
+/* tick.settleSlot: settle, file, empty, in this order, under the slot's and the session's lock. held says that the slot was left as it is. */
 inline settle_slot()
 {
 	d_step { in_item = slot_item[k]; in_run = slot_run[k]; held = 0 }
@@ -445,7 +445,7 @@ inline settle_slot()
 	:: in_run == 0
 	:: else ->
 #if UNLOCKS > 0
-		/* The slot's lock alone was unlocked: the session's may be locked by what a dead runner left, or by one that hangs. */
+		/* Only the slot's lock was unlocked. The session's may be locked by a process that a dead runner left, or by a runner that hangs. */
 		if
 		:: session_lock[SESSION(in_item)] != 0 -> look_after()
 		:: session_lock[SESSION(in_item)] == 0
@@ -579,7 +579,7 @@ meet:	/* tick.fillLane, tick.loadAndRepair: the items in the order of their name
 	:: else
 	fi;
 	if
-	:: IS_SETTLED(it_state) -> file(i); goto next_item	/* settled, not filed: or a retry that did not come to be */
+	:: IS_SETTLED(it_state) -> file(i); goto next_item	/* settled, not filed; or a retry that stopped half-way */
 	:: it_state == NOTIFIED -> goto UNNAMED
 	:: else
 	fi;
@@ -597,7 +597,7 @@ settle_unnamed:	/* tick.settleUnnamed: a slot file was lost. The session's lock 
 	:: d_step { session_lock[SESSION(i)] == 0 -> session_lock[SESSION(i)] = ME }
 	fi;
 #endif
-	/* What was read before may be over: the item is read again under the lock. */
+	/* What was read before may be out of date: the item is read again under the lock. */
 #ifdef WRONG_UNNAMED_STALE
 	d_step { s_state = it_state; s_runs = it_runs; s_attempts = it_attempts; s_filed = it_filed };
 #else
@@ -625,7 +625,7 @@ take:	/* tick.reserve: a free slot, */
 	:: else
 	fi;
 #ifdef WRONG_NO_SLOT_LOCK
-	goto take_session;	/* what reconcile counted is believed */
+	goto take_session;	/* the pass trusts what reconcile counted */
 #endif
 	lock_slot_patiently();
 	if
@@ -649,7 +649,7 @@ take_session:	/* tick.reserveSession: and then the session */
 	:: d_step { session_lock[SESSION(i)] == 0 -> session_lock[SESSION(i)] = ME }
 	fi;
 #endif
-	/* tick.dispatch: start publishes its item only now that it has a place */
+	/* tick.dispatch: start publishes its item only now, when it has its reservation */
 	if
 	:: publish ->
 		if
@@ -727,7 +727,7 @@ claim:
 	REFUSE
 	fi;
 
-close_gate:	/* Gate.Close, then place.close: the session first */
+close_gate:	/* Gate.Close, then reservation.close: the session first */
 	skip;
 	d_step {
 		if
@@ -763,7 +763,7 @@ claimed:	/* tick.resolveClaimConflict: the folder is there already. Has the item
 	};
 	if
 	:: s_state == 0 ->
-		assert(!HAS_ENDED(seen) && seen != STARTED);	/* P4: it ran and its item does not know of it */
+		assert(!HAS_ENDED(seen) && seen != STARTED);	/* P4: it ran, and its item has no such run */
 #ifdef WRONG_FOLDER_KEPT
 		skip
 #else
@@ -956,7 +956,7 @@ inline agent_ends()
 	agent[r] = 0; LET_GO(MY_SESSION_LOCK, AGENT(r)); LET_GO(MY_SLOT_LOCK, AGENT(r))
 }
 
-/* Runner.verify: the agent is gone, and a second process of the run begins in its place, with the lease. The marker stays as it is. */
+/* Runner.verify: the agent is gone, and a second process of the run begins in the agent's place, with the lease. The marker stays as it is. */
 inline start_verifier()
 {
 	if
@@ -996,14 +996,14 @@ inline verifier_ends()
 	fi
 }
 
-/* A runner and its agent: slots.Run. They are two processes with a hold of the lease each, which take turns. */
+/* A runner and its agent: slots.Run. Each of the two processes has the lease, and they take turns. */
 proctype Runner(byte r)
 {
 	byte how, x;
 
 begin:
 end_begin:
-	runner[r] && !hung[r];	/* one that hangs does so until a pass ends it */
+	runner[r] && !hung[r];	/* a runner that hangs does so until a pass ends it */
 	/* 1. wait at the gate (slots.readTask) */
 	if
 	:: gate[r] == TASK
@@ -1034,7 +1034,7 @@ works:
 	HANG
 	fi;
 #ifdef VERIFIES
-	/* 5. verify a run whose agent ended well (Runner.verify), */
+	/* 5. verify a run whose agent ended well (Runner.verify) */
 #ifdef WRONG_VERIFIED_AFTER_RECORD
 	mark_ended();
 	if
@@ -1048,12 +1048,12 @@ works:
 	:: else
 	fi;
 #endif
-record:	/* and rename the marker to end.… */
+record:	/* 6. rename the marker to end.… */
 	skip;
 #ifndef WRONG_RECORD_LAST
 	mark_ended();
 #endif
-	/* 6. close the session's lock, then the slot's */
+	/* 7. close the session's lock, then the slot's */
 	if
 	:: d_step { true -> LET_GO(MY_SESSION_LOCK, RUNNER(r)) }
 	KILL
@@ -1063,13 +1063,13 @@ record:	/* and rename the marker to end.… */
 	d_step { LET_GO(MY_SLOT_LOCK, RUNNER(r)); CHANGED };
 	mark_ended();
 #endif
-	/* 7. start a tick: cron's would come anyway */
+	/* 8. start a tick: that of cron would come anyway */
 	goto gone;
 
 killed:
 	if
 	:: agent[r] ->
-		/* the agent dies with it (Pdeathsig), or it or something it started lives on with the lease */
+		/* the agent dies with the runner (Pdeathsig), or the agent or a process that it started lives on with the lease */
 		if
 		:: d_step { true -> agent_ends() }
 		:: d_step { true -> runner[r] = 0; gate[r] = SHUT; how = 0; x = 0; LET_GO(MY_SESSION_LOCK, RUNNER(r)); LET_GO(MY_SLOT_LOCK, RUNNER(r)); printf("runner %d is KILLED, its agent lives on\n", r); CHANGED }
@@ -1110,7 +1110,7 @@ inline slot_events(slot)
 	fi
 }
 
-/* What happens by itself, or by a person's hand. */
+/* Events that come by themselves, or by a person's hand. */
 proctype World()
 {
 end_world:
