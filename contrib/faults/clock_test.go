@@ -147,7 +147,7 @@ func retryWaits(w *world, off time.Duration) error {
 		w.kugetsu("tick", "--wait")
 	}
 	if err := w.is(it.ID, queue.Pending, 1); err != nil {
-		return fmt.Errorf("its wait is not over: %w", err)
+		return fmt.Errorf("the wait of the item is not over: %w", err)
 	}
 	w.step(off)
 	if err := w.passes(3, "it is run again", func() bool { return w.is(it.ID, queue.Pending, 1) != nil }); err != nil {
@@ -375,7 +375,7 @@ func keptOff(w *world, off time.Duration) error {
 	}
 	errs := []error{w.is(w.ids[1], queue.Notified, 1), w.is(w.ids[2], queue.Pending, 0)}
 	if run := w.home.RunDir(slots.RunName(w.ids[1], 1)); !there(filepath.Join(run, "started"), filepath.Join(run, "log")) {
-		errs = append(errs, fmt.Errorf("of a run that is under way something is missing"))
+		errs = append(errs, fmt.Errorf("the folder of a run that is under way lacks a file"))
 	}
 	_, err = w.q.Find(w.ids[0])
 	if gone := queue.IsAbsent(err); gone != (off > 0) {
@@ -409,7 +409,7 @@ func toldOff(w *world, off time.Duration) error {
 	}
 	owed := filepath.Join(string(w.home), "notifications", "owed", "*.json")
 	if !there(owed) {
-		return errors.New("nothing is owed, though nothing was taken")
+		return errors.New("no event is undelivered, although none was taken")
 	}
 	// A year later the item may be gone. And a try that was refused just before would count as one.
 	if err := errors.Join(w.judge(completed), w.cleanedUp()); err != nil {

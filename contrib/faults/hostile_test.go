@@ -383,7 +383,7 @@ func TestHostileItems(t *testing.T) {
 				s.rest(0)
 			}
 			if !strings.Contains(first.err, "quarantine ") {
-				t.Errorf("the first pass does not say that it set something aside: %s", first.err)
+				t.Errorf("the first pass does not say that it quarantined a file: %s", first.err)
 			}
 			s.aside(len(kinds) - 2)
 			s.once(len(kinds) - 1)

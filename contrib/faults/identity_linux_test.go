@@ -345,7 +345,7 @@ func cancelReused(w *world) error {
 	if err == nil { // a whole pass over the run, while the mark is there
 		c.kugetsu("tick")
 		if _, now, loadErr := load(w, it.ID); loadErr != nil || now.State != queue.Notified {
-			err = fmt.Errorf("its lease is held and it is not notified any more: %+v %v", now, loadErr)
+			err = fmt.Errorf("its lease is locked, and it is not notified any more: %+v %v", now, loadErr)
 		}
 	}
 	w.release()

@@ -199,13 +199,13 @@ func (k *keeper) lost() error {
 	}
 	for id, of := range k.owed {
 		if !is(id) {
-			return fmt.Errorf("the blob %s is lost, of %s", id, of)
+			return fmt.Errorf("the blob %s is lost (%s)", id, of)
 		}
 	}
 	for session, ids := range k.loose {
 		for id := range ids {
 			if !is(id) {
-				return fmt.Errorf("the blob %s is lost, which a killed run left in %s", id, session)
+				return fmt.Errorf("the blob %s that a killed run left in %s is lost", id, session)
 			}
 		}
 	}

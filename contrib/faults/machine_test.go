@@ -267,7 +267,7 @@ func (m *machine) like(e *expected, in slots.Intent) error {
 		return fmt.Errorf("%s should run, but its slot names run %d, and its marker is %q", e.run(), in.Run, marker.Phase)
 	}
 	if held, err := slots.Locked(m.w.home.SessionLock(in.Session)); err != nil || !held {
-		return fmt.Errorf("%s: its lease is held: %t; %v", e.run(), held, err)
+		return fmt.Errorf("%s: its lease is locked: %t; %v", e.run(), held, err)
 	}
 	_, err = os.Stat(m.w.record() + ".tell." + e.run())
 	return err

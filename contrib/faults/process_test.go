@@ -234,7 +234,7 @@ func deaf(w *world, how, want string) error {
 	}
 	asked, err := os.Stat(r + ".cleaned")
 	if err != nil {
-		return fmt.Errorf("who would have cleaned up was not asked to end: %w", err)
+		return fmt.Errorf("the process that would have cleaned up was not asked to end: %w", err)
 	}
 	_, now, err := load(w, it.ID)
 	if err != nil {
@@ -242,7 +242,7 @@ func deaf(w *world, how, want string) error {
 	}
 	took := now.History[0].EndedAt.Sub(asked.ModTime())
 	if took < grace-time.Second || took > grace+time.Minute {
-		err = fmt.Errorf("the deaf were left for %s, not for the grace of %s", took, grace)
+		err = fmt.Errorf("the deaf processes were left for %s, not for the grace of %s", took, grace)
 	}
 	return errors.Join(err, w.wantOutcomes(it.ID, want), w.wantOutcomes(w.ids[1], "ok+"), w.cleanedUp(),
 		w.judge(map[queue.State]bool{queue.Completed: true, queue.Errored: true}))

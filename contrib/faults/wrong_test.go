@@ -51,7 +51,7 @@ func mustNoticeBuilt(t *testing.T, build func(t *testing.T, dir string, replace 
 			}
 			err = wrong.one(t)
 			if err == nil || !strings.Contains(err.Error(), wrong.notice) {
-				t.Fatalf("%s: it should be noticed that %q, and what was noticed is: %v", wrong.name, wrong.notice, err)
+				t.Fatalf("%s: want an error with %q, got: %v", wrong.name, wrong.notice, err)
 			}
 			t.Logf("noticed: %v", err)
 			report(result{group: broken, name: wrong.name, points: 1, note: "noticed: " + wrong.notice})
@@ -189,7 +189,7 @@ func change(t *testing.T, path string, changes ...string) (string, error) {
 	text := string(source)
 	for pair := range slices.Chunk(changes, 2) {
 		if strings.Count(text, pair[0]) != 1 {
-			return "", fmt.Errorf("%s does not have once what is to be changed:\n%s", path, pair[0])
+			return "", fmt.Errorf("%s does not have this text exactly once:\n%s", path, pair[0])
 		}
 		text = strings.Replace(text, pair[0], pair[1], 1)
 	}

@@ -142,7 +142,7 @@ func TestCheckNoticesWhatIsLostOrDamagedAndRebuildRepairsIt(t *testing.T) {
 			t.Errorf("%s: runs %v, not %v", tt.name, got, tt.want)
 		}
 		if found, err := l.Check(); !found.Whole || err != nil {
-			t.Errorf("%s: it is not whole: %v", tt.name, err)
+			t.Errorf("%s: the ledger is not whole: %v", tt.name, err)
 		}
 		if data, err := os.ReadFile(filepath.Join(l.Dir, day)); tt.name[0] == 'a' && tt.whole && (err != nil || !strings.Contains(string(data), `"v":2`)) {
 			t.Errorf("%s: the line is gone: %v", tt.name, err)

@@ -24,7 +24,7 @@ func TestFileSystemThatDoesNotAnswerIsGivenUpOn(t *testing.T) {
 		t.Error("a second call is made at the same path")
 	}
 	if _, err := os.Stat(path); err == nil {
-		t.Error("it was written")
+		t.Error("the file was written")
 	}
 	if err := Export(path+"2", nil); err != nil {
 		t.Errorf("another path: %v", err)
@@ -36,7 +36,7 @@ func TestFileSystemThatDoesNotAnswerIsGivenUpOn(t *testing.T) {
 			break
 		}
 		if time.Since(begin) > time.Minute {
-			t.Fatalf("it answers again: %v", err)
+			t.Fatalf("the file system answers again, and the path is still refused: %v", err)
 		}
 	}
 	want := errors.New("its own")

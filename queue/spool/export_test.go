@@ -41,7 +41,7 @@ func TestExportReplacesTheWholeFileAndKeepsItsMode(t *testing.T) {
 	}
 	old := make([]byte, 10)
 	if n, _ := reader.Read(old); string(old[:n]) != "one" {
-		t.Errorf("whoever reads the old file reads %q", old[:n])
+		t.Errorf("a process that has the old file open reads %q", old[:n])
 	}
 	names, err := List(dir)
 	must(err)

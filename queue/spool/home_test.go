@@ -39,7 +39,7 @@ func TestHomeMustBeSafelyOurs(t *testing.T) {
 			t.Errorf("%s: there is no hint", c.name)
 		}
 		if _, err := os.Stat(path); strings.HasPrefix(c.name, "missing") && err == nil {
-			t.Errorf("%s: it was made, and --help would make one", c.name)
+			t.Errorf("%s: the folder was made, so --help would make one", c.name)
 		}
 	}
 }

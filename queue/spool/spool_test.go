@@ -229,12 +229,12 @@ func TestSweepLeavesAFileThatOnlyTheClockMadeOld(t *testing.T) {
 	year := written.AddDate(1, 0, 0)
 	must(t, Sweep(filepath.Dir(path), year, written.Add(-time.Minute)))
 	if there, err := Exists(path); err != nil || !there {
-		t.Errorf("it is gone: %v", err)
+		t.Errorf("the temp file is gone: %v", err)
 	}
 	// The next sweep removes it.
 	must(t, Sweep(filepath.Dir(path), year.Add(time.Hour), year))
 	if there, err := Exists(path); err != nil || there {
-		t.Errorf("it is left: %v", err)
+		t.Errorf("the temp file is left: %v", err)
 	}
 }
 

@@ -351,7 +351,7 @@ func TestProgramThatWaitsForALimitIsParked(t *testing.T) {
 			c := &clockwork{then}
 			p := preset.Parser(c.now)
 			if p.Stdout([]byte(tt.stdout)) != (tt.stdout == ocTool) || p.Stderr([]byte(tt.stderr)) {
-				t.Error("to wait is progress")
+				t.Error("waiting counts as progress")
 			}
 			c.Time = c.Add(tt.after)
 			if p.Parked() != tt.parked {

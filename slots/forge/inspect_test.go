@@ -450,7 +450,7 @@ func TestForkAndDeletedBranchAreTold(t *testing.T) {
 	f := quiet(t, "gitlab")
 	f.set("merge_requests/7", map[string]string{"source_project_id": "6"})
 	if !f.must().Fork {
-		t.Error("another project is a fork")
+		t.Error("a head in another project does not count as a fork")
 	}
 }
 

@@ -127,7 +127,7 @@ func TestForgeBeyondLoopbackLeadsNotToThisMachine(t *testing.T) {
 		}
 	}
 	if reachable(netip.MustParseAddr("192.0.2.1"), true, "http") || !reachable(netip.MustParseAddr("127.0.0.1"), true, "http") {
-		t.Error("plain http stays on loopback")
+		t.Error("plain http is not for loopback alone")
 	}
 }
 

@@ -78,7 +78,7 @@ func TestProgramThatFailsLeavesItToTheForge(t *testing.T) {
 		}
 		for begin := time.Now(); alive(string(pid)); {
 			if time.Since(begin) > 20*time.Second {
-				t.Fatalf("%s: what it started lives", name)
+				t.Fatalf("%s: the process that the program started lives", name)
 			}
 		}
 	}
@@ -91,6 +91,6 @@ func TestProgramIsNotAskedWhereThereIsAToken(t *testing.T) {
 		t.Error(got, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "asked")); err == nil {
-		t.Error("it was")
+		t.Error("the program was asked")
 	}
 }

@@ -20,7 +20,7 @@ func TestGitHasNoTerminalToAskOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if sid := strings.TrimSpace(out); sid == "" || sid == fmt.Sprint(mine) {
-		t.Errorf("git is in the session %q, as is who has a terminal: %d", sid, mine)
+		t.Errorf("git is in the session %q, and this process, which may have a terminal, in %d", sid, mine)
 	}
 }
 

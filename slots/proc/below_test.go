@@ -155,7 +155,7 @@ func TestBelowSeesWhatHasLostItsFirstThread(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(stat); err == nil {
-		t.Error("it is left")
+		t.Error("the process is left")
 	}
 }
 
@@ -236,14 +236,14 @@ func TestBelowReapsWhatHasTheAgentsPid(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	if found, err := Below(ctx, "none", none); err == nil || len(found) > 0 {
-		t.Errorf("the agent's end was not waited for, and nothing is left: %v", found)
+		t.Errorf("Below returned before the agent was waited for: %v", found)
 	}
 	Watched()
 	if found, err := Below(context.Background(), "none", none); err != nil || len(found) > 0 {
 		t.Errorf("%v, %v", found, err)
 	}
 	if ppid, _ := parent(pid); ppid >= 0 {
-		t.Error("it was not reaped")
+		t.Error("the orphan was not reaped")
 	}
 }
 
@@ -260,22 +260,22 @@ func TestBirthIsOfOneProcess(t *testing.T) {
 	pid := cmd.Process.Pid
 	born := Birth(pid)
 	if born == "" || born != Birth(pid) || born == Birth(os.Getpid()) {
-		t.Errorf("%q, and then %q, as %q", born, Birth(pid), Birth(os.Getpid()))
+		t.Errorf("birth %q, then %q; that of this process is %q", born, Birth(pid), Birth(os.Getpid()))
 	}
 	if Stopped(pid) || !Tell(pid, func() bool { return Birth(pid) == born }, unix.SIGSTOP) {
-		t.Error("it is stopped, or cannot be")
+		t.Error("the process is stopped already, or cannot be stopped")
 	}
 	for begin := time.Now(); !Stopped(pid) && time.Since(begin) < 2*time.Minute; {
 		runtime.Gosched()
 	}
 	if !Stopped(pid) || Birth(pid) != born {
-		t.Error("it is not stopped, or is taken for another")
+		t.Error("the process is not stopped, or its birth has changed")
 	}
 	if Tell(pid, func() bool { return Birth(pid) == "another" }, unix.SIGCONT) {
-		t.Error("another was told")
+		t.Error("a process with another birth got the signal")
 	}
 	if !Tell(pid, func() bool { return Birth(pid) == born }, unix.SIGCONT) {
-		t.Error("it is not told")
+		t.Error("the process did not get the signal")
 	}
 	if err := stdin.Close(); err != nil {
 		t.Fatal(err)
@@ -284,7 +284,7 @@ func TestBirthIsOfOneProcess(t *testing.T) {
 		runtime.Gosched()
 	}
 	if Birth(pid) != "" {
-		t.Error("a zombie is taken for alive")
+		t.Error("a zombie has a birth")
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)

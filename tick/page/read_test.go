@@ -64,15 +64,15 @@ func TestRefreshWritesOnceAMinute(t *testing.T) {
 	}
 	*at = at.Add(50 * time.Second)
 	if !bytes.Equal(written(), first) {
-		t.Error("it was written twice in a minute")
+		t.Error("the page was written twice in a minute")
 	}
 	*at = at.Add(11 * time.Second)
 	if bytes.Equal(written(), first) {
-		t.Error("it was not written again after a minute")
+		t.Error("the page was not written again after a minute")
 	}
 	*at = at.Add(-time.Hour) // the clock was set back, and the file is of the future
 	if again := written(); !bytes.Contains(again, []byte(at.Format(time.RFC3339))) {
-		t.Error("it is not written again where the clock was set back")
+		t.Error("the page is not written again after the clock was set back")
 	}
 	tk.Settings.StatusPage = filepath.Join(t.TempDir(), "missing", "status.html")
 	if err := Refresh(tk); err == nil || !strings.Contains(err.Error(), "missing") {
