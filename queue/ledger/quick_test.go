@@ -10,7 +10,7 @@ import (
 	"kugetsu/queue/spool"
 )
 
-// FuzzQuick: what is read quickly is what package json reads.
+// FuzzQuick: quick reads the same from a line as package json does.
 func FuzzQuick(f *testing.F) {
 	full := run(1, time.Hour)
 	full.PeakMemory, full.Cost = 123456789, &outcome.Cost{USD: 0.25, Input: 1, Output: 20, Reasoning: 300, CacheRead: 4000, CacheWrite: 50000}

@@ -97,7 +97,7 @@ func TestErrorsMeanWhatTheProvidersMean(t *testing.T) {
 		{0, "RateLimitReached: Rate limit of 50 per 86400s exceeded for UserByModelByDay", outcome.UsageLimit},
 		{0, "Monthly allowance exhausted", outcome.UsageLimit},
 
-		// A server that throttles everybody, and one that is not there.
+		// A server that throttles all its users, and a server that is not there.
 		{429, "API Error: Server is temporarily limiting requests (not your usage limit) · Rate limited", outcome.Outage},
 		{0, "Server is temporarily limiting requests (not your usage limit)", outcome.Outage},
 		{0, "Selected model is at capacity. Please try a different model.", outcome.Outage},

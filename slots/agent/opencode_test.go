@@ -77,7 +77,7 @@ const failedQuery = `Failed query: insert into "project" ("id", "worktree", "vcs
 	`"icon_color", "time_created", "time_updated", "time_initialized", "sandboxes", "commands") values (?, ?, ?, null, null, ` +
 	`null, null, ?, ?, null, ?, null) on conflict ("project"."id") do update set "worktree" = ?, "vcs" = ?, "time_updated" = ?, "sandboxes" = ?`
 
-// captured are real runs: what was asked of the agent, and what it is worth.
+// captured are real runs: what was asked of the agent, and how the run is to be judged.
 var captured = []struct {
 	name, stream string
 	code         int

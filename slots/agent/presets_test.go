@@ -41,7 +41,7 @@ func at(value string) time.Time {
 	return t
 }
 
-// runs are real ones: what happened, and what they are worth.
+// runs are real runs: what happened in each, and how it is to be judged.
 var runs = []struct {
 	preset, stream string
 	code           int

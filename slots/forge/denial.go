@@ -101,8 +101,8 @@ func (e *statusError) Error() string {
 	return text
 }
 
-// denied says whether the forge asks for another token. What a token may not see may also be not found: a forge does not tell that it is
-// there.
+// denied says whether the forge asks for another token. A forge may also answer "not found" for a thing that the token may not see, since
+// it does not tell that the thing is there.
 func (e *statusError) denied() bool {
 	return e.code == http.StatusUnauthorized || e.code == http.StatusForbidden
 }

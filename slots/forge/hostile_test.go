@@ -43,7 +43,7 @@ func TestListOfAnotherTypeIsAnError(t *testing.T) {
 	}
 }
 
-// What strangers wrote is bounded and valid UTF-8, and otherwise as they wrote it.
+// The texts of strangers are bounded and valid UTF-8, and otherwise as strangers wrote them.
 func TestWordsOfStrangersAreBounded(t *testing.T) {
 	name := "a\x00b\n\u202e\x1b[31m" + strings.Repeat("é", 1000)
 	quoted, err := json.Marshal(name)

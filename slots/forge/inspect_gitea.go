@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// What Gitea answers is read in the sources of 1.26 (modules/structs, services/convert, models/issues), and tried on it
+// The answers of Gitea are known from the sources of 1.26 (modules/structs, services/convert, models/issues), and were tried on it
 // (contrib/gitea). Forgejo has the same routes; those of the jobs' logs it has from 16 on.
 
 // giteaStuck is how long a head must be called not mergeable for it to be a conflict. Gitea says false also while it is checking, which

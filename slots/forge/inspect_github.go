@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// What GitHub answers is that of version 2022-11-28 of its REST API (docs.github.com/rest: pulls, commits/statuses, checks/runs,
+// The answers of GitHub are those of version 2022-11-28 of its REST API (docs.github.com/rest: pulls, commits/statuses, checks/runs,
 // actions/workflow-jobs, pulls/reviews, collaborators). mergeable_state is not documented; its values are those that gh reads. REST
 // does not tell whether threads are resolved, and knows no merge queue, so both are left out.
 

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// What GitLab answers is that of version 4 of its REST API (docs.gitlab.com/api: merge_requests, commits, pipelines,
+// The answers of GitLab are those of version 4 of its REST API (docs.gitlab.com/api: merge_requests, commits, pipelines,
 // merge_request_approvals, notes, members), as CE 19.2 gives it. The approvals of CE have fewer fields. Merge trains are left out.
 
 // mergeRequest is a request of GitLab.

@@ -128,7 +128,7 @@ func (a answer) status() (Status, error) {
 	return Unknown, errors.New("the answer has no state that is known")
 }
 
-// readFresh reads an answer of any kind into a value. Nothing of what the value held stays.
+// readFresh reads an answer of any kind into a value. It clears the value first, since JSON would leave fields that the answer lacks.
 func readFresh(body []byte, into any) error {
 	reflect.ValueOf(into).Elem().SetZero() // null leaves a value as it is
 	if string(bytes.TrimSpace(body)) == "null" || json.Unmarshal(body, into) != nil {

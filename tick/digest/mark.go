@@ -67,7 +67,7 @@ func (d *Digest) Shown(home slots.Dir, last *Mark) error {
 	return shown(home).Write(&m)
 }
 
-// mark is the mark of this digest, as if it was made at that time. What was settled later is left for the next digest.
+// mark is the mark of this digest, as if it was made at that time. Items that were settled later are left for the next digest.
 func (d *Digest) mark(at time.Time) Mark {
 	m := Mark{V: 1, At: at, Items: map[string]time.Time{}}
 	for _, one := range d.settled {

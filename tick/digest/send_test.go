@@ -147,7 +147,7 @@ func TestDigestIsToldOnceADay(t *testing.T) {
 	h.want("the day that had none", "digest.2026-12-01")
 }
 
-// A tick that died between the event and the mark leads to no second event. What ended between the two is in the next digest.
+// A tick that died between the event and the mark leads to no second event. Tasks that ended between the two are in the next digest.
 func TestDigestWhoseMarkWasNotWrittenIsNotToldAgain(t *testing.T) {
 	h := newHouse(t)
 	h.want("the first tick")
