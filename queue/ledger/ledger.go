@@ -6,7 +6,7 @@
 //
 // All other files change by an atomic rename; a line is appended, for two reasons. First, a day may have 10,000 runs, three
 // megabytes. To replace such a file for each run would take twenty times as long as the settle. Second, a line that a crash tears
-// is never the only record of its run: the line is written before the item, so the next tick settles the run again and writes
+// is never the only record of its run. The line is written before the item, so the next tick settles the run again and writes
 // another line.
 //
 // A reader skips broken lines. If a day's file has a broken line, or is gone, it is made anew from the items that are left, by an

@@ -62,8 +62,9 @@ type Row struct {
 	Answered bool   // the model answered: an agent on hold is let in again
 	Told     string // what the item's next agent is told of the run, behind "The run before this one"; "" for nothing
 	Mark     string // Done to Idle
-	// For an item that ended in an error with this outcome: the kind of need, its words behind one item's issue and behind a number of
-	// items, and the command to type. In the command %s is the item's id, but for StartFailed its issue. "" if it needs no person.
+	// The need of an item that ended in an error with this outcome: its kind, its words behind one item's issue and behind a number
+	// of items, and the command to type. In the command %s is the item's id, but for StartFailed its issue. "" if it needs no
+	// person.
 	Need, One, Many, Command string
 }
 

@@ -26,10 +26,10 @@ func refuse(path, format string, args ...any) error {
 	return wrap("read", path, unusable{fmt.Errorf(format, args...)})
 }
 
-// ReadUser returns the content of a file that the user writes: config, env files, prompts, repos.json. Such a file may be a
-// link, as dotfiles and mounted secrets are, to a regular file that belongs to the user or to root. A file that all users may
-// write to is refused: its text ends up in the environment of programs. The error wraps fs.ErrNotExist where there is no
-// file, but not where a link leads to none: settings that are not mounted yet must not count as settings that were left out.
+// ReadUser returns the content of a file that the user writes: config, env files, prompts, repos.json. Such a file may be a link,
+// as dotfiles and mounted secrets are, to a regular file that belongs to the user or to root. A file that all users may write to is
+// refused, since its text ends up in the environment of programs. The error wraps fs.ErrNotExist if there is no file. It does not
+// if a link leads to none: settings that are not mounted yet must not count as settings that were left out.
 func ReadUser(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not hang us
 	if errors.Is(err, fs.ErrNotExist) {

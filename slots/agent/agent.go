@@ -67,8 +67,8 @@ type Preset struct {
 
 	// Model are the names of the flag that chooses the model; nil for a program that has none.
 	Model []string
-	// Limited are the families of models that have limits of their own, where the program says in a field which family a limit is
-	// for; nil for a program that does not say this.
+	// Limited are the families of models that have limits of their own, if the program names the family of such a limit in a field;
+	// nil for any other program.
 	Limited []string
 	// Family returns the family that a model's name says; "" if it says none. Family is nil if Limited is nil.
 	Family func(model string) string

@@ -27,8 +27,8 @@ var codexModel = []string{"-m", "--model"}
 // codexArgv opens the sandbox for the worktree, for the folders that its git writes to, and for the network to push. The sandbox
 // is set by -c, which a later -s overrides; a second -s would be an error.
 //
-// codex must be told of the record of the worktree, which has the index: codex follows the worktree's .git file to the record, and
-// forbids to write there otherwise (measured: "index.lock: Read-only file system"). The repository as a whole is not opened. In its
+// The record of the worktree, with its index, is named by itself. codex finds the record by the worktree's .git file, and makes it
+// read-only unless it is named (measured: "index.lock: Read-only file system"). The repository as a whole is not opened. In its
 // config and hooks an agent could plant programs that run outside of the sandbox, in a person's own git.
 func codexArgv(c Call) ([]string, error) {
 	args, err := prompted("codex", codexModel, c)

@@ -2,9 +2,9 @@ package agent
 
 // refusals follows the permissions that were refused in a run.
 //
-// The rule is the same for all programs: a run in which a permission was refused is never reported as a success, unless the
-// agent did something of the kind after it had learned of the refusal. All programs exit 0 either way, with a polite text,
-// whether the agent found another way or gave up. In detail:
+// The rule is the same for all programs. A run in which a permission was refused is a success only if the agent did something of
+// the kind after it had learned of the refusal. The exit status does not tell: all programs exit 0 with a polite text, whether the
+// agent found another way or gave up. In detail:
 //
 //   - Only a call of a later step counts. A call made in the step of the refusal was made before the agent knew.
 //   - The call must have gone well, as far as the program says so.

@@ -37,9 +37,9 @@ func PlainWay(dir, name string) (bool, error) {
 	return true, nil
 }
 
-// WriteWhole writes a small file so that it is there whole or not at all, whenever the process is killed. It does not wait
-// for the disk. It first removes whatever an agent put in the place of the temporary file. A FIFO there would make this process hang
-// under the repository's lock, and the write would empty a file of which the agent put a second name (a hard link) there.
+// WriteWhole writes a small file so that it is there whole or not at all, whenever the process is killed. It does not wait for the
+// disk. It first removes whatever an agent put in the place of the temporary file. A FIFO there would make this process hang under
+// the repository's lock. A second name (a hard link) of another file there would make the write empty that file.
 func WriteWhole(file, text string) error {
 	if err := os.Remove(file + ".new"); err != nil && !Absent(err) {
 		return err

@@ -123,8 +123,8 @@ func (in *Scratch) All(ctx context.Context) (tree string, lost, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	// Files outside of a sparse checkout are included. Tracked repositories inside the worktree are not: git would run another git in
-	// each of them, to see whether it is modified, and that git would believe the configuration that it finds there.
+	// Files outside of a sparse checkout are included. Tracked repositories inside the worktree are not: git would run another git
+	// in each of them, to see whether it is modified. That git would believe the configuration that it finds there.
 	paths := ":(top)\x00"
 	for _, link := range links {
 		paths += ":(top,exclude,literal)" + link + "\x00"
@@ -212,8 +212,8 @@ var snapshotID = []string{
 // Install brings the objects that a commit or a tree has and head lacks from the scratch store into the repository, in one pack. To
 // make the pack git reads every object of it, so a missing object is an error here, before anything is said to be kept.
 //
-// Loose objects would not do. Until the reference is written they belong to nothing, and a git of another session may take
-// them away at any instant (git prune --expire=now, git gc --prune=now), also after they were looked at. So, in this order:
+// Loose objects would not do. Until the reference is written they belong to nothing. A git of another session may take them away at
+// any instant (git prune --expire=now, git gc --prune=now), even after they were found to be there. So, in this order:
 //
 //	pack-….keep   first: as long as it is there, no git takes away the pack
 //	pack-….pack
