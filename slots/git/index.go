@@ -174,7 +174,7 @@ func (in Scratch) links(ctx context.Context) ([]string, error) {
 const maxIndex = 1 << 30
 
 // CopyIndex copies an index together with its time. Without the index git would have to read every file anew. The time matters since git
-// reads a file again if the file is not older than the index: an index that seems younger would hide a change of the same length within
+// reads a file again if the file is not older than the index. An index that seems younger would hide a change of the same length within
 // the same second.
 func CopyIndex(path, to string) error {
 	from, err := OpenRegular(path)
