@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/outcome"
 	"kugetsu/slots"
-	"kugetsu/slots/proc"
 )
 
 // LockWait is how long commands that act on an item wait for tick.lock.
@@ -92,7 +90,7 @@ func (t *Tick) dispatch(ctx context.Context, it *queue.Item, priority int, el *e
 	if err != nil {
 		return err
 	}
-	if err := t.hand(p, e, c, el, report); err != nil {
+	if err := t.hand(ctx, p, e, c, el, report); err != nil {
 		return fault.New(fault.Temp, "the next tick starts it", "%s is enqueued and could not be started: %w", it.ID, err)
 	}
 	return nil
@@ -127,10 +125,7 @@ func (t *Tick) Cancel(ctx context.Context, id string) (running bool, err error) 
 			if err := t.Home.MarkCancelled(run); err != nil {
 				return err
 			}
-			// A stopped runner is continued, or it would not get the signal.
-			if it.ForkPID != nil && !proc.Tell(*it.ForkPID, t.ours(it), syscall.SIGTERM, syscall.SIGCONT) {
-				t.Log.Debug("the runner is gone or cannot be signalled; it looks for the mark by itself", "run", run)
-			}
+			t.engineOf(it).tell(ctx, it)
 			return nil
 		case queue.Errored:
 			if it.Error == nil || *it.Error != string(outcome.Cancelled) {

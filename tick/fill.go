@@ -244,7 +244,7 @@ func (t *Tick) start(ctx context.Context, e queue.Entry, c *candidate, el *eligi
 		return err
 	}
 	defer p.close()
-	return t.hand(p, e, c, el, report)
+	return t.hand(ctx, p, e, c, el, report)
 }
 
 // reservation is a slot and a session that this pass has locked.
@@ -325,7 +325,7 @@ func (t *Tick) reserveSession(name string, lock *slots.Lock, session string) (*r
 //
 // A failed step is not undone: whether the runner exists may not be known. The next reconcile decides, from the lease and the
 // marker.
-func (t *Tick) hand(p *reservation, e queue.Entry, c *candidate, el *eligibility, report *Report) error {
+func (t *Tick) hand(ctx context.Context, p *reservation, e queue.Entry, c *candidate, el *eligibility, report *Report) error {
 	it, k := c.it, el.occupied
 	it.Choose(c.agent, c.passed) // on record with d.
 	task, err := t.task(it, p.session, el.repos)
@@ -337,6 +337,8 @@ func (t *Tick) hand(p *reservation, e queue.Entry, c *candidate, el *eligibility
 		return err
 	}
 	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: it.Runs + 1, Session: p.session, Boot: proc.BootID()}
+	eng := t.engineFor(c.lane)
+	eng.intend(&in)
 	run := in.RunName()
 	if task.Probe, task.ProbeHost, err = el.holds.probe(it, run); err != nil {
 		return stop(run, err)
@@ -352,17 +354,16 @@ func (t *Tick) hand(p *reservation, e queue.Entry, c *candidate, el *eligibility
 		}
 		return stop(run, err)
 	}
-	pid, gate, err := t.Home.Launch(run, p.slot, p.sessLock, env) // c.
+	task.Run = in.Run
+	l, err := eng.launch(ctx, p, task, env) // c.
 	if err != nil {
 		return stop(run, err)
 	}
-	defer gate.Close()
-	born := &queue.Runner{Birth: proc.Birth(pid), Clock: proc.Clock(), Timeout: task.Timeout, Verify: task.Verify.Timeout}
-	if err := t.Queue.Notify(e, it, in.Run, pid, born); err != nil { // d.
+	defer l.close()
+	if err := t.Queue.Notify(e, it, in.Run, l.pid, l.born); err != nil { // d.
 		return stop(run, err)
 	}
-	task.Run = in.Run
-	if err := gate.Send(task); err != nil { // e.
+	if err := l.begin(); err != nil { // e.
 		return stop(run, err)
 	}
 	el.starts(c)

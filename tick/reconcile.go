@@ -272,21 +272,12 @@ func (t *Tick) readSlot(slot string) (in *slots.Intent, occupied bool, err error
 }
 
 // settle records the end of a notified item's newest run. The caller has found its lease free. in is nil where no slot names the
-// run. occupied means that the runner lives: its agent unlocked the inherited lease.
-//
-// The order is: lease, runner, marker. So a run that ends between two of them is never taken for lost.
+// run. occupied means that the run lives, though its lease is free.
 func (t *Tick) settle(ctx context.Context, slot string, in *slots.Intent, e queue.Entry, it *queue.Item, report *Report) (occupied bool, err error) {
 	run := slots.RunName(it.ID, it.Runs)
-	alive := t.unlocked(it)
-	marker, err := t.Home.ReadMarker(run)
-	if err != nil {
-		return false, err
-	}
-	if alive && marker.Phase != slots.Ended {
-		t.Log.Warn("a runner is alive and its lease was unlocked", "run", run, "pid", *it.ForkPID)
-		if ended, err := t.watch(ctx, slot, in, it); err != nil || !ended {
-			return true, err
-		}
+	marker, lives, err := t.engineOf(it).look(ctx, slot, in, it)
+	if err != nil || lives {
+		return lives, err
 	}
 	if marker.Phase != slots.Ended || in == nil {
 		// The lease is free, but a process may have closed its share of it and live on.
@@ -329,15 +320,10 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 		code := marker.Code
 		r.ExitCode = &code
 		of = t.addReport(&r, run)
-	case slots.Started:
-		r.Outcome, r.StartedAt = outcome.Lost, it.NotifiedAt
-		r.Summary = "its runner was killed"
-		now := proc.BootID() // "" if it cannot be read: unknown does not mean different
-		if r.Rebooted = boot != "" && now != "" && boot != now; r.Rebooted {
-			r.Summary = "the machine was restarted"
-		}
 	default:
-		r.Outcome, r.Summary = outcome.Void, "no agent was started"
+		if err := t.engineOf(it).why(it, marker, boot, &r); err != nil {
+			return r, of, err
+		}
 	}
 	if marker.Phase != slots.Ended {
 		overdue, err := t.Home.Overdue(run)

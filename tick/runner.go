@@ -49,7 +49,7 @@ func (t *Tick) unlocked(it *queue.Item) bool {
 // Lives says whether the run that a slot names lives although its lease is free.
 func (t *Tick) Lives(in *slots.Intent) bool {
 	_, it, err := t.itemIn(in)
-	return err == nil && it.State == queue.Notified && it.Runs == in.Run && t.unlocked(it)
+	return err == nil && it.State == queue.Notified && it.Runs == in.Run && t.engineOf(it).looks(it)
 }
 
 // age is how long ago a runner was started, by a clock that cannot be set; 0 if that is not known.
@@ -111,15 +111,14 @@ func (t *Tick) EndUnanswered(ctx context.Context, id string) error {
 		}
 		run := slots.RunName(it.ID, it.Runs)
 		marked, err := t.Home.Cancelled(run)
-		if err != nil || !marked || it.State != queue.Notified || it.ForkPID == nil || !t.ours(it)() {
+		if err != nil || !marked || it.State != queue.Notified {
 			return err
 		}
 		slot, in, err := t.slotOf(run)
 		if err != nil {
 			return err
 		}
-		t.Log.Warn("the runner of a cancelled run does not answer: it is ended", "run", run, "pid", *it.ForkPID)
-		return t.endRunner(ctx, slot, in, it)
+		return t.engineOf(it).end(ctx, slot, in, it)
 	})
 	if errors.Is(err, ErrLocked) {
 		return Busy()

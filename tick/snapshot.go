@@ -215,7 +215,7 @@ func (t *Tick) inspectRunner(s *SlotView, it *queue.Item, v *View) {
 	if it.State != queue.Notified || it.Runs != s.Run {
 		return
 	}
-	if !s.Occupied && t.unlocked(it) {
+	if !s.Occupied && t.engineOf(it).looks(it) {
 		marker, err := t.Home.ReadMarker(slots.RunName(it.ID, it.Runs))
 		s.Occupied = err != nil || marker.Phase != slots.Ended
 	}

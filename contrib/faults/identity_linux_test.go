@@ -633,7 +633,7 @@ func TestHarnessNoticesATrustedPid(t *testing.T) {
 			"it is not so: the lost run is settled", alone(func(w *world) error { return pidsReused(w, "tick") })},
 		wrongWay{"a runner is alive while its pid is a zombie's", "tick/reconcile.go", byPid,
 			"it is not so: what was lost is settled", alone(zombies)},
-		wrongWay{"a restart of the machine is not noticed", "tick/reconcile.go",
+		wrongWay{"a restart of the machine is not noticed", "tick/engine.go",
 			[]string{`r.Rebooted = boot != "" && now != "" && boot != now`, `r.Rebooted = boot == "" && now == ""`},
 			"3 runs, 3 of them counted as attempts", alone(rebooted)},
 	)

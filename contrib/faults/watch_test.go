@@ -100,7 +100,7 @@ func TestHarnessNoticesAnUnwatchedWatcher(t *testing.T) {
 		skip(t, leftover, "only on Linux a run's processes can be found")
 	}
 	mustNotice(t,
-		wrongWay{"a free lease is taken for a dead runner", "tick/reconcile.go", []string{"alive := t.unlocked(it)", "alive := false"},
+		wrongWay{"a free lease is taken for a dead runner", "tick/engine.go", []string{"alive := l.t.unlocked(it)", "alive := false"},
 			"its runner lives, and it was settled", alone(func(w *world) error { return unlocking(w, "3 4") })},
 		wrongWay{"a runner that was ended is not marked", "tick/runner.go", []string{"t.Home.MarkOverdue(run)", "error(nil)"},
 			"ended as \"lost+", alone(hanging)},

@@ -85,22 +85,18 @@ var wrongs = []wrongWay{
 	{
 		name: "the task is sent before the item is notified",
 		file: "tick/fill.go",
-		changes: []string{`born := &queue.Runner{Birth: proc.Birth(pid), Clock: proc.Clock(), Timeout: task.Timeout, Verify: task.Verify.Timeout}
-	if err := t.Queue.Notify(e, it, in.Run, pid, born); err != nil { // d.
+		changes: []string{`if err := t.Queue.Notify(e, it, in.Run, l.pid, l.born); err != nil { // d.
 		return stop(run, err)
 	}
-	task.Run = in.Run
-	if err := gate.Send(task); err != nil { // e.
+	if err := l.begin(); err != nil { // e.
 		return stop(run, err)
-	}`, `task.Run = in.Run
-	if err := gate.Send(task); err != nil {
+	}`, `if err := l.begin(); err != nil {
 		return stop(run, err)
 	}
-	if err := gate.Close(); err != nil {
+	if err := l.close(); err != nil {
 		return stop(run, err)
 	}
-	born := &queue.Runner{Birth: proc.Birth(pid), Clock: proc.Clock(), Timeout: task.Timeout, Verify: task.Verify.Timeout}
-	if err := t.Queue.Notify(e, it, in.Run, pid, born); err != nil {
+	if err := t.Queue.Notify(e, it, in.Run, l.pid, l.born); err != nil {
 		return stop(run, err)
 	}`},
 		notice: "ran twice",
