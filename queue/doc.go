@@ -53,6 +53,35 @@
 //	                                            nothing remains to be done for its run)
 //	a slot names an item that is gone or filed  the slot is emptied
 //
+// A run on a cluster (KUGETSU_ENGINE=slurm) is a job that sbatch submits, and a lock may not reach the machine of the job. The item and its
+// slot name the engine and the job; nothing else has that name, ever, and it is submitted once. The marker is the right to run:
+// exit → claimed.<job>.<token> → started → end.<outcome>.<code>, and a pass that learns that the job is gone takes it first, by the fence:
+// exit, claimed.… or started → fenced.<what it was>. "The job" is any job of that name, and it is gone if the cluster says that it ended,
+// or does not know it any more. Until the run is settled its slot is occupied, whether a lock is or not. Above all applies to such a run up
+// to notified, and from end.… on. Between, instead of the lease and the runner:
+//
+//	notified; no marker end.…; the cluster      not known: nothing to repair. Nothing is settled, and nothing new is started there
+//	does not answer
+//	notified; marker exit; the job waits or     a job that waits, or has not claimed the run yet; or sbatch failed and the job is there all
+//	runs                                        the same: nothing to repair
+//	notified; marker exit; no job               a tick died around sbatch, the cluster refused the job or lost it, or it was taken back: the
+//	                                            next tick fences the run, so that a job that comes late does nothing
+//	notified; marker claimed.… or started; the  running: nothing to repair
+//	job is there
+//	notified; marker claimed.… or started; no   its machine failed, the job was ended, or the cluster forgot it. Its runner may live: the next
+//	job                                         tick fences the run. The runner finds that within a second, ends what it started, and makes
+//	                                            the mark yielded
+//	notified; marker fenced.…; no fence.json    a tick died between the two: the next tick writes that file, which says since when
+//	notified; marker fenced.exit; no job        no agent started, and none can: the next tick settles it as void
+//	notified; marker fenced.claimed or          the slot is occupied until the mark yielded is there, or the fence is older than SLURM_FENCE.
+//	fenced.started; no job                      Then the next tick settles it: as void if it was claimed, as lost, timeout or outgrown if it
+//	                                            was started, by what the cluster had said of the job
+//	notified; marker fenced.…; a job            it came late, or its machine is back: the next tick ends it, and waits until it is gone
+//	notified; no marker or folder; no job       damaged: as with the marker claimed.…, which the next tick makes
+//	notified; no slot names it                  a slot file was lost: the tick that meets it makes it again, or settles the run
+//	a slot names an item that is gone, or is    the run is fenced and its job ended; the slot is emptied when the runner cannot live on
+//	no item
+//
 // # Promises
 //
 // An item whose id was printed is there after kill -9 and after a power cut. Every transition is one rename, decided

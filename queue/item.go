@@ -18,11 +18,14 @@ import (
 )
 
 // Version is the newest format of item files that this code writes. A file with a higher version is left alone. Each item is written in
-// the oldest format that can hold it, so that an older kugetsu runs it: in format 2 if the task has no issue or names a branch, else in
-// format 1.
-const Version = 2
+// the oldest format that can hold it, so that an older kugetsu runs it: in format 3 while a run of it is on a cluster, in format 2 if the
+// task has no issue or names a branch, else in format 1.
+const Version = 3
 
 func (it *Item) version() int {
+	if it.Runner != nil && it.Runner.Engine != "" { // an older kugetsu would take the run for ended
+		return 3
+	}
 	if it.Ref().Task != "" || it.Branch != "" || it.OnTop != "" {
 		return 2
 	}
@@ -101,7 +104,7 @@ type Item struct {
 	ExpectChanges bool       `json:"expect_changes,omitempty"` // a run that leaves neither a commit nor a changed file has failed
 	Verify        Verify     `json:"verify,omitzero"`          // the command that verifies its runs; zero: the repository's, or the setting's
 	CompletedAt   *time.Time `json:"completed_at"`             // when it was settled, as completed or as an error
-	ForkPID       *int       `json:"fork_pid"`                 // of the runner, while notified
+	ForkPID       *int       `json:"fork_pid"`                 // of the runner, while notified; null for a job of a cluster
 	Runner        *Runner    `json:"runner,omitempty"`         // identifies that process, while notified; nil where that is not known
 	Error         *string    `json:"error"`
 	History       []Run      `json:"history"`
@@ -159,12 +162,14 @@ func (it *Item) Lane() Lane {
 	return Dev
 }
 
-// Runner identifies the process of a fork_pid, and says how long its run may take.
+// Runner identifies the process of a fork_pid, or the job of a cluster, and says how long its run may take.
 type Runner struct {
-	Birth   string        `json:"birth"`            // from proc.Birth: a pid alone may be given to another process
-	Clock   time.Duration `json:"clock"`            // from proc.Clock, when it was started: the age must not depend on a clock that a user sets
+	Birth   string        `json:"birth"`            // from proc.Birth: a pid alone may be given to another process; "" for a job
+	Clock   time.Duration `json:"clock"`            // from proc.Clock, when it was started (0 for a job): the age must not depend on a clock that a user sets
 	Timeout time.Duration `json:"timeout"`          // of its agent: the setting may have changed since
 	Verify  time.Duration `json:"verify,omitempty"` // how long its verification may take; 0: it has none
+	Engine  string        `json:"engine,omitempty"` // what started it; "" for this machine
+	Job     string        `json:"job,omitempty"`    // name of its job there
 }
 
 // Run is one entry of an item's history: a run that ended.
@@ -178,6 +183,8 @@ type Run struct {
 	Counted   bool            `json:"charged"`
 	ExitCode  *int            `json:"exit_code"` // of the agent; 128 + number after a signal
 	Signal    string          `json:"signal,omitempty"`
+	Job       string          `json:"job,omitempty"`   // of a cluster, by its number there
+	Node      string          `json:"node,omitempty"`  // on which that was
 	Summary   string          `json:"summary"`         // the agent's final message, or why the run failed
 	Words     string          `json:"words,omitempty"` // the agent's last words, where the summary is why the run failed
 	Cost      *outcome.Cost   `json:"cost,omitempty"`

@@ -148,7 +148,7 @@ func TestFileThatIsNoItemIsNotReadAsOne(t *testing.T) {
 		{"not before a day", item(`,"not_before":"2026-04-05"`), spool.ErrBad},
 		{"not before nonsense", item(`,"not_before":"soon"`), spool.ErrBad},
 		{"a message that leaves no room for a history", item(`,"message":"` + strings.Repeat("x", MaxItem+slack) + `"`), spool.ErrBad},
-		{"a newer version", `{"v":3,"id":7,"state":[]}`, ErrNewer},
+		{"a newer version", `{"v":4,"id":7,"state":[]}`, ErrNewer},
 	} {
 		it, err := decode(someID, []byte(c.data))
 		if !errors.Is(err, c.want) || (it == nil) != (c.want != nil) {

@@ -205,6 +205,9 @@ func (q *Queue) save(e Entry, it *Item) error {
 		i := max(0, slices.IndexFunc(older, func(r Run) bool { return r.Outcome == outcome.Void }))
 		it.History = slices.Delete(it.History, i, i+1)
 	}
+	if v := it.version(); v == 3 || it.V == 3 { // a run on a cluster begins or is settled
+		it.V = v
+	}
 	data, err := it.encode()
 	for err == nil && len(data) > spool.MaxFile && len(it.History) > 0 {
 		it.History = it.History[(len(it.History)+1)/2:]
@@ -216,8 +219,8 @@ func (q *Queue) save(e Entry, it *Item) error {
 	return spool.Write(e.Path, data)
 }
 
-// Notify records that a run was handed to the runner pid: the one write of pending → notified. r identifies that process; it
-// is nil where that is not known.
+// Notify records that a run was handed to the runner pid: the one write of pending → notified. r identifies that process, or the job of a
+// cluster that pid 0 stands for; it is nil where that is not known.
 //
 // Before this write the runner waits at its gate. A crash just before it closes the gate without a task: nothing ran, and
 // the item is still pending. A crash just after it leaves a notified item, and its lease and marker tell the next tick how

@@ -38,9 +38,12 @@ func (p Policy) wait(n int) time.Duration {
 // maxDelay bounds the doubling: no item should wait for months.
 const maxDelay = 24 * time.Hour
 
-// notify is the transition pending → notified: the run was handed to the runner pid.
+// notify is the transition pending → notified: the run was handed to the runner pid, or with pid 0 to a cluster.
 func (it *Item) notify(run, pid int, r *Runner, now time.Time) {
 	it.State, it.Runs, it.ForkPID, it.Runner, it.NotifiedAt, it.NotBefore, it.ByHand = Notified, run, &pid, r, &now, nil, false
+	if r != nil && r.Engine != "" {
+		it.ForkPID = nil
+	}
 }
 
 // settle is the transition notified → completed, error or pending. It decides as a whole, before anything is written: an item

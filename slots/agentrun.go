@@ -103,7 +103,11 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	a.cmd.Stdout, a.cmd.Stderr = outW, errW
 	a.pipes = []*os.File{outR, errR}
 	a.begun = time.Now()
-	err = a.cmd.Start()
+	if err = nil; r.fenced() {
+		err = errFenced
+	} else {
+		err = a.cmd.Start()
+	}
 	err = errors.Join(err, outW.Close(), errW.Close())
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", argv[0], err), outR.Close(), errR.Close())
@@ -119,11 +123,10 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	go a.read(errR, preset.Prompted, a.parser.Stderr)
 
 	started := Marker{Phase: Started}
-	if err := r.home.setMarker(r.name, r.marker, started); err != nil {
+	if err := r.setMarker(started); err != nil {
 		// An agent whose start is not recorded must not run: the next tick would run it again without counting an attempt.
 		return nil, errors.Join(errMarker, err, r.endProcesses())
 	}
-	r.marker = started
 	at := time.Now().UTC()
 	r.result.StartedAt = &at
 	r.tellStarted()
@@ -408,7 +411,7 @@ func (a *agentRun) sayWaits() {
 // remember saves the conversation's id as soon as it is known: a run that is killed can then be resumed.
 func (a *agentRun) remember(id string) {
 	a.w.session.Conversation = id
-	if err := a.r.home.WriteSession(a.r.task.Session, a.w.session); err != nil {
+	if err := a.r.writeSession(a.w.session); err != nil {
 		a.r.log.say("%v", err)
 	}
 }

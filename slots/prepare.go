@@ -77,7 +77,7 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	w.red = w.session.Judged == string(outcome.Unverified)
 	w.session.Unkept, w.session.Unready, w.session.Judged, w.session.LastUsedAt = r.name, false, "", time.Now().UTC()
 	w.session.LastItem = r.task.Item
-	if err := r.home.WriteSession(r.task.Session, w.session); err != nil {
+	if err := r.writeSession(w.session); err != nil {
 		w.undo()
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	if _, err := os.Lstat(filepath.Join(spec.Path, ".git")); err != nil && w.existed {
 		// Before the worktree is made again: a runner that is killed before the hook is through leaves one that looks ready.
 		w.session.Unready = true
-		if err := r.home.WriteSession(r.task.Session, w.session); err != nil {
+		if err := r.writeSession(w.session); err != nil {
 			return err
 		}
 	}
@@ -175,6 +175,9 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 
 // undo removes what preparing made, for a run whose agent did not start.
 func (r *Runner) undo(w *ready, spec worktree.Spec) {
+	if r.fenced() { // the next run may have it, and completes what this one left
+		return
+	}
 	// A process that the hook left would go on writing into the folders that are removed here.
 	if err := r.endProcesses(); err != nil {
 		r.log.say("%v", err)

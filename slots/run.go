@@ -29,9 +29,14 @@ type Phase string
 const (
 	Missing Phase = ""
 	Exit    Phase = "exit"    // made before the runner: no agent was started yet
+	Claimed Phase = "claimed" // on a cluster: the job Marker.Job has it, and no agent was started yet
 	Started Phase = "started" // the agent's process exists, or existed
+	Fenced  Phase = "fenced"  // on a cluster: the job is gone, and can record nothing. It was Marker.Was
 	Ended   Phase = "end"     // the run ended, by Marker.Outcome
 )
+
+// far is how far a phase is in the life of a run.
+var far = map[Phase]int{Exit: 1, Claimed: 2, Started: 3, Fenced: 4, Ended: 5}
 
 // Marker is a run's one empty file. It is made with the folder and only ever renamed, which needs no disk block: a full
 // disk cannot make a run look as if it had not ended.
@@ -39,21 +44,40 @@ type Marker struct {
 	Phase   Phase
 	Outcome outcome.Outcome // of an ended run
 	Code    int             // exit code of an ended run's agent
+
+	Job, Token string // of a claim: the job's number, and a word that no other claim has
+	Was        Phase  // of a fence
 }
 
 func (m Marker) name() string {
-	if m.Phase != Ended {
-		return string(m.Phase)
+	switch m.Phase {
+	case Ended:
+		return fmt.Sprintf("end.%s.%d", m.Outcome, m.Code)
+	case Claimed:
+		return fmt.Sprintf("claimed.%s.%s", m.Job, m.Token)
+	case Fenced:
+		return "fenced." + string(m.Was)
 	}
-	return fmt.Sprintf("end.%s.%d", m.Outcome, m.Code)
+	return string(m.Phase)
 }
 
-var endName = pattern.Lazy(`^end\.([a-z_]{1,30})\.(\d{1,3})$`)
+var (
+	endName   = pattern.Lazy(`^end\.([a-z_]{1,30})\.(\d{1,3})$`)
+	claimName = pattern.Lazy(`^claimed\.(\d{1,20})\.([0-9a-z]{1,20})$`)
+)
 
 func parseMarker(name string) (Marker, bool) {
 	switch name {
 	case string(Exit), string(Started):
 		return Marker{Phase: Phase(name)}, true
+	}
+	if was, ok := strings.CutPrefix(name, "fenced."); ok && (was == string(Exit) || was == string(Claimed) || was == string(Started)) {
+		return Marker{Phase: Fenced, Was: Phase(was)}, true
+	}
+	if strings.HasPrefix(name, "claimed.") {
+		if m := claimName().FindStringSubmatch(name); m != nil {
+			return Marker{Phase: Claimed, Job: m[1], Token: m[2]}, true
+		}
 	}
 	m := endName().FindStringSubmatch(name)
 	if m == nil {
@@ -114,7 +138,7 @@ func (d Dir) ReadMarker(run string) (Marker, error) {
 	found := Marker{}
 	for _, name := range names {
 		// A hand may have added a second marker. The furthest one counts, so that nothing is run again.
-		if m, ok := parseMarker(name); ok && (found.Phase == Missing || m.Phase == Ended || found.Phase == Exit) {
+		if m, ok := parseMarker(name); ok && far[m.Phase] >= far[found.Phase] {
 			found = m
 		}
 	}
@@ -223,6 +247,7 @@ func (d Dir) ReadResult(run string) (*Result, error) { return d.result(run).Read
 const (
 	cancelMark  = "cancel"  // a person cancelled the run
 	overdueMark = "overdue" // the run was beyond its limit, and its runner was ended
+	yieldedMark = "yielded" // on a cluster: a runner has ended all it started, and records no end
 	keepingMark = "keeping" // the agent's processes are gone, and its runner keeps their work at refs, and verifies it then
 )
 

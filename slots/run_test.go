@@ -26,7 +26,7 @@ func newDir(t *testing.T) Dir {
 
 func TestMarkersAreReadBackAsTheyWereWritten(t *testing.T) {
 	for _, m := range []Marker{
-		{Phase: Exit}, {Phase: Started}, {Ended, "ok", 0}, {Ended, "start_failed", 0}, {Ended, "failed", 255}, {Ended, "a_newer_one", 7},
+		{Phase: Exit}, {Phase: Started}, {Phase: Ended, Outcome: "ok", Code: 0}, {Phase: Ended, Outcome: "start_failed", Code: 0}, {Phase: Ended, Outcome: "failed", Code: 255}, {Phase: Ended, Outcome: "a_newer_one", Code: 7},
 	} {
 		if got, ok := parseMarker(m.name()); !ok || got != m {
 			t.Errorf("%+v became %s, and that %+v", m, m.name(), got)
@@ -48,11 +48,11 @@ func TestFurthestMarkerCounts(t *testing.T) {
 		{[]string{"log", "result.json", "cancel", "tmp"}, Marker{}},
 		{[]string{"exit", "log"}, Marker{Phase: Exit}},
 		{[]string{"started", "log"}, Marker{Phase: Started}},
-		{[]string{"end.failed.3"}, Marker{Ended, "failed", 3}},
+		{[]string{"end.failed.3"}, Marker{Phase: Ended, Outcome: "failed", Code: 3}},
 		{[]string{"exit", "started"}, Marker{Phase: Started}},
-		{[]string{"exit", "end.ok.0"}, Marker{Ended, "ok", 0}},
-		{[]string{"started", "end.ok.0"}, Marker{Ended, "ok", 0}},
-		{[]string{"exit", "started", "end.ok.0"}, Marker{Ended, "ok", 0}},
+		{[]string{"exit", "end.ok.0"}, Marker{Phase: Ended, Outcome: "ok", Code: 0}},
+		{[]string{"started", "end.ok.0"}, Marker{Phase: Ended, Outcome: "ok", Code: 0}},
+		{[]string{"exit", "started", "end.ok.0"}, Marker{Phase: Ended, Outcome: "ok", Code: 0}},
 	} {
 		d := newDir(t)
 		must(t, os.Mkdir(d.RunDir(someRun), 0o700))
@@ -75,7 +75,7 @@ func TestRunGoesForwardByRenamesAlone(t *testing.T) {
 		t.Errorf("claimed twice: %v", err)
 	}
 	at := Marker{Phase: Exit}
-	for _, next := range []Marker{{Phase: Started}, {Ended, "ok", 0}} {
+	for _, next := range []Marker{{Phase: Started}, {Phase: Ended, Outcome: "ok", Code: 0}} {
 		must(t, d.setMarker(someRun, at, next))
 		if err := d.setMarker(someRun, at, next); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("from %s twice: %v", at.name(), err)

@@ -71,6 +71,7 @@ type Runner struct {
 	said          string        // the agent's last words
 	left          []proc.Left   // processes that the run leaves behind, since they may not be signalled
 	grace         time.Duration // how long its processes get between SIGTERM and SIGKILL
+	cluster       *onCluster    // nil for a runner that a tick forked
 }
 
 var errCancelled = errors.New("cancelled")
@@ -124,7 +125,12 @@ func Run(ctx context.Context, home Dir, name string) error {
 func (r *Runner) run(ctx context.Context) error {
 	ended := r.work(ctx)
 	r.cleanTmp()
+	if r.fenced() {
+		r.log.say("%v", errFenced)
+		ended = false
+	}
 	if !ended {
+		r.yield()
 		// A signal ended the run, and it was not cancelled: most likely the machine shuts down. The marker stays as it is, so the
 		// next tick settles the run as lost or void, and retries it.
 		return nil
@@ -138,7 +144,12 @@ func (r *Runner) run(ctx context.Context) error {
 		code = *r.result.ExitCode
 	}
 	end := Marker{Phase: Ended, Outcome: r.result.Outcome, Code: code}
-	if err := r.home.setMarker(r.name, r.marker, end); err != nil {
+	if err := r.setMarker(end); err != nil {
+		if r.cluster != nil && errors.Is(err, fs.ErrNotExist) { // just now
+			r.log.say("%v", errFenced)
+			r.yield()
+			return nil
+		}
 		return err
 	}
 	for _, lock := range []*os.File{r.session, r.slot} {
@@ -146,7 +157,7 @@ func (r *Runner) run(ctx context.Context) error {
 			return fmt.Errorf("lease: %w", err)
 		}
 	}
-	return r.home.startTick()
+	return r.wake()
 }
 
 // letGo gives up a lock of the lease. A process of another user that is left may have inherited the lock, and would keep the slot
@@ -166,6 +177,9 @@ func (r *Runner) work(ctx context.Context) bool {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go r.watchCancel(ctx, cancel)
+	if r.cluster != nil && r.isCancelled() { // no signal came, as a job that waits gets none
+		cancel(errCancelled)
+	}
 
 	ready, err := r.prepare(ctx)
 	if err != nil {
@@ -178,7 +192,7 @@ func (r *Runner) work(ctx context.Context) bool {
 	}
 	run, err := r.start(ctx, ready)
 	if err != nil {
-		if errors.Is(err, errMarker) { // the agent was ended again: neither "started" nor "not started" would be true
+		if errors.Is(err, errMarker) || errors.Is(err, errFenced) { // the agent was ended again: neither "started" nor "not started" would be true
 			r.log.say("%v", err)
 			return false
 		}
@@ -192,6 +206,9 @@ func (r *Runner) work(ctx context.Context) bool {
 	}
 	run.memory.end(r)
 	report := run.report()
+	if r.fenced() {
+		return false
+	}
 	if end == interrupted {
 		if r.isCancelled() {
 			end = wasCancelled
@@ -212,7 +229,7 @@ func (r *Runner) work(ctx context.Context) bool {
 	if idle && ready.session.PRURL == pull && r.task.ExpectChanges && r.result.Outcome == outcome.OK {
 		r.refute(outcome.Failed, "made no changes")
 	}
-	if r.result.Outcome == outcome.OK && !r.verify(ctx, ready) {
+	if r.fenced() || r.result.Outcome == outcome.OK && !r.verify(ctx, ready) {
 		return false
 	}
 	r.tellLeft()
@@ -279,7 +296,7 @@ func (r *Runner) findPull(ctx context.Context, w *ready, text string) {
 	}
 }
 
-// watchCancel ends the run when it is marked as cancelled, also where no signal reaches this process.
+// watchCancel ends the run when it is marked as cancelled, also where no signal reaches this process; and when it is fenced.
 func (r *Runner) watchCancel(ctx context.Context, cancel context.CancelCauseFunc) {
 	for {
 		select {
@@ -288,6 +305,9 @@ func (r *Runner) watchCancel(ctx context.Context, cancel context.CancelCauseFunc
 		case <-time.After(lookEvery):
 			if r.isCancelled() {
 				cancel(errCancelled)
+			}
+			if r.fenced() {
+				cancel(errFenced)
 			}
 		}
 	}
@@ -353,7 +373,7 @@ func (r *Runner) endProcesses() error {
 
 // lockPath is the real path of the lock of this run's slot; "" on macOS, where that cannot be asked.
 func (r *Runner) lockPath() string {
-	lock, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fdSlot))
+	lock, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", r.slot.Fd()))
 	if err != nil {
 		return ""
 	}
@@ -419,7 +439,7 @@ func ref(run string) string { return "refs/kugetsu/" + strings.Replace(run, ".",
 func (r *Runner) saveSession(w *ready) {
 	w.session.LastUsedAt = time.Now().UTC()
 	r.result.Conversation = w.session.Conversation
-	if err := r.home.WriteSession(r.task.Session, w.session); err != nil {
+	if err := r.writeSession(w.session); err != nil {
 		r.log.say("%v", err)
 	}
 }

@@ -51,7 +51,7 @@ func (d Dir) Make() error { return spool.MakeDirs(d.Folders()...) }
 func (d Dir) SlotLock(slot string) string { return filepath.Join(d.slots(), slot+".lock") }
 
 func (d Dir) intent(slot string) spool.File[Intent] {
-	return spool.File[Intent]{Path: filepath.Join(d.slots(), slot+".json"), Version: 1}
+	return spool.File[Intent]{Path: filepath.Join(d.slots(), slot+".json"), Version: 2}
 }
 
 // Intent says which run a slot is for. It is written before anything of the run exists, and removed when nothing remains to be
@@ -61,8 +61,10 @@ type Intent struct {
 	Item    string `json:"item"`
 	Run     int    `json:"run"`
 	Session string `json:"session"`
-	File    string `json:"file"` // name of the item's file when the run began: a hint, so that no folder need be listed
-	Boot    string `json:"boot"` // boot id of the kernel that the run began under
+	File    string `json:"file"`             // name of the item's file when the run began: a hint, so that no folder need be listed
+	Boot    string `json:"boot"`             // boot id of the kernel that the run began under
+	Engine  string `json:"engine,omitempty"` // what starts the run; "" for this machine
+	Job     string `json:"job,omitempty"`    // name of the run's job there
 }
 
 // RunName is the name of the intent's run folder.
@@ -107,7 +109,9 @@ func (d Dir) ReadIntent(slot string) (*Intent, error) {
 // WriteIntent writes a slot's intent. The caller has locked the slot and found it empty. An intent is never overwritten: the error
 // wraps fs.ErrExist where there is one.
 func (d Dir) WriteIntent(slot string, in Intent) error {
-	in.V = 1
+	if in.V = 1; in.Engine != "" { // an older kugetsu leaves it alone: it would take the run for ended
+		in.V = 2
+	}
 	return d.intent(slot).Publish(&in)
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/ledger"
 	"kugetsu/slots/agent"
@@ -53,10 +54,13 @@ func (p *capacity) read() {
 		p.need, p.memory = 0, nil
 		return
 	}
-	if p.memory == nil && len(p.occupied.slots) > 0 {
+	if p.memory == nil && p.here() > 0 {
 		p.used, p.memory = machine.Used()
 	}
 }
+
+// here is how many slots are occupied whose runs are on this machine.
+func (p *capacity) here() int { return len(p.occupied.slots) - len(p.occupied.away) }
 
 // needOf is what an agent needs, in bytes, and how that is known: "" for AGENT_MEMORY itself.
 func (p *capacity) needOf(agent string) (bytes int64, how string) {
@@ -93,9 +97,12 @@ func (p *capacity) reserved() (bytes int64, runs int) {
 		}
 	}
 	for run := range p.occupied.runs {
+		if p.occupied.awayRuns[run] {
+			continue
+		}
 		reserve(p.ofRun(run), p.used[run])
 	}
-	for range len(p.occupied.slots) - len(p.occupied.runs) {
+	for range len(p.occupied.slots) - len(p.occupied.runs) { // those that are away name their runs
 		reserve(p.need, 0)
 	}
 	return bytes, runs
@@ -104,6 +111,9 @@ func (p *capacity) reserved() (bytes int64, runs int) {
 // full is why not one more agent may start, whichever it is; the zero Reason if one may.
 func (p *capacity) full() Reason {
 	p.read()
+	if !p.t.engineFor(queue.Dev).here() {
+		return p.lacksDisk()
+	}
 	r := p.lacks("")
 	if p.auto == nil || r.Kind == Eligible {
 		return r
@@ -118,15 +128,12 @@ func (p *capacity) full() Reason {
 // memory does not stop it, known or not. "" is an agent of which nothing is known.
 func (p *capacity) lacks(agent string) Reason {
 	p.read()
-	const space = "free some space, or lower MIN_FREE_DISK"
+	if r := p.lacksDisk(); r.Kind != Eligible {
+		return r
+	}
 	const wait = "wait for an agent to end, or lower AGENT_MEMORY (reserved for each agent; 0 turns the check off)"
 	switch {
-	case p.disk != nil:
-		return unknownCapacity("the free disk is not known", space, p.disk)
-	case p.free < p.minFree:
-		return Reason{Kind: NoCapacity, Hint: space,
-			Text: fmt.Sprintf("disk: %s free where the state folder is, and MIN_FREE_DISK is %s", size(p.free), size(p.minFree))}
-	case p.need == 0 || len(p.occupied.slots) == 0:
+	case p.need == 0 || p.here() == 0:
 		return Reason{}
 	case p.memory != nil:
 		return unknownCapacity("the available memory is not known", wait, p.memory)
@@ -152,12 +159,31 @@ func (p *capacity) lacks(agent string) Reason {
 		Text: fmt.Sprintf("memory: %s available, %sand %s needs %s%s", size(p.available), spoken, whose, size(need), how)}
 }
 
+// lacksDisk is why no agent must start for want of disk; the zero Reason if there is enough.
+func (p *capacity) lacksDisk() Reason {
+	const space = "free some space, or lower MIN_FREE_DISK"
+	switch {
+	case p.disk != nil:
+		return unknownCapacity("the free disk is not known", space, p.disk)
+	case p.free < p.minFree:
+		return Reason{Kind: NoCapacity, Hint: space,
+			Text: fmt.Sprintf("disk: %s free where the state folder is, and MIN_FREE_DISK is %s", size(p.free), size(p.minFree))}
+	}
+	return Reason{}
+}
+
 func unknownCapacity(text, hint string, err error) Reason {
 	err = fmt.Errorf("%s: %w", text, err)
 	return Reason{Kind: CapacityUnknown, Text: err.Error(), err: fault.New(fault.Temp, hint, "nothing more is started: %w", err)}
 }
 
-func (p *capacity) why(c *candidate) Reason { return p.lacks(c.agent) }
+func (p *capacity) why(c *candidate) Reason {
+	if !p.t.engineFor(c.lane).here() { // memory is the cluster's to give
+		p.read()
+		return p.lacksDisk()
+	}
+	return p.lacks(c.agent)
+}
 
 func (*capacity) starts(*candidate) {} // its slot counts
 

@@ -41,7 +41,7 @@ func TestAgentIsStartedOnlyWhereThereIsRoomForWhatTheOthersMayStillTake(t *testi
 		{"one is young, one is grown", 1100 * mb, []int64{100 * mb, 700 * mb}, ""},
 		{"there is less than is spoken for", 100 * mb, []int64{0, 0}, "memory: 95 MiB available, 1.1 GiB of it reserved for 2 agents that may still grow, and an agent needs 572 MiB"},
 	} {
-		p := &capacity{occupied: newOccupied(), known: true, need: 600 * mb, available: c.available, used: map[string]int64{}}
+		p := &capacity{t: &Tick{Settings: &settings.Settings{}}, occupied: newOccupied(), known: true, need: 600 * mb, available: c.available, used: map[string]int64{}}
 		for n, used := range c.used {
 			in := &slots.Intent{Item: "q_x", Run: n + 1}
 			p.occupied.occupy(fmt.Sprint(n+1), in)
@@ -54,7 +54,7 @@ func TestAgentIsStartedOnlyWhereThereIsRoomForWhatTheOthersMayStillTake(t *testi
 }
 
 func TestTooLittleDiskRefusesAlsoTheFirst(t *testing.T) {
-	p := &capacity{occupied: newOccupied(), known: true, minFree: 512 * mb, free: 512*mb - 1}
+	p := &capacity{t: &Tick{Settings: &settings.Settings{}}, occupied: newOccupied(), known: true, minFree: 512 * mb, free: 512*mb - 1}
 	if got := p.full(); got.Kind != NoCapacity || got.Text != "disk: 488 MiB free where the state folder is, and MIN_FREE_DISK is 488 MiB" {
 		t.Errorf("%+v", got)
 	}

@@ -53,6 +53,7 @@ const (
 	Unverifiable     Kind = "unverifiable"      // the command that is to verify its runs cannot be started
 	SlotsOccupied    Kind = "slots_occupied"    // all slots of its lane are occupied
 	CapacityUnknown  Kind = "capacity_unknown"  // the free memory or disk is not known
+	EngineSilent     Kind = "engine_silent"     // the cluster that is to start its run does not answer
 	NoCapacity       Kind = "no_capacity"       // too little memory or disk for one more agent
 )
 
@@ -110,6 +111,7 @@ var kinds = map[Kind]struct {
 	NotInstalled:     {ends: outside, code: fault.Config},
 	Unverifiable:     {ends: outside, code: fault.Config},
 	SlotsOccupied:    {turn: true, stops: lane, ends: itself, code: fault.NoSlot},
+	EngineSilent:     {turn: true, stops: lane, ends: outside, code: fault.Temp, says: "nothing is started: ", hint: "scontrol ping shows whether a controller is up"},
 	CapacityUnknown:  {turn: true, stops: all, ends: outside, code: fault.Temp},
 	NoCapacity:       {turn: true, stops: all, ends: outside, code: fault.Temp, says: "nothing is started: "},
 }
@@ -223,7 +225,7 @@ func (t *Tick) eligibility(k *occupied) *eligibility {
 	}
 	el.policies = []policy{el.after, arguments{}, branches{}, newerSessions{}, el.holds, &reviews{t: t}, due{t}, &sessions{occupied: k}, &programs{t: t}, &verifiers{t: t, repos: el.repos},
 		agentHours{t}, agentBudgets{el.budgets}, &quotas{t: t}, &caps{t: t, slots: k, repos: el.repos},
-		&opening{closed: &el.closed}, el.budgets, el.slots, el.capacity}
+		&opening{closed: &el.closed}, el.budgets, el.slots, silence{t}, el.capacity}
 	return el
 }
 

@@ -8,6 +8,7 @@ import (
 	"kugetsu/queue/outcome"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
+	"kugetsu/tick/settings"
 )
 
 // engine starts runs, says which of them live, ends one, and says why one ended. A pass asks the engine that started a run, whatever the
@@ -15,6 +16,10 @@ import (
 type engine interface {
 	// intend adds to an intent what leads to its run.
 	intend(in *slots.Intent)
+	// answers says whether runs can be started and asked for; its error is of one line.
+	answers(ctx context.Context) error
+	// here says whether the runs are on this machine, and take its memory and its programs.
+	here() bool
 	// launch makes the runner of a run ready (c.). It does nothing before its item is notified (d.) and the launch begins (e.).
 	launch(ctx context.Context, p *reservation, task slots.Task, env []string) (*launch, error)
 	// look says how far the run of a notified item came, and whether it lives. in is nil where no slot names the run. The caller has found
@@ -26,6 +31,10 @@ type engine interface {
 	tell(ctx context.Context, it *queue.Item)
 	// end ends the run of a notified item whose runner does not answer.
 	end(ctx context.Context, slot string, in *slots.Intent, it *queue.Item) error
+	// forsake ends a run whose item is gone, and says whether nothing of it can be left.
+	forsake(ctx context.Context, in *slots.Intent) (gone bool, err error)
+	// place is the job and the node of a run; "" for this machine, and while no job has begun.
+	place(it *queue.Item) (job, node string)
 	// why fills the outcome of a run that recorded no end. Boot is that of the kernel under which the run began; "" where it is not known.
 	why(it *queue.Item, marker slots.Marker, boot string, r *queue.Result) error
 }
@@ -39,16 +48,46 @@ type launch struct {
 }
 
 // engineFor is the engine that starts the runs of a lane.
-func (t *Tick) engineFor(queue.Lane) engine { return local{t} }
+func (t *Tick) engineFor(lane queue.Lane) engine {
+	name := t.Settings.Engine
+	if lane == queue.PM {
+		name = t.Settings.EnginePM
+	}
+	return t.engineNamed(name)
+}
 
-// engineOf is the engine that started the newest run of an item.
-func (t *Tick) engineOf(*queue.Item) engine { return local{t} }
+// engineOf is the engine that started the newest run of a notified item.
+func (t *Tick) engineOf(it *queue.Item) engine {
+	if it.Runner == nil {
+		return local{t}
+	}
+	return t.engineNamed(it.Runner.Engine)
+}
+
+// engineNamed is the engine of a name; "" is this machine. A file that names another one is of a newer version, and not read.
+func (t *Tick) engineNamed(name string) engine {
+	if name == settings.Slurm {
+		return onSlurm{t}
+	}
+	return local{t}
+}
 
 // local is the engine of this machine: the runner is a process that the pass forks. It lives while its lease is locked, or the process
 // itself lives.
 type local struct{ t *Tick }
 
 func (local) intend(*slots.Intent) {}
+
+func (local) answers(context.Context) error { return nil }
+
+func (local) here() bool { return true }
+
+func (local) place(*queue.Item) (job, node string) { return "", "" }
+
+func (l local) forsake(ctx context.Context, in *slots.Intent) (gone bool, err error) {
+	err = l.t.endMarked(ctx, in.RunName())
+	return err == nil, err
+}
 
 func (l local) launch(_ context.Context, p *reservation, task slots.Task, env []string) (*launch, error) {
 	pid, gate, err := l.t.Home.Launch(task.Name(), p.slot, p.sessLock, env)

@@ -175,7 +175,7 @@ func (t *Tick) loadAndRepair(ctx context.Context, lane queue.Lane, e queue.Entry
 		}
 		return it, nil
 	case queue.Notified:
-		return nil, errors.Join(t.settleUnnamed(ctx, e, it, report), el.holds.read())
+		return nil, errors.Join(t.settleUnnamed(ctx, e, it, el.occupied, report), el.holds.read())
 	default: // settled but not filed, and the slot that named it is gone; or a retry stopped half-way
 		_, err := t.Queue.File(e)
 		return nil, err
@@ -184,7 +184,7 @@ func (t *Tick) loadAndRepair(ctx context.Context, lane queue.Lane, e queue.Entry
 
 // settleUnnamed settles a notified item that no slot names: the slot file was lost. The lock of its session is part of its lease.
 // While the session is locked the run is alive.
-func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item, report *Report) error {
+func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item, k *occupied, report *Report) error {
 	lock, err := slots.TryLockPatiently(t.Home.SessionLock(sessionOf(it)))
 	if errors.Is(err, slots.ErrBusy) && it.ForkPID != nil {
 		if !isRunner(it)() {
@@ -213,12 +213,37 @@ func (t *Tick) settleUnnamed(ctx context.Context, e queue.Entry, it *queue.Item,
 		return nil
 	}
 	if occupied, err := t.settle(ctx, "", nil, e, it, report); occupied || err != nil {
-		return err
+		return errors.Join(err, t.nameAgain(e, it, k))
 	}
 	if it.State.Settled() {
 		_, err = t.Queue.File(e)
 	}
 	return err
+}
+
+// nameAgain makes the slot file again that names a live run of a cluster: no lock occupies the slot meanwhile.
+func (t *Tick) nameAgain(e queue.Entry, it *queue.Item, k *occupied) error {
+	if it.Runner == nil || it.Runner.Engine == "" {
+		return nil
+	}
+	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: it.Runs, Session: sessionOf(it), Engine: it.Runner.Engine, Job: it.Runner.Job}
+	order, err := t.Home.ReadOrder(in.RunName())
+	if err != nil || order == nil {
+		return err
+	}
+	lock, err := slots.TryLockPatiently(t.Home.SlotLock(order.Slot))
+	if errors.Is(err, slots.ErrBusy) { // by that run, where its lock reaches here
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := t.Home.WriteIntent(order.Slot, in); err != nil && !errors.Is(err, fs.ErrExist) { // another run has it by now
+		return err
+	}
+	k.occupy(order.Slot, &in)
+	return nil
 }
 
 // sessionOf is the name of the session in which an item works.

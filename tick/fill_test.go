@@ -51,7 +51,7 @@ func TestPassThatReadAnItemTooEarlyDoesNotSettleItAgain(t *testing.T) {
 				_, err = q.File(e)
 				must(t, err)
 			}
-			must(t, tick.settleUnnamed(context.Background(), e, early, &Report{}))
+			must(t, tick.settleUnnamed(context.Background(), e, early, newOccupied(), &Report{}))
 
 			found, err := q.Find(it.ID)
 			must(t, err)

@@ -132,7 +132,7 @@ func (t *Tick) tries(target HoldTarget, run string) (tries, answered bool, err e
 		return false, answered, err
 	}
 	marker, err := t.Home.ReadMarker(run)
-	return marker.Phase == slots.Exit, false, err
+	return marker.Phase == slots.Exit || marker.Phase == slots.Claimed, false, err
 }
 
 // lastToTry moves items to the end that were the last to meet a hold which has ended: a dead server, or refused credentials. If

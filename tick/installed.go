@@ -95,11 +95,11 @@ func programOf(preset string, s *settings.Settings) string {
 // for once for each list of agents.
 type programs struct {
 	t     *Tick
-	known map[string]Reason // by agent, and the item's list that it is of
+	known map[string]Reason // by lane, agent, and the item's list that it is of
 }
 
 func (p *programs) why(c *candidate) Reason {
-	key := c.agent + " of " + strings.Join(c.it.Choice(), ",")
+	key := string(c.lane) + ": " + c.agent + " of " + strings.Join(c.it.Choice(), ",")
 	r, known := p.known[key]
 	if !known {
 		if p.known == nil {
@@ -107,6 +107,9 @@ func (p *programs) why(c *candidate) Reason {
 		}
 		if err := Runnable(c.agent, p.t.Settings); err != nil {
 			r = Reason{Kind: Unrunnable, agent: c.agent, err: err}
+		} else if !p.t.engineFor(c.lane).here() {
+			p.known[key] = r // only a run finds out what its node has
+			return r
 		} else if err := p.t.Missing(c.agent, c.it.Choice()); err != nil {
 			r = Reason{Kind: NotInstalled, agent: c.agent, Text: err.Error(), err: err}
 		}

@@ -57,7 +57,9 @@ func (p *slotLimit) starts(c *candidate) {
 			slot = strconv.Itoa(n)
 		}
 	}
-	p.occupied.occupy(slot, &slots.Intent{Item: c.it.ID, Run: c.it.Runs + 1, Session: c.name})
+	in := &slots.Intent{Item: c.it.ID, Run: c.it.Runs + 1, Session: c.name}
+	p.t.engineFor(c.lane).intend(in)
+	p.occupied.occupy(slot, in)
 }
 
 // sessions is the policy that one run at a time works on an issue.

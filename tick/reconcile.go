@@ -20,6 +20,8 @@ import (
 type occupied struct {
 	dev      int               // slots of dev agents that are occupied, or not known to be free
 	slots    map[string]bool   // the same by name, and the PM agent's
+	away     map[string]bool   // slots of runs that take no memory of this machine
+	awayRuns map[string]bool   // those runs
 	items    map[string]bool   // named by a slot
 	sessions map[string]bool   // named by a slot
 	runs     map[string]bool   // named by a slot
@@ -43,16 +45,20 @@ func (k *occupied) occupy(slot string, in *slots.Intent) {
 	k.items[in.Item] = true
 	k.sessions[in.Session] = true
 	k.runs[in.RunName()] = true
+	if in.Engine != "" {
+		k.away[slot], k.awayRuns[in.RunName()] = true, true
+	}
 }
 
 func newOccupied() *occupied {
-	return &occupied{slots: map[string]bool{}, items: map[string]bool{}, sessions: map[string]bool{}, runs: map[string]bool{}, chosen: map[string]string{}}
+	return &occupied{slots: map[string]bool{}, away: map[string]bool{}, awayRuns: map[string]bool{}, items: map[string]bool{}, sessions: map[string]bool{}, runs: map[string]bool{}, chosen: map[string]string{}}
 }
 
 // reconcile inspects every slot, also those beyond today's limit, and settles the runs that ended. It reads one item per slot
 // and never the queue. A slot whose state is not known counts as occupied.
 func (t *Tick) reconcile(ctx context.Context, report *Report) (*occupied, error) {
 	k := newOccupied()
+	t.heard = hearing{}
 	names, err := t.Home.Names()
 	if err != nil {
 		k.unknown = true
@@ -130,8 +136,14 @@ func (t *Tick) lockAgain(ctx context.Context, path, slot string, in *slots.Inten
 		}
 	}
 	_, it, err := t.itemIn(in)
-	if err != nil || it.State != queue.Notified || it.Runs != in.Run || it.ForkPID == nil {
+	if err != nil || it.State != queue.Notified || it.Runs != in.Run {
 		return nil, slots.ErrBusy
+	}
+	if it.ForkPID == nil { // a run elsewhere, whose locks reach this machine: if its job is gone, it is fenced
+		if it.Runner != nil && it.Runner.Engine != "" {
+			_, _, err = t.engineOf(it).look(ctx, slot, in, it)
+		}
+		return nil, cmp.Or(err, slots.ErrBusy)
 	}
 	if isRunner(it)() {
 		if ended, err := t.watch(ctx, slot, in, it); err != nil || !ended {
@@ -220,11 +232,14 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 	e, it, err := t.itemIn(in)
 	switch {
 	case queue.IsAbsent(err) && t.Config == nil:
-		if err := t.endMarked(ctx, in.RunName()); err != nil { // the item of a live run was deleted by hand
+		// The item of a live run was deleted by hand.
+		if gone, err := t.engineNamed(in.Engine).forsake(ctx, in); err != nil || !gone {
 			return in, true, err
 		}
 		return in, false, t.Home.Empty(slot)
 	case queue.IsAbsent(err): // with a bad configuration the item may lie in a queue that we do not know
+		return in, true, nil
+	case errors.Is(err, spool.ErrBad) && in.Engine != "" && !t.forsaken(ctx, in): // its session is not free
 		return in, true, nil
 	case errors.Is(err, spool.ErrBad):
 		if err := t.Queue.Quarantine(e.Path, err); err != nil {
@@ -255,6 +270,15 @@ func (t *Tick) settleSlot(ctx context.Context, slot string, report *Report) (in 
 		}
 	}
 	return in, false, t.Home.Empty(slot)
+}
+
+// forsaken says whether nothing can be left of a run whose item cannot be read.
+func (t *Tick) forsaken(ctx context.Context, in *slots.Intent) bool {
+	gone, err := t.engineNamed(in.Engine).forsake(ctx, in)
+	if err != nil {
+		t.Log.Warn("a run whose item cannot be read is left as it is", "run", in.RunName(), "err", err)
+	}
+	return gone && err == nil
 }
 
 // readSlot reads which run a locked slot names. A slot file that cannot be read is quarantined, or keeps its slot occupied.
@@ -334,6 +358,7 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 			r.Outcome, r.Summary = outcome.Timeout, "its runner did not answer: ended beyond its limit"
 		}
 	}
+	r.Job, r.Node = t.engineOf(it).place(it)
 	cancelled, err := t.Home.Cancelled(run)
 	if err != nil {
 		return r, of, err

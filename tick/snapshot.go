@@ -1,6 +1,7 @@
 package tick
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -44,6 +45,12 @@ type SlotView struct {
 	Since    *time.Time `json:"since,omitempty"` // handed to a runner
 	Beyond   bool       `json:"beyond_limit,omitempty"`
 	Waits    string     `json:"waits,omitempty"` // what its agent waits for within its process: a limit, a server
+
+	Engine  string `json:"engine,omitempty"` // what started it; "" for this machine
+	Job     string `json:"job,omitempty"`    // its number on a cluster
+	Node    string `json:"node,omitempty"`   // where it runs
+	Queued  string `json:"queued,omitempty"` // why the job waits
+	jobName string
 
 	Verifying *slots.Verifying `json:"verifying,omitempty"` // what verifies the run; its agent is done then
 }
@@ -124,9 +131,11 @@ func (t *Tick) glance(inspectLane func(queue.Lane, *eligibility, *View) error) (
 	if err != nil {
 		return nil, err
 	}
+	t.heard = hearing{}
 	for _, name := range names {
 		v.Slots = append(v.Slots, t.inspectSlot(name, v))
 	}
+	t.tellQueued(context.Background(), v)
 	v.Running, v.busy = v.occupied.dev, len(v.occupied.slots) > 0
 	el := t.eligibility(v.occupied)
 	v.blocked = el.blocked()
@@ -161,6 +170,9 @@ func (el *eligibility) blocked() Reason {
 	if r := el.slots.full(queue.Dev); r.Kind != Eligible {
 		return r
 	}
+	if r := (silence{el.t}).of(queue.Dev); r.Kind != Eligible {
+		return r
+	}
 	return el.capacity.full()
 }
 
@@ -190,10 +202,11 @@ func (t *Tick) inspectSlot(name string, v *View) SlotView {
 	}
 	s.Occupied = s.Occupied || newer
 	if in != nil {
-		s.Item, s.Run, s.Session = in.Item, in.Run, in.Session
+		s.Item, s.Run, s.Session, s.Engine, s.jobName = in.Item, in.Run, in.Session, in.Engine, in.Job
 		if _, it, err := t.itemIn(in); err == nil {
 			s.IssueRef, s.Agent, s.Title, s.Since = it.IssueRef, it.Agent, it.Title(), it.NotifiedAt
 			t.inspectRunner(&s, it, v)
+			s.Job, s.Node = t.engineNamed(in.Engine).place(it)
 		}
 	}
 	if s.Occupied {

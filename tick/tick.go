@@ -42,6 +42,8 @@ type Tick struct {
 	Page     func() error             // writes STATUS_PAGE where that is due; nil: there is no page. Package page builds on this one, so it is called through here
 	Metrics  func(changed bool) error // writes METRICS_FILE where that is due, always where the pass changed something; nil: there is none
 	Log      *slog.Logger
+
+	heard hearing // of a cluster, by the pass or the look that is under way
 }
 
 // Report says what a pass did.

@@ -97,7 +97,7 @@ func (t *Tick) verifier(command string) (program string, err error) {
 		return "", err
 	case len(words) == 0 || words[0] == "":
 		return "", errors.New("there is no command")
-	case t.Settings.AgentPrefix != "" || strings.Contains(words[0], "/") && !filepath.IsAbs(words[0]):
+	case t.Settings.AgentPrefix != "" || !t.engineFor(queue.Dev).here() || strings.Contains(words[0], "/") && !filepath.IsAbs(words[0]):
 		return "", nil
 	}
 	env, err := t.Environ()

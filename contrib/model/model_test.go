@@ -34,10 +34,11 @@ type config struct {
 	model string
 }
 
-// The models: of a run's life, and of how a followed request becomes an item.
+// The models: of a run's life, of how a followed request becomes an item, and of a run on a cluster.
 const (
 	protocol  = "protocol.pml"
 	following = "follow.pml"
+	cluster   = "slurm.pml"
 )
 
 const unlocked = "-DNOLOCK -DPASSES=2 "
@@ -67,6 +68,12 @@ var configs = []config{
 	{name: "a fingerprint, two passes without ask.lock, two kills", flags: "-DKILLS=2 -DUNLOCKED", model: following},
 	{name: "a request that stands after its item ended, two passes that ask.lock keeps apart, two kills", flags: "-DKILLS=2 -DSTANDS", model: following},
 	{name: "a request that stands after its item ended, two passes without ask.lock, two kills", flags: "-DKILLS=2 -DSTANDS -DUNLOCKED", model: following},
+
+	{name: "a run on a cluster, no fault", flags: "-DKILLS=0 -DLIES=0 -DTWICE=0 -DFAILS=0", model: cluster},
+	{name: "a run on a cluster, sbatch fails once, one kill", flags: "-DLIES=0 -DTWICE=0", model: cluster},
+	{name: "a run on a cluster, Slurm takes a job for gone once, and runs one twice", flags: "-DKILLS=0 -DFAILS=0", model: cluster},
+	{name: "a run on a cluster, Slurm takes a job for gone once, one attempt, one kill", flags: "-DMAX_ATTEMPTS=1 -DTWICE=0 -DFAILS=0", model: cluster},
+	{name: "a run on a cluster, one of each fault, one attempt", flags: "-DMAX_ATTEMPTS=1", model: cluster, large: true},
 
 	{name: "two slots, one item, runs are verified, one kill", flags: "-DITEMS=1 -DVERIFIES", large: true},
 	{name: "one slot, one item, runs are verified, a command, one kill: every order of events comes to rest", flags: "-DSLOTS=1 -DITEMS=1 -DVERIFIES -DCOMMANDS=1 -DMAX_ATTEMPTS=1", ends: true},
@@ -131,6 +138,12 @@ var wrongs = []wrong{
 	{flag: "END_READ_LATE", name: "how an item ended is read after the forge was asked", flags: "-DSTANDS -DKILLS=0", want: "P12", model: following},
 	{flag: "NEED_RECORDED_FIRST", name: "that a person is needed is on record before the event", flags: "-DSTANDS", want: "P13", model: following},
 	{flag: "NEED_UNNAMED", name: "the event that a person is needed has a new name each time", flags: "-DSTANDS", want: "P13", model: following},
+	{flag: "SUBMITTED_AGAIN", name: "a job whose sbatch failed is submitted again without a look for it", flags: "-DKILLS=0 -DLIES=0 -DTWICE=0 -DMAX_ATTEMPTS=1", want: "P14", model: cluster},
+	{flag: "NO_CLAIM", name: "a job does not claim its run, and Slurm runs it twice", flags: "-DKILLS=0 -DLIES=0 -DFAILS=0", want: "P15", model: cluster},
+	{flag: "NO_FENCE", name: "a run whose job is taken for gone is settled without the fence", flags: "-DKILLS=0 -DTWICE=0 -DFAILS=0", want: "P15 P16", model: cluster},
+	{flag: "NO_WAIT", name: "a run is settled as soon as it is fenced", flags: "-DKILLS=0 -DTWICE=0 -DFAILS=0", want: "P15", model: cluster},
+	{flag: "NOT_LOOKED_FOR", name: "a runner does not look for the fence", flags: "-DKILLS=0 -DTWICE=0 -DFAILS=0", want: "P15", model: cluster},
+	{flag: "SILENT_IS_GONE", name: "a controller that does not answer makes every job gone", flags: "-DKILLS=0 -DLIES=0 -DTWICE=0 -DFAILS=0", want: "P17", model: cluster},
 	{flag: "FOLDER_KEPT", name: "an unused run folder that is in the way is not removed; a slot file is lost", flags: "-DLOSSES=1 -DITEMS=1 -DSLOTS=1", want: "rest", ends: true},
 }
 
@@ -149,6 +162,10 @@ var properties = map[string]string{
 	"P11":  "at rest a fingerprint has one item",
 	"P12":  "no person is told of an item whose agent pushed",
 	"P13":  "a person is told once of an item whose agent pushed nothing",
+	"P14":  "the name of a job is submitted once",
+	"P15":  "on a cluster: never two agents in one session, and no run is settled while its agent lives",
+	"P16":  "on a cluster: a recorded end is what an item is settled by",
+	"P17":  "on a cluster: nothing is stuck at rest, and run numbers are bounded",
 	"rest": "every order of events comes to rest",
 }
 
@@ -212,7 +229,7 @@ func TestSeededFaultIsNoticed(t *testing.T) {
 
 func TestFaultsOfTheModelAreTried(t *testing.T) {
 	var text []byte
-	for _, model := range []string{protocol, following} {
+	for _, model := range []string{protocol, following, cluster} {
 		one, err := os.ReadFile(model)
 		if err != nil {
 			t.Fatal(err)
@@ -373,8 +390,8 @@ func writeTable() error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The protocol in every order of events\n\nWritten by `go test ./contrib/model -full -table FILE`, not by hand: %s, %s.\n\n"+
-		"[protocol.pml](protocol.pml) is a model of the steps of a pass, a runner and its agent, and [follow.pml](follow.pml)\n"+
-		"one of how a followed pull request becomes an item and may need a person; their headers name the properties and what is left out. Each row is a world that was searched completely: every order of its steps, with a\n"+
+		"[protocol.pml](protocol.pml) is a model of the steps of a pass, a runner and its agent, [follow.pml](follow.pml)\n"+
+		"one of how a followed pull request becomes an item and may need a person, and [slurm.pml](slurm.pml) one of a run on a cluster; their headers name the properties and what is left out. Each row is a world that was searched completely: every order of its steps, with a\n"+
 		"kill before any of them, ends in a state where nothing is broken or stuck.\n\n"+
 		"| world | flags | states | result |\n|---|---|--:|---|\n%s\n\n"+
 		"## The protocol is wrong on purpose, which must be noticed\n\n| fault | flags | property that noticed it |\n|---|---|---|\n%s\n",

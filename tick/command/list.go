@@ -12,6 +12,7 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
+	"kugetsu/tick"
 	"kugetsu/tick/overview"
 	"kugetsu/tick/session"
 )
@@ -38,7 +39,9 @@ type shown struct {
 	Name string `json:"session"`
 	*slots.Session
 	Running  bool   `json:"running"`
-	Ahead    *int   `json:"ahead"` // commits that the base lacks; null, like the others, if git did not answer in time
+	Job      string `json:"job,omitempty"`  // of the run, on a cluster
+	Node     string `json:"node,omitempty"` // where that is
+	Ahead    *int   `json:"ahead"`          // commits that the base lacks; null, like the others, if git did not answer in time
 	Behind   *int   `json:"behind"`
 	Dirty    *int   `json:"dirty"`    // files that are uncommitted or untracked
 	Unpushed *int   `json:"unpushed"` // commits that no remote-tracking branch has
@@ -73,9 +76,11 @@ func (c *List) Run(a *App) error {
 	if err != nil {
 		return err
 	}
-	running := map[string]bool{}
+	running := map[string]tick.SlotView{}
 	for _, s := range views {
-		running[s.Session] = running[s.Session] || s.Occupied
+		if s.Occupied {
+			running[s.Session] = s
+		}
 	}
 	locations, err := a.Queue.Locations()
 	if err != nil {
@@ -91,7 +96,7 @@ func (c *List) Run(a *App) error {
 			continue
 		}
 		if s != nil {
-			one := shown{Name: name, Session: s, Running: running[name]}
+			one := shown{Name: name, Session: s, Running: running[name].Occupied, Job: running[name].Job, Node: running[name].Node}
 			var review session.Review
 			if s.PRURL != "" {
 				review, err = a.Tick.Sessions().Shown(name, s)
@@ -146,7 +151,9 @@ func (a *App) sessionColumns() []terminal.Column {
 func (a *App) sessionRow(s shown) []string {
 	state := "idle"
 	if s.Running {
-		state = "running"
+		if state = "running"; s.Node != "" {
+			state += " on " + s.Node
+		}
 	}
 	size := "?"
 	if s.Size != nil {

@@ -61,6 +61,9 @@ func execute(grammar any, globals *Globals, args []string) error {
 		// A runner, forked by a tick. All that it must know comes through its gate: it reads no settings.
 		return slots.Run(ctx, slots.Dir(home), args[1])
 	}
+	if len(args) == 2 && args[0] == "job" { // the same, as a job that a tick submitted
+		return slots.RunJob(ctx, slots.Dir(home), args[1])
+	}
 	// A command ends soon: to collect garbage often costs it more time than it saves memory. The runner, above, lives as long as its agent.
 	debug.SetGCPercent(400)
 	// A reader of stdout that goes away must not end a command in the middle of its work: the write fails instead. SIGPIPE is

@@ -187,6 +187,9 @@ func describe(r queue.Run) string {
 	if r.Signal != "" {
 		text += " (" + r.Signal + ")"
 	}
+	if r.Job != "" {
+		text += ", job " + r.Job + " on " + r.Node
+	}
 	if r.StartedAt != nil {
 		text += ", took " + duration(r.EndedAt.Sub(*r.StartedAt))
 	}

@@ -166,6 +166,11 @@ func (s *screen) running() {
 		}
 	}
 	s.table(t, below)
+	for _, r := range s.Running {
+		if where := r.Where(); where != "" {
+			s.line("", fmt.Sprintf("slot %s: %s", r.Slot, where))
+		}
+	}
 	for _, text := range waits {
 		s.line("", text)
 	}

@@ -231,6 +231,9 @@ func (x *Exam) agentPrograms() {
 			if n == nil {
 				continue // not installed, and no item needs it
 			}
+			if !x.Tick.Here() {
+				continue // slurm asks a node
+			}
 			if n.passed {
 				x.add(Warn, fmt.Sprintf("%s is passed over: %v", name, err), x.whereIs(argv[0], n))
 			} else {

@@ -103,6 +103,7 @@ var checks = []struct {
 	{"identity", (*Exam).identity},
 	{"remote", (*Exam).remote},
 	{"forge", (*Exam).shown},
+	{"slurm", (*Exam).slurm},
 	{"schedule", (*Exam).schedule},
 	{"home", (*Exam).home},
 	{"pause", (*Exam).pause},

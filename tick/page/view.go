@@ -165,7 +165,7 @@ func needMark(k overview.Kind) string {
 func (p *Page) running() column {
 	c := column{ID: "running", Title: "Working", Empty: "no agent"}
 	for _, r := range p.Running {
-		one := card{Mark: "running", Title: p.name(r.IssueRef), Text: text(r.Doing(p.At)), Why: text(r.Waits)}
+		one := card{Mark: "running", Title: p.name(r.IssueRef), Text: text(r.Doing(p.At)), Why: text(cmp.Or(r.Waits, r.Where()))}
 		switch {
 		case r.Beyond:
 			one.Tag, one.Mark = "beyond its time limit", "failed"

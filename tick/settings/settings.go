@@ -43,6 +43,14 @@ type Settings struct {
 	MaxOpencode int `key:"MAX_CONCURRENT_AGENTS_OPENCODE" name:"max-concurrent-agents-opencode" default:"0" hidden:"" help:"How many of these may be opencode; 0 is any number."`
 	MaxCommand  int `key:"MAX_CONCURRENT_AGENTS_COMMAND" name:"max-concurrent-agents-command" default:"0" hidden:"" help:"How many of these may be the agent 'command'; 0 is any number."`
 
+	Engine       string        `key:"KUGETSU_ENGINE" name:"kugetsu-engine" default:"local" hidden:"" help:"Where the runs of dev agents are started: local (this machine) or slurm (each is a job of a Slurm cluster that has KUGETSU_DIR, too)."`
+	EnginePM     string        `key:"KUGETSU_ENGINE_PM" name:"kugetsu-engine-pm" default:"local" hidden:"" help:"The same for the PM agent."`
+	SlurmArgs    string        `key:"SLURM_ARGS" hidden:"" help:"Arguments of sbatch for each run (-p main --account lab)."`
+	SlurmLicense string        `key:"SLURM_LICENSE" hidden:"" help:"License of Slurm of which each run takes one, so that the site can bound the runs of all users."`
+	SlurmConf    string        `key:"SLURM_CONF" hidden:"" help:"Slurm's configuration, an absolute path, where it is not at its usual place."`
+	SlurmTick    bool          `key:"SLURM_TICK" default:"false" negatable:"" hidden:"" help:"Whether the end of a run on Slurm starts a tick on its node. File locks must reach across the nodes for that."`
+	SlurmFence   time.Duration `key:"SLURM_FENCE" default:"2m" hidden:"" help:"How long a run whose job is gone without an end may live on, with its node out of reach: only then its task is tried again."`
+
 	RunHours      Hours `key:"RUN_HOURS" hidden:"" help:"When something may start, in local time: Mon-Fri 22:00-07:00, Sat-Sun 00:00-24:00 (default: always)."`
 	HoursClaude   Hours `key:"RUN_HOURS_CLAUDE" name:"run-hours-claude" hidden:"" help:"When claude may start, beside RUN_HOURS."`
 	HoursCodex    Hours `key:"RUN_HOURS_CODEX" name:"run-hours-codex" hidden:"" help:"When codex may start, beside RUN_HOURS."`
@@ -196,6 +204,15 @@ func (s *Settings) Timeout() time.Duration {
 	return time.Duration(s.TaskHours) * time.Hour
 }
 
+// The engines.
+const (
+	Local = "local"
+	Slurm = "slurm"
+)
+
+// MinFence is the least of SLURM_FENCE: a runner looks for the fence each second, and its agent gets 5 s to end.
+const MinFence = 10 * time.Second
+
 // Agents are the agents that KUGETSU_AGENT names, in their order: one at least.
 func (s *Settings) Agents() []string { return SplitAgents(s.Agent) }
 
@@ -281,6 +298,21 @@ func (s *Settings) check(home string) error {
 	duration(&s.TaskTimeout, 0, "TASK_TIMEOUT")
 	duration(&s.IdleTimeout, 0, "IDLE_TIMEOUT")
 	duration(&s.HoldMax, 6*time.Hour, "HOLD_MAX")
+	if s.SlurmFence < MinFence {
+		c.bad("SLURM_FENCE must be %s or more", MinFence)
+		s.SlurmFence = 2 * time.Minute
+	}
+	for _, engine := range []struct {
+		v   *string
+		key string
+	}{{&s.Engine, "KUGETSU_ENGINE"}, {&s.EnginePM, "KUGETSU_ENGINE_PM"}} {
+		if *engine.v != Local && *engine.v != Slurm {
+			c.bad("%s must be %s or %s, not %q", engine.key, Local, Slurm, *engine.v)
+			*engine.v = Local
+		}
+	}
+	folder(&s.SlurmConf, "SLURM_CONF")
+	c.slurm(s)
 	for _, d := range []struct {
 		v   *time.Duration
 		key string
@@ -342,6 +374,37 @@ func (c *checker) folder(v *string, key string) {
 	if !plainPath(*v) {
 		c.bad("%s is not UTF-8, or holds control characters: %q", key, *v)
 		*v = ""
+	}
+}
+
+// ours are the options of sbatch that a run depends on. Those with a value of ours are overridden; with one of these a job would be
+// another one than was meant.
+var ours = []string{"-J", "--job-name", "-a", "--array", "-W", "--wait", "--wrap", "--test-only", "-M", "--clusters", "--requeue", "-H", "--hold", "-D", "--chdir"}
+
+// slurm refuses arguments of sbatch that would change what a job is.
+func (c *checker) slurm(s *Settings) {
+	words, err := agent.Split(s.SlurmArgs)
+	if err != nil {
+		c.bad("SLURM_ARGS: %w%s", err, advice(err))
+	}
+	for _, word := range words {
+		name, _, _ := strings.Cut(word, "=")
+		if err = nil; slices.Contains(ours, name) || word == "" || word == "--" {
+			err = fmt.Errorf("%q is not for a run of kugetsu", word)
+			c.bad("SLURM_ARGS: %w", err)
+			break
+		}
+	}
+	if err == nil && len(words) > 0 && !strings.HasPrefix(words[0], "-") {
+		err = fmt.Errorf("%q is no option", words[0])
+		c.bad("SLURM_ARGS: %w", err)
+	}
+	if err != nil {
+		s.SlurmArgs = ""
+	}
+	if strings.ContainsFunc(s.SlurmLicense, func(r rune) bool { return r <= ' ' || strings.ContainsRune(":,", r) }) {
+		c.bad("SLURM_LICENSE must be the name of one license, not %q", s.SlurmLicense)
+		s.SlurmLicense = ""
 	}
 }
 
