@@ -21,6 +21,7 @@ import (
 
 	"kugetsu/queue/fault"
 	"kugetsu/queue/spool"
+	"kugetsu/slots/machine"
 	"kugetsu/slots/proc"
 )
 
@@ -182,7 +183,32 @@ func (d Dir) JobName(item string, run int) string {
 
 // onCluster is what a runner is more that a job started.
 type onCluster struct {
-	tick bool // see Order.Tick
+	tick   bool  // see Order.Tick
+	killed int64 // processes of the job that the kernel had killed for want of memory before the agent
+}
+
+// noteKilled counts them.
+func (r *Runner) noteKilled() {
+	if r.cluster == nil {
+		return
+	}
+	n, err := machine.Machine{}.Killed()
+	if err != nil {
+		r.log.say("%v", err)
+	}
+	r.cluster.killed = n
+}
+
+// tooLarge says whether the kernel killed a process of the job since, for want of the memory that the job has.
+func (r *Runner) tooLarge() bool {
+	if r.cluster == nil {
+		return false
+	}
+	n, err := machine.Machine{}.Killed()
+	if err != nil {
+		r.log.say("%v", err)
+	}
+	return err == nil && n > r.cluster.killed
 }
 
 // RunJob is Run for a job of a cluster, or the answer to a probe. It claims the run first. Without the claim nothing was done, and nothing is done.

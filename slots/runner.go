@@ -190,6 +190,7 @@ func (r *Runner) work(ctx context.Context) bool {
 		ready.undo()
 		return r.notStarted(ctx, err)
 	}
+	r.noteKilled()
 	run, err := r.start(ctx, ready)
 	if err != nil {
 		if errors.Is(err, errMarker) || errors.Is(err, errFenced) { // the agent was ended again: neither "started" nor "not started" would be true
@@ -251,6 +252,8 @@ func (r *Runner) judge(run *agentRun, report agent.Report, end ending) {
 	case end == parked:
 	case end == outgrew:
 		r.result.Outcome, r.result.Summary = outcome.Outgrown, run.memory.tooMuch(r)
+	case end == exited && report.Outcome == outcome.Failed && r.tooLarge():
+		r.result.Outcome, r.result.Summary = outcome.Outgrown, "took more memory than its job has, by AGENT_MEMORY and MAX_AGENT_MEMORY: a process was killed"
 	case (report.Outcome == outcome.UsageLimit || report.Outcome == outcome.Outage) && end != wasCancelled: // the agent gave up just as its time was over
 	case end == tookTooLong:
 		r.result.Outcome = outcome.Timeout

@@ -51,6 +51,24 @@ func (g group) left() (int64, error) {
 	return max(limit-used+min(inactive, used), 0), nil
 }
 
+// Killed is how many processes of this process's control group the kernel has killed for want of memory, those of groups below it too
+// where the kernel counts them. It is 0 where that is not counted.
+func (m Machine) Killed() (int64, error) {
+	groups, err := m.groups()
+	if err != nil || len(groups) == 0 {
+		return 0, err
+	}
+	file := "memory.events"
+	if groups[0].v1 {
+		file = "memory.oom_control"
+	}
+	n, err := m.field(filepath.Join(groups[0].dir, file), "oom_kill")
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	return n, err
+}
+
 // groups lists the control groups that may limit the memory of this process, from its own up to the root, as far as they are
 // mounted here.
 //

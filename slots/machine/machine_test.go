@@ -254,3 +254,22 @@ func TestTakenInAGroupOfItsOwnIsTheSameInBothHierarchies(t *testing.T) {
 		}
 	}
 }
+
+func TestProcessesThatTheKernelKilledAreCountedInBothHierarchies(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		tree tree
+		want int64
+		bad  bool
+	}{
+		{"v2", machineOf(self2, mount2, tree{root2 + "/cgroup.procs": "1\n", scope + "/cgroup.procs": "41\n", scope + "/memory.events": "low 0\noom 3\noom_kill 2\n"}), 2, false},
+		{"v1", machineOf(self1, mount1, tree{root1 + "/cgroup.procs": "1\n", root1 + "/jobs/one/cgroup.procs": "41\n", root1 + "/jobs/one/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"}), 1, false},
+		{"v2, without the controller", machineOf(self2, mount2, tree{root2 + "/cgroup.procs": "1\n", scope + "/cgroup.procs": "41\n"}), 0, false},
+		{"no control groups", tree{}, 0, false},
+		{"v1, a kernel that does not count", machineOf(self1, mount1, tree{root1 + "/cgroup.procs": "1\n", root1 + "/jobs/one/cgroup.procs": "41\n", root1 + "/jobs/one/memory.oom_control": "under_oom 0\n"}), 0, true},
+	} {
+		if got, err := c.tree.record(t).Killed(); got != c.want || (err != nil) != c.bad {
+			t.Errorf("%s: %d, not %d: %v", c.name, got, c.want, err)
+		}
+	}
+}
