@@ -1,0 +1,247 @@
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kugetsu/contrib/internal/cluster"
+	"kugetsu/queue"
+	"kugetsu/slots"
+)
+
+// needCluster brings up a real Slurm cluster that ends with the test.
+func needCluster(t *testing.T, group string) *cluster.Cluster {
+	if why := cluster.Missing(); why != "" {
+		skip(t, group, why)
+	}
+	dir, err := os.MkdirTemp("", "kugetsu-faults-slurm-*") // not the test's own folder, whose path is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cluster.Start(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(c.Logs())
+		}
+		if err := errors.Join(c.Stop(), os.RemoveAll(dir)); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// on makes a world one whose runs are jobs of a cluster. Its sbatch notes each call with the name of the job, and then does what sbatch
+// does, or what script says, with the arguments of sbatch and "$real".
+func (w *world) on(c *cluster.Cluster, script string) {
+	if script == "" {
+		script = `exec "$real" "$@"`
+	}
+	own := filepath.Join(w.dir, "bin")
+	w.must(os.Mkdir(own, 0o700))
+	real := ""
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		if _, err := os.Stat(filepath.Join(dir, "sbatch")); err == nil && real == "" {
+			real = filepath.Join(dir, "sbatch")
+		}
+	}
+	text := fmt.Sprintf("#!/bin/sh\nreal=%s calls=%s\nfor a; do case $a in --job-name=*) echo \"${a#*=}\" >>$calls;; esac; done\n%s\n", real, w.submitted(), script)
+	w.must(os.WriteFile(filepath.Join(own, "sbatch"), []byte(text), 0o700))
+	w.env = append(w.env, "KUGETSU_ENGINE=slurm", "SLURM_CONF="+c.Conf(), "SLURM_FENCE=10s", "AGENT_MEMORY=50M", "PATH="+own+":"+bin+":"+os.Getenv("PATH"))
+}
+
+// submitted is the file of the names with which sbatch was called.
+func (w *world) submitted() string { return filepath.Join(w.dir, "submitted") }
+
+// submittedOnce looks whether the name of no job was submitted twice: neither by the calls of sbatch, nor by what the cluster knows.
+func (w *world) submittedOnce(c *cluster.Cluster) error {
+	calls, err := os.ReadFile(w.submitted())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	known, err := c.Slurm("squeue", "-h", "-t", "all", "-o", "%j")
+	if err != nil {
+		return err
+	}
+	for what, text := range map[string]string{"sbatch was called": string(calls), "the cluster has": known} {
+		times := map[string]int{}
+		for _, name := range strings.Fields(text) {
+			if times[name]++; times[name] > 1 && (what != "the cluster has" || w.has(name)) {
+				return fmt.Errorf("%s twice for %s", what, name)
+			}
+		}
+	}
+	return nil
+}
+
+// has says whether a job is of an item of this world: the cluster is that of others, too.
+func (w *world) has(name string) bool {
+	for _, id := range w.ids {
+		if strings.Contains(name, id) {
+			return true
+		}
+	}
+	return false
+}
+
+// awaitRest makes plain ticks until the world is at rest.
+func (w *world) awaitRest() error {
+	return await(func() error {
+		w.kugetsu("tick")
+		if why := w.unsettled(); why != "" {
+			<-time.After(100 * time.Millisecond) // a tick asks the controller, which many ask
+			return errors.New(why)
+		}
+		return nil
+	})
+}
+
+// submitting is a world with two items that wait for a cluster.
+func (w *world) submitting(c *cluster.Cluster, script string) {
+	w.on(c, script)
+	w.item(1)
+	w.item(2)
+}
+
+// TestTickIsKilledAroundSbatch: a tick that hands items to a cluster dies before one of its system calls. The ticks after it find what the
+// cluster has, submit nothing twice, and run nothing twice.
+func TestTickIsKilledAroundSbatch(t *testing.T) {
+	needStrace(t)
+	c := needCluster(t, killed)
+	w := newWorld(t)
+	w.submitting(c, "")
+	list := points(t, w, "tick")
+	if err := w.awaitRest(); err != nil {
+		t.Fatal(err)
+	}
+	w.close()
+	sweep(t, killed, "tick, as it submits jobs to Slurm", "signal=KILL", sample(list, 24), func(w *world, inject []string) error {
+		w.submitting(c, "")
+		w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
+		return errors.Join(w.awaitRest(), w.submittedOnce(c), w.judge(completed))
+	})
+}
+
+// TestTickThatSettlesOnSlurmIsKilled: the same of a tick that meets runs whose jobs are gone, and one that has ended.
+func TestTickThatSettlesOnSlurmIsKilled(t *testing.T) {
+	needStrace(t)
+	c := needCluster(t, killed)
+	w := newWorld(t)
+	w.met(c)
+	list := points(t, w, "tick")
+	if err := w.awaitRest(); err != nil {
+		t.Fatal(err)
+	}
+	w.close()
+	sweep(t, killed, "tick, as it meets runs whose jobs are gone", "signal=KILL", sample(list, 12), func(w *world, inject []string) error {
+		w.met(c)
+		w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
+		return errors.Join(w.awaitRest(), w.submittedOnce(c), w.judge(completed))
+	})
+}
+
+// met is a world with runs on a cluster that does not know their jobs: one was not claimed, one was claimed by a runner that has yielded,
+// and one has ended.
+func (w *world) met(c *cluster.Cluster) {
+	w.on(c, "")
+	w.job("1", 1, "exit")
+	w.item(4)
+	claimed := w.job("2", 2, "claimed.7.abcd")
+	w.must(os.WriteFile(filepath.Join(w.home.RunDir(claimed), "yielded"), nil, 0o600))
+	w.job("3", 3, "end.ok.0")
+	w.paid[3] = 1 // its agent started
+}
+
+// job puts run 1 of an item, which is on a cluster, into a slot.
+func (w *world) job(slot string, n int, marker string) (run string) {
+	e, it := w.item(n)
+	name := w.home.JobName(it.ID, 1)
+	in := slots.Intent{Item: it.ID, File: filepath.Base(e.Path), Run: 1, Session: session(n), Engine: "slurm", Job: name}
+	w.must(w.home.WriteIntent(slot, in))
+	w.must(w.home.ClaimRun(in.RunName()))
+	if marker != "exit" {
+		w.must(os.Rename(filepath.Join(w.home.RunDir(in.RunName()), "exit"), filepath.Join(w.home.RunDir(in.RunName()), marker)))
+	}
+	w.must(w.q.Notify(e, it, 1, 0, onCluster(name)))
+	return in.RunName()
+}
+
+// TestSbatchFailsAndTheJobLands: sbatch fails although its job is there, or comes later, or never. The job's name alone decides.
+func TestSbatchFailsAndTheJobLands(t *testing.T) {
+	c := needCluster(t, refused)
+	for _, f := range sbatchFails {
+		t.Run(strings.ReplaceAll(f.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			defer w.close()
+			err := w.failing(c, f.script, f.runs)
+			passed := 1
+			if err != nil {
+				t.Error(err)
+				passed = 0
+			}
+			report(result{group: refused, name: f.name, points: 1, passed: passed})
+		})
+	}
+}
+
+// sbatchFails are ways in which the first call of sbatch fails; runs is how many runs the item has in the end.
+var sbatchFails = []struct {
+	name, script string
+	runs         int
+}{
+	{"sbatch fails, and the job is there", `"$real" "$@"; [ $(wc -l <$calls) -gt 1 ] || exit 1`, 1},
+	{"sbatch fails, and the job comes later", `if [ $(wc -l <$calls) -gt 1 ]; then exec "$real" "$@"; fi
+cat >$calls.script
+for a; do shift; [ "$a" = /dev/stdin ] && a=$calls.script; set -- "$@" "$a"; done
+(until [ -e $calls.go ]; do sleep .1; done; "$real" "$@" >$calls.late 2>&1; echo $? >>$calls.late) >/dev/null 2>&1 &
+exit 1`, 2},
+	{"sbatch fails, and there is no job", `[ $(wc -l <$calls) -gt 1 ] || exit 1; exec "$real" "$@"`, 2},
+}
+
+// failing lets one item run whose first sbatch fails.
+func (w *world) failing(c *cluster.Cluster, script string, runs int) error {
+	w.on(c, script)
+	_, first := w.item(1)
+	w.kugetsu("tick")
+	w.must(os.WriteFile(w.submitted()+".go", nil, 0o600))
+	err := w.awaitRest()
+	if _, statErr := os.Stat(w.submitted() + ".script"); statErr == nil && err == nil { // the job that came late is to be over, too
+		err = awaited("the late job has done nothing", func() bool {
+			out, err := c.Slurm("squeue", "-h", "-t", "COMPLETED", "-n", w.home.JobName(first.ID, 1), "-o", "%T")
+			return err == nil && out == "COMPLETED"
+		})
+	}
+	_, it, loadErr := load(w, first.ID)
+	if loadErr == nil && it.Runs != runs {
+		loadErr = fmt.Errorf("it took %d runs, not %d", it.Runs, runs)
+	}
+	return errors.Join(err, loadErr, w.submittedOnce(c), w.judge(completed))
+}
+
+// TestHarnessNoticesAJobThatIsSubmittedTwice: kugetsus that do not look for a job whose sbatch failed.
+func TestHarnessNoticesAJobThatIsSubmittedTwice(t *testing.T) {
+	c := needCluster(t, broken)
+	again := alone(func(w *world) error { return w.failing(c, sbatchFails[0].script, sbatchFails[0].runs) })
+	mustNotice(t,
+		wrongWay{"a job whose sbatch failed is submitted again", "tick/slurm.go",
+			[]string{"	jobs, lookErr := c.Named(ctx, name)\n", "	if err = s.submit(ctx, task, name); err == nil {\n\t\treturn nil\n\t}\n\tjobs, lookErr := c.Named(ctx, name)\n"},
+			"twice for kg-", again},
+		wrongWay{"a job whose sbatch failed is taken for one that is not there", "tick/slurm.go",
+			[]string{"case len(jobs) > 0:\n\t\ts.t.Log.Warn(\"sbatch failed", "case len(jobs) > 99:\n\t\ts.t.Log.Warn(\"sbatch failed"},
+			"it took 2 runs, not 1", again},
+	)
+}
+
+// onCluster is what identifies the run of a job in its item.
+func onCluster(name string) *queue.Runner {
+	return &queue.Runner{Timeout: time.Hour, Engine: "slurm", Job: name}
+}
