@@ -343,6 +343,14 @@ func (r *Runner) writeSession(s *Session) error {
 	return r.home.WriteSession(r.task.Session, s)
 }
 
+// saysInterrupted is the reason in the log why a run ends that was told to end, and was not cancelled.
+func (r *Runner) saysInterrupted() string {
+	if r.cluster != nil {
+		return "interrupted; a tick settles " + r.name + " by how its job ended"
+	}
+	return "interrupted; " + r.name + " will be retried"
+}
+
 // yield says that nothing of the run is left, where its end is not recorded. Then the next run need not wait.
 func (r *Runner) yield() {
 	if r.cluster == nil {

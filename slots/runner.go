@@ -214,7 +214,7 @@ func (r *Runner) work(ctx context.Context) bool {
 		if r.isCancelled() {
 			end = wasCancelled
 		} else {
-			r.log.say("interrupted; %s will be retried", r.name)
+			r.log.say("%s", r.saysInterrupted())
 			return false
 		}
 	}

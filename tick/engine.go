@@ -34,7 +34,7 @@ type engine interface {
 	// forsake ends a run whose item is gone, and says whether nothing of it can be left.
 	forsake(ctx context.Context, in *slots.Intent) (gone bool, err error)
 	// place is the job and the node of a run; "" for this machine, and while no job has begun.
-	place(it *queue.Item) (job, node string)
+	place(run string) (job, node string)
 	// why fills the outcome of a run that recorded no end. Boot is that of the kernel under which the run began; "" where it is not known.
 	why(it *queue.Item, marker slots.Marker, boot string, r *queue.Result) error
 }
@@ -82,7 +82,7 @@ func (local) answers(context.Context) error { return nil }
 
 func (local) here() bool { return true }
 
-func (local) place(*queue.Item) (job, node string) { return "", "" }
+func (local) place(string) (job, node string) { return "", "" }
 
 func (l local) forsake(ctx context.Context, in *slots.Intent) (gone bool, err error) {
 	err = l.t.endMarked(ctx, in.RunName())

@@ -358,7 +358,7 @@ func (t *Tick) result(it *queue.Item, run string, marker slots.Marker, boot stri
 			r.Outcome, r.Summary = outcome.Timeout, "its runner did not answer: ended beyond its limit"
 		}
 	}
-	r.Job, r.Node = t.engineOf(it).place(it)
+	r.Job, r.Node = t.engineOf(it).place(run)
 	cancelled, err := t.Home.Cancelled(run)
 	if err != nil {
 		return r, of, err

@@ -114,7 +114,7 @@ func (s onSlurm) submit(ctx context.Context, task slots.Task, name string) error
 	}
 	run := task.Name()
 	id, err := c.Submit(ctx, slurm.Order{Name: name, Args: args, Log: s.t.Home.LogPath(run), Time: slots.Limit(task.Timeout, task.Verify.Timeout) + slots.Slack,
-		Memory: max(s.t.MemoryOf(task.Agent.Preset), task.MaxMemory), License: s.t.Settings.SlurmLicense, Run: []string{self, string(s.t.Home), run}})
+		Memory: s.memory(task), License: s.t.Settings.SlurmLicense, Run: []string{self, string(s.t.Home), run}})
 	if err == nil {
 		s.t.Log.Debug("submitted", "run", run, "job", id)
 		return nil
@@ -132,6 +132,16 @@ func (s onSlurm) submit(ctx context.Context, task slots.Task, name string) error
 		return err
 	}
 	return fault.New(fault.Temp, "correct SLURM_ARGS and SLURM_LICENSE, or ask who runs the cluster", "%s", why)
+}
+
+// memory is what a job gets, in bytes; 0 for what the site gives. Slurm ends a job that takes more. So half as much again is added to what
+// the last runs of an agent tell: one of ten took more.
+func (s onSlurm) memory(task slots.Task) int64 {
+	need := s.t.MemoryOf(task.Agent.Preset)
+	if s.t.Settings.AgentMemory == settings.Auto {
+		need += need / 2
+	}
+	return max(need, task.MaxMemory)
 }
 
 // fence fences a run, and keeps what was known of its job at the first time.
@@ -312,8 +322,8 @@ func (s onSlurm) why(it *queue.Item, marker slots.Marker, _ string, r *queue.Res
 	return nil
 }
 
-func (s onSlurm) place(it *queue.Item) (job, node string) {
-	claim, err := s.t.Home.ReadClaim(slots.RunName(it.ID, it.Runs))
+func (s onSlurm) place(run string) (job, node string) {
+	claim, err := s.t.Home.ReadClaim(run)
 	if err != nil || claim == nil {
 		return "", ""
 	}

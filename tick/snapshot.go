@@ -203,10 +203,10 @@ func (t *Tick) inspectSlot(name string, v *View) SlotView {
 	s.Occupied = s.Occupied || newer
 	if in != nil {
 		s.Item, s.Run, s.Session, s.Engine, s.jobName = in.Item, in.Run, in.Session, in.Engine, in.Job
+		s.Job, s.Node = t.engineNamed(in.Engine).place(in.RunName())
 		if _, it, err := t.itemIn(in); err == nil {
 			s.IssueRef, s.Agent, s.Title, s.Since = it.IssueRef, it.Agent, it.Title(), it.NotifiedAt
 			t.inspectRunner(&s, it, v)
-			s.Job, s.Node = t.engineNamed(in.Engine).place(it)
 		}
 	}
 	if s.Occupied {

@@ -260,7 +260,10 @@ func (x *Exam) fileSystem() {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			x.unknown(fmt.Errorf("statfs %s: %w", dir, err))
 		}
-		if name != "" {
+		switch {
+		case name != "" && !x.Tick.Here():
+			x.ok(fmt.Sprintf("%s is on %s, which the nodes of the cluster are to have, too", dir, name)) // slurm asks one
+		case name != "":
 			x.add(Warn, fmt.Sprintf("%s is on %s, where flock and rename may not hold between machines or at all", dir, name),
 				"put the state folder on a local disk: KUGETSU_DIR")
 		}

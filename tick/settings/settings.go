@@ -82,7 +82,7 @@ type Settings struct {
 	HoldMax     time.Duration `key:"HOLD_MAX" default:"6h" hidden:"" help:"Longest time that an agent, or the host of a remote, is on hold before one run tries it again (30m, 6h)."`
 	AutoResume  bool          `key:"AUTO_RESUME" default:"true" negatable:"" hidden:"" help:"Whether an agent is tried again once its usage limit is over. With false it is on hold until kugetsu resume."`
 
-	AgentMemory    Memory `key:"AGENT_MEMORY" default:"600M" hidden:"" help:"Memory that must be available before an agent starts (600M, 2G, 512MiB), or auto: what nine of ten of its last 20 runs did not exceed. 0 turns the check off."`
+	AgentMemory    Memory `key:"AGENT_MEMORY" default:"600M" hidden:"" help:"Memory that must be available before an agent starts (600M, 2G, 512MiB), or auto: what nine of ten of its last 20 runs did not exceed. 0 turns the check off. On Slurm it is what a job gets (auto: half as much again), or MAX_AGENT_MEMORY where that is more."`
 	MaxAgentMemory Size   `key:"MAX_AGENT_MEMORY" default:"0" hidden:"" help:"Memory that the processes of a run may have together (2G, 1500M); a run that has more is ended. 0 turns the check off."`
 	MinFreeDisk    Size   `key:"MIN_FREE_DISK" default:"512M" hidden:"" help:"Disk space that must be free in the state folder before an agent starts (512M, 2G). 0 turns the check off."`
 	MaxReview      int    `key:"MAX_AWAITING_REVIEW" name:"max-awaiting-review" default:"0" hidden:"" help:"Number of open pull requests from which on no new work starts. 0 turns the check off."`
