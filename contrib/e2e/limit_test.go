@@ -13,8 +13,10 @@ import (
 // TestUsageLimitIsSatOut: real agents meet a limit that is lifted after two hours. It costs no attempt and no slot, other
 // agents' items go on, and when the time has come the same conversation does.
 func TestUsageLimitIsSatOut(t *testing.T) {
+	t.Parallel()
 	for _, c := range clis[:3] {
 		t.Run(c.preset, func(t *testing.T) {
+			t.Parallel()
 			program, stub := binary(t, c.preset), newStub(t)
 			env := c.home(t, stub)
 			if c.limited != nil {
@@ -90,6 +92,7 @@ func TestUsageLimitIsSatOut(t *testing.T) {
 // TestLimitOfAModelLeavesTheOthers: claude says in a field of its own that the limit is that of one family of models. An item with
 // another model goes on, one without a model waits.
 func TestLimitOfAModelLeavesTheOthers(t *testing.T) {
+	t.Parallel()
 	c := clis[1]
 	program, stub := binary(t, c.preset), newStub(t)
 	w := newWorldOf(t, rig.Kugetsu(t), stub, c.preset, program, c.limited(c.home(t, stub))).with("MAX_CONCURRENT_AGENTS=1")

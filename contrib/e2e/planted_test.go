@@ -305,6 +305,7 @@ func (g *garden) walksIn(n int) {
 // Codex's sandbox, as the preset opens it, refuses most of the plants, and kugetsu's own git ignores the others. Without the
 // sandbox all of them stand, and a plain git walks into them: the traps are live.
 func TestCodexPlantsNothingThatKugetsuRuns(t *testing.T) {
+	t.Parallel()
 	binary(t, "codex")
 	bin := rig.Kugetsu(t)
 	for _, c := range []struct {

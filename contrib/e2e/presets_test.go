@@ -272,8 +272,10 @@ func (b *bench) git(args ...string) string {
 
 // TestPresets runs what every preset promises of its program.
 func TestPresets(t *testing.T) {
+	t.Parallel()
 	for _, c := range clis {
 		t.Run(c.preset, func(t *testing.T) {
+			t.Parallel()
 			binary(t, c.preset)
 			for _, test := range []struct {
 				name string
@@ -381,6 +383,7 @@ func readFile(path string) []byte {
 }
 
 func TestClaudeIsDeniedWhatItsRulesDeny(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, clis[1])
 	home, _ := strings.CutPrefix(b.env[0], "HOME=")
 	writeFile(t, filepath.Join(home, ".claude", "settings.json"), encode(object{"permissions": object{"deny": []string{"Bash(touch:*)"}}}))
@@ -391,6 +394,7 @@ func TestClaudeIsDeniedWhatItsRulesDeny(t *testing.T) {
 }
 
 func TestGeminiIsDeniedWhatItsPoliciesDeny(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, clis[3])
 	policy := filepath.Join(t.TempDir(), "deny.toml")
 	writeFile(t, policy, []byte("[[rule]]\ntoolName = \"run_shell_command\"\ncommandPrefix = \"touch\"\ndecision = \"deny\"\npriority = 999\n"))
@@ -401,6 +405,7 @@ func TestGeminiIsDeniedWhatItsPoliciesDeny(t *testing.T) {
 }
 
 func TestClaudeAsRootSaysWhyItDoesNotStart(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("root alone is refused --permission-mode bypassPermissions")
 	}
@@ -413,6 +418,7 @@ func TestClaudeAsRootSaysWhyItDoesNotStart(t *testing.T) {
 
 // The preset opens codex's sandbox for what git writes to, and for the network, and for nothing else.
 func TestCodexCommitsWithinItsSandbox(t *testing.T) {
+	t.Parallel()
 	b := newBenchIn(t, outsideOfTmp(t), clis[2])
 	const outside = "/var/kugetsu-e2e-must-not-be" // folders for temporary files may be written to
 	m := b.run("<<write a.txt|x>><<bash git add a.txt && git commit -qm boxed && echo so-be-it>><<bash touch "+outside+">><<say done>>", "-m ok", "", nil)
@@ -449,8 +455,10 @@ var read = map[string][2]string{
 
 // TestKugetsuWithOtherAgents drives kugetsu as its user does, with the agents that are quick.
 func TestKugetsuWithOtherAgents(t *testing.T) {
+	t.Parallel()
 	for _, c := range clis[1:3] {
 		t.Run(c.preset, func(t *testing.T) {
+			t.Parallel()
 			program, stub := binary(t, c.preset), newStub(t)
 			w := newWorldOf(t, rig.Kugetsu(t), stub, c.preset, program, c.home(t, stub))
 			w = w.with("AGENT_ARGS=--no-such-option", "AGENT_ARGS_"+strings.ToUpper(c.preset)+"="+c.args("ok"))

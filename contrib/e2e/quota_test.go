@@ -12,8 +12,10 @@ import (
 // TestQuotaReserveIsLeftToAPerson: real agents are told in a run that 85 % of their window is used, and 20 % are to be kept. The run
 // goes on to its end, nothing new of the agent starts, another agent's items do, and at the reset the agent's items start again.
 func TestQuotaReserveIsLeftToAPerson(t *testing.T) {
+	t.Parallel()
 	for _, c := range clis[1:3] {
 		t.Run(c.preset, func(t *testing.T) {
+			t.Parallel()
 			program, stub := binary(t, c.preset), newStub(t)
 			env := c.home(t, stub)
 			if c.limited != nil {
