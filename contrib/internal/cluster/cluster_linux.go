@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -68,7 +69,6 @@ StateSaveLocation=%[3]s/state
 SlurmdSpoolDir=%[3]s/spool-%%n
 SlurmctldPidFile=%[3]s/run/slurmctld.pid
 SlurmdPidFile=%[3]s/run/slurmd-%%n.pid
-SlurmctldLogFile=%[3]s/log/slurmctld
 SlurmdLogFile=%[3]s/log/slurmd-%%n
 MpiDefault=none
 SwitchType=switch/none
@@ -131,11 +131,14 @@ func Start(dir string) (c *Cluster, err error) {
 		// The port makes the name one of its own on this machine: control groups are called after the node.
 		name := fmt.Sprintf("n%d-%d", i+1, c.port)
 		c.Nodes = append(c.Nodes, name)
-		text += fmt.Sprintf("NodeName=%s NodeHostname=%[1]s NodeAddr=127.0.0.1 Port=%d CPUs=4 RealMemory=2000\n", name, c.port+1+i)
+		text += fmt.Sprintf("NodeName=%s NodeHostname=%[1]s NodeAddr=127.0.0.1 Port=%d CPUs=16 RealMemory=4000\n", name, c.port+1+i)
 		hosts = fmt.Appendf(hosts, "127.0.0.1 %s\n", name)
 	}
 	text += "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=01:00:00\n"
 
+	if err := os.Chmod(dir, 0o755); err != nil { // other users ask the cluster, too
+		return nil, err
+	}
 	files := map[string]string{"slurm.conf": text, "cgroup.conf": cgroupConfig, "hosts": string(hosts)}
 	for _, name := range []string{"run", "state", "log", "key"} {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
@@ -213,6 +216,9 @@ func (c *Cluster) Logs() string {
 	var text strings.Builder
 	names, _ := filepath.Glob(filepath.Join(c.Dir, "log", "*"))
 	for _, name := range names {
+		if log, both := strings.CutSuffix(name, ".out"); both && slices.Contains(names, log) { // it has the same lines
+			continue
+		}
 		data, err := os.ReadFile(name)
 		if err != nil {
 			fmt.Fprintln(&text, err)
