@@ -183,7 +183,7 @@ func (x *Exam) worktrees() {
 		x.unknown(err)
 	}
 	for _, name := range names {
-		if busy, err := slots.Locked(x.Tick.Home.SessionLock(name)); err != nil || busy {
+		if busy, err := slots.Locked(x.Tick.Home.SessionLock(name)); err != nil || busy || x.Tick.Sessions().InUse(name) {
 			continue // a run may be making it now
 		}
 		path := x.in("worktrees", name)

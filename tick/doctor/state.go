@@ -251,7 +251,7 @@ func (x *Exam) sessions() {
 		switch busy, err := slots.Locked(x.Tick.Home.SessionLock(name)); {
 		case err != nil:
 			x.unknown(err)
-		case busy:
+		case busy || x.Tick.Sessions().InUse(name):
 			continue // a run works there
 		}
 		if _, err := os.Lstat(s.Worktree); errors.Is(err, fs.ErrNotExist) {
