@@ -33,7 +33,7 @@ const (
 )
 
 // ErrSilent is wrapped where the controller does not answer, or a command of Slurm cannot be run: nothing is known of any job.
-var ErrSilent = errors.New("Slurm does not answer")
+var ErrSilent = errors.New("the controller of Slurm does not answer")
 
 // Cluster is a cluster, as this user sees it.
 type Cluster struct {
@@ -69,9 +69,6 @@ var over = []string{"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED",
 
 // Over says whether a job has ended, as far as Slurm knows.
 func (j Job) Over() bool { return slices.Contains(over, j.State) }
-
-// Waits says whether a job has not begun.
-func (j Job) Waits() bool { return j.State == "PENDING" || j.State == "CONFIGURING" }
 
 // run runs a command of Slurm.
 func (c *Cluster) run(ctx context.Context, limit time.Duration, stdin []byte, argv ...string) (string, error) {

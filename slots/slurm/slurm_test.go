@@ -21,7 +21,7 @@ func TestAnswerOfSqueueIsReadOrAllOfItIsUnknown(t *testing.T) {
 	if a := jobs["kg-1-q_a-1"]; len(a) != 2 || a[0].Over() || !a[1].Over() || a[1].Node != "n2" {
 		t.Errorf("one name is of %+v", a)
 	}
-	if b := jobs["kg-1-q_b-1"][0]; !b.Waits() || b.Over() || b.Dir != "/home/you/with | in it" || b.Node != "" {
+	if b := jobs["kg-1-q_b-1"][0]; b.State != "PENDING" || b.Over() || b.Dir != "/home/you/with | in it" || b.Node != "" {
 		t.Errorf("%+v", b)
 	}
 	for _, out := range []string{"slurm_load_jobs error: Unable to contact slurm controller", "12|name|RUNNING", "|name|RUNNING|||/", "12|name||||/",
