@@ -245,3 +245,105 @@ func TestHarnessNoticesAJobThatIsSubmittedTwice(t *testing.T) {
 func onCluster(name string) *queue.Runner {
 	return &queue.Runner{Timeout: time.Hour, Engine: "slurm", Job: name}
 }
+
+// stubborn is an agent whose first run goes on until it is killed, whatever it is told.
+const stubborn = note + `cat >/dev/null
+case $KUGETSU_RUN in *.1) trap '' TERM; touch "$REC.begun"; while :; do sleep .1; done;; esac
+`
+
+// lostNode kills the daemon of the node on which a run is, so that Slurm takes the run for gone, whose processes live. The run is tried
+// again, and its two agents are never there at once: each would note it.
+func lostNode(c *cluster.Cluster) func(w *world) error {
+	return func(w *world) (err error) {
+		w.on(c, "")
+		w.must(os.WriteFile(filepath.Join(w.dir, "agent"), []byte(stubborn), 0o700))
+		_, it := w.item(1)
+		w.kugetsu("tick")
+		run := slots.RunName(it.ID, 1)
+		if err := awaited("the agent begins", func() bool { _, err := os.Stat(w.record() + ".begun"); return err == nil }); err != nil {
+			return err
+		}
+		claim, err := w.home.ReadClaim(run)
+		if err != nil || claim == nil {
+			return fmt.Errorf("the run says not where it is: %v", err)
+		}
+		w.must(c.EndSlurmd(claim.Node, "KILL"))
+		defer func() { err = errors.Join(err, c.StartSlurmd(claim.Node), c.AwaitIdle()) }()
+		var met error
+		err = await(func() error {
+			if met = w.judgeRecord(); met != nil {
+				return nil // the first agent goes on for ever
+			}
+			w.kugetsu("tick")
+			if why := w.unsettled(); why != "" {
+				<-time.After(100 * time.Millisecond)
+				return errors.New(why)
+			}
+			return nil
+		})
+		if met != nil {
+			return met
+		}
+		w.unpaid = 1 // the first failure of a node does not count
+		return errors.Join(err, w.submittedOnce(c), w.judge(completed))
+	}
+}
+
+// far are changes by which neither a lock nor a process of a run reaches the machine of the tick, as on a real cluster they may not. Here
+// the nodes are on one machine, and a tick would end what is left of a run that it settles.
+var far = map[string][]string{
+	"slots/cluster.go":  {"file, err := spool.Lock(ctx, path, nil)", "file, err := (*os.File)(nil), error(fs.ErrPermission)"},
+	"tick/reconcile.go": {"return proc.Kill(ctx, t.Home.Processes(run), nil)", "return ctx.Err()"},
+}
+
+// buildFar builds a kugetsu with those changes, too.
+func buildFar(t *testing.T, dir string, replace map[string]string) error {
+	for file, changes := range far {
+		path, err := filepath.Abs(filepath.Join("..", "..", file))
+		if err != nil {
+			return err
+		}
+		from := path
+		if replace[path] != "" {
+			from = replace[path]
+		}
+		if replace[path], err = change(t, from, changes...); err != nil {
+			return err
+		}
+	}
+	return buildChanged(t, dir, replace)
+}
+
+// TestRunOnALostNodeIsFenced: with locks that reach across the nodes, and without.
+func TestRunOnALostNodeIsFenced(t *testing.T) {
+	c := needCluster(t, identity)
+	try(t, identity, "a node is lost, and the run on it lives", 1, func(t *testing.T) {
+		if err := alone(lostNode(c))(t); err != nil {
+			t.Error(err)
+		}
+	})
+	right := bin
+	defer func() { bin = right }()
+	bin = t.TempDir()
+	if err := buildFar(t, bin, map[string]string{}); err != nil {
+		t.Fatal(err)
+	}
+	try(t, identity, "a node is lost that no lock and no signal reaches, and the run on it lives", 1, func(t *testing.T) {
+		if err := alone(lostNode(c))(t); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestHarnessNoticesAFenceThatDoesNotHold: the same without locks and signals, on kugetsus that do not look for the fence, or do not wait.
+func TestHarnessNoticesAFenceThatDoesNotHold(t *testing.T) {
+	c := needCluster(t, broken)
+	mustNoticeBuilt(t, buildFar,
+		wrongWay{"a runner does not look for the fence", "slots/cluster.go",
+			[]string{"	for range 2 {\n\t\tm, err := r.home.ReadMarker(r.name)", "	if r.task != nil {\n\t\treturn false\n\t}\n	for range 2 {\n\t\tm, err := r.home.ReadMarker(r.name)"},
+			"not alone", alone(lostNode(c))},
+		wrongWay{"a run is tried again as soon as it is fenced", "tick/slurm.go",
+			[]string{"known.Age(s.t.Now()) < s.t.Settings.SlurmFence, nil", "false, nil"},
+			"not alone", alone(lostNode(c))},
+	)
+}
