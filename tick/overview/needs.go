@@ -215,11 +215,13 @@ func (x *exam) noSchedule() ([]Need, error) {
 	return []Need{n}, nil
 }
 
-// onHold are the holds that a person can end. A usage limit with a known end only needs patience.
+// onHold are the holds that a person can end. A usage limit with a known end only needs patience. A hold that has ended still needs a
+// person while the item waits that met it last: no run has shown yet that the cause is gone.
 func (x *exam) onHold() (list []Need, err error) {
 	for _, target := range x.targets {
 		h := x.holds[target]
-		if h.Ended(x.now) {
+		ended := h.Ended(x.now)
+		if ended && !x.waits(h.Run) {
 			continue
 		}
 		n := Need{Why: h.Reason, Since: h.Since, Command: "kugetsu resume " + target.Arg(), Agent: target.Name()}
@@ -228,15 +230,24 @@ func (x *exam) onHold() (list []Need, err error) {
 			n.Kind, n.What = LogIn, target.Name()+" is not logged in: log in, then lift the hold"
 		case h.Until == nil:
 			n.Kind, n.What = OnHold, target.Name()+" is on hold until you lift that"
-		case h.Outcome != outcome.UsageLimit:
-			n.Kind, n.What = Down, fmt.Sprintf("%s does not answer; it is tried again at %s, or now", what(target, h), h.Until.Local().Format("15:04"))
-		default:
+		case h.Unpaid:
+			n.Kind, n.What = OnHold, target.Name()+" has no money left: add credits or raise the cap, then lift the hold"
+		case h.Outcome == outcome.UsageLimit:
 			continue
+		case ended:
+			n.Kind, n.What, n.Command = Down, what(target, h)+" did not answer; the next tick tries again, or now", "kugetsu tick"
+		default:
+			n.Kind, n.What = Down, fmt.Sprintf("%s does not answer; it is tried again after %s, or now", what(target, h), h.Until.Local().Format("15:04"))
 		}
 		n.ID, n.Cause = needID(n.Kind, string(target)), h.Reason
 		list = append(list, n)
 	}
 	return list, nil
+}
+
+// waits says whether the item of a run waits for another one.
+func (x *exam) waits(run string) bool {
+	return slices.ContainsFunc(x.view.Waiting, func(w tick.Waiting) bool { return strings.HasPrefix(run, w.Item+".") })
 }
 
 // what names the thing that is down: the host of a remote, or the server that an agent talks to.

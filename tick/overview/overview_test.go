@@ -225,6 +225,21 @@ func TestDismissalIsForTheCauseAsItWas(t *testing.T) {
 	}
 }
 
+// TestHoldThatHasEndedNeedsAPersonUntilARunGotThrough: the server is not known to be back before the item that met the hold has run again.
+func TestHoldThatHasEndedNeedsAPersonUntilARunGotThrough(t *testing.T) {
+	f := newFolder(t)
+	f.must(os.WriteFile(filepath.Join(string(f.Home), "scheduled"), nil, 0o600))
+	e, it := f.enqueue(1, "fix it")
+	f.hold("claude", `{"until":"2001-01-01T00:00:00Z","since":null,"reason":"connection refused","outcome":"outage","count":1,"run":"`+it.ID+`.1","probe":""}`)
+	if o, want := f.read(), "down | the model's server of claude did not answer; the next tick tries again, or now | connection refused | kugetsu tick\n"; shown(o) != want {
+		t.Errorf("while the item waits: got %q, want %q", shown(o), want)
+	}
+	f.settle(e, it, ended(outcome.OK, ""))
+	if o := f.read(); len(o.Needs) != 0 {
+		t.Errorf("after it ran: %s", shown(o))
+	}
+}
+
 func TestNeedsOfTheFolder(t *testing.T) {
 	for _, c := range []struct {
 		what string
@@ -248,7 +263,13 @@ func TestNeedsOfTheFolder(t *testing.T) {
 			"hold | claude is on hold until you lift that | limit | kugetsu resume claude"},
 		{"host down", func(f *folder) {
 			f.hold("host+git.example", `{"until":"2999-01-01T00:00:00Z","since":null,"reason":"no route","outcome":"outage","count":1,"run":"r","probe":""}`)
-		}, "down | git.example does not answer; it is tried again at " + time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC).Local().Format("15:04") + ", or now | no route | kugetsu resume git.example"},
+		}, "down | git.example does not answer; it is tried again after " + time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC).Local().Format("15:04") + ", or now | no route | kugetsu resume git.example"},
+		{"no credits", func(f *folder) {
+			f.hold("claude", `{"until":"2999-01-01T00:00:00Z","since":null,"reason":"Credit balance is too low","outcome":"usage_limit","unpaid":true,"count":1,"run":"r","probe":""}`)
+		}, "hold | claude has no money left: add credits or raise the cap, then lift the hold | Credit balance is too low | kugetsu resume claude"},
+		{"a hold that has ended, and nothing waits that met it", func(f *folder) {
+			f.hold("host+git.example", `{"until":"2001-01-01T00:00:00Z","since":null,"reason":"no route","outcome":"outage","count":1,"run":"r","probe":""}`)
+		}, ""},
 		{"an agent missing for which no item waits any more", func(f *folder) {
 			f.must(os.WriteFile(filepath.Join(string(f.Home), "agents", "gemini.missing.json"), []byte(`{"v":1,"since":"2026-01-01T00:00:00Z","why":"not found"}`), 0o600))
 		}, ""},
