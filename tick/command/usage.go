@@ -1,7 +1,9 @@
 package command
 
 import (
+	"cmp"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,19 +29,32 @@ func (c *Help) Run(_ *App, ctx *kong.Context) error {
 	return nil
 }
 
-// otherWords are words that people type for a command of another name.
-var otherWords = map[string]string{
-	"add": "delegate", "run": "delegate", "new": "delegate", "submit": "delegate",
-	"ps": "status", "top": "status", "kill": "queue cancel", "stop": "pause", "daemon": "queue-daemon", "cron": "queue-daemon",
-	"rm": "destroy", "remove": "destroy", "delete": "destroy", "events": "notify list", "follow": "logs", "tail": "logs",
-	"restart": "queue retry", "check": "doctor", "setup": "init", "stats": "queue stats", "priority": "queue priority", "enqueue": "queue enqueue",
+// otherWords are words that people type for a command of another name, by the command that they stand behind. Below a group they mean
+// what the group is about: below kugetsu queue an item, and never a command that takes work away.
+var otherWords = map[string]map[string]string{
+	"kugetsu": {
+		"add": "delegate", "run": "delegate", "new": "delegate", "submit": "delegate",
+		"ps": "status", "top": "status", "watch": "status --watch", "info": "show", "kill": "queue cancel", "stop": "pause", "unpause": "resume",
+		"daemon": "queue-daemon", "cron": "queue-daemon", "rm": "destroy", "remove": "destroy", "delete": "destroy", "events": "notify list",
+		"follow": "logs", "tail": "logs", "restart": "queue retry", "check": "doctor", "setup": "init", "stats": "queue stats",
+		"priority": "queue priority", "enqueue": "queue enqueue",
+	},
+	"queue": {
+		"rm": "queue cancel", "remove": "queue cancel", "del": "queue cancel", "delete": "queue cancel", "destroy": "queue cancel",
+		"kill": "queue cancel", "stop": "queue cancel", "prune": "queue clear", "purge": "queue clear", "clean": "queue clear", "info": "queue show",
+	},
+	"queue-daemon": {
+		"rm": "queue-daemon stop", "remove": "queue-daemon stop", "delete": "queue-daemon stop", "kill": "queue-daemon stop",
+		"uninstall": "queue-daemon stop", "install": "queue-daemon start", "ls": "queue-daemon status", "list": "queue-daemon status",
+		"show": "queue-daemon status", "info": "queue-daemon status", "check": "queue-daemon status",
+	},
+	"notify": {
+		"ls": "notify list", "show": "notify list", "info": "notify list", "rm": "notify clear", "remove": "notify clear", "delete": "notify clear",
+	},
 }
 
-// queueWords are such words below kugetsu queue. They mean items there, and never a command that takes work away.
-var queueWords = map[string]string{
-	"rm": "queue cancel", "remove": "queue cancel", "del": "queue cancel", "delete": "queue cancel", "destroy": "queue cancel",
-	"stop": "queue cancel", "prune": "queue clear", "purge": "queue clear", "clean": "queue clear",
-}
+// harmless are the names of commands that only show something.
+var harmless = []string{"status", "list", "show", "logs", "stats", "digest"}
 
 // examples stand for the arguments of a command in the example that a hint shows.
 var examples = map[string]string{
@@ -169,13 +184,68 @@ func dashed(args []string) bool {
 	return slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "-") })
 }
 
-// nearest is the command, with all of its words, whose name is nearest to a word that is no command of at; "" when none is
-// near. A name that is right but for its place is the nearest, and then one that people use elsewhere.
+// nearest is the command, with all of its words, that a word may mean that is no command of at; "" when none is near. The
+// order is from the surer to the weaker: a word for another command, the beginning of a name, a name that stands elsewhere, a misspelling.
+// What is typed behind a group is sought in the group first.
 func nearest(root, at *kong.Node, word string) string {
 	word = strings.ToLower(word)
+	if other := otherWords[at.Name][word]; other != "" {
+		return root.Name + " " + other
+	}
+	if name := completion(at, word); name != "" {
+		return name
+	}
+	if at != root {
+		if other := otherWords[root.Name][word]; other != "" {
+			return root.Name + " " + other
+		}
+		if name := completion(root, word); strings.HasSuffix(name, " "+word) {
+			return name
+		}
+		if name := misspelt(at, word); name != "" {
+			return name
+		}
+	}
+	return cmp.Or(completion(root, word), misspelt(root, word))
+}
+
+// completion is the command below n whose name begins with a word, "" when there is none. Of several it is the shortest that only shows
+// something. Where all of them change something, a guess might do what was not meant.
+func completion(n *kong.Node, word string) string {
+	var found []*kong.Node
+	for _, child := range n.Children {
+		if !child.Hidden && len(word) > 1 && slices.ContainsFunc(names(child), func(name string) bool { return strings.HasPrefix(name, word) }) {
+			found = append(found, child)
+		}
+	}
+	if len(found) > 1 {
+		found = slices.DeleteFunc(found, func(n *kong.Node) bool { return !slices.Contains(harmless, n.Name) })
+		if len(found) == 0 {
+			return ""
+		}
+	}
+	if len(found) > 0 {
+		return words(slices.MinFunc(found, func(a, b *kong.Node) int { return len(a.Name) - len(b.Name) }))
+	}
+	for _, child := range n.Children {
+		if name := completion(child, word); name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// misspelt is the command below n that differs in the fewest letters from a word, "" when none is near. A word for a command counts as its
+// name does: "unpase" is nearer to unpause than to pause.
+func misspelt(n *kong.Node, word string) string {
 	best, least := "", 3
 	if len(word) < 4 {
 		least = 2
+	}
+	try := func(name, command string) {
+		if d := distance(word, name); d < least {
+			best, least = command, d
+		}
 	}
 	var walk func(n *kong.Node)
 	walk = func(n *kong.Node) {
@@ -183,33 +253,27 @@ func nearest(root, at *kong.Node, word string) string {
 			if child.Hidden {
 				continue
 			}
-			names := append([]string{child.Name}, child.Aliases...)
-			if _, last, dash := strings.Cut(child.Name, "-"); dash {
-				names = append(names, last)
-			}
-			for _, name := range names {
-				d := distance(word, name)
-				if len(word) > 2 && strings.HasPrefix(name, word) {
-					d = 1
-				}
-				if d < least {
-					best, least = words(child), d
-				}
+			for _, name := range names(child) {
+				try(name, words(child))
 			}
 			walk(child)
 		}
 	}
-	walk(at)
-	if best == "" {
-		walk(root)
-	}
-	if other := queueWords[word]; other != "" && at.Name == "queue" {
-		return "kugetsu " + other
-	}
-	if other := otherWords[word]; other != "" && least > 0 {
-		return "kugetsu " + other
+	walk(n)
+	others := otherWords[n.Name]
+	for _, other := range slices.Sorted(maps.Keys(others)) {
+		try(other, "kugetsu "+others[other])
 	}
 	return best
+}
+
+// names are what a command may be called: its name, its aliases, and what stands behind the dash.
+func names(n *kong.Node) []string {
+	names := append([]string{n.Name}, n.Aliases...)
+	if _, last, dash := strings.Cut(n.Name, "-"); dash {
+		names = append(names, last)
+	}
+	return names
 }
 
 // distance is how many letters must be put in, taken out, changed or swapped with the next one to make b of a.
