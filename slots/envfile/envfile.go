@@ -107,9 +107,9 @@ func read(text string) (v Var, length int, why string) {
 	value := text[m[1]:]
 	if value != "" && (value[0] == '"' || value[0] == '\'') {
 		v.Literal = value[0] == '\''
-		length, why = quoted(value)
+		length, why = quoted(value, v.Name)
 	} else {
-		length, why = len(line)-m[1], plain(line[m[1]:], line[:m[1]])
+		length, why = len(line)-m[1], plain(line[m[1]:], line[:m[1]], v.Name)
 	}
 	if why != "" {
 		return v, 0, why
@@ -129,9 +129,28 @@ func read(text string) (v Var, length int, why string) {
 
 const inQuotes = "put the value in single quotes"
 
+// dollar says what to do about a $ in the value of a variable.
+func dollar(name string) string {
+	const why = "only a shell would expand the $: write out what it stands for"
+	if IsPath(name) {
+		return why
+	}
+	return why + ", or " + inQuotes
+}
+
+// IsPath says whether a variable holds a path, or several. A $ in it is never meant as it stands: in single quotes it would name a
+// folder that is not there, and a PATH without the usual folders lets no agent start.
+func IsPath(name string) bool {
+	switch name {
+	case "PATH", "HOME", "STATUS_PAGE", "METRICS_FILE", "SLURM_CONF":
+		return true
+	}
+	return strings.HasSuffix(name, "_DIR") || strings.HasSuffix(name, "_PATH") || strings.HasSuffix(name, "_SOCK")
+}
+
 // quoted finds the end of the last line of a value that begins with a quote. In double quotes \n, \r, \t, \\, \" and \$ have their
 // meaning in a shell's printf. docker compose decodes more sequences. Its rules do not name those, and they may be meant literally.
-func quoted(text string) (length int, why string) {
+func quoted(text, name string) (length int, why string) {
 	quote := text[0]
 	for i := 1; i < len(text); i++ {
 		switch c := text[i]; {
@@ -152,14 +171,18 @@ func quoted(text string) (length int, why string) {
 				return 0, fmt.Sprintf(`\%c in double quotes: %s`, text[i], inQuotes)
 			}
 		case c == '$' && quote == '"':
-			return 0, `only a shell would expand the $: write out what it stands for, or put the value in single quotes, or write \$`
+			why := dollar(name)
+			if !IsPath(name) {
+				why += `, or write \$`
+			}
+			return 0, why
 		}
 	}
 	return 0, "the quote that begins the value is never closed"
 }
 
 // plain says why a value without quotes, which ends with its line, is refused.
-func plain(value, before string) string {
+func plain(value, before, name string) string {
 	value = strings.TrimRight(value, "\r")
 	text, _, remark := strings.Cut(value, " #")
 	trimmed := strings.Trim(text, " \t")
@@ -176,7 +199,7 @@ func plain(value, before string) string {
 	case remark && open(text) != 0 && strings.IndexByte(value[len(text):], open(text)) >= 0:
 		return "the # may be a remark or stand in the quotes: " + inQuotes + " as a whole"
 	case strings.Contains(text, "$"):
-		return "only a shell would expand the $: write out what it stands for, or " + inQuotes
+		return dollar(name)
 	case strings.TrimFunc(trimmed, unicode.IsSpace) != trimmed:
 		return "a space that is not ASCII begins or ends the value: " + inQuotes
 	}

@@ -96,6 +96,22 @@ func TestValueIsReadByTheDocumentedRules(t *testing.T) {
 	}
 }
 
+// Single quotes would make a PATH that leads nowhere of one that is not expanded.
+func TestDollarInAPathIsNotToBePutInQuotes(t *testing.T) {
+	for text, want := range map[string]string{
+		"PATH=$PATH:/opt/bin":         "only a shell would expand the $: write out what it stands for",
+		"PATH=\"$PATH:/opt/bin\"":     "only a shell would expand the $: write out what it stands for",
+		"export QUEUE_DIR=$HOME/q":    "only a shell would expand the $: write out what it stands for",
+		"STATUS_PAGE=${HOME}/s":       "only a shell would expand the $: write out what it stands for",
+		"GOPATH_TOKEN=$x":             "only a shell would expand the $: write out what it stands for, or put the value in single quotes",
+		"AGENT_COMMAND=\"x $PATH_A\"": "only a shell would expand the $: write out what it stands for, or put the value in single quotes, or write \\$",
+	} {
+		if _, bad := Parse([]byte(text)); len(bad) != 1 || bad[0].Why != want {
+			t.Errorf("%q: %v, not %q", text, bad, want)
+		}
+	}
+}
+
 // The reason names the line, and never quotes the text.
 func TestValueThatWouldBeCutIsRefused(t *testing.T) {
 	for _, c := range []struct {

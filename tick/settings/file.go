@@ -97,7 +97,11 @@ func Open(home string, believed bool) *Source {
 	}
 	for _, v := range vars {
 		if len(s.problems) <= maxProblems && expands(v) {
-			s.problem(v.Line, "only a shell would expand this: write it out, or put it in single quotes")
+			why := "only a shell would expand this: write it out"
+			if !envfile.IsPath(v.Name) {
+				why += ", or put it in single quotes"
+			}
+			s.problem(v.Line, "%s", why)
 		}
 		s.file[v.Name], s.lines[v.Name] = v.Value, v.Line
 	}

@@ -75,7 +75,8 @@ func TestLineOfTheFileIsOneSetting(t *testing.T) {
 		{"AGENT_ARGS='-a\n-b'", "-a\n-b", ""},
 		{"AGENT_ARGS=`date`", "", "line 1: only a shell would expand this"},
 
-		{"AGENT_ARGS=$HOME", "", "line 1: only a shell would expand the $"},
+		{"AGENT_ARGS=$HOME", "", "line 1: only a shell would expand the $: write out what it stands for, or put the value in single quotes"},
+		{"PATH=~/bin", "", "line 1: only a shell would expand this: write it out"},
 		{"AGENT_ARGS=a/$HOME/b", "", "line 1: only a shell"},
 		{`AGENT_ARGS="$HOME"`, "", "line 1: only a shell"},
 		{`AGENT_ARGS="it's $HOME"`, "", "line 1: only a shell"},
@@ -115,6 +116,8 @@ func TestLineOfTheFileIsOneSetting(t *testing.T) {
 			t.Errorf("%q: %v, not %q", c.line, err, c.problem)
 		case c.problem != "" && (fault.Code(err) != fault.Config || fault.HintOf(err) == "" || strings.Contains(err.Error(), "\n")):
 			t.Errorf("%q: exit code %d, hint %q, %q", c.line, fault.Code(err), fault.HintOf(err), err)
+		case strings.HasPrefix(c.line, "PATH=") && strings.Contains(err.Error(), "single quotes"):
+			t.Errorf("%q: %v: in quotes it would be a folder that is not there", c.line, err)
 		}
 	}
 }
