@@ -51,8 +51,8 @@ func (a *App) findOrLast(word *string) (queue.Entry, *queue.Item, error) {
 
 // newestThat is the newest item that a command may change, for a person at a terminal who names no item. The command says which item it
 // was. Without a terminal newestThat returns an error, since a variable that is empty by mistake must not make a script change an item.
-// The hint names the item and other words to type.
-func (a *App) newestThat(command, more string, may func(it *queue.Item) bool) (string, error) {
+// The hint is what to type instead, with the item for thisItem.
+func (a *App) newestThat(command, hint string, may func(it *queue.Item) bool) (string, error) {
 	example := "owner/repo#12"
 	locations, err := a.Queue.Locations()
 	if err != nil {
@@ -67,8 +67,11 @@ func (a *App) newestThat(command, more string, may func(it *queue.Item) bool) (s
 			break
 		}
 	}
-	return "", fault.New(fault.Usage, command+" "+example+more, "%s needs an id, or an issue", command)
+	return "", fault.New(fault.Usage, strings.ReplaceAll(hint, thisItem, example), "%s needs an id, or an issue", command)
 }
+
+// thisItem stands in a hint for the item that a command may change.
+const thisItem = "{item}"
 
 // attended says whether a person types and reads.
 func (a *App) attended() bool {

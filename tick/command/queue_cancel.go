@@ -28,7 +28,8 @@ not answer within 15 s (75 s while it keeps the work) is ended, too.`,
 // Run cancels, and waits until what ran has ended.
 func (c *QueueCancel) Run(a *App) error {
 	if len(c.IDs) == 0 {
-		id, err := a.newestThat("kugetsu queue cancel", "", func(it *queue.Item) bool { return !it.State.Settled() })
+		// The hint names no item of the queue: copied, it would end work that was not chosen.
+		id, err := a.newestThat("kugetsu queue cancel", "kugetsu queue list shows the items; kugetsu queue cancel owner/repo#12 ends one", func(it *queue.Item) bool { return !it.State.Settled() })
 		if err != nil {
 			return err
 		}

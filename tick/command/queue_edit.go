@@ -54,7 +54,7 @@ func (c *QueueEdit) Run(a *App) error {
 		return a.Config
 	}
 	if c.ID == nil {
-		id, err := a.newestThat("kugetsu queue edit", "", func(it *queue.Item) bool { return it.State == queue.Pending })
+		id, err := a.newestThat("kugetsu queue edit", "kugetsu queue edit "+thisItem, func(it *queue.Item) bool { return it.State == queue.Pending })
 		if err != nil {
 			return err
 		}

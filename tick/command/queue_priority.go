@@ -54,7 +54,7 @@ func (c *QueuePriority) split(a *App) (words []string, priority int, err error) 
 	number := func(i int) bool { _, err := settings.ParseInt(c.Words[i]); return err == nil }
 	last := len(c.Words) - 1
 	if last < 0 || last == 0 && number(0) {
-		id, err := a.newestThat(command, " "+cmp.Or(strings.Join(c.Words, ""), "10"), func(it *queue.Item) bool { return !it.State.Settled() })
+		id, err := a.newestThat(command, command+" "+thisItem+" "+cmp.Or(strings.Join(c.Words, ""), "10"), func(it *queue.Item) bool { return !it.State.Settled() })
 		if err != nil {
 			return nil, 0, err
 		}

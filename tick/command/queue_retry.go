@@ -33,7 +33,7 @@ anew. --verify and --no-verify change the item as kugetsu queue edit does, befor
 // Run puts items back into the queue, with their worktree and conversation.
 func (c *QueueRetry) Run(a *App) error {
 	if len(c.IDs) == 0 && !c.AllFailed {
-		id, err := a.newestThat("kugetsu queue retry", ", or kugetsu queue retry --all-failed", func(it *queue.Item) bool { return it.State == queue.Errored })
+		id, err := a.newestThat("kugetsu queue retry", "kugetsu queue retry "+thisItem+", or kugetsu queue retry --all-failed", func(it *queue.Item) bool { return it.State == queue.Errored })
 		if err != nil {
 			return err
 		}
