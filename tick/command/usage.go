@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"kugetsu/queue/fault"
+	"kugetsu/tick/settings"
 )
 
 // Help prints the help of kugetsu or of a command.
@@ -122,6 +123,11 @@ func usage(root *kong.Application, args []string, err error) error {
 				text += ", did you mean \"--" + name + "\"?"
 			}
 		}
+		if flag, long := strings.CutPrefix(text, "unknown flag --"); long && !strings.Contains(flag, ", did you mean") {
+			if name := settingFlag(at, flag); name != "" {
+				text += ", did you mean \"--" + name + "\"?"
+			}
+		}
 		if slices.ContainsFunc(at.Positional, func(p *kong.Positional) bool { return p.Name == "message" }) {
 			help += "; put -- before a message that begins with -"
 		}
@@ -147,6 +153,19 @@ func beginsWith(at *kong.Node, letter string) (name string) {
 		}
 	}
 	return name
+}
+
+// settingFlag is the flag of the setting that the name of a flag may mean, "" for none. They are found as in the file config.
+func settingFlag(at *kong.Node, like string) string {
+	key := settings.Nearest(like)
+	for _, flags := range at.AllFlags(false) {
+		for _, flag := range flags {
+			if key != "" && flag.Tag.Get("key") == key {
+				return flag.Name
+			}
+		}
+	}
+	return ""
 }
 
 // flagOf is the flag whose value an error refuses, nil for none.

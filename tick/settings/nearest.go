@@ -15,6 +15,9 @@ func Misspelt(name string) string {
 	return ""
 }
 
+// Nearest returns the setting that a name may mean, as a key or as a flag, "" for none.
+func Nearest(name string) string { return nearest(name, Keys()) }
+
 // nearest returns the key that a name may mean, "" for none: the key that has all its words, else the one that differs in a
 // quarter of its letters at most. If two keys are equally near, it is none.
 func nearest(name string, keys []string) string {
