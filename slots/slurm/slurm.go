@@ -95,8 +95,8 @@ func (c *Cluster) Ping(ctx context.Context) error {
 	if isUp(out) { // one that stands by may have taken over; the exit code is that of the first
 		return nil
 	}
-	if said := strings.Fields(out); len(said) > 0 {
-		err = errors.New(terminal.Line(strings.Join(said, " "), 200))
+	if said := controllers(out); len(said) > 0 {
+		err = errors.New(terminal.Line(strings.Join(said, "; "), 200))
 	}
 	if err == nil {
 		err = errors.New("scontrol ping says nothing")
@@ -104,11 +104,19 @@ func (c *Cluster) Ping(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", ErrSilent, err)
 }
 
-// isUp reads what scontrol ping prints: "Slurmctld(primary) at head is UP", a line for each controller.
+// controllers are the lines of scontrol ping that are about a controller: "Slurmctld(primary) at head is UP". Below them stands a frame of
+// stars where all are down.
+func controllers(out string) (lines []string) {
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, "Slurmctld") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
+}
+
 func isUp(out string) bool {
-	return slices.ContainsFunc(strings.Split(out, "\n"), func(line string) bool {
-		return strings.HasPrefix(line, "Slurmctld") && strings.HasSuffix(strings.TrimSpace(line), " is UP")
-	})
+	return slices.ContainsFunc(controllers(out), func(line string) bool { return strings.HasSuffix(line, " is UP") })
 }
 
 // format is that of squeue: all that has no fixed set of letters stands last.

@@ -46,6 +46,13 @@ func TestStateThatIsNotKnownIsNotOver(t *testing.T) {
 	}
 }
 
+func TestStarsAreNoneOfTheControllers(t *testing.T) {
+	got := controllers("Slurmctld(primary) at a is DOWN\nSlurmctld(backup1) at b is DOWN \n*****\n** RESTORE SLURMCTLD DAEMON TO SERVICE **\n*****\n")
+	if want := []string{"Slurmctld(primary) at a is DOWN", "Slurmctld(backup1) at b is DOWN"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestAnyControllerThatIsUpAnswers(t *testing.T) {
 	for out, up := range map[string]bool{
 		"Slurmctld(primary) at head is UP\n":                                true,
