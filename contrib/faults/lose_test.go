@@ -654,9 +654,5 @@ func TestRandomOrderNoticesALoss(t *testing.T) {
 		{"what a killed run left is not kept before the next", "slots/prepare.go",
 			[]string{`case w.existed && w.session.Unkept == "", w.made`, `case true, w.made`}, "is lost", loses(steps, "run")},
 	}
-	if !*full { // each kugetsu is built first
-		current(t, list[2:]...)
-		list = list[:2]
-	}
 	mustNotice(t, list...)
 }
