@@ -29,7 +29,7 @@ const (
 	OnHold           Kind = "hold"         // an agent is on hold until a person lifts that
 	Down             Kind = "down"         // a model's server, or a remote's host, does not answer
 	Missing          Kind = "missing"      // the program of an agent is not there
-	Unrunnable       Kind = "unrunnable"   // waiting items name an agent that the settings cannot run
+	Unrunnable       Kind = "unrunnable"   // waiting items, or KUGETSU_AGENT, name an agent that the settings cannot run
 	NoVerifier       Kind = "verifier"     // the command that verifies runs cannot be started
 	NotTold          Kind = "notify"       // NOTIFY_COMMAND does not take events
 	Quarantined      Kind = "quarantine"   // files in bad/
@@ -61,7 +61,7 @@ var kinds = slices.Concat([]kindRow{
 	{kind: OnHold, stops: true, many: "agents are on hold"},
 	{kind: Down, stops: true, many: "servers do not answer"},
 	{kind: Missing, stops: true, many: "agents are not installed"},
-	{kind: Unrunnable, stops: true, many: "agents have tasks that cannot be run"},
+	{kind: Unrunnable, stops: true, many: "agents cannot be run"},
 	{kind: NoVerifier, stops: true, many: "commands that verify runs cannot be started"},
 	{kind: NotTold},
 	{kind: Quarantined},
@@ -302,7 +302,8 @@ func choice(w tick.Waiting) []string {
 	return w.Agents
 }
 
-// unrunnable are the agents of waiting items that the settings cannot run: one need each, however many items wait for it.
+// unrunnable are the agents of waiting items, and of new ones, that the settings cannot run: one need each, however many items wait for
+// it.
 func (x *exam) unrunnable() (list []Need, err error) {
 	of := map[string][]tick.Waiting{}
 	var agents []string
@@ -330,6 +331,15 @@ func (x *exam) unrunnable() (list []Need, err error) {
 		}
 		n.Command = cmp.Or(x.t.EditAgent(first.Item, choice(first)), n.Command)
 		list = append(list, n)
+	}
+	if x.t.Config != nil { // the setting may be the bad one
+		return list, nil
+	}
+	for _, agent := range x.t.Settings.Agents() { // one is enough for a new task to be refused
+		if err := tick.Runnable(agent, x.t.Settings); err != nil && of[agent] == nil {
+			return append(list, Need{ID: needID(Unrunnable, "new"), Kind: Unrunnable, What: "KUGETSU_AGENT names an agent that cannot be run, so new tasks are refused",
+				Why: err.Error(), Cause: err.Error(), Command: "kugetsu doctor"}), nil
+		}
 	}
 	return list, nil
 }

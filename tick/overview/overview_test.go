@@ -248,6 +248,14 @@ func TestNeedsOfTheFolder(t *testing.T) {
 	}{
 		{"bad configuration", func(f *folder) { f.Config = fault.New(fault.Config, "", "bad configuration: config: line 4: what?") },
 			"config | the configuration is bad, so nothing is started | config: line 4: what? | kugetsu doctor"},
+		{"an agent that is none", func(f *folder) { f.Settings.Agent = "gpt" },
+			"unrunnable | KUGETSU_AGENT names an agent that cannot be run, so new tasks are refused | there is no agent \"gpt\", only claude, codex, command, gemini, opencode | kugetsu doctor"},
+		{"an agent without its command, beside one that is there", func(f *folder) { f.Settings.Agent, f.Settings.AgentCommand = "claude,command", "" },
+			"unrunnable | KUGETSU_AGENT names an agent that cannot be run, so new tasks are refused | the agent command has no AGENT_COMMAND to run | kugetsu doctor"},
+		{"an agent without its command, in a bad configuration", func(f *folder) {
+			f.Settings.AgentCommand, f.Config = "", fault.New(fault.Config, "", "bad configuration: AGENT_COMMAND: what?")
+		},
+			"config | the configuration is bad, so nothing is started | AGENT_COMMAND: what? | kugetsu doctor"},
 		{"quarantine", func(f *folder) { f.must(os.WriteFile(filepath.Join(f.Queue.Bad, "50-x.json"), nil, 0o600)) },
 			"quarantine | 1 file quarantined in BAD: inspect each, and delete it | 50-x.json | ls -l BAD"},
 		{"not logged in", func(f *folder) {
