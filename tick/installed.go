@@ -36,7 +36,24 @@ func (t *Tick) Installed(preset string) error {
 	if err == nil {
 		return nil
 	}
-	return fault.New(fault.Config, "install it, or correct PATH in the file config; kugetsu doctor says more", "the agent %s is not installed, so none of its items is started: %w", preset, err)
+	const hint = "install it, or correct PATH in the file config; kugetsu doctor says more"
+	if program := t.Stands(preset); program != "" {
+		return fault.New(fault.Config, hint, "%s is not installed, so no item of the agent %s is started: %w", program, preset, err)
+	}
+	return fault.New(fault.Config, hint, "the agent %s is not installed, so none of its items is started: %w", preset, err)
+}
+
+// Stands names the program that stands in an agent's place, and the setting that says so; "" where the agent's own program is run. A
+// person who is told that command is not installed would not know what to install.
+func (t *Tick) Stands(preset string) string {
+	switch program := programOf(preset, t.Settings); {
+	case program == "":
+	case t.Settings.AgentPrefix != "":
+		return program + " of AGENT_PREFIX"
+	case preset == "command":
+		return program + " of AGENT_COMMAND"
+	}
+	return ""
 }
 
 // CanRun says whether a run can have this agent: the settings say how to run it, and its program is there.
@@ -53,6 +70,9 @@ func (t *Tick) PassedOver(name string, choice []string) bool {
 func (t *Tick) Missing(name string, choice []string) error {
 	err := t.Installed(name)
 	if err != nil && t.PassedOver(name, choice) {
+		if program := t.Stands(name); program != "" {
+			return fmt.Errorf("%s is passed over: %s is not installed", name, program)
+		}
 		return fmt.Errorf("%s is passed over: not installed", name)
 	}
 	return err

@@ -276,6 +276,9 @@ func (x *exam) missing() (list []Need, err error) {
 		}
 		n := Need{ID: needID(Missing, m.Agent), Kind: Missing, What: m.Agent + " is not installed, so none of its tasks is started", Why: m.Why,
 			Since: &m.Since, Cause: m.Why, Command: "kugetsu doctor", Agent: m.Agent}
+		if program := x.t.Stands(m.Agent); program != "" && x.t.Installed(m.Agent) != nil { // the settings may have changed since the last pass
+			n.What = program + " is not installed, so no task of " + m.Agent + " is started"
+		}
 		if first != nil {
 			n.Command = cmp.Or(x.t.EditAgent(first.Item, choice(*first)), n.Command)
 		}
