@@ -103,9 +103,7 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	a.cmd.Stdout, a.cmd.Stderr = outW, errW
 	a.pipes = []*os.File{outR, errR}
 	a.begun = time.Now()
-	if err = nil; r.fenced() {
-		err = errFenced
-	} else {
+	if err = errFenced; !r.fenced() {
 		err = a.cmd.Start()
 	}
 	err = errors.Join(err, outW.Close(), errW.Close())

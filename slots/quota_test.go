@@ -69,6 +69,30 @@ func TestQuotaIsKeptForEachAccount(t *testing.T) {
 	}
 }
 
+// told is a parser of a program that tells of windows.
+type told struct {
+	agent.Parser
+	windows []agent.Window
+}
+
+func (p told) Quota() []agent.Window { return p.windows }
+func (told) Conversation() string    { return "" }
+
+func TestQuotaWhoseResetHasPassedWhenItIsReadEndsWhatWasKnown(t *testing.T) {
+	d, now := Dir(t.TempDir()), time.Now()
+	must(t, d.Make())
+	must(t, d.noteQuota(context.Background(), "claude", "a", []agent.Window{used(85, now.Add(-time.Minute))}, now))
+	over := used(86, now.Add(-time.Second))
+	over.Reset = now.Add(-time.Second)
+	log, err := openLog(filepath.Join(t.TempDir(), "log"), LogCap)
+	must(t, err)
+	a := &agentRun{r: &Runner{home: d, task: &Task{Account: "a"}, log: log}, preset: agent.Preset{Name: "claude"}, parser: told{windows: []agent.Window{over}}}
+	a.sayQuota(true)
+	if windows, err := d.Quota("claude", "a", time.Now()); err != nil || len(windows) > 0 {
+		t.Errorf("%+v is known, %v", windows, err)
+	}
+}
+
 func TestQuotaOfRunsThatEndAtOnceIsLostByNone(t *testing.T) {
 	d, now := Dir(t.TempDir()), time.Now()
 	must(t, d.Make())

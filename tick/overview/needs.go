@@ -245,7 +245,7 @@ func (x *exam) onHold() (list []Need, err error) {
 	return list, nil
 }
 
-// waits says whether the item of a run waits for another one.
+// waits says whether the item of a run waits to be run again.
 func (x *exam) waits(run string) bool {
 	return slices.ContainsFunc(x.view.Waiting, func(w tick.Waiting) bool { return strings.HasPrefix(run, w.Item+".") })
 }
