@@ -13,6 +13,7 @@ import (
 	"kugetsu/contrib/internal/cluster"
 	"kugetsu/queue"
 	"kugetsu/slots"
+	"kugetsu/slots/slurm"
 )
 
 // needCluster brings up a real Slurm cluster that ends with the test.
@@ -215,9 +216,10 @@ func (w *world) failing(c *cluster.Cluster, script string, runs int) error {
 	w.must(os.WriteFile(w.submitted()+".go", nil, 0o600))
 	err := w.awaitRest()
 	if _, statErr := os.Stat(w.submitted() + ".script"); statErr == nil && err == nil { // the job that came late is to be over, too
-		err = awaited("the late job has done nothing", func() bool {
-			out, err := c.Slurm("squeue", "-h", "-t", "COMPLETED", "-n", w.home.JobName(first.ID, 1), "-o", "%T")
-			return err == nil && out == "COMPLETED"
+		// It ran and did nothing, or a tick that met it as it waited has cancelled it.
+		err = awaited("the late job is over", func() bool {
+			out, err := c.Slurm("squeue", "-h", "-t", "all", "-n", w.home.JobName(first.ID, 1), "-o", "%T")
+			return err == nil && slurm.Job{State: out}.Over()
 		})
 	}
 	_, it, loadErr := load(w, first.ID)
