@@ -122,8 +122,8 @@ func (a *App) items(settled bool) (items []listed, skipped, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, e := range entries {
-			it, err := a.Queue.Load(e)
+		for _, l := range a.Queue.LoadAll(entries) {
+			e, it, err := l.Entry, l.Item, l.Err
 			if queue.IsAbsent(err) { // it was moved between listing and Load
 				if e, err = a.Queue.Find(e.ID); err == nil {
 					it, err = a.Queue.Load(e)
