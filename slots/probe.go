@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 	"kugetsu/slots/proc"
 )
@@ -33,7 +33,7 @@ type Answer struct {
 	User    int       `json:"user"`
 }
 
-var probeName = regexp.MustCompile(`^probe\.[0-9a-z]{8,30}$`)
+var probeName = pattern.Lazy(`^probe\.[0-9a-z]{8,30}$`)
 
 // ProbePath is the path of a file of a probe: ask, answer or lock.
 func (d Dir) ProbePath(name, file string) string { return filepath.Join(string(d), name+"."+file) }

@@ -1,24 +1,25 @@
 package terminal
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
+
+	"kugetsu/queue/pattern"
 )
 
 // The functions below cut and tidy text. A length is in bytes where the text is kept in a file, and in columns where it is shown.
 // They do not make text safe to show: Clean and Line do.
 
 // sequence is one ANSI escape sequence: agents colour their stderr even where it is no terminal.
-var sequence = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])`)
+var sequence = pattern.Lazy(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])`)
 
 // Plain makes the text of a program readable, for a file: UTF-8 without escape sequences and without control characters other
 // than newline and tab, trimmed. A lone carriage return, as progress bars use it, ends a line.
 func Plain(s string) string {
-	s = sequence.ReplaceAllString(strings.ToValidUTF8(s, "\ufffd"), "")
+	s = sequence().ReplaceAllString(strings.ToValidUTF8(s, "\ufffd"), "")
 	s = strings.ReplaceAll(s, "\r\n", "\n")
 	s = strings.Map(func(r rune) rune {
 		switch {
