@@ -102,3 +102,35 @@ func Fit(s string, n int) string {
 	}
 	return strings.TrimRight(s[:kept], " ") + "…"
 }
+
+// FitEnds is Fit for a line whose end says as much as its beginning, as an error's does: the cause stands last. The middle is left out.
+func FitEnds(s string, n int) string {
+	const least = 24 // columns in which two ends still say something
+	if Width(s) <= n || n < least {
+		return Fit(s, n)
+	}
+	end, left, state := s, Width(s), -1
+	for left > n/2 {
+		var width int
+		_, end, width, state = uniseg.FirstGraphemeClusterInString(end, state)
+		left -= width
+	}
+	return Fit(s, n-Width(end)) + strings.TrimLeft(end, " ")
+}
+
+// Because is what happened and why, in one line, or in two where one would be wider than so many columns. Both are cleaned. 0: nothing
+// is cut. why may be "".
+func Because(what, why string, width int) []string {
+	what, why = Clean(what), Clean(why)
+	line := what
+	if why != "" {
+		line += ": " + why
+	}
+	switch {
+	case width == 0 || Width(line) <= width:
+		return []string{line}
+	case why == "":
+		return []string{Fit(what, width)}
+	}
+	return []string{Fit(what, width), Fit("  "+FitEnds(why, width-2), width)}
+}
