@@ -79,7 +79,7 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	if argv, err = prefixed(r.task.Agent.Prefix, argv); err != nil {
 		return nil, err
 	}
-	path, err := proc.LookPath(argv[0], w.agentEnv, w.session.Worktree)
+	path, err := proc.LookPath(argv[0], w.agentEnv, w.dir)
 	if err != nil && !strings.Contains(argv[0], "/") { // the tick found the program before: the fault is the machine's, not the task's
 		return nil, fault.New(fault.Config, "", "%w", err)
 	}
@@ -89,7 +89,7 @@ func (r *Runner) start(ctx context.Context, w *ready) (*agentRun, error) {
 	a := &agentRun{r: r, w: w, preset: preset, parser: preset.Parser(clockIn(w.agentEnv)), exit: make(chan *os.ProcessState, 1), talk: make(chan string, 1),
 		alive: make(chan bool, 1), park: make(chan bool, 1), killed: make(chan error, 1)}
 	a.cmd = &exec.Cmd{
-		Path: path, Args: argv, Dir: w.session.Worktree, Env: w.agentEnv, Stdin: stdin,
+		Path: path, Args: argv, Dir: w.dir, Env: w.agentEnv, Stdin: stdin,
 		ExtraFiles: []*os.File{r.slot, r.session}, SysProcAttr: proc.Attach(),
 	}
 	outR, outW, err := stream(preset.Prompted)
@@ -163,7 +163,7 @@ func (r *Runner) command(ctx context.Context, w *ready) (argv []string, stdin *o
 		return nil, nil, preset, errors.Join(err, stdin.Close())
 	}
 	argv, err = preset.Argv(agent.Call{
-		Worktree: w.session.Worktree, IssueRef: r.task.IssueRef, Session: r.task.Session, MessageFile: message.Name(),
+		Worktree: w.dir, IssueRef: r.task.IssueRef, Session: r.task.Session, MessageFile: message.Name(),
 		Title: "kugetsu " + first(r.task.IssueRef, r.task.Session), Writable: w.made.Writable(), Conversation: w.session.Conversation, Continue: w.existed,
 		Major: major, Args: r.task.Agent.Args, Model: r.task.Agent.Model,
 		Command: r.task.Agent.Command, ContinueCommand: r.task.Agent.ContinueCommand,

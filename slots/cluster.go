@@ -51,6 +51,7 @@ type Order struct {
 	Task Task     `json:"task"`
 	Env  []string `json:"env"`  // of the runner
 	Tick bool     `json:"tick"` // the end of the run starts a tick where the run was
+	Disk string   `json:"disk"` // SLURM_WORKDIR
 }
 
 func (d Dir) order(run string) spool.File[Order] {
@@ -173,18 +174,24 @@ func (d Dir) moveMarker(run string, from, to Marker) error {
 // JobName is the name of the job of a run: of this state folder, this item and this run, and no other. Slurm takes commas in a name for the
 // ends of names, so it has none of those.
 func (d Dir) JobName(item string, run int) string {
+	return fmt.Sprintf("kg-%s-%s-%d", d.id(), item, run)
+}
+
+// id tells this state folder from others.
+func (d Dir) id() string {
 	path, err := filepath.EvalSymlinks(string(d))
 	if err != nil {
 		path = string(d)
 	}
 	sum := sha256.Sum256([]byte(path))
-	return fmt.Sprintf("kg-%s-%s-%d", hex.EncodeToString(sum[:4]), item, run)
+	return hex.EncodeToString(sum[:4])
 }
 
 // onCluster is what a runner is more that a job started.
 type onCluster struct {
-	tick   bool  // see Order.Tick
-	killed int64 // processes of the job that the kernel had killed for want of memory before the agent
+	tick   bool   // see Order.Tick
+	disk   string // see Order.Disk
+	killed int64  // processes of the job that the kernel had killed for want of memory before the agent
 }
 
 // noteKilled counts them.
@@ -214,14 +221,13 @@ func (r *Runner) tooLarge() bool {
 // RunJob is Run for a job of a cluster, or the answer to a probe. It claims the run first. Without the claim nothing was done, and nothing is done.
 func RunJob(ctx context.Context, home Dir, name string) (err error) {
 	id, node := os.Getenv("SLURM_JOB_ID"), os.Getenv("SLURMD_NODENAME")
-	probe := probeName().MatchString(name)
-	if id == "" || strings.Trim(id, "0123456789") != "" || !runName().MatchString(name) && !probe {
+	probe := probeName.MatchString(name)
+	if id == "" || strings.Trim(id, "0123456789") != "" || !runName.MatchString(name) && !probe {
 		return fault.New(fault.Usage, "kugetsu tick submits it", "job is not for use by hand: there is no job of Slurm")
 	}
 	if probe {
 		return home.answer(name)
 	}
-	_, _ = proc.Self() // before the working folder and PATH change; what needs it has the error
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer stop()
 	marker := Marker{Phase: Claimed, Job: id, Token: strings.ToLower(rand.Text()[:8])}
@@ -240,7 +246,7 @@ func RunJob(ctx context.Context, home Dir, name string) (err error) {
 		}
 	}()
 	order, err := home.order(name).Read()
-	if err == nil && (order == nil || order.Task.Name() != name || !isSession(order.Task.Session) || !slotFile().MatchString(order.Slot+".lock")) {
+	if err == nil && (order == nil || order.Task.Name() != name || !isSession(order.Task.Session) || !slotFile.MatchString(order.Slot+".lock")) {
 		err = fmt.Errorf("%s: %w", home.order(name).Path, spool.ErrBad)
 	}
 	if err != nil {
@@ -257,7 +263,7 @@ func RunJob(ctx context.Context, home Dir, name string) (err error) {
 	if err := home.claimFile(name).WriteSoon(&Claim{V: 1, Job: id, Node: node, At: time.Now().UTC()}); err != nil {
 		log.say("%v", err) // only views lack it
 	}
-	r := &Runner{home: home, name: name, task: &order.Task, log: log, marker: marker, grace: killGrace, cluster: &onCluster{tick: order.Tick}}
+	r := &Runner{home: home, name: name, task: &order.Task, log: log, marker: marker, grace: killGrace, cluster: &onCluster{tick: order.Tick, disk: order.Disk}}
 	if r.slot, err = r.lock(ctx, home.SlotLock(order.Slot)); err == nil {
 		r.session, err = r.lock(ctx, home.SessionLock(order.Task.Session))
 	}

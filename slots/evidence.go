@@ -45,6 +45,7 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	if headErr == nil && (kept == nil || snap.Ref != "") {
 		w.session.Unkept = ""
 	}
+	r.noteLeft(w, snap, kept, headErr)
 	r.result.Ref = snap.Ref
 	if kept != nil && snap.Head == "" && snap.Dirty == 0 {
 		return false // the worktree could not be read at all
@@ -94,7 +95,7 @@ func (r *Runner) noteSnapshot(snap worktree.Snapshot) {
 
 // note puts a ref on record. Without the record the ref is there all the same, and can be named.
 func (r *Runner) note(ref, commit string) {
-	if ref == "" {
+	if ref == "" || r.fenced() { // the record is the next run's to write
 		return
 	}
 	if err := r.home.noteKept(r.task.Session, ref, commit); err != nil {

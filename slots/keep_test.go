@@ -44,7 +44,7 @@ func TestFIFOInThePlaceOfAFileOfGitsHangsNoRun(t *testing.T) {
 		must(t, err)
 		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: WorkspaceSettings{Repo: "r", Local: local, Branch: "fix/issue-1"}},
 			git: &worktree.Git{Runner: git.Runner{Env: os.Environ(), Log: log, Own: t.TempDir()}}}
-		w := &ready{session: &Session{Worktree: dir, Unkept: someRun}}
+		w := &ready{dir: dir, session: &Session{Worktree: dir, Unkept: someRun}}
 		done := make(chan bool)
 		go func() { r.keepWork(w); close(done) }()
 		select {
@@ -106,7 +106,7 @@ func TestRunEndsWhateverIsNotKnownOfIt(t *testing.T) {
 		must(t, err)
 		r := &Runner{home: d, name: someRun, log: log, task: &Task{Workspace: WorkspaceSettings{Repo: "r", Local: local, Branch: "fix/issue-1"}},
 			git: &worktree.Git{Runner: git.Runner{Env: append(slices.Clone(os.Environ()), "PATH="+bin+":"+os.Getenv("PATH")), Log: log, Own: t.TempDir()}}}
-		w := &ready{session: &Session{Worktree: dir, Unkept: someRun}, made: worktree.Made{Head: from}}
+		w := &ready{dir: dir, session: &Session{Worktree: dir, Unkept: someRun}, made: worktree.Made{Head: from}}
 		if r.keepWork(w) {
 			t.Errorf("%s: taken for idle", c.fails)
 		}

@@ -1,6 +1,7 @@
 package slots
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,9 @@ import (
 // ready is a workspace that is ready for the agent.
 type ready struct {
 	session  *Session
+	dir      string // where the run works: the session's worktree, or one on the own disk of the node
+	scratch  bool   // it is on that disk
+	whole    bool   // all that is in it is kept in the repository
 	existed  bool   // the session stood before this run
 	other    string // the agent of the session before this run, where that worked on it and this run has another one; else ""
 	left     string // the branch that this one was on top of before this run
@@ -59,14 +63,17 @@ func (r *Runner) prepare(ctx context.Context) (*ready, error) {
 	if r.home.outside(r.task.Session, w.session) {
 		w.session.Worktree, w.session.Conversation = r.home.Worktree(r.task.Session), "" // agents find it by the folder
 	}
-	if w.agentEnv, err = r.agentEnvironment(w.session.Worktree); err != nil {
+	if err := r.place(w); err != nil {
+		return nil, err
+	}
+	if w.agentEnv, err = r.agentEnvironment(w.dir); err != nil {
 		return nil, err
 	}
 	if !w.existed {
 		r.task.Workspace.Merged = r.topMerged(ctx, w.agentEnv)
 	}
 	if r.task.Workspace.Repo == "" {
-		if err := os.MkdirAll(w.session.Worktree, 0o700); err != nil {
+		if err := os.MkdirAll(w.dir, 0o700); err != nil {
 			return nil, err
 		}
 	} else if err := r.prepareWorktree(ctx, w); err != nil {
@@ -100,7 +107,11 @@ func (r *Runner) topMerged(ctx context.Context, env []string) bool {
 
 // spec is the workspace of a run in the terms of package worktree.
 func (r *Runner) spec(w *ready) worktree.Spec {
-	return r.home.spec(w.session.Worktree, r.task.Workspace)
+	s := r.home.spec(w.dir, r.task.Workspace)
+	if w.scratch {
+		s.Scratch = r.name
+	}
+	return s
 }
 
 func (r *Runner) newSession() *Session {
@@ -116,7 +127,10 @@ func (r *Runner) newSession() *Session {
 func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	ws := r.task.Workspace
 	spec := r.spec(w)
-	if _, err := os.Lstat(filepath.Join(spec.Path, ".git")); err != nil && w.existed {
+	if err := r.takeBack(ctx, w); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(filepath.Join(spec.Path, ".git")); w.scratch || err != nil && w.existed {
 		// Before the worktree is made again: a runner that is killed before the hook is through leaves one that looks ready.
 		w.session.Unready = true
 		if err := r.writeSession(w.session); err != nil {
@@ -134,11 +148,22 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		}
 	}
 	w.undo = func() { r.undo(w, spec) }
+	if w.scratch && err == nil {
+		if there, lookErr := spool.Exists(filepath.Join(w.dir, ".gitmodules")); lookErr != nil || there {
+			if err = cmp.Or(lookErr, r.leaveScratch(ctx, w)); err == nil {
+				named()
+				return r.prepareWorktree(ctx, w)
+			}
+		}
+	}
 	if w.made.CreatedBranch && err == nil {
 		w.session.Start = w.made.Head
 	}
 	if w.session.OnTop != "" && w.made.Base != w.session.OnTop && err == nil {
 		w.left, w.session.OnTop = w.session.OnTop, ""
+	}
+	if err == nil {
+		err = r.carry(ctx, w, spec)
 	}
 	if err == nil {
 		err = r.keepBefore(ctx, w)
@@ -188,6 +213,13 @@ func (r *Runner) undo(w *ready, spec worktree.Spec) {
 	if err := r.git.Undo(context.Background(), spec, w.made); err != nil {
 		r.log.say("%v", err)
 	}
+	w.leaveNoFolder()
+	if w.scratch && w.existed && w.session.Unkept == r.name { // nothing of this run is left to be brought back
+		w.session.Unkept = ""
+		if err := r.writeSession(w.session); err != nil {
+			r.log.say("%v", err)
+		}
+	}
 	if !w.existed {
 		if err := spool.Remove(r.home.session(r.task.Session).Path); err != nil {
 			r.log.say("%v", err)
@@ -234,7 +266,7 @@ func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 // dropGitLocks removes the locks of a git that was killed with its run. No other run works in this worktree, so such a lock is
 // stale, and with it git would refuse to commit for ever.
 func (r *Runner) dropGitLocks(w *ready) {
-	link, err := spool.Read(filepath.Join(w.session.Worktree, ".git"))
+	link, err := spool.Read(filepath.Join(w.dir, ".git"))
 	dir, ok := strings.CutPrefix(strings.TrimSpace(string(link)), "gitdir: ")
 	if err != nil || !ok {
 		return // Prepare has made sure that it is a worktree: git will report the fault

@@ -20,7 +20,7 @@ func TestFailedStartIsDoneWithItsSlot(t *testing.T) {
 	must(t, err)
 	r := &Runner{home: d, name: someRun, log: log, git: &worktree.Git{Runner: git.Runner{Env: os.Environ(), Log: log, Files: []*os.File{slot.File()}, Own: t.TempDir()}},
 		task: &Task{Session: "github.com+you+project@7", Workspace: WorkspaceSettings{Repo: "github.com+you+project", Branch: "fix/issue-7", Local: t.TempDir()}}}
-	w := &ready{session: &Session{Worktree: d.Worktree(r.task.Session)}, agentEnv: os.Environ()}
+	w := &ready{session: &Session{Worktree: d.Worktree(r.task.Session)}, dir: d.Worktree(r.task.Session), agentEnv: os.Environ()}
 	must(t, os.Mkdir(w.session.Worktree, 0o700))
 	if err := r.prepareWorktree(t.Context(), w); err == nil {
 		t.Error("a folder is taken for a git checkout")

@@ -3,13 +3,14 @@ package slots
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 	"kugetsu/slots/proc"
 )
@@ -21,6 +22,7 @@ import (
 type Question struct {
 	Env      []string `json:"env"`      // of agents
 	Programs []string `json:"programs"` // that a run needs
+	Disk     string   `json:"disk"`     // SLURM_WORKDIR
 }
 
 // Answer is what a node says.
@@ -31,9 +33,11 @@ type Answer struct {
 	LockErr string    `json:"lockerr"` // why that could not be tried
 	Missing []string  `json:"missing"` // programs that are not there
 	User    int       `json:"user"`
+	DiskErr string    `json:"diskerr"` // why no worktree can be made in SLURM_WORKDIR
+	Shared  bool      `json:"shared"`  // what doctor has put there is seen from the node: it is no disk of the node's own
 }
 
-var probeName = pattern.Lazy(`^probe\.[0-9a-z]{8,30}$`)
+var probeName = regexp.MustCompile(`^probe\.[0-9a-z]{8,30}$`)
 
 // ProbePath is the path of a file of a probe: ask, answer or lock.
 func (d Dir) ProbePath(name, file string) string { return filepath.Join(string(d), name+"."+file) }
@@ -51,6 +55,40 @@ func (d Dir) ReadAnswer(name string) (*Answer, error) {
 // DropProbe removes the files of a probe.
 func (d Dir) DropProbe(name string) error {
 	return errors.Join(spool.Unlink(d.ProbePath(name, "ask")), spool.Unlink(d.ProbePath(name, "answer")), spool.Unlink(d.ProbePath(name, "lock")))
+}
+
+// diskMark is a file that doctor puts into SLURM_WORKDIR on its own machine, where there is such a folder.
+func diskMark(disk, name string) string { return filepath.Join(disk, ".kugetsu-"+name) }
+
+// MarkDisk puts it there. A folder that is not there is no error: login nodes may have none.
+func MarkDisk(disk, name string) error {
+	if there, err := spool.Exists(disk); err != nil || !there {
+		return err
+	}
+	return os.WriteFile(diskMark(disk, name), nil, 0o600)
+}
+
+// UnmarkDisk removes it.
+func UnmarkDisk(disk, name string) error {
+	if err := os.Remove(diskMark(disk, name)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// tryDisk makes what a run makes on the disk of its node, and a file, and removes both.
+func (d Dir) tryDisk(disk string) error {
+	dir := filepath.Dir(d.scratchPath(disk, "session"))
+	if err := makeScratch(dir); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err == nil {
+		_, err = f.WriteString("probe\n")
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	_ = os.Remove(dir) // not empty: a run has it
+	return err
 }
 
 // answer answers a probe, on a node.
@@ -75,6 +113,14 @@ func (d Dir) answer(name string) error {
 	for _, program := range q.Programs {
 		if _, err := proc.Program(program, q.Env, "/"); err != nil {
 			a.Missing = append(a.Missing, program)
+		}
+	}
+	if q.Disk != "" {
+		if err := d.tryDisk(q.Disk); err != nil {
+			a.DiskErr = err.Error()
+		}
+		if a.Shared, err = spool.Exists(diskMark(q.Disk, name)); err != nil && a.DiskErr == "" {
+			a.DiskErr = err.Error()
 		}
 	}
 	return spool.File[Answer]{Path: d.ProbePath(name, "answer")}.WriteSoon(&a)

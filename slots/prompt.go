@@ -64,7 +64,7 @@ func (r *Runner) prompt(w *ready) (string, error) {
 		return "", err
 	}
 	return strings.NewReplacer("{issue_ref}", r.task.IssueRef, "{repository}", r.task.issue().Repository(), "{branch}", w.session.Branch, "{base}", w.made.Base,
-		"{worktree}", w.session.Worktree, "{session}", r.task.Session).Replace(text), nil
+		"{worktree}", w.dir, "{session}", r.task.Session).Replace(text), nil
 }
 
 // changeAgent makes the session that of an agent. Another agent's conversation means nothing to this one, which begins its own and is

@@ -46,7 +46,7 @@ const (
 // sum of all bounds of the runner. If a run takes longer by more than Slack, its runner does not answer.
 func Limit(timeout, verify time.Duration) time.Duration {
 	const ends = 2 // the agent's processes are ended first, and then all that is left below the runner
-	limit := 2*GateTimeout + prepareLimit + timeout + ends*killLimit + drain + keepLimit + 2*tellLimit
+	limit := 2*GateTimeout + prepareLimit + timeout + ends*killLimit + drain + keepLimit + 2*tellLimit + dropLimit
 	if verify > 0 {
 		limit += verify + ends*killLimit + drain
 	}
@@ -95,7 +95,6 @@ func Run(ctx context.Context, home Dir, name string) error {
 	if err != nil {
 		return err
 	}
-	_, _ = proc.Self() // now, since an upgrade may come while the agent works; what needs it has the error
 	if err := proc.BecomeSubreaper(); err != nil {
 		return fmt.Errorf("subreaper: %w", err)
 	}
@@ -209,6 +208,7 @@ func (r *Runner) work(ctx context.Context) bool {
 	run.memory.end(r)
 	report := run.report()
 	if r.fenced() {
+		r.pushBack(ready)
 		return false
 	}
 	if end == interrupted {
@@ -216,6 +216,7 @@ func (r *Runner) work(ctx context.Context) bool {
 			end = wasCancelled
 		} else {
 			r.log.say("%s", r.saysInterrupted())
+			r.pushBack(ready)
 			return false
 		}
 	}
@@ -232,10 +233,13 @@ func (r *Runner) work(ctx context.Context) bool {
 		r.refute(outcome.Failed, "made no changes")
 	}
 	if r.fenced() || r.result.Outcome == outcome.OK && !r.verify(ctx, ready) {
+		r.handOver(ready)
 		return false
 	}
 	r.tellLeft()
-	r.saveSession(ready)
+	if r.saveSession(ready) == nil {
+		r.dropScratch(ready)
+	}
 	return true
 }
 
@@ -425,7 +429,7 @@ func hasRun(home, run string) bool {
 // runner are for it to end.
 func IsRunner(lock string) func(pid int, home, run string) bool {
 	return func(pid int, home, run string) bool {
-		if !runName().MatchString(run) || !filepath.IsAbs(home) {
+		if !runName.MatchString(run) || !filepath.IsAbs(home) {
 			return false
 		}
 		m, err := Dir(home).ReadMarker(run)
@@ -440,12 +444,14 @@ func IsRunner(lock string) func(pid int, home, run string) bool {
 // ref is the ref of the uncommitted work of a run: refs/kugetsu/<item>/<n>.
 func ref(run string) string { return "refs/kugetsu/" + strings.Replace(run, ".", "/", 1) }
 
-func (r *Runner) saveSession(w *ready) {
+func (r *Runner) saveSession(w *ready) error {
 	w.session.LastUsedAt = time.Now().UTC()
 	r.result.Conversation = w.session.Conversation
-	if err := r.writeSession(w.session); err != nil {
+	err := r.writeSession(w.session)
+	if err != nil {
 		r.log.say("%v", err)
 	}
+	return err
 }
 
 func (r *Runner) cleanTmp() {

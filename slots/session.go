@@ -31,6 +31,9 @@ type Session struct {
 	Conversation string    `json:"agent_session_id"`     // the agent's id of its conversation, "" until the agent printed it
 	Words        string    `json:"last_words,omitempty"` // the agent's last words, for a conversation that must begin anew
 	Worktree     string    `json:"worktree_path"`
+	Scratch      string    `json:"scratch_path,omitempty"` // where the last run worked, on the own disk of a node; "" for in Worktree
+	Left         string    `json:"left_ref,omitempty"`     // of what that run left uncommitted there, which the next new worktree begins with
+	LeftCommit   string    `json:"left_commit,omitempty"`  // at that ref
 	Branch       string    `json:"branch_name"`
 	OnTop        string    `json:"on_top,omitempty"`       // the branch of another session that this one is on top of, until it is merged
 	Began        string    `json:"began_on_top,omitempty"` // the branch of another session, at which this one was to begin; it stays when that is merged
@@ -43,6 +46,11 @@ type Session struct {
 	Unkept       string    `json:"unkept_run,omitempty"` // the run whose uncommitted work may not be kept at a ref yet
 	CreatedAt    time.Time `json:"created_at"`
 	LastUsedAt   time.Time `json:"last_used_at"`
+}
+
+// Shown is where a session works, for a person. Away says that this is on the disk of a node, where it may be gone by now.
+func (s *Session) Shown() (path string, away bool) {
+	return cmp.Or(s.Scratch, s.Worktree), s.Scratch != ""
 }
 
 // BeganOn says whether the session began on top of a branch of another one. An older kugetsu noted it only until that branch was merged.

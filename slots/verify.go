@@ -46,7 +46,7 @@ func (r *Runner) verifier(w *ready) (argv []string, err error) {
 		err = errors.New("there is no command")
 	}
 	if err == nil && (r.task.Agent.Prefix == "" || strings.Contains(words[0], "/") && !filepath.IsAbs(words[0])) {
-		_, err = proc.Program(words[0], r.env, w.session.Worktree) // what another name means behind a prefix is the prefix's to say
+		_, err = proc.Program(words[0], r.env, w.dir) // what another name means behind a prefix is the prefix's to say
 	}
 	if err == nil {
 		argv, err = prefixed(r.task.Agent.Prefix, words)
@@ -191,13 +191,13 @@ func (r *Runner) tookVerifier(w *ready) bool {
 	if err != nil || len(words) == 0 || !strings.Contains(words[0], "/") {
 		return false
 	}
-	path, err := proc.Program(words[0], r.env, w.session.Worktree)
-	return strings.HasPrefix(filepath.Clean(path), filepath.Clean(w.session.Worktree)+"/") && (err != nil || r.task.Agent.Prefix == "")
+	path, err := proc.Program(words[0], r.env, w.dir)
+	return strings.HasPrefix(filepath.Clean(path), filepath.Clean(w.dir)+"/") && (err != nil || r.task.Agent.Prefix == "")
 }
 
 func (r *Runner) startVerifier(w *ready, argv []string) (*verification, error) {
-	env := with(with(r.env, r.about(w.session.Worktree)...), w.opens()...)
-	path, err := proc.LookPath(argv[0], env, w.session.Worktree)
+	env := with(with(r.env, r.about(w.dir)...), w.opens()...)
+	path, err := proc.LookPath(argv[0], env, w.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func (r *Runner) startVerifier(w *ready, argv []string) (*verification, error) {
 		return nil, err
 	}
 	v := &verification{r: r, exit: make(chan *os.ProcessState, 1), pipe: ours, begun: time.Now()}
-	v.cmd = &exec.Cmd{Path: path, Args: argv, Dir: w.session.Worktree, Env: env, Stdout: theirs, Stderr: theirs,
+	v.cmd = &exec.Cmd{Path: path, Args: argv, Dir: w.dir, Env: env, Stdout: theirs, Stderr: theirs,
 		ExtraFiles: []*os.File{r.slot, r.session}, SysProcAttr: proc.Attach()}
 	err = v.cmd.Start()
 	err = errors.Join(err, theirs.Close())

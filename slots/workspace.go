@@ -85,6 +85,12 @@ func (p *Workspace) Work() []string {
 	if s := p.Session; s != nil && s.Unkept != "" && p.Holding.Stands {
 		work = append(work, "the run "+s.Unkept+", whose work was not kept yet")
 	}
+	if s := p.Session; s != nil && s.Scratch != "" && s.Unkept != "" {
+		work = append(work, "the run "+s.Unkept+", whose uncommitted work was not brought back from the disk of its node")
+	}
+	if s := p.Session; s != nil && s.Left != "" && !p.Holding.Stands {
+		work = append(work, "work that its next run is to go on with, at "+s.Left)
+	}
 	return work
 }
 
@@ -99,6 +105,10 @@ func (p *Workspace) End(ctx context.Context, now time.Time) (kept []string, err 
 	h := p.Holding
 	if bad := h.Unkeepable(); len(bad) > 0 {
 		return nil, fmt.Errorf("some of its work cannot be kept: %s", strings.Join(bad, "; "))
+	}
+	unkept := p.Session != nil && p.Session.Unkept != ""
+	if err := p.takeBack(ctx, now); err != nil { // before the branch, which a record of such a worktree has checked out
+		return nil, err
 	}
 	if h.Stands && (h.Dirty > 0 || len(h.Inside) > 0) {
 		ref := p.refs + "/" + now.UTC().Format("20060102T150405.000000000Z")
@@ -117,7 +127,7 @@ func (p *Workspace) End(ctx context.Context, now time.Time) (kept []string, err 
 		}
 	}
 	// Pushed commits too, where no run kept them: the branch on the remote may be deleted.
-	if h.Unpushed > 0 || p.Session == nil || p.Session.Unkept != "" {
+	if h.Unpushed > 0 || p.Session == nil || unkept {
 		for _, commit := range slices.Compact([]string{h.Head, h.Tip}) {
 			if commit == "" {
 				continue
@@ -216,7 +226,7 @@ func (d Dir) Workspaces() ([]string, error) {
 // AllRuns lists the folders of runs.
 func (d Dir) AllRuns() ([]string, error) {
 	names, err := spool.List(d.runs())
-	return slices.DeleteFunc(names, func(name string) bool { return !runName().MatchString(name) }), err
+	return slices.DeleteFunc(names, func(name string) bool { return !runName.MatchString(name) }), err
 }
 
 // Kept is a ref at which work on an issue is kept.
@@ -257,6 +267,9 @@ func (p *Workspace) Kept(ctx context.Context) ([]Kept, error) {
 // worktree the files of .worktreeinclude and of the hook. The session says so before the worktree is made, since after that the
 // worktree looks ready. Changed is false where all of it was there.
 func (p *Workspace) Restore(ctx context.Context, k Kept, agent string, now time.Time) (changed bool, err error) {
+	if err := p.takeBack(ctx, now); err != nil {
+		return false, err
+	}
 	if _, err := os.Lstat(filepath.Join(p.Spec.Path, ".git")); err != nil && p.Session != nil {
 		p.Session.Unready = true
 		if err := p.home.WriteSession(p.Name, p.Session); err != nil {
@@ -275,6 +288,9 @@ func (p *Workspace) Restore(ctx context.Context, k Kept, agent string, now time.
 	}
 	p.Session.Unready = p.Session.Unready || made.CreatedWorktree
 	p.Session.LastUsedAt = now
+	if p.Session.Scratch != "" { // from here on its runs work in the state folder, where agents find no conversation of that path
+		p.Session.Scratch, p.Session.Left, p.Session.LeftCommit, p.Session.Conversation = "", "", "", ""
+	}
 	if err := p.home.WriteSession(p.Name, p.Session); err != nil {
 		return false, err
 	}

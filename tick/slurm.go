@@ -90,7 +90,7 @@ func (s onSlurm) intend(in *slots.Intent) {
 }
 
 func (s onSlurm) launch(ctx context.Context, p *reservation, task slots.Task, env []string) (*launch, error) {
-	if err := s.t.Home.WriteOrder(slots.Order{Slot: p.name, Task: task, Env: env, Tick: s.t.Settings.SlurmTick}); err != nil {
+	if err := s.t.Home.WriteOrder(slots.Order{Slot: p.name, Task: task, Env: env, Tick: s.t.Settings.SlurmTick, Disk: s.t.Settings.SlurmWorkdir}); err != nil {
 		return nil, err
 	}
 	born := &queue.Runner{Timeout: task.Timeout, Verify: task.Verify.Timeout, Engine: settings.Slurm, Job: s.t.Home.JobName(task.Item, task.Run)}

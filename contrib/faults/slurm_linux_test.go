@@ -13,6 +13,7 @@ import (
 	"kugetsu/contrib/internal/cluster"
 	"kugetsu/queue"
 	"kugetsu/slots"
+	"kugetsu/slots/proc"
 	"kugetsu/slots/slurm"
 )
 
@@ -348,4 +349,108 @@ func TestHarnessNoticesAFenceThatDoesNotHold(t *testing.T) {
 			[]string{"known.Age(s.t.Now()) < s.t.Settings.SlurmFence, nil", "false, nil"},
 			"not alone", alone(lostNode(c))},
 	)
+}
+
+// leavingWork is an agent whose first run commits a file and leaves another one uncommitted. Each later run notes whether it finds both.
+const leavingWork = note + `cat >/dev/null
+if ! [ -e "$REC.left" ]; then
+	echo work >done.txt
+	git add done.txt
+	git -c user.name=t -c user.email=t@localhost commit -q -m work
+	echo left >left.txt
+	touch "$REC.left"
+elif [ "$(cat left.txt)" = left ] && [ "$(git log -1 --format=%s)" = work ]; then
+	echo "$KUGETSU_RUN" >>"$REC.found"
+else
+	{ echo "$KUGETSU_RUN"; ls; git log --oneline; } >>"$REC.missed"
+fi
+exit 0
+`
+
+// onDisk is a world in which the first run of an item has its worktree on the disk of a node. That run is started here and not by Slurm, so
+// it can be broken. Another item is for the same issue. It returns when the runner is gone.
+func (w *world) onDisk(c *cluster.Cluster, disk string, inject []string) {
+	w.on(c, "")
+	w.env = append(w.env, "SLURM_WORKDIR="+disk)
+	w.must(os.WriteFile(filepath.Join(w.dir, "agent"), []byte(leavingWork), 0o700))
+	run := w.job("1", 1, "exit")
+	w.item(1)
+	notes := w.q.Events
+	w.must(w.home.WriteOrder(slots.Order{Slot: "1", Env: w.env, Disk: disk, Task: slots.Task{Item: w.ids[0], Run: 1, Session: session(1), IssueRef: "github.com/you/project#1",
+		Message: "work", Timeout: patience, EnvFiles: []string{w.dir + "/default.env", w.dir + "/dev.env"},
+		Agent:     slots.AgentTask{Preset: "command", Command: "env REC=" + w.record() + " " + filepath.Join(w.dir, "agent")},
+		Workspace: slots.WorkspaceSettings{Repo: "github.com+you+project", Local: filepath.Join(w.dir, "repo"), Branch: "fix/issue-1"},
+		Events:    slots.Events{New: notes.New, Seen: notes.Seen, Undelivered: notes.Undelivered}}}))
+	env := w.env
+	w.env = append(w.env, "SLURM_JOB_ID=999999", "SLURMD_NODENAME=here", proc.Mark+"="+run)
+	w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "job", run)...)
+	w.env = env
+}
+
+// TestRunnerOnANodesDiskIsKilled: it dies before one of its system calls. The runs after it are on the same node, or on another one. On the
+// same node they find all that its agent had left. On another one they find what the runner had brought back, and the rest is on its disk.
+func TestRunnerOnANodesDiskIsKilled(t *testing.T) {
+	needStrace(t)
+	c := needCluster(t, killed)
+	w := newWorld(t)
+	trace := filepath.Join(w.dir, "trace")
+	disk := filepath.Join(w.dir, "disk")
+	w.must(os.Mkdir(disk, 0o700))
+	w.onDisk(c, disk, []string{"-y", "-o", trace})
+	if err := errors.Join(w.awaitRest(), w.found(disk, true)); err != nil {
+		t.Fatalf("a runner that was not broken: %v", err)
+	}
+	list := readPoints(t, trace)
+	w.close()
+	for _, where := range []struct {
+		name string
+		same bool
+		most int
+	}{{"the runner on a node's disk", true, 8}, {"the runner on the disk of a node that gets no job again", false, 4}} {
+		sweep(t, killed, where.name, "signal=KILL", sample(list, where.most), func(w *world, inject []string) error {
+			disk := c.Scratch() // each node has another one there
+			if where.same {
+				disk = filepath.Join(w.dir, "disk")
+				w.must(os.Mkdir(disk, 0o700))
+			}
+			w.unpaid, w.unseen = 1, 1
+			w.onDisk(c, disk, inject)
+			return errors.Join(w.awaitRest(), w.judge(completed), w.found(disk, where.same))
+		})
+	}
+}
+
+// TestHarnessNoticesWorkThatIsNotBroughtBack: a kugetsu that removes the worktree and does not say what was in it.
+func TestHarnessNoticesWorkThatIsNotBroughtBack(t *testing.T) {
+	needStrace(t)
+	c := needCluster(t, broken)
+	mustNotice(t, wrongWay{"what was left on a node's disk is kept, and not brought back", "slots/scratch.go",
+		[]string{"	w.whole = kept == nil && head == nil\n	w.session.leave(snap)\n", "	w.whole = kept == nil && head == nil\n"}, "missed",
+		alone(func(w *world) error {
+			disk := filepath.Join(w.dir, "disk")
+			w.must(os.Mkdir(disk, 0o700))
+			w.onDisk(c, disk, []string{"-o", filepath.Join(w.dir, "trace")})
+			return errors.Join(w.awaitRest(), w.found(disk, true))
+		})})
+}
+
+// found looks whether what the first agent left was found by each later one, and by one at least. Where these were on other nodes, it may be
+// on the disk of the first instead. No disk has anything else.
+func (w *world) found(disk string, same bool) error {
+	if _, err := os.Stat(w.record() + ".left"); errors.Is(err, fs.ErrNotExist) {
+		return nil // it was ended before
+	}
+	_, err := os.Stat(w.record() + ".found")
+	missed, _ := os.ReadFile(w.record() + ".missed")
+	id := strings.Split(w.home.JobName(w.ids[0], 1), "-")[1]
+	left, globErr := filepath.Glob(filepath.Join(disk, "kugetsu-"+id, "*", "left.txt"))
+	switch {
+	case globErr != nil:
+		return globErr
+	case same && (err != nil || len(missed) > 0 || len(left) > 0):
+		return fmt.Errorf("it was not found (%v), or missed: %q; the disk has %q", err, missed, left)
+	case !same && (err != nil || len(missed) > 0) && len(left) == 0:
+		return fmt.Errorf("it was not found (%v), or missed: %q, and is not on the disk", err, missed)
+	}
+	return nil
 }

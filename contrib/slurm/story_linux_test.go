@@ -30,6 +30,10 @@ func TestClusterThatIsWell(t *testing.T) {
 		"doctor asks a node":                       doctorAsks,
 		"Slurm's own limit is the shorter one":     meetsSlurmsLimit,
 		"the end of a run starts a tick":           ticksOnTheNode,
+		"worktrees are on the nodes' own disks":    worksOnScratch,
+		"a job on a node's own disk is ended":      endedOnScratch,
+		"submodules keep a worktree off that disk": worksHereWithSubmodules,
+		"a job on a node's own disk is killed":     killedOnScratch,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -145,11 +149,19 @@ func licensed(t *testing.T, c *cluster.Cluster) {
 }
 
 func doctorAsks(t *testing.T, c *cluster.Cluster) {
-	w := newWorld(t, c)
+	w := newWorld(t, c, "SLURM_WORKDIR="+c.Scratch())
 	_, out := w.try("doctor", "-v") // its exit code is that of all that it looks at
-	for _, want := range []string{`the node n\d-\d+ has the state folder and this program`, `file locks reach from here to n\d`, `the cluster has no accounting`} {
+	for _, want := range []string{`n\d-\d+ has ` + c.Scratch() + ` for itself`, `the node n\d-\d+ has the state folder and this program`, `file locks reach from here to n\d`, `the cluster has no accounting`} {
 		if !regexp.MustCompile(want).MatchString(out) {
 			t.Errorf("doctor does not say %q:\n%s", want, out)
+		}
+	}
+	shared := filepath.Join(w.dir, "shared")
+	must(t, os.Mkdir(shared, 0o700))
+	for disk, want := range map[string]string{shared: "SLURM_WORKDIR is no disk of n", "/nowhere": "SLURM_WORKDIR cannot be used on this node: mkdir /nowhere/kugetsu-"} {
+		must(t, os.WriteFile(filepath.Join(w.dir, "state", "config"), []byte("KUGETSU_ENGINE=slurm\nSLURM_CONF="+c.Conf()+"\nSLURM_WORKDIR="+disk+"\n"), 0o600))
+		if code, out := w.try("doctor"); code == 0 || !strings.Contains(out, want) {
+			t.Errorf("with SLURM_WORKDIR=%s doctor says, with exit code %d:\n%s", disk, code, out)
 		}
 	}
 	must(t, os.WriteFile(filepath.Join(w.dir, "state", "config"), []byte("KUGETSU_ENGINE=slurm\nSLURM_CONF="+c.Conf()+"\nSLURM_ARGS=-p nowhere\n"), 0o600))
@@ -229,6 +241,31 @@ func TestNodeThatOnlySeemsToFailNeverHasASecondAgentBesideItsOwn(t *testing.T) {
 	}
 	w.touch("go")
 	w.completed(id, "lost") // and no agent said that it was not alone
+}
+
+// The same with worktrees on the nodes' own disks: the runner that was taken for lost brings back what its agent had left.
+func TestNodeThatOnlySeemsToFailBringsBackItsWork(t *testing.T) {
+	t.Parallel()
+	c := up(t)
+	w := onScratch(t, c)
+	id := w.delegate(1, "case $KUGETSU_RUN in *.1)\n"+w.leaves()+w.waitFor("never")+";; esac\n"+finds+"exit 0")
+	w.kugetsu(0, "tick")
+	w.until("the agent has left its work", func() bool {
+		return len(w.began(id)) == 1 && strings.Contains(w.scratchFile(c.Nodes[0], "c"), "untracked")
+	})
+	must(t, c.EndSlurmd(c.Nodes[0], "KILL"))
+	w.until("Slurm says that the node failed", func() bool {
+		return strings.Contains(strings.Join(w.jobs("%T"), " "), "NODE_FAIL")
+	})
+	w.on(c.Nodes[1])
+	w.completed(id, "lost")
+	must(t, c.StartSlurmd(c.Nodes[0]))
+	must(t, c.AwaitIdle())
+	for _, node := range c.Nodes {
+		if left := w.scratch(node); left != "" {
+			t.Errorf("%s has\n%s", node, left)
+		}
+	}
 }
 
 func TestControllerThatIsAwayStopsNothingThatRuns(t *testing.T) {

@@ -21,6 +21,7 @@
 //	branch gone under a HEAD   deleted by hand                    made again at the commit of the last line of the reflog
 //	a .git to nowhere          repository or state folder moved   joined to the record that names it, if that is certain
 //	record of one inside it    the session's worktree is gone     forgotten by the next Remove or Prepare
+//	record <session>.<run>     of a worktree on a node's disk     dropped by Discard, before the next Prepare (see scratch.go)
 //	.gone-<session>            a worktree that was being removed  deleted by the next Remove: it was examined before
 //	.part-<session>            a file that was being written      overwritten by the next, or deleted by Remove
 //	anything else in the way   not kugetsu's                      refused with an error, nothing is touched

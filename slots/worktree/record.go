@@ -183,7 +183,7 @@ func (r *repo) branchInTable(admin string) (string, error) {
 //	a record that is locked      with the reason "initializing": whatever lies in the worktree is a copy
 //	the folder and its link
 //	the files, the index
-//	the record is unlocked       now it stands
+//	the record is unlocked       now it stands. That of one on the disk of a node is locked with another reason
 func (r *repo) makeWorktree(ctx context.Context, made Made, b beginning) error {
 	s := r.spec
 	if b.make {
@@ -224,7 +224,11 @@ func (r *repo) makeWorktree(ctx context.Context, made Made, b beginning) error {
 		return &git.Error{Op: "prepare", Err: err}
 	}
 	p.SayMadeRaw(ctx, filepath.Join(admin, "index"))
-	if err := os.Remove(filepath.Join(admin, "locked")); err != nil {
+	unlock := os.Remove
+	if s.Scratch != "" {
+		unlock = func(file string) error { return git.WriteWhole(file, scratchLock) }
+	}
+	if err := unlock(filepath.Join(admin, "locked")); err != nil {
 		return &git.Error{Op: "prepare", Err: err}
 	}
 	return nil
@@ -248,12 +252,13 @@ func (r *repo) makeRecord(made Made) (admin string, err error) {
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return "", err
 	}
-	admin = filepath.Join(dir, filepath.Base(path))
+	name := s.recordName(filepath.Base(path))
+	admin = filepath.Join(dir, name)
 	for n := 1; ; n++ { // git counts in the same way
 		if err = os.Mkdir(admin, 0o777); !errors.Is(err, fs.ErrExist) {
 			break
 		}
-		admin = filepath.Join(dir, fmt.Sprintf("%s%d", filepath.Base(path), n))
+		admin = filepath.Join(dir, fmt.Sprintf("%s%d", name, n))
 	}
 	if err != nil {
 		return "", err

@@ -96,7 +96,7 @@ func (r *repo) removeWorktree(ctx context.Context) error {
 	if err := removeAll(gone(path)); err != nil {
 		return &git.Error{Op: "remove", Err: err}
 	}
-	if err := os.Rename(path, gone(path)); err != nil {
+	if err := os.Rename(path, gone(path)); err != nil && !git.Absent(err) { // Discard needs no folder
 		return &git.Error{Op: "remove", Err: err}
 	}
 	return r.forgetAll(ctx, admins)

@@ -89,7 +89,7 @@ func (r *repo) forget(ctx context.Context, admin string) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return &git.Error{Op: "prepare", Err: err}
 		}
-		if git.IsCommit(git.OneLine(head)) {
+		if git.CommitID.MatchString(git.OneLine(head)) {
 			kept := "refs/kugetsu/detached/" + git.OneLine(head)
 			if _, err := r.git(ctx, "update-ref", kept, git.OneLine(head)); err != nil {
 				return err
@@ -131,10 +131,10 @@ func (r *repo) admins() ([]string, error) {
 			}
 			continue
 		}
-		// Git names it after the folder, with a number if the name is taken. Any other record with such a name and no
-		// file gitdir is another session's leftover: we hold the lock.
-		number, ok := strings.CutPrefix(filepath.Base(admin), base)
-		if !ok || strings.Trim(number, "0123456789") != "" {
+		// Git names it after the folder, with a number if the name is taken, and kugetsu with the run for one on the disk of a node. Any
+		// other record with such a name and no file gitdir is another session's leftover: we hold the lock.
+		more, ok := strings.CutPrefix(filepath.Base(admin), base)
+		if !ok || strings.Trim(more, "0123456789") != "" && !strings.HasPrefix(more, ".q_") {
 			continue
 		}
 		half, err := halfMade(admin)

@@ -31,11 +31,13 @@ func (s Spec) at(common string) git.Location {
 // Spec is what a session needs.
 type Spec struct {
 	Source Source
-	Path   string // worktrees/<session>, absolute
+	Path   string // absolute, and ends in the name of the session
 	Branch string // fix/issue-7
 	OnTop  string // the branch of another session, at which a new branch begins and which is its base until it is merged; or empty
 	Merged bool   // the request of that branch was merged, which git cannot see of a squashed one
 	Base   string // KUGETSU_BASE_BRANCH, "main" or "<remote>/main"; empty for the remote's default branch
+
+	Scratch string // the run for which the worktree is made on the own disk of a node; empty for one that all machines see
 }
 
 // checked returns the Spec with clean paths and base, or says what about it no git should ever see.

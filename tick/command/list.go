@@ -155,12 +155,16 @@ func (a *App) sessionRow(s shown) []string {
 			state += " on " + s.Node
 		}
 	}
+	worktree, away := s.Shown()
+	if away {
+		worktree = "on a node: " + worktree
+	}
 	size := "?"
 	if s.Size != nil {
 		size = humanize.IBytes(uint64(*s.Size))
 	}
 	return []string{issueOrPM(s.IssueRef), state, s.Branch, known(s.Ahead), known(s.Behind), known(s.Dirty), known(s.Unpushed),
-		size, s.Agent, ago(a.Now(), s.LastUsedAt), cmp.Or(s.Strip, "-"), cmp.Or(s.PRURL, "-"), s.Worktree}
+		size, s.Agent, ago(a.Now(), s.LastUsedAt), cmp.Or(s.Strip, "-"), cmp.Or(s.PRURL, "-"), worktree}
 }
 
 // compareRefs orders references by repository and then by number: #9 before #10.

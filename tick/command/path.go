@@ -53,6 +53,10 @@ func (c *Path) Run(a *App) error {
 	case s == nil || s.Worktree == "":
 		return fault.New(fault.Failed, "kugetsu list shows the sessions; a worktree is made when a run begins", "%s has no worktree", ref)
 	}
+	if at, away := s.Shown(); away {
+		return fault.New(fault.Failed, "kugetsu restore "+ref+", when no run works there, brings what is kept of it into the state folder",
+			"%s has no worktree on this machine: its runs work on the disk of a node, at %s", ref, at)
+	}
 	there, err := spool.Exists(s.Worktree)
 	if err == nil && !there {
 		err = fault.New(fault.Failed, "kugetsu continue "+ref+" makes it anew", "the worktree of %s is gone: %s", ref, s.Worktree)
@@ -74,8 +78,16 @@ func (a *App) showWork(it *queue.Item, line printLine) error {
 	}
 	if s != nil && s.Worktree != "" {
 		line("branch", "%s", s.Branch)
-		line("worktree", "%s", s.Worktree)
-		if from := begun(it, s); from != "" {
+		at, away := s.Shown()
+		if away {
+			line("worktree", "%s, on the disk of a node while it runs", at)
+		} else {
+			line("worktree", "%s", at)
+		}
+		if s.Left != "" {
+			line("left", "%s, which the next run goes on with", s.Left)
+		}
+		if from := begun(it, s); from != "" && !away {
 			line("diff", "git -C \"$(kugetsu path %s)\" diff %.12s", it.IssueRef, from)
 		}
 	}

@@ -45,13 +45,14 @@ func (d *Digest) Text(width int, refs terminal.Column) string {
 	}
 	line("NEEDS YOU")
 	for _, n := range d.Needs[:min(len(d.Needs), mostNeeds)] {
-		what := n.What
+		text := n.What
 		if n.Since != nil {
-			what += ", " + tick.Ago(d.At, *n.Since)
+			text += ", " + tick.Ago(d.At, *n.Since)
 		}
-		for _, text := range terminal.Because(what, n.Why, width) {
-			fmt.Fprintln(&b, text)
+		if n.Why != "" {
+			text += ": " + n.Why
 		}
+		line(text)
 		fmt.Fprintln(&b, "    "+strings.TrimSpace(terminal.Clean(n.Command)))
 	}
 	if more := d.rest(); more != "" {

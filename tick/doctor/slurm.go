@@ -83,11 +83,21 @@ func (x *Exam) probe(c *slurm.Cluster) {
 	lock, err := spool.TryLock(home.ProbePath(name, "lock"), unix.LOCK_EX)
 	if err == nil {
 		defer lock.Close()
-		err = home.WriteQuestion(name, slots.Question{Env: x.agents, Programs: x.ofRuns()})
+		err = home.WriteQuestion(name, slots.Question{Env: x.agents, Programs: x.ofRuns(), Disk: x.Tick.Settings.SlurmWorkdir})
 	}
 	if err != nil {
 		x.unknown(err)
 		return
+	}
+	if disk := x.Tick.Settings.SlurmWorkdir; disk != "" {
+		if err := slots.MarkDisk(disk, name); err != nil {
+			x.ok("SLURM_WORKDIR cannot be written to on this machine, where no run needs it: " + err.Error())
+		}
+		defer func() {
+			if err := slots.UnmarkDisk(disk, name); err != nil {
+				x.add(Warn, err.Error(), "")
+			}
+		}()
 	}
 	asked := x.Now()
 	order := slurm.Order{Name: home.JobName(name, 1), Args: args, Log: "/dev/null", Time: time.Minute, License: x.Tick.Settings.SlurmLicense,
@@ -147,6 +157,16 @@ func (x *Exam) node(a *slots.Answer, asked time.Time) {
 		x.last().Remedy = "let one machine alone run ticks and commands; git in one repository is not locked across nodes then"
 		if x.Tick.Settings.SlurmTick {
 			x.last().Level, x.last().Remedy = Error, "set SLURM_TICK=false in "+x.in("config")+": two ticks at once would not exclude each other"
+		}
+	}
+	if disk := x.Tick.Settings.SlurmWorkdir; disk != "" {
+		switch {
+		case a.DiskErr != "":
+			x.add(Error, a.Node+": "+a.DiskErr, "correct SLURM_WORKDIR in "+x.in("config")+", or keep jobs off such nodes, by SLURM_ARGS")
+		case a.Shared:
+			x.add(Warn, "SLURM_WORKDIR is no disk of "+a.Node+"'s own: this machine has "+disk+", too", "name a folder on the node's own disk in "+x.in("config"))
+		default:
+			x.ok(a.Node + " has " + disk + " for itself")
 		}
 	}
 	if skew := min(a.At.Sub(asked), 0) + max(a.At.Sub(x.Now()), 0); skew.Abs() > maxSkew {

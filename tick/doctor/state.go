@@ -254,6 +254,9 @@ func (x *Exam) sessions() {
 		case busy || x.Tick.Sessions().InUse(name):
 			continue // a run works there
 		}
+		if _, away := s.Shown(); away {
+			continue // each run makes one
+		}
 		if _, err := os.Lstat(s.Worktree); errors.Is(err, fs.ErrNotExist) {
 			x.ok("the worktree of " + name + " is gone: the next item on it makes it again, from the branch " + s.Branch)
 		} else if err != nil {

@@ -270,7 +270,7 @@ func (k *Keeper) done(ctx context.Context, p *slots.Workspace) (done, safe bool,
 		return true, true, "its branch is merged into " + h.Base
 	case s.PRURL != "":
 		return false, false, "the state of its pull request is not known"
-	case !h.Stands:
+	case !h.Stands && s.Scratch == "":
 		return true, true, "a session without a worktree"
 	}
 	return false, true, "no pull request is known, and its branch is not merged"

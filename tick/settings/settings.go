@@ -6,7 +6,6 @@
 package settings
 
 import (
-	"encoding"
 	"errors"
 	"fmt"
 	"os"
@@ -50,6 +49,7 @@ type Settings struct {
 	SlurmLicense string        `key:"SLURM_LICENSE" hidden:"" help:"License of Slurm of which each run takes one, so that the site can bound the runs of all users."`
 	SlurmConf    string        `key:"SLURM_CONF" hidden:"" help:"Slurm's configuration, an absolute path, where it is not at its usual place."`
 	SlurmTick    bool          `key:"SLURM_TICK" default:"false" negatable:"" hidden:"" help:"Whether the end of a run on Slurm starts a tick on its node. File locks must reach across the nodes for that."`
+	SlurmWorkdir string        `key:"SLURM_WORKDIR" hidden:"" help:"Folder on the own disk of each node, an absolute path (/scratch/you): runs on Slurm have their worktrees there, and bring back what they leave (default: worktrees in KUGETSU_DIR)."`
 	SlurmFence   time.Duration `key:"SLURM_FENCE" default:"2m" hidden:"" help:"How long a run whose job is gone without an end may live on, with its node out of reach: only then its task is tried again."`
 
 	RunHours      Hours `key:"RUN_HOURS" hidden:"" help:"When something may start, in local time: Mon-Fri 22:00-07:00, Sat-Sun 00:00-24:00 (default: always)."`
@@ -124,43 +124,8 @@ type Settings struct {
 
 // Options returns the options with which kong reads settings, numbers and durations by our rules. Every grammar uses them.
 func Options(source *Source) []kong.Option {
-	return append(Mappers(), kong.Resolvers(source))
-}
-
-// Mappers returns the options with which kong reads numbers and durations by our rules, for a grammar without settings.
-func Mappers() []kong.Option {
-	return []kong.Option{kong.KindMapper(reflect.Int, kong.MapperFunc(decimal)),
+	return []kong.Option{kong.Resolvers(source), kong.KindMapper(reflect.Int, kong.MapperFunc(decimal)),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration))}
-}
-
-// decode reads the value of a setting as kong reads that of its flag, without the way through JSON that kong takes.
-func decode(text string, target reflect.Value) (err error) {
-	text = string([]rune(text)) // as JSON does, where it is not UTF-8
-	switch v := target.Addr().Interface().(type) {
-	case encoding.TextUnmarshaler:
-		return v.UnmarshalText([]byte(text))
-	case *time.Duration:
-		*v, err = parseDuration(text)
-	case *int:
-		*v, err = ParseInt(text)
-	case *string:
-		*v = text
-	case *bool:
-		*v, err = parseBool(text)
-	default:
-		panic(fmt.Sprintf("no setting is a %T", v))
-	}
-	return err
-}
-
-func parseBool(text string) (bool, error) {
-	switch text = strings.ToLower(text); text {
-	case "true", "1", "yes":
-		return true, nil
-	case "false", "0", "no":
-		return false, nil
-	}
-	return false, fmt.Errorf("bool value must be true, 1, yes, false, 0 or no but got %q", text)
 }
 
 // decimal reads a whole number in decimal digits. kong itself follows the syntax of a Go program: 010 is 8, 08 is an error, and
@@ -184,20 +149,12 @@ func duration(ctx *kong.DecodeContext, target reflect.Value) error {
 	if err := ctx.Scan.PopValueInto("duration", &word); err != nil {
 		return err
 	}
-	d, err := parseDuration(word)
+	d, err := time.ParseDuration(word)
 	if err != nil {
-		return err
+		return fmt.Errorf("%.40q is not a duration: write 90s, 15m or 1h30m", word)
 	}
 	target.SetInt(int64(d))
 	return nil
-}
-
-func parseDuration(word string) (time.Duration, error) {
-	d, err := time.ParseDuration(word)
-	if err != nil {
-		return 0, fmt.Errorf("%.40q is not a duration: write 90s, 15m or 1h30m", word)
-	}
-	return d, nil
 }
 
 // ParseInt reads a whole number in decimal digits. It reads every number that a person writes.
@@ -356,6 +313,11 @@ func (s *Settings) check(home string) error {
 		}
 	}
 	folder(&s.SlurmConf, "SLURM_CONF")
+	folder(&s.SlurmWorkdir, "SLURM_WORKDIR")
+	if s.SlurmWorkdir != "" && (s.SlurmWorkdir == home || strings.HasPrefix(filepath.Clean(s.SlurmWorkdir)+"/", filepath.Clean(home)+"/")) {
+		c.bad("SLURM_WORKDIR must not be in KUGETSU_DIR, which all nodes share: %s", s.SlurmWorkdir)
+		s.SlurmWorkdir = ""
+	}
 	c.slurm(s)
 	for _, d := range []struct {
 		v   *time.Duration
@@ -505,14 +467,4 @@ func Keys() []string {
 		keys[i] = t.Field(i).Tag.Get("key")
 	}
 	return keys
-}
-
-// IsFlag says whether a word of a command line looks like the flag of a setting.
-func IsFlag(word string) bool {
-	name, long := strings.CutPrefix(word, "--")
-	if !long {
-		return false
-	}
-	name, _, _ = strings.Cut(strings.TrimPrefix(name, "no-"), "=")
-	return slices.Contains(Keys(), strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 }

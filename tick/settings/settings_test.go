@@ -56,6 +56,8 @@ func TestValueOutOfBoundsIsToldAndTheDefaultTakesItsPlace(t *testing.T) {
 		{"SLURM_LICENSE=agents", ""},
 		{"SLURM_LICENSE=agents:2", "SLURM_LICENSE must be the name of one license"},
 		{"SLURM_CONF=slurm.conf", "SLURM_CONF must be an absolute path"},
+		{"SLURM_WORKDIR=/scratch/you", ""},
+		{"SLURM_WORKDIR='$TMPDIR'", "SLURM_WORKDIR must be an absolute path"},
 		{"SLURM_FENCE=10s", ""},
 		{"SLURM_FENCE=9s", "SLURM_FENCE must be 10s or more"},
 		{"WORKTREE_HOOK='sh -c \"npm ci && true\"'", ""},
@@ -157,39 +159,6 @@ func TestArgumentsOfOneAgentDoNotReachAnother(t *testing.T) {
 		}
 		if got := set.Args(c.preset); got != c.want {
 			t.Errorf("%q: %s gets %q, want %q", c.lines, c.preset, got, c.want)
-		}
-	}
-}
-
-func TestValueIsReadAsThatOfAFlag(t *testing.T) {
-	unset(t)
-	words := []string{"true", "False", "YES", "0", "1", "maybe", "90s", "-1m", "5", "1.5", "07", "a b", " a ", "a,b", "-", "--", `a"b\c`, "caf\u00e9\u2028", "\xff\xfe", "08:00",
-		"25:00", "Mon-Fri 22:00-07:00", "20", "five_hour=10", "ci,review", "draft", "12.50", "$3", "600M", "auto", "all", "-task_retry", "/srv/x", "x.prom"}
-	for _, word := range words {
-		for _, key := range Keys() {
-			t.Setenv(key, word)
-		}
-		read(t, "") // compares
-	}
-}
-
-func TestFlagOfASettingIsKnownByItsName(t *testing.T) {
-	var g struct{ Settings }
-	parser, err := kong.New(&g, Options(Open(t.TempDir(), true))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, flag := range parser.Model.Flags {
-		key := flag.Tag.Get("key") != ""
-		for _, word := range []string{"--" + flag.Name, "--" + flag.Name + "=x", "--no-" + flag.Name} {
-			if IsFlag(word) != key {
-				t.Errorf("%s: %v", word, !key)
-			}
-		}
-	}
-	for _, word := range []string{"max-attempts", "-max-attempts", "--", "--no-", "--verbose", ""} {
-		if IsFlag(word) {
-			t.Errorf("%q is the flag of a setting", word)
 		}
 	}
 }

@@ -84,7 +84,7 @@ SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0,sched_min
 Licenses=agents:3
 MaxJobCount=10000
 ReturnToService=2
-KillWait=2
+KillWait=20
 MessageTimeout=5
 TCPTimeout=1
 SlurmctldTimeout=10
@@ -205,6 +205,9 @@ func freePorts(n int) (first int, err error) {
 // Conf is the cluster's slurm.conf.
 func (c *Cluster) Conf() string { return filepath.Join(c.Dir, "slurm.conf") }
 
+// Scratch is a folder that is another one on each node: its own disk, gone with its power. Here it is empty.
+func (c *Cluster) Scratch() string { return filepath.Join(c.Dir, "scratch") }
+
 func (c *Cluster) env() []string {
 	return []string{"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin", "HOME=" + c.Dir, "SLURM_CONF=" + c.Conf()}
 }
@@ -285,7 +288,8 @@ func (c *Cluster) StartNode(name string) error {
 		"mount --make-rprivate /",
 		"mount -t proc proc /proc",
 		"mount --bind " + filepath.Join(c.Dir, "hosts") + " /etc/hosts",
-		"mkdir -p " + filepath.Join(c.Dir, "spool-"+name),
+		"mkdir -p " + filepath.Join(c.Dir, "spool-"+name) + " " + c.Scratch(),
+		"mount -t tmpfs -o mode=1777 scratch " + c.Scratch(),
 	} {
 		if err := m.run(line); err != nil {
 			return err
