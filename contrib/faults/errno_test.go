@@ -66,7 +66,7 @@ func TestTickMeetsEveryErrorAtEverySystemCall(t *testing.T) {
 	list := points(t, w, "tick")
 	w.close()
 	// 78 if the configuration may not be read: then runs are settled, and nothing is started.
-	failed(t, "tick", list, 40, func(w *world, inject []string) error {
+	failed(t, "tick", list, 20, func(w *world, inject []string) error {
 		finish := w.orphaned()
 		code, out := w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
 		if err := oneLine(code, out, 0, 75, 78); err != nil {

@@ -303,7 +303,7 @@ func TestPowerIsCut(t *testing.T) {
 	for _, f := range formats {
 		t.Run(f.name, func(t *testing.T) {
 			needDisks(t, disks, f)
-			n := rounds(4, 50)
+			n := rounds(2, 50)
 			try(t, disks, "power cut after delegate exited 0 ("+f.name+")", n, func(t *testing.T) {
 				if err := cutAfterDelegate(t, f, n); err != nil {
 					t.Error(err)
@@ -321,7 +321,7 @@ func TestPowerIsCut(t *testing.T) {
 				"power cut after the end of a run is on record": cutAfterTheEnd,
 				"power cut after queue wait said completed":     cutAfterSettling,
 			} {
-				n := rounds(2, 20)
+				n := rounds(1, 20)
 				try(t, disks, name+" ("+f.name+")", n, func(t *testing.T) {
 					for i := range n { // every second time, another program's fsync comes before the cut
 						if err := one(t, f, i%2 == 1); err != nil {
@@ -355,7 +355,7 @@ func TestPowerIsCutAtEverySystemCall(t *testing.T) {
 	w := newWorld(t)
 	list := points(t, w, delegate...)
 	w.close()
-	cut("power cut before each system call of delegate", sample(list, 6), func(w *world, d *disk, inject []string) error {
+	cut("power cut before each system call of delegate", sample(list, 4), func(w *world, d *disk, inject []string) error {
 		_, out := w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), delegate...)...)
 		w.powerCut(d)
 		return errors.Join(w.torn(), delegated(w, -1, out), w.healed(completed))
@@ -363,7 +363,7 @@ func TestPowerIsCutAtEverySystemCall(t *testing.T) {
 	w = newWorld(t)
 	list = points(t, w, manyLines(w)...)
 	w.close()
-	cut("power cut before each system call of delegate --from", sample(list, 6), func(w *world, d *disk, inject []string) error {
+	cut("power cut before each system call of delegate --from", sample(list, 4), func(w *world, d *disk, inject []string) error {
 		_, out := w.exec("strace", append(append(inject, filepath.Join(bin, "kugetsu")), manyLines(w)...)...)
 		w.powerCut(d)
 		return errors.Join(w.torn(), delegatedMany(w, -1, out), w.healed(completed))
@@ -372,7 +372,7 @@ func TestPowerIsCutAtEverySystemCall(t *testing.T) {
 	w.crowd()
 	list = points(t, w, "tick")
 	w.close()
-	cut("power cut before each system call of a tick", sample(list, 8), func(w *world, d *disk, inject []string) error {
+	cut("power cut before each system call of a tick", sample(list, 4), func(w *world, d *disk, inject []string) error {
 		w.crowd() // the run that is alive dies with the power
 		d.sync()
 		w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)

@@ -125,7 +125,7 @@ func TestTickIsKilledAroundSbatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.close()
-	sweep(t, killed, "tick, as it submits jobs to Slurm", "signal=KILL", sample(list, 12), func(w *world, inject []string) error {
+	sweep(t, killed, "tick, as it submits jobs to Slurm", "signal=KILL", sample(list, 6), func(w *world, inject []string) error {
 		w.submitting(c, "")
 		w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "tick")...)
 		return errors.Join(w.awaitRest(), w.submittedOnce(c), w.judge(completed))

@@ -20,8 +20,16 @@ type wrongWay struct {
 	one        func(t *testing.T) error
 }
 
+// always are the wrong ways that are tried without -full, too: one for each way of trying faults, by kills, storms, power cuts and lost nodes.
+var always = map[string]bool{
+	"the task is sent before the item is notified": true,
+	"one agent more than the limit is let in":      true,
+	"the end of a run is not synced":               true,
+	"a runner does not look for the fence":         true,
+}
+
 // mustNotice tries faults on kugetsus that do something the wrong way: a check that cannot fail proves nothing. Each of them is built first,
-// which takes longer than to try it: without -full it is the first of a list alone.
+// which takes longer than to try it: without -full a few of them stand for all.
 func mustNotice(t *testing.T, list ...wrongWay) { mustNoticeBuilt(t, buildChanged, list...) }
 
 // current makes sure that the sources still have the texts that these wrong ways replace. Only -full builds them.
@@ -37,8 +45,11 @@ func mustNoticeBuilt(t *testing.T, build func(t *testing.T, dir string, replace 
 	right := bin
 	defer func() { bin = right }()
 	if !*full {
-		current(t, list[1:]...)
-		list = list[:1]
+		current(t, list...)
+		list = slices.DeleteFunc(slices.Clone(list), func(w wrongWay) bool { return !always[w.name] })
+		if len(list) == 0 {
+			t.Skip("these broken kugetsus are built with -full alone")
+		}
 	}
 	for _, wrong := range list {
 		t.Run(strings.ReplaceAll(wrong.name, " ", "_"), func(t *testing.T) {
