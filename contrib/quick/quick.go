@@ -1,14 +1,16 @@
-// Package quick saves the tests the time that a disk takes.
+// Package quick saves the tests the time that a disk takes, and git.
 package quick
 
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"testing/fstest"
 )
 
 // memory is where Linux has a file system in memory. needed is what must be free there, in bytes: several times what the tests use.
@@ -48,4 +50,25 @@ func (m InMemory) Run() int {
 		return 1
 	}
 	return m.M.Run()
+}
+
+// Read takes a folder into memory, so that many tests get copies (os.CopyFS) of a repository that git made once. It has no links.
+func Read(dir string) (fs.FS, error) {
+	files := fstest.MapFS{}
+	return files, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		file := &fstest.MapFile{Mode: info.Mode()}
+		if !d.IsDir() {
+			file.Data, err = os.ReadFile(path)
+		}
+		name, _ := filepath.Rel(dir, path) // path is below it
+		files[filepath.ToSlash(name)] = file
+		return err
+	})
 }

@@ -62,6 +62,7 @@ func (w *world) fromServer(n int, s *server) Spec {
 }
 
 func TestFetchThatFailsForTheNetworkIsTriedAgain(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	w := newWorld(t)
 	srv := w.serve()
 	lock := w.fromRemote(1).Source.Lock
@@ -99,6 +100,7 @@ func TestFetchThatFailsForTheNetworkIsTriedAgain(t *testing.T) {
 }
 
 func TestRemoteThatStaysDownIsAskedAFewTimesAndNoMore(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	w := newWorld(t)
 	srv := w.serve()
 	g, pauses := w.waiting(nil)
@@ -227,6 +229,7 @@ func TestFetchesIntoOneCloneDoNotTripEachOtherUp(t *testing.T) {
 }
 
 func TestFetchForThoseWhoJudgeIsGivenUpAndLeavesWhatIsKnown(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	w := newWorld(t)
 	var at gate
 	url := w.host(&at)
@@ -259,6 +262,7 @@ func TestFetchForThoseWhoJudgeIsGivenUpAndLeavesWhatIsKnown(t *testing.T) {
 }
 
 func TestPushedCommitsStayKnownAsLongAsTheBranchIsHere(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	w := newWorld(t)
 	w.git("author", "push", "-q", "origin", "HEAD:refs/heads/theirs")
 	one := w.fromRemote(1)

@@ -162,6 +162,7 @@ func TestServerThatGoesAwayInAFetchLeavesNothingHalf(t *testing.T) {
 }
 
 func TestPushThatIsRefusedLeavesTheWorkUnpushed(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	w := newWorld(t)
 	var at gate
 	url := w.host(&at)
@@ -204,6 +205,7 @@ func TestPushThatIsRefusedLeavesTheWorkUnpushed(t *testing.T) {
 }
 
 func TestServerThatWantsAPasswordIsAPermanentErrorAndNoPrompt(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	w := newWorld(t)
 	var at gate
 	at.set(func(rw http.ResponseWriter, r *http.Request, git http.Handler) {

@@ -44,6 +44,7 @@ func (w *world) new(s Spec) string {
 }
 
 func TestIgnoredFilesOfACheckoutThatAreNamedAreCopied(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	w, s := including(t, "# what a build needs\n.env*\n!.env.production\n/secrets/**\n*.txt\nplain\ntracked.ignored\n")
 	w.write("mine/.env", "TOKEN=1\n")
 	w.write("mine/.env.production", "not this")

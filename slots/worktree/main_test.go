@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"kugetsu/contrib/quick"
@@ -101,16 +101,16 @@ func newWorld(t testing.TB) *world {
 // first is the repositories of the first world, and where they were made. The others get copies: git takes twenty processes.
 var first struct {
 	sync.Mutex
-	files fstest.MapFS
-	dir   string
+	author, remote fs.FS
+	dir            string
 }
 
 func (w *world) makeRepositories() {
 	w.Helper()
 	first.Lock()
 	defer first.Unlock()
-	if first.files != nil {
-		if err := os.CopyFS(w.dir, first.files); err != nil {
+	if first.author != nil {
+		if err := errors.Join(os.CopyFS(w.path("author"), first.author), os.CopyFS(w.remote, first.remote)); err != nil {
 			w.Fatal(err)
 		}
 		w.write("author/.git/config", strings.ReplaceAll(w.read("author/.git/config"), first.dir, w.dir))
@@ -124,29 +124,15 @@ func (w *world) makeRepositories() {
 	w.git("author", "remote", "add", "origin", w.remote)
 	w.commit("author", "first")
 	w.push("trunk")
-	files := fstest.MapFS{}
-	for _, top := range []string{"author", "remote.git"} {
-		err := filepath.WalkDir(w.path(top), func(path string, d os.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			info, err := d.Info()
-			if err != nil {
-				return err
-			}
-			file := &fstest.MapFile{Mode: info.Mode()}
-			if !d.IsDir() {
-				file.Data, err = os.ReadFile(path)
-			}
-			name, _ := filepath.Rel(w.dir, path)
-			files[name] = file
-			return err
-		})
-		if err != nil {
-			w.Fatal(err)
-		}
+	author, err := quick.Read(w.path("author"))
+	if err != nil {
+		w.Fatal(err)
 	}
-	first.files, first.dir = files, w.dir
+	remote, err := quick.Read(w.remote)
+	if err != nil {
+		w.Fatal(err)
+	}
+	first.author, first.remote, first.dir = author, remote, w.dir
 }
 
 func (w *world) path(name string) string {

@@ -92,6 +92,7 @@ func TestGitSaysThatAHostIsDown(t *testing.T) {
 // A remote that accepts and then says nothing is an outage of its host, and the slot is not occupied until the limit of the
 // preparation: git gives up after some minutes, or as soon as the user's own setting says.
 func TestHostThatSaysNothingIsDown(t *testing.T) {
+	fullOnly(t, "it takes a second or more")
 	w := newWorld(t)
 	w.git("", "config", "--global", "http.lowSpeedTime", "1")
 	var at gate

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/quick"
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/issueref"
@@ -21,6 +23,8 @@ import (
 	"kugetsu/slots/forge"
 	"kugetsu/tick/settings"
 )
+
+func TestMain(m *testing.M) { os.Exit(quick.InMemory{M: m}.Run()) }
 
 // follower is a state folder with one session, whose request is followed. Its branch is in a checkout, at the commit head.
 type follower struct {
@@ -43,10 +47,8 @@ func newFollower(t *testing.T) *follower {
 	f.Settings.FollowInterval, f.Settings.FollowPriority, f.Settings.FollowMax, f.Settings.Agent = 15*time.Minute, 40, 3, "command"
 	f.Environ = func() ([]string, error) { return f.Home.Environ(nil, os.Environ()) }
 	checkout := filepath.Join(t.TempDir(), "checkout")
-	f.git("init", "-q", "-b", "main", checkout)
-	f.git("-C", checkout, "commit", "-q", "--allow-empty", "-m", "first")
-	f.git("-C", checkout, "branch", "fix/issue-7")
-	f.head = f.git("-C", checkout, "rev-parse", "HEAD")
+	f.checkout(checkout)
+	f.head = first.head
 	f.Workspaces = func() (func(issueref.Ref) slots.WorkspaceSettings, error) {
 		return func(ref issueref.Ref) slots.WorkspaceSettings {
 			return slots.WorkspaceSettings{Repo: ref.RepoName(), Local: checkout, Branch: ref.Branch()}
@@ -54,6 +56,30 @@ func newFollower(t *testing.T) *follower {
 	}
 	f.person()
 	return f
+}
+
+// first is the checkout of the first follower, and the commit in it. The others get copies: git takes five processes.
+var first struct {
+	sync.Once
+	files fs.FS
+	head  string
+}
+
+// checkout makes a repository with one commit, which the branch of issue 7 is at, too.
+func (f *follower) checkout(at string) {
+	f.t.Helper()
+	first.Do(func() {
+		made, err := os.MkdirTemp("", "kugetsu-checkout-*")
+		must(f.t, err)
+		defer func() { must(f.t, os.RemoveAll(made)) }()
+		f.git("init", "-q", "-b", "main", "--template=", made)
+		f.git("-C", made, "-c", "gc.auto=0", "commit", "-q", "--allow-empty", "-m", "first")
+		f.git("-C", made, "branch", "fix/issue-7")
+		first.head = f.git("-C", made, "rev-parse", "HEAD")
+		first.files, err = quick.Read(made)
+		must(f.t, err)
+	})
+	must(f.t, os.CopyFS(at, first.files))
 }
 
 func (f *follower) git(args ...string) string {
