@@ -16,8 +16,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"kugetsu/contrib/quick"
 )
 
 // agentTimeout bounds one call of an agent. A trivial one takes four seconds
@@ -117,12 +120,37 @@ func opencodeHome(t *testing.T, stubURL string, permission map[string]any) (home
 		"packages":        object{"": object{"dependencies": object{"@opencode-ai/plugin": "*"}}},
 	}))
 
-	// The first start creates the database; of several first starts at once, one
-	// can fail on the tables that another has made.
+	withDatabase(t, home, env)
+	return home, env
+}
+
+// database is what the first start of opencode made, which takes some seconds. The other homes get copies.
+var database struct {
+	sync.Mutex
+	files fs.FS
+}
+
+// withDatabase gives a home the database that opencode's first start makes: of several first starts at once, one
+// can fail on the tables that another has made.
+func withDatabase(t *testing.T, home string, env []string) {
+	t.Helper()
+	database.Lock()
+	defer database.Unlock()
+	data := filepath.Join(home, ".local", "share", "opencode")
+	if database.files != nil {
+		if err := os.CopyFS(data, database.files); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 	if r := runOpencode(t, env, home, "", "db", "path"); r.code != 0 {
 		t.Fatalf("opencode could not create its database\n%s", r)
 	}
-	return home, env
+	files, err := quick.Read(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	database.files = files
 }
 
 // A result is what one call of opencode left.
