@@ -175,6 +175,32 @@ func endedOnScratch(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
+// An administrator shortens a job's limit until it is over. The run ends as a timeout, and what its agent left is there for the next one.
+func meetsAShorterLimit(t *testing.T, c *cluster.Cluster) {
+	w := onScratch(t, c)
+	id := w.delegate(1, `case $KUGETSU_RUN in *.1)`+"\n"+w.leaves()+w.waitFor("never")+";;\n*)"+finds+";; esac; exit 0")
+	w.kugetsu(0, "tick")
+	w.until("the agent has left its work", func() bool {
+		return len(w.began(id)) == 1 && strings.Contains(w.scratchFile(c.Nodes[0], "c"), "untracked")
+	})
+	if _, err := c.Slurm("scontrol", "update", "JobId="+w.jobs("%i")[0], "EndTime=now"); err != nil {
+		t.Fatal(err)
+	}
+	it := w.ended(id)
+	w.outcomes(id, it, "timeout")
+	if len(it.History) != 1 || !strings.Contains(it.History[0].Summary, "TIMEOUT") {
+		t.Errorf("the history says %+v", it.History)
+	}
+	w.on(c.Nodes[1])
+	w.kugetsu(0, "queue", "retry", id)
+	w.completed(id, "timeout")
+	for _, node := range c.Nodes {
+		if left := w.scratch(node); left != "" {
+			t.Errorf("%s has\n%s", node, left)
+		}
+	}
+}
+
 // scratchFile is a file in a worktree on the disk of a node.
 func (w *world) scratchFile(node, name string) string {
 	text, _ := w.c.Slurm("srun", "-Q", "-w", node, "sh", "-c", "cat "+w.c.Scratch()+"/kugetsu-"+w.id()+"/*/"+name)

@@ -32,6 +32,7 @@ func TestClusterThatIsWell(t *testing.T) {
 		"the end of a run starts a tick":           ticksOnTheNode,
 		"worktrees are on the nodes' own disks":    worksOnScratch,
 		"a job on a node's own disk is ended":      endedOnScratch,
+		"a job's limit is shortened as it runs":    meetsAShorterLimit,
 		"submodules keep a worktree off that disk": worksHereWithSubmodules,
 		"a job on a node's own disk is killed":     killedOnScratch,
 	} {
