@@ -66,7 +66,7 @@ type grammar struct {
 		Restart command.DaemonRestart `cmd:"" help:"Remove the schedule and install it again."`
 		Status  command.DaemonStatus  `cmd:"" help:"Show the schedule and the last tick; exits 1 if no schedule is installed or ticks are overdue."`
 		Logs    command.DaemonLogs    `cmd:"" help:"Show the output of the scheduled ticks."`
-	} `cmd:"" help:"Install, remove and show the schedule that runs kugetsu tick (there is no daemon)."`
+	} `cmd:"" name:"queue-daemon" help:"Install, remove and show the schedule that runs kugetsu tick (there is no daemon)."`
 
 	// Alias holds the commands of queue that are typed most, without that word before them.
 	Alias struct {

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -623,5 +624,49 @@ func check(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fakeagent:", err)
 		syscall.Exit(99)
+	}
+}
+
+// The grammar is narrowed to the command that the first words name, unless a flag stands before them.
+func TestHelpOfACommandIsTheSameFromTheWholeGrammar(t *testing.T) {
+	kugetsu := filepath.Join(t.TempDir(), "kugetsu")
+	if err := built.Install(kugetsu); err != nil {
+		t.Fatal(err)
+	}
+	help := func(args ...string) string {
+		cmd := exec.Command(kugetsu, append(args, "--help")...)
+		cmd.Env = append(os.Environ(), "KUGETSU_DIR="+t.TempDir())
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	seen := 0
+	var walk func(group reflect.Type, above []string)
+	walk = func(group reflect.Type, above []string) {
+		for field := range group.Fields() {
+			if _, embedded := field.Tag.Lookup("embed"); embedded {
+				walk(field.Type, above)
+			}
+			if _, command := field.Tag.Lookup("cmd"); !command {
+				continue
+			}
+			name := field.Tag.Get("name")
+			if name == "" {
+				name = strings.ToLower(field.Name)
+			}
+			path := append(slices.Clone(above), name)
+			if whole := help(append([]string{"-q"}, path...)...); help(path...) != whole {
+				t.Errorf("%q: not this:\n%s", path, whole)
+			}
+			if seen++; field.Type.Name() == "" {
+				walk(field.Type, path)
+			}
+		}
+	}
+	walk(reflect.TypeFor[grammar](), nil)
+	if seen < 40 {
+		t.Errorf("%d commands", seen)
 	}
 }

@@ -6,8 +6,11 @@ import (
 	"io/fs"
 	"iter"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"kugetsu/queue/event"
@@ -73,7 +76,11 @@ func fileName(priority int, id string) string { return fmt.Sprintf("%02d-%s.json
 // parseName reads an entry from a path; false where the name is not that of an item's file: 50-q_….json. (Not by an expression,
 // which would take most of the time of listing ten thousand items.)
 func parseName(path string) (Entry, bool) {
-	name, isJSON := strings.CutSuffix(filepath.Base(path), ".json")
+	name := path
+	if i := strings.LastIndexByte(path, filepath.Separator); i >= 0 {
+		name = path[i+1:]
+	}
+	name, isJSON := strings.CutSuffix(name, ".json")
 	digit := func(n int) bool { return name[n] >= '0' && name[n] <= '9' }
 	if !isJSON || len(name) < 3 || !digit(0) || !digit(1) || name[2] != '-' || !IsID(name[3:]) {
 		return Entry{}, false
@@ -170,6 +177,31 @@ func (q *Queue) Load(e Entry) (*Item, error) {
 		return nil, err
 	}
 	return decode(e.ID, data)
+}
+
+// Loaded is an entry with what Load returned for it.
+type Loaded struct {
+	Entry
+	Item *Item
+	Err  error
+}
+
+// LoadAll is Load for each of several entries, in their order. All processors read: for a person who waits for a long list.
+func (q *Queue) LoadAll(entries []Entry) []Loaded {
+	all := make([]Loaded, len(entries))
+	var next atomic.Int64
+	var reading sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(entries)) {
+		reading.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
+				l := &all[i]
+				l.Entry = entries[i]
+				l.Item, l.Err = q.Load(l.Entry)
+			}
+		})
+	}
+	reading.Wait()
+	return all
 }
 
 // Publish puts a new item into its lane: pending, durable, visible as a whole or not at all. It needs no lock, since it

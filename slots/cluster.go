@@ -221,13 +221,14 @@ func (r *Runner) tooLarge() bool {
 // RunJob is Run for a job of a cluster, or the answer to a probe. It claims the run first. Without the claim nothing was done, and nothing is done.
 func RunJob(ctx context.Context, home Dir, name string) (err error) {
 	id, node := os.Getenv("SLURM_JOB_ID"), os.Getenv("SLURMD_NODENAME")
-	probe := probeName.MatchString(name)
-	if id == "" || strings.Trim(id, "0123456789") != "" || !runName.MatchString(name) && !probe {
+	probe := probeName().MatchString(name)
+	if id == "" || strings.Trim(id, "0123456789") != "" || !runName().MatchString(name) && !probe {
 		return fault.New(fault.Usage, "kugetsu tick submits it", "job is not for use by hand: there is no job of Slurm")
 	}
 	if probe {
 		return home.answer(name)
 	}
+	_, _ = proc.Self() // before the working folder and PATH change; what needs it has the error
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer stop()
 	marker := Marker{Phase: Claimed, Job: id, Token: strings.ToLower(rand.Text()[:8])}
@@ -246,7 +247,7 @@ func RunJob(ctx context.Context, home Dir, name string) (err error) {
 		}
 	}()
 	order, err := home.order(name).Read()
-	if err == nil && (order == nil || order.Task.Name() != name || !isSession(order.Task.Session) || !slotFile.MatchString(order.Slot+".lock")) {
+	if err == nil && (order == nil || order.Task.Name() != name || !isSession(order.Task.Session) || !slotFile().MatchString(order.Slot+".lock")) {
 		err = fmt.Errorf("%s: %w", home.order(name).Path, spool.ErrBad)
 	}
 	if err != nil {

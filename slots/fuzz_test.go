@@ -28,10 +28,10 @@ func FuzzNames(f *testing.F) {
 		if isSession(name) {
 			element("session", name)
 		}
-		if runName.MatchString(name) {
+		if runName().MatchString(name) {
 			element("run", name)
 		}
-		if slotFile.MatchString(name) {
+		if slotFile().MatchString(name) {
 			element("slot's file", name)
 		}
 		if m, ok := parseMarker(name); ok {

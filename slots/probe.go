@@ -6,11 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 	"kugetsu/slots/proc"
 )
@@ -37,7 +37,7 @@ type Answer struct {
 	Shared  bool      `json:"shared"`  // what doctor has put there is seen from the node: it is no disk of the node's own
 }
 
-var probeName = regexp.MustCompile(`^probe\.[0-9a-z]{8,30}$`)
+var probeName = pattern.Lazy(`^probe\.[0-9a-z]{8,30}$`)
 
 // ProbePath is the path of a file of a probe: ask, answer or lock.
 func (d Dir) ProbePath(name, file string) string { return filepath.Join(string(d), name+"."+file) }

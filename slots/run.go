@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +19,7 @@ import (
 // RunName is the name of a run: <item>.<n>. It is also the name of the run's folder, and the mark of its processes.
 func RunName(item string, n int) string { return item + "." + strconv.Itoa(n) }
 
-var runName = regexp.MustCompile(`^q_[0-9a-z]{26}\.[1-9]\d{0,8}$`)
+var runName = pattern.Lazy(`^q_[0-9a-z]{26}\.[1-9]\d{0,8}$`)
 
 // Phase is how far a run came, as its marker says.
 type Phase string
@@ -104,7 +103,7 @@ func (d Dir) ClaimRun(run string) error {
 
 // DropRun deletes a run's folder.
 func (d Dir) DropRun(run string) error {
-	if !runName.MatchString(run) {
+	if !runName().MatchString(run) {
 		return fmt.Errorf("%q is not a run", run)
 	}
 	if err := d.DropTmp(run); err != nil && !errors.Is(err, spool.ErrBad) { // it names the folder
@@ -294,7 +293,7 @@ func (d Dir) Runs(item string) ([]string, error) {
 	}
 	var numbers []int
 	for _, name := range names {
-		if rest, ok := strings.CutPrefix(name, item+"."); ok && runName.MatchString(name) {
+		if rest, ok := strings.CutPrefix(name, item+"."); ok && runName().MatchString(name) {
 			n, _ := strconv.Atoi(rest)
 			numbers = append(numbers, n)
 		}
@@ -310,7 +309,7 @@ func (d Dir) NewestRun() (string, error) {
 	}
 	newest, at := "", time.Time{}
 	for _, name := range names {
-		if !runName.MatchString(name) {
+		if !runName().MatchString(name) {
 			continue
 		}
 		info, err := os.Lstat(d.LogPath(name))

@@ -95,6 +95,7 @@ func Run(ctx context.Context, home Dir, name string) error {
 	if err != nil {
 		return err
 	}
+	_, _ = proc.Self() // now, since an upgrade may come while the agent works; what needs it has the error
 	if err := proc.BecomeSubreaper(); err != nil {
 		return fmt.Errorf("subreaper: %w", err)
 	}
@@ -429,7 +430,7 @@ func hasRun(home, run string) bool {
 // runner are for it to end.
 func IsRunner(lock string) func(pid int, home, run string) bool {
 	return func(pid int, home, run string) bool {
-		if !runName.MatchString(run) || !filepath.IsAbs(home) {
+		if !runName().MatchString(run) || !filepath.IsAbs(home) {
 			return false
 		}
 		m, err := Dir(home).ReadMarker(run)

@@ -208,7 +208,7 @@ func (d Dir) left(run string) spool.File[leftFile] {
 }
 
 func (d Dir) readLeft(run string) (*leftFile, error) {
-	if !runName.MatchString(run) {
+	if !runName().MatchString(run) {
 		return nil, nil
 	}
 	return d.left(run).ReadGood()
@@ -251,7 +251,7 @@ func (r *Runner) carry(ctx context.Context, w *ready, spec worktree.Spec) error 
 	if s.Left == "" {
 		return nil
 	}
-	snapshot := !git.CommitID.MatchString(path.Base(s.Left))
+	snapshot := !git.IsCommit(path.Base(s.Left))
 	fits, head, err := r.git.Carry(ctx, spec, s.Left, s.LeftCommit, snapshot)
 	if err != nil {
 		return fmt.Errorf("the work that the last run left, and that is kept at %s, is not brought back: %w", s.Left, err)

@@ -3,10 +3,10 @@ package slots
 import (
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 )
 
@@ -70,7 +70,7 @@ type Intent struct {
 // RunName is the name of the intent's run folder.
 func (i Intent) RunName() string { return RunName(i.Item, i.Run) }
 
-var slotFile = regexp.MustCompile(`^([1-9]\d{0,3}|pm)\.(json|lock)$`)
+var slotFile = pattern.Lazy(`^([1-9]\d{0,3}|pm)\.(json|lock)$`)
 
 // Names lists every slot that has a file, also beyond the limit of today: the numbers in order, then pm.
 func (d Dir) Names() ([]string, error) {
@@ -80,7 +80,7 @@ func (d Dir) Names() ([]string, error) {
 	}
 	var names []string
 	for _, f := range files {
-		if m := slotFile.FindStringSubmatch(f); m != nil && !slices.Contains(names, m[1]) {
+		if m := slotFile().FindStringSubmatch(f); m != nil && !slices.Contains(names, m[1]) {
 			names = append(names, m[1])
 		}
 	}
@@ -100,7 +100,7 @@ func slotNumber(name string) int {
 // spool.ErrNewer for one that a newer kugetsu wrote.
 func (d Dir) ReadIntent(slot string) (*Intent, error) {
 	in, err := d.intent(slot).Read()
-	if in != nil && (!runName.MatchString(in.RunName()) || !isSession(in.Session)) {
+	if in != nil && (!runName().MatchString(in.RunName()) || !isSession(in.Session)) {
 		return nil, fmt.Errorf("%s: %w: run %q", d.intent(slot).Path, spool.ErrBad, in.RunName())
 	}
 	return in, err

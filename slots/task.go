@@ -130,7 +130,7 @@ func readTask(gate *os.File) (*Task, error) {
 	if err := json.Unmarshal(data, &t); err != nil { // the tick died while it was sending
 		return nil, errNoTask
 	}
-	if t.V != 1 || !runName.MatchString(t.Name()) || !isSession(t.Session) {
+	if t.V != 1 || !runName().MatchString(t.Name()) || !isSession(t.Session) {
 		return nil, fmt.Errorf("the gate brought a bad task: version %d, run %q", t.V, t.Name())
 	}
 	return &t, nil

@@ -226,7 +226,7 @@ func (d Dir) Workspaces() ([]string, error) {
 // AllRuns lists the folders of runs.
 func (d Dir) AllRuns() ([]string, error) {
 	names, err := spool.List(d.runs())
-	return slices.DeleteFunc(names, func(name string) bool { return !runName.MatchString(name) }), err
+	return slices.DeleteFunc(names, func(name string) bool { return !runName().MatchString(name) }), err
 }
 
 // Kept is a ref at which work on an issue is kept.

@@ -91,14 +91,17 @@ func median(of []float64) float64 {
 	return of[(len(of)-1)/2]
 }
 
-// reach is what a row must reach: so many times its peer, or so much.
+// reach is what a row must reach: so many times its peer and so much more, or so much.
 type reach struct {
 	times float64
+	more  float64
 	most  float64
 }
 
 func (r reach) text(peer, unit string) string {
 	switch {
+	case r.times == 1 && r.more > 0:
+		return fmt.Sprintf("≤ %s + %g %s", peer, r.more, unit)
 	case r.times > 0:
 		return fmt.Sprintf("≤ %g × %s", r.times, peer)
 	case r.most > 0:
@@ -109,7 +112,7 @@ func (r reach) text(peer, unit string) string {
 
 // reached judges by the time on the wall, and says where only the processor's time is short enough.
 func (r reach) reached(all []side, unit string) string {
-	if r.times == 0 && r.most == 0 {
+	if r == (reach{}) {
 		return "–"
 	}
 	if r.times > 0 && len(all) < 2 {
@@ -117,7 +120,7 @@ func (r reach) reached(all []side, unit string) string {
 	}
 	most := sample{r.most, r.most}
 	if r.times > 0 {
-		most = sample{r.times * all[1].cpu, r.times * all[1].wall}
+		most = sample{r.times*all[1].cpu + r.more, r.times*all[1].wall + r.more}
 	}
 	switch {
 	case all[0].wall <= most.wall:

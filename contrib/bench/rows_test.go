@@ -51,7 +51,7 @@ var rows = []row{
 	{work: "tick that fills 3 slots, 100,000 waiting", reach: reach{most: 60}, sides: fills(100_000)},
 	{work: "status, 1,000 waiting", before: "33" + byHand, times: 3, reach: reach{most: 20}, sides: statusOf(1000, 0)},
 	{work: "status, 10,000 waiting", before: "300" + byHand, times: 3, reach: reach{most: 20}, sides: statusOf(10_000, 0)},
-	{work: "status, 10,000 waiting, 10,000 ended", before: "52.9 / 96.5" + byTable, times: 3, reach: reach{most: 20}, sides: statusOf(10_000, 10_000)},
+	{work: "status, 10,000 waiting, 10,000 ended", before: "52.9 / 96.5" + byTable, times: 3, reach: reach{times: 1, more: 50}, sides: statusOf(10_000, 10_000)},
 	{work: "status, 50,000 waiting", before: "1,750" + byHand, times: 3, reach: reach{most: 20}, sides: statusOf(50_000, 0)},
 	{work: "queue list, 50,000 waiting", before: "3,000" + byHand, sides: list},
 	{work: "queue list, its first line", before: "3,000" + byHand, reach: reach{most: 50}, sides: firstLine},

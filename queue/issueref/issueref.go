@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,11 +32,11 @@ const maxLen = 200
 const maxQuoted = 80
 
 var (
-	segment = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+	segment = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 	project = pattern.Lazy(`^[A-Za-z0-9._-]+$`)
-	number  = regexp.MustCompile(`^[1-9][0-9]{0,8}$`)
+	number  = pattern.Lazy(`^[1-9][0-9]{0,8}$`)
 	task    = pattern.Lazy(`^[a-z][a-z0-9-]{0,39}$`)
-	scheme  = regexp.MustCompile(`^(?i:https?)://`)
+	scheme  = pattern.Lazy(`^(?i:https?)://`)
 	urlText = pattern.Lazy(`^[!-~]*$`)
 )
 
@@ -63,7 +62,7 @@ type Ref struct {
 // below lists the forges that lie below a path of their host, each as host/path. The URL of an issue there has that path before
 // owner/repo, and so has the reference.
 func Parse(s, defaultHost string, below ...string) (Ref, error) {
-	if prefix := scheme.FindString(s); prefix != "" {
+	if prefix := scheme().FindString(s); prefix != "" {
 		return parseURL(s, s[len(prefix):], defaultHost, below)
 	}
 	if _, rest, url := strings.Cut(s, "://"); url {
@@ -133,7 +132,7 @@ func parseURL(s, rest, defaultHost string, below []string) (Ref, error) {
 	if !slices.Contains(kinds, parts[kind]) {
 		return Ref{}, refuse(s, "the URL is not that of an issue or a pull request")
 	}
-	if !number.MatchString(parts[kind+1]) {
+	if !number().MatchString(parts[kind+1]) {
 		return Ref{}, refuse(s, fmt.Sprintf("%q is not an issue number", terminal.Clip(parts[kind+1], maxQuoted)))
 	}
 	r, err := build(parts[0], parts[1:end], parts[kind+1], defaultHost, true)
@@ -178,7 +177,7 @@ func hostAndPort(s string) (host string, sure bool, err error) {
 			return "", false, fmt.Errorf("%q is not a host name", terminal.Clip(s, maxQuoted))
 		}
 		name, sure = "["+addr.String()+"]", true
-	} else if !segment.MatchString(name) {
+	} else if !segment().MatchString(name) {
 		return "", false, fmt.Errorf("%q is not a host name", terminal.Clip(s, maxQuoted))
 	}
 	if !found {
@@ -211,11 +210,11 @@ func build(host string, repo []string, n, defaultHost string, isURL bool) (Ref, 
 		return Ref{}, fmt.Errorf("%q is not a host: it has no dot and no port, and is not the default one", terminal.Clip(host, maxQuoted))
 	case len(repo) < 2:
 		return Ref{}, errors.New("a repository is owner/repo")
-	case !number.MatchString(n) && !task().MatchString(n):
+	case !number().MatchString(n) && !task().MatchString(n):
 		return Ref{}, fmt.Errorf("%q is not an issue number", terminal.Clip(n, maxQuoted))
 	}
 	for i, part := range repo {
-		if last := i == len(repo)-1; !segment.MatchString(part) && !(last && isProject(part)) {
+		if last := i == len(repo)-1; !segment().MatchString(part) && !(last && isProject(part)) {
 			return Ref{}, fmt.Errorf("%q is not an owner, group or repository", terminal.Clip(part, maxQuoted))
 		}
 	}

@@ -17,7 +17,7 @@ var pull = pattern.Lazy(`^/(?:pull|pulls|-/merge_requests)/[1-9][0-9]{0,8}(?:[/?
 // CheckURL refuses a text that cannot be the URL of a pull request. Any http or https URL can, without white space, control
 // characters and credentials.
 func CheckURL(s string) error {
-	prefix := scheme.FindString(s)
+	prefix := scheme().FindString(s)
 	host, _, _ := strings.Cut(s[len(prefix):], "/")
 	switch {
 	case prefix == "" || host == "":
@@ -73,7 +73,7 @@ func FindPull(text string, r Ref) string {
 			start := seen + strings.Index(text[seen:], piece)
 			seen = start + len(piece)
 			url := strip(piece)
-			prefix := scheme.FindString(url)
+			prefix := scheme().FindString(url)
 			if prefix == "" || CheckURL(url) != nil {
 				continue
 			}

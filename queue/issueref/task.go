@@ -22,7 +22,7 @@ func ForTask(repo, name, defaultHost string) (Ref, error) {
 	if err := CheckTask(name); err != nil {
 		return Ref{}, err
 	}
-	prefix := scheme.FindString(repo)
+	prefix := scheme().FindString(repo)
 	parts := strings.Split(repo[len(prefix):], "/")
 	var why error
 	switch {
@@ -94,7 +94,7 @@ func (r Ref) CheckBranch(name string) error {
 	}
 	for _, own := range []string{issueBranch, taskBranch} {
 		rest, ok := strings.CutPrefix(strings.ToLower(name), own)
-		if ok && (own == issueBranch && number.MatchString(rest) || own == taskBranch && task().MatchString(rest)) {
+		if ok && (own == issueBranch && number().MatchString(rest) || own == taskBranch && task().MatchString(rest)) {
 			return fmt.Errorf("the branch %q is that of another issue or task", quoted)
 		}
 	}

@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -28,6 +27,7 @@ import (
 	"time"
 
 	"kugetsu/queue/outcome"
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 )
 
@@ -85,7 +85,7 @@ type Ledger struct {
 
 const suffix = ".jsonl"
 
-var dayName = regexp.MustCompile(`^\d{4}-\d\d-\d\d\.jsonl$`)
+var dayName = pattern.Lazy(`^\d{4}-\d\d-\d\d\.jsonl$`)
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) + suffix }
 
@@ -129,7 +129,7 @@ func (l *Ledger) days() ([]string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return slices.DeleteFunc(names, func(name string) bool { return !dayName.MatchString(name) }), err
+	return slices.DeleteFunc(names, func(name string) bool { return !dayName().MatchString(name) }), err
 }
 
 // Since returns the runs that were handed over, or that ended, at or after a time, each once, in the order in which they were

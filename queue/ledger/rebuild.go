@@ -5,10 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"time"
 
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 )
 
@@ -100,7 +100,7 @@ func (l *Ledger) Lost(name string, runs []Run) ([]byte, error) {
 	}
 	var lost []byte
 	for _, line := range f.broken {
-		if m := runIn.FindSubmatch(line); m == nil && !tornEarly(line) || m != nil && !known[string(m[1])] {
+		if m := runIn().FindSubmatch(line); m == nil && !tornEarly(line) || m != nil && !known[string(m[1])] {
 			lost = append(append(lost, line...), '\n')
 		}
 	}
@@ -109,7 +109,7 @@ func (l *Ledger) Lost(name string, runs []Run) ([]byte, error) {
 
 var (
 	head  = []byte(`{"v":1,"run":"`)
-	runIn = regexp.MustCompile(`"run":"(q_[0-9a-z]{26}\.[0-9]+)"`)
+	runIn = pattern.Lazy(`"run":"(q_[0-9a-z]{26}\.[0-9]+)"`)
 )
 
 // tornEarly says whether a crash tore the line before the end of its run's name, or left a hole of zero bytes in its place.

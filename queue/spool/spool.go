@@ -21,7 +21,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"syscall"
 	"time"
@@ -31,6 +30,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kugetsu/queue/fault"
+	"kugetsu/queue/pattern"
 )
 
 // MaxFile is the size in bytes above which a state file is not read. It must be above the largest file that is
@@ -417,10 +417,10 @@ func names(dir string, flags int) ([]string, error) {
 }
 
 // temp matches the names that writeTemp gives.
-var temp = regexp.MustCompile(`^\..+\.tmp\d+$`)
+var temp = pattern.Lazy(`^\..+\.tmp\d+$`)
 
 // IsTemp says whether a name is that of a temp file of Write or Publish.
-func IsTemp(name string) bool { return temp.MatchString(name) }
+func IsTemp(name string) bool { return temp().MatchString(name) }
 
 // TempAge is how old a temp file must be before Sweep removes it. It must be well above the time that any process needs
 // between creating a temp file and renaming it, on a slow disk too.

@@ -16,6 +16,8 @@ type Column struct {
 	Gives int
 	// Short is a shorter form of a cell, used after the column that gives first; nil for none.
 	Short func(cell string) string
+	// Ends says that a cell is cut in its middle: see FitEnds.
+	Ends bool
 	// Drops says that the column is left out before any other column becomes too narrow for a reader.
 	Drops bool
 }
@@ -133,7 +135,11 @@ func (l *layout) text(width int) string {
 	for _, row := range l.rows {
 		line := ""
 		for i, cell := range row {
-			cell = Fit(cell, l.widths[i])
+			if l.columns[i].Ends {
+				cell = FitEnds(cell, l.widths[i])
+			} else {
+				cell = Fit(cell, l.widths[i])
+			}
 			line += cell + strings.Repeat(" ", l.widths[i]-Width(cell)) + gap
 		}
 		line = strings.TrimRight(line, " ")

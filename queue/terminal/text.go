@@ -1,24 +1,25 @@
 package terminal
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
+
+	"kugetsu/queue/pattern"
 )
 
 // The functions below cut and tidy text. A length is in bytes where the text is kept in a file, and in columns where it is shown.
 // They do not make text safe to show: Clean and Line do.
 
 // sequence is one ANSI escape sequence: agents colour their stderr even where it is no terminal.
-var sequence = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])`)
+var sequence = pattern.Lazy(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])`)
 
 // Plain makes the text of a program readable, for a file: UTF-8 without escape sequences and without control characters other
 // than newline and tab, trimmed. A lone carriage return, as progress bars use it, ends a line.
 func Plain(s string) string {
-	s = sequence.ReplaceAllString(strings.ToValidUTF8(s, "\ufffd"), "")
+	s = sequence().ReplaceAllString(strings.ToValidUTF8(s, "\ufffd"), "")
 	s = strings.ReplaceAll(s, "\r\n", "\n")
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -100,4 +101,36 @@ func Fit(s string, n int) string {
 		kept, rest, state = kept+len(cluster), after, next
 	}
 	return strings.TrimRight(s[:kept], " ") + "…"
+}
+
+// FitEnds is Fit for a line whose end says as much as its beginning, as an error's does: the cause stands last. The middle is left out.
+func FitEnds(s string, n int) string {
+	const least = 24 // columns in which two ends still say something
+	if Width(s) <= n || n < least {
+		return Fit(s, n)
+	}
+	end, left, state := s, Width(s), -1
+	for left > n/2 {
+		var width int
+		_, end, width, state = uniseg.FirstGraphemeClusterInString(end, state)
+		left -= width
+	}
+	return Fit(s, n-Width(end)) + strings.TrimLeft(end, " ")
+}
+
+// Because is what happened and why, in one line, or in two where one would be wider than so many columns. Both are cleaned. 0: nothing
+// is cut. why may be "".
+func Because(what, why string, width int) []string {
+	what, why = Clean(what), Clean(why)
+	line := what
+	if why != "" {
+		line += ": " + why
+	}
+	switch {
+	case width == 0 || Width(line) <= width:
+		return []string{line}
+	case why == "":
+		return []string{Fit(what, width)}
+	}
+	return []string{Fit(what, width), Fit("  "+FitEnds(why, width-2), width)}
 }

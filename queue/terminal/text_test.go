@@ -67,12 +67,58 @@ func TestShortTextIsItsFirstLineCut(t *testing.T) {
 	}
 }
 
+func TestLineThatIsCutInItsMiddleKeepsTheCause(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		n    int
+		want string
+	}{
+		{"git fetch: Could not resolve host", 40, "git fetch: Could not resolve host"},
+		{"start_failed: git fetch origin: Could not resolve host: git.lan", 40, "start_failed: git f…esolve host: git.lan"},
+		{"the repository of 月掴月掴月掴月掴月掴: 그리고 아무 말도", 31, "the repository o…리고 아무 말도"},
+		{"git fetch: Could not resolve host", 20, "git fetch: Could no…"},
+	} {
+		if got := FitEnds(tt.in, tt.n); got != tt.want {
+			t.Errorf("FitEnds(%q, %d) = %q of %d, want %q", tt.in, tt.n, got, Width(got), tt.want)
+		}
+	}
+}
+
+func TestReasonHasALineOfItsOwnWhereOneLineIsTooNarrow(t *testing.T) {
+	const what, why = "you/shop#4 failed, 3d ago", "start_failed: git fetch origin: Could not resolve host"
+	for width, want := range map[int]string{
+		0:  what + ": " + why,
+		81: what + ": " + why,
+		80: what + "\n  " + why,
+		40: what + "\n  start_failed: git…ld not resolve host",
+		20: "you/shop#4 failed,…\n  start_failed: git…",
+	} {
+		if got := strings.Join(Because(what, why, width), "\n"); got != want {
+			t.Errorf("%d columns:\n%s\nwant\n%s", width, got, want)
+		}
+	}
+	if got := Because("a\x1b[2Jb", "", 80); len(got) != 1 || got[0] != `a\x1b[2Jb` {
+		t.Errorf("%q", got)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringOf(rapid.RuneFrom([]rune("ab 月👍é\n\x1b")))
+		width := rapid.IntRange(1, 100).Draw(t, "width")
+		for _, line := range Because(text.Draw(t, "what"), text.Draw(t, "why"), width) {
+			if Width(line) > width {
+				t.Fatalf("%q in %d columns", line, width)
+			}
+		}
+	})
+}
+
 func TestFittedLineIsNoWiderThanAsked(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.StringOf(rapid.RuneFrom([]rune("ab 月👍é\u0301🏽🇩"))).Draw(t, "text")
-		n := rapid.IntRange(1, 20).Draw(t, "columns")
-		if got := Fit(s, n); Width(got) > n || Width(s) <= n && got != s {
-			t.Fatalf("%q in %d columns became %q", s, n, got)
+		n := rapid.IntRange(1, 40).Draw(t, "columns")
+		for _, got := range []string{Fit(s, n), FitEnds(s, n)} {
+			if Width(got) > n || Width(s) <= n && got != s || strings.Count(got, "…") > 1 {
+				t.Fatalf("%q in %d columns became %q", s, n, got)
+			}
 		}
 	})
 }

@@ -12,7 +12,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -191,9 +190,9 @@ func decode(line []byte, event any) bool {
 
 // conversationID is the form of an id that is accepted. The id comes from an agent's output and goes into an argv, where a leading
 // "-" would make it an option.
-var conversationID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
+var conversationID = pattern.Lazy(`^[A-Za-z0-9_][A-Za-z0-9_-]*$`)
 
-func isConversation(id string) bool { return len(id) <= 128 && conversationID.MatchString(id) }
+func isConversation(id string) bool { return len(id) <= 128 && conversationID().MatchString(id) }
 
 var version = pattern.Lazy(`\bv?([0-9]{1,4})\.[0-9]`)
 

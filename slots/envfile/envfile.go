@@ -10,12 +10,13 @@ package envfile
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
+
+	"kugetsu/queue/pattern"
 )
 
 // Var is a variable of a file. A name may come twice: then the last one counts.
@@ -63,10 +64,10 @@ func (p Problem) String() string { return fmt.Sprintf("line %d: %s", p.Line, p.W
 const maxVar = 128<<10 - 1
 
 // assignment is the beginning of a line that sets a variable.
-var assignment = regexp.MustCompile(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*`)
+var assignment = pattern.Lazy(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*`)
 
 // nameless is a line that would be read as a variable called export.
-var nameless = regexp.MustCompile(`^[ \t]*export[ \t]+=`)
+var nameless = pattern.Lazy(`^[ \t]*export[ \t]+=`)
 
 // Parse reads a file. A bad line does not make the other lines bad.
 func Parse(data []byte) (vars []Var, bad []Problem) {
@@ -96,11 +97,11 @@ func read(text string) (v Var, length int, why string) {
 	if !utf8.ValidString(line) {
 		return v, 0, "it is not UTF-8"
 	}
-	m := assignment.FindStringSubmatchIndex(line)
+	m := assignment().FindStringSubmatchIndex(line)
 	switch {
 	case m == nil && !strings.Contains(line, "="):
 		return v, 0, "it has no =, and is not KEY=value"
-	case m == nil, nameless.MatchString(line):
+	case m == nil, nameless().MatchString(line):
 		return v, 0, "the name before the = is not made of letters, digits and _, or begins with a digit"
 	}
 	v.Name = line[m[2]:m[3]]

@@ -35,7 +35,7 @@ func apis(env []string) (all []namedAPI, err error) {
 		if err != nil {
 			return nil, errors.Join(errAPI, err)
 		}
-		if path != "" && slices.ContainsFunc(strings.Split(path, "/"), func(p string) bool { return !segment.MatchString(p) || p == "." || p == ".." }) {
+		if path != "" && slices.ContainsFunc(strings.Split(path, "/"), func(p string) bool { return !segment().MatchString(p) || p == "." || p == ".." }) {
 			return nil, errAPI
 		}
 		all = append(all, namedAPI{host: strings.ToLower(host), origin: origin, path: path})

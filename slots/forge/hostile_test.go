@@ -146,11 +146,11 @@ func FuzzInspect(f *testing.F) {
 				t.Errorf("%d bytes, %v", len(data), err)
 			}
 			for _, c := range q.rep.Checks {
-				if len(c.Name) > maxShort || !utf8.ValidString(c.Name) || c.Job != "" && !jobID.MatchString(c.Job) {
+				if len(c.Name) > maxShort || !utf8.ValidString(c.Name) || c.Job != "" && !jobID().MatchString(c.Job) {
 					t.Errorf("%+v", c)
 				}
 			}
-			if !commit.MatchString(q.rep.Head) || q.rep.Ready() && len(q.rep.Unseen) > 0 {
+			if !commit().MatchString(q.rep.Head) || q.rep.Ready() && len(q.rep.Unseen) > 0 {
 				t.Errorf("%+v", q.rep)
 			}
 		}

@@ -6,11 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"kugetsu/queue/pattern"
 )
 
 const (
@@ -208,11 +209,11 @@ func pages[T any](q *inquiry, part, path string, per int, each func(T)) error {
 	return nil
 }
 
-var commit = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+var commit = pattern.Lazy(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
 // head sets the head. It checks the head first, which becomes a part of paths.
 func (q *inquiry) head(sha string) error {
-	if !commit.MatchString(sha) {
+	if !commit().MatchString(sha) {
 		return errors.New("the answer has no head")
 	}
 	q.rep.Head = sha

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kugetsu/queue/pattern"
 )
 
 // The answers of Gitea are known from the sources of 1.26 (modules/structs, services/convert, models/issues), and were tried on it
@@ -146,12 +148,12 @@ func (q *inquiry) giteaWanted(contexts []short) {
 	}
 }
 
-var giteaJobURL = regexp.MustCompile(`/actions/runs/[0-9]+/jobs/([0-9]{1,18})$`)
+var giteaJobURL = pattern.Lazy(`/actions/runs/[0-9]+/jobs/([0-9]{1,18})$`)
 
 // giteaJob is the id of a job in the URL of its status, which is a path without a host. Before Gitea 1.26 the number is not an id but the
 // job's index in its run. So Log makes sure that the job is of the same commit.
 func (q *inquiry) giteaJob(path string) string {
-	if m := giteaJobURL.FindStringSubmatch(path); m != nil {
+	if m := giteaJobURL().FindStringSubmatch(path); m != nil {
 		return m[1]
 	}
 	return ""

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"kugetsu/queue/pattern"
 )
 
 // The answers of GitLab are those of version 4 of its REST API (docs.gitlab.com/api: merge_requests, commits, pipelines,
@@ -106,7 +107,7 @@ func gitlabVerdict(status string, mayFail bool) Verdict {
 	return Pending
 }
 
-var mergedRef = regexp.MustCompile(`^refs/merge-requests/[0-9]+/(merge|train)$`)
+var mergedRef = pattern.Lazy(`^refs/merge-requests/[0-9]+/(merge|train)$`)
 
 // pipelineCommit is the commit of the head's pipeline: the head itself, or the result of a merge of the head. It is "" if the pipeline is
 // of an older head. That is so for a second after each push, and for ever if a push started no pipeline.
@@ -116,7 +117,7 @@ func (q *inquiry) pipelineCommit(m mergeRequest) (string, error) {
 		return "", nil
 	case m.Pipeline.SHA == m.SHA:
 		return m.SHA, nil
-	case !mergedRef.MatchString(m.Pipeline.Ref), !commit.MatchString(m.Pipeline.SHA):
+	case !mergedRef().MatchString(m.Pipeline.Ref), !commit().MatchString(m.Pipeline.SHA):
 		return "", nil
 	}
 	var merged struct {

@@ -12,11 +12,12 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strings"
 	"syscall"
 	"time"
 	"unicode/utf8"
+
+	"kugetsu/queue/pattern"
 )
 
 const (
@@ -47,7 +48,7 @@ func Log(ctx context.Context, url string, c Check, env []string) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	if !jobID.MatchString(c.Job) {
+	if !jobID().MatchString(c.Job) {
 		return nil, r.wrap(ErrNoLog)
 	}
 	if able, err := r.able(env); err != nil || !able {
@@ -75,7 +76,7 @@ func Log(ctx context.Context, url string, c Check, env []string) ([]byte, error)
 	return strip(end), nil
 }
 
-var jobID = regexp.MustCompile(`^[1-9][0-9]{0,18}$`)
+var jobID = pattern.Lazy(`^[1-9][0-9]{0,18}$`)
 
 func (r request) logPath(job string) string {
 	if r.forge == gitlab {
@@ -210,10 +211,10 @@ func tail(from io.Reader) ([]byte, error) {
 
 var (
 	// stamp is the time before each line; GitLab adds the number and the kind of the stream.
-	stamp = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z ([0-9a-f]{2}[OE][ +])?`)
+	stamp = pattern.Lazy(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z ([0-9a-f]{2}[OE][ +])?`)
 	// colour matches what moves the cursor or colours in a terminal, section GitLab's marks of a folded part.
-	colour  = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
-	section = regexp.MustCompile(`section_(start|end):\d+:[^\r\n]*\r`)
+	colour  = pattern.Lazy(`\x1b\[[0-9;?]*[A-Za-z]`)
+	section = pattern.Lazy(`section_(start|end):\d+:[^\r\n]*\r`)
 )
 
 // strip takes out what means something only to a page of the forge, and cuts to the end that is returned.
@@ -226,9 +227,9 @@ func strip(log []byte) []byte {
 	}
 	var out []byte
 	for line := range strings.Lines(string(log)) {
-		line = stamp.ReplaceAllString(line, "")
-		line = section.ReplaceAllString(line, "")
-		line = colour.ReplaceAllString(line, "")
+		line = stamp().ReplaceAllString(line, "")
+		line = section().ReplaceAllString(line, "")
+		line = colour().ReplaceAllString(line, "")
 		if cut, ok := strings.CutSuffix(line, "\r\n"); ok {
 			line = cut + "\n"
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,8 +28,8 @@ const (
 
 var (
 	// segment is looser than that of an issue reference: it becomes part of a URL and never a file's name.
-	segment = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
-	digits  = regexp.MustCompile(`^[1-9][0-9]*$`)
+	segment = pattern.Lazy(`^[A-Za-z0-9._-]+$`)
+	digits  = pattern.Lazy(`^[1-9][0-9]*$`)
 	label   = pattern.Lazy(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
 	numeric = pattern.Lazy(`^(0x[0-9a-f]*|[0-9]+)$`)
 )
@@ -86,7 +85,7 @@ func parse(s string) (request, error) {
 	if !isRepo(r.repo) {
 		return refuse("it names no repository")
 	}
-	if r.number, err = strconv.Atoi(parts[kindAt+1]); err != nil || !digits.MatchString(parts[kindAt+1]) || r.number > 1<<30 {
+	if r.number, err = strconv.Atoi(parts[kindAt+1]); err != nil || !digits().MatchString(parts[kindAt+1]) || r.number > 1<<30 {
 		return refuse("it has no number")
 	}
 	return r, nil
@@ -105,7 +104,7 @@ func (r request) url() string {
 func isRepo(path string) bool {
 	parts := strings.Split(path, "/")
 	for _, p := range parts {
-		if !segment.MatchString(p) || p == "." || p == ".." || p == "-" {
+		if !segment().MatchString(p) || p == "." || p == ".." || p == "-" {
 			return false
 		}
 	}
@@ -117,7 +116,7 @@ func originOf(scheme, authority string) (string, error) {
 	host, port := strings.ToLower(authority), ""
 	if i := strings.LastIndex(host, ":"); i > strings.LastIndex(host, "]") {
 		host, port = host[:i], host[i+1:]
-		if n, err := strconv.Atoi(port); err != nil || !digits.MatchString(port) || n > 65535 {
+		if n, err := strconv.Atoi(port); err != nil || !digits().MatchString(port) || n > 65535 {
 			return "", errors.New("its port is not 1 to 65535")
 		}
 	}

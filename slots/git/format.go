@@ -79,7 +79,7 @@ func objectFormat(common string, config []Setting) (string, error) {
 func anyID(common string) (string, error) {
 	if b, err := readStart(filepath.Join(common, "packed-refs"), 4<<10); err == nil {
 		for line := range strings.Lines(string(b)) {
-			if id, _, ok := strings.Cut(line, " "); ok && CommitID.MatchString(id) {
+			if id, _, ok := strings.Cut(line, " "); ok && IsCommit(id) {
 				return id, nil
 			}
 		}
@@ -92,7 +92,7 @@ func anyID(common string) (string, error) {
 		if !d.Type().IsRegular() {
 			return nil
 		}
-		if b, err := readStart(path, 100); err == nil && CommitID.MatchString(OneLine(b)) {
+		if b, err := readStart(path, 100); err == nil && IsCommit(OneLine(b)) {
 			found = OneLine(b)
 			return fs.SkipAll
 		}

@@ -231,7 +231,7 @@ func (in Scratch) Install(ctx context.Context, id, head string) (release func(),
 	if err != nil {
 		return nil, err
 	}
-	if !CommitID.MatchString(hash) {
+	if !IsCommit(hash) {
 		return nil, &Error{Op: "git pack-objects", Last: Clean("unexpected answer: " + hash), Err: fs.ErrInvalid}
 	}
 	dir := filepath.Join(in.Private.At.Common, "objects", "pack")

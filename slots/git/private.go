@@ -420,7 +420,7 @@ func (p *Private) head(tables bool) (string, error) {
 	if target, ok := strings.CutPrefix(text, "ref: "); ok && strings.HasPrefix(target, "refs/") && ValidRef(target) {
 		return text, nil
 	}
-	if CommitID.MatchString(text) {
+	if IsCommit(text) {
 		return text, nil
 	}
 	if text != "" && p.At.Branch == "" {

@@ -4,14 +4,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"kugetsu/queue/pattern"
 )
 
-var CommitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+// IsCommit says whether a text is the whole id of an object.
+func IsCommit(id string) bool {
+	return (len(id) == 40 || len(id) == 64) && strings.Trim(id, "0123456789abcdef") == ""
+}
 
 // ValidRef says whether git would accept name as a full reference name: the rules of git-check-ref-format(1), here
 // because a process for each check would double the price of a follow-up.

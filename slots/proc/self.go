@@ -6,15 +6,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
-// self is found when the program begins: later the working folder or PATH may change, and an upgrade may remove the file that is
-// running.
-var self, selfErr = called(os.Args[0])
-
 // Self is the path by which this program was called. It may be a link: an upgrade changes the link and removes the file behind
-// it. So a schedule names the link, and a runner that outlives the upgrade starts its tick through it.
-func Self() (string, error) { return self, selfErr }
+// it. So a schedule names the link, and a runner that outlives the upgrade starts its tick through it. The path is found at the first
+// call, and most commands need none. What lives long, or changes the working folder or PATH, calls it when it begins.
+var Self = sync.OnceValues(func() (string, error) { return called(os.Args[0]) })
 
 // called finds the path of a program's first argument. A name that leads to another program is ignored.
 func called(name string) (string, error) {

@@ -153,7 +153,7 @@ func examineRecord(admin string, h *Holding) error {
 		h.Submodules = true
 	}
 	if !h.Stands && h.Head == "" { // the folder is gone: a detached HEAD hangs by the record alone
-		if head, err := git.ReadSmall(filepath.Join(admin, "HEAD"), 1<<10); err == nil && git.CommitID.MatchString(git.OneLine(head)) {
+		if head, err := git.ReadSmall(filepath.Join(admin, "HEAD"), 1<<10); err == nil && git.IsCommit(git.OneLine(head)) {
 			h.Head = git.OneLine(head)
 		}
 	}
@@ -247,7 +247,7 @@ func (r *repo) apart(ctx context.Context, tip, base string) (ahead, behind int, 
 // Ahead counts the commits of a session's branch that its base lacks, as Examine does, where such a commit is checked out; nil where the
 // base is not known.
 func (g *Git) Ahead(ctx context.Context, s Spec, head string) (*int, error) {
-	if !git.CommitID.MatchString(head) {
+	if !git.IsCommit(head) {
 		return nil, git.Refuse("git rev-list", "not a commit: %q", head)
 	}
 	r, _, err := g.repository(s)

@@ -11,7 +11,7 @@ import (
 
 // Keep makes a commit stay reachable at <refs>/<commit>: a name that is the same however often a removal is begun again.
 func (g *Git) Keep(ctx context.Context, s Spec, refs, commit string) (string, error) {
-	if !git.CommitID.MatchString(commit) || !strings.HasPrefix(refs, "refs/kugetsu/") || !git.ValidRef(refs) {
+	if !git.IsCommit(commit) || !strings.HasPrefix(refs, "refs/kugetsu/") || !git.ValidRef(refs) {
 		return "", git.Refuse("keep", "not a commit and a ref below refs/kugetsu/: %q %q", commit, refs)
 	}
 	r, _, err := g.repository(s)

@@ -31,7 +31,7 @@ func lastHead(ctx context.Context, p *git.Private) (string, error) {
 	if strings.Trim(id, "0") == "" { // git has logged that the branch was deleted
 		id = ids[0]
 	}
-	if !git.CommitID.MatchString(id) {
+	if !git.IsCommit(id) {
 		return "", nil
 	}
 	_, err = p.Run(ctx, git.Command{Args: []string{"cat-file", "-e", id + "^{commit}"}})

@@ -287,7 +287,7 @@ func checkedOut(ctx context.Context, p *git.Private, s Spec, v view) (view, erro
 		}
 	}
 	line := strings.Split(out, "\n")
-	if len(line) > 1 && git.CommitID.MatchString(line[0]) {
+	if len(line) > 1 && git.IsCommit(line[0]) {
 		v.made.Head = line[0]
 		v.made.Branch, _ = strings.CutPrefix(line[1], "refs/heads/")
 		if v.made.Branch == "HEAD" {

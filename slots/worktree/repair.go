@@ -89,7 +89,7 @@ func (r *repo) forget(ctx context.Context, admin string) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return &git.Error{Op: "prepare", Err: err}
 		}
-		if git.CommitID.MatchString(git.OneLine(head)) {
+		if git.IsCommit(git.OneLine(head)) {
 			kept := "refs/kugetsu/detached/" + git.OneLine(head)
 			if _, err := r.git(ctx, "update-ref", kept, git.OneLine(head)); err != nil {
 				return err

@@ -34,7 +34,7 @@ func (g *Git) Stashes(ctx context.Context, s Spec) ([]string, error) {
 	var commits []string
 	for line := range strings.Lines(log) {
 		id, what, ok := strings.Cut(strings.TrimSpace(line), "\t")
-		if ok && git.CommitID.MatchString(id) && !onAnother(what, s.Branch) {
+		if ok && git.IsCommit(id) && !onAnother(what, s.Branch) {
 			commits = append(commits, id)
 		}
 	}

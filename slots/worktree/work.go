@@ -34,7 +34,7 @@ const (
 // Work takes two git processes at most, and none if nothing can differ. It compares trees, not files: git reads no file of the worktree
 // but .gitattributes, and runs no program that a configuration names. Work.Commits is valid beside an error too, unless it is negative.
 func (g *Git) Work(ctx context.Context, s Spec, since, before string, snap Snapshot) (w Work, err error) {
-	if since != "" && !git.CommitID.MatchString(since) {
+	if since != "" && !git.IsCommit(since) {
 		return Work{Commits: -1}, git.Refuse("git rev-list", "not a commit: %q", since)
 	}
 	before = cmp.Or(before, since)

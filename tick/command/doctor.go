@@ -7,6 +7,7 @@ import (
 
 	"kugetsu/queue/fault"
 	"kugetsu/queue/issueref"
+	"kugetsu/slots/proc"
 	"kugetsu/tick/doctor"
 	"kugetsu/tick/settings"
 )
@@ -38,6 +39,7 @@ const cronPath = "/usr/bin:/bin"
 
 // Run examines, and fails where something is an error.
 func (c *Doctor) Run(a *App) error {
+	_, _ = proc.Self() // before PATH is changed; what needs it has the error
 	shell := a.useCronEnv()
 	found, believed := doctor.Home(string(a.Home), c.Fix)
 	if believed {

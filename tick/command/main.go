@@ -27,6 +27,11 @@ import (
 // Globals are the flags of every command.
 type Globals struct {
 	settings.Settings
+	Common
+}
+
+// Common are the flags of every command that are no settings.
+type Common struct {
 	Verbose bool             `short:"v" help:"Say more on stderr."`
 	Quiet   bool             `short:"q" help:"Do not say what was done; ids and errors are printed all the same."`
 	Number  kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
@@ -71,7 +76,7 @@ func execute(grammar any, globals *Globals, args []string) error {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	source := settings.Open(home, homeErr == nil) // a config that other users can write to is not used
 
-	kctx, err := parse(grammar, source, args)
+	kctx, err := parse(grammar, globals, source, args)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -14,22 +15,23 @@ import (
 )
 
 // parse finds the command that the arguments name, and sets its fields and those of the settings.
-func parse(grammar any, source *settings.Source, args []string) (*kong.Context, error) {
+func parse(grammar any, globals *Globals, source *settings.Source, args []string) (*kong.Context, error) {
 	for n, arg := range args {
 		if !utf8.ValidString(arg) { // kong passes words through JSON, which would replace the bytes without an error
 			return nil, fault.New(fault.Usage, "convert it with iconv, or put it into a file and name the file", "argument %d is not valid UTF-8", n+1)
 		}
 	}
 	// Building the whole grammar takes longer than most commands do. The whole grammar is needed to say what is wrong with a command line.
-	if only := narrow(grammar, args); only != nil {
-		if parser, err := newParser(grammar, source, only); err == nil {
-			kctx, err := parser.Parse(permute(parser.Model.Node, args))
-			if err == nil {
-				return kctx, emptied(kctx)
+	if parser, settled := narrow(grammar, globals, source, args); parser != nil {
+		kctx, err := parser.Parse(permute(parser.Model.Node, args))
+		if err == nil {
+			if !settled {
+				source.Fill(&globals.Settings)
 			}
-			if unhelped(parser) != nil {
-				return nil, unhelped(parser)
-			}
+			return kctx, emptied(kctx)
+		}
+		if unhelped(parser) != nil {
+			return nil, unhelped(parser)
 		}
 	}
 	parser, err := newParser(grammar, source)
@@ -103,43 +105,79 @@ func unhelped(parser *kong.Kong) error {
 	return nil
 }
 
-func newParser(grammar any, source *settings.Source, more ...kong.Option) (*kong.Kong, error) {
-	return kong.New(grammar, append(append(settings.Options(source), kong.Name("kugetsu"), kong.Writers(&helpOut{}, os.Stderr),
+func newParser(grammar any, source *settings.Source) (*kong.Kong, error) {
+	return kong.New(grammar, append(append(settings.Options(source), options()...),
 		kong.Description("Queue work for AI coding agents and run a bounded number of them. No daemon: cron runs kugetsu tick.\n\n"+
 			"Settings are in the file config of the state folder ($KUGETSU_DIR, ~/.kugetsu); kugetsu init writes one that explains them all. "+
 			"Each is also a variable, and a flag of every command: --max-attempts 5.\n\n"+
 			"Data goes to stdout, everything else to stderr. Commands that show something take --json, but for logs. An id may be any "+
 			"part of an id that fits one item, or an issue: host/owner/repo#12, owner/repo#12, or a URL. A task without an issue is owner/repo#name.\n\n"+
 			"Exit codes: 0 done; 1 failed; 2 no free slot (start, continue); 75 left undone for a passing reason; 77 the state folder is "+
-			"not safely yours; 78 bad configuration; 80 wrong command line. kugetsu <command> --help has those of a command, and examples."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Vars{"version": "kugetsu " + version()}), more...)...)
+			"not safely yours; 78 bad configuration; 80 wrong command line. kugetsu <command> --help has those of a command, and examples."))...)
 }
 
-// narrow leaves all commands out of the grammar but that which the first argument names; nil where it names none, or one that shows the
-// grammar. A name is a field's, as kong spells it.
-func narrow(grammar any, args []string) kong.Option {
+// options are those of each parser.
+func options() []kong.Option {
+	return []kong.Option{kong.Name("kugetsu"), kong.Writers(&helpOut{}, os.Stderr), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"version": "kugetsu " + version()}}
+}
+
+// narrow makes a parser of a part of the grammar: the command that the first words name, and the settings where one of them is on the
+// command line. What it parses without an error the whole grammar parses in the same way. It is nil where no command is named, or one
+// that shows the grammar. settled says whether it sets the settings.
+func narrow(grammar any, globals *Globals, source *settings.Source, args []string) (parser *kong.Kong, settled bool) {
 	if len(args) == 0 {
-		return nil
+		args = []string{"status"}
 	}
-	var others []string
-	found := false
-	root := reflect.TypeOf(grammar).Elem()
-	for field := range root.Fields() {
-		if _, command := field.Tag.Lookup("cmd"); !command {
-			continue
+	field, command := find(reflect.ValueOf(grammar).Elem(), args[0])
+	if !command.IsValid() {
+		return nil, false
+	}
+	only := command.Addr().Interface()
+	switch only.(type) {
+	case *Help, *Grammar:
+		return nil, false
+	}
+	if command.Type().Name() == "" { // a group
+		if len(args) == 1 {
+			return nil, false
 		}
-		switch field.Type {
-		case reflect.TypeFor[Help](), reflect.TypeFor[Grammar]():
-		default:
-			if strings.EqualFold(field.Name, strings.ReplaceAll(args[0], "-", "")) {
-				found = true
-				continue
+		sub, command := find(command, args[1])
+		if !command.IsValid() {
+			return nil, false
+		}
+		only = reflect.New(reflect.StructOf([]reflect.StructField{{Name: sub.Name, Type: sub.Type, Tag: sub.Tag}})).Interface()
+	}
+	opts := append(options(), kong.DynamicCommand(nameOf(field), field.Tag.Get("help"), "", only, string(field.Tag)))
+	var err error
+	if settled = slices.ContainsFunc(args, settings.IsFlag); settled {
+		parser, err = kong.New(globals, append(opts, settings.Options(source)...)...)
+	} else {
+		parser, err = kong.New(&globals.Common, append(opts, settings.Mappers()...)...)
+	}
+	if err != nil {
+		return nil, false
+	}
+	return parser, settled
+}
+
+// find returns the command or the group of commands that a word names.
+func find(group reflect.Value, word string) (reflect.StructField, reflect.Value) {
+	for field, v := range group.Fields() {
+		if _, embedded := field.Tag.Lookup("embed"); embedded {
+			if field, v := find(v, word); v.IsValid() {
+				return field, v
 			}
 		}
-		others = append(others, field.Name)
+		_, command := field.Tag.Lookup("cmd")
+		if command && (word == nameOf(field) || word != "" && slices.Contains(strings.Split(field.Tag.Get("aliases"), ","), word)) {
+			return field, v
+		}
 	}
-	if !found {
-		return nil
-	}
-	return kong.IgnoreFields("^" + root.Name() + `\.(` + strings.Join(others, "|") + ")$")
+	return reflect.StructField{}, reflect.Value{}
+}
+
+// nameOf is the name of a command, as kong has it for a field of one word.
+func nameOf(field reflect.StructField) string {
+	return cmp.Or(field.Tag.Get("name"), strings.ToLower(field.Name))
 }

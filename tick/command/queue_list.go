@@ -59,7 +59,7 @@ func (c *QueueList) Run(a *App) error {
 	var rows [][]string
 	for _, l := range items {
 		rows = append(rows, []string{a.short(l.ID), fmt.Sprintf("%02d", l.Priority), l.State.Word(), fmt.Sprint(l.Runs),
-			since(a.Now(), queue.IDTime(l.ID)), issueOrPM(l.IssueRef), terminal.Short(shortIDs(l.why(), a.short), 100), terminal.Short(l.Message, 60)})
+			since(a.Now(), queue.IDTime(l.ID)), issueOrPM(l.IssueRef), terminal.FitEnds(terminal.Title(shortIDs(l.why(), a.short)), 100), terminal.Short(l.Message, 60)})
 	}
 	switch {
 	case c.State != "":
@@ -70,7 +70,7 @@ func (c *QueueList) Run(a *App) error {
 		a.sayEmpty(rows, `no item waits or runs; kugetsu delegate owner/repo#12 "what to do" enqueues one, --all shows those that ended`)
 	}
 	return errors.Join(a.table([]terminal.Column{{Name: "ID"}, {Name: "PRI", Drops: true}, {Name: "STATE"}, {Name: "RUNS", Drops: true}, {Name: "AGE"}, a.issueColumn(),
-		{Name: "WHY", Gives: 2}, {Name: "MESSAGE", Gives: 1}}, rows), skipped)
+		{Name: "WHY", Gives: 2, Ends: true}, {Name: "MESSAGE", Gives: 1}}, rows), skipped)
 }
 
 // addWhy adds why the pending ones of some items do not start now.
@@ -122,8 +122,8 @@ func (a *App) items(settled bool) (items []listed, skipped, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, e := range entries {
-			it, err := a.Queue.Load(e)
+		for _, l := range a.Queue.LoadAll(entries) {
+			e, it, err := l.Entry, l.Item, l.Err
 			if queue.IsAbsent(err) { // it was moved between listing and Load
 				if e, err = a.Queue.Find(e.ID); err == nil {
 					it, err = a.Queue.Load(e)

@@ -75,7 +75,7 @@ func (c *QueueWait) Run(a *App) error {
 			if it.Error != nil {
 				why = *it.Error
 			}
-			fmt.Fprintf(a.Stderr, "%s %s\n", it.ID, terminal.Short(clean(why), 120))
+			fmt.Fprintf(a.Stderr, "%s %s\n", it.ID, terminal.FitEnds(terminal.Title(clean(why)), 120))
 		}
 	}
 	if c.JSON {

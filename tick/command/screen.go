@@ -86,7 +86,7 @@ func (s *screen) line(colour, text string) {
 	fmt.Fprintln(&s.out, s.painted(colour, text))
 }
 
-// needs writes what a person has to do: two lines each, the second being what to type, and the id for kugetsu dismiss.
+// needs writes what a person has to do: what happened and why, and below it what to type, and the id for kugetsu dismiss.
 func (s *screen) needs() {
 	if len(s.Needs) == 0 {
 		return
@@ -98,14 +98,13 @@ func (s *screen) needs() {
 			s.line("", fmt.Sprintf("and %d more: kugetsu queue list --all --state error", len(s.Needs)-mostNeeds))
 			break
 		}
-		text := n.What
+		what := n.What
 		if n.Since != nil {
-			text += ", " + ago(s.now, *n.Since)
+			what += ", " + ago(s.now, *n.Since)
 		}
-		if n.Why != "" {
-			text += ": " + n.Why
+		for _, text := range terminal.Because(s.ids(what), s.ids(n.Why), s.width) {
+			fmt.Fprintln(&s.out, text)
 		}
-		s.line("", s.ids(text))
 		command := "    " + s.ids(clean(n.Command))
 		if id := "  dismiss " + n.ID; s.width == 0 || terminal.Width(command+id) <= s.width {
 			command = s.painted(bold, command) + id
@@ -177,7 +176,7 @@ func (s *screen) running() {
 }
 
 func (s *screen) waiting() {
-	t := terminal.Table{Columns: []terminal.Column{{Name: "WAITING"}, {Name: "PRI", Drops: true}, {Name: "SINCE"}, s.issue("ISSUE", 3), {Name: "WHY", Gives: 2}}}
+	t := terminal.Table{Columns: []terminal.Column{{Name: "WAITING"}, {Name: "PRI", Drops: true}, {Name: "SINCE"}, s.issue("ISSUE", 3), {Name: "WHY", Gives: 2, Ends: true}}}
 	titles := s.width >= wide
 	if titles {
 		t.Columns = append(t.Columns, terminal.Column{Name: "TITLE", Gives: 1})

@@ -7,6 +7,7 @@ import (
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/terminal"
+	"kugetsu/slots/proc"
 	"kugetsu/tick"
 )
 
@@ -48,6 +49,7 @@ func (c *Tick) Run(a *App) error {
 	case c.DryRun:
 		return c.dryRun(a)
 	case c.Drain:
+		_, _ = proc.Self() // now, since an upgrade may come meanwhile; what starts a runner has the error
 		return c.drain(a)
 	}
 	wait := time.Duration(0)

@@ -118,7 +118,7 @@ func (d *Digest) done(issue column) section {
 
 func (d *Digest) requests(title string, list []overview.Request, issue func(string, int) column) section {
 	s := section{title: title[:1] + strings.ToLower(title[1:]), columns: []column{issue(title, 2), {Column: terminal.Column{Name: "STATE", Gives: 3}}, ours("ASKED", true),
-		{Column: terminal.Column{Name: "PULL REQUEST"}}, {Column: terminal.Column{Name: "WHY", Gives: 1, Drops: true}}}}
+		{Column: terminal.Column{Name: "PULL REQUEST"}}, {Column: terminal.Column{Name: "WHY", Gives: 1, Ends: true, Drops: true}}}}
 	for _, r := range list {
 		asked := "never"
 		if r.AskedAt != nil {
@@ -142,7 +142,7 @@ func (d *Digest) running(issue column) section {
 }
 
 func (d *Digest) waiting(issue column) section {
-	s := section{title: "Waiting", columns: []column{issue, ours("SINCE", false), {Column: terminal.Column{Name: "WHY", Gives: 1}}}}
+	s := section{title: "Waiting", columns: []column{issue, ours("SINCE", false), {Column: terminal.Column{Name: "WHY", Gives: 1, Ends: true}}}}
 	for _, w := range d.Waiting[:min(len(d.Waiting), MostWaiting)] {
 		s.rows = append(s.rows, []string{name(w.IssueRef), age(d.At, w.Since), w.Says})
 	}

@@ -45,14 +45,13 @@ func (d *Digest) Text(width int, refs terminal.Column) string {
 	}
 	line("NEEDS YOU")
 	for _, n := range d.Needs[:min(len(d.Needs), mostNeeds)] {
-		text := n.What
+		what := n.What
 		if n.Since != nil {
-			text += ", " + tick.Ago(d.At, *n.Since)
+			what += ", " + tick.Ago(d.At, *n.Since)
 		}
-		if n.Why != "" {
-			text += ": " + n.Why
+		for _, text := range terminal.Because(what, n.Why, width) {
+			fmt.Fprintln(&b, text)
 		}
-		line(text)
 		fmt.Fprintln(&b, "    "+strings.TrimSpace(terminal.Clean(n.Command)))
 	}
 	if more := d.rest(); more != "" {

@@ -99,7 +99,9 @@ func (x *Exam) path() {
 		return
 	}
 	for _, dir := range filepath.SplitList(path) {
-		if info, err := os.Stat(dir); !filepath.IsAbs(dir) {
+		if info, err := os.Stat(dir); forShell(dir) { // environment has the finding
+			continue
+		} else if !filepath.IsAbs(dir) {
 			x.add(Warn, fmt.Sprintf("the folder %q in the PATH of the config is relative and is not searched", dir), "write it out from the root, or remove it")
 		} else if err != nil || !info.IsDir() {
 			x.add(Warn, fmt.Sprintf("the folder %s in the PATH of the config does not exist", dir), "remove it, or install again what was in it")
@@ -175,6 +177,7 @@ func (x *Exam) environment() {
 	}
 	x.forges()
 	x.misplaced()
+	x.unexpanded()
 	for _, key := range []string{"SSH_AUTH_SOCK", "XDG_RUNTIME_DIR"} {
 		if path := x.Tick.Source.File(key); path != "" {
 			if _, err := os.Stat(path); err != nil {
@@ -214,6 +217,35 @@ func (x *Exam) misplaced() {
 			}
 		}
 	}
+}
+
+// unexpanded finds paths that only a shell would expand, such as PATH='$PATH:/opt/bin'. In single quotes they are read as they stand.
+// Of several files that set a PATH the first one here is that of dev agents, so a program that is not found follows from it.
+func (x *Exam) unexpanded() {
+	for _, path := range []string{x.in("env", "dev.env"), x.in("env", "default.env"), x.in("env", "pm-agent.env"), x.in("config")} {
+		data, err := spool.ReadUser(path)
+		if err != nil {
+			continue // missing, or an error of config
+		}
+		vars, _ := envfile.Parse(data)
+		for _, v := range vars {
+			if envfile.IsPath(v.Name) && slices.ContainsFunc(filepath.SplitList(v.Value), forShell) {
+				x.add(Warn, fmt.Sprintf("%s: line %d: only a shell would expand the $ or ~ in %s, and none does", path, v.Line, v.Name), "write out what it stands for")
+				if v.Name == "PATH" {
+					x.last().explains = x.notInPath
+				}
+			}
+		}
+	}
+}
+
+// forShell says whether a path is one that only a shell would expand: it has a $ or begins with ~, and nothing of this name is there.
+func forShell(path string) bool {
+	if !strings.Contains(path, "$") && path != "~" && !strings.HasPrefix(path, "~/") {
+		return false
+	}
+	_, err := os.Lstat(path)
+	return !filepath.IsAbs(path) || err != nil
 }
 
 // agentPrograms finds the programs of the agents and asks each for its version. The question costs nothing, and the answer

@@ -54,9 +54,9 @@ func (x *exam) readSettled() error {
 		return err
 	}
 	x.bound.Settled, x.done = all, []Done{}
-	for _, e := range entries {
-		it, err := x.t.Queue.Load(e)
-		if err != nil || !it.State.Settled() || it.CompletedAt == nil {
+	for _, l := range x.t.Queue.LoadAll(entries) {
+		it := l.Item
+		if l.Err != nil || !it.State.Settled() || it.CompletedAt == nil {
 			continue
 		}
 		x.bound.SettledRead++

@@ -311,6 +311,8 @@ func (f *folder) hold(name, content string) {
 
 func TestOverviewReadsABoundedNumberOfItems(t *testing.T) {
 	f := newFolder(t)
+	oldest, old := f.enqueue(9999, "settled last of all")
+	f.now = f.now.Add(time.Minute)
 	e, it := f.enqueue(1, "x")
 	e = f.settle(e, it, ended(outcome.Failed, "no"))
 	one, err := os.ReadFile(e.Path)
@@ -327,7 +329,7 @@ func TestOverviewReadsABoundedNumberOfItems(t *testing.T) {
 		f.now = f.now.Add(time.Second)
 	}
 	o := f.read()
-	if len(o.Waiting) != 20 || o.Capacity.Waiting != 30 {
+	if len(o.Waiting) != 20 || o.Capacity.Waiting != 31 {
 		t.Errorf("%d of %d waiting", len(o.Waiting), o.Capacity.Waiting)
 	}
 	if o.Bound.Settled != settledMost+5 || o.Bound.SettledRead != settledMost || o.Bound.Errors != settledMost {
@@ -342,6 +344,12 @@ func TestOverviewReadsABoundedNumberOfItems(t *testing.T) {
 	}
 	if len(ids) != len(o.Needs) {
 		t.Errorf("%d ids of %d needs", len(ids), len(o.Needs))
+	}
+	f.settle(oldest, old, ended(outcome.Failed, "the oldest fails")) // by its name it is the first of finished/
+	o = f.read()
+	failed := slices.IndexFunc(o.Needs, func(n Need) bool { return n.Kind == Failed })
+	if o.Done[0].Item != old.ID || failed < 0 || o.Needs[failed].Item != old.ID || o.Bound.Settled != settledMost+6 || o.Bound.SettledRead != settledMost {
+		t.Errorf("the newest is %s; %+v\n%s", o.Done[0].Ref, o.Bound, shown(o))
 	}
 }
 

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
+	"kugetsu/queue/pattern"
 	"kugetsu/queue/spool"
 	"kugetsu/slots"
 )
@@ -27,7 +27,7 @@ type intent struct {
 }
 
 // besideName matches the files that a session has in reviews/ beside its record.
-var besideName = regexp.MustCompile(`^([^~]+)~([0-9a-f]{12}|cache)\.json$`)
+var besideName = pattern.Lazy(`^([^~]+)~([0-9a-f]{12}|cache)\.json$`)
 
 func intentFile(home slots.Dir, session, fingerprint string) spool.File[intent] {
 	return spool.File[intent]{Path: filepath.Join(home.Reviews(), session+"~"+fingerprint+".json"), Version: 1, Layout: spool.Line}
@@ -44,7 +44,7 @@ func (k *Keeper) intents(session string) (intents, error) {
 	}
 	all := intents{}
 	for _, file := range files {
-		m := besideName.FindStringSubmatch(file)
+		m := besideName().FindStringSubmatch(file)
 		if m == nil || m[1] != session || m[2] == "cache" {
 			continue
 		}
@@ -110,7 +110,7 @@ func (k *Keeper) forgetBeside(files []string) error {
 		there[name] = true
 	}
 	for _, file := range files {
-		if m := besideName.FindStringSubmatch(file); m != nil && !there[m[1]] {
+		if m := besideName().FindStringSubmatch(file); m != nil && !there[m[1]] {
 			if err := spool.Unlink(filepath.Join(k.Home.Reviews(), file)); err != nil {
 				return err
 			}

@@ -133,27 +133,45 @@ func (s *Source) note(p problem) {
 // error is that of Err.
 func Load(home string, believed bool) (*Settings, *Source, error) {
 	source := Open(home, believed)
-	var g struct{ Settings }
-	parser, err := kong.New(&g, Options(source)...)
-	if err == nil {
-		_, err = parser.Parse(nil)
-	}
-	if err != nil {
-		return &g.Settings, source, fault.New(fault.Config, "", "%w", err)
-	}
-	return &g.Settings, source, source.Err(&g.Settings)
+	var set Settings
+	source.Fill(&set)
+	return &set, source, source.Err(&set)
 }
 
-// Validate finds the keys in the file that are no settings.
-func (s *Source) Validate(app *kong.Application) error {
-	s.known = slices.Clone(Base)
-	for _, group := range app.AllFlags(false) {
-		for _, flag := range group {
-			if key := flag.Tag.Get("key"); key != "" {
-				s.known = append(s.known, key)
+// Fill sets the settings from this process's environment and the config file, without flags. It does what kong does with its resolvers,
+// and is there since kong takes longer to build their flags than most commands take for their work.
+func (s *Source) Fill(set *Settings) {
+	*set = Settings{}
+	for field, v := range reflect.ValueOf(set).Elem().Fields() {
+		if _, ok := s.value(field.Tag.Get("key"), v); ok {
+			continue
+		}
+		if text := field.Tag.Get("default"); text != "" {
+			if err := decode(text, v); err != nil {
+				panic(err) // it stands in Settings
 			}
 		}
 	}
+	s.unknown(Keys())
+}
+
+// Validate finds the keys in the file that are no settings, for kong.
+func (s *Source) Validate(app *kong.Application) error {
+	var keys []string
+	for _, group := range app.AllFlags(false) {
+		for _, flag := range group {
+			if key := flag.Tag.Get("key"); key != "" {
+				keys = append(keys, key)
+			}
+		}
+	}
+	s.unknown(keys)
+	return nil
+}
+
+// unknown notes the keys in the file that are no settings.
+func (s *Source) unknown(keys []string) {
+	s.known = slices.Concat(Base, keys)
 	inOrder := func(a, b string) int { return cmp.Compare(s.lines[a], s.lines[b]) }
 	for _, key := range slices.SortedFunc(maps.Keys(s.file), inOrder) {
 		switch instead, was := removed[key]; {
@@ -165,7 +183,6 @@ func (s *Source) Validate(app *kong.Application) error {
 			s.problem(s.lines[key], "unknown setting %s%s", key, didYouMean(nearest(key, s.known)))
 		}
 	}
-	return nil
 }
 
 func didYouMean(key string) string {
@@ -181,19 +198,26 @@ func (s *Source) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, e
 	if key == "" {
 		return nil, nil
 	}
-	for _, value := range []string{os.Getenv(key), s.file[key]} {
-		if value == "" {
-			continue
-		}
-		scratch := reflect.New(flag.Target.Type()).Elem()
-		if err := flag.Parse(kong.ScanFromTokens(kong.Token{Type: kong.FlagValueToken, Value: value}), scratch); err != nil {
-			why := strings.TrimPrefix(err.Error(), "--"+flag.Name+": ") // the value does not come from the flag
-			s.note(s.placed(key, key+": "+why))
-			return nil, nil
-		}
-		return value, nil
+	if text, ok := s.value(key, reflect.New(flag.Target.Type()).Elem()); ok {
+		return text, nil
 	}
 	return nil, nil
+}
+
+// value decodes what the environment or the file has for a setting into a target, and returns it as it is written. It returns false
+// where neither has the setting, and where its value does not fit: then that is noted, and the target is left as it was.
+func (s *Source) value(key string, target reflect.Value) (text string, ok bool) {
+	text = cmp.Or(os.Getenv(key), s.file[key])
+	if text == "" {
+		return "", false
+	}
+	scratch := reflect.New(target.Type()).Elem()
+	if err := decode(text, scratch); err != nil {
+		s.note(s.placed(key, key+": "+err.Error()))
+		return "", false
+	}
+	target.Set(scratch)
+	return text, true
 }
 
 // Unreadable returns the error of a config file that exists and cannot be read. No command may go on then: even the place of

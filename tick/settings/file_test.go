@@ -3,6 +3,7 @@ package settings
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ func read(t *testing.T, file string, args ...string) (*Settings, *Source) {
 
 func parse(t *testing.T, source *Source, args ...string) (*Settings, *Source) {
 	t.Helper()
+	twin := *source
 	var g struct{ Settings }
 	parser, err := kong.New(&g, Options(source)...)
 	if err != nil {
@@ -31,6 +33,13 @@ func parse(t *testing.T, source *Source, args ...string) (*Settings, *Source) {
 	}
 	if _, err := parser.Parse(args); err != nil {
 		t.Fatal(err)
+	}
+	if len(args) == 0 { // kong and Fill do the same
+		var set Settings
+		twin.Fill(&set)
+		if set != g.Settings || !slices.Equal(twin.problems, source.problems) || !slices.Equal(twin.known, source.known) {
+			t.Errorf("kong: %+v\n%+v\nFill: %+v\n%+v", g.Settings, source.problems, set, twin.problems)
+		}
 	}
 	return &g.Settings, source
 }

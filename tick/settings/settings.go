@@ -6,6 +6,7 @@
 package settings
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
 	"os"
@@ -124,8 +125,43 @@ type Settings struct {
 
 // Options returns the options with which kong reads settings, numbers and durations by our rules. Every grammar uses them.
 func Options(source *Source) []kong.Option {
-	return []kong.Option{kong.Resolvers(source), kong.KindMapper(reflect.Int, kong.MapperFunc(decimal)),
+	return append(Mappers(), kong.Resolvers(source))
+}
+
+// Mappers returns the options with which kong reads numbers and durations by our rules, for a grammar without settings.
+func Mappers() []kong.Option {
+	return []kong.Option{kong.KindMapper(reflect.Int, kong.MapperFunc(decimal)),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(duration))}
+}
+
+// decode reads the value of a setting as kong reads that of its flag, without the way through JSON that kong takes.
+func decode(text string, target reflect.Value) (err error) {
+	text = string([]rune(text)) // as JSON does, where it is not UTF-8
+	switch v := target.Addr().Interface().(type) {
+	case encoding.TextUnmarshaler:
+		return v.UnmarshalText([]byte(text))
+	case *time.Duration:
+		*v, err = parseDuration(text)
+	case *int:
+		*v, err = ParseInt(text)
+	case *string:
+		*v = text
+	case *bool:
+		*v, err = parseBool(text)
+	default:
+		panic(fmt.Sprintf("no setting is a %T", v))
+	}
+	return err
+}
+
+func parseBool(text string) (bool, error) {
+	switch text = strings.ToLower(text); text {
+	case "true", "1", "yes":
+		return true, nil
+	case "false", "0", "no":
+		return false, nil
+	}
+	return false, fmt.Errorf("bool value must be true, 1, yes, false, 0 or no but got %q", text)
 }
 
 // decimal reads a whole number in decimal digits. kong itself follows the syntax of a Go program: 010 is 8, 08 is an error, and
@@ -149,12 +185,20 @@ func duration(ctx *kong.DecodeContext, target reflect.Value) error {
 	if err := ctx.Scan.PopValueInto("duration", &word); err != nil {
 		return err
 	}
-	d, err := time.ParseDuration(word)
+	d, err := parseDuration(word)
 	if err != nil {
-		return fmt.Errorf("%.40q is not a duration: write 90s, 15m or 1h30m", word)
+		return err
 	}
 	target.SetInt(int64(d))
 	return nil
+}
+
+func parseDuration(word string) (time.Duration, error) {
+	d, err := time.ParseDuration(word)
+	if err != nil {
+		return 0, fmt.Errorf("%.40q is not a duration: write 90s, 15m or 1h30m", word)
+	}
+	return d, nil
 }
 
 // ParseInt reads a whole number in decimal digits. It reads every number that a person writes.
@@ -467,4 +511,14 @@ func Keys() []string {
 		keys[i] = t.Field(i).Tag.Get("key")
 	}
 	return keys
+}
+
+// IsFlag says whether a word of a command line looks like the flag of a setting.
+func IsFlag(word string) bool {
+	name, long := strings.CutPrefix(word, "--")
+	if !long {
+		return false
+	}
+	name, _, _ = strings.Cut(strings.TrimPrefix(name, "no-"), "=")
+	return slices.Contains(Keys(), strings.ToUpper(strings.ReplaceAll(name, "-", "_")))
 }

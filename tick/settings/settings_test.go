@@ -163,6 +163,39 @@ func TestArgumentsOfOneAgentDoNotReachAnother(t *testing.T) {
 	}
 }
 
+func TestValueIsReadAsThatOfAFlag(t *testing.T) {
+	unset(t)
+	words := []string{"true", "False", "YES", "0", "1", "maybe", "90s", "-1m", "5", "1.5", "07", "a b", " a ", "a,b", "-", "--", `a"b\c`, "caf\u00e9\u2028", "\xff\xfe", "08:00",
+		"25:00", "Mon-Fri 22:00-07:00", "20", "five_hour=10", "ci,review", "draft", "12.50", "$3", "600M", "auto", "all", "-task_retry", "/srv/x", "x.prom"}
+	for _, word := range words {
+		for _, key := range Keys() {
+			t.Setenv(key, word)
+		}
+		read(t, "") // compares
+	}
+}
+
+func TestFlagOfASettingIsKnownByItsName(t *testing.T) {
+	var g struct{ Settings }
+	parser, err := kong.New(&g, Options(Open(t.TempDir(), true))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range parser.Model.Flags {
+		key := flag.Tag.Get("key") != ""
+		for _, word := range []string{"--" + flag.Name, "--" + flag.Name + "=x", "--no-" + flag.Name} {
+			if IsFlag(word) != key {
+				t.Errorf("%s: %v", word, !key)
+			}
+		}
+	}
+	for _, word := range []string{"max-attempts", "-max-attempts", "--", "--no-", "--verbose", ""} {
+		if IsFlag(word) {
+			t.Errorf("%q is the flag of a setting", word)
+		}
+	}
+}
+
 func TestNumbersAreDecimal(t *testing.T) {
 	unset(t)
 	for _, c := range []struct {
