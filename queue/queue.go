@@ -6,11 +6,8 @@ import (
 	"io/fs"
 	"iter"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"kugetsu/queue/event"
@@ -189,18 +186,10 @@ type Loaded struct {
 // LoadAll is Load for each of several entries, in their order. All processors read: for a person who waits for a long list.
 func (q *Queue) LoadAll(entries []Entry) []Loaded {
 	all := make([]Loaded, len(entries))
-	var next atomic.Int64
-	var reading sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(entries)) {
-		reading.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(all)); i = next.Add(1) - 1 {
-				l := &all[i]
-				l.Entry = entries[i]
-				l.Item, l.Err = q.Load(l.Entry)
-			}
-		})
-	}
-	reading.Wait()
+	spool.Each(len(entries), func(i int) {
+		it, err := q.Load(entries[i])
+		all[i] = Loaded{entries[i], it, err}
+	})
 	return all
 }
 

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -118,6 +119,20 @@ func (p *part) ask(l *listing, n int) error {
 			return wrap("list", l.dir, err)
 		}
 	}
+}
+
+// Each calls do for each number below n, on all processors and in any order: to read many files.
+func Each(n int, do func(i int)) {
+	var next atomic.Int64
+	var reading sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), n) {
+		reading.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	reading.Wait()
 }
 
 // Any says whether a folder has a name that want accepts. It reads no further than the first of them.

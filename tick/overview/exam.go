@@ -114,9 +114,15 @@ func (x *exam) readSessions() error {
 	for _, it := range x.settled {
 		runs[it.ID] = it.Last()
 	}
-	for _, name := range names {
-		s, err := x.t.Home.ReadSession(name)
-		if err != nil || s == nil { // the doctor reports it
+	read := make([]*slots.Session, len(names))
+	spool.Each(len(names), func(i int) {
+		if s, err := x.t.Home.ReadSession(names[i]); err == nil { // the doctor reports an error
+			read[i] = s
+		}
+	})
+	for i, name := range names {
+		s := read[i]
+		if s == nil {
 			continue
 		}
 		x.bound.SessionsRead++
