@@ -43,14 +43,14 @@ func (c *NotifyList) Run(a *App) error {
 		if ev.Changes != nil {
 			did = brief(ev.Changes)
 		}
-		text := terminal.FitEnds(terminal.Title(ev.Text), 70)
+		text := terminal.Short(ev.Text, 70)
 		if ev.PRURL != "" {
 			text = ev.PRURL + " " + text
 		}
 		rows = append(rows, []string{ev.At.Local().Format("01-02 15:04:05"), string(ev.Type), ev.IssueRef, a.short(ev.Item), did, text})
 	}
 	a.sayEmpty(rows, "no event was told since the last kugetsu notify clear; kugetsu delegate and every run make some")
-	return a.table([]terminal.Column{{Name: "TIME"}, {Name: "EVENT"}, a.issueColumn(), {Name: "ITEM"}, {Name: "CHANGES", Gives: 2, Drops: true}, {Name: "TEXT", Gives: 1, Ends: true}}, rows)
+	return a.table([]terminal.Column{{Name: "TIME"}, {Name: "EVENT"}, a.issueColumn(), {Name: "ITEM"}, {Name: "CHANGES", Gives: 2, Drops: true}, {Name: "TEXT", Gives: 1}}, rows)
 }
 
 // NotifyClear marks events as seen.
