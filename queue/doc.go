@@ -68,6 +68,9 @@
 //	                                            next tick fences the run, so that a job that comes late does nothing
 //	notified; marker claimed.… or started; the  running: nothing to repair
 //	job is there
+//	notified; marker claimed.… or started; its  a controller that was killed may have started the job once more, and the runner of the first one
+//	job is said to be completed, since less     is about to record its end: nothing to repair
+//	than SLURM_FENCE; not yielded
 //	notified; marker claimed.… or started; no   its machine failed, the job was ended, or the cluster forgot it. Its runner may live: the next
 //	job                                         tick fences the run. The runner finds that within a second, ends what it started, and makes
 //	                                            the mark yielded

@@ -211,6 +211,9 @@ func (s onSlurm) gone(ctx context.Context, run string, it *queue.Item, jobs []sl
 	if last.ID != "" {
 		f.State, f.Why = last.State, jobEnd(last)
 	}
+	if marker, waits, err := s.mayEnd(run, last); err != nil || waits {
+		return marker, true, err
+	}
 	if marker, err = s.fence(run, f); err != nil || marker.Phase == slots.Ended {
 		return marker, false, err
 	}
@@ -225,6 +228,21 @@ func (s onSlurm) gone(ctx context.Context, run string, it *queue.Item, jobs []sl
 		return marker, true, err
 	}
 	return marker, known.Age(s.t.Now()) < s.t.Settings.SlurmFence, nil
+}
+
+// mayEnd says whether a run whose job is said to be completed may be about to record its end. A controller that was killed may start a job
+// once more, whose second start did nothing, and which is over when that is; the runner of the first one goes on, until Slurm finds it on its
+// node. A runner whose job is over records its end, or yields, before that.
+func (s onSlurm) mayEnd(run string, last slurm.Job) (marker slots.Marker, waits bool, err error) {
+	if last.State != "COMPLETED" || last.Ended.IsZero() || s.t.Now().Sub(last.Ended).Abs() >= s.t.Settings.SlurmFence { // or a clock is wrong
+		return marker, false, nil
+	}
+	marker, err = s.t.Home.ReadMarker(run)
+	if err != nil || marker.Phase != slots.Claimed && marker.Phase != slots.Started {
+		return marker, false, err
+	}
+	yielded, err := s.t.Home.Yielded(run)
+	return marker, !yielded, err
 }
 
 // jobEnd says how a job ended.

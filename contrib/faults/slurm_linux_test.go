@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -244,6 +246,76 @@ func TestHarnessNoticesAJobThatIsSubmittedTwice(t *testing.T) {
 	)
 }
 
+// goesOn is an agent that goes on until a file is there.
+const goesOn = note + `cat >/dev/null
+case $KUGETSU_RUN in *.1) touch "$REC.begun"; until [ -e "$REC.go" ]; do sleep .1; done;; esac
+`
+
+// completedTooSoon lets Slurm say of a run that its job is completed while its runner lives: as a controller does that was killed, and has
+// started the job once more, which did nothing. The agent goes on for some time, or until it is ended.
+func completedTooSoon(c *cluster.Cluster, ends bool, outcomes ...string) func(w *world) error {
+	return func(w *world) error {
+		w.on(c, "")
+		w.must(os.WriteFile(filepath.Join(w.dir, "agent"), []byte(goesOn), 0o700))
+		run := w.job("1", 1, "exit")
+		w.must(w.home.WriteOrder(w.order("", w.env)))
+		name := w.home.JobName(w.ids[0], 1)
+		runner := exec.Command(filepath.Join(bin, "kugetsu"), "job", run)
+		runner.Env = append(w.env, "SLURM_JOB_ID=999999", "SLURMD_NODENAME=here", proc.Mark+"="+run)
+		runner.SysProcAttr = proc.Detach()
+		w.must(runner.Start())
+		defer func() { _ = runner.Wait() }() // its marker tells
+		if err := awaited("the agent begins", func() bool { _, err := os.Stat(w.record() + ".begun"); return err == nil }); err != nil {
+			return err
+		}
+		if _, err := c.Slurm("sbatch", "-J", name, "-D", string(w.home), "-o", "/dev/null", "--mem=10", "--wrap", "true"); err != nil {
+			return err
+		}
+		if err := awaited("the job is completed", func() bool {
+			out, err := c.Slurm("squeue", "-h", "-t", "all", "-n", name, "-o", "%T")
+			return err == nil && out == "COMPLETED"
+		}); err != nil {
+			return err
+		}
+		w.kugetsu("tick")
+		marker, err := w.home.ReadMarker(run)
+		if err != nil || marker.Phase != slots.Started {
+			return fmt.Errorf("the marker is %+v, %v", marker, err)
+		}
+		if ends {
+			w.must(os.WriteFile(w.record()+".go", nil, 0o600))
+		}
+		err = w.awaitRest()
+		_, it, loadErr := load(w, w.ids[0])
+		if err = errors.Join(err, loadErr); err != nil {
+			return err
+		}
+		var got []string
+		for _, r := range it.History {
+			got = append(got, string(r.Outcome))
+		}
+		if !slices.Equal(got, outcomes) {
+			err = fmt.Errorf("its runs ended as %q, not %q", got, outcomes)
+		}
+		return errors.Join(err, w.judge(completed))
+	}
+}
+
+// TestJobThatIsCompletedWhileItsRunnerLives: the run has SLURM_FENCE to record its end. After that it is taken for lost, and tried again.
+func TestJobThatIsCompletedWhileItsRunnerLives(t *testing.T) {
+	c := needCluster(t, identity)
+	try(t, identity, "Slurm says that a job is completed whose runner is about to end", 1, func(t *testing.T) {
+		if err := alone(completedTooSoon(c, true, "ok"))(t); err != nil {
+			t.Error(err)
+		}
+	})
+	try(t, identity, "Slurm says that a job is completed whose runner goes on", 1, func(t *testing.T) {
+		if err := alone(completedTooSoon(c, false, "lost", "ok"))(t); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // onCluster is what identifies the run of a job in its item.
 func onCluster(name string) *queue.Runner {
 	return &queue.Runner{Timeout: time.Hour, Engine: "slurm", Job: name}
@@ -375,16 +447,21 @@ func (w *world) onDisk(c *cluster.Cluster, disk string, inject []string) {
 	w.must(os.WriteFile(filepath.Join(w.dir, "agent"), []byte(leavingWork), 0o700))
 	run := w.job("1", 1, "exit")
 	w.item(1)
-	notes := w.q.Events
-	w.must(w.home.WriteOrder(slots.Order{Slot: "1", Env: w.env, Disk: disk, Task: slots.Task{Item: w.ids[0], Run: 1, Session: session(1), IssueRef: "github.com/you/project#1",
-		Message: "work", Timeout: patience, EnvFiles: []string{w.dir + "/default.env", w.dir + "/dev.env"},
-		Agent:     slots.AgentTask{Preset: "command", Command: "env REC=" + w.record() + " " + filepath.Join(w.dir, "agent")},
-		Workspace: slots.WorkspaceSettings{Repo: "github.com+you+project", Local: filepath.Join(w.dir, "repo"), Branch: "fix/issue-1"},
-		Events:    slots.Events{New: notes.New, Seen: notes.Seen, Undelivered: notes.Undelivered}}}))
+	w.must(w.home.WriteOrder(w.order(disk, w.env)))
 	env := w.env
 	w.env = append(w.env, "SLURM_JOB_ID=999999", "SLURMD_NODENAME=here", proc.Mark+"="+run)
 	w.exec("strace", append(inject, filepath.Join(bin, "kugetsu"), "job", run)...)
 	w.env = env
+}
+
+// order is what the job of the first run of the first item is to do.
+func (w *world) order(disk string, env []string) slots.Order {
+	notes := w.q.Events
+	return slots.Order{Slot: "1", Env: env, Disk: disk, Task: slots.Task{Item: w.ids[0], Run: 1, Session: session(1), IssueRef: "github.com/you/project#1",
+		Message: "work", Timeout: patience, EnvFiles: []string{w.dir + "/default.env", w.dir + "/dev.env"},
+		Agent:     slots.AgentTask{Preset: "command", Command: "env REC=" + w.record() + " " + filepath.Join(w.dir, "agent")},
+		Workspace: slots.WorkspaceSettings{Repo: "github.com+you+project", Local: filepath.Join(w.dir, "repo"), Branch: "fix/issue-1"},
+		Events:    slots.Events{New: notes.New, Seen: notes.Seen, Undelivered: notes.Undelivered}}}
 }
 
 // TestRunnerOnANodesDiskIsKilled: it dies before one of its system calls. The runs after it are on the same node, or on another one. On the

@@ -19,6 +19,9 @@
  * One thing is assumed, and is what SLURM_FENCE is for: a runner that lives learns that it was fenced, and ends its agent, within that time.
  * So the wait is over here when no runner is left that claimed the run.
  *
+ * A pass that leaves a run alone for a while whose job is said to be completed (onSlurm.mayEnd) does here what it does where Slurm does not
+ * answer: nothing. When it is over, the run is fenced as any other.
+ *
  * Left out: more items and slots, the marks of a person, deleted files (protocol.pml); that a run is fenced whose job came late and waits
  * in the queue (it is ended, and what it does is the same).
  */

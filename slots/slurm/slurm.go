@@ -60,6 +60,8 @@ type Job struct {
 	Reason string // why it waits, or why it ended
 	Node   string // "" before it has one
 	Dir    string // its working folder
+
+	Ended time.Time // of a job that is over; zero where that is not known
 }
 
 // over are the states of a job that has ended or never will run. Any other state, also one that is not known, is that of a job that may
@@ -120,7 +122,16 @@ func isUp(out string) bool {
 }
 
 // format is that of squeue: all that has no fixed set of letters stands last.
-const format = "%i|%j|%T|%r|%N|%Z"
+const format = "%i|%j|%T|%r|%N|%e|%Z"
+
+// ask runs a command that prints times. They have no zone, so it prints those of UTC.
+func (c *Cluster) ask(ctx context.Context, argv ...string) (string, error) {
+	utc := Cluster{Env: append(slices.Clone(c.Env), "TZ=UTC0"), Dir: c.Dir}
+	return utc.run(ctx, askLimit, nil, argv...)
+}
+
+// timeFormat is how Slurm prints a time, and reads one.
+const timeFormat = "2006-01-02T15:04:05"
 
 // Jobs are the user's jobs by their names, those too that ended not long ago. A name may have several: the controller may have run a job
 // again. The error wraps ErrSilent.
@@ -136,7 +147,7 @@ func (c *Cluster) Named(ctx context.Context, name string) ([]Job, error) {
 }
 
 func (c *Cluster) jobs(ctx context.Context, more ...string) (map[string][]Job, error) {
-	out, err := c.run(ctx, askLimit, nil, append([]string{"squeue", "--me", "-h", "-t", "all", "-o", format}, more...)...)
+	out, err := c.ask(ctx, append([]string{"squeue", "--me", "-h", "-t", "all", "-o", format}, more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrSilent, err)
 	}
@@ -155,20 +166,24 @@ func parse(out string) (map[string][]Job, error) {
 		if line == "" {
 			continue
 		}
-		f := strings.SplitN(line, "|", 6)
-		if len(f) != 6 || f[0] == "" || f[2] == "" {
+		f := strings.SplitN(line, "|", 7)
+		if len(f) != 7 || f[0] == "" || f[2] == "" {
 			return nil, fmt.Errorf("squeue printed %.80q", line)
 		}
 		state, _, _ := strings.Cut(f[2], " ")
-		jobs[f[1]] = append(jobs[f[1]], Job{ID: f[0], Name: f[1], State: state, Reason: f[3], Node: f[4], Dir: f[5]})
+		ended, err := time.Parse(timeFormat, f[5])
+		if err != nil { // N/A, Unknown
+			ended = time.Time{}
+		}
+		jobs[f[1]] = append(jobs[f[1]], Job{ID: f[0], Name: f[1], State: state, Reason: f[3], Node: f[4], Ended: ended, Dir: f[6]})
 	}
 	return jobs, nil
 }
 
 // Accounted is the last job of a name in the accounting; false where there is none, or no accounting. It takes 100 ms.
 func (c *Cluster) Accounted(ctx context.Context, name string, since time.Time) (Job, bool) {
-	out, err := c.run(ctx, askLimit, nil, "sacct", "-n", "-X", "-P", "--name", name, "-S", since.Local().Format("2006-01-02T15:04:05"),
-		"-o", "JobIDRaw,JobName,State,Reason,NodeList,WorkDir")
+	out, err := c.ask(ctx, "sacct", "-n", "-X", "-P", "--name", name, "-S", since.UTC().Format(timeFormat),
+		"-o", "JobIDRaw,JobName,State,Reason,NodeList,End,WorkDir")
 	if err != nil {
 		return Job{}, false
 	}

@@ -9,23 +9,24 @@ import (
 )
 
 func TestAnswerOfSqueueIsReadOrAllOfItIsUnknown(t *testing.T) {
-	jobs, err := parse("12|kg-1-q_a-1|RUNNING|None|n1|/home/you/.kugetsu\n" +
-		"13|kg-1-q_b-1|PENDING|(Resources)||/home/you/with | in it\n" +
-		"14|kg-1-q_a-1|CANCELLED by 0|None|n2|/home/you/.kugetsu\n\n")
+	jobs, err := parse("12|kg-1-q_a-1|RUNNING|None|n1|N/A|/home/you/.kugetsu\n" +
+		"13|kg-1-q_b-1|PENDING|(Resources)||N/A|/home/you/with | in it\n" +
+		"14|kg-1-q_a-1|CANCELLED by 0|None|n2|2026-11-30T07:56:10|/home/you/.kugetsu\n\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := slices.Sorted(maps.Keys(jobs)); !slices.Equal(got, []string{"kg-1-q_a-1", "kg-1-q_b-1"}) {
 		t.Errorf("the names are %q", got)
 	}
-	if a := jobs["kg-1-q_a-1"]; len(a) != 2 || a[0].Over() || !a[1].Over() || a[1].Node != "n2" {
+	if a := jobs["kg-1-q_a-1"]; len(a) != 2 || a[0].Over() || !a[1].Over() || a[1].Node != "n2" || !a[0].Ended.IsZero() ||
+		!a[1].Ended.Equal(time.Date(2026, 11, 30, 7, 56, 10, 0, time.UTC)) {
 		t.Errorf("one name is of %+v", a)
 	}
 	if b := jobs["kg-1-q_b-1"][0]; b.State != "PENDING" || b.Over() || b.Dir != "/home/you/with | in it" || b.Node != "" {
 		t.Errorf("%+v", b)
 	}
-	for _, out := range []string{"slurm_load_jobs error: Unable to contact slurm controller", "12|name|RUNNING", "|name|RUNNING|||/", "12|name||||/",
-		"12|kg|RUNNING|None|n1|/a\nWARNING: maintenance at noon\n"} {
+	for _, out := range []string{"slurm_load_jobs error: Unable to contact slurm controller", "12|name|RUNNING", "|name|RUNNING||||/", "12|name|||||/",
+		"12|kg|RUNNING|None|n1|/a", "12|kg|RUNNING|None|n1|N/A|/a\nWARNING: maintenance at noon\n"} {
 		if jobs, err := parse(out); err == nil {
 			t.Errorf("%q is taken for %+v", out, jobs)
 		}
