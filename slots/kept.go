@@ -93,6 +93,12 @@ func (p *Workspace) Forget(ctx context.Context, ref string) (found bool, err err
 	if found, err = p.Git.Forget(ctx, p.Spec, ref); err != nil {
 		return found, err
 	}
+	if s := p.Session; s != nil && s.Left == ref { // a person wants the next run to begin without it
+		s.Left, s.LeftCommit = "", ""
+		if err := p.home.WriteSession(p.Name, s); err != nil {
+			return found, err
+		}
+	}
 	rec, err := p.home.readKept(p.Name)
 	if err != nil {
 		return found, err

@@ -293,7 +293,7 @@ func (r *Runner) handOver(w *ready) {
 	case w.session.Unkept == "":
 		err := r.home.left(r.name).WriteSoon(&leftFile{V: 1, Ref: w.session.Left, Commit: w.session.LeftCommit})
 		if err == nil && w.whole {
-			err = worktree.RemoveFiles(w.dir) // its record may be gone by now, and there may be the next run's
+			err = r.git.DiscardFiles(r.spec(w))
 		}
 		if err != nil {
 			r.log.say("%v", err)

@@ -53,6 +53,14 @@ func (s *Session) Shown() (path string, away bool) {
 	return cmp.Or(s.Scratch, s.Worktree), s.Scratch != ""
 }
 
+// WorksAt is where the runs of a session work.
+func (d Dir) WorksAt(session string) string {
+	if s, err := d.ReadSession(session); err == nil && s != nil && s.Scratch != "" {
+		return s.Scratch
+	}
+	return d.Worktree(session)
+}
+
 // BeganOn says whether the session began on top of a branch of another one. An older kugetsu noted it only until that branch was merged.
 func (s *Session) BeganOn(branch string) bool { return cmp.Or(s.Began, s.OnTop) == branch }
 

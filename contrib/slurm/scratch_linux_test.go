@@ -173,6 +173,11 @@ func endedOnScratch(t *testing.T, c *cluster.Cluster) {
 			t.Errorf("%s has\n%s", node, left)
 		}
 	}
+	w.kugetsu(0, "forget", "refs/kugetsu/"+id+"/2")
+	if out := w.kugetsu(0, "prune"); strings.Contains(out, "is to go on with") {
+		t.Errorf("prune says of work that was forgotten:\n%s", out)
+	}
+	w.completed(w.delegate(1, `[ "$(cat a)" = committed ] && [ -z "$(git status --porcelain)" ] || { git status; exit 1; }; exit 0`))
 }
 
 // An administrator shortens a job's limit until it is over. The run ends as a timeout, and what its agent left is there for the next one.

@@ -84,11 +84,16 @@ func (g *Git) Remove(ctx context.Context, s Spec, dropTip string) error {
 
 // removeWorktree takes a worktree that stands out of the way and forgets its record. The folder is at gone then.
 func (r *repo) removeWorktree(ctx context.Context) error {
-	path := r.spec.Path
 	admins, err := r.admins()
 	if err != nil {
 		return &git.Error{Op: "remove", Err: err}
 	}
+	return r.removeRecorded(ctx, admins)
+}
+
+// removeRecorded is removeWorktree for these records alone.
+func (r *repo) removeRecorded(ctx context.Context, admins []string) error {
+	path := r.spec.Path
 	// Git does not wait for the disk: after a power cut the files would be gone, and what was kept of them too.
 	if err := syncAround(r.common); err != nil {
 		return &git.Error{Op: "remove", Err: err}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,8 @@ func (g *Git) Find(s Spec) (f Found, err error) {
 }
 
 // Discard removes the files at the path of a worktree, where this machine has any, and each record of a worktree at that path. What was work
-// in it must be kept.
+// in it must be kept. Where the Spec names a run, that is done for that run's alone: the next run may be there by now, on this machine or, at
+// the same path, on another one.
 func (g *Git) Discard(ctx context.Context, s Spec) error {
 	r, s, err := g.repository(s)
 	if err != nil || r == nil { // without the repository nothing is known of the files: they stay
@@ -74,9 +76,15 @@ func (g *Git) Discard(ctx context.Context, s Spec) error {
 	if err := r.completeRecords(); err != nil {
 		return err
 	}
+	if err := g.ofRun(s); err != nil {
+		return err
+	}
 	admins, err := r.admins()
 	if err != nil {
 		return &git.Error{Op: "remove", Err: err}
+	}
+	if s.Scratch != "" {
+		admins = slices.DeleteFunc(admins, func(admin string) bool { return filepath.Base(admin) != s.recordName(filepath.Base(s.Path)) })
 	}
 	for _, admin := range admins {
 		if _, err := os.Lstat(filepath.Join(admin, "modules")); err == nil {
@@ -84,7 +92,7 @@ func (g *Git) Discard(ctx context.Context, s Spec) error {
 				s.Path, filepath.Join(admin, "modules"))
 		}
 	}
-	if err := r.removeWorktree(ctx); err != nil {
+	if err := r.removeRecorded(ctx, admins); err != nil {
 		return err
 	}
 	r.close() // what follows may take long
@@ -145,8 +153,28 @@ func (g *Git) fits(ctx context.Context, v view, ref, commit string, snapshot boo
 	return err == nil, err
 }
 
-// RemoveFiles removes a folder with files that are kept, and no record: the record may be that of another machine.
-func RemoveFiles(path string) error { return removeAll(path) }
+// ofRun refuses where files at the path are not of the run that the Spec names.
+func (g *Git) ofRun(s Spec) error {
+	if s.Scratch == "" {
+		return nil
+	}
+	found, err := g.Find(s)
+	if err == nil && found.There && found.Run != s.Scratch {
+		err = git.Refuse("remove", "%s is not the worktree of %s any more: it stays", s.Path, s.Scratch)
+	}
+	return err
+}
+
+// DiscardFiles is Discard for files whose record may be gone, and where that of another machine has the same path by now.
+func (g *Git) DiscardFiles(s Spec) error {
+	if err := g.ofRun(s); err != nil {
+		return err
+	}
+	if err := removeAll(s.Path); err != nil {
+		return &git.Error{Op: "remove", Err: err}
+	}
+	return nil
+}
 
 // SetAside takes files that could not be kept out of the way of a new worktree, and says where they are.
 func (g *Git) SetAside(s Spec) (to string, err error) {

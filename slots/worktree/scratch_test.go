@@ -2,7 +2,9 @@ package worktree
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -24,8 +26,9 @@ func (w *world) onNode(run string) Spec {
 
 // away takes the disk away, as on another node, until back is called.
 func (w *world) away() (back func()) {
-	w.must(os.Rename(w.path("disk"), w.path("disk.away")))
-	return func() { w.must(os.Rename(w.path("disk.away"), w.path("disk"))) }
+	at := w.path("away") + rand.Text()
+	w.must(os.Rename(w.path("disk"), at))
+	return func() { w.must(os.Rename(at, w.path("disk"))) }
 }
 
 func (w *world) must(err error) {
@@ -35,8 +38,10 @@ func (w *world) must(err error) {
 	}
 }
 
+// discard discards what any run left there.
 func (w *world) discard(s Spec) {
 	w.Helper()
+	s.Scratch = ""
 	w.must(w.newGit().Discard(context.Background(), s))
 }
 
@@ -57,6 +62,14 @@ func TestWorktreeOnTheDiskOfANode(t *testing.T) {
 	next := w.onNode(secondRun)
 	w.discard(next)
 	w.prepare(next)
+	// The first run, which is late, removes nothing of the second, be that on its machine or on another one.
+	for _, err := range []error{w.newGit().Discard(ctx, s), w.newGit().DiscardFiles(s)} {
+		w.contains(fmt.Sprint(err), "is not the worktree of "+firstRun+" any more")
+	}
+	here := w.away()
+	w.must(w.newGit().Discard(ctx, s))
+	here()
+	w.equal("what is checked out", w.git(next.Path, "rev-parse", "--abbrev-ref", "HEAD"), next.Branch)
 	fits, at, err := w.newGit().Carry(ctx, next, snap.Ref, snap.Commit, true)
 	if err != nil || !fits || at != head {
 		t.Errorf("the work is brought back: %v, at %s, %v", fits, at, err)
@@ -134,7 +147,7 @@ func TestCommitsOnAnotherBranchAreBroughtBack(t *testing.T) {
 	head := w.commit(s.Path, "on another branch")
 	ref, err := w.newGit().Keep(ctx, s, "refs/kugetsu/issue-7", head)
 	w.must(err)
-	w.discard(s)
+	w.must(w.newGit().Discard(ctx, s))
 	next := w.onNode(secondRun)
 	w.prepare(next)
 	fits, at, err := w.newGit().Carry(ctx, next, ref, head, false)

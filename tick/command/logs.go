@@ -72,7 +72,7 @@ func (c *Logs) renders(a *App, it *queue.Item) bool {
 func (c *Logs) render(a *App, run string, it *queue.Item) error {
 	dir := "" // without it, paths are shown whole
 	if ref := it.Ref(); !ref.IsZero() {
-		dir = a.Home.Worktree(ref.Session())
+		dir = a.Home.WorksAt(ref.Session())
 	}
 	w := transcript.NewWriter(terminal.Writer(a.Stdout), it.Agent, dir)
 	if err := errors.Join(c.copy(a, run, w), w.Close()); err != nil {

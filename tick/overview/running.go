@@ -59,7 +59,7 @@ func (x *exam) lastLine(s tick.SlotView) string {
 	}
 	dir := "" // without it, paths are shown whole
 	if ref, err := issueref.FromSession(s.Session); err == nil {
-		dir = x.t.Home.Worktree(ref.Session())
+		dir = x.t.Home.WorksAt(ref.Session())
 	}
 	for _, most := range tailMost {
 		from := max(0, info.Size()-most)
