@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -245,6 +246,21 @@ func TestNumbersAreDecimal(t *testing.T) {
 		set, source := read(t, "TASK_TIMEOUT="+word+"\n")
 		if source.Err(set) == nil {
 			t.Errorf("%s is a duration", word)
+		}
+	}
+}
+
+func TestWorktreesOfNodesAreNotInTheFolderThatAllNodesShare(t *testing.T) {
+	unset(t)
+	home := t.TempDir()
+	for dir, bad := range map[string]bool{home: true, home + "/scratch": true, home + "/../" + filepath.Base(home): true, home + ".scratch": false} {
+		if err := os.WriteFile(filepath.Join(home, "config"), []byte("SLURM_WORKDIR="+dir+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		set, source := parse(t, Open(home, true))
+		err := source.Err(set)
+		if bad != (err != nil && strings.Contains(err.Error(), "SLURM_WORKDIR must not be in KUGETSU_DIR")) || bad == (set.SlurmWorkdir != "") {
+			t.Errorf("%s: %q, %v", dir, set.SlurmWorkdir, err)
 		}
 	}
 }
