@@ -52,6 +52,13 @@ func (r *Runner) keepWork(w *ready) (idle bool) {
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), tellLimit)
 	defer cancel()
+	if w.atHead && snap.Tree != "" {
+		if tree, err := r.git.TreeOf(ctx, r.spec(w), w.made.Head); err != nil {
+			r.log.say("the tree of %s is not known: %v", w.made.Head, err)
+		} else {
+			w.before = tree
+		}
+	}
 	work, err := r.git.Work(ctx, r.spec(w), w.made.Head, w.before, snap)
 	if err != nil {
 		r.log.say("the run's changes are not known: %v", err)

@@ -16,10 +16,13 @@ type answer struct {
 
 // named asks git which variables an environment lacks for commits in a workspace to have an author. The function that it returns
 // waits for the answer. The caller must wait even if it does not need the answer any more, since this git has inherited the lock of the
-// slot.
-func (r *Runner) named(ctx context.Context, env []string, spec worktree.Spec) (wait func() answer) {
+// slot. anew says that the configuration may have been changed since the run read it.
+func (r *Runner) named(ctx context.Context, env []string, spec worktree.Spec, anew bool) (wait func() answer) {
 	c := make(chan answer, 1)
 	runs := &worktree.Git{Runner: git.Runner{Env: env, Own: r.git.Own, Files: r.git.Files}}
+	if !anew {
+		runs.Like = &r.git.Runner
+	}
 	go func() {
 		known, err := runs.Named(ctx, spec)
 		if err != nil {
@@ -37,7 +40,7 @@ func (r *Runner) named(ctx context.Context, env []string, spec worktree.Spec) (w
 func (r *Runner) names(ctx context.Context, env []string, spec worktree.Spec, asked func() answer) []string {
 	a := asked()
 	if a.err != nil {
-		a = r.named(ctx, env, spec)()
+		a = r.named(ctx, env, spec, true)()
 	}
 	if a.err != nil {
 		r.log.say("the author of commits is left to git: %v", a.err)

@@ -34,6 +34,7 @@ type ready struct {
 	made     worktree.Made
 	stashes  []string // the stash before the run
 	before   string   // the tree of all that stood there; "" where it is not known, or is that of made.Head
+	atHead   bool     // it is that of made.Head
 	agentEnv []string
 	undo     func() // removes what this run made, after a failed start
 }
@@ -138,10 +139,10 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 		}
 	}
 	// At the same time as Prepare: one after the other they would keep the slot waiting. Where a worktree stands, both only read.
-	named := r.named(ctx, w.agentEnv, spec)
+	named := r.named(ctx, w.agentEnv, spec, false)
 	defer named()
 	var err error
-	w.made, err = r.git.Prepare(ctx, spec)
+	w.made, err = r.git.Begin(ctx, spec)
 	if r.task.ProbeHost && r.git.Answered {
 		if err := r.home.setFetched(r.name); err != nil {
 			r.log.say("%v", err) // the run's end will tell it
@@ -170,12 +171,13 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	}
 	// The session is written when the hook is through. Where there is none, an earlier runner may have been killed before that.
 	if err == nil && (w.made.CreatedWorktree || !w.existed || w.session.Unready) {
+		w.made.Status = nil            // files come
 		err = r.git.Include(ctx, spec) // the hook finds what it needs
 		if err == nil && ws.Hook != "" {
 			err = r.hook(ctx, ws.Hook, spec)
 		}
 		if err == nil { // the hook may have configured an author
-			named = r.named(ctx, w.agentEnv, spec)
+			named = r.named(ctx, w.agentEnv, spec, ws.Hook != "")
 		}
 	}
 	if err != nil {
@@ -191,9 +193,10 @@ func (r *Runner) prepareWorktree(ctx context.Context, w *ready) error {
 	// After the hook: neither its files nor those that an earlier run left are this run's change. A new worktree without a hook
 	// has the files of its commit.
 	if r.task.ExpectChanges || ws.Hook != "" || !w.made.CreatedWorktree {
-		if w.before, err = r.git.Tree(ctx, spec); err != nil {
+		if w.before, err = r.git.Tree(ctx, spec, w.made); err != nil {
 			r.log.say("the state of the worktree before the run is not known: %v", err)
 		}
+		w.atHead = err == nil && w.before == "" && w.made.Head != ""
 	}
 	return nil
 }
@@ -292,7 +295,7 @@ func (r *Runner) hook(ctx context.Context, command string, spec worktree.Spec) e
 		return fmt.Errorf("WORKTREE_HOOK: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, path, argv[1:]...)
-	cmd.Dir, cmd.Env = dir, with(with(r.env, r.names(ctx, r.env, spec, r.named(ctx, r.env, spec))...), r.about(dir)...)
+	cmd.Dir, cmd.Env = dir, with(with(r.env, r.names(ctx, r.env, spec, r.named(ctx, r.env, spec, false))...), r.about(dir)...)
 	cmd.Stdout, cmd.Stderr = r.log, r.log
 	cmd.ExtraFiles = []*os.File{r.slot, r.session}
 	cmd.SysProcAttr = proc.Attach()

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,12 +24,50 @@ type Setting struct{ Key, Value string }
 // again after a run, since the run's agent may have changed it.
 type known struct {
 	sync.Mutex
+	all  []Setting            // of the user, for all repositories: no file of the user's asks which one it is; nil where that is not so
 	user map[string][]Setting // by the repository, since the user's file may ask which one it is (includeIf)
-	repo map[string][]Setting
+	repo map[string]*configFile
 }
 
-// ForgetConfig makes the Runner read the configuration again, since the repository is another one now.
-func (g *Runner) ForgetConfig() { g.known = known{} }
+// configFile is what was read of a file.
+type configFile struct {
+	all  []Setting
+	err  error
+	told bool // the error stands in a log
+}
+
+// knows is where a Runner looks for what was read before.
+func (g *Runner) knows() *known {
+	if g.Like != nil && slices.Equal(configVars(g.Like.Env), configVars(g.Env)) {
+		return g.Like.knows()
+	}
+	return &g.known
+}
+
+// configVars are the variables of an environment on which it depends what git's configuration is. PATH says which git it is, and where
+// that has the file of the system.
+func configVars(env []string) []string {
+	values := map[string]string{}
+	for _, kv := range env {
+		name, value, _ := strings.Cut(kv, "=")
+		if name == "HOME" || name == "XDG_CONFIG_HOME" || name == "PATH" || strings.HasPrefix(name, "GIT_CONFIG_") {
+			values[name] = value // the last one counts
+		}
+	}
+	vars := []string{}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		vars = append(vars, name+"="+values[name])
+	}
+	return vars
+}
+
+// ForgetConfig makes the Runner read the configuration of a repository again, since it is another one now.
+func (g *Runner) ForgetConfig() {
+	k := g.knows()
+	k.Lock()
+	defer k.Unlock()
+	k.user, k.repo = nil, nil
+}
 
 // ofUser are the keys that are taken from the user's own files and environment. A name that ends with a dot stands for all
 // keys below it. Keys that name a program (credential helpers, ssh, git-lfs) let git run that program: the user chose it, and git may
@@ -100,9 +140,13 @@ func configEnv(all []Setting) []string {
 // includeIf; "" for none. Git looks at the name and the HEAD of gitDir. It reads no configuration there, since a private directory
 // stands in the place of the repository.
 func (g *Runner) userConfig(ctx context.Context, gitDir, private string) ([]Setting, error) {
-	g.known.Lock()
-	defer g.known.Unlock()
-	if all, ok := g.known.user[gitDir]; ok {
+	k := g.knows()
+	k.Lock()
+	defer k.Unlock()
+	if k.all != nil {
+		return k.all, nil
+	}
+	if all, ok := k.user[gitDir]; ok {
 		return all, nil
 	}
 	env := []string{"GIT_DIR=" + private}
@@ -114,17 +158,22 @@ func (g *Runner) userConfig(ctx context.Context, gitDir, private string) ([]Sett
 	if err != nil {
 		return nil, err
 	}
-	var all []Setting
+	all := []Setting{}
 	fields := strings.Split(out, "\x00") // scope, key and value, in turns
 	for n := 0; n+1 < len(fields); n += 2 {
 		if scope := fields[n]; scope == "system" || scope == "global" || scope == "command" {
 			all = append(all, parseConfig(fields[n+1])...)
 		}
 	}
-	if g.known.user == nil {
-		g.known.user = map[string][]Setting{}
+	// Git lists the condition of an includeIf also where it does not hold.
+	if !slices.ContainsFunc(all, func(s Setting) bool { return strings.HasPrefix(s.Key, "includeif.") }) {
+		k.all = all
+		return all, nil
 	}
-	g.known.user[gitDir] = all
+	if k.user == nil {
+		k.user = map[string][]Setting{}
+	}
+	k.user[gitDir] = all
 	return all, nil
 }
 
@@ -138,24 +187,36 @@ func opensHead(gitDir string) bool {
 // repoConfig reads the configuration file of a repository, without the files that it includes. A file that git cannot read counts as
 // empty: an agent may have broken it, and its work must be kept all the same.
 func (g *Runner) repoConfig(ctx context.Context, p *Private) ([]Setting, error) {
-	common := p.At.Common
-	g.known.Lock()
-	defer g.known.Unlock()
-	if all, ok := g.known.repo[common]; ok {
-		return all, nil
-	}
-	all, err := g.ReadConfig(ctx, filepath.Join(common, "config"), p)
-	if err != nil && (ctx.Err() != nil || OfHost(err)) {
+	file, err := g.repoFile(ctx, p)
+	if err != nil {
 		return nil, err
 	}
-	if err != nil {
-		g.Say("the repository's configuration is not used: %v", err)
+	return file.all, nil
+}
+
+// repoFile is the configuration file of a repository. The error says that it is not known why it could not be read.
+func (g *Runner) repoFile(ctx context.Context, p *Private) (*configFile, error) {
+	common := p.At.Common
+	k := g.knows()
+	k.Lock()
+	defer k.Unlock()
+	file := k.repo[common]
+	if file == nil {
+		all, err := g.ReadConfig(ctx, filepath.Join(common, "config"), p)
+		if err != nil && (ctx.Err() != nil || OfHost(err)) {
+			return nil, err
+		}
+		if k.repo == nil {
+			k.repo = map[string]*configFile{}
+		}
+		file = &configFile{all: all, err: err}
+		k.repo[common] = file
 	}
-	if g.known.repo == nil {
-		g.known.repo = map[string][]Setting{}
+	if file.err != nil && g.Log != nil && !file.told {
+		file.told = true
+		g.Say("the repository's configuration is not used: %v", file.err)
 	}
-	g.known.repo[common] = all
-	return all, nil
+	return file, nil
 }
 
 // maxConfig bounds a file of configuration, in bytes: it is held in memory.
@@ -170,9 +231,15 @@ func (g *Runner) ReadConfig(ctx context.Context, file string, p *Private) ([]Set
 	if err != nil {
 		return nil, Unread("config", err)
 	}
-	info, err := f.Stat()
-	if err = errors.Join(err, f.Close()); err != nil {
+	text, err := io.ReadAll(io.LimitReader(f, plainMost))
+	info, statErr := f.Stat()
+	if err = errors.Join(err, statErr, f.Close()); err != nil {
 		return nil, Unread("config", err)
+	}
+	if len(text) < plainMost {
+		if all, plain := plainConfig(string(text)); plain {
+			return all, nil
+		}
 	}
 	if info.Size() > maxConfig {
 		return nil, Refuse("config", "%s has more than %d bytes", file, maxConfig)

@@ -6,7 +6,8 @@
 //   - a made environment, in which no GIT_* variable of the caller's leads elsewhere (runner.go);
 //   - a private git directory in place of the repository's, since an agent can write there: a filter, a hook, a helper or a
 //     remote is a command that a line of text names (private.go);
-//   - the configuration that is let through key by key (config.go);
+//   - the configuration that is let through key by key (config.go), as git reads it; files of the plainest form are read here
+//     (configfile.go);
 //   - an end: it dies with its runner and with its context, its answer may be bounded, and a FIFO that an agent left does not
 //     stop it (runner.go, fifo.go).
 //

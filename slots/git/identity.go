@@ -43,7 +43,8 @@ type Named struct {
 	ConfigOnly bool              // user.useConfigOnly: git is to refuse where none is configured
 }
 
-// NamedAt reads it for a repository and a worktree; the zero location stands for none.
+// NamedAt reads it for a repository and a worktree; the zero location stands for none. A Runner that read it before, or one that is like
+// it, does not notice what was changed since.
 func (g *Runner) NamedAt(ctx context.Context, at Location) (Named, error) {
 	p, err := g.Open(ctx, at)
 	if err != nil {
@@ -54,12 +55,15 @@ func (g *Runner) NamedAt(ctx context.Context, at Location) (Named, error) {
 	if err != nil || at.Common == "" {
 		return namedIn(all), err
 	}
-	repo, err := g.ReadConfig(ctx, filepath.Join(at.Common, "config"), p) // it is read now, since the hook may have set it
+	repo, err := g.repoFile(ctx, p)
+	if err == nil {
+		err = repo.err
+	}
 	if err != nil {
 		return Named{}, err
 	}
-	all = slices.Concat(all, repo)
-	if on, _ := value(repo, "extensions.worktreeconfig"); at.GitDir != "" && on == "true" {
+	all = slices.Concat(all, repo.all)
+	if on, _ := value(repo.all, "extensions.worktreeconfig"); at.GitDir != "" && on == "true" {
 		own, err := g.ReadConfig(ctx, filepath.Join(at.GitDir, "config.worktree"), p)
 		if err != nil {
 			return Named{}, err

@@ -34,6 +34,10 @@ type Runner struct {
 	// slot occupied until that git is gone.
 	Files []*os.File
 
+	// Like is a Runner that may have read the configuration already. What it read is taken from it where the environment of this one
+	// leads to the same files. It may be nil.
+	Like *Runner
+
 	known known // configuration that was read before
 }
 

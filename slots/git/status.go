@@ -3,6 +3,8 @@ package git
 import (
 	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -64,6 +66,25 @@ func (p *Private) Status(ctx context.Context) (st Status, missed, err error) {
 		}
 	}
 	return st, missed, err
+}
+
+// Look is Status where one git process can tell it, and with what is checked out: a commit, and a branch or none. Where it returns false,
+// nothing is known.
+func (p *Private) Look(ctx context.Context) (st Status, ok bool) {
+	if hidden, err := p.Hidden(ctx); err != nil || hidden != "" {
+		return st, false
+	}
+	st, missed, err := p.statusBy(ctx, Reading{})
+	if err != nil || missed != nil || !IsCommit(st.Head) {
+		return Status{}, false
+	}
+	if st.Branch == "" { // HEAD is detached; or its branch has the name by which git says that
+		head, err := os.ReadFile(filepath.Join(p.Dir, "HEAD"))
+		if err != nil || !IsCommit(OneLine(head)) {
+			return Status{}, false
+		}
+	}
+	return st, true
 }
 
 func (p *Private) statusBy(ctx context.Context, by Reading) (st Status, missed, err error) {

@@ -30,6 +30,10 @@ func (p *Private) sayUnfiltered(ctx context.Context, c Command, lfs bool, how st
 	defer names.Close()
 	c.Stdout = names
 	if _, err = p.Run(ctx, c); err == nil {
+		var info os.FileInfo
+		if info, err = names.Stat(); err == nil && info.Size() == 0 {
+			return
+		}
 		_, err = names.Seek(0, io.SeekStart)
 	}
 	if err != nil {

@@ -31,6 +31,11 @@ func (g *Git) Keep(ctx context.Context, s Spec, refs, commit string) (string, er
 		return "", err
 	}
 	defer release()
+	// Git, too, leaves a reference alone that has the value already. In a repository with tables such a file is no reference.
+	text, err := git.ReadSmall(filepath.Join(r.common, ref), 100)
+	if err == nil && git.OneLine(text) == commit && !git.IsDir(filepath.Join(r.common, "reftable")) {
+		return ref, nil
+	}
 	args := []string{"update-ref", "--no-deref", ref, commit}
 	_, err = r.git(ctx, args...)
 	// A git that was killed left its lock. No other process writes this name: the caller holds the session's lock.

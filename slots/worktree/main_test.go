@@ -93,7 +93,8 @@ func newWorld(t testing.TB) *world {
 	w := &world{TB: t, dir: dir, remote: dir + "/remote.git", author: dir + "/author"}
 	w.env = []string{"HOME=" + dir + "/home", "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1"}
 	w.write("home/.gitconfig", "[user]\n\tname = Somebody\n\temail = somebody@example.org\n[init]\n\tdefaultBranch = main\n"+
-		"[commit]\n\tgpgSign = true\n[gpg]\n\tprogram = /bin/false\n[protocol \"file\"]\n\tallow = always\n")
+		"[commit]\n\tgpgSign = true\n[gpg]\n\tprogram = /bin/false\n[protocol \"file\"]\n\tallow = always\n"+
+		"[maintenance]\n\tauto = false\n") // a newer git would leave it behind, to write while the test's folder is removed
 	w.makeRepositories()
 	return w
 }

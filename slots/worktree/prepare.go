@@ -24,6 +24,8 @@ type Made struct {
 
 	CreatedWorktree bool // by this call, for Undo
 	CreatedBranch   bool // likewise
+
+	Status *git.Status // what differs, where Begin looked
 }
 
 // Writable lists the folders that an agent's git writes to beside the worktree, for a sandbox: objects, references, their
@@ -52,7 +54,12 @@ func (m Made) Writable() (folders []string) {
 //   - else a new one from the base, which tracks nothing, so that a plain `git push` cannot push to the base.
 //
 // Made is also valid beside an error: hand it to Undo. Every error is an *Error.
-func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
+func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) { return g.prepare(ctx, s, false) }
+
+// Begin is Prepare for a run that needs Tree, too: in a worktree that stands, the one git process also says what differs.
+func (g *Git) Begin(ctx context.Context, s Spec) (Made, error) { return g.prepare(ctx, s, true) }
+
+func (g *Git) prepare(ctx context.Context, s Spec, look bool) (Made, error) {
 	s, err := s.checked()
 	if err != nil {
 		return Made{}, err
@@ -60,11 +67,11 @@ func (g *Git) Prepare(ctx context.Context, s Spec) (Made, error) {
 	if err := s.noteAlternates(); err != nil {
 		return Made{}, err
 	}
-	v, err := g.inspect(ctx, s)
+	v, err := g.inspectAnd(ctx, s, look)
 	if err == nil && v.why != "" { // a link that leads nowhere, perhaps
 		if repaired, linkErr := g.relink(ctx, s); repaired || linkErr != nil {
 			if err = linkErr; err == nil {
-				v, err = g.inspect(ctx, s)
+				v, err = g.inspectAnd(ctx, s, look)
 			}
 		}
 	}
@@ -249,7 +256,9 @@ type view struct {
 
 // inspect is the hot path: a few files say whether a worktree of this repository stands at the path, and one git process what
 // is checked out there. It is an error if one of another repository does, since it would be in the way for ever.
-func (g *Git) inspect(ctx context.Context, s Spec) (view, error) {
+func (g *Git) inspect(ctx context.Context, s Spec) (view, error) { return g.inspectAnd(ctx, s, false) }
+
+func (g *Git) inspectAnd(ctx context.Context, s Spec, look bool) (view, error) {
 	v, err := g.standing(s)
 	if err != nil || !v.stands {
 		return v, err
@@ -259,18 +268,28 @@ func (g *Git) inspect(ctx context.Context, s Spec) (view, error) {
 		return view{}, err
 	}
 	defer p.Done()
-	return checkedOut(ctx, p, s, v)
+	return checkedOut(ctx, p, s, v, look)
 }
 
-// checkedOut completes the view of a worktree that stands.
-func checkedOut(ctx context.Context, p *git.Private, s Spec, v view) (view, error) {
+// checkedOut completes the view of a worktree that stands. To look is to ask for all that differs as well. Where that needs more than one
+// question, git is asked for the commit alone.
+func checkedOut(ctx context.Context, p *git.Private, s Spec, v view, look bool) (view, error) {
 	common := v.at.Common
 	v.at.Elsewhere = p.At.Elsewhere
-	out, err := p.Run(ctx, git.Command{Args: []string{"rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD"}})
-	if err != nil && git.ExitCode(err) == -1 { // that is no verdict of git's
-		return view{}, err
-	}
 	v.made = Made{Repository: common, Record: v.at.GitDir}
+	if look {
+		if st, ok := p.Look(ctx); ok {
+			v.made.Head, v.made.Branch, v.made.Status = st.Head, st.Branch, &st
+		}
+	}
+	var out string
+	var err error
+	if v.made.Status == nil {
+		out, err = p.Run(ctx, git.Command{Args: []string{"rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD"}})
+		if err != nil && git.ExitCode(err) == -1 { // that is no verdict of git's
+			return view{}, err
+		}
+	}
 	if v.made.Base, err = baseInFiles(p.At); err != nil {
 		return view{}, err
 	}
@@ -285,6 +304,9 @@ func checkedOut(ctx context.Context, p *git.Private, s Spec, v view) (view, erro
 		case top != "":
 			v.made.Base = s.OnTop
 		}
+	}
+	if v.made.Status != nil {
+		return v, nil
 	}
 	line := strings.Split(out, "\n")
 	if len(line) > 1 && git.IsCommit(line[0]) {

@@ -85,6 +85,14 @@ func TestStandingWorktreeIsTakenAsItIsWithoutNetworkOrLock(t *testing.T) {
 		if m.CreatedWorktree || m.CreatedBranch {
 			t.Errorf("made again: %+v", m)
 		}
+		begun, err := w.newGit().Begin(context.Background(), s) // looks as well, and says the same
+		looked := begun.Status != nil
+		if begun.Status, begun.Repository, begun.Record = nil, "", ""; err != nil || begun != m {
+			t.Errorf("%+v, and to Begin %+v, %v", m, begun, err)
+		}
+		if looked != (m.Head != "" && m.Branch != "(detached)") {
+			t.Errorf("%+v: looked %v", m, looked)
+		}
 		return m
 	}
 	head := w.git(s.Path, "rev-parse", "HEAD")
@@ -96,6 +104,8 @@ func TestStandingWorktreeIsTakenAsItIsWithoutNetworkOrLock(t *testing.T) {
 	w.equal("detached", again(), Made{Base: "trunk", Head: tip})
 	w.git(s.Path, "checkout", "-q", "-b", "other")
 	w.equal("gone to another branch", again(), Made{Branch: "other", Base: "trunk", Head: tip})
+	w.git(s.Path, "checkout", "-q", "-b", "(detached)")
+	w.equal("a branch of a name that says it is none", again(), Made{Branch: "(detached)", Base: "trunk", Head: tip})
 	w.git(s.Path, "checkout", "-q", "--orphan", "fresh")
 	w.equal("no commit yet", again(), Made{Branch: "fresh", Base: "trunk"})
 	w.git(s.Path, "worktree", "lock", "--reason", "mine", s.Path)
@@ -114,7 +124,18 @@ func TestFollowUpCostsOneGitProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 		head := m.Head
-		w.equal("prepare, and configuration that is read once", count(), 1+2)
+		w.equal("prepare, and configuration that is read once", count(), 1+1)
+		begun, err := g.Begin(context.Background(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.equal("begin", count(), 1)
+		tree, err := g.Tree(context.Background(), s, begun)
+		w.equal("tree", tree, "")
+		w.equal("tree, after begin", count(), 0)
+		if err != nil {
+			t.Error(err)
+		}
 		for _, c := range []struct {
 			change func()
 			work   int

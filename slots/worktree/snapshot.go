@@ -199,23 +199,31 @@ func (g *Git) Head(ctx context.Context, s Spec) (string, error) {
 }
 
 // Tree is the id of a tree of all files in a session's worktree that git does not ignore. If a later Snapshot has the same tree, nothing
-// was changed in between. The objects stay in the repository until git removes objects that no reference names.
-func (g *Git) Tree(ctx context.Context, s Spec) (string, error) {
+// was changed in between. It is empty if made.Head is checked out and no file differs, or if there is neither a commit nor a file: TreeOf
+// has the tree of the commit, which most callers never need. The objects stay in the repository until git removes objects that no
+// reference names.
+//
+// made is what Begin or Prepare returned. Its Status is taken for what is there: the caller clears it where a file was changed since.
+func (g *Git) Tree(ctx context.Context, s Spec, made Made) (string, error) {
+	if st := made.Status; st != nil && st.Dirty == 0 {
+		return "", nil
+	}
 	p, by, err := g.left(ctx, s)
 	if err != nil {
 		return "", err
 	}
 	defer p.Done()
-	st, missed, err := p.StatusOf(ctx, by)
-	if err != nil || missed != nil {
+	st, missed, err := git.Status{}, error(nil), error(nil)
+	if made.Status != nil && by == nil {
+		st = *made.Status
+	} else if st, missed, err = p.StatusOf(ctx, by); err != nil || missed != nil {
 		return "", cmp.Or(err, missed)
 	}
-	if st.Dirty == 0 && st.Head == "" {
+	if st.Dirty == 0 && (st.Head == "" || st.Head == made.Head) {
 		return "", nil
 	}
 	if st.Dirty == 0 {
-		out, err := p.Run(ctx, git.Command{Args: []string{"rev-parse", "--verify", "--quiet", st.Head + "^{tree}"}})
-		return strings.TrimSpace(out), err
+		return treeOf(ctx, p, st.Head)
 	}
 	in, err := p.Scratch(ctx, st.By)
 	if err != nil {
@@ -238,4 +246,29 @@ func (g *Git) Tree(ctx context.Context, s Spec) (string, error) {
 		return tree, err
 	}
 	return tree, lost
+}
+
+// TreeOf is the tree of a commit in the session's repository.
+func (g *Git) TreeOf(ctx context.Context, s Spec, commit string) (string, error) {
+	if !git.IsCommit(commit) {
+		return "", git.Refuse("git rev-parse", "not a commit: %q", commit)
+	}
+	r, _, err := g.repository(s)
+	if err == nil && r == nil {
+		err = git.Refuse("git rev-parse", "there is no repository")
+	}
+	if err != nil {
+		return "", err
+	}
+	defer r.close()
+	p, err := r.private(ctx)
+	if err != nil {
+		return "", err
+	}
+	return treeOf(ctx, p, commit)
+}
+
+func treeOf(ctx context.Context, p *git.Private, commit string) (string, error) {
+	out, err := p.Run(ctx, git.Command{Args: []string{"rev-parse", "--verify", "--quiet", commit + "^{tree}"}})
+	return strings.TrimSpace(out), err
 }

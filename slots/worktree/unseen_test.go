@@ -94,9 +94,9 @@ func TestFilesThatGitWasToldNotToLookAtAreKept(t *testing.T) {
 					t.Errorf("clean: %+v %v", h, err)
 				}
 				w.looks(wt, Snapshot{Head: head, Branch: "fix/issue-7"})
-				before, err := w.newGit().Tree(t.Context(), w.spec(wt))
+				before, err := w.newGit().Tree(t.Context(), w.spec(wt), Made{})
 				w.write(wt+"/a.txt", "two\n")
-				after, err2 := w.newGit().Tree(t.Context(), w.spec(wt))
+				after, err2 := w.newGit().Tree(t.Context(), w.spec(wt), Made{})
 				if err != nil || err2 != nil || before == after {
 					t.Errorf("%s: the trees %q and %q, %v %v", flag, before, after, err, err2)
 				}

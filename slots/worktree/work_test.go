@@ -30,7 +30,7 @@ func TestWorkIsNotWhatStoodThereBefore(t *testing.T) {
 	w, wt, head := prepared(t)
 	w.write(wt+"/left.txt", "1\n2\n")
 	g := w.newGit()
-	before, err := g.Tree(context.Background(), w.spec(wt))
+	before, err := g.Tree(context.Background(), w.spec(wt), Made{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestFilesThatCameBehindTheLastSnapshotAreNoChangeOfTheNextRun(t *testing.T)
 	w, wt, head := prepared(t)
 	g := w.newGit()
 	w.write(wt+"/build.out", "of a verifier\n")
-	before, err := g.Tree(t.Context(), w.spec(wt))
+	before, err := g.Tree(t.Context(), w.spec(wt), Made{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestTreeTellsWhetherAnythingWasChanged(t *testing.T) {
 	w, wt, head := prepared(t)
 	tree := func() string {
 		t.Helper()
-		id, err := w.newGit().Tree(context.Background(), w.spec(wt))
+		id, err := w.newGit().Tree(context.Background(), w.spec(wt), Made{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestTreeTellsWhetherAnythingWasChanged(t *testing.T) {
 		t.Error("a change of the same length is not seen")
 	}
 	w.git("", "init", "-q", "empty")
-	if id, err := w.newGit().Tree(context.Background(), w.spec(w.path("empty"))); id != "" || err != nil {
+	if id, err := w.newGit().Tree(context.Background(), w.spec(w.path("empty")), Made{}); id != "" || err != nil {
 		t.Errorf("nothing at all: %q, %v", id, err)
 	}
 }
@@ -250,4 +250,48 @@ func FuzzWork(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTreeIsEmptyWhereOnlyTheCommitStands(t *testing.T) {
+	w, wt, head := prepared(t)
+	g := w.newGit()
+	tree := func(head string) string {
+		t.Helper()
+		id, err := g.Tree(t.Context(), w.spec(wt), Made{Head: head})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if head != "" { // what Begin has seen does as well
+			begun, err := g.Begin(t.Context(), w.fromRemote(7))
+			if err != nil || begun.Status == nil {
+				t.Fatalf("%+v, %v", begun, err)
+			}
+			begun.Head = head
+			if seen, err := g.Tree(t.Context(), w.spec(wt), begun); err != nil || seen != id && w.git(wt, "rev-parse", "HEAD") == head {
+				t.Errorf("%q, and to Begin %q, %v", id, seen, err)
+			}
+		}
+		return id
+	}
+	ofHead, err := g.TreeOf(t.Context(), w.spec(wt), head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.equal("of the commit", ofHead, w.git(wt, "rev-parse", "HEAD^{tree}"))
+	w.equal("clean", tree(head), "")
+	w.equal("clean, and no commit named", tree(""), ofHead)
+	w.write(wt+"/a.txt", "two\n")
+	w.git(wt, "add", "a.txt")
+	w.write(wt+"/a.txt", "one\n")
+	w.equal("staged, and taken back", tree(head), ofHead)
+	w.git(wt, "reset", "-q", "--hard")
+	w.write(wt+"/new", "")
+	if id := tree(head); id == "" || id == ofHead {
+		t.Errorf("a new file: %q", id)
+	}
+	w.commit(wt, "more")
+	w.equal("another commit", tree(head), w.git(wt, "rev-parse", "HEAD^{tree}"))
+	if _, err := g.TreeOf(t.Context(), w.spec(wt), "HEAD"); err == nil {
+		t.Error("HEAD is a commit")
+	}
 }
