@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"kugetsu/queue"
 	"kugetsu/queue/ledger"
 	"kugetsu/queue/spool"
@@ -247,5 +245,5 @@ func tokens(n int64) string {
 	if n == 0 {
 		return "-"
 	}
-	return strings.ReplaceAll(humanize.SIWithDigits(float64(n), 1, ""), " ", "")
+	return terminal.Rounded(n)
 }
