@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"kugetsu/queue/terminal"
+	"github.com/dustin/go-humanize"
+
 	"kugetsu/slots/machine"
 	"kugetsu/slots/proc"
 )
@@ -86,5 +87,5 @@ func (m *memory) end(r *Runner) {
 
 // tooMuch says how much memory the run has taken.
 func (m *memory) tooMuch(r *Runner) string {
-	return fmt.Sprintf("took %s of memory, more than MAX_AGENT_MEMORY (%s)", terminal.Bytes(uint64(m.peak)), terminal.Bytes(uint64(r.task.MaxMemory)))
+	return fmt.Sprintf("took %s of memory, more than MAX_AGENT_MEMORY (%s)", humanize.IBytes(uint64(m.peak)), humanize.IBytes(uint64(r.task.MaxMemory)))
 }

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dustin/go-humanize"
+
 	"kugetsu/queue"
 	"kugetsu/queue/fault"
 	"kugetsu/queue/ledger"
-	"kugetsu/queue/terminal"
 	"kugetsu/slots/agent"
 	"kugetsu/slots/machine"
 	"kugetsu/tick/settings"
@@ -187,4 +188,4 @@ func (p *capacity) why(c *candidate) Reason {
 func (*capacity) starts(*candidate) {} // its slot counts
 
 // size prints bytes.
-func size(n int64) string { return terminal.Bytes(uint64(max(n, 0))) }
+func size(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

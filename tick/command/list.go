@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"kugetsu/queue"
 	"kugetsu/queue/terminal"
 	"kugetsu/slots"
@@ -159,7 +161,7 @@ func (a *App) sessionRow(s shown) []string {
 	}
 	size := "?"
 	if s.Size != nil {
-		size = terminal.Bytes(uint64(*s.Size))
+		size = humanize.IBytes(uint64(*s.Size))
 	}
 	return []string{issueOrPM(s.IssueRef), state, s.Branch, known(s.Ahead), known(s.Behind), known(s.Dirty), known(s.Unpushed),
 		size, s.Agent, ago(a.Now(), s.LastUsedAt), cmp.Or(s.Strip, "-"), cmp.Or(s.PRURL, "-"), worktree}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dustin/go-humanize"
+
 	"kugetsu/queue"
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
@@ -59,7 +61,7 @@ func (c *QueueShow) Run(a *App) error {
 			line("agent", "%s", because(r.Agent, r.AgentWhy))
 		}
 		if r.PeakMemory > 0 {
-			line("memory", "%s at most", terminal.Bytes(uint64(r.PeakMemory)))
+			line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemory)))
 		}
 		showEvidence(line, r.Evidence)
 		fmt.Fprintf(w, "%s\n", indent(r.Summary))

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"kugetsu/queue"
 	"kugetsu/queue/ledger"
 	"kugetsu/queue/spool"
@@ -245,5 +247,5 @@ func tokens(n int64) string {
 	if n == 0 {
 		return "-"
 	}
-	return terminal.Rounded(n)
+	return strings.ReplaceAll(humanize.SIWithDigits(float64(n), 1, ""), " ", "")
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"kugetsu/queue/terminal"
 	"kugetsu/tick/overview"
 )
@@ -251,10 +253,10 @@ func (s *screen) capacity() {
 	}
 	var free []string
 	if c.Memory != nil {
-		free = append(free, "memory: "+terminal.Bytes(uint64(*c.Memory))+" available")
+		free = append(free, "memory: "+humanize.IBytes(uint64(*c.Memory))+" available")
 	}
 	if c.Disk != nil {
-		free = append(free, "disk: "+terminal.Bytes(uint64(*c.Disk))+" free")
+		free = append(free, "disk: "+humanize.IBytes(uint64(*c.Disk))+" free")
 	}
 	if len(free) > 0 {
 		s.line("", strings.Join(free, ", "))

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"kugetsu/queue"
 	"kugetsu/queue/terminal"
 	"kugetsu/tick"
@@ -114,7 +116,7 @@ func (p *Page) charts() *charts {
 func throughput(days []day, all day) chart {
 	today := days[len(days)-1]
 	c := chart{Title: "Done", Now: fmt.Sprintf("today %d completed, %s; in %d days %s completed, %s", today.completed, terminal.Count(today.errors, "error"), len(days),
-		terminal.Thousands(int64(all.completed)), terminal.Count(all.errors, "error"))}
+		humanize.Comma(int64(all.completed)), terminal.Count(all.errors, "error"))}
 	top := 0
 	for _, d := range days {
 		top = max(top, d.completed+d.errors)
@@ -155,7 +157,7 @@ func waited(days []day) chart {
 func cost(days []day, all day) chart {
 	c := chart{Title: "Cost", Now: fmt.Sprintf("today %s; in %d days %s", dollars(days[len(days)-1].usd), len(days), dollars(all.usd))}
 	if all.silent > 0 {
-		c.Now += fmt.Sprintf(". %s of %s runs told none", terminal.Thousands(int64(all.silent)), terminal.Thousands(int64(all.runs)))
+		c.Now += fmt.Sprintf(". %s of %s runs told none", humanize.Comma(int64(all.silent)), humanize.Comma(int64(all.runs)))
 	}
 	top := 0.0
 	for _, d := range days {

@@ -8,8 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"kugetsu/queue/outcome"
-	"kugetsu/queue/terminal"
 	"kugetsu/tick"
 )
 
@@ -133,7 +134,7 @@ func (p *Page) strip() *strip {
 		}
 	}
 	if undrawn > 0 {
-		s.Left = fmt.Sprintf("%s more runs are not drawn.", terminal.Thousands(int64(undrawn)))
+		s.Left = fmt.Sprintf("%s more runs are not drawn.", humanize.Comma(int64(undrawn)))
 	}
 	s.Hours = p.hours()
 	p.shade(s)
@@ -142,7 +143,7 @@ func (p *Page) strip() *strip {
 		s.Table = append(s.Table, run{p.stamp(r.from), brief(tick.Duration(r.until.Sub(r.from))), rowName(r.slot), r.ref, clean(r.agent), clean(r.outcome)})
 	}
 	if left := len(runs) - tableMost; left > 0 {
-		s.Unlisted = fmt.Sprintf("%s earlier runs are not listed.", terminal.Thousands(int64(left)))
+		s.Unlisted = fmt.Sprintf("%s earlier runs are not listed.", humanize.Comma(int64(left)))
 	}
 	return s
 }

@@ -9,6 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/dustin/go-humanize"
+
 	"kugetsu/queue"
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/pattern"
@@ -119,7 +121,7 @@ func cut(c column, all int, command string) column {
 	c.Count = all
 	c.Cards = c.Cards[:min(len(c.Cards), cardsMost)]
 	if left := all - len(c.Cards); left > 0 {
-		c.More = &more{fmt.Sprintf("and %s more:", terminal.Thousands(int64(left))), command}
+		c.More = &more{fmt.Sprintf("and %s more:", humanize.Comma(int64(left))), command}
 	}
 	return c
 }
@@ -291,10 +293,10 @@ func (p *Page) capacity() []named {
 	}
 	add("Nothing more starts", c.Why)
 	if c.Memory != nil {
-		add("Memory", terminal.Bytes(uint64(max(0, *c.Memory)))+" available")
+		add("Memory", humanize.IBytes(uint64(max(0, *c.Memory)))+" available")
 	}
 	if c.Disk != nil {
-		add("Disk", terminal.Bytes(uint64(max(0, *c.Disk)))+" free")
+		add("Disk", humanize.IBytes(uint64(max(0, *c.Disk)))+" free")
 	}
 	for _, h := range c.Holds {
 		add("On hold", h)
@@ -384,5 +386,5 @@ func dollars(usd float64) string {
 	if usd > 0 && usd < 0.01 {
 		return "below $0.01"
 	}
-	return "$" + terminal.Cents(usd)
+	return "$" + humanize.CommafWithDigits(usd, 2)
 }
