@@ -1,7 +1,6 @@
 // Package envfile reads KEY=value files, env files and the file config, by the rules that docker compose documents for
-// its env files (https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/#env-file-syntax). The tests
-// compare each value with what docker compose's own library reads. Every command starts with a file of this kind, and to load that library
-// takes longer than to read the file.
+// its env files (https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/#env-file-syntax),
+// with the library that docker compose itself reads them with.
 //
 // A value that is cut is worse than one that is refused: a token without its end fails far away from here, and late. So each
 // line is checked before the library reads it. It is refused where docker compose would drop a part of it, or change it in a way
@@ -14,6 +13,10 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/compose-spec/compose-go/v2/dotenv"
+
+	"kugetsu/queue/pattern"
 )
 
 // Var is a variable of a file. A name may come twice: then the last one counts.
@@ -60,34 +63,11 @@ func (p Problem) String() string { return fmt.Sprintf("line %d: %s", p.Line, p.W
 // maxVar is how many bytes NAME=value may have: Linux gives no program more in one piece.
 const maxVar = 128<<10 - 1
 
-// assignment is the beginning of a line that sets a variable: [export] NAME =, with blanks where they may be. It returns where the name
-// begins and ends, and where the value begins; false for any other line.
-func assignment(line string) (name, end, value int, ok bool) {
-	blanks := func(i int) int { return len(line) - len(strings.TrimLeft(line[i:], " \t")) }
-	at := blanks(0)
-	if after := at + len("export"); strings.HasPrefix(line[at:], "export") && blanks(after) > after {
-		if name, end, value, ok = named(line, blanks(after), blanks); ok {
-			return name, end, value, true
-		}
-	}
-	return named(line, at, blanks)
-}
+// assignment is the beginning of a line that sets a variable.
+var assignment = pattern.Lazy(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*`)
 
-func named(line string, name int, blanks func(int) int) (_, end, value int, ok bool) {
-	for end = name; end < len(line) && isNamed(line[end], end == name); end++ {
-	}
-	equals := blanks(end)
-	if end == name || equals == len(line) || line[equals] != '=' {
-		return 0, 0, 0, false
-	}
-	return name, end, blanks(equals + 1), true
-}
-
-// isNamed says whether a name may have a character, or begin with it.
-func isNamed(c byte, first bool) bool {
-	letter := c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-	return letter || !first && (c >= '0' && c <= '9' || c == '.' || c == '-')
-}
+// nameless is a line that would be read as a variable called export.
+var nameless = pattern.Lazy(`^[ \t]*export[ \t]+=`)
 
 // Parse reads a file. A bad line does not make the other lines bad.
 func Parse(data []byte) (vars []Var, bad []Problem) {
@@ -117,62 +97,36 @@ func read(text string) (v Var, length int, why string) {
 	if !utf8.ValidString(line) {
 		return v, 0, "it is not UTF-8"
 	}
-	name, end, begin, ok := assignment(line)
-	switch blank := ok && line[name:end] == "export" && line[end] != '='; {
-	case !ok && !strings.Contains(line, "="):
+	m := assignment().FindStringSubmatchIndex(line)
+	switch {
+	case m == nil && !strings.Contains(line, "="):
 		return v, 0, "it has no =, and is not KEY=value"
-	case !ok, blank && strings.TrimLeft(line[:name], " \t") == "": // the name is missing
+	case m == nil, nameless().MatchString(line):
 		return v, 0, "the name before the = is not made of letters, digits and _, or begins with a digit"
-	case blank:
-		return v, 0, "docker compose could not read it"
 	}
-	v.Name = line[name:end]
-	value := text[begin:]
+	v.Name = line[m[2]:m[3]]
+	value := text[m[1]:]
 	if value != "" && (value[0] == '"' || value[0] == '\'') {
 		v.Literal = value[0] == '\''
 		length, why = quoted(value, v.Name)
 	} else {
-		length, why = len(line)-begin, plain(line[begin:], line[:begin], v.Name)
+		length, why = len(line)-m[1], plain(line[m[1]:], line[:m[1]], v.Name)
 	}
 	if why != "" {
 		return v, 0, why
 	}
-	length += begin
-	v.Value = decode(text[begin:length])
-	if len(v.Name)+len("=")+len(v.Value) > maxVar {
+	length += m[1]
+	read, err := dotenv.UnmarshalWithLookup(text[m[2]:length], nil)
+	value, there := read[v.Name]
+	switch {
+	case err != nil || !there || len(read) != 1: // the error quotes the text
+		return v, 0, "docker compose could not read it"
+	case len(v.Name)+len("=")+len(value) > maxVar:
 		return v, 0, fmt.Sprintf("it is longer than %d bytes, and no program can be given that", maxVar)
 	}
+	v.Value = value
 	return v, length, ""
 }
-
-// decode is what a value means that is not refused.
-func decode(text string) string {
-	if text == "" || text[0] != '"' && text[0] != '\'' {
-		text, _, _ = strings.Cut(text, " #")
-		return strings.TrimRightFunc(text, unicode.IsSpace)
-	}
-	var b strings.Builder
-	quote := text[0]
-	for i := 1; i < len(text) && text[i] != quote; i++ {
-		if text[i] != '\\' || i+1 == len(text) {
-			b.WriteByte(text[i])
-			continue
-		}
-		i++
-		switch meant := escapes[text[i]]; {
-		case text[i] == quote:
-			b.WriteByte(quote)
-		case quote == '"' && meant != 0:
-			b.WriteByte(meant)
-		default:
-			b.WriteString(text[i-1 : i+1])
-		}
-	}
-	return b.String()
-}
-
-// escapes are what stands for a character in double quotes.
-var escapes = [256]byte{'n': '\n', 'r': '\r', 't': '\t', '\\': '\\', '$': '$'}
 
 const inQuotes = "put the value in single quotes"
 

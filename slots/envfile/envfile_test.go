@@ -2,13 +2,9 @@ package envfile
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
-
-	"github.com/compose-spec/compose-go/v2/dotenv"
-	"pgregory.net/rapid"
 )
 
 // The rules are those of docker compose. The examples of its documentation are among the cases.
@@ -194,7 +190,6 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		asCompose(t, string(data))
 		vars, bad := Parse(data)
 		lines := 1 + strings.Count(string(data), "\n")
 		for _, p := range bad {
@@ -209,45 +204,6 @@ func FuzzParse(f *testing.F) {
 			if v.Literal && !strings.Contains(strings.ReplaceAll(string(data), `\'`, `'`), v.Value) {
 				t.Errorf("%q: %+v", data, v)
 			}
-		}
-	})
-}
-
-// asCompose compares the variable at the beginning of a text with what docker compose's library reads there.
-func asCompose(t *testing.T, text string) {
-	t.Helper()
-	v, length, why := read(text)
-	if why != "" {
-		return
-	}
-	name, _, _, _ := assignment(text)
-	all, err := dotenv.UnmarshalWithLookup(text[name:length], nil)
-	if value, there := all[v.Name]; err != nil || !there || len(all) != 1 || value != v.Value {
-		t.Errorf("%q: %q, and to docker compose %q, %v", text[:length], v.Value, all, err)
-	}
-}
-
-func TestValueIsReadAsDockerComposeReadsIt(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
-		piece := rapid.SampledFrom([]string{"A", "export", " ", "=", "=", "'", "\"", "\\", "\\", "$", "{A}", "n", "t", "#", " #", "\n", "\r", "\t", "x", "\u00a0", "\u0085", "é", "\xff", ":", "\ufeff"})
-		text := rapid.SampledFrom([]string{"A=", "export A = ", "export=", "export =", "export export =", ""}).Draw(r, "begin")
-		asCompose(t, text+strings.Join(rapid.SliceOfN(piece, 0, 14).Draw(r, "text"), ""))
-		if t.Failed() {
-			r.FailNow()
-		}
-	})
-}
-
-// The form of an assignment, as a pattern.
-func TestAssignmentIsANameAndAValue(t *testing.T) {
-	pattern := regexp.MustCompile(`^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*`)
-	rapid.Check(t, func(t *rapid.T) {
-		piece := rapid.SampledFrom([]string{"A", "_", "z9", "1", ".", "-", "export", "export ", " ", "\t", "=", "=", "x", "é", "#"})
-		line := strings.Join(rapid.SliceOfN(piece, 0, 8).Draw(t, "line"), "")
-		name, end, value, ok := assignment(line)
-		m := pattern.FindStringSubmatchIndex(line)
-		if ok != (m != nil) || ok && (name != m[2] || end != m[3] || value != m[1]) {
-			t.Fatalf("%q: %d %d %d %v, not %v", line, name, end, value, ok, m)
 		}
 	})
 }
