@@ -3,8 +3,6 @@ package git
 import (
 	"cmp"
 	"context"
-	"crypto/sha1"
-	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"os"
@@ -40,7 +38,6 @@ type Private struct {
 	GitDir          string
 	env             []string
 	lock            *os.File // of dir: it is in use
-	idBytes         int      // how long the ids of the repository are
 	lfs             bool     // the user's own configuration has git-lfs, so it is run
 	noted           []string // the alternates that a local checkout had
 	AddedAlternates []string // alternates of a local checkout that were not noted
@@ -226,9 +223,6 @@ func (p *Private) lead(ctx context.Context) error {
 	}
 	if err := p.format(tables, kind); err != nil {
 		return err
-	}
-	if p.idBytes = sha1.Size; kind != "" {
-		p.idBytes = sha256.Size
 	}
 	if err := p.linkLFS(user); err != nil {
 		return err
