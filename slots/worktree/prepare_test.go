@@ -129,7 +129,7 @@ func TestFollowUpCostsOneGitProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.equal("begin", count(), 1)
+		w.equal("begin", count(), 2)
 		tree, err := g.Tree(context.Background(), s, begun)
 		w.equal("tree", tree, "")
 		w.equal("tree, after begin", count(), 0)
