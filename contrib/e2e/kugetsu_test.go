@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -28,6 +29,23 @@ import (
 
 // patience bounds every wait for runs. A run takes five seconds where nothing else is going on.
 const patience = rig.Patience
+
+// Without -full the agents that take ten seconds of the processor for each run, opencode and gemini, are tried with what no other test
+// tries with them, and codex plants in one way of three.
+//
+//	go test ./contrib/e2e -full -timeout 1h
+var full = flag.Bool("full", false, "try all agents with all, and not the slow ones with little")
+
+// needFull skips a test without -full.
+func needFull(t *testing.T, why string) {
+	t.Helper()
+	if !*full {
+		t.Skip("with -full alone: " + why)
+	}
+}
+
+// isSlow says whether an agent takes that long.
+func isSlow(preset string) bool { return preset == "opencode" || preset == "gemini" }
 
 func TestMain(m *testing.M) {
 	rig.FullOnly("real agents")

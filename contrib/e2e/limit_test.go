@@ -16,6 +16,9 @@ func TestUsageLimitIsSatOut(t *testing.T) {
 	t.Parallel()
 	for _, c := range clis[:3] {
 		t.Run(c.preset, func(t *testing.T) {
+			if isSlow(c.preset) {
+				needFull(t, "TestPresets tells of its limit")
+			}
 			t.Parallel()
 			program, stub := binary(t, c.preset), newStub(t)
 			env := c.home(t, stub)

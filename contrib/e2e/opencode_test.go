@@ -269,6 +269,7 @@ func writeFile(t *testing.T, path string, content []byte) {
 }
 
 func TestOpencodeExitsZeroAfterARefusedPermission(t *testing.T) {
+	needFull(t, "TestKugetsu refuses a permission, too")
 	opencodeBinary(t)
 	const prompt = "<<bash touch made>><<say finished>>"
 	for _, test := range []struct {

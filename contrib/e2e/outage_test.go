@@ -39,6 +39,9 @@ func TestModelServerThatIsDownIsSatOut(t *testing.T) {
 	t.Parallel()
 	for _, c := range clis {
 		t.Run(c.preset, func(t *testing.T) {
+			if isSlow(c.preset) {
+				needFull(t, "claude and codex find no server, too")
+			}
 			t.Parallel()
 			program, stub := binary(t, c.preset), newStub(t)
 			var env []string

@@ -317,6 +317,9 @@ func TestCodexPlantsNothingThatKugetsuRuns(t *testing.T) {
 		{name: "in a clone, without its sandbox", open: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if c.checkout || c.open {
+				needFull(t, "contrib/canary plants as much")
+			}
 			t.Parallel()
 			g := newGarden(t, bin, c.checkout, c.open)
 			for i, list := range [][]plant{inRepository, instead[:1], instead[1:]} {

@@ -648,7 +648,7 @@ func TestRandomOrderNoticesALoss(t *testing.T) {
 		{"destroy --force keeps nothing that is uncommitted", "slots/workspace.go",
 			[]string{"if h.Stands && (h.Dirty > 0 || len(h.Inside) > 0) {", "if false {"}, "is lost", loses("new, change, die always", "run, destroy --force")},
 		{"destroy --force keeps no commits", "slots/workspace.go",
-			[]string{`if h.Unpushed > 0 || p.Session == nil || p.Session.Unkept != "" {`, "if false {"}, "is lost", loses("commit one, die always", "run, destroy --force")},
+			[]string{"if h.Unpushed > 0 || p.Session == nil || unkept {", "if false && unkept {"}, "is lost", loses("commit one, die always", "run, destroy --force")},
 		{"a run keeps nothing that is uncommitted when it ends", "slots/worktree/snapshot.go",
 			[]string{"if snap.Dirty = st.Dirty; st.Dirty > 0 {", "if snap.Dirty = st.Dirty; false {"}, "is lost", loses(steps, "run, run, rm worktree")},
 		{"what a killed run left is not kept before the next", "slots/prepare.go",
