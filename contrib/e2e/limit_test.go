@@ -27,7 +27,8 @@ func TestUsageLimitIsSatOut(t *testing.T) {
 			}
 			w := newWorldOf(t, rig.Kugetsu(t), stub, c.preset, program, env)
 			config := string(w.read(filepath.Join(w.state, "config")))
-			model := func(name string) { // the runs' own ticks read it too
+			model := func(name string) { // the runs' own ticks read it too, and none is under way that read what was there before
+				w.until("nothing of kugetsu's runs", func() bool { return len(processes("KUGETSU_DIR="+w.state)) == 0 })
 				writeFile(t, filepath.Join(w.state, "config"), []byte(config+"\nMAX_CONCURRENT_AGENTS=1\nAGENT_COMMAND='echo mine is done'\n"+
 					"AGENT_ARGS='"+c.args(name)+"'\n"))
 			}

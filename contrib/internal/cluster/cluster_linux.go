@@ -57,7 +57,7 @@ func lookPath(tool string) (string, error) {
 }
 
 // config is slurm.conf without the lines of the nodes. The times are short, so that a node that is gone is known to be gone within
-// seconds, and everything listens on loopback only.
+// seconds, and everything listens on loopback only. A job may take long to begin: the machine may be busy.
 const config = `ClusterName=rig
 SlurmctldHost=%[1]s(127.0.0.1)
 SlurmctldPort=%[2]d
@@ -85,6 +85,7 @@ Licenses=agents:3
 MaxJobCount=10000
 ReturnToService=2
 KillWait=20
+BatchStartTimeout=120
 MessageTimeout=5
 TCPTimeout=1
 SlurmctldTimeout=10
