@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -285,13 +286,25 @@ func (c *Cluster) StartNode(name string) error {
 		return err
 	}
 	c.nodes[name] = m
-	for _, line := range []string{
+	lines := []string{
 		"mount --make-rprivate /",
 		"mount -t proc proc /proc",
 		"mount --bind " + filepath.Join(c.Dir, "hosts") + " /etc/hosts",
 		"mkdir -p " + filepath.Join(c.Dir, "spool-"+name) + " " + c.Scratch(),
 		"mount -t tmpfs -o mode=1777 scratch " + c.Scratch(),
-	} {
+	}
+	// For each job slurmd asks a login shell for the user's environment. What the person who runs the tests has there may take seconds, or
+	// leave a lock behind when a node loses power, for which the next shells wait.
+	me, err := user.Current()
+	if err != nil {
+		return err
+	}
+	for _, profile := range []string{".bash_profile", ".bash_login", ".profile"} {
+		if _, err := os.Stat(filepath.Join(me.HomeDir, profile)); err == nil {
+			lines = append(lines, "mount --bind /dev/null "+filepath.Join(me.HomeDir, profile))
+		}
+	}
+	for _, line := range lines {
 		if err := m.run(line); err != nil {
 			return err
 		}
