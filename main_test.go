@@ -126,7 +126,8 @@ func withoutAgents(path string) string {
 	}), string(os.PathListSeparator))
 }
 
-// endAll ends every process of every run of a state folder: what a script left behind.
+// endAll ends every process of every run of a state folder: what a script left behind. A run that a tick starts meanwhile is not among them;
+// its agent ends when the script's folder is gone (await).
 func endAll(state string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -430,7 +431,7 @@ func makeFirstRepo(t *testing.T) {
 //	write FILE TEXT            write a file (relative to the worktree)
 //	stdin FILE, env FILE       keep its stdin, its environment, its working directory and arguments in a file
 //	commit TEXT                git commit everything
-//	await FILE                 wait until a file is there
+//	await FILE                 wait until a file is there, or its folder is gone
 //	record DIR                 count itself among the agents that run now: DIR/max grows a line with that number
 //	spawn FILE [bare|closed]   leave a server behind: in a session of its own, its pid in FILE, its streams inherited;
 //	                           without an environment, or with every other descriptor closed
@@ -503,9 +504,13 @@ func do(line string) {
 		runTool("git", "add", "-A")
 		runTool("git", "-c", "user.name=agent", "-c", "user.email=agent@localhost", "commit", "-q", "--allow-empty", "-m", rest)
 	case "await":
+		_, before := os.Stat(filepath.Dir(rest))
 		for {
 			if _, err := os.Stat(rest); err == nil {
 				return
+			}
+			if _, err := os.Stat(filepath.Dir(rest)); err != nil && before == nil { // the script has ended, and its folder is gone
+				syscall.Exit(1)
 			}
 			poll()
 		}
