@@ -333,9 +333,7 @@ func TestControllerThatIsKilledLosesNothingAndRepeatsNothing(t *testing.T) {
 			}
 			// It may start the job once more, also after the run has ended. A node on which it finds a job that it did not expect is drained.
 			w.until("every job is over", func() bool {
-				for _, node := range c.Nodes {
-					_, _ = c.Slurm("scontrol", "update", "NodeName="+node, "State=RESUME")
-				}
+				c.Resume()
 				return !slices.ContainsFunc(w.jobs("%T"), func(state string) bool {
 					return slices.Contains([]string{"PENDING", "CONFIGURING", "RUNNING", "COMPLETING"}, state)
 				})

@@ -247,19 +247,35 @@ func (c *Cluster) Slurm(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// AwaitIdle waits until all nodes are up and have no job.
-func (c *Cluster) AwaitIdle() error { return c.awaitNodes("idle") }
-
-func (c *Cluster) awaitNodes(state string) error {
-	var states string
-	err := await("the nodes are "+state, func() bool {
-		states, _ = c.Slurm("sinfo", "-h", "-N", "-o", "%T")
-		return states == strings.TrimSuffix(strings.Repeat(state+"\n", len(c.Nodes)), "\n")
+// AwaitIdle waits until all nodes are up and have no job. It brings back nodes that are drained, as an administrator would: a node on
+// which slurmctld finds a job that it did not expect is drained, also some time after that job's end.
+func (c *Cluster) AwaitIdle() error {
+	var states []string
+	err := await("the nodes are idle", func() bool {
+		answer, _ := c.Slurm("sinfo", "-h", "-N", "-o", "%T")
+		states = strings.Fields(answer)
+		c.resume(states)
+		return len(states) == len(c.Nodes) && !slices.ContainsFunc(states, func(state string) bool { return state != "idle" })
 	})
 	if err != nil {
 		err = fmt.Errorf("%w: they are %q", err, states)
 	}
 	return err
+}
+
+// Resume brings back nodes that are drained.
+func (c *Cluster) Resume() {
+	answer, _ := c.Slurm("sinfo", "-h", "-N", "-o", "%T")
+	c.resume(strings.Fields(answer))
+}
+
+func (c *Cluster) resume(states []string) {
+	if slices.ContainsFunc(states, func(state string) bool { return strings.HasPrefix(state, "drain") }) {
+		for _, node := range c.Nodes {
+			// Slurm refuses it for a node that is not drained, and may refuse it for one whose state changes just now. Who awaits something asks again.
+			_, _ = c.Slurm("scontrol", "update", "NodeName="+node, "State=RESUME")
+		}
+	}
 }
 
 // StartController starts slurmctld, and waits until it answers.
