@@ -373,10 +373,10 @@ func (r *Runner) yield() {
 	}
 }
 
-// wake starts the tick that settles this run and refills its slot.
+// wake sees to it that a pass settles this run and refills its slot. On a cluster other nodes may not see who waits here, so there the run has a tick of its own.
 func (r *Runner) wake() error {
 	if r.cluster == nil {
-		return r.home.startTick()
+		return r.home.wakeQueue()
 	}
 	if !r.cluster.tick {
 		return nil // the marker tells the next one

@@ -89,7 +89,7 @@ var errCancelled = errors.New("cancelled")
 //     worktree is neither the agent's work nor can it harm that. The marker is started until then.
 //  6. Write the result, rename the marker to end.…: in this order, since a run that is recorded as ended is never looked at again.
 //  7. Close the session's lock, then the slot's: when the slot is free, so is the session.
-//  8. Start a tick, which settles this run and refills the slot.
+//  8. Start a tick, which settles this run and refills the slot, where none waits that will.
 func Run(ctx context.Context, home Dir, name string) error {
 	slot, session, gate, err := inherited()
 	if err != nil {
@@ -470,26 +470,4 @@ func (r *Runner) tellStarted() {
 	if err != nil {
 		r.log.say("%v", err)
 	}
-}
-
-// startTick starts the tick that settles this run and refills its slot. It runs in a session of its own, and waits for tick.lock
-// in case a tick is under way that has passed this slot already. cron is only the safety net.
-func (d Dir) startTick() error {
-	self, err := proc.Self()
-	if err != nil {
-		return fmt.Errorf("tick: %w", err)
-	}
-	cmd := exec.Command(self, "tick", "--wait")
-	cmd.Dir = string(d)
-	cmd.Env = without(os.Environ(), proc.Mark)
-	out, logErr := d.OpenTickLog()
-	if logErr == nil { // without the log its output is lost, but the slot is refilled all the same
-		defer out.Close()
-		cmd.Stdout, cmd.Stderr = out, out
-	}
-	cmd.SysProcAttr = proc.Detach()
-	if err := cmd.Start(); err != nil {
-		return errors.Join(fmt.Errorf("tick: %w", err), logErr)
-	}
-	return errors.Join(logErr, cmd.Process.Release())
 }

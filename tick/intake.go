@@ -14,7 +14,7 @@ import (
 // that two such commands do not both enqueue. Intake waits for the lock for LockWait. It may be called under tick.lock; tick.lock is
 // never taken under intake.lock.
 func (t *Tick) Intake(ctx context.Context, do func() error) error {
-	err := locked(ctx, filepath.Join(string(t.Home), "intake.lock"), LockWait, do)
+	err := locked(ctx, filepath.Join(string(t.Home), "intake.lock"), LockWait, nil, do)
 	if errors.Is(err, ErrLocked) {
 		return fault.New(fault.Temp, "try again", "intake.lock is locked by another kugetsu")
 	}

@@ -82,7 +82,10 @@ var ErrLocked = errors.New("tick.lock is locked by another kugetsu")
 func (t *Tick) Run(ctx context.Context, wait time.Duration) (Report, error) {
 	report := Report{Settled: []Settled{}, Started: []Started{}, Why: []string{}}
 	sweep := false
-	err := t.Locked(ctx, wait, func() error {
+	n := notice{tick: t, until: time.Now().Add(wait / 2)}
+	defer n.end()
+	err := locked(ctx, t.lockPath(), wait, n.waits, func() error {
+		n.end() // first: a run whose runner saw the notice has ended, and is seen below
 		// Status shows the time of the last pass. The lock's own file carries it, so nothing more is written.
 		if err := os.Chtimes(t.lockPath(), t.Now(), t.Now()); err != nil {
 			t.Log.Warn("the time of this pass could not be kept", "err", err)
@@ -140,10 +143,11 @@ func (t *Tick) lockPath() string { return filepath.Join(string(t.Home), "tick.lo
 
 // Locked calls do under tick.lock.
 func (t *Tick) Locked(ctx context.Context, wait time.Duration, do func() error) (err error) {
-	return locked(ctx, t.lockPath(), wait, do)
+	return locked(ctx, t.lockPath(), wait, nil, do)
 }
 
-func locked(ctx context.Context, path string, wait time.Duration, do func() error) (err error) {
+// locked calls do when it has locked the file. waits, if not nil, is called each time before it waits.
+func locked(ctx context.Context, path string, wait time.Duration, waits func(), do func() error) (err error) {
 	deadline, deleted := time.Now().Add(wait), 0
 	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)) // the flags: opening a FIFO must not hang
 	for {
@@ -165,6 +169,9 @@ func locked(ctx context.Context, path string, wait time.Duration, do func() erro
 		}
 		if !time.Now().Before(deadline) {
 			return ErrLocked
+		}
+		if waits != nil {
+			waits()
 		}
 		select {
 		case <-ctx.Done():

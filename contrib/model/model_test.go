@@ -34,11 +34,12 @@ type config struct {
 	model string
 }
 
-// The models: of a run's life, of how a followed request becomes an item, and of a run on a cluster.
+// The models: of a run's life, of how a followed request becomes an item, of a run on a cluster, and of how an end comes to a pass.
 const (
 	protocol  = "protocol.pml"
 	following = "follow.pml"
 	cluster   = "slurm.pml"
+	waking    = "wake.pml"
 )
 
 const unlocked = "-DNOLOCK -DPASSES=2 "
@@ -68,6 +69,9 @@ var configs = []config{
 	{name: "a fingerprint, two passes without ask.lock, two kills", flags: "-DKILLS=2 -DUNLOCKED", model: following},
 	{name: "a request that stands after its item ended, two passes that ask.lock keeps apart, two kills", flags: "-DKILLS=2 -DSTANDS", model: following},
 	{name: "a request that stands after its item ended, two passes without ask.lock, two kills", flags: "-DKILLS=2 -DSTANDS -DUNLOCKED", model: following},
+
+	{name: "three runs end around a pass", flags: "-DRUNNERS=3", model: waking},
+	{name: "four runs end around a pass", flags: "-DRUNNERS=4", model: waking, large: true},
 
 	{name: "a run on a cluster, no fault", flags: "-DKILLS=0 -DLIES=0 -DTWICE=0 -DFAILS=0", model: cluster},
 	{name: "a run on a cluster, sbatch fails once, one kill", flags: "-DLIES=0 -DTWICE=0", model: cluster},
@@ -144,6 +148,8 @@ var wrongs = []wrong{
 	{flag: "NO_WAIT", name: "a run is settled as soon as it is fenced", flags: "-DKILLS=0 -DTWICE=0 -DFAILS=0", want: "P15", model: cluster},
 	{flag: "NOT_LOOKED_FOR", name: "a runner does not look for the fence", flags: "-DKILLS=0 -DTWICE=0 -DFAILS=0", want: "P15", model: cluster},
 	{flag: "SILENT_IS_GONE", name: "a controller that does not answer makes every job gone", flags: "-DKILLS=0 -DLIES=0 -DTWICE=0 -DFAILS=0", want: "P17", model: cluster},
+	{flag: "LOOKED_FIRST", name: "a runner looks for a tick that waits before it records its end", want: "P18", model: waking},
+	{flag: "TAKEN_BACK_LATE", name: "a tick says that it waits until its look is over", want: "P18", model: waking},
 	{flag: "FOLDER_KEPT", name: "an unused run folder that is in the way is not removed; a slot file is lost", flags: "-DLOSSES=1 -DITEMS=1 -DSLOTS=1", want: "rest", ends: true},
 }
 
@@ -166,6 +172,7 @@ var properties = map[string]string{
 	"P15":  "on a cluster: never two agents in one session, and no run is settled while its agent lives",
 	"P16":  "on a cluster: a recorded end is what an item is settled by",
 	"P17":  "on a cluster: nothing is stuck at rest, and run numbers are bounded",
+	"P18":  "every end is seen by a pass that begins after it",
 	"rest": "every order of events comes to rest",
 }
 
@@ -229,7 +236,7 @@ func TestSeededFaultIsNoticed(t *testing.T) {
 
 func TestFaultsOfTheModelAreTried(t *testing.T) {
 	var text []byte
-	for _, model := range []string{protocol, following, cluster} {
+	for _, model := range []string{protocol, following, cluster, waking} {
 		one, err := os.ReadFile(model)
 		if err != nil {
 			t.Fatal(err)
@@ -391,7 +398,8 @@ func writeTable() error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The protocol in every order of events\n\nWritten by `go test ./contrib/model -full -table FILE`, not by hand: %s, %s.\n\n"+
 		"[protocol.pml](protocol.pml) is a model of the steps of a pass, a runner and its agent, [follow.pml](follow.pml)\n"+
-		"one of how a followed pull request becomes an item and may need a person, and [slurm.pml](slurm.pml) one of a run on a cluster; their headers name the properties and what is left out. Each row is a world that was searched completely: every order of its steps, with a\n"+
+		"one of how a followed pull request becomes an item and may need a person, [slurm.pml](slurm.pml) one of a run on a cluster, and "+
+		"[wake.pml](wake.pml) one of how the end of a run comes to a pass; their headers name the properties and what is left out. Each row is a world that was searched completely: every order of its steps, with a\n"+
 		"kill before any of them, ends in a state where nothing is broken or stuck.\n\n"+
 		"| world | flags | states | result |\n|---|---|--:|---|\n%s\n\n"+
 		"## The protocol is wrong on purpose, which must be noticed\n\n| fault | flags | property that noticed it |\n|---|---|---|\n%s\n",

@@ -1063,7 +1063,7 @@ record:	/* 6. rename the marker to end.… */
 	d_step { LET_GO(MY_SLOT_LOCK, RUNNER(r)); CHANGED };
 	mark_ended();
 #endif
-	/* 8. start a tick: that of cron would come anyway */
+	/* 8. start a tick, or leave it to one that waits: wake.pml. That of cron would come anyway */
 	goto gone;
 
 killed:
