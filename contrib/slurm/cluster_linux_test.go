@@ -28,13 +28,18 @@ func must(t *testing.T, err error) {
 // up is a cluster that ends with the test.
 func up(t *testing.T) *cluster.Cluster {
 	t.Helper()
+	return upBy(t, cluster.Start)
+}
+
+func upBy(t *testing.T, start func(dir string) (*cluster.Cluster, error)) *cluster.Cluster {
+	t.Helper()
 	if why := cluster.Missing(); why != "" {
 		t.Skip(why)
 	}
 	// Not t.TempDir, whose path is too long for a socket.
 	dir, err := os.MkdirTemp("", "kugetsu-slurm-*")
 	must(t, err)
-	c, err := cluster.Start(dir)
+	c, err := start(dir)
 	must(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -180,18 +180,34 @@ func parse(out string) (map[string][]Job, error) {
 	return jobs, nil
 }
 
-// Accounted is the last job of a name in the accounting; false where there is none, or no accounting. It takes 100 ms.
+// Accounted is the last job of a name that is over, as the accounting has it; false where there is none, or no accounting. It takes 100 ms.
+// A job that was held until it was cancelled is in no span of time, and not found.
 func (c *Cluster) Accounted(ctx context.Context, name string, since time.Time) (Job, bool) {
-	out, err := c.ask(ctx, "sacct", "-n", "-X", "-P", "--name", name, "-S", since.UTC().Format(timeFormat),
+	// A job counts to the time from which it might have begun. --begin may have put that off.
+	until := time.Now().AddDate(1, 0, 0)
+	out, err := c.ask(ctx, "sacct", "-n", "-X", "-P", "--name", name, "-S", since.UTC().Format(timeFormat), "-E", until.UTC().Format(timeFormat),
 		"-o", "JobIDRaw,JobName,State,Reason,NodeList,End,WorkDir")
 	if err != nil {
 		return Job{}, false
 	}
+	return lastOver(out, name)
+}
+
+// lastOver reads what sacct prints. It goes on to say RUNNING of a job whose end did not reach the accounting.
+func lastOver(out, name string) (last Job, found bool) {
 	jobs, err := parse(out)
-	if err != nil || len(jobs[name]) == 0 {
+	if err != nil {
 		return Job{}, false
 	}
-	return jobs[name][len(jobs[name])-1], true
+	for _, j := range jobs[name] {
+		if j.Over() {
+			last, found = j, true
+		}
+	}
+	if last.Node == "None assigned" {
+		last.Node = ""
+	}
+	return last, found
 }
 
 // Accounts says whether the cluster has accounting, and this user may read it.

@@ -33,6 +33,30 @@ func TestAnswerOfSqueueIsReadOrAllOfItIsUnknown(t *testing.T) {
 	}
 }
 
+// The lines are what sacct of Slurm 22.05 printed, but for the folder.
+func TestAccountingTellsOfTheLastJobThatIsOver(t *testing.T) {
+	const runs, waited, ended = "5|kg-1|RUNNING|None|n1|Unknown|/s\n", "4|kg-1|CANCELLED by 0|BeginTime|None assigned|2026-11-30T11:13:36|/s\n",
+		"3|kg-1|NODE_FAIL|None|n2|2026-11-30T11:13:36|/s\n"
+	for out, want := range map[string]string{
+		ended:                                "3 NODE_FAIL on n2",
+		waited:                               "4 CANCELLED on ",
+		ended + waited:                       "4 CANCELLED on ",
+		ended + waited + runs:                "4 CANCELLED on ",
+		runs:                                 "",
+		"":                                   "",
+		"sacct: error":                       "",
+		"6|kg-2|FAILED|None|n1|Unknown|/s\n": "",
+	} {
+		got := ""
+		if j, found := lastOver(out, "kg-1"); found {
+			got = j.ID + " " + j.State + " on " + j.Node
+		}
+		if got != want {
+			t.Errorf("of %q it is %q, want %q", out, got, want)
+		}
+	}
+}
+
 func TestStateThatIsNotKnownIsNotOver(t *testing.T) {
 	for _, state := range []string{"PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING",
 		"REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "A_NEWER_ONE", ""} {

@@ -26,9 +26,10 @@ type Cluster struct {
 	Nodes  []string // their names
 	Cgroup bool     // control groups bound what a job takes, and end all that it leaves
 
-	port  int // of the controller; each node has one of the next
-	head  *machine
-	nodes map[string]*machine
+	port     int // of the controller; each node has one of the next
+	accounts int // the port of the accounting; 0: there is none
+	head     *machine
+	nodes    map[string]*machine
 }
 
 // Missing says why no cluster can be had here; "" where it can.
@@ -76,7 +77,6 @@ SwitchType=switch/none
 ProctrackType=proctrack/%[4]s
 TaskPlugin=task/%[5]s
 JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 DefMemPerCPU=50
@@ -104,7 +104,12 @@ ConstrainSwapSpace=yes
 var controllers = []string{"memory", "freezer"}
 
 // Start brings up a cluster of two nodes in a folder of its own below dir. Stop ends it.
-func Start(dir string) (c *Cluster, err error) {
+func Start(dir string) (*Cluster, error) { return start(dir, false) }
+
+// StartAccounted is Start for a cluster that has accounting, and whose controller soon forgets a job.
+func StartAccounted(dir string) (*Cluster, error) { return start(dir, true) }
+
+func start(dir string, accounted bool) (c *Cluster, err error) {
 	c = &Cluster{Dir: dir, Cgroup: true, nodes: map[string]*machine{}}
 	for _, name := range controllers {
 		if f, err := os.OpenFile(filepath.Join("/sys/fs/cgroup", name, "cgroup.procs"), os.O_WRONLY, 0); err != nil {
@@ -113,7 +118,7 @@ func Start(dir string) (c *Cluster, err error) {
 			return nil, err
 		}
 	}
-	if c.port, err = freePorts(3); err != nil {
+	if c.port, err = freePorts(4); err != nil {
 		return nil, err
 	}
 	host, err := os.Hostname()
@@ -135,6 +140,12 @@ func Start(dir string) (c *Cluster, err error) {
 		c.Nodes = append(c.Nodes, name)
 		text += fmt.Sprintf("NodeName=%s NodeHostname=%[1]s NodeAddr=127.0.0.1 Port=%d CPUs=16 RealMemory=4000\n", name, c.port+1+i)
 		hosts = fmt.Appendf(hosts, "127.0.0.1 %s\n", name)
+	}
+	if accounted {
+		c.accounts = c.port + 3
+		text += fmt.Sprintf(accountsConfig, dir, c.accounts)
+	} else {
+		text += "AccountingStorageType=accounting_storage/none\n"
 	}
 	text += "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=01:00:00\n"
 
@@ -174,6 +185,11 @@ func Start(dir string) (c *Cluster, err error) {
 	}
 	if err := await("munge listens", func() bool { return is(filepath.Join(dir, "run", "munge.sock")) }); err != nil {
 		return c, err
+	}
+	if accounted {
+		if err := c.startAccounts(); err != nil {
+			return c, err
+		}
 	}
 	if err := c.StartController(); err != nil {
 		return c, err
