@@ -29,7 +29,6 @@ import (
 	"kugetsu/contrib/built"
 	"kugetsu/contrib/quick"
 	"kugetsu/slots"
-	"kugetsu/slots/agent"
 	"kugetsu/slots/machine"
 	"kugetsu/slots/proc"
 )
@@ -90,7 +89,7 @@ func setup(env *testscript.Env, bin string) error {
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return err
 	}
-	env.Setenv("PATH", bin+string(os.PathListSeparator)+withoutAgents(env.Getenv("PATH")))
+	env.Setenv("PATH", bin+string(os.PathListSeparator)+quick.WithoutAgents(env.Getenv("PATH")))
 	env.Setenv("HOME", home)
 	env.Setenv("STATE", state)
 	env.Setenv("KUGETSU_AGENT", "command")
@@ -110,20 +109,6 @@ func setup(env *testscript.Env, bin string) error {
 		noRace(env.T(), state)
 	})
 	return nil
-}
-
-// withoutAgents leaves out of a PATH the folders in which this machine has agents, lest what init and doctor find depend on
-// that; not those in which git is, too.
-func withoutAgents(path string) string {
-	holds := func(dir string) func(string) bool {
-		return func(name string) bool {
-			_, err := os.Stat(filepath.Join(dir, name))
-			return err == nil
-		}
-	}
-	return strings.Join(slices.DeleteFunc(filepath.SplitList(path), func(dir string) bool {
-		return slices.ContainsFunc(agent.Names(), holds(dir)) && !holds(dir)("git")
-	}), string(os.PathListSeparator))
 }
 
 // endAll ends every process of every run of a state folder: what a script left behind. A run that a tick starts meanwhile is not among them;

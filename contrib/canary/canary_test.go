@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"kugetsu/contrib/internal/rig"
+	"kugetsu/contrib/quick"
 )
 
 // patience bounds one command; the machine may be busy.
@@ -39,7 +40,7 @@ func newWorld(t *testing.T, bin, gitDir string, local bool) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := os.Getenv("PATH")
+	path := quick.WithoutAgents(os.Getenv("PATH"))
 	if gitDir != "" {
 		path = gitDir + ":" + path
 	}

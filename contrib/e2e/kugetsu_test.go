@@ -395,7 +395,11 @@ func newWorldIn(t *testing.T, root, home, bin string, stub *stub, agent, program
 	}
 	t.Cleanup(w.end)
 	w.git(root, "clone", "-q", "--bare", newRepository(t), w.origin)
-	w.with("PATH="+filepath.Dir(program)+":"+os.Getenv("PATH")).kugetsu(0, "init")
+	path := []string{filepath.Dir(program), "/usr/bin", "/bin"} // no other agent, which init would ask for its version
+	if node, err := exec.LookPath("node"); err == nil {
+		path = append(path, filepath.Dir(node))
+	}
+	w.with("PATH="+strings.Join(path, ":")).kugetsu(0, "init")
 	agentEnv = append(agentEnv, "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=e2e", "GIT_AUTHOR_EMAIL=e2e@localhost",
 		"GIT_COMMITTER_NAME=e2e", "GIT_COMMITTER_EMAIL=e2e@localhost")
 	writeFile(t, filepath.Join(w.state, "env", "dev.env"), []byte(strings.Join(agentEnv, "\n")+"\n"))
