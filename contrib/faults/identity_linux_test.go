@@ -140,11 +140,16 @@ func (c *container) innocent(pid int, mark string) (*innocent, error) {
 	if mark != "" {
 		mark = proc.Mark + "=" + mark
 	}
-	// No other process forks in the container now, so the next pid is ours. But a tick that just ended may still have been there.
+	// No other process forks in the container now, so the next pid is ours. But a tick that just ended may still have been there. The
+	// shells that ask for it get pids far away.
+	const far = 20000
 	script := fmt.Sprintf("echo %d >/proc/sys/kernel/ns_last_pid\nenv -u REC --block-signal %s cat %s.never >/dev/null 2>&1 &\necho $!",
 		pid-1, mark, c.w.record())
 	got := ""
 	for range 50 {
+		if code, out := c.exec("sh", "-ec", fmt.Sprintf("echo %d >/proc/sys/kernel/ns_last_pid", far)); code != 0 {
+			return nil, fmt.Errorf("ns_last_pid: %s", out)
+		}
 		code, out := c.exec("sh", "-ec", script)
 		if code != 0 {
 			return nil, fmt.Errorf("ns_last_pid: %s", out)
@@ -158,7 +163,8 @@ func (c *container) innocent(pid int, mark string) (*innocent, error) {
 		}
 		c.exec("sh", "-c", "kill -9 "+got)
 	}
-	return nil, fmt.Errorf("pid %d could not be had, but %s", pid, got)
+	_, who := c.exec("sh", "-c", fmt.Sprintf("cat /proc/%d/status; ls /proc", pid))
+	return nil, fmt.Errorf("pid %d could not be had, but %s\n%s", pid, got, who)
 }
 
 func (i *innocent) status(name string) string {

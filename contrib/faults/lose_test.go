@@ -49,6 +49,7 @@ type keeper struct {
 	ops    map[string]int             // how often each operation was done
 	ended  map[outcome.Outcome]int    // how often a run ended with each outcome
 	owed   map[string]string          // blobs that stood in a file at the end of a run, and of which run: they must be there for ever
+	struck string                     // the run of which a process was killed last
 	loose  map[string]map[string]bool // blobs that a killed run left in a worktree: they must be there until the next run works in that worktree, or the test destroys it
 }
 
@@ -330,6 +331,7 @@ func (k *keeper) run() error {
 			k.did = append(k.did, fmt.Sprintf("kill %d of the %d processes of %s after %s", victim.PID, len(list), run, after))
 			k.ops["kill of a run's process"]++
 			_ = syscall.Kill(victim.PID, syscall.SIGKILL)
+			k.struck = run
 		}
 	case "tick", "prune":
 		k.touched(k.repos...)
@@ -378,7 +380,7 @@ func (k *keeper) settled(p place, id string) (*queue.Item, error) {
 var checkedOut = regexp.MustCompile(`checked out at '?([^\s']+)`)
 
 // repair does by hand what a run asked for that could not start its agent. It returns an error for any other reason.
-func (k *keeper) repair(p place, why string) error {
+func (k *keeper) repair(p place, run, why string) error {
 	k.did = append(k.did, "start_failed: "+why)
 	at := checkedOut.FindStringSubmatch(why)
 	switch {
@@ -391,7 +393,7 @@ func (k *keeper) repair(p place, why string) error {
 		strings.Contains(why, "its last commit is not known"): // its branch was deleted, and git forgot it
 		delete(k.loose, p.session())
 		return os.RemoveAll(k.home.Worktree(p.session()))
-	case strings.Contains(why, "signal: killed"): // the test killed it
+	case strings.Contains(why, "signal: killed"), run == k.struck: // the test killed it, or the other end of its fetch
 	default:
 		return errors.New(why)
 	}
@@ -428,7 +430,7 @@ func (k *keeper) note(p place, it *queue.Item) error {
 			}
 		}
 		if h.Outcome == "start_failed" {
-			if err := k.repair(p, h.Summary); err != nil {
+			if err := k.repair(p, run, h.Summary); err != nil {
 				return fmt.Errorf("%s: %w", run, err)
 			}
 		}
