@@ -54,6 +54,7 @@ func TestMain(m *testing.M) {
 
 // TestKugetsu drives kugetsu as its user does, with its commands alone, and opencode as its agent.
 func TestKugetsu(t *testing.T) {
+	t.Parallel()
 	opencodeBinary(t)
 	bin := rig.Kugetsu(t)
 	for _, test := range []struct {
