@@ -217,6 +217,7 @@ func TestLeftoversOfAKilledGitAreRemovedWhenEveryFileIsACopy(t *testing.T) {
 }
 
 func TestWorktreeThatAPowerCutEmptiedIsMadeAgainUnlessItHoldsWork(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w := newWorld(t)
 	w.big()
 	s := w.fromRemote(7)

@@ -15,6 +15,7 @@ import (
 
 // An encoding that git does not know, or that a file is not in, ends git: the file is kept as it stands, and so are the others.
 func TestFileInAnEncodingThatFailsIsKeptAsItStands(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	for name, attribute := range map[string]string{
 		"unknown": "working-tree-encoding=NONSENSE", "not the file's": "working-tree-encoding=UTF-16", "no name": "working-tree-encoding",
 	} {

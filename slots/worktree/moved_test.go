@@ -78,6 +78,7 @@ func TestBranchThatWasDeletedUnderItsWorktreeIsMadeAgainWhereItWas(t *testing.T)
 }
 
 func TestMovedCheckoutAndItsWorktreesFindEachOther(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w := newWorld(t)
 	w.git("", "clone", "-q", w.remote, "mine")
 	s, other := w.fromLocal(7, "mine"), w.fromLocal(71, "mine")
@@ -122,6 +123,7 @@ func TestMovedStateFolderKeepsItsWorktrees(t *testing.T) {
 }
 
 func TestCopyOfAStateFolderLeavesTheOriginalsWorktreesAlone(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	w.prepare(s)

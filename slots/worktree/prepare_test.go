@@ -198,6 +198,7 @@ func TestStaleBaseIsRefusedButExistingWorkGoesOn(t *testing.T) {
 }
 
 func TestWorktreeDeletedByHandIsMadeAgainWithItsCommits(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	w.prepare(s)
@@ -320,6 +321,7 @@ func TestLocalCheckoutNeedsNoRemote(t *testing.T) {
 }
 
 func TestRepositoryBehindADaemonIsClonedAndFetched(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w := newWorld(t)
 	// Not `git daemon`: that is a parent process, and killing it leaves the daemon.
 	bin := w.git("", "--exec-path") + "/git-daemon"

@@ -49,6 +49,7 @@ func TestLocalCheckoutFollowsARenamedDefaultBranch(t *testing.T) {
 }
 
 func TestLocalCheckoutMayCallItsRemoteOtherwise(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w, tip := renamed(t, "-o", "up.stream/x")
 	s := w.fromLocal(1, "mine")
 	w.equal("made", w.prepare(s), Made{Branch: "fix/issue-1", Base: "main", Head: tip, CreatedWorktree: true, CreatedBranch: true})
@@ -84,6 +85,7 @@ func TestRemoteOfSeveralIsNotGuessed(t *testing.T) {
 }
 
 func TestCheckedOutBranchIsNoBaseWhereTheRemotesIsNotKnown(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w, _ := renamed(t)
 	w.git("mine", "fetch", "-q", "--prune") // origin/HEAD is dangling
 	s := w.fromLocal(1, "mine")
@@ -99,6 +101,7 @@ func TestCheckedOutBranchIsNoBaseWhereTheRemotesIsNotKnown(t *testing.T) {
 }
 
 func TestCheckoutWhoseWorktreeIsElsewhereIsRefused(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w := newWorld(t)
 	w.git("", "clone", "-q", w.remote, "mine")
 	s := w.fromLocal(1, "mine")

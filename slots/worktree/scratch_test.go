@@ -46,6 +46,7 @@ func (w *world) discard(s Spec) {
 }
 
 func TestWorktreeOnTheDiskOfANode(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w, ctx := newWorld(t), context.Background()
 	s := w.onNode(firstRun)
 	w.prepare(s)
@@ -95,6 +96,7 @@ func TestWorktreeOnTheDiskOfANode(t *testing.T) {
 }
 
 func TestWorkIsNotBroughtBackOverLaterCommits(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w, ctx := newWorld(t), context.Background()
 	s := w.onNode(firstRun)
 	w.prepare(s)
@@ -139,6 +141,7 @@ func TestDiscardHalfMadeWorktreeAndKeepsSubmodules(t *testing.T) {
 }
 
 func TestCommitsOnAnotherBranchAreBroughtBack(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w, ctx := newWorld(t), context.Background()
 	s := w.onNode(firstRun)
 	w.prepare(s)

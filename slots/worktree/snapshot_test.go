@@ -126,6 +126,7 @@ func TestStagedAndThenChangedFileIsKeptInBothVersions(t *testing.T) {
 }
 
 func TestChangeOfTheSameLengthInTheSameSecondIsSeen(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w, wt, _ := prepared(t)
 	for range 5 {
 		w.write(wt+"/racy", "aaaa")

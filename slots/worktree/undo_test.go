@@ -11,6 +11,7 @@ func (w *world) undo(s Spec, m Made) error {
 }
 
 func TestUndoRemovesWhatPrepareMadeAndNothingElse(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w := newWorld(t)
 	w.prepare(w.fromRemote(1))
 	s := w.fromRemote(7)

@@ -170,6 +170,7 @@ func TestFilesOutsideOfASparseCheckoutAreKept(t *testing.T) {
 }
 
 func TestFilterThatFailsKeepsNothingFromBeingKept(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	for _, kind := range []string{"clean", "process"} {
 		w, wt, _ := prepared(t)
 		w.write(wt+"/.gitattributes", "*.bin filter=large.files\n")

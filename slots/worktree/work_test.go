@@ -27,6 +27,7 @@ func (w *world) work(path, since string) Work {
 }
 
 func TestWorkIsNotWhatStoodThereBefore(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w, wt, head := prepared(t)
 	w.write(wt+"/left.txt", "1\n2\n")
 	g := w.newGit()
@@ -79,6 +80,7 @@ func TestFilesThatCameBehindTheLastSnapshotAreNoChangeOfTheNextRun(t *testing.T)
 }
 
 func TestWorkIsAllThatDiffersFromTheStart(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w, wt, head := prepared(t)
 	// What a configuration could make of the answer, or run for it.
 	w.git(wt, "config", "diff.external", "/bin/false")
@@ -118,6 +120,7 @@ func TestWorkIsAllThatDiffersFromTheStart(t *testing.T) {
 }
 
 func TestWorkOnABranchWithoutACommit(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	for _, format := range []string{"sha1", "sha256"} {
 		w := newWorld(t)
 		wt := w.orphan(format)
@@ -253,6 +256,7 @@ func FuzzWork(f *testing.F) {
 }
 
 func TestTreeIsEmptyWhereOnlyTheCommitStands(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w, wt, head := prepared(t)
 	g := w.newGit()
 	tree := func(head string) string {
