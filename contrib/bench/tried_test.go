@@ -14,6 +14,8 @@ By perf, strace and pprof, on a busy machine: only the processor's time and coun
 - queue list read each item that waits twice. It reads it once: 4.6–5.4 s of the processor before, 3.1–3.7 s after, for 50,000. The table needs the width of every cell before its first line,
   so the list cannot stream: columns of a fixed width, or JSON lines, could.
 
+- A run that ends while a tick waits for tick.lock starts none of its own (tick.next, contrib/model/wake.pml): the simulation below has both.
+
 What remains, the cheapest first:
 
 - A run in a worktree that stands, whose agent changes nothing, asks git five times: config, and ls-files and status before and after the
@@ -32,9 +34,5 @@ What remains, the cheapest first:
   also takes 5 ms to list each 10,000 names. The ledger's last lines do not replace it: an item that ended without a run has no line.
 - queue stats reads the ledger's lines of all days that it sums up. Most of its time is memory for them (82 MB for 40,000 lines):
   sums of a day, as totals.json has them, would need a record of waits and durations for the medians.
-- A tick whose run another pass has settled still makes a pass of its own: see the simulation. A runner's tick could exit at once where
-  another one waits that has not begun: that one would lock a second file until it has tick.lock. A run is recorded as ended before its
-  runner starts a tick, so the pass that comes sees it. But where the waiting tick is killed, the ends of several runs wait for the next tick, and the model and
-  the fault harness know nothing of such a file yet.
 
 `
