@@ -489,12 +489,14 @@ func do(line string) {
 		runTool("git", "add", "-A")
 		runTool("git", "-c", "user.name=agent", "-c", "user.email=agent@localhost", "commit", "-q", "--allow-empty", "-m", rest)
 	case "await":
-		_, before := os.Stat(filepath.Dir(rest))
+		folder, err := filepath.Abs(filepath.Dir(rest)) // what is relative leads also where the folders are gone
+		check(err)
+		_, before := os.Stat(folder)
 		for {
 			if _, err := os.Stat(rest); err == nil {
 				return
 			}
-			if _, err := os.Stat(filepath.Dir(rest)); err != nil && before == nil { // the script has ended, and its folder is gone
+			if _, err := os.Stat(folder); err != nil && before == nil { // the script has ended, and its folder is gone
 				syscall.Exit(1)
 			}
 			poll()
