@@ -32,6 +32,7 @@ var reasons = []struct {
 	{regexp.MustCompile(`^runner`), regexp.MustCompile(`^~/t(/|$)`), "TMPDIR of the run: a number of its own, the link to it, the message for the agent's stdin; at the end it is moved away for a later pass"},
 	{regexp.MustCompile(`^runner`), regexp.MustCompile(`^~/git`), "a private git directory for each question to git, made and removed: an agent may have changed the configuration of the worktree's own"},
 	{regexp.MustCompile(`^runner`), regexp.MustCompile(`^~/(worktrees|repos)|^REPOSITORY`), "is that the session's worktree, and is its repository as it was? Asked before each use of git"},
+	{regexp.MustCompile(`^runner`), regexp.MustCompile(`^~/tick.next`), "does a tick wait that will see the end? Then it starts none"},
 	{regexp.MustCompile(`^runner`), regexp.MustCompile(`^~/tick.log`), "the output of the tick that it starts"},
 	{regexp.MustCompile(`^runner`), regexp.MustCompile(`^~/slots`), "its own lease: by the lock's real path it tells its processes from those of other runners"},
 	{regexp.MustCompile(`settles`), regexp.MustCompile(`^~/(slots|sessions)/.*lock$`), "are slot and session free? Then the run is over"},

@@ -18,9 +18,9 @@ import (
 	"kugetsu/slots/proc"
 )
 
-// crowd is how many slots the simulation has, ahead how many items wait then.
+// crowd is how many slots the simulation has, the most that MAX_CONCURRENT_AGENTS may be, ahead how many items wait then.
 const (
-	crowd = 1000
+	crowd = 999
 	ahead = 100_000
 	wants = 10 // exits a second
 )
