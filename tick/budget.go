@@ -13,6 +13,9 @@ import (
 // budgetWindow is the time over which a budget holds: the last 24 hours at any moment, not a calendar day.
 const budgetWindow = 24 * time.Hour
 
+// grain is less than any cost, in dollars, and more than a sum of costs may be wrong by: ten times $0.10 are a little less than a dollar.
+const grain = 1e-6
+
 // used is what one run takes from the budgets: itself, when it is handed over, and its cost, once it ended.
 type used struct {
 	run   string // "" in a plan
@@ -105,7 +108,7 @@ func (b *budgets) over(kind Kind, agent string, runs int, usd float64, suffix st
 			sum += u.usd
 		}
 		for _, u := range slices.Backward(spent) { // the newest that alone use the budget up: the oldest of them has to leave
-			if rest += u.usd; rest >= usd {
+			if rest += u.usd; rest > usd-grain {
 				reason(u, "MAX_COST_PER_DAY%s is used up (%s)", suffix, usedOf("$%.2f", sum, usd))
 				break
 			}

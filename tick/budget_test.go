@@ -89,6 +89,11 @@ func TestBudgetsBlockUntilEnoughLeavesTheLast24Hours(t *testing.T) {
 			past(t, tick, "claude", 26*h, 100, outcome.OK)
 			past(t, tick, "claude", 5*h, 4.99, outcome.OK)
 		}, func(tick *Tick) { tick.Settings.MaxCost = 5 }, Eligible, "", 0},
+		{"as many dollars as may, of ten parts whose sum is a little less for a computer", func(t *testing.T, tick *Tick, k *occupied) {
+			for range 10 {
+				past(t, tick, "claude", 2*h, 0.10, outcome.OK)
+			}
+		}, func(tick *Tick) { tick.Settings.MaxCost = 1 }, DailyBudget, "MAX_COST_PER_DAY is used up ($1.00 of $1.00)", 23 * h},
 		{"a run that began before, and ended within the 24 hours, is paid within", func(t *testing.T, tick *Tick, k *occupied) {
 			past(t, tick, "claude", 24*h+30*time.Minute, 5, outcome.OK)
 		}, func(tick *Tick) { tick.Settings.MaxCost, tick.Settings.MaxRuns = 5, 1 }, DailyBudget, "MAX_COST_PER_DAY", 30 * time.Minute},
