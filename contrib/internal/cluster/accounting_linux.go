@@ -46,7 +46,8 @@ StorageLoc=accounts
 
 // startAccounts starts a database, which listens on a socket in the cluster's folder alone, and before it, for the controller, slurmdbd.
 func (c *Cluster) startAccounts() error {
-	data, socket := filepath.Join(c.Dir, "db"), filepath.Join(c.Dir, "run", "db.sock")
+	data := filepath.Join(c.Dir, "db")
+	socket := filepath.Join(data, "sock")
 	if err := os.Mkdir(data, 0o700); err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func (c *Cluster) startAccounts() error {
 	if out, err := install.CombinedOutput(); err != nil {
 		return fmt.Errorf("mariadb-install-db: %w\n%s", err, out)
 	}
-	// Who may reach the socket may do all: the folder is this user's alone.
+	// Who may reach the socket may do all. It is in the one folder that is this user's alone.
 	if err := c.head.start("mariadbd", "mariadbd --no-defaults "+me+" --datadir="+data+" --socket="+socket+
 		" --skip-networking --skip-grant-tables --innodb-buffer-pool-size=64M --innodb-lock-wait-timeout=900 --pid-file="+c.Dir+"/run/db.pid", c.log("mariadbd")); err != nil {
 		return err
