@@ -34,13 +34,17 @@ func needStrace(t *testing.T) {
 
 // noise matches the system calls of Go's runtime: they change nothing that outlives the process.
 var noise = regexp.MustCompile(`^(futex|rt_sig.*|sigaltstack|mmap|munmap|madvise|mprotect|brk|arch_prctl|sched_.*|getrandom|` +
-	`gettid|getpid|tgkill|nanosleep|clock_.*|prlimit64|set_.*|fcntl|ioctl|rseq|epoll_.*|eventfd2|execve|exit_group|uname|prctl|readlink.*|getuid|geteuid|getgid|getegid)$`)
+	`gettid|getpid|tgkill|nanosleep|clock_.*|prlimit64|set_.*|ioctl|rseq|epoll_.*|eventfd2|execve|exit_group|uname|prctl|readlink.*|getuid|geteuid|getgid|getegid)\(` +
+	`|^fcntl\(\d+(<[^>]*>)?, F_[GS]ET(FL|FD)\b|^fcntl\(\d+(<[^>]*>)?, F_DUPFD`)
 
 // point is one system call of a command: the n-th of its name on the main thread.
 type point struct {
-	call string
-	n    int
-	pipe bool // it reads or writes a pipe
+	call  string
+	n     int
+	pipe  bool // it reads or writes a pipe
+	reads bool // it changes nothing but its own process
+	// same: between the point before and this one the command only read. A kill leaves the same here as there.
+	same bool
 }
 
 func (p point) String() string { return fmt.Sprintf("%s#%d", p.call, p.n) }
@@ -48,6 +52,11 @@ func (p point) String() string { return fmt.Sprintf("%s#%d", p.call, p.n) }
 var (
 	traced = regexp.MustCompile(`^([a-z0-9_]+)\(`)
 	onPipe = regexp.MustCompile(`^[a-z0-9]+\(\d+<pipe:`)
+	// onlyReads matches the calls that change nothing but their own process, if they are not about a pipe or a lock: those let another
+	// process go on.
+	onlyReads = regexp.MustCompile(`^((read|pread64|fstat|getdents64|lseek|fstatfs|close)\(\d+</|(newfstatat|statfs|faccessat2?)\(` +
+		`|openat\([^"]*"[^"]*"(\.\.\.)?, O_RDONLY(\|O_(CLOEXEC|NOFOLLOW|NONBLOCK|DIRECTORY|LARGEFILE|NOCTTY))*\))`)
+	unlocks = regexp.MustCompile(`^close\(\d+</[^>]*(\.lock|tick\.next)>`)
 )
 
 // points lists the system calls that a command makes in a world.
@@ -69,7 +78,7 @@ func readPoints(t *testing.T, trace string) []point {
 	defer f.Close()
 	var list []point
 	count := map[string]int{}
-	others := 0
+	others, same := 0, false
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -78,15 +87,18 @@ func readPoints(t *testing.T, trace string) []point {
 			continue
 		}
 		count[m[1]]++
-		if noise.MatchString(m[1]) {
+		if noise.MatchString(lines.Text()) {
 			continue
 		}
+		p := point{call: m[1], n: count[m[1]], pipe: onPipe.MatchString(lines.Text()), same: same}
+		p.reads = onlyReads.MatchString(lines.Text()) && !unlocks.MatchString(lines.Text())
 		if strings.Contains(lines.Text(), "/proc/") || m[1] == "pidfd_open" { // strace -y shows what a descriptor is of
+			p.reads = true
 			if others++; others > mostOfProc {
 				continue
 			}
 		}
-		list = append(list, point{m[1], count[m[1]], onPipe.MatchString(lines.Text())})
+		list, same = append(list, p), p.reads
 	}
 	if len(list) < 20 {
 		t.Fatalf("only %d system calls seen: the trace cannot be right", len(list))
@@ -94,8 +106,9 @@ func readPoints(t *testing.T, trace string) []point {
 	return list
 }
 
-// sample keeps every k-th point, unless all are wanted.
+// sample keeps every k-th of the points at which a kill leaves something of its own, unless all of these are wanted.
 func sample(list []point, most int) []point {
+	list = slices.DeleteFunc(slices.Clone(list), func(p point) bool { return p.same })
 	if *full || len(list) <= most {
 		return list
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 var (
@@ -77,6 +78,14 @@ func share(dir string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
+	written := func(path string) time.Time {
+		info, err := os.Stat(path)
+		if err != nil {
+			return time.Time{} // the file is read next, which says why
+		}
+		return info.ModTime()
+	}
+	slices.SortFunc(others, func(a, b string) int { return written(b).Compare(written(a)) }) // of two rows of one name the last counts
 	for _, path := range others {
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -92,7 +101,9 @@ func share(dir string) error {
 			if err := errors.Join(pointsErr, passedErr); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
-			results = append(results, result{r[0], r[1], points, passed, r[4], other.Sampled, other.Commit})
+			if !slices.ContainsFunc(results, func(have result) bool { return have.group == r[0] && have.name == r[1] }) {
+				results = append(results, result{r[0], r[1], points, passed, r[4], other.Sampled, other.Commit})
+			}
 		}
 	}
 	return nil
@@ -173,7 +184,8 @@ func writeTable() error {
 		"A point is one system call of the command's main thread, or one time that a fault was made to happen. After each,\n"+
 		"plain ticks must bring the state folder to rest: every item there and settled, no run twice, as many attempts\n"+
 		"counted as agents were started, never more agents than the limit, never two in one worktree, no process left.\n"+
-		"Every point was tried, but where a row says that it is of a sample.\n",
+		"Every point was tried, but where a row says that it is of a sample. Left out are kills that leave the same as the\n"+
+		"point before, since the command only read in between, and errors of writing where a call only reads.\n",
 		of, version("uname", "-r"), version("git", "--version"), strings.SplitN(version("go", "version"), " linux", 2)[0])
 	for _, group := range groups {
 		rows := slices.DeleteFunc(slices.Clone(results), func(r result) bool { return r.group != group })

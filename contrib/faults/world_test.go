@@ -5,7 +5,7 @@
 //	go test ./contrib/faults -full -timeout 2h    all of them; -table FILE writes the table that contrib/doc/design.md links.
 //	                                   With -rows FOLDER several processes can share the work, a -run each
 //
-// It needs strace, and says so where that is missing.
+// The sweeps take half as long in a PID namespace (unshare -pf --mount-proc), where kugetsu meets few other processes. It needs strace, and says so where that is missing.
 package faults
 
 import (
@@ -350,8 +350,31 @@ func (w *world) settle() error {
 		if time.Since(begin) > patience {
 			return fmt.Errorf("after %s of ticks: %s", patience, why)
 		}
-		<-time.After(5 * time.Millisecond)
+		w.stir()
 	}
+}
+
+// stir waits until a slot names another run than before, where any names one, or for as long as a run mostly takes. A tick that comes
+// sooner finds nothing to do.
+func (w *world) stir() {
+	before := w.inSlots()
+	for begin := time.Now(); ; {
+		<-time.After(5 * time.Millisecond)
+		if before == "" || w.inSlots() != before || time.Since(begin) > 100*time.Millisecond {
+			return
+		}
+	}
+}
+
+// inSlots is what the slots name, as text that changes with it.
+func (w *world) inSlots() string {
+	files, _ := filepath.Glob(filepath.Join(string(w.home), "slots", "*.json"))
+	var named strings.Builder
+	for _, file := range files {
+		in, _ := os.ReadFile(file) // it may be gone by now
+		fmt.Fprintf(&named, "%s: %s\n", file, in)
+	}
+	return named.String()
 }
 
 // await waits until a condition holds, and returns what was still in its way if it never did.
