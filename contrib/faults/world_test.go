@@ -5,7 +5,8 @@
 //	go test ./contrib/faults -full -timeout 2h    all of them; -table FILE writes the table that contrib/doc/design.md links.
 //	                                   With -rows FOLDER several processes can share the work, a -run each
 //
-// The sweeps take half as long in a PID namespace (unshare -pf --mount-proc), where kugetsu meets few other processes. It needs strace, and says so where that is missing.
+// It needs strace, and says so where that is missing. The sweeps take up to a third less in a PID namespace
+// (unshare -pf --mount-proc), where kugetsu meets few other processes.
 package faults
 
 import (
