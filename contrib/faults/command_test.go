@@ -31,7 +31,7 @@ var commands = []struct {
 		name:  "delegate --from",
 		setup: manyLines,
 		after: delegatedMany, ends: completed,
-		codes: []int{77, 78},
+		codes: []int{1, 77, 78}, // 1: the lines cannot be read
 	},
 	{
 		name:  "start",

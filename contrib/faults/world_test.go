@@ -183,10 +183,25 @@ func (w *world) close() {
 	if w.unmount != nil {
 		w.unmount()
 	}
-	// The tick that a runner started may still be writing its last line.
+	// A tick that a runner started may not have begun: it would make the folder again.
+	if err := awaited("no process uses the state folder", func() bool { return !inUse(string(w.home)) }); err != nil {
+		w.t.Log(err)
+	}
 	for begin := time.Now(); os.RemoveAll(w.dir) != nil && time.Since(begin) < patience; {
 		<-time.After(5 * time.Millisecond)
 	}
+}
+
+// inUse says whether a process has a state folder in its environment.
+func inUse(state string) bool {
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range files {
+		env, _ := os.ReadFile(file) // it may be gone by now
+		if bytes.Contains(append(env, 0), []byte("KUGETSU_DIR="+state+"\x00")) {
+			return true
+		}
+	}
+	return false
 }
 
 // release ends the processes that stand for runs, and gives up the leases that this process has.

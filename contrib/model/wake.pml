@@ -6,7 +6,7 @@
  *	P18  at rest each run that ended was seen by a pass, without any other tick
  *
  * Left out is a tick that is killed while it waits: the next one sees the ends that relied on it, as it sees those of a runner that is killed
- * before it starts a tick.
+ * before it starts a tick. contrib/faults kills real ones there.
  */
 #ifndef RUNNERS
 #define RUNNERS 3
