@@ -1,6 +1,8 @@
 package faults
 
 import (
+	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -14,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/natefinch/atomic"
 )
 
 var (
@@ -54,8 +58,11 @@ type part struct {
 	Rows    [][]string // group, name, points, passed, note
 }
 
-// share keeps the rows of this process in a folder, and reads the rows that other processes kept there.
-func share(dir string) error {
+// ownRows is the name of this process's file in the folder of rows. A pid would come again.
+var ownRows = sync.OnceValue(func() string { return rand.Text() + ".json" })
+
+// keepRows writes the rows that this process has by now. So a run that is ended early keeps what it did.
+func keepRows() error {
 	mine := part{Sampled: !*full, Commit: commit()}
 	for _, r := range results {
 		mine.Rows = append(mine.Rows, []string{r.group, r.name, strconv.Itoa(r.points), strconv.Itoa(r.passed), r.note})
@@ -64,18 +71,13 @@ func share(dir string) error {
 	if err != nil {
 		return err
 	}
+	return atomic.WriteFile(filepath.Join(*rows, ownRows()), bytes.NewReader(data))
+}
+
+// share reads the rows that other processes kept.
+func share(dir string) error {
 	others, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, "*.json") // not named after the process: a pid comes again, and rows were lost by that
-	if err != nil {
-		return err
-	}
-	if _, err := f.Write(data); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Close(); err != nil {
 		return err
 	}
 	written := func(path string) time.Time {
@@ -120,6 +122,11 @@ func report(r result) {
 	resultsMu.Lock()
 	defer resultsMu.Unlock()
 	results = append(results, r)
+	if *rows != "" {
+		if err := keepRows(); err != nil {
+			fmt.Fprintln(os.Stderr, "a row was not kept:", err)
+		}
+	}
 }
 
 // commit is the commit of the sources that are tried.
