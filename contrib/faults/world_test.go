@@ -96,6 +96,8 @@ type world struct {
 	unpaid int
 	// unseen is how many counted starts the agent may not have noted: the agent was killed with its runner before its first line.
 	unseen int
+	// relied says whether a tick waited when the run ended, so that its runner could rely on it.
+	relied bool
 	// verifier is the command that verifies the runs, if one does.
 	verifier string
 	// before is put before kugetsu: a program that gives it another user, limits, or another boot id.
