@@ -245,7 +245,9 @@ func (r *Runner) keepBefore(ctx context.Context, w *ready) error {
 // keepLeft keeps the uncommitted work of an earlier run whose runner was killed before it could do so. The work goes to a ref of this
 // run, before this run's agent can change it. If that fails, this run ends, except for files that git cannot store at all.
 func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
-	r.dropGitLocks(w)
+	if err := w.made.DropLocks(w.session.Branch); err != nil {
+		r.log.say("%v", err)
+	}
 	who, how := w.session.Unkept, ", whose runner was killed"
 	if who == "" {
 		who, how = "an earlier run", ", whose session is gone"
@@ -264,23 +266,6 @@ func (r *Runner) keepLeft(ctx context.Context, w *ready) error {
 		r.log.say("the uncommitted work that %s left is kept at %s", who, snap.Ref)
 	}
 	return r.keepHead(ctx, w, snap)
-}
-
-// dropGitLocks removes the locks of a git that was killed with its run. No other run works in this worktree, so such a lock is
-// stale, and with it git would refuse to commit for ever.
-func (r *Runner) dropGitLocks(w *ready) {
-	link, err := spool.Read(filepath.Join(w.dir, ".git"))
-	dir, ok := strings.CutPrefix(strings.TrimSpace(string(link)), "gitdir: ")
-	if err != nil || !ok {
-		return // Prepare has made sure that it is a worktree: git will report the fault
-	}
-	common := filepath.Dir(filepath.Dir(dir)) // <repository>/worktrees/<name>
-	for _, path := range []string{filepath.Join(dir, "index.lock"), filepath.Join(dir, "HEAD.lock"),
-		filepath.Join(common, "refs", "heads", w.session.Branch+".lock")} {
-		if err := spool.Unlink(path); err != nil {
-			r.log.say("%v", err)
-		}
-	}
 }
 
 // hook runs WORKTREE_HOOK in a new worktree.

@@ -90,6 +90,9 @@ func saysLocked(stderr string) bool {
 		if strings.Contains(line, "could not lock config file") && strings.Contains(line, syscall.EEXIST.Error()) {
 			return true
 		}
+		if strings.HasSuffix(strings.TrimSpace(line), "cannot lock references") { // the lock of the tables in which a repository has them
+			return true
+		}
 		name, _, locked := strings.Cut(line, ".lock': "+syscall.EEXIST.Error())
 		if locked && !strings.HasSuffix(name, "/index") && !strings.HasSuffix(name, "/head") {
 			return true

@@ -16,6 +16,7 @@ func TestLockThatWillBeSweptIsToldFromOneThatMayStay(t *testing.T) {
 		"fatal: Unable to create '/x/packed-refs.lock': File exists.\n":                                 true,
 		"error: cannot lock ref 'a': Unable to create '/x/refs/heads/a.lock': File exists.\nfatal: x\n": true,
 		"error: could not lock config file /x/config: File exists\n":                                    true,
+		"fatal: update_ref failed for ref 'a': cannot lock references\n":                                true,
 		"fatal: Unable to create '/x/worktrees/y/index.lock': File exists.\n":                           false,
 		"fatal: cannot lock ref 'HEAD': Unable to create '/x/worktrees/y/HEAD.lock': File exists.\n":    false,
 		"fatal: could not create work tree dir '/x': File exists\n":                                     false,

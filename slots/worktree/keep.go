@@ -2,9 +2,12 @@ package worktree
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"kugetsu/slots/git"
 )
@@ -36,13 +39,71 @@ func (g *Git) Keep(ctx context.Context, s Spec, refs, commit string) (string, er
 	if err == nil && git.OneLine(text) == commit && !git.IsDir(filepath.Join(r.common, "reftable")) {
 		return ref, nil
 	}
-	args := []string{"update-ref", "--no-deref", ref, commit}
-	_, err = r.git(ctx, args...)
-	// A git that was killed left its lock. No other process writes this name: the caller holds the session's lock.
-	if err != nil && os.Remove(filepath.Join(r.common, ref+".lock")) == nil {
-		_, err = r.git(ctx, args...)
+	return ref, r.updateRef(ctx, ref, commit)
+}
+
+// updateRef runs git-update-ref(1) on the repository's ref that is named in args. See the function of that name for which ref it may be.
+func (r *repo) updateRef(ctx context.Context, args ...string) error {
+	p, err := r.private(ctx)
+	if err != nil {
+		return err
 	}
-	return ref, err
+	return updateRef(ctx, p, r.lock, time.Time{}, args...)
+}
+
+// updateRef runs git-update-ref(1) on a ref that no other process of kugetsu writes meanwhile: the caller holds the lock of the session
+// whose ref it is, or that of the repository. So a lock file in its way was left by a git that was killed, and git would refuse the ref
+// for ever: the file goes, if it is older than before, and git is asked again.
+func updateRef(ctx context.Context, p *git.Private, lock *os.File, before time.Time, args ...string) error {
+	c := git.Command{Lock: lock, Args: append([]string{"update-ref", "--no-deref"}, args...)}
+	_, err := p.Run(ctx, c)
+	named := slices.IndexFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "refs/") })
+	if err == nil || named < 0 {
+		return err
+	}
+	dropped, dropErr := dropLock(p.At.Common, args[named]+".lock", before)
+	if !dropped {
+		return errors.Join(err, dropErr)
+	}
+	_, err = p.Run(ctx, c)
+	return err
+}
+
+// DropLocks removes the locks of a git that was killed with its run, in the worktree and on the session's branch. The caller holds the
+// session's lock, and no process of the run is left. So such a lock is stale, and with it git would refuse to commit for ever.
+func (m Made) DropLocks(branch string) error {
+	if m.Repository == "" {
+		return nil
+	}
+	_, err := dropLock(m.Repository, "refs/heads/"+branch+".lock", time.Time{})
+	for _, name := range []string{"index.lock", "HEAD.lock", tablesLock} {
+		_, dropErr := dropLock(m.Record, name, time.Time{})
+		err = errors.Join(err, dropErr)
+	}
+	return err
+}
+
+// tablesLock is the lock of all references of a repository that has them in tables, or of those that are a worktree's own.
+const tablesLock = "reftable/tables.list.lock"
+
+// dropLock removes a lock file of git's that is older than before, or of whatever age where before is zero, and says whether it did. An
+// agent may have put a link in the place of a folder on the way: what lies behind that is no lock of this repository.
+func dropLock(dir, name string, before time.Time) (bool, error) {
+	plain, err := git.PlainWay(dir, name)
+	if err != nil || !plain {
+		return false, err
+	}
+	path := filepath.Join(dir, name)
+	info, err := os.Lstat(path)
+	if err == nil && (before.IsZero() || info.ModTime().Before(before)) {
+		err = os.Remove(path)
+	} else if err == nil {
+		return false, nil
+	}
+	if git.Absent(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Kept is a ref below refs/kugetsu/.
@@ -92,6 +153,6 @@ func (g *Git) Forget(ctx context.Context, spec Spec, ref string) (bool, error) {
 	if err := git.PlainRef(r.common, ref); err != nil {
 		return false, err
 	}
-	_, err = r.git(ctx, "update-ref", "--no-deref", "-d", ref)
+	err = r.retryOnce(ctx, func() error { return r.updateRef(ctx, "-d", ref) }) // it needs the lock of packed-refs, too
 	return err == nil, err
 }

@@ -316,6 +316,67 @@ func TestLockIsRemovedOnlyWhenItIsStaleAndInTheWay(t *testing.T) {
 	w.equal("another session's", w.exists(cache+"/refs/heads/fix/issue-8.lock"), true)
 }
 
+func TestLockOfAKilledGitStopsNoRefForEver(t *testing.T) {
+	w := newWorld(t)
+	s := w.fromRemote(7)
+	m := w.prepare(s)
+	cache, branch := s.Source.Cache, "refs/heads/"+s.Branch
+	locked := func(ref string) { w.write(cache+"/"+ref+".lock", "") }
+
+	w.git(s.Path, "checkout", "-q", "--detach")
+	var loose []string
+	for range 2 { // commits on no branch hang by the record of their worktree
+		loose = append(loose, w.commit(s.Path, "on no branch"))
+		locked("refs/kugetsu/detached/" + loose[len(loose)-1])
+	}
+	w.must(os.RemoveAll(s.Path))
+	w.prepare(s)
+	w.equal("kept by prepare", w.git(cache, "rev-parse", "refs/kugetsu/detached/"+loose[1]), loose[1])
+	w.git(s.Path, "checkout", "-q", "--detach", loose[0])
+	w.must(os.RemoveAll(s.Path))
+	w.must(w.newGit().Remove(t.Context(), s, ""))
+	w.equal("kept by remove", w.git(cache, "rev-parse", "refs/kugetsu/detached/"+loose[0]), loose[0])
+
+	w.prepare(s)
+	w.git(s.Path, "update-ref", "-d", branch)
+	locked(branch)
+	w.equal("made again", w.prepare(s).Head, m.Head)
+
+	ref, err := w.newGit().Keep(t.Context(), s, "refs/kugetsu/issue-7", loose[0])
+	w.must(err)
+	locked(ref)
+	found, err := w.newGit().Forget(t.Context(), s, ref)
+	w.must(err)
+	w.equal("forgotten", found, true)
+
+	ref, err = w.newGit().Keep(t.Context(), s, "refs/kugetsu/issue-7", loose[1])
+	w.must(err)
+	locked(branch)
+	if _, err = w.newGit().Restore(t.Context(), s, ref, false); err == nil { // a person may commit there
+		t.Error("a lock that is new was removed")
+	}
+	w.age("state")
+	_, err = w.newGit().Restore(t.Context(), s, ref, false)
+	w.must(err)
+	w.equal("restored", w.git(s.Path, "rev-parse", "HEAD"), loose[1])
+}
+
+// What stands behind a link is another's, whatever its name.
+func TestLockIsNotRemovedOverALink(t *testing.T) {
+	w := newWorld(t)
+	s := w.fromRemote(7)
+	m, err := w.newGit().Prepare(t.Context(), s)
+	w.must(err)
+	w.write("elsewhere/issue-7.lock", "mine")
+	w.must(os.RemoveAll(m.Repository + "/refs/heads/fix"))
+	w.must(os.Symlink(w.path("elsewhere"), m.Repository+"/refs/heads/fix"))
+	w.must(m.DropLocks(s.Branch))
+	dropped, err := dropLock(m.Repository, "refs/heads/"+s.Branch+".lock", time.Time{})
+	w.must(err)
+	w.equal("dropped", dropped, false)
+	w.equal("the other's file", w.read("elsewhere/issue-7.lock"), "mine")
+}
+
 // The git that a runner starts dies with it; the one that writes the files out is its child, and lives on. It holds
 // the repository's lock, so that no other process removes or makes the folder beneath it.
 func TestWriterForADeadRunnerHoldsTheLock(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"kugetsu/queue/spool"
 	"kugetsu/slots/git"
@@ -50,7 +51,7 @@ func (g *Git) revive(ctx context.Context, s Spec, v *view) error {
 	}
 	defer p.Done()
 	at := v.lost
-	_, err = p.Run(ctx, git.Command{Args: []string{"update-ref", "--no-deref", "refs/heads/" + s.Branch, at, strings.Repeat("0", len(at))}})
+	err = updateRef(ctx, p, nil, time.Time{}, "refs/heads/"+s.Branch, at, strings.Repeat("0", len(at)))
 	if err == nil {
 		v.made.Head = at
 		g.Say("branch %s was deleted: it is made again at %s, the commit that is checked out here", s.Branch, at)

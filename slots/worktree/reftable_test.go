@@ -51,4 +51,11 @@ func TestReftableCheckoutHasSessions(t *testing.T) {
 	w.equal("restored", w.read(one.Path+"/more"), "more\n")
 	w.equal("worktrees", strings.Count(w.git("tables", "worktree", "list"), "\n"), 2)
 	w.git("tables", "fsck", "--strict")
+
+	w.write("tables/.git/"+tablesLock, "") // a git was killed
+	three := w.fromLocal(3, "tables")
+	e = w.refused(three)
+	w.equal("for ever", e.Permanent, false)
+	w.age("tables")
+	w.equal("third", w.prepare(three).Branch, "fix/issue-3")
 }

@@ -91,7 +91,7 @@ func (r *repo) forget(ctx context.Context, admin string) error {
 		}
 		if git.IsCommit(git.OneLine(head)) {
 			kept := "refs/kugetsu/detached/" + git.OneLine(head)
-			if _, err := r.git(ctx, "update-ref", kept, git.OneLine(head)); err != nil {
+			if err := r.updateRef(ctx, kept, git.OneLine(head)); err != nil {
 				return err
 			}
 			r.g.Say("the worktree is gone, and the commit of its detached HEAD is kept as %s", kept)

@@ -168,7 +168,7 @@ func (to restoring) forward(ctx context.Context, commit string) error {
 		if err := git.WriteWhole(filepath.Join(p.At.GitDir, "HEAD"), commit+"\n"); err != nil {
 			return &git.Error{Op: "restore", Err: err}
 		}
-	} else if _, err := p.Run(ctx, git.Command{Args: []string{"update-ref", "--no-deref", name, commit, cmp.Or(head, strings.Repeat("0", len(commit)))}}); err != nil {
+	} else if err := updateRef(ctx, p, nil, time.Now().Add(-staleAfter), name, commit, cmp.Or(head, strings.Repeat("0", len(commit)))); err != nil { // a person may commit there
 		return err
 	}
 	return to.log(head, commit)

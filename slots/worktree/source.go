@@ -362,25 +362,26 @@ const staleAfter = time.Minute
 // since no other process writes there: the caller holds the session's lock and the repository's. Not index.lock and HEAD.lock: those
 // belong to a worktree, and an editor that is open for a commit message holds one for hours.
 func (r *repo) sweep(now time.Time) {
-	own := filepath.Join(r.common, "refs", "heads", filepath.FromSlash(r.spec.Branch)+".lock")
-	locks := []string{
-		own,
-		filepath.Join(r.common, "packed-refs.lock"),
-		filepath.Join(r.common, "config.lock"),
-		filepath.Join(r.common, "shallow.lock"),
-	}
+	own := "refs/heads/" + r.spec.Branch + ".lock"
+	locks := []string{own, "packed-refs.lock", "config.lock", "shallow.lock", tablesLock}
 	for _, below := range []string{"refs/remotes/origin", pushedRefs} {
 		_ = filepath.WalkDir(filepath.Join(r.common, below), func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() && strings.HasSuffix(path, ".lock") {
-				locks = append(locks, path)
+				name, _ := filepath.Rel(r.common, path) // path is below it
+				locks = append(locks, name)
 			}
 			return nil
 		})
 	}
-	for _, path := range locks {
-		info, err := os.Lstat(path)
-		if err == nil && (path == own || now.Sub(info.ModTime()) > staleAfter) && os.Remove(path) == nil {
-			r.g.Say("removed a lock that a killed git left: %s", path)
+	for _, name := range locks {
+		before := now.Add(-staleAfter)
+		if name == own {
+			before = time.Time{}
+		}
+		if dropped, err := dropLock(r.common, name, before); err != nil {
+			r.g.Say("a lock that a killed git left stays: %v", err)
+		} else if dropped {
+			r.g.Say("removed a lock that a killed git left: %s", filepath.Join(r.common, name))
 		}
 	}
 }
