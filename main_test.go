@@ -89,7 +89,7 @@ func setup(env *testscript.Env, bin string) error {
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return err
 	}
-	env.Setenv("PATH", bin+string(os.PathListSeparator)+quick.WithoutAgents(env.Getenv("PATH")))
+	env.Setenv("PATH", bin+string(os.PathListSeparator)+built.WithoutAgents(env.Getenv("PATH")))
 	env.Setenv("HOME", home)
 	env.Setenv("STATE", state)
 	env.Setenv("KUGETSU_AGENT", "command")

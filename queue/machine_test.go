@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,11 +14,14 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kugetsu/contrib/quick"
 	"kugetsu/queue/event"
 	"kugetsu/queue/ledger"
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 )
+
+func TestMain(m *testing.M) { os.Exit(quick.InMemory{M: m}.Run()) }
 
 // newQueue makes a queue in a folder of its own.
 func newQueue(t testing.TB, now func() time.Time) *Queue {

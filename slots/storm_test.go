@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/quick"
 	"kugetsu/slots/proc"
 )
 
@@ -131,7 +132,7 @@ var binary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
+	code := quick.InMemory{M: m}.Run()
 	if testing.Short() {
 		os.Exit(code) // no storm built it
 	}

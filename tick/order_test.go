@@ -18,6 +18,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kugetsu/contrib/quick"
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
@@ -39,6 +40,8 @@ func init() {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	}
 }
+
+func TestMain(m *testing.M) { os.Exit(quick.InMemory{M: m}.Run()) }
 
 // newTick makes a tick on a folder of its own, with a clock.
 func newTick(t *testing.T, now func() time.Time) *Tick {

@@ -1,4 +1,4 @@
-// Package built builds the program under test, once for all packages.
+// Package built builds the program under test, once for all packages, and gives the PATH that it is tried with.
 package built
 
 import (

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/built"
 	"kugetsu/contrib/internal/rig"
-	"kugetsu/contrib/quick"
 )
 
 // patience bounds one command; the machine may be busy.
@@ -40,7 +40,7 @@ func newWorld(t *testing.T, bin, gitDir string, local bool) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := quick.WithoutAgents(os.Getenv("PATH"))
+	path := built.WithoutAgents(os.Getenv("PATH"))
 	if gitDir != "" {
 		path = gitDir + ":" + path
 	}

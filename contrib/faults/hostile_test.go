@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"kugetsu/contrib/quick"
+	"kugetsu/contrib/built"
 	"kugetsu/queue"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
@@ -886,7 +886,7 @@ func TestHostileInputsOfARun(t *testing.T) {
 			s := newStranger(t, "MAX_ATTEMPTS=1")
 			s.must(os.MkdirAll(filepath.Join(s.dir, "bin"), 0o700))
 			s.must(os.WriteFile(filepath.Join(s.dir, "bin", "opencode"), []byte(opencode), 0o700))
-			s.env = append(s.env, "PATH="+filepath.Join(s.dir, "bin")+":"+bin+":"+quick.WithoutAgents(os.Getenv("PATH")))
+			s.env = append(s.env, "PATH="+filepath.Join(s.dir, "bin")+":"+bin+":"+built.WithoutAgents(os.Getenv("PATH")))
 			bare := filepath.Join(s.dir, "bare")
 			if strings.HasPrefix(place.file, "repos/") { // it is cloned
 				if out, err := exec.Command("git", "clone", "-q", "--bare", filepath.Join(s.dir, "repo"), bare).CombinedOutput(); err != nil {

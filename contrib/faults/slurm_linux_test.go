@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/built"
 	"kugetsu/contrib/internal/cluster"
-	"kugetsu/contrib/quick"
 	"kugetsu/queue"
 	"kugetsu/slots"
 	"kugetsu/slots/proc"
@@ -60,7 +60,7 @@ func (w *world) on(c *cluster.Cluster, script string) {
 	}
 	text := fmt.Sprintf("#!/bin/sh\nreal=%s calls=%s\nfor a; do case $a in --job-name=*) echo \"${a#*=}\" >>$calls;; esac; done\n%s\n", real, w.submitted(), script)
 	w.must(os.WriteFile(filepath.Join(own, "sbatch"), []byte(text), 0o700))
-	w.env = append(w.env, "KUGETSU_ENGINE=slurm", "SLURM_CONF="+c.Conf(), "SLURM_FENCE=10s", "AGENT_MEMORY=50M", "PATH="+own+":"+bin+":"+quick.WithoutAgents(os.Getenv("PATH")))
+	w.env = append(w.env, "KUGETSU_ENGINE=slurm", "SLURM_CONF="+c.Conf(), "SLURM_FENCE=10s", "AGENT_MEMORY=50M", "PATH="+own+":"+bin+":"+built.WithoutAgents(os.Getenv("PATH")))
 }
 
 // submitted is the file of the names with which sbatch was called.

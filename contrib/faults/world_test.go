@@ -26,8 +26,8 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/built"
 	"kugetsu/contrib/internal/rig"
-	"kugetsu/contrib/quick"
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/ledger"
@@ -137,7 +137,7 @@ func newWorldOn(t testing.TB, mount func(state string) (unmount func())) *world 
 	w.q = &queue.Queue{Dirs: queue.Dirs{Items: queueDir + "/items", PM: queueDir + "/pm", Finished: queueDir + "/finished", Bad: queueDir + "/bad"},
 		Events: &event.Box{New: notes + "/new", Seen: notes + "/seen", Undelivered: notes + "/owed", Now: time.Now},
 		Ledger: &ledger.Ledger{Dir: w.home.Usage(), Now: time.Now}, Now: time.Now}
-	w.env = []string{"HOME=" + dir, "KUGETSU_DIR=" + string(w.home), "PATH=" + bin + ":" + quick.WithoutAgents(os.Getenv("PATH")), "KUGETSU_AGENT=command",
+	w.env = []string{"HOME=" + dir, "KUGETSU_DIR=" + string(w.home), "PATH=" + bin + ":" + built.WithoutAgents(os.Getenv("PATH")), "KUGETSU_AGENT=command",
 		"AGENT_COMMAND=env REC=" + w.record() + " " + filepath.Join(dir, "agent"), fmt.Sprintf("MAX_CONCURRENT_AGENTS=%d", limit),
 		"RETRY_DELAY=1ms",
 		// The disks are small, and the tests fill them. Memory is read, and is enough on every machine.

@@ -19,8 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/built"
 	"kugetsu/contrib/internal/rig"
-	"kugetsu/contrib/quick"
 	_ "kugetsu/tick/command" // what the binary is made of: a cached result is not believed after a change there
 )
 
@@ -199,7 +199,7 @@ func newWorld(t *testing.T, s *server, agent string) *world {
 		t.Fatal(err)
 	}
 	w.env = []string{"HOME=" + w.dir, "USER=rig", "KUGETSU_DIR=" + filepath.Join(w.dir, "state"), "GIT_CONFIG_NOSYSTEM=1",
-		"PATH=" + filepath.Join(w.dir, "bin") + ":" + quick.WithoutAgents(os.Getenv("PATH")), "GIT_TERMINAL_PROMPT=0"}
+		"PATH=" + filepath.Join(w.dir, "bin") + ":" + built.WithoutAgents(os.Getenv("PATH")), "GIT_TERMINAL_PROMPT=0"}
 	for name, text := range map[string]string{
 		".gitconfig":            "[user]\nname = Rig\nemail = rig@example.invalid\n[credential]\nhelper = store\n",
 		".git-credentials":      "http://rig:" + s.token + "@" + strings.ReplaceAll(s.host, ":", "%3a") + "\n",

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"kugetsu/contrib/built"
 	"kugetsu/contrib/internal/rig"
-	"kugetsu/contrib/quick"
 )
 
 // worker is a program called opencode. It keeps what it was told and how it was called. Its first run opens the request.
@@ -62,7 +62,7 @@ func newShop(t *testing.T) *shop {
 	h.anna = h.tokenOf("anna")
 	must(t, os.WriteFile(filepath.Join(h.dir, "bin", "opencode"), []byte(worker), 0o700))
 	config := fmt.Sprintf("PATH=%s:%s\nKUGETSU_AGENT=opencode\nAGENT_MEMORY=0\nVERIFY_COMMAND=test -s basket.txt\nFOLLOW_PR=ci,review,conflict\nFOLLOW_INTERVAL=1ms\n",
-		filepath.Join(h.dir, "bin"), quick.WithoutAgents(os.Getenv("PATH")))
+		filepath.Join(h.dir, "bin"), built.WithoutAgents(os.Getenv("PATH")))
 	must(t, os.WriteFile(filepath.Join(h.dir, "state", "config"), []byte(config), 0o600))
 	return h
 }

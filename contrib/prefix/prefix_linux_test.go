@@ -19,8 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/built"
 	"kugetsu/contrib/internal/rig"
-	"kugetsu/contrib/quick"
 	"kugetsu/queue"
 	"kugetsu/queue/outcome"
 	"kugetsu/slots"
@@ -140,7 +140,7 @@ func newWorld(t *testing.T, prefix string) *world {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	must(t, err)
 	w := &world{t: t, home: slots.Dir(filepath.Join(dir, "state")), bin: filepath.Join(dir, "bin", "kugetsu"), prefix: prefix}
-	w.env = []string{"HOME=" + dir, "PATH=" + quick.WithoutAgents(os.Getenv("PATH")), "KUGETSU_DIR=" + string(w.home), "KUGETSU_AGENT=command", "AGENT_COMMAND=" + self + " agent",
+	w.env = []string{"HOME=" + dir, "PATH=" + built.WithoutAgents(os.Getenv("PATH")), "KUGETSU_DIR=" + string(w.home), "KUGETSU_AGENT=command", "AGENT_COMMAND=" + self + " agent",
 		"AGENT_PREFIX=" + prefix, "AGENT_MEMORY=0", "MIN_FREE_DISK=0", "MAX_ATTEMPTS=1", "MAX_CONCURRENT_AGENTS=1",
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1"}
 	must(t, rig.Install(w.bin))
@@ -148,7 +148,7 @@ func newWorld(t *testing.T, prefix string) *world {
 	w.run("git", "init", "-q", "-b", "main", repo)
 	w.run("git", "-C", repo, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "--allow-empty", "-m", "first")
 	w.run(w.bin, "init")
-	config := "PATH='" + quick.WithoutAgents(os.Getenv("PATH")) + "'\n"
+	config := "PATH='" + built.WithoutAgents(os.Getenv("PATH")) + "'\n"
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
 		config += "XDG_RUNTIME_DIR=" + dir + "\n"
 	}

@@ -1,4 +1,4 @@
-// Package quick saves the tests the time that a disk takes, and git, and agents that are asked for their version.
+// Package quick saves the tests the time that a disk takes, and git. It imports nothing of kugetsu, so that the tests of every package may use it.
 package quick
 
 import (
@@ -8,13 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"testing/fstest"
-
-	"kugetsu/slots/agent"
 )
 
 // memory is where Linux has a file system in memory. needed is what must be free there, in bytes: several times what the tests use.
@@ -75,18 +71,4 @@ func Read(dir string) (fs.FS, error) {
 		files[filepath.ToSlash(name)] = file
 		return err
 	})
-}
-
-// WithoutAgents leaves out of a PATH the folders in which this machine has agents; not those in which git is, too. What init and doctor find
-// must not depend on that, and they ask each agent for its version: that takes some of them seconds of the processor.
-func WithoutAgents(path string) string {
-	holds := func(dir string) func(string) bool {
-		return func(name string) bool {
-			_, err := os.Stat(filepath.Join(dir, name))
-			return err == nil
-		}
-	}
-	return strings.Join(slices.DeleteFunc(filepath.SplitList(path), func(dir string) bool {
-		return slices.ContainsFunc(agent.Names(), holds(dir)) && !holds(dir)("git")
-	}), string(os.PathListSeparator))
 }

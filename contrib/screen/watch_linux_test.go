@@ -10,9 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"kugetsu/contrib/built"
 	"kugetsu/contrib/internal/rig"
 	"kugetsu/contrib/quick"
 )
+
+func TestMain(m *testing.M) { os.Exit(quick.InMemory{M: m}.Run()) }
 
 const prompt = "ready>"
 
@@ -50,7 +53,7 @@ func open(t *testing.T, width, height int) *pane {
 }
 
 func (p *pane) env() []string {
-	return []string{"HOME=" + p.dir, "KUGETSU_DIR=" + p.state, "PATH=" + filepath.Dir(rig.Kugetsu(p.t)) + ":" + quick.WithoutAgents(os.Getenv("PATH")),
+	return []string{"HOME=" + p.dir, "KUGETSU_DIR=" + p.state, "PATH=" + filepath.Dir(rig.Kugetsu(p.t)) + ":" + built.WithoutAgents(os.Getenv("PATH")),
 		"KUGETSU_AGENT=command", "AGENT_COMMAND=true", "AGENT_MEMORY=0", "MIN_FREE_DISK=0", "LC_ALL=C.UTF-8", "TERM=xterm-256color", "TZ=UTC"}
 }
 

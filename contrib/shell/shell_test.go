@@ -11,8 +11,11 @@ import (
 	"testing"
 
 	"kugetsu/contrib/internal/rig"
+	"kugetsu/contrib/quick"
 	"kugetsu/tick/command"
 )
+
+func TestMain(m *testing.M) { os.Exit(quick.InMemory{M: m}.Run()) }
 
 var asked = sync.OnceValues(grammar)
 

@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/quick"
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/spool"
 )
+
+func TestMain(m *testing.M) { os.Exit(quick.InMemory{M: m}.Run()) }
 
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 

@@ -15,8 +15,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kugetsu/contrib/quick"
 	"kugetsu/queue/fault"
 )
+
+func TestMain(m *testing.M) { os.Exit(quick.InMemory{M: m}.Run()) }
 
 func TestFileThatIsNoStateFileIsNotRead(t *testing.T) {
 	dir := t.TempDir()

@@ -10,7 +10,11 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"kugetsu/contrib/quick"
 )
+
+func TestMain(m *testing.M) { os.Exit(quick.InMemory{M: m}.Run()) }
 
 func TestGitHasNoTerminalToAskOn(t *testing.T) {
 	g, dir := bare(t)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"kugetsu/contrib/quick"
 	"kugetsu/slots/proc"
 )
 
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(n, err)
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(quick.InMemory{M: m}.Run())
 }
 
 func hog(amount, file string) {

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"kugetsu/contrib/quick"
 	"kugetsu/queue"
 	"kugetsu/queue/outcome"
 	"kugetsu/queue/terminal"
@@ -25,9 +26,8 @@ var update = flag.Bool("update", false, "write the golden files")
 var morning = time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)
 
 func TestMain(m *testing.M) {
-	flag.Parse()
 	time.Local = time.UTC // the golden files hold times as a person sees them
-	os.Exit(m.Run())
+	os.Exit(quick.InMemory{M: m}.Run())
 }
 
 func at(ago time.Duration) *time.Time { t := morning.Add(-ago); return &t }

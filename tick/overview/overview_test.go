@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"kugetsu/contrib/quick"
 	"kugetsu/queue"
 	"kugetsu/queue/event"
 	"kugetsu/queue/fault"
@@ -21,6 +22,8 @@ import (
 	"kugetsu/tick"
 	"kugetsu/tick/settings"
 )
+
+func TestMain(m *testing.M) { os.Exit(quick.InMemory{M: m}.Run()) }
 
 // folder is a state folder with a clock that a test sets.
 type folder struct {

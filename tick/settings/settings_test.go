@@ -9,8 +9,11 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"kugetsu/contrib/quick"
 	"kugetsu/queue/fault"
 )
+
+func TestMain(m *testing.M) { os.Exit(quick.InMemory{M: m}.Run()) }
 
 func TestValueOutOfBoundsIsToldAndTheDefaultTakesItsPlace(t *testing.T) {
 	unset(t)
