@@ -317,6 +317,7 @@ func TestLockIsRemovedOnlyWhenItIsStaleAndInTheWay(t *testing.T) {
 }
 
 func TestLockOfAKilledGitStopsNoRefForEver(t *testing.T) {
+	fullOnly(t, "it starts git dozens of times")
 	w := newWorld(t)
 	s := w.fromRemote(7)
 	m := w.prepare(s)
