@@ -339,9 +339,10 @@ func TestPowerIsCutAtEverySystemCall(t *testing.T) {
 	needStrace(t)
 	needDisks(t, disks, ext4)
 	cut := func(name string, list []point, one func(w *world, d *disk, inject []string) error) {
-		passed := 0
+		began, passed := 0, 0
 		for _, p := range list {
 			t.Run(strings.ReplaceAll(name, " ", "_")+"/"+p.String(), func(t *testing.T) {
+				began++
 				w, d := newDiskWorld(t, ext4)
 				if err := one(w, d, p.inject("signal=KILL")); err != nil {
 					t.Error(err)
@@ -350,7 +351,9 @@ func TestPowerIsCutAtEverySystemCall(t *testing.T) {
 				passed++
 			})
 		}
-		report(result{group: disks, name: name, points: len(list), passed: passed})
+		if began == len(list) { // -run may leave points out
+			report(result{group: disks, name: name, points: len(list), passed: passed})
+		}
 	}
 	w := newWorld(t)
 	list := points(t, w, delegate...)

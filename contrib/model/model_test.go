@@ -398,9 +398,10 @@ func writeTable() error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The protocol in every order of events\n\nWritten by `go test ./contrib/model -full -table FILE`, not by hand: %s, %s.\n\n"+
 		"[protocol.pml](protocol.pml) is a model of the steps of a pass, a runner and its agent, [follow.pml](follow.pml)\n"+
-		"one of how a followed pull request becomes an item and may need a person, [slurm.pml](slurm.pml) one of a run on a cluster, and "+
-		"[wake.pml](wake.pml) one of how the end of a run comes to a pass; their headers name the properties and what is left out. Each row is a world that was searched completely: every order of its steps, with a\n"+
-		"kill before any of them, ends in a state where nothing is broken or stuck.\n\n"+
+		"one of how a followed pull request becomes an item and may need a person, [slurm.pml](slurm.pml) one of a run on a\n"+
+		"cluster, and [wake.pml](wake.pml) one of how the end of a run comes to a pass. Their headers name the properties, and\n"+
+		"the parts of kugetsu that are left out. Each row is a world that was searched completely: every order of its steps, with\n"+
+		"a kill before any of them, ends in a state where nothing is broken or stuck.\n\n"+
 		"| world | flags | states | result |\n|---|---|--:|---|\n%s\n\n"+
 		"## The protocol is wrong on purpose, which must be noticed\n\n| fault | flags | property that noticed it |\n|---|---|---|\n%s\n",
 		version, how, strings.Join(rows, "\n"), strings.Join(faults, "\n"))
