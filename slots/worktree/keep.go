@@ -62,10 +62,15 @@ func updateRef(ctx context.Context, p *git.Private, lock *os.File, before time.T
 		return err
 	}
 	dropped, dropErr := dropLock(p.At.Common, args[named]+".lock", before)
-	if !dropped {
-		return errors.Join(err, dropErr)
+	if dropped {
+		_, err = p.Run(ctx, c)
 	}
-	_, err = p.Run(ctx, c)
+	var e *git.Error
+	if dropErr != nil && errors.As(err, &e) { // of the same kind, with both reasons
+		both := *e
+		both.Err = errors.Join(e.Err, dropErr)
+		return &both
+	}
 	return err
 }
 
