@@ -44,7 +44,8 @@ func unlocking(w *world, locks string) error {
 
 // hanging: an agent stops its runner, and time passes beyond every limit of the run.
 func hanging(w *world) error {
-	w.behave(unless + "kill -STOP $PPID\n" + serve)
+	// Not before the runner has recorded that it began: agentOf waits for that.
+	w.behave(unless + "until test -e \"$KUGETSU_DIR/runs/$KUGETSU_RUN/started\"; do sleep 0.05; done\nkill -STOP $PPID\n" + serve)
 	_, it := w.item(1)
 	w.kugetsu("tick")
 	if _, err := w.agentOf(it.ID, 1); err != nil {
