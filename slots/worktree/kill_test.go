@@ -362,6 +362,26 @@ func TestLockOfAKilledGitStopsNoRefForEver(t *testing.T) {
 	w.equal("restored", w.git(s.Path, "rev-parse", "HEAD"), loose[1])
 }
 
+// The next run of the session drops what a git of the killed run left; a lock of another session's branch is that session's.
+func TestLocksOfAKilledRunAreDroppedAndNoOthers(t *testing.T) {
+	w := newWorld(t)
+	s := w.fromRemote(7)
+	m, err := w.newGit().Prepare(t.Context(), s)
+	w.must(err)
+	own := []string{m.Record + "/index.lock", m.Record + "/HEAD.lock", m.Record + "/" + tablesLock, m.Repository + "/refs/heads/" + s.Branch + ".lock"}
+	others := []string{m.Repository + "/refs/heads/fix/issue-8.lock", m.Repository + "/packed-refs.lock"}
+	for _, lock := range append(own, others...) {
+		w.write(lock, "")
+	}
+	w.must(m.DropLocks(s.Branch))
+	for _, lock := range own {
+		w.equal(lock, w.exists(lock), false)
+	}
+	for _, lock := range others {
+		w.equal(lock, w.exists(lock), true)
+	}
+}
+
 // What stands behind a link is another's, whatever its name.
 func TestLockIsNotRemovedOverALink(t *testing.T) {
 	w := newWorld(t)
